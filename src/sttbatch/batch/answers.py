@@ -1,0 +1,178 @@
+"""One chunk's words: from the cache, from the engine, or from its pieces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sttbatch.batch.report import BatchReport
+from sttbatch.caching.content_addresser import ContentAddresser
+from sttbatch.caching.result_ledger import ResultLedger, StoredChunk
+from sttbatch.core import events
+from sttbatch.core.engine import Engine, Post
+from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError
+from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
+from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
+from sttbatch.processing.media_workers import MediaWorkers, Source
+from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.processing.split_plan import SplitPlan
+
+MIN_SPLIT_S = 2.0
+"""A chunk shorter than this is not split further when the endpoint finds it too large."""
+
+RE_ENCODED = {"flac": UploadCodec.FLAC, "wav": UploadCodec.WAV}
+"""What can be encoded again without loss; pieces of anything else are copied."""
+
+_HALF = 0.5
+_WINDOW_ROOM = 0.85
+"""Of a piece's longest duration; the search for silence may add 15 % to its target."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
+
+    limit: float | None
+    price_per_second: float
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    def reserve(self, audio_s: float) -> float:
+        """Raises BudgetReached when it would not be covered."""
+        cost = audio_s * self.price_per_second
+        if self.limit is not None and self.spent + self.reserved + cost > self.limit:
+            raise BudgetReached(
+                f"sending more would cost more than --max-cost {self.limit:g} "
+                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
+            )
+        self.reserved += cost
+        return cost
+
+
+class ChunkAnswers:
+    """Never sends what the ledger holds, and holds every answer before it counts."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        results: ResultLedger,
+        addresser: ContentAddresser,
+        splitters: MediaWorkers,
+        request: RequestOptions,
+        chunking: ChunkingOptions,
+        run: RunOptions,
+        emit: events.Emit,
+        report: BatchReport,
+    ) -> None:
+        self._engine = engine
+        self._results = results
+        self._addresser = addresser
+        self._splitters = splitters
+        self._request = request
+        self._chunking = chunking
+        self._force = run.force
+        self._emit = emit
+        self._report = report
+        self._merger = ResultMerger()
+        self._budget = Budget(run.max_cost, run.price_per_second)
+
+    async def heard(self, recording: str, chunk: AudioChunk) -> tuple[Transcription, bool]:
+        """The words, in the upload's time, and whether they were there already.
+
+        Raises:
+            ChunkError: no words; the message says why.
+            SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
+        """
+        key = self._addresser.chunk_key(chunk.audio_sha256)
+        stored = None if self._force else await self._results.chunk(key)
+        self._emit(events.CacheEntryAccessed(recording, key, "L3" if stored else None))
+        if stored is not None:
+            self._report.from_cache += 1
+            return stored.heard, True
+        try:
+            return await self._sent(recording, chunk, key), False
+        except ChunkTooLarge as error:
+            if chunk.upload.duration_s < 2 * MIN_SPLIT_S:
+                raise
+            heard = await self._in_pieces(recording, chunk, error)
+        value = StoredChunk(heard, chunk.upload.codec, "joined")
+        await self._results.store_joined(key, value, chunk.upload.duration_s)
+        return heard, False
+
+    async def _sent(self, recording: str, chunk: AudioChunk, key: str) -> Transcription:
+        reserved = self._budget.reserve(chunk.upload.duration_s)
+
+        async def record(post: Post) -> None:
+            self._account(recording, chunk, post)
+            await self._results.record_post(key, post)
+
+        try:
+            answer = await self._engine.transcribe(chunk.upload, self._request, record)
+            self._account(recording, chunk, answer.post)
+        finally:
+            self._budget.reserved -= reserved
+        value = StoredChunk(answer.transcription, chunk.upload.codec, answer.response_format)
+        await self._results.store_chunk(key, value, answer.post)
+        self._report.sent += 1
+        self._report.sent_audio_s += chunk.upload.duration_s
+        return answer.transcription
+
+    def _account(self, recording: str, chunk: AudioChunk, post: Post) -> None:
+        if post.paid or post.maybe_paid:
+            cost = post.audio_s * self._budget.price_per_second
+            self._budget.spent += cost
+            self._report.cost += cost
+        self._report.maybe_paid += post.maybe_paid
+        self._emit(
+            events.APIRequestCompleted(
+                recording,
+                chunk.stretch.index,
+                post.status,
+                post.latency_s,
+                post.sent_bytes,
+                post.attempt,
+                post.maybe_paid,
+                post.error,
+                post.request_id,
+            )
+        )
+
+    async def _in_pieces(
+        self, recording: str, chunk: AudioChunk, error: ChunkTooLarge
+    ) -> Transcription:
+        """Cut the upload itself again, ask for each piece, and join them in the upload's time."""
+        self._emit(events.JobRetryScheduled(recording, chunk.stretch.index, f"in pieces: {error}"))
+        upload = chunk.upload
+        longest_s = error.max_piece_s or upload.duration_s
+        target_s = min(_HALF * upload.duration_s, _WINDOW_ROOM * longest_s)
+        with upload.open() as file:
+            data = file.read()
+        codec = RE_ENCODED.get(upload.codec, UploadCodec.COPY)
+        plan = SplitPlan(
+            target_s=target_s,
+            max_bytes=self._chunking.max_chunk_bytes,
+            codec=codec,
+            declared_s=upload.duration_s,
+            max_piece_s=error.max_piece_s,
+        )
+        outcomes = []
+        try:
+            async with self._splitters.split(Source(len(data), data=data), plan) as cutting:
+                while (piece := await cutting.next()) is not None:
+                    outcomes.append(await self._piece(recording, piece))
+        except MediaError as failure:
+            raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
+        joined = self._merger.merge(outcomes, upload.duration_s)
+        return Transcription(joined.text, joined.segments, joined.language)
+
+    async def _piece(self, recording: str, piece: AudioChunk) -> ChunkOutcome:
+        try:
+            if piece.silent:
+                return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
+            heard, cached = await self.heard(recording, piece)
+        finally:
+            piece.upload.discard()
+        if not self._engine.timestamps:
+            whole = Segment(heard.text, 0.0, piece.upload.duration_s)
+            heard = Transcription(heard.text, (whole,) if heard.text else (), heard.language)
+        return ChunkOutcome(piece.stretch, heard, cached)

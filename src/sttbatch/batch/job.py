@@ -1,0 +1,105 @@
+"""One recording's way through a run; copies of the same content are one job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sttbatch.caching.file_index import Fingerprint
+from sttbatch.core.errors import RecordingError
+from sttbatch.core.models import AudioChunk, AudioFile, Gap, GapReason, Transcript
+from sttbatch.processing.discovery import Candidate
+from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+
+TRUNCATED_SHARE = 0.01
+TRUNCATED_S = 1.0
+"""A recording that ends this much before its header says so has lost its end."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Content and everything known of it.
+
+    Attributes:
+        candidates: the files that hold this content; the first one is read.
+        transcript: set once there is one, from the cache or made in this run.
+        unreadable: what was wrong when it was looked at first.
+        failure: why it cannot go on.
+        left: the run ended before it did.
+        pending: chunks that were cut and have no outcome yet.
+        counted_s: its real length, once it was read to the end.
+    """
+
+    candidates: list[Candidate]
+    fingerprint: Fingerprint
+    transcript_key: str
+    file: AudioFile | None = None
+    transcript: Transcript | None = None
+    cached: bool = False
+    unreadable: RecordingError | None = None
+    failure: str | None = None
+    left: bool = False
+    pending: int = 0
+    counted_s: float | None = None
+    outcomes: list[ChunkOutcome] = field(default_factory=list)
+    finished: bool = False
+
+    @property
+    def shown(self) -> str:
+        return self.candidates[0].shown
+
+    @property
+    def declared_s(self) -> float:
+        return self.file.duration_s if self.file is not None else 0.0
+
+    @property
+    def is_cut(self) -> bool:
+        return self.counted_s is not None
+
+    def lost_end(self) -> Gap | None:
+        """The end that its header promises and its content lacks."""
+        if self.file is None or self.counted_s is None or self.file.duration_is_estimate:
+            return None
+        missing_s = self.file.duration_s - self.counted_s
+        if missing_s <= max(TRUNCATED_S, TRUNCATED_SHARE * self.file.duration_s):
+            return None
+        detail = (
+            f"truncated: the header declares {self.file.duration_s:.1f} s, "
+            f"{self.counted_s:.1f} s are there"
+        )
+        return Gap(self.counted_s, self.file.duration_s, GapReason.TRUNCATED, detail)
+
+    def merged(self, merger: ResultMerger) -> Transcript:
+        """Join what there is; only once it is cut and nothing is pending."""
+        assert self.counted_s is not None
+        transcript = merger.merge(self.outcomes, self.counted_s)
+        lost = self.lost_end()
+        if lost is None:
+            return transcript
+        return Transcript(
+            transcript.duration_s,
+            transcript.language,
+            transcript.segments,
+            transcript.chunks,
+            (*transcript.gaps, lost),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkWork:
+    """A chunk and whose it is."""
+
+    job: Job
+    chunk: AudioChunk
+
+
+def shortcomings(transcript: Transcript) -> str | None:
+    """Why a transcript with holes is no success; None where it is one."""
+    missing = [gap for gap in transcript.gaps if gap.reason is GapReason.STILL_MISSING]
+    lost = [gap for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
+    parts = []
+    if missing:
+        stretches = ", ".join(f"{gap.start_s:.0f}-{gap.end_s:.0f} s" for gap in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        parts.append(f"not transcribed: {stretches}{more}: {missing[0].detail}")
+    parts += [gap.detail for gap in lost]
+    return "; ".join(parts) or None

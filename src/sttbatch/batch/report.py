@@ -1,0 +1,76 @@
+"""What became of a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sttbatch.core.errors import SttbatchError
+
+
+class Outcome(StrEnum):
+    """Of one recording. LEFT: the run ended first; running again goes on."""
+
+    DONE = "done"
+    FAILED = "failed"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingReport:
+    """One recording's end.
+
+    Attributes:
+        cached: nothing had to be sent for it.
+        outputs: paths that now hold its transcript.
+        kept: files in an output's place that are not ours to overwrite.
+    """
+
+    shown: str
+    outcome: Outcome
+    audio_s: float = 0.0
+    cached: bool = False
+    reason: str = ""
+    outputs: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class BatchReport:
+    """All of them, and what the run cost.
+
+    Attributes:
+        sent: chunks that were sent and answered.
+        from_cache: chunks whose words were there already.
+        cost: of this run, in the currency of the price setting; maybe paid posts included.
+        fatal: why the run ended early.
+    """
+
+    recordings: list[RecordingReport] = field(default_factory=list)
+    skipped: int = 0
+    too_young: int = 0
+    sent: int = 0
+    sent_audio_s: float = 0.0
+    from_cache: int = 0
+    cost: float = 0.0
+    maybe_paid: int = 0
+    fatal: SttbatchError | None = None
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(each.outcome is outcome for each in self.recordings)
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio in recordings that are done."""
+        return sum(each.audio_s for each in self.recordings if each.outcome is Outcome.DONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a recording would need: seconds of audio, chunks, and how they would be cut."""
+
+    shown: str
+    audio_s: float
+    chunks: int
+    cost: float
+    reason: str

@@ -1,0 +1,377 @@
+"""Files -> chunks -> cache -> engine -> merge -> outputs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.job import ChunkWork, Job, shortcomings
+from sttbatch.batch.preparation import Preparation, Prepared
+from sttbatch.batch.report import BatchReport, Forecast, Outcome, RecordingReport
+from sttbatch.caching.content_addresser import ContentAddresser
+from sttbatch.caching.result_ledger import KeptStretch, ResultLedger
+from sttbatch.core import events
+from sttbatch.core.engine import Engine
+from sttbatch.core.errors import (
+    ChunkError,
+    EndpointUnreachable,
+    RecordingError,
+    RetryLater,
+    Stopped,
+    SttbatchError,
+)
+from sttbatch.core.models import Boundary, ConcurrencyLimit, GapReason
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.outputs import Document, OutputPlan, OutputRegistry, Recording, Written
+from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, DynamicChunkSizer
+from sttbatch.processing.discovery import Discovery
+from sttbatch.processing.media_messages import FileState
+from sttbatch.processing.media_workers import MediaWorkers, Source
+from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator
+from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.processing.upload_format import upload_codec_for
+
+DURATION_TOLERANCE = 0.01
+"""Of the declared duration; a larger difference is reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose for this run."""
+
+    request: RequestOptions
+    chunking: ChunkingOptions
+    outputs: OutputOptions
+    run: RunOptions
+    concurrency: ConcurrencyLimit
+
+
+class Writer(Protocol):
+    """Where transcripts go: files, or standard output."""
+
+    async def write(self, document: Document, plan: OutputPlan) -> Written: ...
+
+
+class Batch:
+    """One run over one discovery."""
+
+    def __init__(
+        self,
+        choices: Choices,
+        *,
+        preparation: Preparation,
+        engine: Engine,
+        answers: ChunkAnswers,
+        results: ResultLedger,
+        addresser: ContentAddresser,
+        media: MediaWorkers,
+        registry: OutputRegistry,
+        writer: Writer,
+        orchestrator: ParallelOrchestrator[Job, ChunkWork],
+        emit: events.Emit,
+        report: BatchReport,
+    ) -> None:
+        self._choices = choices
+        self._preparation = preparation
+        self._engine = engine
+        self._answers = answers
+        self._results = results
+        self._addresser = addresser
+        self._media = media
+        self._registry = registry
+        self._writer = writer
+        self._orchestrator = orchestrator
+        self._merger = ResultMerger()
+        self._emit = emit
+        self.report = report
+        self._plans: dict[str, OutputPlan] = {}
+        self._load = BatchLoad(0.0, 0)
+        self._bug: Exception | None = None
+
+    def stop(self) -> None:
+        """Begin nothing new; what is in flight is finished and stored."""
+        self._orchestrator.stop()
+        self._engine.stop()
+
+    async def run(self, found: Discovery) -> BatchReport:
+        """Transcribe what was found; always ends with a report, unless it is cancelled."""
+        prepared = await self._prepare(found)
+        for shown, reason in prepared.failures:
+            self._failed(shown, 0.0, reason)
+        open_jobs = []
+        for job in prepared.jobs:
+            if job.transcript is not None:
+                await self._write(job)
+            else:
+                self._emit(events.JobQueued(job.shown, job.declared_s))
+                open_jobs.append(job)
+        # The longest first: its chunks must not be the last to fill the lanes.
+        open_jobs.sort(key=lambda job: -job.declared_s)
+        self._load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
+        await self._orchestrator.run(open_jobs, self._cutting, self._process, self._drop)
+        if self._bug is not None:
+            raise self._bug
+        for job in open_jobs:
+            if not job.finished:
+                self._end(job, Outcome.LEFT, "the run ended before it was done")
+        return self.report
+
+    async def forecast(self, found: Discovery) -> list[Forecast]:
+        """What `run` would send, as far as it is known before cutting; nothing is sent."""
+        prepared = await self._prepare(found)
+        for shown, reason in prepared.failures:
+            self._failed(shown, 0.0, reason)
+        open_jobs = [job for job in prepared.jobs if job.transcript is None]
+        self._load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
+        return [await self._forecast_of(job) for job in prepared.jobs]
+
+    async def _forecast_of(self, job: Job) -> Forecast:
+        if job.transcript is not None:
+            return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
+        size = self._size(job)
+        kept_s = sum(each.stretch.duration_s for each in await self._kept(job))
+        left_s = max(0.0, job.declared_s - kept_s)
+        chunks = -int(-left_s // (size.duration_s * 1.05))
+        cost = left_s * self._choices.run.price_per_second
+        return Forecast(job.shown, left_s, chunks, cost, size.reason)
+
+    async def _prepare(self, found: Discovery) -> Prepared:
+        prepared = await self._preparation.prepare(found)
+        self.report.skipped = found.skipped + prepared.skipped
+        self.report.too_young = found.too_young
+        recordings = [
+            Recording(each.path, each.root) for job in prepared.jobs for each in job.candidates
+        ]
+        plans = await self._registry.plan(recordings, self._choices.outputs)
+        self._plans = {str(path): plan for path, plan in plans.items()}
+        return prepared
+
+    def _size(self, job: Job) -> ChunkSizeRecommendation:
+        assert job.file is not None
+        sizer = DynamicChunkSizer(self._choices.chunking, timestamps=self._engine.timestamps)
+        return sizer.calculate_chunk_size(job.file, self._choices.concurrency, self._load)
+
+    @contextlib.asynccontextmanager
+    async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:
+        """Hold a media worker while this recording is cut."""
+        self._emit(events.JobStarted(job.shown))
+        try:
+            source, plan = self._source(job), self._plan(job, await self._take_kept(job))
+            async with self._media.split(source, plan) as cutting:
+
+                async def next_chunk() -> ChunkWork | None:
+                    if job.failure is not None:
+                        return None
+                    chunk = await cutting.next()
+                    job.counted_s = cutting.counted_s
+                    if chunk is None:
+                        return None
+                    job.pending += 1
+                    key = self._addresser.chunk_key(chunk.audio_sha256)
+                    await self._results.remember_cut(
+                        job.fingerprint.sha256,
+                        self._choices.chunking.audio_stream,
+                        self._addresser.request_sha256,
+                        chunk.stretch,
+                        key,
+                    )
+                    return ChunkWork(job, chunk)
+
+                yield next_chunk
+        except RecordingError as error:
+            job.failure = str(error)
+        except SttbatchError as error:
+            self._give_up(error)
+        await self._finish_if_done(job)
+
+    async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:
+        """Stretches whose words are there; the rest is planned around them."""
+        kept = await self._kept(job)
+        for index, each in enumerate(kept):
+            job.outcomes.append(ChunkOutcome(each.stretch, each.value.heard, cached=True))
+            self.report.from_cache += 1
+            self._emit(
+                events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
+            )
+        return tuple((each.stretch.start, each.stretch.end) for each in kept)
+
+    async def _kept(self, job: Job) -> tuple[KeptStretch, ...]:
+        if self._choices.run.force:
+            return ()
+        return await self._results.kept(
+            job.fingerprint.sha256,
+            self._choices.chunking.audio_stream,
+            self._addresser.request_sha256,
+        )
+
+    def _source(self, job: Job) -> Source:
+        print_ = job.fingerprint
+        return Source(
+            print_.size_bytes,
+            self._choices.chunking.audio_stream,
+            path=job.candidates[0].path,
+            state=FileState(print_.size_bytes, print_.mtime_ns, print_.inode),
+        )
+
+    def _plan(self, job: Job, kept: tuple[tuple[Boundary, Boundary], ...]) -> SplitPlan:
+        assert job.file is not None
+        size = self._size(job)
+        return SplitPlan(
+            target_s=size.duration_s,
+            max_bytes=size.size_bytes,
+            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec),
+            declared_s=job.declared_s,
+            max_piece_s=size.max_duration_s,
+            kept=kept,
+        )
+
+    async def _process(self, work: ChunkWork) -> None:
+        """One chunk in a lane; nothing that it raises reaches its siblings."""
+        job, chunk = work.job, work.chunk
+        index, audio_s = chunk.stretch.index, chunk.stretch.duration_s
+        self._emit(events.ChunkProcessingStarted(job.shown, index, audio_s))
+        try:
+            outcome = await self._outcome(work)
+            job.outcomes.append(outcome)
+            done = outcome.gap is not GapReason.STILL_MISSING
+            self._emit(
+                events.ChunkProcessingCompleted(job.shown, index, audio_s, outcome.cached)
+                if done
+                else events.ChunkProcessingFailed(job.shown, index, audio_s, outcome.detail)
+            )
+        except RetryLater as error:
+            job.failure = str(error)
+        except Stopped:
+            job.left = True
+        except SttbatchError as error:
+            job.left = True
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
+            job.left = True
+            self._bug = self._bug or error
+            self.stop()
+        finally:
+            chunk.upload.discard()
+            job.pending -= 1
+        await self._finish_if_done(job)
+
+    async def _outcome(self, work: ChunkWork) -> ChunkOutcome:
+        stretch = work.chunk.stretch
+        if work.chunk.silent:
+            return ChunkOutcome(stretch, None, gap=GapReason.NO_SPEECH)
+        try:
+            heard, cached = await self._answers.heard(work.job.shown, work.chunk)
+        except ChunkError as error:
+            return ChunkOutcome(stretch, None, gap=GapReason.STILL_MISSING, detail=str(error))
+        return ChunkOutcome(stretch, heard, cached)
+
+    def _drop(self, work: ChunkWork) -> None:
+        work.chunk.upload.discard()
+        work.job.pending -= 1
+        work.job.left = True
+
+    def _give_up(self, error: SttbatchError) -> None:
+        """Stop the run for a reason that concerns every recording."""
+        if self.report.fatal is None:
+            self.report.fatal = error
+        self.stop()
+
+    async def _finish_if_done(self, job: Job) -> None:
+        if job.finished or job.pending:
+            return
+        if job.failure is not None:
+            self._fail(job, job.failure)
+        elif isinstance(self.report.fatal, EndpointUnreachable) and job.left:
+            self._fail(job, str(self.report.fatal))
+        elif job.is_cut and not job.left:
+            await self._finish(job)
+
+    async def _finish(self, job: Job) -> None:
+        job.finished = True
+        assert job.counted_s is not None
+        self._compare_durations(job)
+        if not job.outcomes:
+            self._fail(job, "it holds no sound at all")
+            return
+        failed = [o for o in job.outcomes if o.gap is GapReason.STILL_MISSING]
+        if len(failed) == len(job.outcomes):
+            self._fail(job, failed[0].detail)
+            return
+        try:
+            job.transcript = job.merged(self._merger)
+            if job.transcript.is_complete:
+                await self._results.store_transcript(job.transcript_key, job.transcript)
+            job.cached = all(outcome.cached for outcome in job.outcomes)
+            await self._write(job)
+        except SttbatchError as error:
+            self._fail(job, str(error))
+            self._give_up(error)
+
+    def _compare_durations(self, job: Job) -> None:
+        counted_s = job.counted_s or 0.0
+        if abs(counted_s - job.declared_s) > DURATION_TOLERANCE * counted_s and job.declared_s:
+            self._emit(
+                events.Warned(
+                    job.shown,
+                    f"its header declares {job.declared_s:.1f} s, {counted_s:.1f} s were found",
+                )
+            )
+
+    async def _write(self, job: Job) -> None:
+        """Bring the outputs of every copy up to date."""
+        assert job.transcript is not None
+        reason = shortcomings(job.transcript)
+        for candidate in job.candidates:
+            document = Document(
+                candidate.shown,
+                job.fingerprint.sha256,
+                self._choices.request.model,
+                self._choices.request.engine,
+                job.transcript,
+                self._choices.outputs,
+            )
+            try:
+                written = await self._writer.write(document, self._plans[str(candidate.path)])
+            except RecordingError as error:
+                self._failed(candidate.shown, job.transcript.duration_s, str(error))
+                continue
+            outputs = tuple(str(path) for path in written.paths)
+            self._emit(events.FileProcessingCompleted(candidate.shown, outputs))
+            report = RecordingReport(
+                candidate.shown,
+                Outcome.FAILED if reason else Outcome.DONE,
+                job.transcript.duration_s,
+                job.cached,
+                reason or "",
+                outputs,
+                tuple(str(path) for path in written.kept),
+            )
+            self._add(report)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        job.finished = True
+        for candidate in job.candidates:
+            self._failed(candidate.shown, job.declared_s, reason)
+
+    def _end(self, job: Job, outcome: Outcome, reason: str) -> None:
+        job.finished = True
+        for candidate in job.candidates:
+            self.report.recordings.append(
+                RecordingReport(candidate.shown, outcome, job.declared_s, reason=reason)
+            )
+
+    def _failed(self, shown: str, audio_s: float, reason: str) -> None:
+        self._add(RecordingReport(shown, Outcome.FAILED, audio_s, reason=reason))
+
+    def _add(self, report: RecordingReport) -> None:
+        self.report.recordings.append(report)
+        if report.outcome is Outcome.DONE:
+            self._emit(events.JobCompleted(report.shown, report.audio_s, report.cached))
+            return
+        self._emit(events.JobFailed(report.shown, report.audio_s, report.reason))
+        if self._choices.run.fail_fast:
+            self.stop()

@@ -1,0 +1,124 @@
+"""FileHash: SHA-256 of a recording's content, remembered while the file stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sttbatch.core.errors import RecordingError
+from sttbatch.database.database import Database
+
+RACY_NS = 2_000_000_000
+"""A file that changed this shortly before it was indexed may change again within the same tick of
+its timestamps, so it is read again (git's racy-clean rule; FAT counts in steps of 2 s)."""
+
+_PATHS_A_QUERY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A file's content hash and the state of the file in which it was read."""
+
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    indexed_at_ns: int
+    sha256: str
+
+    def still_true_of(self, stat: os.stat_result) -> bool:
+        unchanged = (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode) == (
+            stat.st_size,
+            stat.st_mtime_ns,
+            stat.st_ctime_ns,
+            stat.st_ino,
+        )
+        newest = max(self.mtime_ns, self.ctime_ns)
+        return unchanged and self.indexed_at_ns - newest > RACY_NS
+
+
+class FileIndex:
+    """Content hashes by path, size, times and inode."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rows: dict[bytes, _Row] = {}
+
+    async def load(self, paths: Sequence[Path]) -> None:
+        """Fetch what is remembered of many files in few queries."""
+        names = [os.fsencode(path) for path in paths]
+        for at in range(0, len(names), _PATHS_A_QUERY):
+            part = names[at : at + _PATHS_A_QUERY]
+            self._rows |= await self._database.read(partial(_select, names=part))
+
+    async def fingerprint(self, path: Path) -> Fingerprint:
+        """Hash `path`, unless it is as it was when it was hashed last.
+
+        Raises:
+            RecordingError: it cannot be read, or changes while it is.
+        """
+        name = os.fsencode(path)
+        try:
+            stat = await asyncio.to_thread(path.stat)
+            row = self._rows.get(name)
+            if row is None or not row.still_true_of(stat):
+                row = await self._index(path, stat)
+                self._rows[name] = row
+        except OSError as error:
+            raise RecordingError(f"it cannot be read: {error.strerror}") from error
+        return Fingerprint(row.sha256, row.size_bytes, row.mtime_ns, row.inode)
+
+    async def _index(self, path: Path, before: os.stat_result) -> _Row:
+        now_ns = time.time_ns()
+        sha256, stat = await asyncio.to_thread(_hash, path)
+        if (before.st_size, before.st_mtime_ns) != (stat.st_size, stat.st_mtime_ns):
+            raise RecordingError(
+                "it changed while it was read; try again when nothing writes to it"
+            )
+        row = _Row(stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, now_ns, sha256)
+        values = (
+            os.fsencode(path),
+            row.size_bytes,
+            row.mtime_ns,
+            row.ctime_ns,
+            row.inode,
+            row.indexed_at_ns,
+            row.sha256,
+        )
+        await self._database.write(
+            lambda db: db.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", values
+            )
+        )
+        return row
+
+
+def _hash(path: Path) -> tuple[str, os.stat_result]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, os.fstat(file.fileno())
+
+
+def _select(db: sqlite3.Connection, names: Sequence[bytes]) -> dict[bytes, _Row]:
+    marks = ",".join("?" * len(names))
+    rows = db.execute(
+        f"""SELECT path, size_bytes, mtime_ns, ctime_ns, inode, indexed_at_ns, sha256
+            FROM files WHERE path IN ({marks})""",  # noqa: S608 - question marks only
+        names,
+    )
+    return {path: _Row(*facts) for path, *facts in rows}

@@ -1,0 +1,31 @@
+"""Where the key comes from: a variable or a file, never the command line or a folder's settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sttbatch.cli.settings import Settings
+from sttbatch.core.errors import UsageError
+from sttbatch.external.secret import Secret
+
+HOW_TO = (
+    "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file that holds the key "
+    "(without a key: --engine local)"
+)
+
+
+def load_key(settings: Settings) -> Secret:
+    """Raises UsageError, which says what to do, when there is none."""
+    value = os.environ.get("CLOUDRU_API_KEY", "").strip()
+    if not value:
+        file = os.environ.get("CLOUDRU_API_KEY_FILE") or settings.api_key_file
+        if not file:
+            raise UsageError(f"there is no API key; {HOW_TO}")
+        try:
+            value = Path(file).expanduser().read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the API key cannot be read from {file}: {error}") from error
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise UsageError(f"the API key is empty or holds characters that no key has; {HOW_TO}")
+    return Secret(value)

@@ -1,0 +1,231 @@
+"""Settings: option over environment over ./sttbatch.toml over the user's file over the default."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.models import UploadCodec
+from sttbatch.outputs.formats import FORMATS
+
+LOCAL_FILE = "sttbatch.toml"
+
+# A folder from a stranger may say how recordings are transcribed and written, never where the key
+# goes or where state lies.
+LOCAL_SETTINGS = frozenset(
+    {
+        "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
+        "max_lines", "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec",
+    }
+)  # fmt: skip
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting; names are those of the file, `STTBATCH_` in capitals those of variables."""
+
+    engine: str = "cloudru"
+    base_url: str = "https://foundation-models.api.cloud.ru/v1"
+    api_key_file: str | None = None
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = None
+    formats: list[str] = msgspec.field(default_factory=lambda: ["txt", "json"])
+    output_dir: str | None = None
+    words: bool = False
+    max_line_width: int = 42
+    max_lines: int = 2
+    concurrency: int = 4
+    rate_limit: int = 600
+    chunk_duration: float = 300.0
+    max_chunk_mb: float = 24.0
+    upload_codec: UploadCodec = UploadCodec.AUTO
+    retries: int = 3
+    outage_wait: float = 600.0
+    price_per_second: float = 0.01
+    data_dir: str | None = None
+    cache_dir: str | None = None
+
+
+DESCRIPTIONS = {
+    "engine": "cloudru, or local (offline)",
+    "base_url": "of the OpenAI-compatible endpoint; https, or http to this machine only",
+    "api_key_file": "a file that holds the key",
+    "model": "default: openai/whisper-large-v3 (local: tiny.en)",
+    "language": "ISO-639-1; default: the endpoint detects it",
+    "prompt": "vocabulary and style, sent with every chunk",
+    "temperature": "0 to 1; default: the endpoint's",
+    "formats": "any of txt, srt, vtt, tsv, json",
+    "output_dir": "default: beside each recording",
+    "words": "word timestamps in the json output",
+    "max_line_width": "characters of a subtitle line",
+    "max_lines": "lines of a subtitle",
+    "concurrency": "requests at once, 1 to 10",
+    "rate_limit": "requests a minute",
+    "chunk_duration": "target seconds of a chunk, at least 10",
+    "max_chunk_mb": "MiB, at most 24.9",
+    "upload_codec": "auto, copy, flac, opus or wav",
+    "retries": "per chunk",
+    "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
+    "price_per_second": "RUB per second of audio, for estimates and --max-cost",
+    "data_dir": "folder of the ledger",
+    "cache_dir": "folder of caches",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, by name, where each value comes from."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+
+def user_file() -> Path:
+    """The user's settings file; STTBATCH_CONFIG names another."""
+    named = os.environ.get("STTBATCH_CONFIG")
+    if named:
+        return Path(named)
+    from platformdirs import user_config_path
+
+    return user_config_path("sttbatch") / "config.toml"
+
+
+def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
+    """Put all layers together.
+
+    Raises:
+        UsageError: an unknown setting or a bad value; names the file and the line.
+    """
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for values, origin in (
+        _file(user_file(), local=False),
+        _file(Path(LOCAL_FILE), local=True),
+        _environment(),
+        ({k: v for k, v in (options or {}).items() if v is not None}, "option"),
+    ):
+        for name, value in values.items():
+            where = origin.format(name.upper()) if origin == _VARIABLE else origin
+            merged[name] = _checked(name, value, where)
+            origins[name] = where
+    return Loaded(msgspec.convert(merged, Settings), origins)
+
+
+_VARIABLE = "STTBATCH_{}"
+
+
+def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text("utf-8")
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        return {}, str(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    for name, value in values.items():
+        where = f"{path}, line {_line(text, name)}"
+        if name not in Settings.__struct_fields__:
+            raise UsageError(f"{where}: there is no setting {name!r}")
+        if local and name not in LOCAL_SETTINGS:
+            raise UsageError(
+                f"{where}: {name} may not be set here, only in {user_file()} or by "
+                f"{_VARIABLE.format(name.upper())}"
+            )
+        _checked(name, value, where)
+    return values, str(path)
+
+
+def _line(text: str, name: str) -> int:
+    pattern = re.compile(rf"^\s*[\"']?{re.escape(name)}[\"']?\s*(=|\.)")
+    lines = text.splitlines()
+    return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
+
+
+def _environment() -> tuple[dict[str, Any], str]:
+    found = {}
+    for name in Settings.__struct_fields__:
+        value = os.environ.get(_VARIABLE.format(name.upper()))
+        if value:
+            found[name] = value
+    return found, _VARIABLE
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    """The value in its type, or an error that says where it stands."""
+    try:
+        if name == "outage_wait":
+            value = duration_s(value)
+        if name == "formats" and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        converted = msgspec.convert({name: value}, Settings, strict=False)
+        _check_range(name, getattr(converted, name))
+    except (msgspec.ValidationError, ValueError) as error:
+        reason = str(error).split(" - at `")[0]
+        raise UsageError(f"{where}: {name} = {value!r}: {reason}") from error
+    return getattr(converted, name)
+
+
+_RANGES = {
+    "temperature": (0, 1),
+    "max_line_width": (10, 1000),
+    "max_lines": (1, 10),
+    "concurrency": (1, 10),
+    "rate_limit": (1, 100_000),
+    "chunk_duration": (10, 7200),
+    "max_chunk_mb": (1, 24.4),
+    "retries": (0, 20),
+    "outage_wait": (0, 86_400),
+    "price_per_second": (0, 1e6),
+}
+
+
+def _check_range(name: str, value: Any) -> None:
+    if value is not None and name in _RANGES:
+        low, high = _RANGES[name]
+        if not low <= value <= high:
+            raise ValueError(f"it must be {low:g} to {high:g}")
+    if name == "engine" and value not in {"cloudru", "local"}:
+        raise ValueError("it must be cloudru or local")
+    if name == "formats":
+        unknown = [each for each in value if each not in FORMATS]
+        if unknown or not value:
+            raise ValueError(f"formats are {', '.join(FORMATS)}")
+    if name == "language" and value is not None and not re.fullmatch(r"[a-z]{2,3}", value):
+        raise ValueError("it must be an ISO-639-1 code such as ru or en")
+    if name == "base_url":
+        check_base_url(value)
+
+
+def check_base_url(url: str) -> None:
+    """Raises ValueError for an address that the key must not go to."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("it must begin with https://")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError("the key goes over https only (http to this machine is allowed)")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it must be an address and a path, nothing else")
+    if parts.path.rstrip("/").endswith("/audio/transcriptions"):
+        raise ValueError("leave out /audio/transcriptions, sttbatch adds it")
+
+
+def duration_s(value: Any) -> float:
+    """Seconds out of 90, "90", "90s", "10m", "2h"."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
+    if match is None:
+        raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
+    return float(match[1]) * _UNITS_S[match[2] or "s"]

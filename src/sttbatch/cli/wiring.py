@@ -1,0 +1,188 @@
+"""The composition root: settings in, a batch with all its collaborators out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sttbatch import __version__
+from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.job import ChunkWork, Job
+from sttbatch.batch.preparation import Preparation
+from sttbatch.batch.report import BatchReport
+from sttbatch.batch.run import Batch, Choices, Writer
+from sttbatch.caching.content_addresser import ContentAddresser
+from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.cli.settings import Settings
+from sttbatch.core.engine import Engine
+from sttbatch.core.events import Emit, Warned
+from sttbatch.core.models import ConcurrencyLimit
+from sttbatch.core.options import (
+    MIB,
+    ChunkingOptions,
+    OutputOptions,
+    RequestOptions,
+    RunOptions,
+)
+from sttbatch.database.database import Database
+from sttbatch.database.folders import private_folder, run_folder
+from sttbatch.external.secret import Secret
+from sttbatch.outputs import OutputRegistry, OutputWriter
+from sttbatch.processing.media_workers import WORKERS, MediaWorkers
+from sttbatch.processing.orchestrator import ParallelOrchestrator
+
+CLOUDRU_MODEL = "openai/whisper-large-v3"
+LOCAL_MODEL = "tiny.en"
+LEDGER = "ledger.db"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """What only an option can say."""
+
+    audio_stream: int = 0
+    force: bool = False
+    overwrite: bool = False
+    fail_fast: bool = False
+    max_cost: float | None = None
+    dry_run: bool = False
+
+
+def data_folder(settings: Settings) -> Path:
+    """Made on first use, private."""
+    if settings.data_dir:
+        return private_folder(Path(settings.data_dir).expanduser())
+    from platformdirs import user_data_path
+
+    return private_folder(user_data_path("sttbatch"))
+
+
+def choices_of(settings: Settings, flags: RunFlags, *, to_stdout: bool = False) -> Choices:
+    """Settings as the rooms below know them."""
+    is_local = settings.engine == "local"
+    base = urlsplit(settings.base_url)
+    return Choices(
+        request=RequestOptions(
+            engine=settings.engine,
+            origin="" if is_local else f"{base.scheme}://{base.netloc}",
+            model=settings.model or (LOCAL_MODEL if is_local else CLOUDRU_MODEL),
+            language=settings.language,
+            prompt=settings.prompt,
+            temperature=settings.temperature,
+        ),
+        chunking=ChunkingOptions(
+            target_duration_s=settings.chunk_duration,
+            max_chunk_bytes=int(settings.max_chunk_mb * MIB),
+            upload_codec=settings.upload_codec,
+            audio_stream=flags.audio_stream,
+        ),
+        outputs=OutputOptions(
+            formats=() if to_stdout else tuple(settings.formats),
+            directory=Path(settings.output_dir) if settings.output_dir and not to_stdout else None,
+            words=settings.words,
+            max_line_width=settings.max_line_width,
+            max_lines=settings.max_lines,
+            overwrite=flags.overwrite,
+        ),
+        run=RunOptions(
+            fail_fast=flags.fail_fast,
+            force=flags.force,
+            max_cost=flags.max_cost,
+            price_per_second=0.0 if is_local else settings.price_per_second,
+        ),
+        # The local engine recognises one chunk at a time, on several threads.
+        concurrency=ConcurrencyLimit(1 if is_local else settings.concurrency),
+    )
+
+
+@contextlib.asynccontextmanager
+async def engine_of(
+    settings: Settings, key: Secret | None, emit: Emit, model: str
+) -> AsyncIterator[Engine]:
+    """The engine that the settings name; imports only what it needs."""
+    engine: Engine
+    if settings.engine == "local":
+        from sttbatch.external.local_engine import LocalEngine
+
+        engine = LocalEngine(model)
+    else:
+        from sttbatch.external.cloudru import CloudRu
+        from sttbatch.external.connections import ConnectionPool
+        from sttbatch.external.gate import Gate, RateLimiter
+
+        engine = CloudRu(
+            settings.base_url,
+            # Without one nothing is sent: a dry run needs no key.
+            key or Secret(""),
+            Gate(RateLimiter(settings.rate_limit), settings.outage_wait),
+            ConnectionPool(f"sttbatch/{__version__}"),
+            retries=settings.retries,
+            warn=lambda message: emit(Warned("", message)),
+        )
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+@contextlib.asynccontextmanager
+async def open_batch(
+    settings: Settings, flags: RunFlags, key: Secret | None, emit: Emit, stdout: Writer | None
+) -> AsyncIterator[Batch]:
+    """A batch ready to run. `stdout`: write there instead of into files."""
+    choices = choices_of(settings, flags, to_stdout=stdout is not None)
+    folder = data_folder(settings)
+    addresser = ContentAddresser(choices.request)
+    report = BatchReport()
+    with (
+        contextlib.closing(Database(folder / LEDGER)) as database,
+        run_folder(folder / "spool") as spool,
+    ):
+        results = ResultLedger(database, choices.request, choices.run.price_per_second)
+        registry = OutputRegistry(database)
+        orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
+            choices.concurrency, WORKERS
+        )
+        async with (
+            MediaWorkers(spool) as media,
+            MediaWorkers(spool, count=1) as splitters,
+            engine_of(settings, key, emit, choices.request.model) as engine,
+        ):
+            answers = ChunkAnswers(
+                engine=engine,
+                results=results,
+                addresser=addresser,
+                splitters=splitters,
+                request=choices.request,
+                chunking=choices.chunking,
+                run=choices.run,
+                emit=emit,
+                report=report,
+            )
+            preparation = Preparation(
+                FileIndex(database),
+                results,
+                addresser,
+                media,
+                stream=flags.audio_stream,
+                force=flags.force,
+                stopping=lambda: orchestrator.stopping,
+            )
+            yield Batch(
+                choices,
+                preparation=preparation,
+                engine=engine,
+                answers=answers,
+                results=results,
+                addresser=addresser,
+                media=media,
+                registry=registry,
+                writer=stdout or OutputWriter(registry),
+                orchestrator=orchestrator,
+                emit=emit,
+                report=report,
+            )

@@ -1,0 +1,73 @@
+"""The seam between a chunk and whatever recognises it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sttbatch.core.models import Transcription, Upload
+from sttbatch.core.options import RequestOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One request to a recogniser, answered or not; a row of the ledger's `requests`.
+
+    Attributes:
+        at: seconds since the epoch when it began.
+        attempt: counted from 1 for each chunk.
+        status: HTTP status; None: no answer came (or the engine is not on the network).
+        latency_s: from the begin of the request to the end of its answer.
+        audio_s: seconds of audio sent.
+        paid: the answer came, so it is billed.
+        maybe_paid: the whole body was sent and no readable answer came.
+    """
+
+    at: float
+    attempt: int
+    status: int | None
+    latency_s: float
+    sent_bytes: int
+    audio_s: float
+    paid: bool = False
+    maybe_paid: bool = False
+    error: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a recogniser heard, and the post that brought it, which is not recorded yet."""
+
+    transcription: Transcription
+    post: Post
+    response_format: str
+
+
+RecordPost = Callable[[Post], Awaitable[None]]
+
+
+class Engine(Protocol):
+    """Chunk and options in, segments out."""
+
+    @property
+    def timestamps(self) -> bool:
+        """Whether answers say when things were said."""
+
+    async def transcribe(
+        self, upload: Upload, options: RequestOptions, record: RecordPost
+    ) -> Answer:
+        """Recognise one chunk; posts that failed are given to `record` as they end.
+
+        Raises:
+            ChunkError: this chunk got no answer (ChunkTooLarge: smaller pieces may).
+            RetryLater: the endpoint asks for a wait too long to sit out.
+            EndpointError: nothing more can be sent.
+            Stopped: `stop` was called while it waited.
+        """
+
+    def stop(self) -> None:
+        """Let what is in flight finish; end every wait for another try."""
+
+    async def aclose(self) -> None: ...

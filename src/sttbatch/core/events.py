@@ -1,0 +1,114 @@
+"""What happened, for whoever listens: progress display, log, metrics. Seconds throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """The root; `recording` is the path as the user gave it."""
+
+    recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobQueued(Event):
+    """A recording has work left; `audio_s` is what its container declares."""
+
+    audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted(Event):
+    """Its first chunk is being cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProcessingStarted(Event):
+    """A chunk has a lane."""
+
+    index: int
+    audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProcessingCompleted(Event):
+    """A chunk's words are stored; `cached`: nothing was sent for them."""
+
+    index: int
+    audio_s: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProcessingFailed(Event):
+    """A chunk got no words; its siblings go on."""
+
+    index: int
+    audio_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CacheEntryAccessed(Event):
+    """A lookup; `level` is None for a miss."""
+
+    key: str
+    level: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class APIRequestCompleted(Event):
+    """One post; `status` is None when no answer came."""
+
+    index: int
+    status: int | None
+    latency_s: float
+    sent_bytes: int
+    attempt: int
+    maybe_paid: bool
+    error: str | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetryScheduled(Event):
+    """A chunk's post will be repeated."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileProcessingCompleted(Event):
+    """A recording's outputs are written."""
+
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobCompleted(Event):
+    """A recording is done; `cached`: nothing had to be sent."""
+
+    audio_s: float
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed(Event):
+    """A recording is not, or not wholly, transcribed."""
+
+    audio_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(Event):
+    """Something the user should know that stops nothing; `recording` may be empty."""
+
+    message: str
+
+
+Emit = Callable[[Event], None]

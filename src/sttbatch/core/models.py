@@ -1,0 +1,218 @@
+"""Values that several rooms share. Times are seconds from the start of whatever they describe."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word as the recogniser wrote it, without surrounding space."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech; `words` is empty where the recogniser gave no word times."""
+
+    text: str
+    start_s: float
+    end_s: float
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What a recogniser heard in one upload, in the upload's own time."""
+
+    text: str
+    segments: tuple[Segment, ...]
+    language: str | None = None
+
+
+class UploadCodec(StrEnum):
+    """How a chunk travels: `auto` copies packets where the endpoint takes them, else FLAC."""
+
+    AUTO = "auto"
+    COPY = "copy"
+    FLAC = "flac"
+    OPUS = "opus"
+    WAV = "wav"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFile:
+    """What is known of a recording before it is read through.
+
+    Attributes:
+        size_bytes: size of the file.
+        duration_s: declared by the container; 0 where it declares nothing.
+        duration_is_estimate: the container declares no length and libavformat guessed one from
+            the bit rate (MPEG audio without a Xing header, raw AAC).
+        bit_rate: of the audio stream, bit/s; 0 when unknown.
+        stream: which audio stream of the container, counted from 0.
+    """
+
+    size_bytes: int
+    duration_s: float
+    duration_is_estimate: bool
+    codec: str
+    container: str
+    sample_rate: int
+    channels: int
+    bit_rate: int
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyLimit:
+    """How many chunks may be under way at once."""
+
+    value: int
+
+    MIN: ClassVar[int] = 1
+    MAX: ClassVar[int] = 10
+
+    def __post_init__(self) -> None:
+        if not self.MIN <= self.value <= self.MAX:
+            raise ValueError(f"concurrency must be {self.MIN} to {self.MAX}, not {self.value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """Where one stretch of a recording ends and the next begins.
+
+    Attributes:
+        pts: position in the stream's own time base.
+        overlap: there was no silence to cut in, so both neighbours heard what surrounds it.
+    """
+
+    pts: int
+    overlap: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The part of a recording that one chunk answers for, and how its upload maps onto it.
+
+    Attributes:
+        start_s, end_s: in the recording's time. What the upload holds outside of them (frames for
+            the decoder to settle, overlap) belongs to a neighbour.
+        anchors: pairs (second in the upload, second in the recording), rising; a time in the
+            upload counts from the last anchor at or before it. More than one where the
+            recording's timestamps jump.
+    """
+
+    index: int
+    start: Boundary
+    end: Boundary
+    start_s: float
+    end_s: float
+    anchors: tuple[tuple[float, float], ...]
+
+    @property
+    def duration_s(self) -> float:
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The bytes that are sent for one chunk, in memory or in a temporary file.
+
+    Attributes:
+        filename: what the endpoint is told; its ending is what servers judge the format by.
+        duration_s: seconds of audio in it, which is what is paid for.
+    """
+
+    filename: str
+    content_type: str
+    codec: str
+    duration_s: float
+    size_bytes: int
+    data: bytes | None = field(default=None, repr=False)
+    path: str | None = None
+
+    def open(self) -> BinaryIO:
+        """A fresh file object; each attempt to send needs one of its own."""
+        if self.path is not None:
+            return Path(self.path).open("rb")
+        return io.BytesIO(self.data or b"")
+
+    def discard(self) -> None:
+        """Remove the temporary file, if there is one."""
+        if self.path is not None:
+            Path(self.path).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """One stretch, cut and ready to be sent.
+
+    Attributes:
+        audio_sha256: over codec parameters, extradata and the source packets it covers.
+        silent: nothing in it rises above digital silence.
+    """
+
+    stretch: Stretch
+    audio_sha256: str
+    upload: Upload
+    silent: bool = False
+
+
+class GapReason(StrEnum):
+    """Why a stretch of a transcript has no words."""
+
+    NO_SPEECH = "no_speech"
+    STILL_MISSING = "still_missing"
+    TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch without words, named."""
+
+    start_s: float
+    end_s: float
+    reason: GapReason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSummary:
+    """One line of a transcript's `chunks`; `status` is ok, no_speech or failed."""
+
+    index: int
+    start_s: float
+    end_s: float
+    cached: bool
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A whole recording's words, in the recording's time.
+
+    Attributes:
+        duration_s: counted while reading, not declared.
+    """
+
+    duration_s: float
+    language: str | None
+    segments: tuple[Segment, ...]
+    chunks: tuple[ChunkSummary, ...]
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments if segment.text)
+
+    @property
+    def is_complete(self) -> bool:
+        return all(gap.reason is not GapReason.STILL_MISSING for gap in self.gaps)

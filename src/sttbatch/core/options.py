@@ -1,0 +1,78 @@
+"""What a user chose. Everything that changes what is asked of a recogniser is in one type."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sttbatch.core.models import UploadCodec
+
+MIB = 1024 * 1024
+API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
+"""Some servers count the whole body against 25 MiB, so the multipart frame gets headroom."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """All that decides what a recogniser answers for given audio; every field is in the key.
+
+    Attributes:
+        engine: `cloudru` or `local`.
+        origin: scheme, host and port of the base URL; empty for the local engine.
+        language: as the user gave it; None lets the recogniser detect it.
+    """
+
+    engine: str
+    origin: str
+    model: str
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingOptions:
+    """How recordings are cut; none of it changes a cache key.
+
+    Attributes:
+        target_duration_s: what a chunk should last when the batch is large.
+        max_chunk_bytes: no upload's file is larger.
+    """
+
+    target_duration_s: float = 300.0
+    max_chunk_bytes: int = 24 * MIB
+    upload_codec: UploadCodec = UploadCodec.AUTO
+    audio_stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """What is written, and where.
+
+    Attributes:
+        directory: None: beside each recording.
+        max_line_width: characters of a subtitle line.
+    """
+
+    formats: tuple[str, ...] = ("txt", "json")
+    directory: Path | None = None
+    words: bool = False
+    max_line_width: int = 42
+    max_lines: int = 2
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How one run behaves.
+
+    Attributes:
+        max_cost: in the currency of the price setting; None: no limit.
+        price_per_second: of audio, for estimates and budgets.
+        force: send again what is cached.
+    """
+
+    fail_fast: bool = False
+    force: bool = False
+    max_cost: float | None = None
+    price_per_second: float = 0.01

@@ -1,0 +1,154 @@
+"""One SQLite file behind one thread, which commits what has queued up in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sttbatch.core.errors import StateError
+from sttbatch.database.folders import locked, private_file
+from sttbatch.database.migrations import migrate
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_GROUP_LIMIT = 256
+
+
+def journal_mode() -> str:
+    """WAL where its checkpoint race is fixed (SQLite 3.51.3), a rollback journal before."""
+    return "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open `path` as every part of sttbatch does; transactions are begun explicitly."""
+    connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
+    connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+@dataclass(slots=True)
+class _Task:
+    work: Work[Any]
+    writes: bool
+    future: Future[Any]
+    result: Any = None
+
+
+class Database:
+    """The ledger. `write` returns when what was written is on the disk.
+
+    Raises:
+        StateError: the file cannot be opened, is damaged, or was written by a newer sttbatch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        opened: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._serve, args=(opened,), name=f"sqlite {path.name}", daemon=True
+        )
+        self._thread.start()
+        opened.result()
+
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in a transaction that is committed when this returns."""
+        return await asyncio.wrap_future(self._submit(work, writes=True))
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work`, which must not write."""
+        return await asyncio.wrap_future(self._submit(work, writes=False))
+
+    def close(self) -> None:
+        """Commit what is queued and close the file."""
+        self._tasks.put(None)
+        self._thread.join()
+
+    def _submit(self, work: Work[T], *, writes: bool) -> Future[T]:
+        future: Future[T] = Future()
+        # What was handed over is done even if the one who awaits it is cancelled.
+        future.set_running_or_notify_cancel()
+        self._tasks.put(_Task(work, writes, future))
+        return future
+
+    def _serve(self, opened: Future[None]) -> None:
+        try:
+            connection = connect(self.path)
+            with locked(self.path.with_suffix(".lock")):
+                migrate(connection)
+        except sqlite3.Error as error:
+            opened.set_exception(self._translated(error))
+            return
+        except StateError as error:
+            opened.set_exception(error)
+            return
+        opened.set_result(None)
+        going_on = True
+        while going_on:
+            group, going_on = self._next_group()
+            self._commit(connection, group)
+        connection.close()
+
+    def _next_group(self) -> tuple[list[_Task], bool]:
+        task = self._tasks.get()
+        group: list[_Task] = []
+        while task is not None:
+            group.append(task)
+            if len(group) == _GROUP_LIMIT or self._tasks.empty():
+                return group, True
+            task = self._tasks.get()
+        return group, False
+
+    def _commit(self, connection: sqlite3.Connection, group: list[_Task]) -> None:
+        """Each task in a savepoint of its own: one that fails takes no other with it."""
+        done: list[_Task] = []
+        try:
+            writes = any(task.writes for task in group)
+            if writes:
+                connection.execute("BEGIN IMMEDIATE")
+            done += [task for task in group if self._run(connection, task, savepoint=writes)]
+            if writes:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for task in group:
+                if not task.future.done():
+                    task.future.set_exception(self._translated(error))
+            return
+        for task in done:
+            task.future.set_result(task.result)
+
+    def _run(self, connection: sqlite3.Connection, task: _Task, *, savepoint: bool) -> bool:
+        if savepoint:
+            connection.execute("SAVEPOINT task")
+        try:
+            task.result = task.work(connection)
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+            if savepoint and connection.in_transaction:
+                connection.execute("ROLLBACK TO task")
+            is_sqlite = isinstance(error, sqlite3.Error)
+            task.future.set_exception(self._translated(error) if is_sqlite else error)
+            return False
+        finally:
+            if savepoint and connection.in_transaction:
+                connection.execute("RELEASE task")
+        return True
+
+    def _translated(self, error: BaseException) -> StateError:
+        translated = StateError(
+            f"{self.path}: {error}. Is the disk full, or the file damaged? "
+            "`sttbatch doctor` tells more"
+        )
+        translated.__cause__ = error
+        return translated

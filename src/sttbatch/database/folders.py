@@ -1,0 +1,78 @@
+"""Folders of state: private from their first byte."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sttbatch.core.errors import StateError
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` with mode 0700 and return it.
+
+    Raises:
+        StateError: it cannot be made, or belongs to another user.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = path.stat().st_uid
+        if owner != os.geteuid():
+            raise StateError(
+                f"{path} belongs to another user (uid {owner}); name a folder of yours"
+            )
+        path.chmod(0o700)
+    except OSError as error:
+        raise StateError(f"{path} cannot be used as a folder of state: {error.strerror}") from error
+    return path
+
+
+def private_file(path: Path) -> Path:
+    """Create `path` with mode 0600 unless it is there."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}") from error
+    return path
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on `path`, which the kernel frees should we be killed."""
+    with private_file(path).open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def run_folder(parent: Path) -> Iterator[Path]:
+    """A folder for this run's temporary files; removes those that killed runs left behind.
+
+    A run holds a lock on its own folder, so a folder without one has no run any more.
+    """
+    private_folder(parent)
+    for left_behind in parent.glob("run-*"):
+        _remove_if_free(left_behind)
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_free(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)

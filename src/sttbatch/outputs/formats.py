@@ -1,0 +1,129 @@
+"""The output formats: one function each, from a document to the bytes of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sttbatch.core.models import ChunkSummary, Gap, Segment
+from sttbatch.outputs.characters import encodable, joined
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.subtitles import cues, subtitles
+
+Formatter = Callable[[Document], bytes]
+
+PARAGRAPH_PAUSE_S = 2.0
+"""A longer pause begins a new paragraph of a text."""
+
+
+def txt(document: Document) -> bytes:
+    """Plain text, one paragraph a line, a blank line between paragraphs.
+
+    Missing stretches are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
+    """
+    paragraphs: list[list[str]] = []
+    spoken_until_s: float | None = None
+    stretches = [(segment.start_s, False, segment) for segment in document.spoken()]
+    stretches += [(note.start_s, True, note) for note in document.missing()]
+    for start_s, is_note, stretch in sorted(stretches, key=lambda item: item[:2]):
+        if is_note:
+            paragraphs.append([stretch.text])
+            spoken_until_s = None
+            continue
+        if spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
+            paragraphs.append([])
+        paragraphs[-1].append(stretch.text)
+        spoken_until_s = stretch.end_s
+    return "\n".join(joined(paragraph) + "\n" for paragraph in paragraphs).encode()
+
+
+def srt(document: Document) -> bytes:
+    """SubRip subtitles. The format has no escapes: what looks like markup stays as it is."""
+    return subtitles(cues(document), "srt").encode()
+
+
+def vtt(document: Document) -> bytes:
+    """WebVTT subtitles."""
+    return subtitles(cues(document), "vtt", _vtt_escaped).encode()
+
+
+def tsv(document: Document) -> bytes:
+    """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them."""
+    rows = sorted([*document.spoken(), *document.missing()], key=lambda item: item.start_s)
+    table = [
+        f"{round(row.start_s * 1000)}\t{round(row.end_s * 1000)}\t{row.text}\n" for row in rows
+    ]
+    return "".join(["start\tend\ttext\n", *table]).encode()
+
+
+def json(document: Document) -> bytes:
+    """Everything that is known, in the shape of Whisper's JSON with more beside it."""
+    import msgspec
+
+    transcript = document.transcript
+    content = {
+        "source": encodable(document.source),
+        "sha256": document.sha256,
+        "duration": _rounded(transcript.duration_s),
+        "language": transcript.language,
+        "model": encodable(document.model),
+        "engine": document.engine,
+        "text": encodable(transcript.text),
+        "segments": [
+            _segment(number, segment, words=document.options.words)
+            for number, segment in enumerate(transcript.segments)
+        ],
+        "chunks": [_chunk(chunk) for chunk in transcript.chunks],
+        "gaps": [_gap(gap) for gap in transcript.gaps],
+    }
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+
+
+FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
+
+
+def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "id": number,
+        "start": _rounded(segment.start_s),
+        "end": _rounded(segment.end_s),
+        "text": encodable(segment.text),
+    }
+    if words and segment.words:
+        entry["words"] = [
+            {
+                "word": encodable(word.text),
+                "start": _rounded(word.start_s),
+                "end": _rounded(word.end_s),
+            }
+            for word in segment.words
+        ]
+    return entry
+
+
+def _chunk(chunk: ChunkSummary) -> dict[str, object]:
+    return {
+        "index": chunk.index,
+        "start": _rounded(chunk.start_s),
+        "end": _rounded(chunk.end_s),
+        "cached": chunk.cached,
+        "status": chunk.status,
+    }
+
+
+def _gap(gap: Gap) -> dict[str, object]:
+    return {
+        "start": _rounded(gap.start_s),
+        "end": _rounded(gap.end_s),
+        "reason": gap.reason.value,
+        "detail": encodable(gap.detail),
+    }
+
+
+def _rounded(seconds: float) -> float:
+    # Adding zero turns -0.0 into 0.0.
+    return round(float(seconds), 3) + 0.0
+
+
+def _vtt_escaped(line: str) -> str:
+    # Escaping `>` as well breaks up `-->`, which no cue may hold.
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

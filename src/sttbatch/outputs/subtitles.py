@@ -1,0 +1,192 @@
+"""Segments become cues: short enough to read, cut where it reads best, none over another."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+from sttbatch.core.models import Segment, Word
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.layout import PENALTY, Atom, atoms, lines
+
+MAX_CUE_S = 7.0
+"""Longest display of a cue, where word times allow a cut; what subtitlers commonly keep to."""
+MIN_CUE_MS = 1000
+"""A shorter cue stays on into the silence that follows it."""
+NOTE_S = 5.0
+"""How long a note about a missing stretch is shown."""
+
+_CUE_COST = 10.0
+_TOO_LONG = 40.0
+_PAUSE_S = 0.7
+# pysubs2 takes these for markup of its own, so they travel as code points that no text may hold.
+_HIDDEN = str.maketrans({"{": "\ufdd0", "}": "\ufdd1", "\\": "\ufdd2"})
+_SHOWN = str.maketrans({"\ufdd0": "{", "\ufdd1": "}", "\ufdd2": "\\"})
+
+Times = list[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What is on the screen at once. Times are milliseconds."""
+
+    start_ms: int
+    end_ms: int
+    lines: tuple[str, ...]
+
+
+def cues(document: Document) -> list[Cue]:
+    """The cues of a document in order; every word of it is in exactly one.
+
+    A stretch that is missing is shown as a note of at most `NOTE_S` at its beginning.
+    """
+    width = max(1, document.options.max_line_width)
+    max_lines = max(1, document.options.max_lines)
+    notes = [
+        replace(note, end_s=min(note.end_s, note.start_s + NOTE_S)) for note in document.missing()
+    ]
+    found = [
+        cue
+        for segment in sorted([*document.spoken(), *notes], key=lambda item: item.start_s)
+        for cue in segment_cues(segment, width, max_lines)
+    ]
+    return _settled(found, round(document.transcript.duration_s * 1000))
+
+
+def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
+    """The cues of one segment, whose text is as `characters.plain` leaves it."""
+    pieces = atoms(segment.text, width)
+    spoken = _by_words(pieces, segment)
+    times = spoken or _by_length(pieces, segment)
+    found: list[Cue] = []
+    for start, end in pairwise((0, *_ends(pieces, times, width, max_lines, bool(spoken)))):
+        start_s, end_s = times[start][0], times[end - 1][1]
+        if spoken:
+            # A word's end may be anywhere in the silence after it.
+            end_s = min(end_s, start_s + MAX_CUE_S)
+        found.append(
+            Cue(round(start_s * 1000), round(end_s * 1000), lines(pieces[start:end], width))
+        )
+    return found
+
+
+def subtitles(found: Sequence[Cue], format_name: str, escape: Callable[[str], str] = str) -> str:
+    """Cues as the text of a file; `escape` is applied to each line."""
+    from pysubs2 import SSAEvent, SSAFile
+
+    file = SSAFile()
+    for cue in found:
+        text = r"\N".join(escape(line).translate(_HIDDEN) for line in cue.lines)
+        file.append(SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
+    return file.to_string(format_name).translate(_SHOWN)
+
+
+def _ends(
+    pieces: Sequence[Atom], times: Times, width: int, max_lines: int, by_words: bool
+) -> tuple[int, ...]:
+    """Where each cue ends, as indexes after its last atom, at the least cost in all.
+
+    Dynamic programming from the left: every cue that fits is tried from each start, so its work
+    is the number of atoms times what one cue holds.
+    """
+    size = len(pieces)
+    costs = [0.0] + [float("inf")] * size
+    origins = [0] * (size + 1)
+    for start in range(size):
+        count, used, total = 1, 0, 0
+        for end in range(start + 1, size + 1):
+            atom = pieces[end - 1]
+            gap = atom.spaced and end > start + 1
+            total += gap + atom.width
+            used += gap + atom.width
+            if used > width and end > start + 1:
+                count, used = count + 1, atom.width
+                if count > max_lines:
+                    break
+            cost = costs[start] + _CUE_COST + 8.0 * max(0.0, 1 - 2 * total / width)
+            if end < size:
+                cost += _break_cost(pieces[end - 1], times[end][0] - times[end - 1][1])
+            if by_words:
+                excess_s = times[end - 1][1] - times[start][0] - MAX_CUE_S
+                cost += _TOO_LONG + 10.0 * excess_s if excess_s > 0 else 0.0
+            if cost < costs[end]:
+                costs[end], origins[end] = cost, start
+    ends: list[int] = []
+    end = size
+    while end:
+        ends.append(end)
+        end = origins[end]
+    return tuple(reversed(ends))
+
+
+def _break_cost(atom: Atom, pause_s: float) -> float:
+    return 0.0 if pause_s >= _PAUSE_S else PENALTY[atom.after]
+
+
+def _by_length(pieces: Sequence[Atom], segment: Segment) -> Times:
+    """The segment's duration shared out by columns."""
+    ends = list(accumulate(atom.width for atom in pieces))
+    rate = max(0.0, segment.end_s - segment.start_s) / max(1, ends[-1])
+    starts = (0, *ends)
+    return [
+        (segment.start_s + starts[number] * rate, segment.start_s + end * rate)
+        for number, end in enumerate(ends)
+    ]
+
+
+def _by_words(pieces: Sequence[Atom], segment: Segment) -> Times:
+    """When each atom is said, by the segment's word times; empty where there are none.
+
+    Recognisers write words without the punctuation of the text, part Chinese into characters
+    and numbers into digits. So words and atoms are matched by counting letters.
+    """
+    words = segment.words
+    word_ends = list(accumulate(_letters(word.text) for word in words))
+    ends = list(accumulate(_letters(atom.text) for atom in pieces))
+    if not words or not word_ends[-1] or not ends[-1]:
+        return []
+    times: Times = []
+    said_s = segment.start_s
+    for start, end in pairwise((0, *ends)):
+        first, last = (position * word_ends[-1] / ends[-1] for position in (start, end))
+        start_s = _moment(words, word_ends, first, bisect_right(word_ends, first))
+        end_s = _moment(words, word_ends, last, bisect_left(word_ends, last))
+        if start == end:
+            # A mark without letters is said with what stands before it.
+            start_s = end_s if start else start_s
+            end_s = start_s
+        start_s = min(max(start_s, said_s), max(said_s, segment.end_s))
+        said_s = min(max(end_s, start_s), max(start_s, segment.end_s))
+        times.append((start_s, said_s))
+    return times
+
+
+def _moment(words: Sequence[Word], ends: Sequence[int], letter: float, index: int) -> float:
+    """When `letter`, counted over all words, is said; it stands in `words[index]`."""
+    index = min(index, len(words) - 1)
+    word = words[index]
+    count = _letters(word.text)
+    if not count:
+        return word.end_s
+    share = (letter - (ends[index] - count)) / count
+    return word.start_s + min(max(share, 0.0), 1.0) * (word.end_s - word.start_s)
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalnum, text))
+
+
+def _settled(found: list[Cue], duration_ms: int) -> list[Cue]:
+    """Cues that follow each other: each lasts, ends before the next, and is shown long enough."""
+    starts: list[int] = []
+    for cue in found:
+        starts.append(max(cue.start_ms, starts[-1] + 1 if starts else 0))
+    settled: list[Cue] = []
+    for number, cue in enumerate(found):
+        start = starts[number]
+        end = max(cue.end_ms, start + 1)
+        free = starts[number + 1] if number + 1 < len(found) else max(duration_ms, end)
+        settled.append(replace(cue, start_ms=start, end_ms=min(max(end, start + MIN_CUE_MS), free)))
+    return settled

@@ -1,0 +1,109 @@
+"""Writes a recording's outputs, and leaves alone what is not ours to write."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.files import Found, Target, examine, replace_all, sweep
+from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.names import NameTakenError, OutputRegistry
+from sttbatch.outputs.plans import OutputPlan
+
+_PLANS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one recording's outputs.
+
+    Attributes:
+        paths: outputs that now hold the transcript, in the order of the formats asked for.
+        kept: files that stand in an output's place and were not written by sttbatch, or were
+            edited since; they are as they were.
+    """
+
+    paths: tuple[Path, ...]
+    kept: tuple[Path, ...] = ()
+
+
+class OutputWriter:
+    """Writes outputs under the names that a registry gives. One writer serves one run."""
+
+    def __init__(self, registry: OutputRegistry) -> None:
+        self._registry = registry
+        self._swept: set[Path] = set()
+
+    async def write(self, document: Document, plan: OutputPlan) -> Written:
+        """Bring every output of `plan` up to date; nothing is touched that is so already.
+
+        Where another run took the planned name in the meantime, the recording gets another one.
+
+        Raises:
+            RecordingError: a file cannot be written; says which one and what to do.
+            StateError: the ledger cannot be used.
+        """
+        if not plan.paths:
+            return Written(())
+        contents = await asyncio.to_thread(
+            lambda: {name: FORMATS[name](document) for name in plan.paths}
+        )
+        overwrite = document.options.overwrite
+        for _ in range(_PLANS - 1):
+            try:
+                return await self._write(plan, contents, overwrite=overwrite)
+            except NameTakenError:
+                plans = await self._registry.plan([plan.recording], document.options)
+                plan = plans[plan.recording.path]
+        return await self._write(plan, contents, overwrite=overwrite)
+
+    async def _write(
+        self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool
+    ) -> Written:
+        known = await self._registry.digests(plan)
+        await self._sweep_once(next(iter(plan.paths.values())).parent)
+        targets = await asyncio.to_thread(
+            lambda: {
+                name: examine(path, contents[name], known[name])
+                for name, path in plan.paths.items()
+            }
+        )
+        kept = {
+            name
+            for name, target in targets.items()
+            if target.found is Found.FOREIGN and not overwrite
+        }
+        changed = {
+            name: target
+            for name, target in targets.items()
+            if name not in kept
+            and (target.found is not Found.SAME or known[name] != {target.sha256})
+        }
+        if changed:
+            kept |= await self._put(plan, changed)
+        return Written(
+            tuple(path for name, path in plan.paths.items() if name not in kept),
+            tuple(path for name, path in plan.paths.items() if name in kept),
+        )
+
+    async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
+        """Write and record `changed`; returns the formats that somebody else wrote meanwhile."""
+        await self._registry.intend(plan, _sha256s(changed))
+        # A file that has the right bytes already only needs to be recorded.
+        stale = [target for target in changed.values() if target.found is not Found.SAME]
+        left = await asyncio.to_thread(replace_all, stale) if stale else []
+        lost = {name for name, target in changed.items() if target in left}
+        done = {name: target for name, target in changed.items() if name not in lost}
+        await self._registry.record(plan, _sha256s(done))
+        return lost
+
+    async def _sweep_once(self, folder: Path) -> None:
+        if folder not in self._swept:
+            self._swept.add(folder)
+            await asyncio.to_thread(sweep, folder)
+
+
+def _sha256s(targets: dict[str, Target]) -> dict[str, str]:
+    return {name: target.sha256 for name, target in targets.items()}

@@ -1,0 +1,168 @@
+"""From what the user named to candidate recordings; names and types only, nothing is opened."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEDIA_ENDINGS = frozenset(
+    {
+        "3g2", "3gp", "aac", "ac3", "aif", "aiff", "amr", "ape", "asf", "au", "avi", "caf",
+        "dts", "eac3", "flac", "flv", "m2ts", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp2",
+        "mp3", "mp4", "mpc", "mpeg", "mpg", "mts", "oga", "ogg", "ogv", "oma", "opus", "ra",
+        "rm", "spx", "tak", "ts", "tta", "voc", "w64", "wav", "webm", "wma", "wmv", "wv",
+    }
+)  # fmt: skip
+"""A file that ends so and cannot be read is a failure, not something to pass over."""
+
+OTHER_ENDINGS = frozenset(
+    {
+        "7z", "bak", "bib", "bmp", "bz2", "cfg", "conf", "css", "csv", "cue", "db", "doc",
+        "docx", "epub", "gif", "gz", "htm", "html", "ico", "ini", "ipynb", "jpeg", "jpg", "js",
+        "json", "jsonl", "lock", "log", "lrc", "m3u", "m3u8", "md", "nfo", "odp", "ods", "odt",
+        "part", "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
+        "sqlite", "srt", "ssa", "ass", "svg", "tar", "tex", "tif", "tiff", "toml", "tsv",
+        "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
+    }
+)  # fmt: skip
+"""Notes, covers and our own outputs: passed over without a look inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A file that may be a recording.
+
+    Attributes:
+        shown: the path as the user gave it, or below the folder that they gave.
+        root: the folder it was found under; outputs elsewhere mirror the tree below it.
+        expected: by its ending, or because it was named, it should be a recording; other files
+            count only if they turn out to hold sound.
+    """
+
+    path: Path
+    shown: str
+    root: Path
+    expected: bool
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What a walk found.
+
+    Attributes:
+        failures: (path as shown, reason) of what cannot be looked at.
+        skipped: files that are no recordings.
+        too_young: files left alone because something may still write to them.
+    """
+
+    candidates: list[Candidate] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    skipped: int = 0
+    too_young: int = 0
+
+
+class _Walk:
+    def __init__(self, min_age_s: float) -> None:
+        self.found = Discovery()
+        self._seen_files: set[tuple[str, str]] = set()
+        self._seen_folders: set[tuple[int, int]] = set()
+        self._newest = time.time() - min_age_s if min_age_s > 0 else None
+
+    def add(self, path: Path) -> None:
+        """A path that the user named."""
+        try:
+            status = path.stat()
+        except OSError as error:
+            self.found.failures.append((str(path), _reason(error)))
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self._folder(path, path, (_identity(status),))
+        else:
+            self._file(path, path.parent, status, named=True)
+
+    def _folder(self, folder: Path, root: Path, chain: tuple[tuple[int, int], ...]) -> None:
+        if chain[-1] in self._seen_folders:
+            return
+        self._seen_folders.add(chain[-1])
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.found.failures.append((str(folder), _reason(error)))
+            return
+        for entry in entries:
+            if not entry.name.startswith("."):
+                self._entry(folder / entry.name, root, chain)
+
+    def _entry(self, path: Path, root: Path, chain: tuple[tuple[int, int], ...]) -> None:
+        try:
+            status = path.stat()
+        except OSError as error:
+            self.found.failures.append((str(path), _reason(error)))
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            self._file(path, root, status, named=False)
+        elif _identity(status) in chain:
+            self.found.failures.append((str(path), "it leads back to a folder that it lies in"))
+        else:
+            self._folder(path, root, (*chain, _identity(status)))
+
+    def _file(self, path: Path, root: Path, status: os.stat_result, *, named: bool) -> None:
+        ending = path.suffix[1:].lower()
+        if not named and (not stat.S_ISREG(status.st_mode) or ending in OTHER_ENDINGS):
+            self.found.skipped += 1
+            return
+        # Named twice, or reached by two ways: one path, one recording.
+        identity = os.path.realpath(path.parent), path.name
+        if identity in self._seen_files:
+            return
+        self._seen_files.add(identity)
+        if self._newest is not None and status.st_mtime > self._newest:
+            self.found.too_young += 1
+            return
+        expected = named or ending in MEDIA_ENDINGS
+        self.found.candidates.append(Candidate(path, str(path), root, expected))
+
+
+def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
+    """Walk what was named, in order, folders recursively and sorted by name.
+
+    Hidden files are passed over, symbolic links followed, and a folder that lies in itself is
+    named as a failure.
+    """
+    walk = _Walk(min_age_s)
+    for path in paths:
+        walk.add(path)
+    return walk.found
+
+
+def expand(arguments: Sequence[str]) -> Iterator[Path]:
+    """Paths as they are, and what patterns match that no shell has expanded.
+
+    Raises:
+        FileNotFoundError: nothing is there; its `filename` is the argument.
+    """
+    import glob
+
+    for argument in arguments:
+        path = Path(argument)
+        if os.path.lexists(path):
+            yield path
+            continue
+        matches: list[str] = []
+        if glob.has_magic(argument):
+            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - a whole pattern
+        if not matches:
+            raise FileNotFoundError(2, "no such file or folder", argument)
+        yield from map(Path, matches)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _reason(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror}"

@@ -1,0 +1,222 @@
+"""The process that touches media: python -m sttbatch.processing.media_worker.
+
+It answers one request after another and holds one recording at a time. Whatever a hostile file
+does to a decoder happens in here, under limits on memory and CPU time.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import av.logging
+
+from sttbatch.core.errors import MediaError, NoAudioError
+from sttbatch.core.models import AudioChunk, Upload
+from sttbatch.processing.media_messages import (
+    LENGTH,
+    SPOOL_BYTES,
+    Chunk,
+    Failed,
+    FileState,
+    Finished,
+    Next,
+    Opened,
+    Probe,
+    Probed,
+    Reply,
+    Request,
+    Split,
+    encoder,
+    request_decoder,
+)
+from sttbatch.processing.splitter import Piece, Splitter
+from sttbatch.processing.track import Track
+
+MEMORY_LIMIT_BYTES = 1 << 30
+"""Address space; the libraries alone map a fifth of it."""
+
+CPU_BASE_S = 10
+CPU_PER_MIB_S = 2
+"""CPU seconds one answer may take: Opus at 37 s an hour of audio, in an hour's 14 MiB or more."""
+
+_CHANGED = "it changed while it was read; try again when nothing writes to it"
+
+
+def cpu_budget_s(size_bytes: int) -> int:
+    """CPU seconds that one request about a file of this size may take."""
+    return CPU_BASE_S + CPU_PER_MIB_S * (size_bytes >> 20)
+
+
+class Session:
+    """The recording in hand."""
+
+    def __init__(self, request: Split) -> None:
+        self._request = request
+        self._file: BinaryIO = (
+            _open_regular(request.path)
+            if request.path is not None
+            else io.BytesIO(request.data or b"")
+        )
+        try:
+            self._check_unchanged()
+            self.size_bytes = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
+            self._track = Track(self._file, request.stream)
+            self._splitter = Splitter(self._track, request.plan)
+        except BaseException:
+            self._file.close()
+            raise
+        self._pieces = self._splitter.pieces()
+
+    def next(self) -> Reply:
+        piece = next(self._pieces, None)
+        if piece is not None:
+            return Chunk(self._chunk(piece))
+        self._check_unchanged()
+        return Finished(self._splitter.counted_s)
+
+    def close(self) -> None:
+        self._track.__exit__()
+        self._file.close()
+
+    def _chunk(self, piece: Piece) -> AudioChunk:
+        container = self._splitter.buffer.container
+        data: bytes | None = piece.media.data
+        path = None
+        if len(piece.media.data) > SPOOL_BYTES:
+            path, data = _spool(piece.media.data, self._request.spool), None
+        upload = Upload(
+            filename=f"chunk-{piece.stretch.index:04}.{container.suffix}",
+            content_type=container.content_type,
+            codec=self._splitter.buffer.codec_name,
+            duration_s=piece.media.duration_s,
+            size_bytes=len(piece.media.data),
+            data=data,
+            path=path,
+        )
+        return AudioChunk(piece.stretch, piece.media.audio_sha256, upload, piece.silent)
+
+    def _check_unchanged(self) -> None:
+        if self._request.state is not None and _state(self._file) != self._request.state:
+            raise MediaError(_CHANGED)
+
+
+def _spool(data: bytes, folder: str) -> str:
+    descriptor, path = tempfile.mkstemp(prefix="chunk-", dir=folder)
+    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+        file.write(data)
+    return path
+
+
+def _open_regular(path: bytes) -> BinaryIO:
+    # O_NONBLOCK: opening a named pipe would wait for its writer.
+    try:
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        raise MediaError(f"it cannot be opened: {error.strerror}") from error
+    if not Path(os.fsdecode(path)).is_file():
+        file.close()
+        raise NoAudioError("it is not a regular file")
+    return file
+
+
+def _state(file: BinaryIO) -> FileState:
+    stat = os.fstat(file.fileno())
+    return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def _probe(request: Probe) -> Reply:
+    with _open_regular(request.path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise MediaError("it is empty")
+        _allow(size)
+        estimated = _has_no_length(file)
+        with Track(file, request.stream) as track:
+            return Probed(
+                track.audio_file(size, duration_is_estimate=estimated, stream=request.stream)
+            )
+
+
+def _has_no_length(file: BinaryIO) -> bool:
+    """Whether this is MPEG or AAC audio without a header that states its length."""
+    head = file.read(10)
+    start = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        # ID3v2: seven bits in each of four bytes, plus the header itself.
+        a, b, c, d = head[6:10]
+        start = 10 + (a << 21 | b << 14 | c << 7 | d)
+    file.seek(start)
+    frame = file.read(4096)
+    file.seek(0)
+    is_frame = len(frame) > 1 and frame[0] == 0xFF and frame[1] & 0xE0 == 0xE0
+    return is_frame and not any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def _allow(size_bytes: int) -> None:
+    """Give the next answer its CPU budget."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    used = int(usage.ru_utime + usage.ru_stime) + 1
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (used + cpu_budget_s(size_bytes), hard))
+
+
+def _requests(source: BinaryIO) -> Iterator[Request]:
+    while prefix := source.read(LENGTH.size):
+        (length,) = LENGTH.unpack(prefix)
+        yield request_decoder.decode(source.read(length))
+
+
+def serve(source: BinaryIO, sink: BinaryIO) -> None:
+    """Answer until the other side closes the pipe."""
+    session: Session | None = None
+    for request in _requests(source):
+        try:
+            if isinstance(request, Next):
+                assert session is not None
+                _allow(session.size_bytes)
+                reply = session.next()
+            else:
+                if session is not None:
+                    session.close()
+                    session = None
+                _allow(0)
+                if isinstance(request, Split):
+                    session = Session(request)
+                    reply = Opened()
+                else:
+                    reply = _probe(request)
+        except MediaError as error:
+            reply = Failed(str(error), isinstance(error, NoAudioError))
+        except MemoryError:
+            reply = Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
+        except OSError as error:
+            reply = Failed(f"it cannot be read: {error.strerror or error}")
+        except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
+            reply = Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
+        data = encoder.encode(reply)
+        sink.write(LENGTH.pack(len(data)))
+        sink.write(data)
+        sink.flush()
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    av.logging.set_level(None)
+    # Nothing that a library prints may get between the messages.
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    serve(sys.stdin.buffer, sink)
+
+
+if __name__ == "__main__":
+    main()

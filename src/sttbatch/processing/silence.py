@@ -1,0 +1,65 @@
+"""Where to cut: silence found with pydub on the small window around a cut."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+with warnings.catch_warnings():
+    # pydub looks for an ffmpeg program, which is never used here, and imports audioop.
+    warnings.simplefilter("ignore", RuntimeWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from pydub import AudioSegment
+    from pydub.silence import detect_silence
+
+SAMPLE_RATE = 16_000
+"""Hz. What Whisper hears; windows and re-encoded chunks are mono s16 at this rate."""
+
+BYTES_PER_SECOND = 2 * SAMPLE_RATE
+
+MIN_SILENCE_MS = 300
+"""Shorter pauses occur within words (stop consonants close the mouth for up to 200 ms)."""
+
+BELOW_WINDOW_DB = 16.0
+"""Silence is at least this far below the window's own level; pydub's documented advice."""
+
+STEP_MS = 10
+QUIETEST_MS = 60
+"""Length of the quietest stretch looked for where there is no silence: a gap between words."""
+
+DIGITAL_SILENCE_PEAK = 33
+"""Of 32768, -60 dBFS: a peak below it leaves five bits, which no recording of speech has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutPoint:
+    """Seconds from the window's start; `silent` is False where there was no silence."""
+
+    offset_s: float
+    silent: bool
+
+
+def find_cut(pcm: bytes) -> CutPoint:
+    """Choose where to cut a window of mono s16 samples at 16 kHz.
+
+    The middle of the longest silence, the later one of two alike; without any, the middle of the
+    quietest 60 ms.
+    """
+    window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
+    if window.max < DIGITAL_SILENCE_PEAK:
+        return CutPoint(len(window) / 1000, silent=True)
+    silences: list[list[int]] = detect_silence(
+        window, MIN_SILENCE_MS, window.dBFS - BELOW_WINDOW_DB, seek_step=STEP_MS
+    )
+    if silences:
+        start, end = max(silences, key=lambda silence: (silence[1] - silence[0], silence[1]))
+        return CutPoint((start + end) / 2000, silent=True)
+    starts = range(0, max(1, len(window) - QUIETEST_MS), STEP_MS)
+    quietest = min(starts, key=lambda at: (window[at : at + QUIETEST_MS].rms, -at))
+    return CutPoint((quietest + QUIETEST_MS / 2) / 1000, silent=False)
+
+
+def is_digital_silence(pcm: bytes) -> bool:
+    """Whether no sample of mono s16 reaches -60 dBFS."""
+    segment = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
+    return bool(segment.max < DIGITAL_SILENCE_PEAK)

@@ -1,0 +1,170 @@
+"""One pass over a recording, front to back, cut in silence wherever there is some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sttbatch.core.errors import MediaError
+from sttbatch.core.models import Boundary, Stretch, UploadCodec
+from sttbatch.processing.buffers import Buffer, CutMedia, PacketBuffer, SampleBuffer
+from sttbatch.processing.silence import find_cut
+from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.processing.track import Track
+from sttbatch.processing.upload_format import COPYABLE
+
+OVERLAP_S = 2.0
+"""Heard by both neighbours of a cut that fell into speech, half on either side."""
+
+WINDOW_S = 20.0
+WINDOW_SHARE = 0.3
+"""Silence is looked for in 20 s around a target, in less where chunks are short."""
+
+LAST_PIECE_SLACK = 1.05
+"""A remainder this little over the target is not worth a request of its own."""
+
+MIN_PIECE_S = 0.1
+"""Nothing shorter is sent: it holds no word, and servers refuse it."""
+
+SIZE_HEADROOM_BYTES = 256 * 1024
+"""The overlap after a cut, and the container, come on top of what was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk as the splitter yields it."""
+
+    stretch: Stretch
+    media: CutMedia
+    silent: bool
+
+
+class Splitter:
+    """Cuts what a plan leaves open.
+
+    Raises:
+        MediaError: the codec cannot be copied though the plan asks for it, or the file breaks off.
+    """
+
+    def __init__(self, track: Track, plan: SplitPlan) -> None:
+        self._track = track
+        self._plan = plan
+        self.buffer = _buffer(track, plan.codec)
+        self._index = 0
+
+    @property
+    def counted_s(self) -> float:
+        """Seconds read so far; the recording's duration once all pieces were taken."""
+        return max(0.0, self._track.seconds(self.buffer.end_pts()))
+
+    def pieces(self) -> Iterator[Piece]:
+        begin = self._first()
+        for kept_start, kept_end in self._plan.kept:
+            yield from self._between(begin, kept_start)
+            self._skip_to(kept_end)
+            begin = kept_end
+        yield from self._between(begin, None)
+
+    def _first(self) -> Boundary:
+        """Where the audio begins, which may be before 0:00 (encoder delay) or long after."""
+        before = self.buffer.end_pts()
+        self.buffer.fill(before + 1, 1 << 62)
+        first = self.buffer.first_within(-1 << 62, 1 << 62)
+        return Boundary(before if first is None else first)
+
+    def _between(self, begin: Boundary, end: Boundary | None) -> Iterator[Piece]:
+        """Cut from `begin` to `end`, or to the end of the recording."""
+        shortest = self._track.pts_of(MIN_PIECE_S)
+        while end is None or end.pts - begin.pts >= shortest:
+            cut = self._next_cut(begin, end)
+            # Nothing is read twice, so the overlap has to be there before the chunk is made.
+            self.buffer.fill(cut.pts + self._tail(cut), 1 << 62)
+            piece = self._piece(begin, cut)
+            if piece is not None:
+                yield piece
+            if self.buffer.at_end() and cut.pts >= self.buffer.end_pts():
+                return
+            self._skip_to(cut)
+            begin = cut
+
+    def _next_cut(self, begin: Boundary, end: Boundary | None) -> Boundary:
+        limit = self._plan.max_bytes - SIZE_HEADROOM_BYTES
+        window = self._window(begin, end)
+        if window is None:
+            assert end is not None
+            reached = self.buffer.fill(end.pts, limit)
+            if reached >= end.pts:
+                return end
+            if self.buffer.at_end():
+                return Boundary(self.buffer.end_pts())
+            return self._cut_in(reached - self._track.pts_of(WINDOW_S), reached)
+        low, high = window
+        reached = self.buffer.fill(high, limit)
+        if self.buffer.at_end():
+            return Boundary(max(begin.pts, self.buffer.end_pts()))
+        length = high - low
+        return self._cut_in(max(begin.pts + 1, reached - length), reached)
+
+    def _window(self, begin: Boundary, end: Boundary | None) -> tuple[int, int] | None:
+        """Where to look for silence; None: the rest is short enough to be one piece."""
+        target_s = self._plan.target_s
+        begin_s = self._track.seconds(begin.pts)
+        end_s = self._track.seconds(end.pts) if end else self._plan.declared_s
+        rest_s = end_s - begin_s
+        pieces = max(1, math.ceil(rest_s / (target_s * LAST_PIECE_SLACK)))
+        if pieces == 1 and end is not None:
+            return None
+        # Past the declared end, or where nothing is declared, the target alone decides.
+        ideal_s = rest_s / pieces if pieces > 1 else target_s * LAST_PIECE_SLACK
+        width_s = min(WINDOW_S, WINDOW_SHARE * target_s)
+        high_s = ideal_s + width_s / 2
+        if self._plan.max_piece_s is not None:
+            high_s = min(high_s, self._plan.max_piece_s)
+        high = begin.pts + self._track.pts_of(high_s)
+        return high - self._track.pts_of(width_s), high
+
+    def _cut_in(self, low: int, high: int) -> Boundary:
+        start, pcm = self.buffer.pcm(low, high)
+        if not pcm:
+            return Boundary(high)
+        point = find_cut(pcm)
+        pts = self.buffer.snap(start + self._track.pts_of(point.offset_s))
+        return Boundary(min(max(pts, low + 1), high), overlap=not point.silent)
+
+    def _piece(self, begin: Boundary, end: Boundary) -> Piece | None:
+        first = self.buffer.first_within(begin.pts, end.pts)
+        if first is None or end.pts - first < self._track.pts_of(MIN_PIECE_S):
+            return None
+        media = self.buffer.cut(begin.pts - self._lead(begin), end.pts + self._tail(end))
+        stretch = Stretch(
+            index=self._index,
+            start=begin,
+            end=end,
+            start_s=max(0.0, self._track.seconds(first)),
+            end_s=self._track.seconds(end.pts),
+            anchors=media.anchors,
+        )
+        self._index += 1
+        return Piece(stretch, media, self.buffer.is_silent(begin.pts, end.pts))
+
+    def _skip_to(self, boundary: Boundary) -> None:
+        self.buffer.skip_to(boundary.pts - self._lead(boundary))
+
+    def _lead(self, boundary: Boundary) -> int:
+        overlap_s = OVERLAP_S / 2 if boundary.overlap else 0.0
+        return self._track.pts_of(self.buffer.container.preroll_s + overlap_s)
+
+    def _tail(self, boundary: Boundary) -> int:
+        return self._track.pts_of(OVERLAP_S / 2) if boundary.overlap else 0
+
+
+def _buffer(track: Track, codec: UploadCodec) -> Buffer:
+    if codec is not UploadCodec.COPY:
+        return SampleBuffer(track, codec)
+    if track.codec not in COPYABLE:
+        raise MediaError(
+            f"its codec, {track.codec}, cannot be copied into an upload; "
+            "use --upload-codec auto or flac"
+        )
+    return PacketBuffer(track)

@@ -1,0 +1,46 @@
+"""From an upload's time to the recording's."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import replace
+
+from sttbatch.core.models import Segment, Stretch, Transcription, Word
+
+
+class TimestampAdjuster:
+    """Moves what was heard in an upload to where it was said in the recording."""
+
+    def adjust(self, stretch: Stretch, heard: Transcription) -> tuple[Segment, ...]:
+        """Segments in the recording's time, in order, none ending before it starts.
+
+        What lies outside of the stretch (overlap, frames for the decoder to settle) is still
+        there: which neighbour owns it is the merger's to decide.
+        """
+        uploads = [upload_s for upload_s, _ in stretch.anchors]
+
+        def moved(at_s: float) -> float:
+            index = max(0, bisect_right(uploads, at_s) - 1)
+            upload_s, recording_s = stretch.anchors[index]
+            return max(0.0, recording_s + at_s - upload_s)
+
+        segments = sorted(heard.segments, key=lambda segment: segment.start_s)
+        return tuple(_moved(segment, moved) for segment in segments)
+
+
+def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
+    start_s = moved(segment.start_s)
+    words = []
+    at_s = start_s
+    for word in segment.words:
+        # Recognisers let words overlap or run backwards by a few hundredths.
+        word_start_s = max(at_s, moved(word.start_s))
+        words.append(Word(word.text, word_start_s, max(word_start_s, moved(word.end_s))))
+        at_s = word_start_s
+    return replace(
+        segment,
+        start_s=start_s,
+        end_s=max(start_s, moved(segment.end_s), words[-1].end_s if words else start_s),
+        words=tuple(words),
+    )

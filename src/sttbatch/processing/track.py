@@ -1,0 +1,238 @@
+"""One audio stream of a file, opened safely and read once from front to back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO, Self
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from sttbatch.core.errors import MediaError, NoAudioError
+from sttbatch.core.models import AudioFile
+from sttbatch.processing.silence import SAMPLE_RATE
+
+# Playlists and concatenations open other files and addresses, so only formats that hold their own
+# samples are read, from a file object, with no protocol at all.
+FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
+    "mp3,mpeg,mpegts,mpc,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
+)
+_OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
+
+SAMPLE_RATES_HZ = (4_000, 384_000)
+MAX_CHANNELS = 16
+
+JUMP_S = 0.04
+"""Timestamps that leave the running count of samples by more than this start a new anchor."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPacket:
+    """One packet. `duration_s` is that of its samples, which its timestamps may round."""
+
+    pts: int
+    end_pts: int
+    duration_s: float
+    packet: Packet[AudioStream]
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.packet).digest()
+
+
+class Track:
+    """An audio stream and its clock.
+
+    Attributes:
+        origin_pts: the timestamp that a player shows as 0:00.
+
+    Raises:
+        NoAudioError: no audio stream, or not the one asked for.
+        MediaError: unreadable, or beyond the bounds on sample rate and channels.
+    """
+
+    def __init__(self, file: BinaryIO, stream: int = 0) -> None:
+        self._container = _open(file)
+        try:
+            self._stream = _pick(self._container, stream)
+            _check_bounds(self._stream)
+        except MediaError:
+            self._container.close()
+            raise
+        time_base = self._stream.time_base or Fraction(1, 1000)
+        self.time_base = float(time_base)
+        self.origin_pts = _origin(self._container, self._stream, time_base)
+        self.context = self._stream.codec_context
+        self.context.thread_count = 1
+        # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
+        self.fingerprint = _fingerprint(self._stream)
+        self._frame_s = self.context.frame_size / self.context.sample_rate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    @property
+    def stream(self) -> AudioStream:
+        return self._stream
+
+    @property
+    def codec(self) -> str:
+        return self.context.codec.canonical_name
+
+    def seconds(self, pts: int) -> float:
+        return (pts - self.origin_pts) * self.time_base
+
+    def pts(self, seconds: float) -> int:
+        return round(seconds / self.time_base) + self.origin_pts
+
+    def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
+        """What the container declares."""
+        length = self._stream.duration
+        declared = length * self.time_base if length else (self._container.duration or 0) / 1e6
+        bit_rate = self._stream.bit_rate or 0
+        if not bit_rate and len(self._container.streams) == 1 and declared > 0:
+            bit_rate = round(size_bytes * 8 / declared)
+        return AudioFile(
+            size_bytes=size_bytes,
+            duration_s=max(0.0, declared),
+            duration_is_estimate=duration_is_estimate,
+            codec=self.codec,
+            container=self._container.format.name,
+            sample_rate=self.context.sample_rate,
+            channels=self.context.channels,
+            bit_rate=bit_rate,
+            stream=stream,
+        )
+
+    def packets(self) -> Iterator[StreamPacket]:
+        """All packets in order; their timestamps never go back.
+
+        Raises:
+            MediaError: the file breaks off in a way that libavformat does not take for its end.
+        """
+        frame_s = self._frame_s
+        expected = None
+        try:
+            for packet in self._container.demux(self._stream):
+                if not packet.size:
+                    continue
+                pts = packet.pts if packet.pts is not None else expected
+                pts = self.origin_pts if pts is None else pts
+                if expected is not None and pts < expected - self.pts_of(JUMP_S):
+                    pts = expected
+                length = packet.duration or self.pts_of(frame_s)
+                expected = pts + length
+                yield StreamPacket(pts, expected, frame_s or length * self.time_base, packet)
+        except av.FFmpegError as error:
+            raise MediaError(f"damaged: {_reason(error)}") from error
+
+    def pts_of(self, seconds: float) -> int:
+        return round(seconds / self.time_base)
+
+
+class Decoder:
+    """Packets in, mono s16 samples at 16 kHz out."""
+
+    def __init__(self, track: Track) -> None:
+        self._track = track
+        self._context = track.context
+        self._time_base = track.stream.time_base or Fraction(1, 1000)
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+        self.damaged = 0
+
+    def restart(self) -> None:
+        """Forget what came before; the next packet is not its successor."""
+        self._context.flush_buffers()
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+    def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
+        """Pairs of (second in the recording, samples); damaged packets yield nothing."""
+        packet = item.packet
+        # Muxing rewrites them, and neighbours share the packets around a cut.
+        packet.time_base = self._time_base
+        packet.pts = packet.dts = item.pts
+        try:
+            frames = self._context.decode(packet)
+        except av.FFmpegError:
+            self.damaged += 1
+            return
+        for frame in frames:
+            yield from self._samples(frame, item)
+
+    def flush(self) -> bytes:
+        """What the resampler still holds at the end of the stream."""
+        return b"".join(_bytes(frame) for frame in self._resampler.resample(None))
+
+    def _samples(self, frame: AudioFrame, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
+        at_s = self._track.seconds(item.pts if frame.pts is None else frame.pts)
+        try:
+            resampled = self._resampler.resample(frame)
+        except (av.FFmpegError, ValueError):
+            # Sample rate or layout changed on the way.
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            resampled = self._resampler.resample(frame)
+        data = b"".join(_bytes(part) for part in resampled)
+        if data:
+            yield at_s, data
+
+
+def _bytes(frame: AudioFrame) -> bytes:
+    # The plane is padded for alignment; only the samples count.
+    return bytes(frame.planes[0])[: frame.samples * 2]
+
+
+def _open(file: BinaryIO) -> InputContainer:
+    try:
+        container = av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"not a recording that can be read: {_reason(error)}") from error
+    return container
+
+
+def _pick(container: InputContainer, stream: int) -> AudioStream:
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    if not streams:
+        raise NoAudioError("it has no audio stream")
+    if stream >= len(streams):
+        raise NoAudioError(
+            f"it has {len(streams)} audio stream(s), so --audio-stream goes up to "
+            f"{len(streams) - 1}"
+        )
+    return streams[stream]
+
+
+def _check_bounds(stream: AudioStream) -> None:
+    low, high = SAMPLE_RATES_HZ
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    if not low <= rate <= high:
+        raise MediaError(f"its sample rate is {rate} Hz; {low} to {high} Hz are read")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise MediaError(f"it has {channels} channels; 1 to {MAX_CHANNELS} are read")
+
+
+def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction) -> int:
+    # An mp3's encoder delay is the stream's start; elsewhere a picture may begin before the sound.
+    if container.format.name == "mp3" or len(container.streams) == 1:
+        return max(0, stream.start_time or 0)
+    return max(0, round((container.start_time or 0) / 1e6 / time_base))
+
+
+def _fingerprint(stream: AudioStream) -> bytes:
+    """Everything besides the packets that decides how they decode."""
+    context = stream.codec_context
+    sample_format = context.format.name if context.format else ""
+    facts = f"{context.codec.canonical_name} {context.sample_rate} {context.layout.name} "
+    return (facts + sample_format + " ").encode() + (context.extradata or b"")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

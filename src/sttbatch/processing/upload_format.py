@@ -1,0 +1,61 @@
+"""In which shape each source travels; free of av, so that planning needs no media library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sttbatch.core.models import AudioFile, UploadCodec
+
+COPY_LIMIT_BIT_RATE = 256_000
+"""bit/s. Above it the copy is larger than FLAC at 16 kHz mono would be."""
+
+OPUS_BIT_RATE = 32_000
+
+PCM_BYTES_PER_SECOND = 32_000
+"""Mono s16 at 16 kHz: what FLAC never exceeds by more than its frame headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """How one codec travels.
+
+    Attributes:
+        preroll_s: audio sent before a chunk's own start so that the decoder has settled there:
+            mp3's bit reservoir reaches up to 0.3 s back, Opus converges within 80 ms (RFC 7845),
+            AAC overlaps one frame with the next.
+        muxer: libavformat's name for it; that of AAC in an m4a file is ipod.
+    """
+
+    suffix: str
+    content_type: str
+    muxer: str
+    preroll_s: float
+
+
+COPYABLE = {
+    "mp3": Container("mp3", "audio/mpeg", "mp3", 0.3),
+    "aac": Container("m4a", "audio/mp4", "ipod", 0.1),
+    "opus": Container("ogg", "audio/ogg", "ogg", 0.1),
+    "vorbis": Container("ogg", "audio/ogg", "ogg", 0.1),
+}
+
+ENCODED = {
+    UploadCodec.FLAC: Container("flac", "audio/flac", "flac", 0.0),
+    UploadCodec.OPUS: Container("ogg", "audio/ogg", "ogg", 0.0),
+    UploadCodec.WAV: Container("wav", "audio/wav", "wav", 0.0),
+}
+
+
+def upload_codec_for(file: AudioFile, wanted: UploadCodec) -> UploadCodec:
+    """Settle `auto`; COPY for lossy sources that the endpoint takes as they are."""
+    if wanted is not UploadCodec.AUTO:
+        return wanted
+    copyable = file.codec in COPYABLE and file.bit_rate <= COPY_LIMIT_BIT_RATE
+    return UploadCodec.COPY if copyable else UploadCodec.FLAC
+
+
+def upload_bytes_per_second(file: AudioFile, codec: UploadCodec) -> float:
+    """What a second of `file` weighs at most on the wire, for planning."""
+    if codec is UploadCodec.COPY:
+        return max(file.bit_rate, 8_000) / 8
+    return OPUS_BIT_RATE / 8 if codec is UploadCodec.OPUS else PCM_BYTES_PER_SECOND

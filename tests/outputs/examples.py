@@ -1,0 +1,100 @@
+"""Documents and recordings that the tests of this room share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sttbatch.core.models import Gap, Segment, Transcript, Word
+from sttbatch.core.options import OutputOptions
+from sttbatch.database.database import Database
+from sttbatch.outputs import Document, OutputPlan, OutputRegistry, OutputWriter, Recording, Written
+
+T = TypeVar("T")
+
+HELLO = (
+    Segment("Hello, world.", 0.0, 1.5, (Word("Hello", 0.0, 0.5), Word("world", 0.7, 1.4))),
+    Segment("It is late.", 2.0, 3.0),
+)
+
+
+def document(
+    segments: Sequence[Segment] = HELLO, gaps: Sequence[Gap] = (), **options: Any
+) -> Document:
+    ends = [segment.end_s for segment in segments] + [gap.end_s for gap in gaps]
+    transcript = Transcript(max(ends, default=0.0), "en", tuple(segments), (), tuple(gaps))
+    return Document(
+        "talk.mp3", "ab" * 32, "whisper", "cloudru", transcript, OutputOptions(**options)
+    )
+
+
+def saying(text: str, **options: Any) -> Document:
+    return document([Segment(text, 0.0, 2.0)], **options)
+
+
+def recording(path: Path, root: Path | None = None) -> Recording:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"sound")
+    return Recording(path, root or path.parent)
+
+
+def with_ledger(folder: Path, work: Callable[[Database], Awaitable[T]]) -> T:
+    """What one run does with the ledger in `folder`."""
+
+    async def run() -> T:
+        database = Database(folder / "ledger.db")
+        try:
+            return await work(database)
+        finally:
+            database.close()
+
+    return asyncio.run(run())
+
+
+def planned(
+    ledger: Path, recordings: Sequence[Recording], **options: Any
+) -> dict[Path, OutputPlan]:
+    return with_ledger(
+        ledger, lambda database: OutputRegistry(database).plan(recordings, OutputOptions(**options))
+    )
+
+
+def names(
+    ledger: Path, recordings: Sequence[Recording], *, write: bool = False, **options: Any
+) -> list[str]:
+    """What each recording's first output is called; `write`: and write them all."""
+
+    async def work(database: Database) -> list[str]:
+        registry = OutputRegistry(database)
+        plans = await registry.plan(recordings, OutputOptions(**options))
+        for item in recordings if write else ():
+            content = replace(saying(str(item.path), **options), source=str(item.path))
+            await OutputWriter(registry).write(content, plans[item.path])
+        return [next(iter(plans[item.path].paths.values())).name for item in recordings]
+
+    return with_ledger(ledger, work)
+
+
+def write(ledger: Path, item: Recording, content: Document) -> Written:
+    """One run over one recording."""
+
+    async def work(database: Database) -> Written:
+        registry = OutputRegistry(database)
+        plans = await registry.plan([item], content.options)
+        return await OutputWriter(registry).write(content, plans[item.path])
+
+    return with_ledger(ledger, work)
+
+
+def recorded(ledger: Path) -> dict[str, str]:
+    """By name, the digests of the `outputs` table."""
+    rows = with_ledger(
+        ledger,
+        lambda database: database.read(
+            lambda connection: connection.execute("SELECT path, sha256 FROM outputs").fetchall()
+        ),
+    )
+    return {Path(path.decode()).name: digests for path, digests in rows}

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import RecordingError
+from sttbatch.core.options import OutputOptions
+from sttbatch.database.database import Database
+from sttbatch.outputs import OutputRegistry, OutputWriter, Recording, Written
+from tests.outputs.examples import document, recorded, recording, saying, with_ledger, write
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Recording:
+    return recording(tmp_path / "talks" / "talk.mp3")
+
+
+@pytest.fixture
+def output(talk: Recording) -> Path:
+    return talk.path.with_suffix(".txt")
+
+
+def say(tmp_path: Path, talk: Recording, text: str, *, overwrite: bool = False) -> Written:
+    return write(tmp_path, talk, saying(text, formats=("txt",), overwrite=overwrite))
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def leftovers(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob(".sttbatch-*"))
+
+
+def test_every_format_is_written_and_recorded(tmp_path: Path, talk: Recording) -> None:
+    formats = ("json", "txt", "srt", "vtt", "tsv")
+    written = write(tmp_path, talk, document(formats=formats))
+    assert [path.suffix[1:] for path in written.paths] == list(formats)
+    assert written.kept == ()
+    assert recorded(tmp_path) == {path.name: digest(path) for path in written.paths}
+    assert leftovers(tmp_path) == []
+
+
+def test_an_output_is_as_readable_as_any_file(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        say(tmp_path, talk, "Hi.")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(output.stat().st_mode) == 0o640
+
+
+def test_missing_folders_are_made(tmp_path: Path, talk: Recording) -> None:
+    there = tmp_path / "out" / "deep"
+    written = write(tmp_path, talk, saying("Hi.", formats=("txt",), directory=there))
+    assert written.paths == (there / "talk.txt",)
+    assert written.paths[0].read_text() == "Hi.\n"
+
+
+def test_no_formats_no_files(tmp_path: Path, talk: Recording) -> None:
+    assert write(tmp_path, talk, saying("Hi.", formats=())) == Written(())
+
+
+def test_what_is_up_to_date_is_not_touched(tmp_path: Path, talk: Recording, output: Path) -> None:
+    first = say(tmp_path, talk, "Hi.")
+    before = output.stat()
+    assert say(tmp_path, talk, "Hi.") == first
+    assert (output.stat().st_ino, output.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_our_own_output_is_replaced_and_a_missing_one_rewritten(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    say(tmp_path, talk, "Hi.")
+    say(tmp_path, talk, "Hello.")
+    assert output.read_text() == "Hello.\n"
+    output.unlink()
+    assert say(tmp_path, talk, "Hello.").paths == (output,)
+    assert output.read_text() == "Hello.\n"
+
+
+def test_a_file_of_somebody_else_is_kept_until_told_otherwise(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    output.write_text("my notes")
+    written = write(tmp_path, talk, saying("Hi."))
+    assert written == Written((output.with_suffix(".json"),), (output,))
+    assert output.read_text() == "my notes"
+    assert say(tmp_path, talk, "Hi.", overwrite=True) == Written((output,))
+    assert output.read_text() == "Hi.\n"
+
+
+def test_an_edited_output_is_kept_until_told_otherwise(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    say(tmp_path, talk, "Hi.")
+    output.write_text("Hi!\n")
+    for _ in range(2):
+        assert say(tmp_path, talk, "Hi.").kept == (output,)
+        assert output.read_text() == "Hi!\n"
+    say(tmp_path, talk, "Hi.", overwrite=True)
+    assert say(tmp_path, talk, "Hello.").paths == (output,)
+
+
+def test_a_file_with_the_very_same_bytes_is_adopted(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    output.write_text("Hi.\n")
+    before = output.stat()
+    assert say(tmp_path, talk, "Hi.").paths == (output,)
+    assert output.stat().st_ino == before.st_ino
+    assert recorded(tmp_path) == {"talk.txt": digest(output)}
+    assert say(tmp_path, talk, "Hello.").paths == (output,)
+
+
+@pytest.mark.parametrize("content", ["Hi.\n", "precious"])
+def test_a_symlink_is_never_followed(
+    tmp_path: Path, talk: Recording, output: Path, content: str
+) -> None:
+    target = tmp_path / "target"
+    target.write_text(content)
+    output.symlink_to(target)
+    assert say(tmp_path, talk, "Hi.").kept == (output,)
+    assert output.is_symlink()
+    say(tmp_path, talk, "Hi.", overwrite=True)
+    assert not output.is_symlink()
+    assert target.read_text() == content
+
+
+def test_a_pipe_is_not_read(tmp_path: Path, talk: Recording, output: Path) -> None:
+    os.mkfifo(output)
+    assert say(tmp_path, talk, "Hi.").kept == (output,)
+
+
+def test_a_folder_of_that_name_is_an_error_that_names_it(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    output.mkdir()
+    with pytest.raises(RecordingError, match=r"talk\.txt cannot be written.*move it away"):
+        write(tmp_path, talk, saying("Hi.", overwrite=True))
+    assert leftovers(tmp_path) == []
+    assert recorded(tmp_path) == {}
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, talk: Recording) -> None:
+    for name in ("out", "out/deeper"):
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(RecordingError, match="a file stands where a folder is needed"):
+            write(tmp_path, talk, saying("Hi.", directory=tmp_path / name))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_an_error_that_says_what_to_do(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    output.parent.chmod(0o500)
+    try:
+        with pytest.raises(RecordingError, match="--output-dir"):
+            say(tmp_path, talk, "Hi.")
+    finally:
+        output.parent.chmod(0o700)
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_write_that_fails_changes_nothing_and_leaves_nothing(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    write(tmp_path, talk, saying("Hi."))
+    long = saying("word " * 150_000, formats=("txt", "tsv", "json"))
+    long = replace(long, model="m" * 300_000)
+    with pytest.raises(RecordingError, match=r"talk\.json cannot be written: File too large"):
+        write(tmp_path, talk, long)
+    assert output.read_text() == "Hi.\n"
+    assert not output.with_suffix(".tsv").exists()
+    assert leftovers(tmp_path) == []
+    assert write(tmp_path, talk, saying("Hello.")).kept == ()
+
+
+def test_a_recording_whose_name_another_run_took_gets_another(
+    tmp_path: Path, talk: Recording
+) -> None:
+    wav = recording(talk.path.with_suffix(".wav"))
+
+    async def work(database: Database) -> list[tuple[Path, ...]]:
+        runs = [OutputRegistry(database), OutputRegistry(database)]
+        content = saying("Hi.")
+        plans = [
+            (await run.plan([item], content.options))[item.path]
+            for run, item in zip(runs, (talk, wav), strict=True)
+        ]
+        writing = [
+            OutputWriter(run).write(content, plan) for run, plan in zip(runs, plans, strict=True)
+        ]
+        return [written.paths for written in await asyncio.gather(*writing)]
+
+    first, second = with_ledger(tmp_path, work)
+    assert not set(first) & set(second)
+    assert {first[0].name, second[0].name} in (
+        {"talk.txt", "talk.wav.txt"},
+        {"talk.txt", "talk.mp3.txt"},
+    )
+
+
+def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) -> None:
+    items = [recording(talk.root / f"talk.{number}") for number in range(40)]
+
+    async def work(database: Database) -> None:
+        registry = OutputRegistry(database)
+        writer = OutputWriter(registry)
+        plans = await registry.plan(items, OutputOptions())
+        await asyncio.gather(
+            *(writer.write(saying(plan.recording.path.name), plan) for plan in plans.values())
+        )
+        for item, plan in plans.items():
+            assert plan.paths["txt"].read_text() == f"{item.name}\n"
+
+    with_ledger(tmp_path, work)
+    assert leftovers(tmp_path) == []
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from sttbatch.database.database import Database
+from sttbatch.outputs import OutputRegistry, OutputWriter, files
+from tests.outputs.examples import Recording, saying
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(ledger: str, path: Path, moment: str) -> None:
+    registry = OutputRegistry(Database(Path(ledger) / "ledger.db"))
+    content = saying("Second.", formats=("txt",))
+    plan = (await registry.plan([Recording(path, path.parent)], content.options))[path]
+    if moment == "before":
+        os.fsync = die
+    else:
+        registry.record = die
+    await OutputWriter(registry).write(content, plan)
+
+asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+"""
+
+
+def killed_while_writing(tmp_path: Path, talk: Recording, moment: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path), str(talk.path), moment]
+    paths = os.pathsep.join(filter(None, ["src", ".", *sys.path]))
+    root = Path(__file__).parents[2]
+    died = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": paths}, check=False)
+    assert died.returncode == -9
+
+
+@pytest.mark.parametrize("first", ["First.", None])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_killed_run_leaves_nothing_that_the_next_takes_for_an_edit(
+    tmp_path: Path, talk: Recording, output: Path, moment: str, first: str | None
+) -> None:
+    if first:
+        say(tmp_path, talk, first)
+    killed_while_writing(tmp_path, talk, moment)
+    assert len(leftovers(tmp_path)) == (moment == "before")
+    expected = "Second.\n" if moment == "after" else f"{first}\n"
+    assert not output.exists() if expected == "None\n" else output.read_text() == expected
+    assert say(tmp_path, talk, "Third.") == Written((output,))
+    assert output.read_text() == "Third.\n"
+    assert recorded(tmp_path) == {"talk.txt": digest(output)}
+    assert leftovers(tmp_path) == []
+
+
+def test_a_user_edit_between_two_killed_runs_is_still_kept(
+    tmp_path: Path, talk: Recording, output: Path
+) -> None:
+    say(tmp_path, talk, "First.")
+    killed_while_writing(tmp_path, talk, "after")
+    output.write_text("Mine.\n")
+    assert say(tmp_path, talk, "Third.").kept == (output,)
