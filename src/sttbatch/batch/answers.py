@@ -155,23 +155,27 @@ class ChunkAnswers:
             declared_s=upload.duration_s,
             max_piece_s=error.max_piece_s,
         )
-        outcomes = []
+        pieces = []
         try:
+            # All are cut before any is sent: a piece may have to be split again, and the worker
+            # must be free for that.
             async with self._splitters.split(Source(len(data), data=data), plan) as cutting:
                 while (piece := await cutting.next()) is not None:
-                    outcomes.append(await self._piece(recording, piece))
+                    pieces.append(piece)
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
+        try:
+            outcomes = [await self._piece(recording, piece) for piece in pieces]
+        finally:
+            for piece in pieces:
+                piece.upload.discard()
         joined = self._merger.merge(outcomes, upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
     async def _piece(self, recording: str, piece: AudioChunk) -> ChunkOutcome:
-        try:
-            if piece.silent:
-                return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
-            heard, cached = await self.heard(recording, piece)
-        finally:
-            piece.upload.discard()
+        if piece.silent:
+            return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
+        heard, cached = await self.heard(recording, piece)
         if not self._engine.timestamps:
             whole = Segment(heard.text, 0.0, piece.upload.duration_s)
             heard = Transcription(heard.text, (whole,) if heard.text else (), heard.language)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sttbatch.batch.report import BatchReport, Outcome
-from sttbatch.core.errors import BudgetReached, EndpointRefused
+from sttbatch.core.errors import BudgetReached, EndpointRefused, UsageError
 
 OK = 0
 SOME_FAILED = 1
@@ -21,5 +21,7 @@ def exit_code(report: BatchReport, signal_number: int | None) -> int:
         return REFUSED
     if isinstance(report.fatal, BudgetReached):
         return BUDGET
+    if isinstance(report.fatal, UsageError):
+        return WRONG_USAGE
     failed = report.count(Outcome.FAILED) or report.count(Outcome.LEFT)
     return SOME_FAILED if failed or report.fatal is not None else OK

@@ -1,146 +1,144 @@
-"""Reading answers, tolerantly: servers differ in what they leave out and how they write it."""
+"""Reading transcriptions, tolerantly: servers differ in what they leave out and how they write it.
+
+Whatever arrives was paid for, so as much of it is kept as can be understood.
+"""
 
 from __future__ import annotations
 
-import email.utils
-import time
-from collections.abc import Mapping
+import json
 from typing import Any
 
-import msgspec
-
 from sttbatch.core.models import Segment, Transcription, Word
-
-_ERROR_TEXT_LIMIT = 300
 
 
 class UnreadableAnswer(ValueError):
     """A 200 whose body is no transcription."""
 
 
-def parse_transcription(body: bytes, audio_s: float) -> Transcription:
-    """Read a json or verbose_json answer.
+def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> Transcription:
+    """Read a json, verbose_json or plain text answer.
 
-    Without segments the whole text is one segment of `audio_s` seconds.
+    Times are clamped to 0..`audio_s`. Without segments the whole text is one segment.
 
     Raises:
         UnreadableAnswer: cut short, not JSON, or no transcription.
     """
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UnreadableAnswer(f"the answer is not JSON: {error}") from error
+    answer = _decoded(body, content_type)
+    if isinstance(answer, str):
+        answer = {"text": answer}
     if not isinstance(answer, dict) or not ("text" in answer or "segments" in answer):
         raise UnreadableAnswer("the answer is JSON without a text")
-    text = _text(answer.get("text"))
-    words = [word for item in _list(answer, "words") if (word := _word(item)) is not None]
-    segments = [s for item in _list(answer, "segments") if (s := _segment(item)) is not None]
-    if not segments and words:
-        segments = [Segment(text, words[0].start_s, words[-1].end_s)]
-    if not segments and text:
-        segments = [Segment(text, 0.0, audio_s)]
-    language = answer.get("language")
-    return Transcription(
-        text or " ".join(segment.text for segment in segments),
-        tuple(_with_words(segments, words)),
-        language if isinstance(language, str) and language else None,
+    words = [word for item in _items(answer, "words") if (word := _word(item, audio_s))]
+    segments = _segments(_items(answer, "segments"), audio_s)
+    text = (
+        _text(answer.get("text"))
+        or " ".join(segment.text for segment in segments)
+        or " ".join(word.text for word in words)
     )
+    if not segments and text:
+        start_s = min((word.start_s for word in words), default=0.0)
+        end_s = max((word.end_s for word in words), default=audio_s)
+        segments = [Segment(text, start_s, end_s)]
+    if not any(segment.words for segment in segments):
+        segments = _dealt(segments, words)
+    return Transcription(text, tuple(segments), _text(answer.get("language")) or None)
 
 
-def error_message(body: bytes, content_type: str) -> tuple[str, str]:
-    """(message, code) out of any of the shapes that servers and gateways answer errors in."""
+def _decoded(body: bytes, content_type: str) -> Any:
     try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        if "html" in content_type:
-            return "an HTML page (a gateway's?)", ""
-        return _short(body.decode("utf-8", "replace")), ""
-    if isinstance(answer, dict):
-        inner = answer.get("error", answer)
-        if isinstance(inner, dict):
-            message = inner.get("message") or inner.get("detail") or inner
-            return _short(message), f"{inner.get('code') or ''} {inner.get('type') or ''}".strip()
-        return _short(inner), str(answer.get("code") or "")
-    return _short(answer), ""
-
-
-def wait_hint_s(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds the server asks to wait: Retry-After in seconds or as a date, retry-after-ms."""
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return max(0.0, milliseconds / 1000)
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is not None:
-        return max(0.0, seconds)
-    try:
-        date = email.utils.parsedate_to_datetime(value or "")
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now))
+        # The standard library's, because it reads the NaN that Python servers write for a
+        # probability; stricter parsers would throw a paid answer away.
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        plain = content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
+        if plain and body.strip():
+            return body.decode("utf-8", "replace")
+        raise UnreadableAnswer(f"the answer is not JSON: {error}") from error
 
 
 def _text(value: Any) -> str:
     # One server wraps the text in an object of its own.
     if isinstance(value, dict):
-        value = value.get("text", "")
-    return value.strip() if isinstance(value, str) else ""
+        value = value.get("text")
+    if not isinstance(value, str):
+        return ""
+    # JSON can spell halves of surrogate pairs, which no file and no database takes.
+    return value.encode("utf-8", "replace").decode().strip()
 
 
-def _list(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _items(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
     value = answer.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _number(value: Any) -> float | None:
+def _second(value: Any, audio_s: float) -> float | None:
+    """A time within the audio, or None for what is no number."""
+    if isinstance(value, bool):
+        return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if abs(number) < float("inf") else None
+    except OverflowError:
+        return audio_s
+    return None if number != number else min(max(number, 0.0), audio_s)  # noqa: PLR0124 - NaN
 
 
-def _word(item: dict[str, Any]) -> Word | None:
-    start_s, end_s = _number(item.get("start")), _number(item.get("end"))
-    text = item.get("word", item.get("text"))
-    if start_s is None or not isinstance(text, str) or not text.strip():
-        return None
-    return Word(text.strip(), start_s, max(start_s, end_s if end_s is not None else start_s))
-
-
-def _segment(item: dict[str, Any]) -> Segment | None:
-    start_s, end_s = _number(item.get("start")), _number(item.get("end"))
-    text = _text(item.get("text"))
+def _word(item: dict[str, Any], audio_s: float) -> Word | None:
+    text = _text(item.get("word")) or _text(item.get("text"))
+    start_s = _second(item.get("start"), audio_s)
     if start_s is None or not text:
         return None
-    words = [word for each in _list(item, "words") if (word := _word(each)) is not None]
-    end_s = max(start_s, end_s if end_s is not None else start_s)
-    return Segment(text, start_s, end_s, tuple(words))
+    end_s = _second(item.get("end"), audio_s)
+    return Word(text, start_s, start_s if end_s is None else max(start_s, end_s))
 
 
-def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
-    """Give each segment its words: as many, in order, as its text is made of."""
-    if not words or any(segment.words for segment in segments):
-        return segments
+def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
+    """Those with a text; one without times lies between its neighbours."""
+    segments: list[Segment] = []
+    for index, item in enumerate(items):
+        text = _text(item.get("text"))
+        if not text:
+            continue
+        start_s = _second(item.get("start"), audio_s)
+        if start_s is None:
+            start_s = segments[-1].end_s if segments else 0.0
+        end_s = _second(item.get("end"), audio_s)
+        if end_s is None:
+            after = items[index + 1].get("start") if index + 1 < len(items) else audio_s
+            end_s = _second(after, audio_s)
+        words = tuple(word for each in _items(item, "words") if (word := _word(each, audio_s)))
+        segments.append(
+            Segment(text, start_s, start_s if end_s is None else max(start_s, end_s), words)
+        )
+    return segments
+
+
+def _dealt(segments: list[Segment], words: list[Word]) -> list[Segment]:
+    """Give each segment the words that its text is made of, in order; the last one the rest."""
     dealt, at = [], 0
     for index, segment in enumerate(segments):
-        if index + 1 == len(segments):
-            mine = words[at:]
-        else:
-            count = len(segment.text.split())
-            mine = words[at : at + count]
-            if "".join(word.text for word in mine) != "".join(segment.text.split()):
-                # Not written alike; then the middle of each word tells whose it is.
-                mine = _until(words[at:], segment.end_s)
-        at += len(mine)
-        dealt.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(mine)))
+        end = len(words) if index + 1 == len(segments) else _end_of(segment, words, at)
+        dealt.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(words[at:end])))
+        at = end
     return dealt
 
 
-def _until(words: list[Word], end_s: float) -> list[Word]:
-    return [word for word in words if (word.start_s + word.end_s) / 2 < end_s]
+def _end_of(segment: Segment, words: list[Word], at: int) -> int:
+    """Index after the segment's last word, the first of which is at `at`."""
+    # Letters only: word lists come without punctuation, some languages without spaces.
+    wanted, found, end = _letters(segment.text), "", at
+    while end < len(words) and len(found) < len(wanted):
+        found += _letters(words[end].text)
+        end += 1
+    if found == wanted:
+        return end
+    # Not written alike; then the middle of each word tells whose it is.
+    end = at
+    while end < len(words) and (words[end].start_s + words[end].end_s) / 2 < segment.end_s:
+        end += 1
+    return end
 
 
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= _ERROR_TEXT_LIMIT else text[:_ERROR_TEXT_LIMIT] + "…"
+def _letters(text: str) -> str:
+    return "".join(character for character in text if character.isalnum()).casefold()

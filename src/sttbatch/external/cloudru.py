@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import httpx
 import tenacity
 
-from sttbatch.core.engine import Answer, Post, RecordPost
-from sttbatch.core.errors import ChunkError, ChunkTooLarge, EndpointRefused, RetryLater, Stopped
+from sttbatch.core.engine import Answer, RecordPost
+from sttbatch.core.errors import (
+    ChunkError,
+    ChunkTooLarge,
+    EndpointRefused,
+    EndpointUnreachable,
+    RetryLater,
+    Stopped,
+)
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.answers import UnreadableAnswer, parse_transcription
-from sttbatch.external.connections import CONNECT_TIMEOUT_S, Connection, ConnectionPool
-from sttbatch.external.gate import Gate, Pass
+from sttbatch.external.ask import FORMATS, Ask, Retry, fields_of, format_name
+from sttbatch.external.connections import Connection, ConnectionPool, distrust
+from sttbatch.external.exchange import FAULTS, Exchange
+from sttbatch.external.gate import Gate
 from sttbatch.external.secret import Secret
 from sttbatch.external.verdicts import Action, Verdict, verdict_on
 
@@ -36,51 +43,6 @@ DEADLINE_PER_AUDIO_S = 1.0
 MULTIPART_FRAME_BYTES = 16 * 1024
 PIECE_WITHOUT_TIMES_S = 30.0
 
-# What is asked for, best first; a server that refuses one gets the next for the rest of the run.
-FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("verbose_json", ("word", "segment")),
-    ("verbose_json", ()),
-    ("json", ()),
-)
-
-
-class _Retry(Exception):
-    """This attempt brought nothing; another may."""
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        hint_s: float = 0.0,
-        free: bool = False,
-        at_once: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.hint_s = hint_s
-        self.free = free
-        self.at_once = at_once
-
-
-@dataclass(slots=True)
-class _Ask:
-    """One chunk's state over its attempts.
-
-    Attributes:
-        counted: failures that use up retries; outages' do not.
-        http1: the next attempt goes over HTTP/1.1, to learn what an early answer said.
-    """
-
-    upload: Upload
-    options: RequestOptions
-    record: RecordPost
-    pass_: Pass = field(default_factory=Pass)
-    idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
-    attempt: int = 0
-    counted: int = 0
-    ambiguous: int = 0
-    free_reconnects: int = 0
-    http1: bool = False
-
 
 class CloudRu:
     """An `Engine` over HTTP.
@@ -88,6 +50,8 @@ class CloudRu:
     Args:
         retries: per chunk, besides what outages cost.
         stall_s: how long an upload may stand still.
+        deadline_base_s: how long an answer may take, besides a second for each of audio.
+        backoff_base_s: what a first retry waits at most.
         warn: is told once of what changes for the rest of the run.
     """
 
@@ -101,6 +65,8 @@ class CloudRu:
         retries: int,
         warn: Callable[[str], None],
         stall_s: float = STALL_S,
+        deadline_base_s: float = DEADLINE_BASE_S,
+        backoff_base_s: float = BACKOFF_BASE_S,
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
         self._key = key
@@ -109,7 +75,11 @@ class CloudRu:
         self._retries = retries
         self._warn = warn
         self._stall_s = stall_s
+        self._deadline_base_s = deadline_base_s
+        self._backoff_base_s = backoff_base_s
         self._format = 0
+        self._format_warned = 0
+        self._format_refusal = ""
 
     @property
     def timestamps(self) -> bool:
@@ -124,234 +94,192 @@ class CloudRu:
     async def transcribe(
         self, upload: Upload, options: RequestOptions, record: RecordPost
     ) -> Answer:
-        if upload.size_bytes + MULTIPART_FRAME_BYTES > API_BODY_LIMIT_BYTES:
+        around_it = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
+        if upload.size_bytes + around_it > API_BODY_LIMIT_BYTES:
             raise ChunkTooLarge(f"its {upload.size_bytes:,} bytes are over the endpoint's limit")
-        ask = _Ask(upload, options, record)
+        ask = Ask(upload, options, record)
         attempts = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(_Retry),
-            stop=lambda state: self._spent(ask, state),
-            wait=lambda state: _wait_s(ask, state),
+            retry=tenacity.retry_if_exception_type(Retry),
+            stop=lambda _: self._spent(ask),
+            wait=_wait_s,
             sleep=self._gate.sleep,
             reraise=True,
         )
         try:
             return await attempts(self._attempt, ask)
-        except _Retry as error:
+        except Retry as error:
             if self._gate.stopped:
                 raise Stopped from error
             raise ChunkError(f"{error} (after {ask.attempt} attempts)") from error
         finally:
             self._gate.leave(ask.pass_)
 
-    def _spent(self, ask: _Ask, state: tenacity.RetryCallState) -> bool:
+    def _spent(self, ask: Ask) -> bool:
         """Whether this was the last try."""
-        error = state.outcome.exception() if state.outcome else None
-        if not isinstance(error, _Retry) or self._gate.stopped:
-            return True
-        return ask.counted > self._retries or ask.ambiguous > AMBIGUOUS_RETRIES
+        too_often = ask.counted > self._retries or ask.ambiguous > AMBIGUOUS_RETRIES
+        return too_often or self._gate.stopped
 
-    async def _attempt(self, ask: _Ask) -> Answer:
+    async def _attempt(self, ask: Ask) -> Answer:
         await self._gate.pass_through(ask.pass_)
-        connection = await self._pool.take(http1=ask.http1)
-        ask.attempt += 1
-        sent = _SentBytes(ask.upload)
-        begun, began_at = time.monotonic(), time.time()
+        if not self.timestamps and ask.upload.duration_s > PIECE_WITHOUT_TIMES_S:
+            raise ChunkTooLarge(
+                "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
+            )
+        connection = self._pool.take(http1=ask.http1, fresh=ask.fresh)
+        answer_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * ask.upload.duration_s
+        exchange = Exchange(connection, stall_s=self._stall_s, answer_s=answer_s)
         format_asked = self._format
-        deadline_s = DEADLINE_BASE_S + DEADLINE_PER_AUDIO_S * ask.upload.duration_s
+        ask.begin()
+        try:
+            response = await self._post(exchange, ask, format_asked)
+        except FAULTS as error:
+            raise await self._after_fault(ask, connection, exchange, error) from error
+        except BaseException as error:
+            # Cancelled, or a bug: either way the connection's streams are in no known state.
+            self._pool.retire(connection)
+            if isinstance(error, asyncio.CancelledError):
+                await ask.record(
+                    ask.post(exchange, None, error="cancelled", maybe_paid=exchange.complete)
+                )
+            raise
+        self._pool.give_back(connection, response.http_version)
+        ask.fresh = ask.http1 = False
+        if response.status_code == 200:
+            return await self._after_success(ask, exchange, response, format_asked)
+        raise await self._after_refusal(ask, exchange, response, format_asked)
 
-        def post(status: int | None, request_id: str | None = None, **facts: Any) -> Post:
-            return Post(
-                at=began_at,
-                attempt=ask.attempt,
-                status=status,
-                latency_s=time.monotonic() - begun,
-                sent_bytes=sent.count,
-                audio_s=ask.upload.duration_s,
-                request_id=request_id,
-                **facts,
+    async def _post(self, exchange: Exchange, ask: Ask, format_asked: int) -> httpx.Response:
+        headers = {
+            "Authorization": f"Bearer {self._key.reveal()}",
+            "Idempotency-Key": ask.idempotency_key,
+        }
+        try:
+            file = ask.upload.open()
+        except OSError as error:
+            raise ChunkError(f"the upload's temporary file cannot be read: {error}") from error
+        # A file object, because httpx slices bytes in quadratic time.
+        with file:
+            return await exchange.post(
+                self._url,
+                headers=headers,
+                fields=fields_of(ask.options, format_asked),
+                file=(ask.upload.filename, file, ask.upload.content_type),
             )
 
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S + self._stall_s) as limit:
-                sent.watch(limit, self._stall_s, begun + deadline_s)
-                response = await self._post(connection, ask, sent, format_asked)
-        except (httpx.RequestError, httpx.StreamError, OSError, TimeoutError) as error:
-            message = _described(error)
-            if isinstance(error, TimeoutError):
-                message = f"no answer within {time.monotonic() - begun:.0f} s"
-            await ask.record(post(None, error=message, maybe_paid=sent.complete))
-            # An answer given while the body was still going out is lost on HTTP/2; 1.1 shows it.
-            cut_short = sent.count > 0 and not sent.complete
-            unexplained = cut_short or isinstance(error, httpx.LocalProtocolError)
-            ask.http1 = unexplained and connection.http2
-            raise self._after_fault(ask, connection, message, maybe_paid=sent.complete) from error
-        except BaseException:
-            # Cancelled, or a bug: either way the connection's streams are in no known state.
-            self._pool.retire(connection, faulty=False)
-            raise
-        finally:
-            sent.close()
-        self._pool.give_back(connection, response.http_version)
-        ask.http1 = False
-        request_id = response.headers.get("x-request-id")
-        if response.status_code == 200:
-            self._gate.succeeded()
-            try:
-                heard = parse_transcription(response.content, ask.upload.duration_s)
-            except UnreadableAnswer as error:
-                await ask.record(post(200, request_id, error=str(error), maybe_paid=True))
-                ask.counted += 1
-                ask.ambiguous += 1
-                raise _Retry(str(error)) from error
-            return Answer(heard, post(200, request_id, paid=True), FORMATS[format_asked][0])
-        verdict = verdict_on(response.status_code, response.headers, response.content)
-        await ask.record(post(response.status_code, request_id, error=verdict.message))
-        raise self._after_refusal(ask, verdict, format_asked)
-
-    async def _post(
-        self, connection: Connection, ask: _Ask, sent: _SentBytes, format_asked: int
-    ) -> httpx.Response:
-        options, upload = ask.options, ask.upload
-        response_format, granularities = FORMATS[format_asked]
-        fields: dict[str, Any] = {"model": options.model, "response_format": response_format}
-        if granularities:
-            fields["timestamp_granularities[]"] = list(granularities)
-        if options.language is not None:
-            fields["language"] = options.language
-        if options.prompt is not None:
-            fields["prompt"] = options.prompt
-        if options.temperature is not None:
-            fields["temperature"] = str(options.temperature)
-        return await connection.client.post(
-            self._url,
-            data=fields,
-            files={"file": (upload.filename, cast("BinaryIO", sent), upload.content_type)},
-            headers={
-                "Authorization": f"Bearer {self._key.reveal()}",
-                "Idempotency-Key": ask.idempotency_key,
-            },
-        )
-
-    def _after_fault(
-        self, ask: _Ask, connection: Connection, message: str, *, maybe_paid: bool
-    ) -> _Retry:
+    async def _after_fault(
+        self, ask: Ask, connection: Connection, exchange: Exchange, error: Exception
+    ) -> Exception:
         """No answer came."""
-        if self._pool.retire(connection, faulty=not connection.was_idle):
+        reason = _described(error)
+        is_late = isinstance(error, TimeoutError) and exchange.complete
+        # Slow servers and stale connections say nothing against the protocol.
+        against_http2 = exchange.spoke_http2 and not exchange.reused and not is_late
+        gave_up = self._pool.retire(connection, http2_failed=against_http2)
+        if isinstance(error, TimeoutError):
+            waited_for = "no answer came" if exchange.complete else "the upload stood still"
+            reason = f"{waited_for}, given up after {time.monotonic() - ask.begun:.0f} s"
+        await ask.record(ask.post(exchange, None, error=reason, maybe_paid=exchange.complete))
+        if gave_up:
             self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
-        if connection.was_idle and ask.free_reconnects == 0 and not self._gate.stopped:
-            # The other side closed it while nobody looked; nothing is known against the endpoint.
-            ask.free_reconnects += 1
-            ask.ambiguous += maybe_paid
-            return _Retry(message, free=True, at_once=True)
-        ask.ambiguous += maybe_paid
-        free = self._gate.failed(ask.pass_)
-        ask.counted += not free
-        return _Retry(message, free=free)
+        if (untrusted := distrust(error)) is not None:
+            return EndpointUnreachable(untrusted)
+        ask.ambiguous += exchange.complete
+        ask.fresh = True
+        ask.http1 = exchange.early_answer_lost and "ConnectionTerminated" not in reason
+        if exchange.reused and not ask.reconnected:
+            # The other side closed it while nobody looked; that is nothing against the endpoint.
+            ask.reconnected = True
+            return Retry(reason)
+        return self._again(ask, reason, free=self._gate.failed(ask.pass_, reason, answered=False))
 
-    def _after_refusal(self, ask: _Ask, verdict: Verdict, format_asked: int) -> Exception:
+    async def _after_success(
+        self, ask: Ask, exchange: Exchange, response: httpx.Response, format_asked: int
+    ) -> Answer:
+        facts: dict[str, Any] = {"request_id": response.headers.get("x-request-id")}
+        kind = response.headers.get("content-type", "")
+        try:
+            heard = parse_transcription(response.content, ask.upload.duration_s, kind)
+        except UnreadableAnswer as error:
+            post = ask.post(exchange, 200, error=str(error), maybe_paid=True, **facts)
+            await ask.record(post)
+            self._gate.succeeded(ask.pass_)
+            ask.ambiguous += 1
+            raise self._again(ask, str(error)) from error
+        self._gate.succeeded(ask.pass_)
+        if format_asked > self._format_warned:
+            self._format_warned = format_asked
+            self._warn(
+                f"the endpoint refuses {format_name(0)} ({self._format_refusal}); going on with "
+                f"{format_name(format_asked)}"
+            )
+        post = ask.post(exchange, 200, paid=True, **facts)
+        return Answer(heard, post, FORMATS[format_asked][0])
+
+    async def _after_refusal(
+        self, ask: Ask, exchange: Exchange, response: httpx.Response, format_asked: int
+    ) -> Exception:
         """An answer came, and it was not 200."""
+        # Some servers repeat the key that they refuse.
+        body = response.content.replace(self._key.reveal().encode() or b"\0", b"***")
+        verdict = verdict_on(response.status_code, response.headers, body)
+        request_id = response.headers.get("x-request-id")
+        await ask.record(
+            ask.post(exchange, response.status_code, error=verdict.message, request_id=request_id)
+        )
         free = False
         if verdict.is_outage:
-            free = self._gate.failed(ask.pass_)
+            free = self._gate.failed(ask.pass_, verdict.message, answered=True)
         else:
-            self._gate.succeeded()
+            self._gate.succeeded(ask.pass_)
         match verdict.action:
             case Action.REFUSED:
                 return EndpointRefused(f"the endpoint refuses us: {verdict.message}")
             case Action.RETRY_LATER:
-                wait_s = verdict.hint_s or 0.0
-                back = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + wait_s))
-                return RetryLater(f"{verdict.message}; the endpoint asks to come back at {back}")
+                return _retry_later(verdict)
             case Action.SPLIT_CHUNK:
                 return ChunkTooLarge(verdict.message)
             case Action.FAIL_CHUNK:
                 return ChunkError(verdict.message)
             case Action.SIMPLER_FORMAT:
-                return self._after_format(ask, verdict.message, format_asked)
-        ask.counted += not free
-        hint_s = verdict.hint_s or 0.0
-        if verdict.action is Action.SLOW_DOWN:
-            self._gate.slow_down(hint_s or _jittered_s(ask.counted))
-        elif free:
+                return self._after_format(verdict.message, format_asked)
+            case Action.SLOW_DOWN:
+                # It concerns all lanes, so the gate does the waiting.
+                self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
+        if free:
             # The outage's own waits may be shorter than what the server asks for.
-            self._gate.slow_down(hint_s)
-        return _Retry(verdict.message, hint_s=hint_s, free=free)
+            self._gate.slow_down(verdict.hint_s)
+        return self._again(ask, verdict.message, verdict.hint_s, free=free)
 
-    def _after_format(self, ask: _Ask, message: str, format_asked: int) -> Exception:
+    def _after_format(self, message: str, format_asked: int) -> Exception:
         """The server knows no such response format; ask for less from now on."""
         if self._format == format_asked:
             if format_asked + 1 == len(FORMATS):
                 return ChunkError(message)
             self._format += 1
-            self._warn(
-                f"the endpoint refuses {_format_name(format_asked)} ({message}); going on with "
-                f"{_format_name(self._format)}"
-            )
-        if not self.timestamps and ask.upload.duration_s > PIECE_WITHOUT_TIMES_S:
-            return ChunkTooLarge(
-                "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
-            )
-        return _Retry(message, free=True, at_once=True)
+            self._format_refusal = message
+        return Retry(message)
+
+    def _again(self, ask: Ask, reason: str, hint_s: float = 0.0, *, free: bool = False) -> Retry:
+        # In an outage the gate does the waiting.
+        if free:
+            return Retry(reason)
+        ask.counted += 1
+        return Retry(reason, max(hint_s, self._jittered_s(ask.counted)))
+
+    def _jittered_s(self, failures: int) -> float:
+        """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
+        ceiling_s = min(BACKOFF_CAP_S, self._backoff_base_s * 2 ** (failures - 1))
+        return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
 
 
-class _SentBytes:
-    """A file object that knows how far it was read, which tells what may have been billed."""
-
-    def __init__(self, upload: Upload) -> None:
-        self._file = upload.open()
-        self._size = upload.size_bytes
-        self._limit: asyncio.Timeout | None = None
-        self.count = 0
-
-    def watch(self, limit: asyncio.Timeout, stall_s: float, deadline: float) -> None:
-        """Move `limit` on with every read; to `deadline` (monotonic) once all was read."""
-        self._limit = limit
-        self._stall_s = stall_s
-        self._deadline = deadline
-
-    @property
-    def complete(self) -> bool:
-        return self.count >= self._size
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self.count += len(data)
-        if self._limit is not None:
-            now = time.monotonic()
-            until = self._deadline if self.complete else now + self._stall_s
-            self._limit.reschedule(asyncio.get_running_loop().time() + until - now)
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def fileno(self) -> int:
-        return self._file.fileno()
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _jittered_s(failures: int) -> float:
-    """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
-    ceiling = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** max(0, failures - 1))
-    return random.uniform(0, ceiling)  # noqa: S311 - spreads load, guards nothing
-
-
-def _wait_s(ask: _Ask, state: tenacity.RetryCallState) -> float:
+def _wait_s(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    # In an outage the gate does the waiting.
-    if not isinstance(error, _Retry) or error.at_once or error.free:
-        return 0.0
-    return max(error.hint_s, _jittered_s(ask.counted))
+    return error.wait_s if isinstance(error, Retry) else 0.0
 
 
-def _format_name(index: int) -> str:
-    name, granularities = FORMATS[index]
-    return f"{name} with word times" if granularities else name
+def _retry_later(verdict: Verdict) -> RetryLater:
+    back = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + verdict.hint_s))
+    return RetryLater(f"{verdict.message}; the endpoint asks to come back at {back}")
 
 
 def _described(error: Exception) -> str:

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
+import time
 from dataclasses import dataclass
 
 import httpx
+
+from sttbatch.core.errors import UsageError
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
 """For one write of at most 64 KiB; a slower line than 1 KiB/s is a lost connection."""
 
+IDLE_S = 30.0
+"""Gateways close what was idle for a minute or so; what is younger is worth keeping."""
+
 CLOSE_TIMEOUT_S = 2.0
 FAULTS_TO_HTTP1 = 3
 """Connections in a row on which HTTP/2 failed before the run goes on over HTTP/1.1."""
+
+# At DEBUG it writes whole header blocks, in a code that anybody can read, the key among them.
+logging.getLogger("hpack.hpack").addFilter(lambda _: False)
 
 
 @dataclass(slots=True, eq=False)
@@ -27,20 +37,15 @@ class Connection:
     """One client that holds at most one connection.
 
     Attributes:
-        http2: whether it was offered; `spoken` is what the other side chose, once it answered.
+        http2: whether it is offered; the other side chooses.
         number: connections are counted from 1 in the order of their opening.
-        requests: answered on it so far.
+        idle_since: on the monotonic clock, in seconds.
     """
 
     client: httpx.AsyncClient
     http2: bool
     number: int
-    spoken: str = ""
-    requests: int = 0
-
-    @property
-    def was_idle(self) -> bool:
-        return self.requests > 0
+    idle_since: float = 0.0
 
 
 class ConnectionPool:
@@ -62,36 +67,39 @@ class ConnectionPool:
         self.reused = 0
         self.replaced = 0
 
-    async def take(self, *, http1: bool = False) -> Connection:
-        """A connection of its own; HTTP/1.1 on request, or after HTTP/2 has failed too often."""
+    def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
+        """A connection of its own; HTTP/1.1 on request, or after HTTP/2 has failed too often.
+
+        Raises:
+            UsageError: SSL_CERT_FILE or a proxy variable cannot be used.
+        """
         http2 = self.http2 and not http1
+        oldest = time.monotonic() - IDLE_S
+        for connection in [each for each in self._idle if each.idle_since < oldest]:
+            self._idle.remove(connection)
+            self._close(connection)
         for connection in reversed(self._idle):
-            if connection.http2 == http2:
+            if connection.http2 == http2 and not fresh:
                 self._idle.remove(connection)
                 self.reused += 1
                 return connection
+        client = self._client(http2=http2)
         self.opened += 1
-        number = self.opened
-        return Connection(await self._client(http2=http2), http2, number)
+        return Connection(client, http2, self.opened)
 
     def give_back(self, connection: Connection, http_version: str) -> None:
         """It served a request and may serve another."""
-        connection.requests += 1
-        connection.spoken = http_version
-        if connection.http2:
+        if http_version == "HTTP/2":
             self._http2_faults = 0
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
 
-    def retire(self, connection: Connection, *, faulty: bool = True) -> bool:
+    def retire(self, connection: Connection, *, http2_failed: bool = False) -> bool:
         """Never use it again. True: HTTP/2 failed once too often and is given up."""
         self.replaced += 1
-        task = asyncio.get_running_loop().create_task(_close(connection.client))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
-        if not (faulty and connection.http2 and self.http2) or connection.spoken == "HTTP/1.1":
-            return False
+        self._close(connection)
         # Connections that were open side by side fall together; in a row means one after another.
-        if connection.number <= self._newest_at_fault:
+        if not (http2_failed and self.http2) or connection.number <= self._newest_at_fault:
             return False
         self._newest_at_fault = self.opened
         self._http2_faults += 1
@@ -102,31 +110,69 @@ class ConnectionPool:
 
     async def aclose(self) -> None:
         idle, self._idle = self._idle, []
-        await asyncio.gather(*self._closing, *(_close(each.client) for each in idle))
+        for connection in idle:
+            self._close(connection)
+        await asyncio.gather(*self._closing)
 
-    async def _client(self, *, http2: bool) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            http2=http2,
-            verify=await self._context(http2=http2),
-            headers=self._headers,
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            # Reading has a deadline of ours: httpx's own is a timer for idle connections.
-            timeout=httpx.Timeout(
-                connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
-            ),
-            follow_redirects=False,
-        )
+    def _close(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(_closed(connection.client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
-    async def _context(self, *, http2: bool) -> ssl.SSLContext:
-        # Loading certificates takes 40 ms, once; ALPN is written into the context, so the two
-        # protocols must not share one.
+    def _client(self, *, http2: bool) -> httpx.AsyncClient:
+        # Loading certificates takes 40 ms, so it is done once; ALPN is written into the context,
+        # so the two protocols must not share one.
         if http2 not in self._contexts:
-            made = await asyncio.to_thread(httpx.create_ssl_context)
-            self._contexts.setdefault(http2, made)
-        return self._contexts[http2]
+            self._contexts[http2] = trusting()
+        try:
+            return httpx.AsyncClient(
+                http2=http2,
+                verify=self._contexts[http2],
+                headers=self._headers,
+                limits=httpx.Limits(
+                    max_connections=1, max_keepalive_connections=1, keepalive_expiry=None
+                ),
+                # Reading has a deadline of ours: httpx's own is a timer for idle connections.
+                timeout=httpx.Timeout(
+                    connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
+                ),
+                follow_redirects=False,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise UsageError(
+                f"a proxy variable (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
+            ) from error
 
 
-async def _close(client: httpx.AsyncClient) -> None:
+def trusting() -> ssl.SSLContext:
+    """Whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else what certifi knows.
+
+    Raises:
+        UsageError: what they name cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise UsageError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR names nothing that holds certificates: {error}"
+        ) from error
+
+
+def distrust(error: BaseException) -> str | None:
+    """Why a certificate was not trusted, if that is what went wrong; trying again cures it not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the endpoint's certificate is not trusted ({cause.verify_message}). Behind a "
+                "company's proxy, or with an authority of your own, set SSL_CERT_FILE to the "
+                "file that holds its certificate"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+async def _closed(client: httpx.AsyncClient) -> None:
     # A peer that is gone answers no TLS shutdown.
     with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, RuntimeError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):

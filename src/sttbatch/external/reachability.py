@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import wave
+
 import httpx
 
 from sttbatch.core.engine import Engine, Post
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
+from sttbatch.external.connections import distrust, trusting
 
 _TIMEOUT_S = 10.0
 
@@ -17,14 +21,17 @@ async def reach(base_url: str) -> str:
 
     Raises:
         EndpointUnreachable: no connection, or no trust in its certificate.
+        UsageError: SSL_CERT_FILE names nothing that can be used.
     """
+    trust = trusting()
     try:
-        async with httpx.AsyncClient(http2=True, timeout=_TIMEOUT_S) as client:
+        async with httpx.AsyncClient(http2=True, verify=trust, timeout=_TIMEOUT_S) as client:
             response = await client.get(base_url.rstrip("/") + "/models")
-    except httpx.RequestError as error:
+    except (httpx.RequestError, httpx.InvalidURL, ValueError, OSError) as error:
         raise EndpointUnreachable(
-            f"{base_url} cannot be reached: {error}. Check the network, a proxy (HTTPS_PROXY), "
-            "or, behind a company's certificate, SSL_CERT_FILE"
+            distrust(error)
+            or f"{base_url} cannot be reached: {error or type(error).__name__}. Check the "
+            "network, and a proxy if there is one (HTTPS_PROXY)"
         ) from error
     return f"{base_url} answers {response.status_code} over {response.http_version}"
 
@@ -41,9 +48,6 @@ async def one_second(engine: Engine, request: RequestOptions) -> float:
 
 
 def _silence() -> bytes:
-    import io
-    import wave
-
     target = io.BytesIO()
     with wave.open(target, "wb") as file:
         file.setnchannels(1)

@@ -1,16 +1,22 @@
-"""What is done with each status: the table, in one place."""
+"""What is done with each status: the table, in one place, and the reading of errors it needs."""
 
 from __future__ import annotations
 
+import email.utils
+import json
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from enum import Enum, auto
-
-from sttbatch.external.answers import error_message, wait_hint_s
+from typing import Any
 
 MAX_HINT_S = 120.0
 """A longer wait is not sat out; the file ends and its message says when to come back."""
 
+_ERROR_TEXT_LIMIT = 300
+_FARTHEST_HINT_S = 366 * 24 * 3600.0
 _QUOTA_WORDS = ("quota", "billing", "insufficient_funds", "payment", "balance")
 _CREDENTIAL_WORDS = ("api key", "api_key", "apikey", "credential", "unauthorized", "token expired")
 _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
@@ -34,41 +40,104 @@ class Verdict:
 
     action: Action
     message: str
-    hint_s: float | None = None
+    hint_s: float = 0.0
     is_outage: bool = False
 
 
-def verdict_on(  # noqa: PLR0911 - one return a row of the table
-    status: int, headers: Mapping[str, str], body: bytes
-) -> Verdict:
+def verdict_on(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
     """Decide by status, then by what the body and the headers say."""
     text, code = error_message(body, headers.get("content-type", ""))
     message = f"{status}: {text}" if text else str(status)
-    words = f"{text} {code}".lower()
     hint_s = wait_hint_s(headers)
-    if status in {401, 402, 403} or (status == 429 and _any(_QUOTA_WORDS, words)):
-        return Verdict(Action.REFUSED, message)
-    if status == 400 and _any(_CREDENTIAL_WORDS, words):
-        return Verdict(Action.REFUSED, message)
-    if status == 400 and _any(_FORMAT_WORDS, words):
-        return Verdict(Action.SIMPLER_FORMAT, message)
-    if status == 413:
-        return Verdict(Action.SPLIT_CHUNK, message)
+    action = _action(status, f"{text} {code}".lower(), code, headers)
+    if action is Action.RETRY and hint_s > MAX_HINT_S:
+        action = Action.RETRY_LATER
+    elif action is Action.RETRY and status == 429:
+        action = Action.SLOW_DOWN
     if 300 <= status < 400:
-        # Following would hand the key to wherever it points.
-        return Verdict(
-            Action.REFUSED, f"{message} redirects, which are not followed; check the base URL"
-        )
-    retryable = status in {408, 409, 425, 429} or status >= 500
+        message += " redirects, which are not followed; check the base URL"
+    return Verdict(action, message, hint_s, is_outage=action is Action.RETRY and status >= 500)
+
+
+def _action(status: int, words: str, code: str, headers: Mapping[str, str]) -> Action:  # noqa: PLR0911 - one return a row of the table
+    # A redirect is a refusal: following it would hand the key to wherever it points.
+    if status in {401, 402, 403} or 300 <= status < 400:
+        return Action.REFUSED
+    # 'Quota exceeded' is also how some name a rate limit: a code, where there is one, decides.
+    if status == 429 and _any(_QUOTA_WORDS, code.lower() or words.replace("quota", "")):
+        return Action.REFUSED
+    if status == 400 and _any(_CREDENTIAL_WORDS, words):
+        return Action.REFUSED
+    if status in {400, 422} and _any(_FORMAT_WORDS, words):
+        return Action.SIMPLER_FORMAT
+    if status == 413:
+        return Action.SPLIT_CHUNK
     wish = headers.get("x-should-retry", "").lower()
-    if (not retryable and wish != "true") or wish == "false":
-        return Verdict(Action.FAIL_CHUNK, message)
-    if hint_s is not None and hint_s > MAX_HINT_S:
-        return Verdict(Action.RETRY_LATER, message, hint_s)
-    if status == 429:
-        return Verdict(Action.SLOW_DOWN, message, hint_s)
-    return Verdict(Action.RETRY, message, hint_s, is_outage=status >= 500)
+    retryable = status in {408, 409, 425, 429} or status >= 500
+    if wish == "true" or (retryable and wish != "false"):
+        return Action.RETRY
+    return Action.FAIL_CHUNK
 
 
 def _any(words: tuple[str, ...], text: str) -> bool:
     return any(word in text for word in words)
+
+
+def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
+    """(message, code) out of any of the shapes that servers and gateways answer errors in.
+
+    The code holds what `code`, `type` and `param` say, whichever there are.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError):
+        if "html" in content_type or body.lstrip().startswith(b"<"):
+            return "an HTML page (a gateway's?)", ""
+        return _short(body.decode("utf-8", "replace")), ""
+    if not isinstance(answer, dict):
+        return _short(answer), ""
+    inner = answer.get("error") or answer
+    if not isinstance(inner, dict):
+        return _short(inner), _codes(answer)
+    return _short(inner.get("message") or inner.get("detail") or inner), _codes(inner)
+
+
+def wait_hint_s(headers: Mapping[str, str]) -> float:
+    """Seconds the server asks to wait: Retry-After in seconds or as a date, retry-after-ms."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return _bounded(milliseconds / 1000)
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None:
+        return _bounded(seconds)
+    try:
+        date = email.utils.parsedate_to_datetime(value or "")
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        # HTTP knows no other zone (RFC 9110, 5.6.7).
+        date = date.replace(tzinfo=UTC)
+    return _bounded(date.timestamp() - time.time())
+
+
+def _bounded(seconds: float) -> float:
+    # No calendar shows a date beyond the year 9999.
+    return min(max(seconds, 0.0), _FARTHEST_HINT_S)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _codes(inner: dict[str, Any]) -> str:
+    return " ".join(str(inner[name]) for name in ("code", "type", "param") if inner.get(name))
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).encode("utf-8", "replace").decode().split())
+    return text if len(text) <= _ERROR_TEXT_LIMIT else text[:_ERROR_TEXT_LIMIT] + "…"

@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := build/demo
+
+.PHONY: help demo test check slow bench clean
+help:
+	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
+	@echo "make test   everything CI runs"
+	@echo "make check  ruff, mypy strict, import-linter"
+	@echo "make slow   the longer proofs in tests/slow"
+	@echo "make bench  the figures of the README"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY)
+	STTBATCH_DATA_DIR=$(DEMO)/state $(BIN)/sttbatch transcribe fixtures/speech --engine local \
+		--output-dir $(DEMO)/transcripts --format txt,json,srt
+	@cd $(DEMO)/transcripts && find . -name '*.txt' | sort | while read -r file; do \
+		printf '\n== %s\n' "$$file"; cat "$$file"; done
+	@echo
+	$(BIN)/python fixtures/wer.py $(DEMO)/transcripts
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check
+	$(BIN)/pytest -m "not slow"
+
+slow: $(READY)
+	$(BIN)/pytest -m slow
+
+bench: $(READY)
+	$(BIN)/python benchmarks/prepare.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,95 @@
+"""Whatever the endpoint does, twice to every chunk: all words come back, for few posts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cloudru import (
+    CloudRu,
+    Fault,
+    Fin,
+    Goaway,
+    HeardWord,
+    NotJson,
+    ResetStream,
+    Status,
+    Truncated,
+    make_recording,
+    twice_per_chunk,
+)
+from tests.shell import Shell, texts, words_of
+
+RETRYABLE = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+MOST_POSTS_A_CHUNK = 3.3
+
+FAULTS: dict[str, Fault] = {
+    **{str(status): Status(status) for status in RETRYABLE},
+    "503 with Retry-After": Status(503, headers={"Retry-After": "0.2"}),
+    "GOAWAY": Goaway(after_body=True),
+    "GOAWAY while uploading": Goaway(),
+    "RST": ResetStream(after_body=True),
+    "RST while uploading": ResetStream(),
+    "FIN": Fin(after_body=True),
+    "FIN while uploading": Fin(),
+    "cut short": Truncated(),
+    "not JSON": NotJson(),
+}
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[HeardWord]]:
+    path = tmp_path_factory.mktemp("talks") / "talk.mp3"
+    return path, make_recording(
+        path, duration_s=95, bit_rate=32_000, sample_rate=16_000, channels=1
+    )
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_twice_per_chunk_loses_nothing(
+    tmp_path: Path, shell: Shell, talk: tuple[Path, list[HeardWord]], name: str
+) -> None:
+    path, truth = talk
+    assert shell.endpoint is not None
+    shell.endpoint.faults = twice_per_chunk(FAULTS[name])
+    result = shell.transcribe(path, "-o", tmp_path / "out", "--retries", "3", "-j", "3")
+    assert result.code == 0, result.err
+    assert words_of(tmp_path / "out" / "talk.json") == texts(truth)
+    posts = shell.endpoint.received
+    chunks = len({post.file_sha256 for post in posts if post.status == 200})
+    assert len(posts) <= MOST_POSTS_A_CHUNK * chunks, result.err
+
+
+@pytest.mark.parametrize("http_versions", [("http/1.1",), ("h2",)])
+def test_the_server_chooses_the_protocol(
+    tmp_path: Path,
+    home: Path,
+    talk: tuple[Path, list[HeardWord]],
+    http_versions: tuple[str, ...],
+) -> None:
+    path, truth = talk
+    with CloudRu(http_versions=http_versions) as endpoint:
+        result = Shell(home, endpoint).transcribe(path, "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert words_of(tmp_path / "out" / "talk.json") == texts(truth)
+
+
+def test_plain_http_to_this_machine_works(
+    tmp_path: Path, home: Path, talk: tuple[Path, list[HeardWord]]
+) -> None:
+    path, truth = talk
+    with CloudRu(tls=False) as endpoint:
+        result = Shell(home, endpoint).transcribe(path, "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert words_of(tmp_path / "out" / "talk.json") == texts(truth)
+
+
+def test_an_unknown_certificate_is_explained_at_once(
+    tmp_path: Path, home: Path, cloudru: CloudRu, talk: tuple[Path, list[HeardWord]]
+) -> None:
+    shell = Shell(home, cloudru, {"SSL_CERT_FILE": ""})
+    result = shell.transcribe(talk[0], "-o", tmp_path / "out")
+    assert result.code in {1, 3}
+    assert "SSL_CERT_FILE" in result.err
+    assert cloudru.received == []

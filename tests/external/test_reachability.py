@@ -1,0 +1,40 @@
+"""What doctor asks of an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sttbatch.core.errors import EndpointUnreachable
+from sttbatch.external.reachability import one_second, reach
+from tests.cloudru import CloudRu
+
+from .lanes import OPTIONS, lanes_to
+
+
+def test_reach_says_how_it_speaks(endpoint: CloudRu) -> None:
+    for url in (endpoint.base_url, endpoint.base_url + "/"):
+        assert asyncio.run(reach(url)).endswith("answers 200 over HTTP/2")
+
+
+def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(EndpointUnreachable, match="SSL_CERT_FILE"):
+        asyncio.run(reach(endpoint.base_url))
+    endpoint.go_away()
+    with pytest.raises(EndpointUnreachable, match=r"cannot be reached.*HTTPS_PROXY"):
+        asyncio.run(reach(endpoint.base_url))
+
+
+def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def sending(endpoint: CloudRu) -> float:
+        async with lanes_to(endpoint) as lanes:
+            return await one_second(lanes.engine, OPTIONS)
+
+    with CloudRu() as endpoint:
+        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+        assert asyncio.run(sending(endpoint)) > 0
+        (post,) = endpoint.received
+    assert post.audio_s == pytest.approx(1.0)
+    assert post.status == 200

@@ -1,0 +1,231 @@
+"""Each row of the table of statuses, over TLS and HTTP/2, with several lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import time
+from typing import Any
+
+import pytest
+
+from sttbatch.core.errors import (
+    ChunkError,
+    ChunkTooLarge,
+    EndpointRefused,
+    RetryLater,
+    SttbatchError,
+)
+from tests.cloudru import (
+    CloudRu,
+    NotJson,
+    Received,
+    Status,
+    Truncated,
+    always,
+    twice_per_chunk,
+)
+
+from .lanes import MIB, Lanes, all_heard, lanes_to, run_lanes, upload
+
+CHUNKS = 8
+
+
+def one(endpoint: CloudRu, status: Status, **options: Any) -> tuple[Exception, Lanes]:
+    """The error of a single chunk that is always answered so."""
+    endpoint.faults = always(status)
+    lanes = run_lanes(endpoint, 1, **options)
+    error = lanes.results[0]
+    assert isinstance(error, Exception)
+    return error, lanes
+
+
+@pytest.mark.parametrize("code", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+def test_each_retryable_status_twice_per_chunk(code: int, endpoint: CloudRu) -> None:
+    """All words, in 3 posts a chunk: the two that fail and the one that does not."""
+    endpoint.faults = twice_per_chunk(Status(code))
+    lanes = run_lanes(endpoint)
+    assert lanes.words == all_heard(CHUNKS)
+    assert len(endpoint.received) == 3 * CHUNKS
+    for posts in lanes.posts.values():
+        assert [post.status for post in posts] == [code, code, 200]
+        assert [post.attempt for post in posts] == [1, 2, 3]
+        assert [post.paid for post in posts] == [False, False, True]
+        assert not any(post.maybe_paid for post in posts)
+
+
+@pytest.mark.parametrize("fault", [Truncated(), NotJson()], ids=repr)
+def test_unreadable_answers_twice_per_chunk(fault: Any, endpoint: CloudRu) -> None:
+    """They may have been paid, so they are retried under the same key, and counted."""
+    endpoint.faults = twice_per_chunk(fault)
+    lanes = run_lanes(endpoint)
+    assert lanes.words == all_heard(CHUNKS)
+    assert len(endpoint.received) == 3 * CHUNKS
+    assert len({post.idempotency_key for post in endpoint.received}) == CHUNKS
+    assert sum(post.maybe_paid for post in lanes.all_posts) == 2 * CHUNKS
+
+
+def test_a_third_unreadable_answer_is_the_last(endpoint: CloudRu) -> None:
+    endpoint.faults = always(NotJson())
+    lanes = run_lanes(endpoint, 1, retries=9)
+    with pytest.raises(ChunkError, match=r"not JSON.*after 3 attempts"):
+        assert lanes.words
+    assert [post.maybe_paid for post in lanes.all_posts] == [True] * 3
+
+
+def test_retries_are_what_the_user_allows(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(409), retries=0)
+    assert isinstance(error, ChunkError)
+    assert len(lanes.all_posts) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "1"},
+        {"Retry-After": "0.4"},
+        {"retry-after-ms": "400", "Retry-After": "30"},
+        {"Retry-After": "date"},
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("code", [429, 503])
+def test_the_servers_hint_is_kept(code: int, headers: dict[str, str], endpoint: CloudRu) -> None:
+    if headers.get("Retry-After") == "date":
+        at = time.time() + 1.5
+        headers = {"Retry-After": email.utils.formatdate(at, usegmt=True)}
+    endpoint.faults = lambda post: Status(code, headers) if post.attempt < 1 else None
+    lanes = run_lanes(endpoint, 1)
+    first, second = endpoint.received
+    waited_s = second.arrived_at_s - first.arrived_at_s
+    assert lanes.words == all_heard(1)
+    # A date has whole seconds.
+    assert 0.3 < waited_s < 2.5
+
+
+def test_a_429_slows_all_lanes(endpoint: CloudRu) -> None:
+    """Nobody sends until the time that one of them was told."""
+    slowed: list[float] = []
+
+    def once(post: Received) -> Status | None:
+        if post.number == 5:
+            slowed.append(time.monotonic())
+            return Status(429, {"Retry-After": "0.7"})
+        return None
+
+    endpoint.faults = once
+    endpoint.latency_s = 0.05
+    lanes = run_lanes(endpoint, 24)
+    assert lanes.words == all_heard(24)
+    later = [p.arrived_at_s - slowed[0] for p in endpoint.received if p.arrived_at_s > slowed[0]]
+    # What had passed the gate already may be on its way.
+    assert sum(0.1 < after_s < 0.65 for after_s in later) == 0
+    assert sum(after_s >= 0.65 for after_s in later) >= 10
+
+
+def test_too_long_a_hint_says_when_to_come_back(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(503, {"Retry-After": "7200"}))
+    assert isinstance(error, RetryLater)
+    back = time.strftime("%Y-%m-%d %H:", time.localtime(time.time() + 7200))
+    assert back in str(error)
+    assert len(lanes.all_posts) == 1
+
+
+def test_the_servers_word_on_retrying_is_taken(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(500, {"x-should-retry": "false"}))
+    assert isinstance(error, ChunkError)
+    assert len(lanes.all_posts) == 1
+    endpoint.faults = twice_per_chunk(Status(400, {"x-should-retry": "true"}))
+    assert run_lanes(endpoint).words == all_heard(CHUNKS)
+
+
+@pytest.mark.parametrize("code", [400, 404, 415, 422])
+def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
+    endpoint.faults = lambda post: Status(code) if post.words == ("0002",) else None
+    lanes = run_lanes(endpoint)
+    error = lanes.results.pop(2)
+    assert type(error) is ChunkError
+    assert str(error) == f"{code}: status {code} on demand"
+    assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
+    assert len(endpoint.received) == CHUNKS
+
+
+def test_413_asks_for_smaller_pieces(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(413))
+    assert isinstance(error, ChunkTooLarge)
+    assert (error.max_piece_s, len(lanes.all_posts)) == (None, 1)
+
+
+def test_what_is_over_the_limit_is_not_sent(endpoint: CloudRu) -> None:
+    async def sending() -> None:
+        async with lanes_to(endpoint) as lanes:
+            result = await lanes.send(0, upload(0, size=25 * MIB - 64 * 1024))
+            assert isinstance(result, ChunkTooLarge)
+            assert isinstance(await lanes.send(1, upload(1, size=24 * MIB)), object)
+
+    asyncio.run(sending())
+    (record,) = endpoint.received
+    assert record.status == 200
+    assert record.body_bytes <= 25 * MIB - 64 * 1024
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        Status(401),
+        Status(402),
+        Status(403),
+        Status(429, body={"error": {"message": "no", "code": "insufficient_quota"}}),
+        Status(429, body={"message": "no", "code": "billing_hard_limit"}),
+        Status(429, body={"detail": "Check your plan and billing details"}),
+        Status(400, body={"error": {"message": "API key not valid"}}),
+        Status(307, {"Location": "https://127.0.0.1/v2/"}),
+    ],
+    ids=repr,
+)
+def test_refusals_stop_everything(status: Status, endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, status)
+    assert isinstance(error, EndpointRefused)
+    assert str(status.code) in str(error)
+    assert len(lanes.all_posts) == 1
+
+
+def test_a_rate_limit_called_quota_is_none(endpoint: CloudRu) -> None:
+    body = {"error": {"message": "Quota exceeded: 15 requests a second", "code": "rate_limit"}}
+    endpoint.faults = twice_per_chunk(Status(429, body=body))
+    assert run_lanes(endpoint).words == all_heard(CHUNKS)
+
+
+def test_a_wrong_key_costs_one_post_per_lane(endpoint: CloudRu) -> None:
+    lanes = run_lanes(endpoint, 4, key="wrong")
+    assert {type(result) for result in lanes.results.values()} == {EndpointRefused}
+    assert len(endpoint.received) == 4
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_the_key_never_follows_a_redirect(
+    code: int, endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CloudRu() as other:
+        location = f"{other.base_url}/audio/transcriptions"
+        error, _ = one(endpoint, Status(code, {"Location": location}))
+        assert isinstance(error, EndpointRefused)
+        assert "base URL" in str(error)
+        assert other.connections_opened == 0
+
+
+def test_messages_of_every_shape_are_shown(endpoint: CloudRu) -> None:
+    """And an HTML page is not."""
+    shapes: dict[Any, str] = {
+        b'{"error": {"message": "m1"}}': "422: m1",
+        b'{"detail": "m2"}': "422: m2",
+        b'{"message": "m3", "code": 7}': "422: m3",
+        b'{"error": "m4"}': "422: m4",
+        b"<html>m5</html>": "422: an HTML page (a gateway's?)",
+        b"m6": "422: an HTML page (a gateway's?)",  # the test endpoint calls all bytes HTML
+        b"": "422: an HTML page (a gateway's?)",
+    }
+    for body, message in shapes.items():
+        error, _ = one(endpoint, Status(422, body=body))
+        assert isinstance(error, SttbatchError)
+        assert str(error) == message

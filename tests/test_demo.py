@@ -1,0 +1,58 @@
+"""The embedded engine on the recordings that the demo shows."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.shell import Shell, load
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+
+
+@pytest.mark.timeout(300)
+def test_every_fixture_is_read_with_few_word_errors(home: Path, tmp_path: Path) -> None:
+    result = Shell(home).transcribe(
+        FIXTURES / "speech", "--engine", "local", "-o", tmp_path / "out", "-f", "txt,json,srt"
+    )
+    assert result.code == 0, result.err
+    measured = subprocess.run(
+        [sys.executable, FIXTURES / "wer.py", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert measured.returncode == 0, measured.stdout
+    for path in (tmp_path / "out").rglob("*.json"):
+        found = load(path)
+        ends = [segment["end"] for segment in found["segments"]]
+        assert max(ends) <= found["duration"] + 0.05, "no subtitle outlasts its recording"
+
+
+def test_missing_weights_say_what_to_give(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "no-model").mkdir()
+    bread = FIXTURES / "speech" / "bread.flac"
+    for model in (str(tmp_path / "no-model"), "large-v3"):
+        result = Shell(home, extra={"HF_HUB_OFFLINE": "1"}).transcribe(
+            bread, "--engine", "local", "--model", model, "-o", tmp_path / "out"
+        )
+        assert result.code == 2, result.err
+        assert "model" in result.err
+        assert "Traceback" not in result.err
+
+
+@pytest.mark.skipif(shutil.which("flite") is None, reason="needs Debian's flite")
+def test_the_recordings_can_be_made_again(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, FIXTURES / "make.py", tmp_path], check=True, capture_output=True
+    )
+    made = {p.relative_to(tmp_path): p for p in tmp_path.rglob("*") if p.is_file()}
+    kept = [p for p in (FIXTURES / "speech").rglob("*") if p.suffix not in {".png", ".md", ""}]
+    assert len(kept) == len(made) > 9
+    for path in kept:
+        again = made[path.relative_to(FIXTURES / "speech")]
+        assert abs(again.stat().st_size - path.stat().st_size) < 0.05 * path.stat().st_size
