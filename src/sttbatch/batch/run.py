@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -141,7 +142,7 @@ class Batch:
 
     async def _prepare(self, found: Discovery) -> Prepared:
         prepared = await self._preparation.prepare(found)
-        self.report.skipped = found.skipped + prepared.skipped
+        self.report.skipped = await self._strangers(found) + prepared.skipped
         self.report.too_young = found.too_young
         recordings = [
             Recording(each.path, each.root) for job in prepared.jobs for each in job.candidates
@@ -149,6 +150,13 @@ class Batch:
         plans = await self._registry.plan(recordings, self._choices.outputs)
         self._plans = {str(path): plan for path, plan in plans.items()}
         return prepared
+
+    async def _strangers(self, found: Discovery) -> int:
+        """Files passed over that are not outputs of ours."""
+        ours: set[bytes] = set()
+        for root in {root for _, root in found.skipped}:
+            ours |= await self._registry.known_outputs(root)
+        return sum(os.fsencode(path) not in ours for path, _ in found.skipped)
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:
         assert job.file is not None

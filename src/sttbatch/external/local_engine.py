@@ -127,7 +127,9 @@ class LocalEngine:
                     word_timestamps=True,
                     condition_on_previous_text=False,
                 )
-                segments = tuple(_until(given_up, found))
+                segments = tuple(
+                    _segment(each, upload.duration_s) for each in _until(given_up, found)
+                )
         except Stopped:
             raise
         except Exception as error:
@@ -146,17 +148,22 @@ class LocalEngine:
         return Answer(heard, post, "local")
 
 
-def _until(given_up: threading.Event, found: Iterable[FoundSegment]) -> Iterator[Segment]:
+def _until(given_up: threading.Event, found: Iterable[FoundSegment]) -> Iterator[FoundSegment]:
     """Segments are found while they are asked for, a window of 30 s at a time."""
     for each in found:
         if given_up.is_set():
             raise Stopped
-        yield _segment(each)
+        yield each
 
 
-def _segment(found: FoundSegment) -> Segment:
-    # Times come as numpy scalars here and there.
+def _segment(found: FoundSegment, audio_s: float) -> Segment:
+    """Whisper hears whole windows of 30 s, so its times may lie past the end of the audio."""
+
+    def at(seconds: float) -> float:
+        # They come as numpy scalars here and there.
+        return min(float(seconds), audio_s)
+
     words = tuple(
-        Word(word.word.strip(), float(word.start), float(word.end)) for word in found.words or ()
+        Word(word.word.strip(), at(word.start), at(word.end)) for word in found.words or ()
     )
-    return Segment(found.text.strip(), float(found.start), float(found.end), words)
+    return Segment(found.text.strip(), at(found.start), at(found.end), words)

@@ -13,7 +13,7 @@ from av.packet import Packet
 
 from sttbatch.core.models import UploadCodec
 from sttbatch.processing.silence import SAMPLE_RATE
-from sttbatch.processing.track import StreamPacket
+from sttbatch.processing.track import StreamPacket, Track
 from sttbatch.processing.upload_format import COPYABLE, ENCODED, OPUS_BIT_RATE
 
 _ENCODE_SAMPLES = 16_384
@@ -23,7 +23,7 @@ def copy_packets(items: Iterable[StreamPacket], stream: AudioStream, codec: str)
     """Mux packets so that a decoder sees them as one unbroken recording from 0:00."""
     if codec == "mp3":
         # Frames describe themselves; a muxer would add a Xing header, which shifts all times.
-        return b"".join(bytes(item.packet) for item in items)
+        return b"".join([item.packet for item in items])
     target = io.BytesIO()
     with av.open(target, mode="w", format=COPYABLE[codec].muxer) as container:
         out = container.add_stream_from_template(stream)
@@ -40,16 +40,16 @@ def copy_packets(items: Iterable[StreamPacket], stream: AudioStream, codec: str)
     return target.getvalue()
 
 
-def decoder_delay_s(codec: str, extradata: bytes | None, first_packet_s: float) -> float:
+def decoder_delay_s(track: Track, first_packet_s: float) -> float:
     """Seconds at the start of a copied stream for which its decoder yields nothing.
 
     Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
     samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others have
     their delay in their container, which is not copied.
     """
-    if codec == "opus" and extradata and len(extradata) >= 12:
-        return int.from_bytes(extradata[10:12], "little") / 48_000
-    return first_packet_s if codec == "vorbis" else 0.0
+    if track.codec == "opus" and len(track.extradata) >= 12:
+        return int.from_bytes(track.extradata[10:12], "little") / 48_000
+    return first_packet_s if track.codec == "vorbis" else 0.0
 
 
 def encode(pcm: memoryview, codec: UploadCodec) -> bytes:

@@ -55,13 +55,13 @@ class Discovery:
 
     Attributes:
         failures: (path as shown, reason) of what cannot be looked at.
-        skipped: files that are no recordings.
+        skipped: (path, root) of files that are no recordings, our own outputs among them.
         too_young: files left alone because something may still write to them.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
-    skipped: int = 0
+    skipped: list[tuple[Path, Path]] = field(default_factory=list)
     too_young: int = 0
 
 
@@ -80,40 +80,49 @@ class _Walk:
             self.found.failures.append((str(path), _reason(error)))
             return
         if stat.S_ISDIR(status.st_mode):
-            self._folder(path, path, (_identity(status),))
+            self._tree(path, status)
         else:
             self._file(path, path.parent, status, named=True)
 
-    def _folder(self, folder: Path, root: Path, chain: tuple[tuple[int, int], ...]) -> None:
-        if chain[-1] in self._seen_folders:
-            return
-        self._seen_folders.add(chain[-1])
+    def _tree(self, root: Path, status: os.stat_result) -> None:
+        """A folder and all below it; not by recursion, which deep trees would exhaust."""
+        chain = [_identity(status)]
+        levels = [iter(self._paths_in(root, chain[-1]))]
+        while levels:
+            path = next(levels[-1], None)
+            if path is None:
+                levels.pop()
+                chain.pop()
+                continue
+            try:
+                status = path.stat()
+            except OSError as error:
+                self.found.failures.append((str(path), _reason(error)))
+                continue
+            identity = _identity(status)
+            if not stat.S_ISDIR(status.st_mode):
+                self._file(path, root, status, named=False)
+            elif identity in chain:
+                self.found.failures.append((str(path), "it leads back to a folder that it lies in"))
+            else:
+                chain.append(identity)
+                levels.append(iter(self._paths_in(path, identity)))
+
+    def _paths_in(self, folder: Path, identity: tuple[int, int]) -> list[Path]:
+        """What a folder shows, by name; nothing the second time that it is met."""
+        if identity in self._seen_folders:
+            return []
+        self._seen_folders.add(identity)
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
         except OSError as error:
             self.found.failures.append((str(folder), _reason(error)))
-            return
-        for entry in entries:
-            if not entry.name.startswith("."):
-                self._entry(folder / entry.name, root, chain)
-
-    def _entry(self, path: Path, root: Path, chain: tuple[tuple[int, int], ...]) -> None:
-        try:
-            status = path.stat()
-        except OSError as error:
-            self.found.failures.append((str(path), _reason(error)))
-            return
-        if not stat.S_ISDIR(status.st_mode):
-            self._file(path, root, status, named=False)
-        elif _identity(status) in chain:
-            self.found.failures.append((str(path), "it leads back to a folder that it lies in"))
-        else:
-            self._folder(path, root, (*chain, _identity(status)))
+            return []
 
     def _file(self, path: Path, root: Path, status: os.stat_result, *, named: bool) -> None:
         ending = path.suffix[1:].lower()
         if not named and (not stat.S_ISREG(status.st_mode) or ending in OTHER_ENDINGS):
-            self.found.skipped += 1
+            self.found.skipped.append((path, root))
             return
         # Named twice, or reached by two ways: one path, one recording.
         identity = os.path.realpath(path.parent), path.name

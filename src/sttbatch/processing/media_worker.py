@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import os
 import resource
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,6 +21,7 @@ import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import AudioChunk, Upload
+from sttbatch.processing.headers import has_no_length, promised_bytes
 from sttbatch.processing.media_messages import (
     LENGTH,
     SPOOL_BYTES,
@@ -77,9 +80,10 @@ class Session:
 
     def next(self) -> Reply:
         piece = next(self._pieces, None)
+        # Before each answer: a chunk of other content must not be remembered as one of this.
+        self._check_unchanged()
         if piece is not None:
             return Chunk(self._chunk(piece))
-        self._check_unchanged()
         return Finished(self._splitter.counted_s)
 
     def close(self) -> None:
@@ -109,27 +113,35 @@ class Session:
 
 
 def _spool(data: bytes, folder: str) -> str:
-    descriptor, path = tempfile.mkstemp(prefix="chunk-", dir=folder)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-        file.write(data)
+    path = None
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="chunk-", dir=folder)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
+            file.write(data)
+    except OSError as error:
+        if path is not None:
+            Path(path).unlink(missing_ok=True)
+        raise MediaError(
+            f"a chunk of it cannot be stored in {folder}: {error.strerror}; make room there"
+        ) from error
     return path
 
 
 def _open_regular(path: bytes) -> BinaryIO:
     # O_NONBLOCK: opening a named pipe would wait for its writer.
     try:
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise MediaError(f"it cannot be opened: {error.strerror}") from error
-    if not Path(os.fsdecode(path)).is_file():
-        file.close()
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise NoAudioError("it is not a regular file")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def _state(file: BinaryIO) -> FileState:
-    stat = os.fstat(file.fileno())
-    return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    status = os.fstat(file.fileno())
+    return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _probe(request: Probe) -> Reply:
@@ -138,34 +150,26 @@ def _probe(request: Probe) -> Reply:
         if size == 0:
             raise MediaError("it is empty")
         _allow(size)
-        estimated = _has_no_length(file)
+        estimated, promised = has_no_length(file), promised_bytes(file)
         with Track(file, request.stream) as track:
-            return Probed(
-                track.audio_file(size, duration_is_estimate=estimated, stream=request.stream)
-            )
-
-
-def _has_no_length(file: BinaryIO) -> bool:
-    """Whether this is MPEG or AAC audio without a header that states its length."""
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        # ID3v2: seven bits in each of four bytes, plus the header itself.
-        a, b, c, d = head[6:10]
-        start = 10 + (a << 21 | b << 14 | c << 7 | d)
-    file.seek(start)
-    frame = file.read(4096)
-    file.seek(0)
-    is_frame = len(frame) > 1 and frame[0] == 0xFF and frame[1] & 0xE0 == 0xE0
-    return is_frame and not any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+            found = track.audio_file(size, duration_is_estimate=estimated, stream=request.stream)
+        if promised > size:
+            # libavformat quietly takes the end of the file for the end of the recording.
+            found = replace(found, duration_s=found.duration_s * promised / size)
+        return Probed(found)
 
 
 def _allow(size_bytes: int) -> None:
     """Give the next answer its CPU budget."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (used + cpu_budget_s(size_bytes), hard))
+    _limit(resource.RLIMIT_CPU, used + cpu_budget_s(size_bytes))
+
+
+def _limit(kind: int, value: int) -> None:
+    """Set a soft limit; one that the user's shell set lower holds."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
 def _requests(source: BinaryIO) -> Iterator[Request]:
@@ -201,6 +205,10 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply = Failed(f"it cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
             reply = Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
+        if session is not None and isinstance(reply, Finished | Failed):
+            # What it holds of the recording is not needed while the worker waits.
+            session.close()
+            session = None
         data = encoder.encode(reply)
         sink.write(LENGTH.pack(len(data)))
         sink.write(data)
@@ -210,7 +218,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+        _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
     # Nothing that a library prints may get between the messages.
     sink = os.fdopen(os.dup(1), "wb")

@@ -70,6 +70,8 @@ class _Worker:
             raise WorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
             raise WorkerDied(await self._cause_of_death()) from error
+        except OSError as error:
+            raise WorkerDied(f"no decoder could be started: {error.strerror}") from error
         except asyncio.CancelledError:
             # A half-read answer would be taken for the next one's.
             await self.stop()

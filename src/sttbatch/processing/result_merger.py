@@ -1,17 +1,14 @@
 """Chunks' answers in, one transcript out: every word once, every hole named.
 
-At a cut in silence a word belongs to the side its middle lies on. At a cut with overlap both
-neighbours heard the same two seconds; their words are aligned by text (SequenceMatcher, longest
-matching blocks) and the transcript changes over from one to the other at the matched word nearest
-to the cut, so that neither side's damaged edge survives and nothing is there twice.
+At a cut in silence, what ends before a chunk's own start belongs to its predecessor. At a cut with
+overlap both neighbours heard the same two seconds; `overlap` decides where the transcript changes
+over from one to the other.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 
 from sttbatch.core.models import (
     ChunkSummary,
@@ -23,14 +20,11 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
+from sttbatch.processing.overlap import ALIGN_WITHIN_UNTIMED_S, Token, change_over, tokens_of
 from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
 
 MERGE_VERSION = 1
 """Part of a transcript's key: a better merger must not be hidden by what an older one made."""
-
-ALIGN_WITHIN_S = 1.5
-"""How far from an overlapped cut words are compared; the overlap's half and the drift of
-segment times within one window (0.5 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +40,6 @@ class ChunkOutcome:
     cached: bool = False
     gap: GapReason | None = None
     detail: str = ""
-
-
-@dataclass(slots=True)
-class _Token:
-    """A word of a segment; `exact` when the recogniser itself timed it."""
-
-    text: str
-    start_s: float
-    end_s: float
-    segment: int
-    exact: bool
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
 
 
 class ResultMerger:
@@ -129,7 +108,7 @@ def _from(segments: list[Segment], start_s: float) -> list[Segment]:
     kept = []
     for segment in segments:
         if segment.words:
-            words = [word for word in segment.words if (word.start_s + word.end_s) / 2 >= start_s]
+            words = [word for word in segment.words if word.end_s > start_s]
             if len(words) == len(segment.words):
                 kept.append(segment)
             elif words:
@@ -143,75 +122,23 @@ def _join(
     before: list[Segment], after: list[Segment], cut_s: float
 ) -> tuple[list[Segment], list[Segment]]:
     """Decide which of the words heard twice around `cut_s` is kept, and from which side."""
-    left, right = _tokens(before), _tokens(after)
-    left_end, right_start = _change_over(left, right, cut_s)
+    # Of an hour's words, those near the cut.
+    first, past = len(before), 0
+    while first and before[first - 1].end_s >= cut_s - ALIGN_WITHIN_UNTIMED_S:
+        first -= 1
+    while past < len(after) and after[past].start_s <= cut_s + ALIGN_WITHIN_UNTIMED_S:
+        past += 1
+    tail, head = before[first:], after[:past]
+    left, right = tokens_of(tail), tokens_of(head)
+    left_end, right_start = change_over(left, right, cut_s)
     return (
-        _rebuild(before, left, left[:left_end]),
-        _rebuild(after, right, right[right_start:]),
+        before[:first] + _rebuild(tail, left, left[:left_end]),
+        _rebuild(head, right, right[right_start:]) + after[past:],
     )
-
-
-def _change_over(left: list[_Token], right: list[_Token], cut_s: float) -> tuple[int, int]:
-    """How many tokens of `left` stay, and from which token of `right` on it goes on."""
-    first_left = next(
-        (i for i, token in enumerate(left) if token.end_s >= cut_s - ALIGN_WITHIN_S), len(left)
-    )
-    past_right = next(
-        (i for i, token in enumerate(right) if token.start_s > cut_s + ALIGN_WITHIN_S), len(right)
-    )
-    tail, head = left[first_left:], right[:past_right]
-    matcher = SequenceMatcher(
-        None, [_plain(t.text) for t in tail], [_plain(t.text) for t in head], autojunk=False
-    )
-    pairs = [
-        (first_left + block.a + k, block.b + k)
-        for block in matcher.get_matching_blocks()
-        for k in range(block.size)
-        # The same word again a moment later is another word.
-        if abs(tail[block.a + k].middle_s - head[block.b + k].middle_s) < ALIGN_WITHIN_S
-    ]
-    if pairs:
-        at_left, at_right = min(pairs, key=lambda pair: abs(left[pair[0]].middle_s - cut_s))
-        return at_left + 1, at_right + 1
-    return (
-        next((i for i, token in enumerate(left) if token.middle_s >= cut_s), len(left)),
-        next((i for i, token in enumerate(right) if token.middle_s >= cut_s), len(right)),
-    )
-
-
-def _plain(text: str) -> str:
-    """Case, accents' encoding and punctuation differ between two hearings of one word."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum()) or folded
-
-
-def _tokens(segments: Sequence[Segment]) -> list[_Token]:
-    """Every word; where a segment has no word times, spread over it by length."""
-    tokens = []
-    for index, segment in enumerate(segments):
-        words = segment.words or spread(segment.text, segment.start_s, segment.end_s)
-        tokens += [
-            _Token(word.text, word.start_s, word.end_s, index, bool(segment.words))
-            for word in words
-        ]
-    return tokens
-
-
-def spread(text: str, start_s: float, end_s: float) -> tuple[Word, ...]:
-    """Words over a stretch, each lasting in proportion to its characters."""
-    parts = text.split()
-    per_char_s = (end_s - start_s) / max(1, sum(len(part) + 1 for part in parts))
-    words = []
-    at_s = start_s
-    for part in parts:
-        next_s = at_s + per_char_s * (len(part) + 1)
-        words.append(Word(part, at_s, next_s))
-        at_s = next_s
-    return tuple(words)
 
 
 def _rebuild(
-    segments: Sequence[Segment], tokens: Sequence[_Token], kept: Sequence[_Token]
+    segments: Sequence[Segment], tokens: Sequence[Token], kept: Sequence[Token]
 ) -> list[Segment]:
     """The segments with only `kept` of their tokens; untouched where all were kept."""
     rebuilt = []

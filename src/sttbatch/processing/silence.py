@@ -23,6 +23,10 @@ MIN_SILENCE_MS = 300
 BELOW_WINDOW_DB = 16.0
 """Silence is at least this far below the window's own level; pydub's documented advice."""
 
+BEFORE_WORD_MS = 80
+"""At least this much silence stays in front of the next word: soft onsets, and a packet's length
+that a cut may be moved by."""
+
 STEP_MS = 10
 QUIETEST_MS = 60
 """Length of the quietest stretch looked for where there is no silence: a gap between words."""
@@ -39,11 +43,12 @@ class CutPoint:
     silent: bool
 
 
-def find_cut(pcm: bytes) -> CutPoint:
+def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
     """Choose where to cut a window of mono s16 samples at 16 kHz.
 
-    The middle of the longest silence, the later one of two alike; without any, the middle of the
-    quietest 60 ms.
+    Within the longest silence, the later one of two alike: in its middle, or later if the next
+    chunk takes `lead_s` seconds along in front, so that they hold no end of a word. Without any
+    silence, the middle of the quietest 60 ms.
     """
     window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
     if window.max < DIGITAL_SILENCE_PEAK:
@@ -53,7 +58,8 @@ def find_cut(pcm: bytes) -> CutPoint:
     )
     if silences:
         start, end = max(silences, key=lambda silence: (silence[1] - silence[0], silence[1]))
-        return CutPoint((start + end) / 2000, silent=True)
+        late_ms = min(start + 1000 * lead_s, end - BEFORE_WORD_MS)
+        return CutPoint(max((start + end) / 2, late_ms) / 1000, silent=True)
     starts = range(0, max(1, len(window) - QUIETEST_MS), STEP_MS)
     quietest = min(starts, key=lambda at: (window[at : at + QUIETEST_MS].rms, -at))
     return CutPoint((quietest + QUIETEST_MS / 2) / 1000, silent=False)

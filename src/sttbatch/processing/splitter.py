@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import Boundary, Stretch, UploadCodec
-from sttbatch.processing.buffers import Buffer, CutMedia, PacketBuffer, SampleBuffer
+from sttbatch.processing.buffers import Buffer, CutMedia
+from sttbatch.processing.packet_buffer import PacketBuffer
+from sttbatch.processing.sample_buffer import SampleBuffer
 from sttbatch.processing.silence import find_cut
 from sttbatch.processing.split_plan import SplitPlan
-from sttbatch.processing.track import Track
+from sttbatch.processing.track import FAR, Track
 from sttbatch.processing.upload_format import COPYABLE
 
 OVERLAP_S = 2.0
@@ -51,6 +53,10 @@ class Splitter:
         self._track = track
         self._plan = plan
         self.buffer = _buffer(track, plan.codec)
+        # However small the limit is, something has to fit.
+        self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
+        self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
+        self._shortest = track.pts_of(MIN_PIECE_S)
         self._index = 0
 
     @property
@@ -59,27 +65,23 @@ class Splitter:
         return max(0.0, self._track.seconds(self.buffer.end_pts()))
 
     def pieces(self) -> Iterator[Piece]:
-        begin = self._first()
+        # Audio may begin before 0:00 (encoder delay) or long after.
+        begin = Boundary(-FAR)
         for kept_start, kept_end in self._plan.kept:
             yield from self._between(begin, kept_start)
             self._skip_to(kept_end)
             begin = kept_end
         yield from self._between(begin, None)
 
-    def _first(self) -> Boundary:
-        """Where the audio begins, which may be before 0:00 (encoder delay) or long after."""
-        before = self.buffer.end_pts()
-        self.buffer.fill(before + 1, 1 << 62)
-        first = self.buffer.first_within(-1 << 62, 1 << 62)
-        return Boundary(before if first is None else first)
-
     def _between(self, begin: Boundary, end: Boundary | None) -> Iterator[Piece]:
         """Cut from `begin` to `end`, or to the end of the recording."""
-        shortest = self._track.pts_of(MIN_PIECE_S)
-        while end is None or end.pts - begin.pts >= shortest:
+        while True:
+            begin = self._audio_from(begin)
+            if end is not None and end.pts - begin.pts < self._shortest:
+                return
             cut = self._next_cut(begin, end)
             # Nothing is read twice, so the overlap has to be there before the chunk is made.
-            self.buffer.fill(cut.pts + self._tail(cut), 1 << 62)
+            self.buffer.fill(cut.pts + self._tail(cut), FAR)
             piece = self._piece(begin, cut)
             if piece is not None:
                 yield piece
@@ -88,55 +90,58 @@ class Splitter:
             self._skip_to(cut)
             begin = cut
 
-    def _next_cut(self, begin: Boundary, end: Boundary | None) -> Boundary:
-        limit = self._plan.max_bytes - SIZE_HEADROOM_BYTES
-        window = self._window(begin, end)
-        if window is None:
-            assert end is not None
-            reached = self.buffer.fill(end.pts, limit)
-            if reached >= end.pts:
-                return end
-            if self.buffer.at_end():
-                return Boundary(self.buffer.end_pts())
-            return self._cut_in(reached - self._track.pts_of(WINDOW_S), reached)
-        low, high = window
-        reached = self.buffer.fill(high, limit)
-        if self.buffer.at_end():
+    def _audio_from(self, begin: Boundary) -> Boundary:
+        """`begin`, or where the audio goes on if there is none for a while."""
+        first = self.buffer.first_within(begin.pts, FAR)
+        while first is None and not self.buffer.at_end():
+            self.buffer.fill(self.buffer.end_pts() + 1, FAR)
+            first = self.buffer.first_within(begin.pts, FAR)
+        if first is None:
             return Boundary(max(begin.pts, self.buffer.end_pts()))
-        length = high - low
-        return self._cut_in(max(begin.pts + 1, reached - length), reached)
+        return begin if first - begin.pts < self._shortest else Boundary(first)
 
-    def _window(self, begin: Boundary, end: Boundary | None) -> tuple[int, int] | None:
-        """Where to look for silence; None: the rest is short enough to be one piece."""
+    def _next_cut(self, begin: Boundary, end: Boundary | None) -> Boundary:
+        width, high = self._window(begin, end)
+        reached = self.buffer.fill(high, self._max_bytes)
+        # The overlap taken along in front may be all that the limit allows.
+        reached = max(reached, self.buffer.fill(begin.pts + self._track.pts_of(OVERLAP_S), FAR))
+        if end is not None and reached >= end.pts:
+            return end
+        if self.buffer.at_end() and reached == self.buffer.end_pts():
+            return Boundary(max(begin.pts, reached))
+        return self._cut_in(max(begin.pts + self._shortest, reached - width), reached)
+
+    def _window(self, begin: Boundary, end: Boundary | None) -> tuple[int, int]:
+        """How wide to look for silence, and up to where."""
         target_s = self._plan.target_s
-        begin_s = self._track.seconds(begin.pts)
         end_s = self._track.seconds(end.pts) if end else self._plan.declared_s
-        rest_s = end_s - begin_s
-        pieces = max(1, math.ceil(rest_s / (target_s * LAST_PIECE_SLACK)))
-        if pieces == 1 and end is not None:
-            return None
-        # Past the declared end, or where nothing is declared, the target alone decides.
-        ideal_s = rest_s / pieces if pieces > 1 else target_s * LAST_PIECE_SLACK
+        rest_s = end_s - self._track.seconds(begin.pts)
+        whole_s = min(target_s * LAST_PIECE_SLACK, self._longest_s)
+        pieces = max(1, math.ceil(rest_s / whole_s))
         width_s = min(WINDOW_S, WINDOW_SHARE * target_s)
-        high_s = ideal_s + width_s / 2
-        if self._plan.max_piece_s is not None:
-            high_s = min(high_s, self._plan.max_piece_s)
-        high = begin.pts + self._track.pts_of(high_s)
-        return high - self._track.pts_of(width_s), high
+        width = self._track.pts_of(width_s)
+        if pieces == 1 and end is not None:
+            return width, end.pts
+        # Past the declared end, or where nothing is declared, the target alone decides.
+        ideal_s = rest_s / pieces if pieces > 1 else whole_s
+        high_s = min(ideal_s + width_s / 2, self._longest_s)
+        return width, begin.pts + self._track.pts_of(high_s)
 
     def _cut_in(self, low: int, high: int) -> Boundary:
         start, pcm = self.buffer.pcm(low, high)
         if not pcm:
             return Boundary(high)
-        point = find_cut(pcm)
+        point = find_cut(pcm, self.buffer.preroll_s)
         pts = self.buffer.snap(start + self._track.pts_of(point.offset_s))
-        return Boundary(min(max(pts, low + 1), high), overlap=not point.silent)
+        return Boundary(min(max(pts, low), high), overlap=not point.silent)
 
     def _piece(self, begin: Boundary, end: Boundary) -> Piece | None:
         first = self.buffer.first_within(begin.pts, end.pts)
-        if first is None or end.pts - first < self._track.pts_of(MIN_PIECE_S):
+        if first is None or end.pts - first < self._shortest:
             return None
         media = self.buffer.cut(begin.pts - self._lead(begin), end.pts + self._tail(end))
+        if media is None:
+            return None
         stretch = Stretch(
             index=self._index,
             start=begin,
@@ -153,10 +158,17 @@ class Splitter:
 
     def _lead(self, boundary: Boundary) -> int:
         overlap_s = OVERLAP_S / 2 if boundary.overlap else 0.0
-        return self._track.pts_of(self.buffer.container.preroll_s + overlap_s)
+        return self._track.pts_of(self.buffer.preroll_s + overlap_s)
 
     def _tail(self, boundary: Boundary) -> int:
         return self._track.pts_of(OVERLAP_S / 2) if boundary.overlap else 0
+
+
+def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
+    """Of a stretch whose upload, with what it takes along, lasts no longer than was allowed."""
+    if max_piece_s is None:
+        return math.inf
+    return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
 
 
 def _buffer(track: Track, codec: UploadCodec) -> Buffer:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO, Self
+from typing import BinaryIO, NamedTuple, Self
 
 import av
 from av.audio.frame import AudioFrame
@@ -29,12 +28,14 @@ _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
 SAMPLE_RATES_HZ = (4_000, 384_000)
 MAX_CHANNELS = 16
 
+FAR = 1 << 62
+"""A position beyond every timestamp."""
+
 JUMP_S = 0.04
 """Timestamps that leave the running count of samples by more than this start a new anchor."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPacket:
+class StreamPacket(NamedTuple):
     """One packet. `duration_s` is that of its samples, which its timestamps may round."""
 
     pts: int
@@ -72,6 +73,7 @@ class Track:
         self.context.thread_count = 1
         # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
         self.fingerprint = _fingerprint(self._stream)
+        self.extradata = self.context.extradata or b""
         self._frame_s = self.context.frame_size / self.context.sample_rate
 
     def __enter__(self) -> Self:
@@ -114,24 +116,52 @@ class Track:
         )
 
     def packets(self) -> Iterator[StreamPacket]:
-        """All packets in order; their timestamps never go back.
+        """All packets in order; their timestamps never go back by more than a rounding.
 
         Raises:
             MediaError: the file breaks off in a way that libavformat does not take for its end.
         """
-        frame_s = self._frame_s
-        expected = None
+        return self._counted() if self._frame_s else self._measured()
+
+    def _counted(self) -> Iterator[StreamPacket]:
+        """With the length of a frame, which is exact where the timestamps are rounded."""
+        # An hour has 140,000 packets: nothing is looked up or called in here that need not be.
+        frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
+        usual = self.pts_of(frame_s)
+        # Some decoders double the rate that the frame's length is told at (HE-AAC).
+        shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
+        expected, earliest = self.origin_pts, -FAR
+        for packet in self._demuxed():
+            if not packet.size:
+                continue
+            pts = packet.pts
+            if pts is None or pts < earliest:
+                pts = expected
+            length = packet.duration or usual
+            expected = pts + length
+            earliest = expected - jump
+            is_usual = shortest <= length <= longest
+            yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
+
+    def _measured(self) -> Iterator[StreamPacket]:
+        """Each lasting until the next one begins, where frames vary.
+
+        Adding up rounded lengths would drift, by 1 % for Vorbis in Matroska.
+        """
+        jump = self.pts_of(JUMP_S)
+        last: StreamPacket | None = None
+        for item in self._counted():
+            if last is not None:
+                follows = item.pts > last.pts and abs(item.pts - last.end_pts) <= jump
+                until = item.pts if follows else last.end_pts
+                yield last._replace(duration_s=(until - last.pts) * self.time_base)
+            last = item
+        if last is not None:
+            yield last
+
+    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
         try:
-            for packet in self._container.demux(self._stream):
-                if not packet.size:
-                    continue
-                pts = packet.pts if packet.pts is not None else expected
-                pts = self.origin_pts if pts is None else pts
-                if expected is not None and pts < expected - self.pts_of(JUMP_S):
-                    pts = expected
-                length = packet.duration or self.pts_of(frame_s)
-                expected = pts + length
-                yield StreamPacket(pts, expected, frame_s or length * self.time_base, packet)
+            yield from self._container.demux(self._stream)
         except av.FFmpegError as error:
             raise MediaError(f"damaged: {_reason(error)}") from error
 
@@ -147,7 +177,6 @@ class Decoder:
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-        self.damaged = 0
 
     def restart(self) -> None:
         """Forget what came before; the next packet is not its successor."""
@@ -163,26 +192,31 @@ class Decoder:
         try:
             frames = self._context.decode(packet)
         except av.FFmpegError:
-            self.damaged += 1
             return
         for frame in frames:
             yield from self._samples(frame, item)
 
     def flush(self) -> bytes:
-        """What the resampler still holds at the end of the stream."""
-        return b"".join(_bytes(frame) for frame in self._resampler.resample(None))
+        """What decoder and resampler still hold at the end of the stream."""
+        try:
+            late = [part for frame in self._context.decode() for part in self._resample(frame)]
+        except av.FFmpegError:
+            late = []
+        return b"".join(_bytes(frame) for frame in [*late, *self._resampler.resample(None)])
 
     def _samples(self, frame: AudioFrame, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
         at_s = self._track.seconds(item.pts if frame.pts is None else frame.pts)
+        data = b"".join(_bytes(part) for part in self._resample(frame))
+        if data:
+            yield at_s, data
+
+    def _resample(self, frame: AudioFrame) -> list[AudioFrame]:
         try:
-            resampled = self._resampler.resample(frame)
+            return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError):
             # Sample rate or layout changed on the way.
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            resampled = self._resampler.resample(frame)
-        data = b"".join(_bytes(part) for part in resampled)
-        if data:
-            yield at_s, data
+            return self._resampler.resample(frame)
 
 
 def _bytes(frame: AudioFrame) -> bytes:
