@@ -160,7 +160,11 @@ class Batch:
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:
         assert job.file is not None
-        sizer = DynamicChunkSizer(self._choices.chunking, timestamps=self._engine.timestamps)
+        sizer = DynamicChunkSizer(
+            self._choices.chunking,
+            timestamps=self._engine.timestamps,
+            longest_s=self._engine.longest_s,
+        )
         return sizer.calculate_chunk_size(job.file, self._choices.concurrency, self._load)
 
     @contextlib.asynccontextmanager

@@ -55,6 +55,10 @@ class Engine(Protocol):
     def timestamps(self) -> bool:
         """Whether answers say when things were said."""
 
+    @property
+    def longest_s(self) -> float | None:
+        """Seconds of audio that it hears best at a time; None: any length will do."""
+
     async def transcribe(
         self, upload: Upload, options: RequestOptions, record: RecordPost
     ) -> Answer:

@@ -85,6 +85,10 @@ class CloudRu:
     def timestamps(self) -> bool:
         return FORMATS[self._format][0] != "json"
 
+    @property
+    def longest_s(self) -> float | None:
+        return None
+
     def stop(self) -> None:
         self._gate.stop()
 

@@ -61,6 +61,8 @@ class LocalEngine:
     """
 
     timestamps = True
+    longest_s = 28.0
+    """Whisper hears 30 s at a time and loses words where it cuts by itself; we cut in silence."""
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)

@@ -55,11 +55,17 @@ class DynamicChunkSizer:
 
     Args:
         timestamps: whether answers say when things were said.
+        longest_s: what the engine hears best at a time; None: it takes any length.
     """
 
-    def __init__(self, options: ChunkingOptions, *, timestamps: bool = True) -> None:
+    def __init__(
+        self, options: ChunkingOptions, *, timestamps: bool = True, longest_s: float | None = None
+    ) -> None:
         self._options = options
         self._timestamps = timestamps
+        self._longest = (longest_s, "what the engine hears at a time")
+        if not timestamps:
+            self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
 
     def calculate_chunk_size(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
@@ -73,11 +79,10 @@ class DynamicChunkSizer:
             (by_size_s, size_reason),
             self._lanes_busy(concurrency, load),
         ]
-        max_duration_s = None
-        if not self._timestamps:
-            max_duration_s = MAX_DURATION_WITHOUT_TIMES_S
+        max_duration_s, longest_reason = self._longest
+        if max_duration_s is not None:
             # The window for silence reaches past the target by up to 15 %.
-            limits.append((0.8 * max_duration_s, "no timestamps in the answers"))
+            limits.append((0.8 * max_duration_s, longest_reason))
         duration_s, reason = min(limits)
         count = max(1, math.ceil(file.duration_s / (duration_s * 1.05)))
         return ChunkSizeRecommendation(
