@@ -28,7 +28,7 @@ def test_folders_are_walked_by_name_and_arguments_in_order(tmp_path: Path) -> No
     assert names(found, tmp_path) == [
         "c.mp3", "B.mp3", "a/1.wav", "a/2.wav", "a/deep/er/0.ogg", "b.mp3",
     ]  # fmt: skip
-    assert [candidate.root for candidate in found.candidates] == [tmp_path] * 6
+    assert [candidate.root for candidate in found.candidates] == [str(tmp_path)] * 6
     assert found.failures == []
 
 
@@ -38,7 +38,7 @@ def test_hidden_files_and_what_is_no_recording_are_passed_over(tmp_path: Path) -
     found = discover([tmp_path])
     assert names(found, tmp_path) == ["a.mp3", "odd.xyz", "unknown"]
     assert [candidate.expected for candidate in found.candidates] == [True, False, False]
-    assert len(found.skipped) == 7
+    assert len(found.skipped[str(tmp_path)]) == 7
 
 
 def test_what_is_named_is_expected_whatever_it_is_called(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp3")
     found = discover([tmp_path])
     assert found.candidates == []
-    assert len(found.skipped) == 1
+    assert len(found.skipped[str(tmp_path)]) == 1
 
 
 def test_young_files_are_left_alone(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from sttbatch.batch.answers import ChunkAnswers
@@ -145,7 +146,9 @@ class Batch:
         self.report.skipped = await self._strangers(found) + prepared.skipped
         self.report.too_young = found.too_young
         recordings = [
-            Recording(each.path, each.root) for job in prepared.jobs for each in job.candidates
+            Recording(each.path, Path(each.root))
+            for job in prepared.jobs
+            for each in job.candidates
         ]
         plans = await self._registry.plan(recordings, self._choices.outputs)
         self._plans = {str(path): plan for path, plan in plans.items()}
@@ -153,10 +156,11 @@ class Batch:
 
     async def _strangers(self, found: Discovery) -> int:
         """Files passed over that are not outputs of ours."""
-        ours: set[bytes] = set()
-        for root in {root for _, root in found.skipped}:
-            ours |= await self._registry.known_outputs(root)
-        return sum(os.fsencode(path) not in ours for path, _ in found.skipped)
+        strangers = 0
+        for root, paths in found.skipped.items():
+            ours = await self._registry.known_outputs(Path(root))
+            strangers += sum(os.fsencode(path) not in ours for path in paths)
+        return strangers
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:
         assert job.file is not None

@@ -41,12 +41,17 @@ class Candidate:
         root: the folder it was found under; outputs elsewhere mirror the tree below it.
         expected: by its ending, or because it was named, it should be a recording; other files
             count only if they turn out to hold sound.
+        status: as it was found.
     """
 
-    path: Path
     shown: str
-    root: Path
+    root: str
     expected: bool
+    status: os.stat_result = field(repr=False)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.shown)
 
 
 @dataclass(slots=True)
@@ -55,85 +60,108 @@ class Discovery:
 
     Attributes:
         failures: (path as shown, reason) of what cannot be looked at.
-        skipped: (path, root) of files that are no recordings, our own outputs among them.
+        skipped: by root, files that are no recordings, our own outputs among them.
         too_young: files left alone because something may still write to them.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
-    skipped: list[tuple[Path, Path]] = field(default_factory=list)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
     too_young: int = 0
 
 
 class _Walk:
+    """Paths are strings and entries are asked for their type: trees of 100,000 files are common."""
+
     def __init__(self, min_age_s: float) -> None:
         self.found = Discovery()
-        self._seen_files: set[tuple[str, str]] = set()
+        self._seen_files: set[str] = set()
         self._seen_folders: set[tuple[int, int]] = set()
+        self._real: dict[str, str] = {}
         self._newest = time.time() - min_age_s if min_age_s > 0 else None
 
-    def add(self, path: Path) -> None:
+    def add(self, path: str) -> None:
         """A path that the user named."""
         try:
-            status = path.stat()
+            status = os.stat(path)
         except OSError as error:
-            self.found.failures.append((str(path), _reason(error)))
+            self.found.failures.append((path, _reason(error)))
             return
         if stat.S_ISDIR(status.st_mode):
             self._tree(path, status)
         else:
-            self._file(path, path.parent, status, named=True)
+            self._file(path, os.path.dirname(path) or ".", status, named=True)
 
-    def _tree(self, root: Path, status: os.stat_result) -> None:
+    def _tree(self, root: str, status: os.stat_result) -> None:
         """A folder and all below it; not by recursion, which deep trees would exhaust."""
         chain = [_identity(status)]
-        levels = [iter(self._paths_in(root, chain[-1]))]
+        levels = [iter(self._entries(root, chain[-1]))]
         while levels:
-            path = next(levels[-1], None)
-            if path is None:
+            entry = next(levels[-1], None)
+            if entry is None:
                 levels.pop()
                 chain.pop()
                 continue
-            try:
-                status = path.stat()
-            except OSError as error:
-                self.found.failures.append((str(path), _reason(error)))
-                continue
-            identity = _identity(status)
-            if not stat.S_ISDIR(status.st_mode):
-                self._file(path, root, status, named=False)
-            elif identity in chain:
-                self.found.failures.append((str(path), "it leads back to a folder that it lies in"))
-            else:
-                chain.append(identity)
-                levels.append(iter(self._paths_in(path, identity)))
+            folder = self._entry(entry, root, chain)
+            if folder is not None:
+                chain.append(folder)
+                levels.append(iter(self._entries(entry.path, folder)))
 
-    def _paths_in(self, folder: Path, identity: tuple[int, int]) -> list[Path]:
+    def _entries(self, folder: str, identity: tuple[int, int]) -> list[os.DirEntry[str]]:
         """What a folder shows, by name; nothing the second time that it is met."""
         if identity in self._seen_folders:
             return []
         self._seen_folders.add(identity)
         try:
-            return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+            with os.scandir(folder) as found:
+                shown = [entry for entry in found if not entry.name.startswith(".")]
         except OSError as error:
-            self.found.failures.append((str(folder), _reason(error)))
+            self.found.failures.append((folder, _reason(error)))
             return []
+        shown.sort(key=lambda entry: entry.name)
+        return shown
 
-    def _file(self, path: Path, root: Path, status: os.stat_result, *, named: bool) -> None:
-        ending = path.suffix[1:].lower()
-        if not named and (not stat.S_ISREG(status.st_mode) or ending in OTHER_ENDINGS):
-            self.found.skipped.append((path, root))
+    def _entry(
+        self, entry: os.DirEntry[str], root: str, chain: list[tuple[int, int]]
+    ) -> tuple[int, int] | None:
+        """One entry of a folder; its identity if it is a folder to go into."""
+        try:
+            if _ending(entry.name) in OTHER_ENDINGS and entry.is_file():
+                self._skip(entry.path, root)
+                return None
+            status = entry.stat()
+        except OSError as error:
+            self.found.failures.append((entry.path, _reason(error)))
+            return None
+        if not stat.S_ISDIR(status.st_mode):
+            self._file(entry.path, root, status, named=False)
+            return None
+        identity = _identity(status)
+        if identity in chain:
+            self.found.failures.append((entry.path, "it leads back to a folder that it lies in"))
+            return None
+        return identity
+
+    def _file(self, path: str, root: str, status: os.stat_result, *, named: bool) -> None:
+        if not named and not stat.S_ISREG(status.st_mode):
+            self._skip(path, root)
             return
         # Named twice, or reached by two ways: one path, one recording.
-        identity = os.path.realpath(path.parent), path.name
+        folder, name = os.path.split(path)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        identity = f"{self._real[folder]}/{name}"
         if identity in self._seen_files:
             return
         self._seen_files.add(identity)
         if self._newest is not None and status.st_mtime > self._newest:
             self.found.too_young += 1
             return
-        expected = named or ending in MEDIA_ENDINGS
-        self.found.candidates.append(Candidate(path, str(path), root, expected))
+        expected = named or _ending(name) in MEDIA_ENDINGS
+        self.found.candidates.append(Candidate(_plain(path), root, expected, status))
+
+    def _skip(self, path: str, root: str) -> None:
+        self.found.skipped.setdefault(root, []).append(_plain(path))
 
 
 def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
@@ -144,7 +172,7 @@ def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
     """
     walk = _Walk(min_age_s)
     for path in paths:
-        walk.add(path)
+        walk.add(str(path))
     return walk.found
 
 
@@ -163,10 +191,19 @@ def expand(arguments: Sequence[str]) -> Iterator[Path]:
             continue
         matches: list[str] = []
         if glob.has_magic(argument):
-            matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - a whole pattern
+            matches = sorted(glob.glob(argument, recursive=True))
         if not matches:
             raise FileNotFoundError(2, "no such file or folder", argument)
         yield from map(Path, matches)
+
+
+def _plain(path: str) -> str:
+    # Walking "." gives every name two letters that nobody typed.
+    return path.removeprefix("./")
+
+
+def _ending(name: str) -> str:
+    return name[name.rfind(".") + 1 :].lower() if "." in name else ""
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
