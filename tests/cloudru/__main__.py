@@ -41,9 +41,9 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with endpoint:
-        print(f"base URL  {endpoint.base_url}")  # noqa: T201 - a program by hand
-        print(f"CA file   {endpoint.ca_file}")  # noqa: T201 - a program by hand
-        print(f"key       {endpoint.key}", flush=True)  # noqa: T201
+        print(f"base URL  {endpoint.base_url}")
+        print(f"CA file   {endpoint.ca_file}")
+        print(f"key       {endpoint.key}", flush=True)
         if args.log is None:
             stop.wait()
             return

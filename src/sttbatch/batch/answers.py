@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sttbatch.batch.report import BatchReport
 from sttbatch.caching.content_addresser import ContentAddresser
-from sttbatch.caching.result_ledger import ResultLedger, StoredChunk
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core import events
 from sttbatch.core.engine import Engine, Post
-from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError
+from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
 from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
 from sttbatch.processing.media_workers import MediaWorkers, Source
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.queue.budgets import OverBudget
+from sttbatch.queue.chunks import ChunkClaims, Granted, HeldBy
+from sttbatch.queue.job import Claim
 
 MIN_SPLIT_S = 2.0
 """A chunk shorter than this is not split further when the endpoint finds it too large."""
@@ -48,6 +53,15 @@ class Budget:
         return cost
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """For which recording a chunk is asked: its name, its content, and our hold on it."""
+
+    recording: str
+    file_sha256: str
+    claim: Claim
+
+
 class ChunkAnswers:
     """Never sends what the ledger holds, and holds every answer before it counts."""
 
@@ -56,6 +70,8 @@ class ChunkAnswers:
         *,
         engine: Engine,
         results: ResultLedger,
+        claims: ChunkClaims,
+        stopping: Callable[[], bool],
         addresser: ContentAddresser,
         splitters: MediaWorkers,
         request: RequestOptions,
@@ -66,6 +82,8 @@ class ChunkAnswers:
     ) -> None:
         self._engine = engine
         self._results = results
+        self._claims = claims
+        self._stopping = stopping
         self._addresser = addresser
         self._splitters = splitters
         self._request = request
@@ -76,7 +94,7 @@ class ChunkAnswers:
         self._merger = ResultMerger()
         self._budget = Budget(run.max_cost, run.price_per_second)
 
-    async def heard(self, recording: str, chunk: AudioChunk) -> tuple[Transcription, bool]:
+    async def heard(self, asker: Asker, chunk: AudioChunk) -> tuple[Transcription, bool]:
         """The words, in the upload's time, and whether they were there already.
 
         Raises:
@@ -84,35 +102,83 @@ class ChunkAnswers:
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
         key = self._addresser.chunk_key(chunk.audio_sha256)
-        stored = None if self._force else await self._results.chunk(key)
-        self._emit(events.CacheEntryAccessed(recording, key, "L3" if stored else None))
+        stored = await self._stored(asker, key)
         if stored is not None:
-            self._report.from_cache += 1
-            return stored.heard, True
+            return stored, True
         try:
-            return await self._sent(recording, chunk, key), False
+            return await self._claimed(asker, chunk, key)
         except ChunkTooLarge as error:
             if chunk.upload.duration_s < 2 * MIN_SPLIT_S:
                 raise
-            heard = await self._in_pieces(recording, chunk, error)
+            heard = await self._in_pieces(asker, chunk, error)
         value = StoredChunk(heard, chunk.upload.codec, "joined")
-        await self._results.store_joined(key, value, chunk.upload.duration_s)
+        duration_s = chunk.upload.duration_s
+        await self._results.store_joined(key, value, duration_s, asker.file_sha256)
         return heard, False
 
-    async def _sent(self, recording: str, chunk: AudioChunk, key: str) -> Transcription:
-        reserved = self._budget.reserve(chunk.upload.duration_s)
+    async def _stored(self, asker: Asker, key: str) -> Transcription | None:
+        hit = None if self._force else await self._results.chunk(key, asker.file_sha256)
+        level = hit.level if hit is not None else None
+        self._emit(events.CacheEntryAccessed(asker.recording, key, level))
+        if hit is None:
+            return None
+        self._report.from_cache += 1
+        return hit.value.heard
+
+    async def _claimed(
+        self, asker: Asker, chunk: AudioChunk, key: str
+    ) -> tuple[Transcription, bool]:
+        """Send it, unless somebody else is about to: then theirs is ours."""
+        self._results.reserve()
+        audio_s = chunk.upload.duration_s
+        cost = audio_s * self._budget.price_per_second
+        while not self._stopping():
+            got = await self._claims.claim(
+                key,
+                asker.claim,
+                chunk.stretch.index,
+                audio_s,
+                cost,
+                None if self._force else self._results.holds_chunk,
+            )
+            if isinstance(got, Granted):
+                return await self._sent(asker, chunk, got), False
+            if isinstance(got, OverBudget):
+                raise BudgetReached(f"{got.message}; run again to go on")
+            if isinstance(got, HeldBy):
+                await self._claims.wait_until_closed(key, self._stopping)
+            stored = await self._stored(asker, key)
+            if stored is not None:
+                return stored, True
+        raise Stopped
+
+    async def _sent(self, asker: Asker, chunk: AudioChunk, granted: Granted) -> Transcription:
+        key = granted.chunk_key
 
         async def record(post: Post) -> None:
-            self._account(recording, chunk, post)
-            await self._results.record_post(key, post)
+            self._account(asker.recording, chunk, post)
+            await self._results.record_post(key, post, asker.file_sha256, granted.worker_id)
 
+        reserved = 0.0
         try:
+            reserved = self._budget.reserve(chunk.upload.duration_s)
             answer = await self._engine.transcribe(chunk.upload, self._request, record)
-            self._account(recording, chunk, answer.post)
+        except BaseException as error:
+            # Its posts are recorded, so nothing is reserved for it any more.
+            await self._claims.give_up(granted, str(error) or type(error).__name__)
+            raise
         finally:
             self._budget.reserved -= reserved
+        self._account(asker.recording, chunk, answer.post)
         value = StoredChunk(answer.transcription, chunk.upload.codec, answer.response_format)
-        await self._results.store_chunk(key, value, answer.post)
+        await self._results.store_chunk(
+            key,
+            value,
+            answer.post,
+            asker.file_sha256,
+            along=lambda db: self._claims.close(db, granted),
+            worker_id=granted.worker_id,
+        )
         self._report.sent += 1
         self._report.sent_audio_s += chunk.upload.duration_s
         return answer.transcription
@@ -138,10 +204,12 @@ class ChunkAnswers:
         )
 
     async def _in_pieces(
-        self, recording: str, chunk: AudioChunk, error: ChunkTooLarge
+        self, asker: Asker, chunk: AudioChunk, error: ChunkTooLarge
     ) -> Transcription:
         """Cut the upload itself again, ask for each piece, and join them in the upload's time."""
-        self._emit(events.JobRetryScheduled(recording, chunk.stretch.index, f"in pieces: {error}"))
+        self._emit(
+            events.JobRetryScheduled(asker.recording, chunk.stretch.index, f"in pieces: {error}")
+        )
         upload = chunk.upload
         longest_s = error.max_piece_s or upload.duration_s
         target_s = min(_HALF * upload.duration_s, _WINDOW_ROOM * longest_s)
@@ -165,17 +233,17 @@ class ChunkAnswers:
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
         try:
-            outcomes = [await self._piece(recording, piece) for piece in pieces]
+            outcomes = [await self._piece(asker, piece) for piece in pieces]
         finally:
             for piece in pieces:
                 piece.upload.discard()
         joined = self._merger.merge(outcomes, upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
-    async def _piece(self, recording: str, piece: AudioChunk) -> ChunkOutcome:
+    async def _piece(self, asker: Asker, piece: AudioChunk) -> ChunkOutcome:
         if piece.silent:
             return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
-        heard, cached = await self.heard(recording, piece)
+        heard, cached = await self.heard(asker, piece)
         if not self._engine.timestamps:
             whole = Segment(heard.text, 0.0, piece.upload.duration_s)
             heard = Transcription(heard.text, (whole,) if heard.text else (), heard.language)

@@ -9,6 +9,7 @@ from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import AudioChunk, AudioFile, Gap, GapReason, Transcript
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.queue.job import Claim
 
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
@@ -21,6 +22,8 @@ class Job:
 
     Attributes:
         candidates: the files that hold this content; the first one is read.
+        id, priority: of its row in the queue, once it has one.
+        claim: while it is ours to work on.
         transcript: set once there is one, from the cache or made in this run.
         unreadable: what was wrong when it was looked at first.
         failure: why it cannot go on.
@@ -32,6 +35,9 @@ class Job:
     candidates: list[Candidate]
     fingerprint: Fingerprint
     transcript_key: str
+    id: str = ""
+    priority: int = 0
+    claim: Claim | None = None
     file: AudioFile | None = None
     transcript: Transcript | None = None
     cached: bool = False

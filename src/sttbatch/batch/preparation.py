@@ -96,7 +96,8 @@ class Preparation:
         job = self._job(candidate, fingerprint)
         jobs[fingerprint.sha256] = job
         if not self._force:
-            job.transcript = await self._results.transcript(job.transcript_key)
+            hit = await self._results.transcript(job.transcript_key)
+            job.transcript = hit.value if hit is not None else None
         if job.transcript is not None:
             job.cached = True
             return job

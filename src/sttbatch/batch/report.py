@@ -9,11 +9,12 @@ from sttbatch.core.errors import SttbatchError
 
 
 class Outcome(StrEnum):
-    """Of one recording. LEFT: the run ended first; running again goes on."""
+    """Of one recording. LEFT: the run ended first; running again goes on. TAKEN: by another run."""
 
     DONE = "done"
     FAILED = "failed"
     LEFT = "left"
+    TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.answers import Asker, ChunkAnswers
+from sttbatch.batch.claims import JobClaims
+from sttbatch.batch.finished import FinishedBefore
 from sttbatch.batch.job import ChunkWork, Job, shortcomings
 from sttbatch.batch.preparation import Preparation, Prepared
 from sttbatch.batch.report import BatchReport, Forecast, Outcome, RecordingReport
 from sttbatch.caching.content_addresser import ContentAddresser
-from sttbatch.caching.result_ledger import KeptStretch, ResultLedger
+from sttbatch.caching.kept_stretches import KeptStretch
+from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import (
@@ -28,14 +31,16 @@ from sttbatch.core.errors import (
 from sttbatch.core.models import Boundary, ConcurrencyLimit, GapReason
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.outputs import Document, OutputPlan, OutputRegistry, Recording, Written
+from sttbatch.outputs.up_to_date import UpToDate, made_from
 from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, DynamicChunkSizer
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media_messages import FileState
-from sttbatch.processing.media_workers import MediaWorkers, Source
+from sttbatch.processing.media_workers import Cutting, MediaWorkers, Source
 from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.processing.split_plan import SplitPlan
 from sttbatch.processing.upload_format import upload_codec_for
+from sttbatch.queue.job import JobStatus
 
 DURATION_TOLERANCE = 0.01
 """Of the declared duration; a larger difference is reported."""
@@ -50,6 +55,10 @@ class Choices:
     outputs: OutputOptions
     run: RunOptions
     concurrency: ConcurrencyLimit
+
+
+async def _no_chunk() -> None:
+    """Of a recording that is not ours to cut."""
 
 
 class Writer(Protocol):
@@ -69,6 +78,9 @@ class Batch:
         engine: Engine,
         answers: ChunkAnswers,
         results: ResultLedger,
+        claims: JobClaims,
+        finished: FinishedBefore | None,
+        up_to_date: UpToDate,
         addresser: ContentAddresser,
         media: MediaWorkers,
         registry: OutputRegistry,
@@ -82,6 +94,9 @@ class Batch:
         self._engine = engine
         self._answers = answers
         self._results = results
+        self._claims = claims
+        self._finished = finished
+        self._up_to_date = up_to_date
         self._addresser = addresser
         self._media = media
         self._registry = registry
@@ -111,16 +126,55 @@ class Batch:
             else:
                 self._emit(events.JobQueued(job.shown, job.declared_s))
                 open_jobs.append(job)
-        # The longest first: its chunks must not be the last to fill the lanes.
-        open_jobs.sort(key=lambda job: -job.declared_s)
+        await self._claims.enqueue(open_jobs)
+        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
+        open_jobs.sort(key=lambda job: (-job.priority, -job.declared_s))
         self._load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
-        await self._orchestrator.run(open_jobs, self._cutting, self._process, self._drop)
+        await self._work(open_jobs)
         if self._bug is not None:
             raise self._bug
         for job in open_jobs:
             if not job.finished:
+                await self._claims.release(job)
                 self._end(job, Outcome.LEFT, "the run ended before it was done")
         return self.report
+
+    async def _work(self, jobs: Sequence[Job]) -> None:
+        """Work on what is free, then wait for what other runs hold, or take it over."""
+        free: Sequence[Job] = jobs
+        while free:
+            await self._orchestrator.run(free, self._cutting, self._process, self._drop)
+            held = [job for job in jobs if not job.finished and job.claim is None]
+            if self._orchestrator.stopping or not held:
+                return
+            if self._choices.run.no_wait:
+                for job in held:
+                    self._end(job, Outcome.TAKEN, "another run is working on it")
+                return
+            free = await self._freed(held)
+
+    async def _freed(self, held: Sequence[Job]) -> list[Job]:
+        """Wait until one is free, and see to those that other runs end meanwhile."""
+        stopping = self._orchestrator
+        async for job, status, error in self._claims.settled(held, lambda: stopping.stopping):
+            if status is JobStatus.FAILED:
+                self._fail(job, error or "another run failed on it")
+            elif not await self._found_finished(job):
+                # Released, its holder died, or its transcript is gone again: it is ours to do.
+                await self._claims.enqueue([job])
+                return [job]
+        return []
+
+    async def _found_finished(self, job: Job) -> bool:
+        """Whether another run has finished it since we looked; then its outputs are written."""
+        if self._choices.run.force:
+            return False
+        hit = await self._results.transcript(job.transcript_key)
+        if hit is None:
+            return False
+        job.transcript, job.cached, job.finished = hit.value, True, True
+        await self._write(job)
+        return True
 
     async def forecast(self, found: Discovery) -> list[Forecast]:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
@@ -142,6 +196,11 @@ class Batch:
         return Forecast(job.shown, left_s, chunks, cost, size.reason)
 
     async def _prepare(self, found: Discovery) -> Prepared:
+        if self._finished is not None:
+            reports, found.candidates = await self._finished.split(found.candidates)
+            for report in reports:
+                self._emit(events.FileProcessingCompleted(report.shown, report.outputs))
+                self._add(report)
         prepared = await self._preparation.prepare(found)
         self.report.skipped = await self._strangers(found) + prepared.skipped
         self.report.too_young = found.too_young
@@ -173,36 +232,44 @@ class Batch:
 
     @contextlib.asynccontextmanager
     async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker while this recording is cut."""
-        self._emit(events.JobStarted(job.shown))
+        """Hold a media worker while this recording is cut, if it is ours to work on."""
         try:
+            if not await self._claims.take(job):
+                yield _no_chunk
+                return
+            if await self._found_finished(job):
+                await self._claims.complete(job)
+                yield _no_chunk
+                return
+            self._emit(events.JobStarted(job.shown))
             source, plan = self._source(job), self._plan(job, await self._take_kept(job))
             async with self._media.split(source, plan) as cutting:
-
-                async def next_chunk() -> ChunkWork | None:
-                    if job.failure is not None:
-                        return None
-                    chunk = await cutting.next()
-                    job.counted_s = cutting.counted_s
-                    if chunk is None:
-                        return None
-                    job.pending += 1
-                    key = self._addresser.chunk_key(chunk.audio_sha256)
-                    await self._results.remember_cut(
-                        job.fingerprint.sha256,
-                        self._choices.chunking.audio_stream,
-                        self._addresser.request_sha256,
-                        chunk.stretch,
-                        key,
-                    )
-                    return ChunkWork(job, chunk)
-
-                yield next_chunk
+                yield lambda: self._next_chunk(job, cutting)
         except RecordingError as error:
             job.failure = str(error)
         except SttbatchError as error:
             self._give_up(error)
         await self._finish_if_done(job)
+
+    async def _next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
+        if job.failure is not None:
+            return None
+        chunk = await cutting.next()
+        job.counted_s = cutting.counted_s
+        if chunk is None:
+            return None
+        if job.failure is not None:
+            chunk.upload.discard()
+            return None
+        job.pending += 1
+        await self._results.remember_cut(
+            job.fingerprint.sha256,
+            self._choices.chunking.audio_stream,
+            self._addresser.request_sha256,
+            chunk.stretch,
+            self._addresser.chunk_key(chunk.audio_sha256),
+        )
+        return ChunkWork(job, chunk)
 
     async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:
         """Stretches whose words are there; the rest is planned around them."""
@@ -276,11 +343,13 @@ class Batch:
         await self._finish_if_done(job)
 
     async def _outcome(self, work: ChunkWork) -> ChunkOutcome:
-        stretch = work.chunk.stretch
+        job, stretch = work.job, work.chunk.stretch
         if work.chunk.silent:
             return ChunkOutcome(stretch, None, gap=GapReason.NO_SPEECH)
         try:
-            heard, cached = await self._answers.heard(work.job.shown, work.chunk)
+            assert job.claim is not None
+            asker = Asker(job.shown, job.fingerprint.sha256, job.claim)
+            heard, cached = await self._answers.heard(asker, work.chunk)
         except ChunkError as error:
             return ChunkOutcome(stretch, None, gap=GapReason.STILL_MISSING, detail=str(error))
         return ChunkOutcome(stretch, heard, cached)
@@ -297,34 +366,47 @@ class Batch:
         self.stop()
 
     async def _finish_if_done(self, job: Job) -> None:
-        if job.finished or job.pending:
+        """See to a job's end, once nothing of it is under way."""
+        if job.finished or job.pending or job.claim is None:
             return
-        if job.failure is not None:
-            self._fail(job, job.failure)
-        elif isinstance(self.report.fatal, EndpointUnreachable) and job.left:
-            self._fail(job, str(self.report.fatal))
-        elif job.is_cut and not job.left:
+        if job.failure is None and isinstance(self.report.fatal, EndpointUnreachable) and job.left:
+            job.failure = str(self.report.fatal)
+        if job.failure is None and (job.left or not job.is_cut):
+            return
+        # The cutter and the last lane may both come by.
+        job.finished = True
+        if job.failure is None:
             await self._finish(job)
+        if job.failure is not None:
+            await self._claims.fail(job, job.failure)
+            self._fail(job, job.failure)
+        else:
+            await self._claims.complete(job)
 
     async def _finish(self, job: Job) -> None:
-        job.finished = True
+        """Merge, store, write; or set the job's `failure`."""
         assert job.counted_s is not None
         self._compare_durations(job)
-        if not job.outcomes:
-            self._fail(job, "it holds no sound at all")
-            return
         failed = [o for o in job.outcomes if o.gap is GapReason.STILL_MISSING]
-        if len(failed) == len(job.outcomes):
-            self._fail(job, failed[0].detail)
+        if not job.outcomes:
+            job.failure = "it holds no sound at all"
+        elif len(failed) == len(job.outcomes):
+            job.failure = failed[0].detail
+        if job.failure is not None:
             return
         try:
             job.transcript = job.merged(self._merger)
             if job.transcript.is_complete:
-                await self._results.store_transcript(job.transcript_key, job.transcript)
+                await self._results.store_transcript(
+                    job.transcript_key, job.transcript, job.fingerprint.sha256
+                )
             job.cached = all(outcome.cached for outcome in job.outcomes)
             await self._write(job)
+            reason = shortcomings(job.transcript)
+            if reason is not None:
+                await self._claims.fail(job, reason)
         except SttbatchError as error:
-            self._fail(job, str(error))
+            job.failure = str(error)
             self._give_up(error)
 
     def _compare_durations(self, job: Job) -> None:
@@ -355,6 +437,13 @@ class Batch:
             except RecordingError as error:
                 self._failed(candidate.shown, job.transcript.duration_s, str(error))
                 continue
+            if reason is None and self._finished is not None:
+                await self._up_to_date.remember(
+                    self._plans[str(candidate.path)],
+                    written.paths,
+                    made_from(job.transcript_key, candidate.shown, self._choices.outputs),
+                    job.transcript.duration_s,
+                )
             outputs = tuple(str(path) for path in written.paths)
             self._emit(events.FileProcessingCompleted(candidate.shown, outputs))
             report = RecordingReport(

@@ -9,18 +9,21 @@ import json
 from sttbatch.core.options import RequestOptions
 
 KEY_VERSION = 1
+"""Counts up when the same facts must no longer find what was stored under them: everything is
+then asked and paid for anew."""
 
 
 class ContentAddresser:
-    """Keys for one set of request options."""
+    """Keys for one set of request options: every field of them counts."""
 
     def __init__(self, options: RequestOptions) -> None:
-        self._request = dataclasses.asdict(options)
+        facts = dataclasses.asdict(options)
+        self._request = {name: _canonical(value) for name, value in facts.items()}
 
     @property
     def request_sha256(self) -> str:
         """Stands for the request options alone."""
-        return _digest("request", self._request)
+        return self._digest("request")
 
     def chunk_key(self, audio_sha256: str) -> str:
         """One chunk's key.
@@ -28,16 +31,24 @@ class ContentAddresser:
         `audio_sha256` covers codec parameters, extradata and source packets, so the shape the
         chunk travels in, and where the recording lies, do not matter.
         """
-        return "chunk:" + _digest("chunk", {"audio": audio_sha256, **self._request})
+        return "chunk:" + self._digest("chunk", audio=audio_sha256)
 
-    def transcript_key(self, file_sha256: str, stream: int, merge_version: int) -> str:
+    def transcript_key(
+        self, file_sha256: str, stream: int, merge_version: int, audit_mode: str = "off"
+    ) -> str:
         """A whole recording's; a newer merger makes a new transcript from the same chunks."""
-        facts = {"file": file_sha256, "stream": stream, "merge": merge_version, **self._request}
-        return "transcript:" + _digest("transcript", facts)
+        return "transcript:" + self._digest(
+            "transcript", file=file_sha256, stream=stream, merge=merge_version, audit=audit_mode
+        )
+
+    def _digest(self, tag: str, **facts: object) -> str:
+        # The request stands apart: no field of it can take the place of another fact.
+        whole = {"tag": tag, "version": KEY_VERSION, "request": self._request, **facts}
+        text = json.dumps(whole, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _digest(tag: str, facts: dict[str, object]) -> str:
-    canonical = json.dumps(
-        {"tag": tag, "version": KEY_VERSION, **facts}, sort_keys=True, ensure_ascii=False
-    )
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+def _canonical(value: object) -> object:
+    """0, 0.0 and -0.0 ask for the same."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value + 0.0 if is_number else value  # type: ignore[operator]  # narrowed above

@@ -61,10 +61,27 @@ class FileIndex:
 
     async def load(self, paths: Sequence[Path]) -> None:
         """Fetch what is remembered of many files in few queries."""
-        names = [os.fsencode(path) for path in paths]
+        await self.load_names([os.fsencode(path) for path in paths])
+
+    async def load_names(self, names: Sequence[bytes]) -> None:
+        """The same for absolute paths as the ledger has them."""
+        names = [name for name in names if name not in self._rows]
         for at in range(0, len(names), _PATHS_A_QUERY):
             part = names[at : at + _PATHS_A_QUERY]
             self._rows |= await self._database.read(partial(_select, names=part))
+
+    def unchanged(self, name: bytes, status: os.stat_result) -> str | None:
+        """The content hash of a file that was loaded and is as it was when it was hashed."""
+        row = self._rows.get(name)
+        return row.sha256 if row is not None and row.still_true_of(status) else None
+
+    async def remembered(self, path: Path) -> str | None:
+        """The content that `path` had when it was read last, whatever is there now."""
+        name = os.fsencode(path)
+        if name not in self._rows:
+            await self.load([path])
+        row = self._rows.get(name)
+        return row.sha256 if row is not None else None
 
     async def fingerprint(self, path: Path) -> Fingerprint:
         """Hash `path`, unless it is as it was when it was hashed last.

@@ -1,212 +1,245 @@
-"""L3: what was paid for, in the ledger; the authority, sufficient alone."""
+"""Results and posts of one engine and request: looked up in every level, kept before they count."""
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import sqlite3
-import time
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
+from sttbatch.caching.answer_spool import AnswerSpool, KeptAnswer
+from sttbatch.caching.kept_stretches import KeptStretch, KeptStretches
+from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core.engine import Post
-from sttbatch.core.models import Boundary, Stretch, Transcript, Transcription
+from sttbatch.core.errors import StateError
+from sttbatch.core.models import Stretch, Transcript
 from sttbatch.core.options import RequestOptions
-from sttbatch.database.database import Database
 
 _T = TypeVar("_T")
+_transcript_decoder = msgspec.json.Decoder(Transcript)
 
+RECORD_POST = """
+    INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
+                          latency_s, audio_s, sent_bytes, cost, maybe_paid)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+POST_IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
-class StoredChunk(msgspec.Struct, frozen=True):
-    """A chunk's value; times are the upload's."""
-
-    heard: Transcription
-    upload_codec: str
-    response_format: str
+# What a run that is over had reserved became a request of its own, begun when it was claimed; the
+# post that is known now takes its place.
+DROP_RESERVED = """
+    DELETE FROM requests WHERE chunk_key = :key AND status IS NULL AND at =
+        (SELECT started_at FROM chunk_tasks
+         WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED')"""
+COMPLETE_CHUNK = """
+    UPDATE chunk_tasks SET status = 'COMPLETED', error_message = NULL
+    WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED'"""
 
 
 @dataclass(frozen=True, slots=True)
-class KeptStretch:
-    """A stretch that already has its words."""
+class Hit(Generic[_T]):
+    """A stored result and the level that had it."""
 
-    stretch: Stretch
-    chunk_key: str
-    value: StoredChunk
-
-
-_chunk_decoder = msgspec.json.Decoder(StoredChunk)
-_transcript_decoder = msgspec.json.Decoder(Transcript)
-_anchors_decoder = msgspec.json.Decoder(tuple[tuple[float, float], ...])
+    value: _T
+    level: str
 
 
 class ResultLedger:
-    """Results and posts of one engine and request; every write is on disk when it returns."""
+    """Every write is on disk when it returns; `file_sha256` is the recording it is for.
+
+    Args:
+        spool: keeps what comes in while the ledger cannot be written, for `recover`.
+
+    Raises:
+        StateError: from every method, where the ledger cannot be read or written.
+    """
 
     def __init__(
-        self, database: Database, options: RequestOptions, price_per_second: float
+        self,
+        cache: MultiLevelCache,
+        ledger: LedgerLevel,
+        options: RequestOptions,
+        price_per_second: float,
+        spool: AnswerSpool | None = None,
     ) -> None:
-        self._database = database
+        self._cache = cache
+        self._ledger = ledger
+        self._database = ledger.database
+        self._cuts = KeptStretches(ledger)
         self._options = options
         self._price = price_per_second
+        self._spool = spool
 
-    async def chunk(self, key: str) -> StoredChunk | None:
+    def reserve(self) -> None:
+        """Have room for the answers in flight, whatever happens to the disk; before sending."""
+        if self._spool is not None:
+            self._spool.reserve()
+
+    async def recover(self) -> None:
+        """Store what earlier runs kept in the spool; to be called before anything is looked up."""
+        if self._spool is None:
+            return
+        with contextlib.closing(self._spool.left_behind()) as left_behind:
+            for kept in left_behind:
+                await self._recover(kept)
+
+    async def chunk(self, key: str, file_sha256: str) -> Hit[StoredChunk] | None:
         """A chunk's stored answer; a damaged one is a miss."""
-        value = await self._database.read(lambda db: _get(db, key))
-        return _decoded(_chunk_decoder, value)
+        found = await self._cache.get(key, file_sha256)
+        value = decode_chunk(found.value) if found is not None else None
+        return Hit(value, found.level) if found is not None and value is not None else None
 
-    async def transcript(self, key: str) -> Transcript | None:
-        value = await self._database.read(lambda db: _get(db, key))
-        return _decoded(_transcript_decoder, value)
+    async def have_transcripts(self, keys: Sequence[str]) -> set[str]:
+        """Those of many keys whose transcript is stored, by few queries and without reading it."""
+        return await self._ledger.present(keys)
 
-    async def store_chunk(self, key: str, value: StoredChunk, post: Post) -> None:
-        """The answer and the post that brought it, in one transaction."""
-        data = msgspec.json.encode(value)
+    def holds_chunk(self, db: sqlite3.Connection, key: str) -> bool:
+        """Whether a chunk's answer is stored; for decisions within a transaction."""
+        return self._ledger.holds(db, key)
 
-        def write(db: sqlite3.Connection) -> None:
-            self._put(db, key, data, post.audio_s)
-            self._insert_post(db, key, post)
+    async def transcript(self, key: str) -> Hit[Transcript] | None:
+        found = await self._cache.get(key)
+        return _transcript(found.value, found.level) if found is not None else None
 
-        await self._database.write(write)
+    async def transcripts(self, keys: Sequence[str]) -> dict[str, Hit[Transcript]]:
+        """Those of many that are there, by few queries; all are in memory at once."""
+        found = await self._cache.get_many(keys)
+        hits = {key: _transcript(each.value, each.level) for key, each in found.items()}
+        return {key: hit for key, hit in hits.items() if hit is not None}
 
-    async def store_joined(self, key: str, value: StoredChunk, audio_s: float) -> None:
+    async def store_chunk(
+        self,
+        key: str,
+        value: StoredChunk,
+        post: Post,
+        file_sha256: str,
+        along: Callable[[sqlite3.Connection], object] = lambda _: None,
+        worker_id: str = "",
+    ) -> None:
+        """The answer, the post that brought it, and what `along` writes, in one transaction.
+
+        Raises:
+            StateError: the ledger did not take it; then it is in the spool, or the message says
+                why not.
+        """
+        kept = self._kept_answer(key, msgspec.json.encode(value), post, file_sha256, worker_id)
+
+        def beside(db: sqlite3.Connection) -> None:
+            _insert_post(db, kept)
+            along(db)
+
+        try:
+            await self._cache.put(
+                key, kept.value or b"", self._facts(post.audio_s, file_sha256), along=beside
+            )
+        except StateError as error:
+            raise self._spooled(kept, error) from error
+
+    async def store_joined(
+        self, key: str, value: StoredChunk, audio_s: float, file_sha256: str
+    ) -> None:
         """An answer joined from pieces whose posts are recorded."""
-        data = msgspec.json.encode(value)
-        await self._database.write(lambda db: self._put(db, key, data, audio_s))
+        await self._cache.put(key, msgspec.json.encode(value), self._facts(audio_s, file_sha256))
 
-    async def store_transcript(self, key: str, transcript: Transcript) -> None:
-        data = msgspec.json.encode(transcript)
-        await self._database.write(lambda db: self._put(db, key, data, transcript.duration_s))
+    async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
+        facts = self._facts(transcript.duration_s, file_sha256)
+        await self._cache.put(key, msgspec.json.encode(transcript), facts)
 
-    async def record_post(self, key: str, post: Post) -> None:
-        """A post that brought no answer."""
-        await self._database.write(lambda db: self._insert_post(db, key, post))
+    async def record_post(
+        self, key: str, post: Post, file_sha256: str = "", worker_id: str = ""
+    ) -> None:
+        """A post that brought no answer.
+
+        Raises:
+            StateError: as `store_chunk` does.
+        """
+        kept = self._kept_answer(key, None, post, file_sha256, worker_id)
+        try:
+            await self._database.write(lambda db: _insert_post(db, kept))
+        except StateError as error:
+            raise self._spooled(kept, error) from error
 
     async def remember_cut(
         self, file_sha256: str, stream: int, request_sha256: str, stretch: Stretch, key: str
     ) -> None:
         """Where a recording was cut, so that a later run keeps what has its words."""
-        row = (
-            file_sha256,
-            stream,
-            request_sha256,
-            stretch.start.pts,
-            stretch.end.pts,
-            stretch.start.overlap,
-            stretch.end.overlap,
-            stretch.start_s,
-            stretch.end_s,
-            msgspec.json.encode(stretch.anchors).decode(),
-            key,
-        )
-        await self._database.write(
-            lambda db: db.execute(
-                "INSERT OR REPLACE INTO cuts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row
-            )
-        )
+        await self._cuts.remember(file_sha256, stream, request_sha256, stretch, key)
 
     async def kept(
         self, file_sha256: str, stream: int, request_sha256: str
     ) -> tuple[KeptStretch, ...]:
         """The stretches of a recording that have their words: in order, and apart."""
-        rows = await self._database.read(
-            lambda db: db.execute(
-                """SELECT start_pts, end_pts, start_overlap, end_overlap, start_s, end_s,
-                          anchors, key, value, sha256
-                   FROM cuts JOIN cache_entries ON key = chunk_key
-                   WHERE file_sha256 = ? AND stream = ? AND request_sha256 = ?
-                   ORDER BY start_pts, end_pts DESC""",
-                (file_sha256, stream, request_sha256),
-            ).fetchall()
-        )
-        found = [each for row in rows if (each := _kept(row)) is not None]
-        return _apart(found)
+        return await self._cuts.of(file_sha256, stream, request_sha256)
 
-    def _put(self, db: sqlite3.Connection, key: str, data: bytes, audio_s: float) -> None:
-        engine, model = self._options.engine, self._options.model
-        db.execute(
-            "INSERT OR REPLACE INTO cache_entries VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (key, data, _seal(key, data), engine, model, audio_s, time.time()),
-        )
+    def _facts(self, audio_s: float, file_sha256: str) -> EntryFacts:
+        return EntryFacts(self._options.engine, self._options.model, audio_s, file_sha256)
 
-    def _insert_post(self, db: sqlite3.Connection, key: str, post: Post) -> None:
+    def _kept_answer(
+        self, key: str, value: bytes | None, post: Post, file_sha256: str, worker_id: str
+    ) -> KeptAnswer:
         cost = post.audio_s * self._price if post.paid or post.maybe_paid else 0.0
-        db.execute(
-            """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
-                                     request_id, latency_s, audio_s, sent_bytes, cost, maybe_paid)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            (
-                post.at,
-                key,
-                self._options.engine,
-                self._options.model,
-                post.attempt,
-                post.status,
-                post.error,
-                post.request_id,
-                post.latency_s,
-                post.audio_s,
-                post.sent_bytes,
-                cost,
-                post.maybe_paid,
-            ),
+        engine, model = self._options.engine, self._options.model
+        return KeptAnswer(key, value, post, cost, file_sha256, engine, model, worker_id)
+
+    def _spooled(self, kept: KeptAnswer, error: StateError) -> StateError:
+        """Keep it outside of the ledger; returns what to raise."""
+        if self._spool is None:
+            return error
+        try:
+            self._spool.keep(kept)
+        except StateError as lost:
+            what = "an answer" if kept.value is not None else "a failed request"
+            return StateError(f"{error}; {what} could not be kept: {lost}")
+        return StateError(
+            f"{error}; what came in is kept in {self._spool.folder}, and the next run stores it"
         )
 
+    async def _recover(self, kept: KeptAnswer) -> None:
+        def beside(db: sqlite3.Connection) -> None:
+            # We may have been killed after this was committed and before its file was removed.
+            row = (kept.key, kept.post.at, kept.post.attempt)
+            if db.execute(POST_IS_RECORDED, row).fetchone() is None:
+                _insert_post(db, kept)
+            claim = {"key": kept.key, "worker": kept.worker_id}
+            db.execute(DROP_RESERVED, claim)
+            if kept.value is not None:
+                db.execute(COMPLETE_CHUNK, claim)
 
-def _seal(key: str, data: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + b"\0" + data).digest()
+        # What was stored since is newer.
+        if kept.value is None or await self._ledger.get_many([kept.key]):
+            await self._database.write(beside)
+            return
+        facts = EntryFacts(kept.engine, kept.model, kept.post.audio_s, kept.file_sha256)
+        await self._cache.put(kept.key, kept.value, facts, along=beside)
 
 
-def _get(db: sqlite3.Connection, key: str) -> bytes | None:
-    row = db.execute("SELECT value, sha256 FROM cache_entries WHERE key = ?", (key,)).fetchone()
-    return _opened(key, *row) if row is not None else None
+def _insert_post(db: sqlite3.Connection, kept: KeptAnswer) -> None:
+    post = kept.post
+    row = (
+        post.at,
+        kept.key,
+        kept.engine,
+        kept.model,
+        post.attempt,
+        post.status,
+        post.error,
+        post.request_id,
+        post.latency_s,
+        post.audio_s,
+        post.sent_bytes,
+        kept.cost,
+        post.maybe_paid,
+    )
+    db.execute(RECORD_POST, row)
 
 
-def _opened(key: str, data: bytes, seal: bytes) -> bytes | None:
-    return data if _seal(key, data) == seal else None
-
-
-def _decoded(decoder: msgspec.json.Decoder[_T], data: bytes | None) -> _T | None:
-    if data is None:
-        return None
+def _transcript(data: bytes, level: str) -> Hit[Transcript] | None:
     try:
-        return decoder.decode(data)
+        return Hit(_transcript_decoder.decode(data), level)
     except msgspec.DecodeError:
         return None
-
-
-def _kept(row: Sequence[Any]) -> KeptStretch | None:
-    start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, anchors, key, *sealed = row
-    value = _decoded(_chunk_decoder, _opened(key, *sealed))
-    if value is None:
-        return None
-    stretch = Stretch(
-        index=0,
-        start=Boundary(start_pts, bool(start_overlap)),
-        end=Boundary(end_pts, bool(end_overlap)),
-        start_s=start_s,
-        end_s=end_s,
-        anchors=_anchors_decoder.decode(anchors),
-    )
-    return KeptStretch(stretch, key, value)
-
-
-def _apart(found: Sequence[KeptStretch]) -> tuple[KeptStretch, ...]:
-    """The choice of stretches that do not overlap and together cover the most.
-
-    Weighted interval scheduling: runs with other chunk lengths may have left several ways to
-    cover the same recording.
-    """
-    ordered = sorted(found, key=lambda each: each.stretch.end.pts)
-    ends = [each.stretch.end.pts for each in ordered]
-    best: list[tuple[int, tuple[int, ...]]] = [(0, ())]
-    for index, each in enumerate(ordered):
-        before = bisect_right(ends, each.stretch.start.pts, 0, index)
-        length = each.stretch.end.pts - each.stretch.start.pts
-        with_it = best[before][0] + length
-        best.append(
-            (with_it, (*best[before][1], index)) if with_it > best[index][0] else best[index]
-        )
-    return tuple(ordered[index] for index in best[-1][1])

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import config, doctor, transcribe
+from sttbatch.cli import cache, config, doctor, jobs, transcribe
 from sttbatch.cli.exits import REFUSED, SOME_FAILED, WRONG_USAGE
 from sttbatch.core.errors import EndpointRefused, SttbatchError, UsageError
 
@@ -25,7 +25,9 @@ app = typer.Typer(
 )
 app.command("transcribe")(transcribe.transcribe)
 app.command("doctor")(doctor.doctor)
+app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
+app.add_typer(jobs.app, name="jobs")
 
 
 def _version(wanted: bool) -> None:

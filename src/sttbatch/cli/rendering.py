@@ -69,6 +69,9 @@ def summary(report: BatchReport, wall_s: float, currency: str = "RUB") -> str:
     left = report.count(Outcome.LEFT)
     if left:
         parts.append(f"{left} left for the next run")
+    taken = report.count(Outcome.TAKEN)
+    if taken:
+        parts.append(f"{taken} left to another run")
     if report.skipped:
         parts.append(f"{report.skipped} other files skipped")
     if report.too_young:

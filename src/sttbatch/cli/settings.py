@@ -53,8 +53,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retries: int = 3
     outage_wait: float = 600.0
     price_per_second: float = 0.01
+    budget_per_day: float | None = None
+    budget_per_month: float | None = None
     data_dir: str | None = None
     cache_dir: str | None = None
+    cache_max_age: float | None = None
+    l1_max_mb: float = 64.0
+    l2_max_mb: float = 1024.0
 
 
 DESCRIPTIONS = {
@@ -78,8 +83,13 @@ DESCRIPTIONS = {
     "retries": "per chunk",
     "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
+    "budget_per_day": "RUB that all runs together may cost in a calendar day; default: no limit",
+    "budget_per_month": "RUB, the same in a calendar month",
     "data_dir": "folder of the ledger",
-    "cache_dir": "folder of caches",
+    "cache_dir": "folder of the L2 cache, which may be deleted at any time",
+    "cache_max_age": "results older than this are asked for anew: 90d; default: never",
+    "l1_max_mb": "MiB of results that a run keeps in memory",
+    "l2_max_mb": "MiB of the L2 cache on disk",
 }
 
 
@@ -164,7 +174,7 @@ def _environment() -> tuple[dict[str, Any], str]:
 def _checked(name: str, value: Any, where: str) -> Any:
     """The value in its type, or an error that says where it stands."""
     try:
-        if name == "outage_wait":
+        if name in _DURATIONS:
             value = duration_s(value)
         if name == "formats" and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
@@ -176,6 +186,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return getattr(converted, name)
 
 
+_DURATIONS = frozenset({"cache_max_age", "outage_wait"})
+
 _RANGES = {
     "temperature": (0, 1),
     "max_line_width": (10, 1000),
@@ -186,7 +198,12 @@ _RANGES = {
     "max_chunk_mb": (1, 24.4),
     "retries": (0, 20),
     "outage_wait": (0, 86_400),
+    "cache_max_age": (1, 1e10),
+    "l1_max_mb": (1, 65_536),
+    "l2_max_mb": (1, 1_048_576),
     "price_per_second": (0, 1e6),
+    "budget_per_day": (0, 1e12),
+    "budget_per_month": (0, 1e12),
 }
 
 

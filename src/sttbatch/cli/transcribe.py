@@ -116,6 +116,13 @@ def transcribe(
     min_age: Annotated[
         str, typer.Option(metavar="S", help="Leave files alone that changed this recently.")
     ] = "0",
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Leave out what another run is working on; then exit 0."),
+    ] = False,
+    priority: Annotated[
+        str, typer.Option(metavar="NAME", help="high, medium (default) or low.")
+    ] = "medium",
     force: Annotated[bool, typer.Option("--force", help="Send again even if cached.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that were edited.")
@@ -143,6 +150,7 @@ def transcribe(
     """
     from sttbatch.cli.settings import duration_s, load_settings
     from sttbatch.cli.wiring import RunFlags
+    from sttbatch.queue.job import JobPriority
 
     to_stdout = output_dir == "-"
     loaded = load_settings(
@@ -173,7 +181,18 @@ def transcribe(
         age_s = duration_s(min_age)
     except ValueError as error:
         raise UsageError(f"--min-age {min_age}: {error}") from error
-    flags = RunFlags(audio_stream, force, overwrite, fail_fast, max_cost, dry_run)
+    if priority.upper() not in JobPriority.__members__:
+        raise UsageError(f"--priority is high, medium or low, not {priority!r}")
+    flags = RunFlags(
+        audio_stream,
+        force,
+        overwrite,
+        fail_fast,
+        max_cost,
+        dry_run,
+        no_wait,
+        JobPriority[priority.upper()],
+    )
     found = _discover(paths or [], files_from, age_s)
     bars = sys.stderr.isatty() and not (no_progress or verbose or log_format == "json")
     voice = _Voice(quiet, verbose or log_format == "json", log_format, bars)

@@ -10,13 +10,17 @@ from urllib.parse import urlsplit
 
 from sttbatch import __version__
 from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.claims import JobClaims
+from sttbatch.batch.finished import FinishedBefore
 from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.preparation import Preparation
 from sttbatch.batch.report import BatchReport
 from sttbatch.batch.run import Batch, Choices, Writer
+from sttbatch.caching.answer_spool import AnswerSpool
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.cli.cache_wiring import open_caches
 from sttbatch.cli.settings import Settings
 from sttbatch.core.engine import Engine
 from sttbatch.core.events import Emit, Warned
@@ -32,8 +36,13 @@ from sttbatch.database.database import Database
 from sttbatch.database.folders import private_folder, run_folder
 from sttbatch.external.secret import Secret
 from sttbatch.outputs import OutputRegistry, OutputWriter
+from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.processing.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.orchestrator import ParallelOrchestrator
+from sttbatch.queue.budgets import Budgets
+from sttbatch.queue.chunks import ChunkClaims
+from sttbatch.queue.job import JobPriority
+from sttbatch.queue.worker import WorkerRegistry
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"
@@ -50,6 +59,8 @@ class RunFlags:
     fail_fast: bool = False
     max_cost: float | None = None
     dry_run: bool = False
+    no_wait: bool = False
+    priority: JobPriority = JobPriority.MEDIUM
 
 
 def data_folder(settings: Settings) -> Path:
@@ -91,6 +102,7 @@ def choices_of(settings: Settings, flags: RunFlags, *, to_stdout: bool = False) 
         run=RunOptions(
             fail_fast=flags.fail_fast,
             force=flags.force,
+            no_wait=flags.no_wait,
             max_cost=flags.max_cost,
             price_per_second=0.0 if is_local else settings.price_per_second,
         ),
@@ -142,19 +154,43 @@ async def open_batch(
         contextlib.closing(Database(folder / LEDGER)) as database,
         run_folder(folder / "spool") as spool,
     ):
-        results = ResultLedger(database, choices.request, choices.run.price_per_second)
         registry = OutputRegistry(database)
+        workers = WorkerRegistry(database, folder)
         orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
             choices.concurrency, WORKERS
         )
         async with (
+            open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
+            workers.enlisted() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
             engine_of(settings, key, emit, choices.request.model) as engine,
+            # Closed before the worker leaves, which may need the room that was reserved.
+            contextlib.aclosing(
+                AnswerSpool(folder / "answers", choices.concurrency.value)
+            ) as answer_spool,
         ):
+            results = ResultLedger(
+                caches.levels,
+                caches.ledger,
+                choices.request,
+                choices.run.price_per_second,
+                answer_spool,
+            )
+            # After the worker came: what runs that are over had reserved is accounted for by then.
+            await results.recover()
             answers = ChunkAnswers(
                 engine=engine,
                 results=results,
+                claims=ChunkClaims(
+                    database,
+                    workers,
+                    worker,
+                    engine=choices.request.engine,
+                    model=choices.request.model,
+                    budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
+                ),
+                stopping=lambda: orchestrator.stopping,
                 addresser=addresser,
                 splitters=splitters,
                 request=choices.request,
@@ -163,8 +199,9 @@ async def open_batch(
                 emit=emit,
                 report=report,
             )
+            index, up_to_date = FileIndex(database), UpToDate(database)
             preparation = Preparation(
-                FileIndex(database),
+                index,
                 results,
                 addresser,
                 media,
@@ -178,7 +215,24 @@ async def open_batch(
                 engine=engine,
                 answers=answers,
                 results=results,
+                claims=JobClaims(
+                    database,
+                    workers,
+                    worker,
+                    request=choices.request,
+                    stream=flags.audio_stream,
+                    request_sha256=addresser.request_sha256,
+                    priority=flags.priority,
+                ),
                 addresser=addresser,
+                finished=(
+                    FinishedBefore(
+                        index, results, up_to_date, addresser, choices.outputs, flags.audio_stream
+                    )
+                    if choices.outputs.formats and not flags.force
+                    else None
+                ),
+                up_to_date=up_to_date,
                 media=media,
                 registry=registry,
                 writer=stdout or OutputWriter(registry),

@@ -70,9 +70,11 @@ class RunOptions:
         max_cost: in the currency of the price setting; None: no limit.
         price_per_second: of audio, for estimates and budgets.
         force: send again what is cached.
+        no_wait: leave out what another run is working on, instead of waiting for its results.
     """
 
     fail_fast: bool = False
     force: bool = False
+    no_wait: bool = False
     max_cost: float | None = None
     price_per_second: float = 0.01

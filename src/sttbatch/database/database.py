@@ -21,6 +21,9 @@ Work = Callable[[sqlite3.Connection], T]
 
 _GROUP_LIMIT = 256
 
+# Where a damaged schema makes SQLite complain in bytes that are no text, Python raises the second.
+_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
 
 def journal_mode() -> str:
     """WAL where its checkpoint race is fixed (SQLite 3.51.3), a rollback journal before."""
@@ -86,7 +89,7 @@ class Database:
             connection = connect(self.path)
             with locked(self.path.with_suffix(".lock")):
                 migrate(connection)
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             opened.set_exception(self._translated(error))
             return
         except StateError as error:
@@ -119,7 +122,7 @@ class Database:
             done += [task for task in group if self._run(connection, task, savepoint=writes)]
             if writes:
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except _FAULTS as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for task in group:
@@ -137,7 +140,7 @@ class Database:
         except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
             if savepoint and connection.in_transaction:
                 connection.execute("ROLLBACK TO task")
-            is_sqlite = isinstance(error, sqlite3.Error)
+            is_sqlite = isinstance(error, _FAULTS)
             task.future.set_exception(self._translated(error) if is_sqlite else error)
             return False
         finally:

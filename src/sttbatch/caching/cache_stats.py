@@ -1,0 +1,75 @@
+"""Sizes and ages of what is kept, and what the last verification found."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from sttbatch.caching.levels import AuthorityLevel, CacheLevel, LevelUsage
+from sttbatch.core.errors import StateError
+from sttbatch.database.folders import private_file, private_folder
+
+_FILE = "verified.json"
+
+
+class LastVerification(msgspec.Struct, frozen=True):
+    """When every value was hashed last, and how many damaged ones were left in place."""
+
+    at: float
+    damaged: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheStats:
+    """What `sttbatch cache stats` shows.
+
+    Attributes:
+        levels: by name; a level that cannot be read is None.
+        most_used: (key, reads).
+        verified: None: never, or its record is lost.
+    """
+
+    levels: dict[str, LevelUsage | None]
+    most_used: tuple[tuple[str, int], ...]
+    verified: LastVerification | None
+
+
+async def cache_stats(
+    levels: Sequence[CacheLevel], authority: AuthorityLevel, folder: Path, most_used: int = 5
+) -> CacheStats:
+    """Look at every level; `folder` is where `record_verification` has written.
+
+    Raises:
+        StateError: the authority cannot be read.
+    """
+    usages: dict[str, LevelUsage | None] = {}
+    for level in levels:
+        try:
+            usages[level.name] = await level.usage()
+        except StateError:
+            if level is authority:
+                raise
+            usages[level.name] = None
+    return CacheStats(usages, await authority.most_used(most_used), _last(folder))
+
+
+def record_verification(folder: Path, damaged: int) -> None:
+    """Remember the outcome for `cache_stats`; where that fails nothing is lost."""
+    record = msgspec.json.encode(LastVerification(time.time(), damaged))
+    with contextlib.suppress(OSError, StateError):
+        temporary = private_file(private_folder(folder) / f"{_FILE}.{os.getpid()}")
+        temporary.write_bytes(record)
+        temporary.replace(folder / _FILE)
+
+
+def _last(folder: Path) -> LastVerification | None:
+    try:
+        return msgspec.json.decode((folder / _FILE).read_bytes(), type=LastVerification)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -1,0 +1,92 @@
+"""Does every stored value still have its hash?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sttbatch.caching.levels import VerifiableLevel
+from sttbatch.core.errors import StateError
+
+_ROWS_A_DROP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """An entry whose value is not what was stored under its key."""
+
+    key: str
+    level: str
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        checked: values by level.
+        problems: what SQLite says of a level's file, or why it cannot be read to the end.
+        repaired: damaged entries are removed and files mended, so the next check finds nothing.
+    """
+
+    checked: dict[str, int] = field(default_factory=dict)
+    damaged: list[Damaged] = field(default_factory=list)
+    problems: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    repaired: bool = False
+
+    @property
+    def is_sound(self) -> bool:
+        return not self.damaged and not self.problems
+
+
+class CacheVerifier:
+    """Hashes values one by one; what it holds grows with the damage, not with the cache."""
+
+    def __init__(self, levels: Sequence[VerifiableLevel]) -> None:
+        self._levels = levels
+
+    async def verify(self, *, repair: bool = False) -> Verification:
+        """Check every level. A damaged ledger entry that is removed is paid for again when needed.
+
+        Raises:
+            StateError: with `repair`, damage that cannot be mended.
+        """
+        found = Verification()
+        for level in self._levels:
+            rows = await self._check(level, found)
+            if repair:
+                await self._repair(level, rows, found)
+        found.repaired = repair and not found.is_sound
+        return found
+
+    async def _check(self, level: VerifiableLevel, found: Verification) -> list[int]:
+        rows = []
+        count = 0
+        problems = await level.integrity()
+        try:
+            async for each in level.check():
+                count += 1
+                if not each.is_sound:
+                    rows.append(each.row)
+                    found.damaged.append(Damaged(each.key, level.name))
+        except StateError as error:
+            problems = (*problems, str(error))
+        found.checked[level.name] = count
+        if problems:
+            found.problems[level.name] = problems
+        return rows
+
+    async def _repair(
+        self, level: VerifiableLevel, rows: Sequence[int], found: Verification
+    ) -> None:
+        # Indexes first: where they disagree with the table nothing can be removed from it.
+        if level.name in found.problems:
+            await level.rebuild()
+        for at in range(0, len(rows), _ROWS_A_DROP):
+            await level.drop(rows[at : at + _ROWS_A_DROP])
+        left = await level.integrity()
+        if left:
+            raise StateError(
+                f"{level.name} is damaged beyond repair: {left[0]}; restore its file from a "
+                "backup, or move it away"
+            )

@@ -1,0 +1,250 @@
+"""L2: diskcache, a convenience that may be deleted, damaged or full at any time.
+
+Values lie in its database, never in files of their own: a killed process leaves no orphan, a cut
+value is seen by SQLite, and no path that stands in a row is ever opened or removed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import sqlite3
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
+from sttbatch.caching.levels import CacheValue, Checked, LevelUsage, seal
+from sttbatch.core.errors import StateError
+from sttbatch.database.folders import private_file, private_folder
+
+MAX_TTL_S = 24 * 3600.0
+
+_T = TypeVar("_T")
+_EXPIRES = struct.Struct(">d")
+_SEAL_BYTES = hashlib.sha256().digest_size
+_SHARE_OF_LIMIT = 8
+"""A value that takes more than this part of the limit would drive out everything else."""
+_ROWS_AT_A_TIME = 16
+_USAGE = """
+    SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(store_time), MAX(store_time) FROM Cache"""
+
+
+class DiskLevel:
+    """One folder; everything that touches it runs in one thread of its own, opened when needed."""
+
+    name = "L2"
+
+    def __init__(
+        self, folder: Path, limit_bytes: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.folder = folder
+        self._limit_bytes = limit_bytes
+        self._clock = clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="l2")
+        self._cache: DiskCache | None = None
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
+        found = await self._in_thread(lambda: self._get_all(keys))
+        now = self._clock()
+        return {key: value for key, value in found.items() if not value.is_expired(now)}
+
+    async def put_many(self, values: Mapping[str, CacheValue]) -> None:
+        now = self._clock()
+        latest = now + MAX_TTL_S
+        kept = {
+            key: value.at_most(latest)
+            for key, value in values.items()
+            if len(value.data) <= self._limit_bytes // _SHARE_OF_LIMIT and not value.is_expired(now)
+        }
+        if kept:
+            await self._in_thread(lambda: self._put_all(kept, now))
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        # diskcache's own delete passes over entries that are expired.
+        statement = "DELETE FROM Cache WHERE key = ? AND raw = 1"
+        rows = [(key,) for key in keys]
+        return await self._where_it_is(lambda: self._execute_all(statement, rows))
+
+    async def delete_matching(self, pattern: str) -> int:
+        statement = "DELETE FROM Cache WHERE CAST(key AS TEXT) GLOB ?"
+        return await self._where_it_is(lambda: self._execute(statement, (pattern,)))
+
+    async def delete_expired(self) -> int:
+        return await self._where_it_is(lambda: self._open().expire(self._clock()))
+
+    async def clear(self) -> int:
+        """Empty it; where it is too damaged for that, its files are removed instead."""
+
+        def work() -> int:
+            try:
+                return self._open().clear()
+            except Exception:  # noqa: BLE001 - a damaged file makes diskcache raise anything
+                self._remove_files()
+                return 0
+
+        return await self._where_it_is(work)
+
+    async def scrub(self) -> None:
+        def work() -> int:
+            self._execute("VACUUM")
+            return self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        await self._where_it_is(work)
+
+    async def usage(self) -> LevelUsage:
+        if not self._file.exists():
+            return LevelUsage(disk_bytes=0)
+        return await self._in_thread(self._usage)
+
+    async def check(self) -> AsyncIterator[Checked]:
+        last = -1
+        while self._file.exists():
+            rows = await self._in_thread(partial(self._checked_after, last))
+            for row in rows:
+                yield row
+            if len(rows) < _ROWS_AT_A_TIME:
+                return
+            last = rows[-1].row
+
+    async def integrity(self) -> tuple[str, ...]:
+        if not self._file.exists():
+            return ()
+
+        def work() -> tuple[str, ...]:
+            self._open()
+            with self._connection() as db:
+                rows = db.execute("PRAGMA integrity_check").fetchall()
+            return tuple(str(text) for (text,) in rows if text != "ok")
+
+        try:
+            return await self._in_thread(work)
+        except StateError as error:
+            return (str(error),)
+
+    async def drop(self, rows: Sequence[int]) -> None:
+        marks = ",".join("?" * len(rows))
+        statement = f"DELETE FROM Cache WHERE rowid IN ({marks})"  # noqa: S608 - question marks
+        await self._where_it_is(lambda: self._execute(statement, rows))
+
+    async def rebuild(self) -> None:
+        """Begin anew: all of it is in the ledger too."""
+        await self._in_thread(self._remove_files)
+
+    async def aclose(self) -> None:
+        if self._cache is not None:
+            with contextlib.suppress(StateError):
+                await self._in_thread(self._close)
+        self._thread.shutdown(wait=False)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "cache.db"
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except StateError:
+            raise
+        except Exception as error:
+            # A flipped byte in its settings or rows makes diskcache raise nearly anything.
+            reason = str(error) or type(error).__name__
+            raise StateError(f"{self.folder}: {reason}") from error
+
+    async def _where_it_is(self, work: Callable[[], int]) -> int:
+        """Nothing is made just to delete from it."""
+        return await self._in_thread(work) if self._file.exists() else 0
+
+    def _open(self) -> DiskCache:
+        if self._cache is None:
+            private_file(private_folder(self.folder) / self._file.name)
+            self._cache = open_cache(self.folder, self._limit_bytes)
+        return self._cache
+
+    def _close(self) -> None:
+        if self._cache is not None:
+            self._cache.close()
+            self._cache = None
+
+    def _get_all(self, keys: Sequence[str]) -> dict[str, CacheValue]:
+        cache = self._open()
+        found = {}
+        for key in keys:
+            value = _opened(key, cache.get(key))
+            if value is not None:
+                found[key] = value
+        return found
+
+    def _put_all(self, values: Mapping[str, CacheValue], now: float) -> None:
+        cache = self._open()
+        with cache.transact():
+            for key, value in values.items():
+                assert value.expires_at is not None
+                cache.set(key, _sealed(key, value), expire=value.expires_at - now)
+
+    def _usage(self) -> LevelUsage:
+        self._open()
+        with self._connection() as db:
+            entries, size_bytes, oldest, newest = db.execute(_USAGE).fetchone()
+        disk_bytes = sum(path.stat().st_size for path in self.folder.glob("cache.db*"))
+        return LevelUsage(entries, size_bytes, oldest, newest, disk_bytes)
+
+    def _checked_after(self, last: int) -> list[Checked]:
+        with self._connection() as db:
+            rows = db.execute(
+                """SELECT rowid, CAST(key AS BLOB), raw = 1 AND mode = ? AND filename IS NULL,
+                          CASE typeof(value) WHEN 'blob' THEN value END
+                   FROM Cache WHERE rowid > ? ORDER BY rowid LIMIT ?""",
+                (BytesDisk.MODE, last, _ROWS_AT_A_TIME),
+            ).fetchall()
+        return [_checked(*row) for row in rows]
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """For what diskcache has no call for; closed at once, damage must not outlive a query."""
+        connection = sqlite3.connect(self._file, timeout=10.0, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA secure_delete = ON")
+            yield connection
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> int:
+        self._open()
+        with self._connection() as db:
+            return int(db.execute(statement, values).rowcount)
+
+    def _execute_all(self, statement: str, rows: Sequence[tuple[str]]) -> int:
+        self._open()
+        with self._connection() as db:
+            db.execute("BEGIN IMMEDIATE")
+            count = db.executemany(statement, rows).rowcount
+            db.execute("COMMIT")
+            return int(count)
+
+    def _remove_files(self) -> None:
+        self._close()
+        for name in ("cache.db-journal", "cache.db-wal", "cache.db-shm", "cache.db"):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _sealed(key: str, value: CacheValue) -> bytes:
+    body = _EXPIRES.pack(value.expires_at) + value.data
+    return seal(key, body) + body
+
+
+def _opened(key: str, stored: object) -> CacheValue | None:
+    if not isinstance(stored, bytes) or len(stored) < _SEAL_BYTES + _EXPIRES.size:
+        return None
+    body = stored[_SEAL_BYTES:]
+    if seal(key, body) != stored[:_SEAL_BYTES]:
+        return None
+    return CacheValue(body[_EXPIRES.size :], _EXPIRES.unpack_from(body)[0])
+
+
+def _checked(row: int, key: bytes | None, is_ours: int | None, data: bytes | None) -> Checked:
+    name = (key or b"").decode("utf-8", "backslashreplace")
+    return Checked(name, row, bool(is_ours) and _opened(name, data) is not None)

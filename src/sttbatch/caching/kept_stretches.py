@@ -1,0 +1,102 @@
+"""Where recordings were cut, and which of those stretches have their words."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.core.models import Boundary, Stretch
+
+_anchors_decoder = msgspec.json.Decoder(tuple[tuple[float, float], ...])
+
+REMEMBER = "INSERT OR REPLACE INTO cuts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+KEPT = """
+    SELECT start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, anchors,
+           key, value, sha256, created_at, expires_at
+    FROM cuts JOIN cache_entries ON key = chunk_key
+    WHERE file_sha256 = ? AND stream = ? AND request_sha256 = ?
+    ORDER BY start_pts, end_pts DESC"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStretch:
+    """A stretch that already has its words."""
+
+    stretch: Stretch
+    chunk_key: str
+    value: StoredChunk
+
+
+class KeptStretches:
+    """The table `cuts`: a later run with other flags keeps every stretch that has its words."""
+
+    def __init__(self, ledger: LedgerLevel) -> None:
+        self._ledger = ledger
+
+    async def remember(
+        self, file_sha256: str, stream: int, request_sha256: str, stretch: Stretch, key: str
+    ) -> None:
+        row = (
+            file_sha256,
+            stream,
+            request_sha256,
+            stretch.start.pts,
+            stretch.end.pts,
+            stretch.start.overlap,
+            stretch.end.overlap,
+            stretch.start_s,
+            stretch.end_s,
+            msgspec.json.encode(stretch.anchors).decode(),
+            key,
+        )
+        await self._ledger.database.write(lambda db: db.execute(REMEMBER, row))
+
+    async def of(
+        self, file_sha256: str, stream: int, request_sha256: str
+    ) -> tuple[KeptStretch, ...]:
+        """The stretches of a recording that have their words: in order, and apart."""
+        rows = await self._ledger.database.read(
+            lambda db: db.execute(KEPT, (file_sha256, stream, request_sha256)).fetchall()
+        )
+        return _apart([each for row in rows if (each := self._kept(row)) is not None])
+
+    def _kept(self, row: Sequence[Any]) -> KeptStretch | None:
+        start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, anchors, key, *entry = row
+        found = self._ledger.opened(key, *entry)
+        value = decode_chunk(found.data) if found is not None else None
+        if value is None:
+            return None
+        stretch = Stretch(
+            index=0,
+            start=Boundary(start_pts, bool(start_overlap)),
+            end=Boundary(end_pts, bool(end_overlap)),
+            start_s=start_s,
+            end_s=end_s,
+            anchors=_anchors_decoder.decode(anchors),
+        )
+        return KeptStretch(stretch, key, value)
+
+
+def _apart(found: Sequence[KeptStretch]) -> tuple[KeptStretch, ...]:
+    """The choice of stretches that do not overlap and together cover the most.
+
+    Weighted interval scheduling: runs with other chunk lengths may have left several ways to
+    cover the same recording.
+    """
+    ordered = sorted(found, key=lambda each: each.stretch.end.pts)
+    ends = [each.stretch.end.pts for each in ordered]
+    best: list[tuple[int, tuple[int, ...]]] = [(0, ())]
+    for index, each in enumerate(ordered):
+        before = bisect_right(ends, each.stretch.start.pts, 0, index)
+        length = each.stretch.end.pts - each.stretch.start.pts
+        with_it = best[before][0] + length
+        best.append(
+            (with_it, (*best[before][1], index)) if with_it > best[index][0] else best[index]
+        )
+    return tuple(ordered[index] for index in best[-1][1])

@@ -1,0 +1,119 @@
+"""What the cache commands print."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from sttbatch.caching.cache_invalidator import Invalidated
+from sttbatch.caching.cache_stats import CacheStats
+from sttbatch.caching.cache_verifier import Verification
+from sttbatch.caching.cache_warmer import Warmed
+from sttbatch.caching.levels import LevelUsage
+
+_KIB = 1024
+
+
+def stats_lines(stats: CacheStats) -> list[str]:
+    """A table, the entries that are read most, and the last verification."""
+    lines = [f"{'level':<7}{'entries':>9}{'size':>12}{'on disk':>12}  {'oldest':<18}newest"]
+    for name, usage in stats.levels.items():
+        lines.append(_usage_line(name, usage))
+    if stats.most_used:
+        lines.append("most used:")
+        lines += [f"{reads:>9}  {key}" for key, reads in stats.most_used]
+    if stats.verified is None:
+        lines.append("never verified; `sttbatch cache verify` does")
+    else:
+        lines.append(f"damaged: {stats.verified.damaged}, verified {_when(stats.verified.at)}")
+    return lines
+
+
+def stats_json(stats: CacheStats) -> list[str]:
+    levels = {
+        name: None
+        if usage is None
+        else {
+            "entries": usage.entries,
+            "bytes": usage.size_bytes,
+            "disk_bytes": usage.disk_bytes,
+            "oldest_at": usage.oldest_at,
+            "newest_at": usage.newest_at,
+        }
+        for name, usage in stats.levels.items()
+    }
+    verified = stats.verified
+    return _json(
+        levels=levels,
+        most_used=[{"key": key, "reads": reads} for key, reads in stats.most_used],
+        damaged=verified.damaged if verified else None,
+        verified_at=verified.at if verified else None,
+    )
+
+
+def invalidated_lines(found: Invalidated) -> list[str]:
+    entries = ", ".join(f"{name} {count}" for name, count in sorted(found.entries.items()))
+    lines = [f"removed: {entries}"]
+    if found.rows:
+        rows = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
+        lines.append(f"forgotten: {rows}" if rows else "nothing else was known of it")
+    if found.in_progress:
+        lines.append(
+            f"{found.in_progress} runs had it in hand: what they still finish is stored again"
+        )
+    return lines
+
+
+def warmed_lines(warmed: Warmed) -> list[str]:
+    noun = "entry" if warmed.entries == 1 else "entries"
+    return [f"{warmed.entries} {noun} loaded, {_size(warmed.size_bytes)}"]
+
+
+def verification_lines(found: Verification) -> list[str]:
+    lines = [f"damaged: {each.key} in {each.level}" for each in found.damaged]
+    for level, problems in found.problems.items():
+        lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
+    checked = ", ".join(f"{name} {count}" for name, count in found.checked.items())
+    if found.is_sound:
+        return [f"sound: {checked} values checked"]
+    end = "removed" if found.repaired else "`sttbatch cache verify --repair` removes them"
+    return [*lines, f"{checked} values checked, {len(found.damaged)} damaged; {end}"]
+
+
+def verification_json(found: Verification) -> list[str]:
+    return _json(
+        checked=found.checked,
+        damaged=[{"key": each.key, "level": each.level} for each in found.damaged],
+        problems=found.problems,
+        repaired=found.repaired,
+    )
+
+
+def _json(**facts: object) -> list[str]:
+    return [json.dumps(facts)]
+
+
+def _usage_line(name: str, usage: LevelUsage | None) -> str:
+    if usage is None:
+        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` begins it anew"
+    if usage.disk_bytes is None:
+        return f"{name:<7}in the memory of each run"
+    oldest = _when(usage.oldest_at)
+    return (
+        f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{_size(usage.disk_bytes):>12}"
+        f"  {oldest:<18}{_when(usage.newest_at)}"
+    )
+
+
+def _when(at: float | None) -> str:
+    if at is None:
+        return "-"
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size_bytes < _KIB:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= _KIB
+    return f"{size_bytes:.1f} GiB"

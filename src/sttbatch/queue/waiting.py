@@ -1,0 +1,90 @@
+"""What a process does that finds everything taken: it looks again, soon and then less often."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+
+from sttbatch.database.database import Database
+from sttbatch.queue.job import JobStatus
+from sttbatch.queue.job_rows import jobs_by_id
+from sttbatch.queue.worker import WorkerRegistry
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 1.0
+_GROWTH = 1.5
+
+
+class Pace:
+    """Pauses that grow from 0.2 s to 1 s while nothing happens."""
+
+    def __init__(self) -> None:
+        self._next_s = FIRST_PAUSE_S
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self._next_s)
+        self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
+
+    def reset(self) -> None:
+        self._next_s = FIRST_PAUSE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A job that nobody works on any more.
+
+    Attributes:
+        status: how it ended; QUEUED: it can be claimed; None: it was purged.
+    """
+
+    job_id: str
+    status: JobStatus | None
+
+    @property
+    def is_free(self) -> bool:
+        return self.status is JobStatus.QUEUED
+
+
+async def wait_until_free(
+    database: Database,
+    workers: WorkerRegistry,
+    job_ids: Collection[str],
+    stopping: Callable[[], bool] = lambda: False,
+) -> AsyncIterator[Settled]:
+    """Each job once, as it ends or can be claimed: released, or its holder died.
+
+    What is free may be taken by somebody else before the caller claims it; it then waits again.
+    Ends early once `stopping` says so.
+    """
+    waiting = set(job_ids)
+    pace = Pace()
+    while waiting and not stopping():
+        settled = await database.read(lambda db: _settled(db, workers, waiting))
+        for each in settled:
+            waiting.discard(each.job_id)
+            yield each
+        if settled:
+            pace.reset()
+        if waiting and not stopping():
+            await pace.pause()
+
+
+def _settled(
+    db: sqlite3.Connection, workers: WorkerRegistry, job_ids: Collection[str]
+) -> list[Settled]:
+    found = jobs_by_id(db, job_ids)
+    holders = {job.worker_id for job in found.values() if job.worker_id is not None}
+    alive = {worker_id for worker_id in holders if workers.is_alive(db, worker_id)}
+    settled = []
+    for job_id in job_ids:
+        job = found.get(job_id)
+        if job is None:
+            settled.append(Settled(job_id, None))
+        elif job.status is JobStatus.PROCESSING:
+            if job.worker_id not in alive:
+                settled.append(Settled(job_id, JobStatus.QUEUED))
+        else:
+            settled.append(Settled(job_id, job.status))
+    return settled

@@ -1,0 +1,75 @@
+"""All levels over real files, and a clock that stands until it is moved."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sttbatch.caching.disk_level import DiskLevel
+from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.memory_level import MemoryLevel
+from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.core.options import MIB
+from sttbatch.database.database import Database
+
+SHA = "ab" * 32
+FACTS = EntryFacts("cloudru", "whisper", 12.5, SHA)
+
+
+@dataclass
+class Clock:
+    """Seconds since 1970, from now on."""
+
+    now: float = field(default_factory=time.time)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Rooms:
+    database: Database
+    memory: MemoryLevel
+    disk: DiskLevel
+    ledger: LedgerLevel
+    cache: MultiLevelCache
+    index: FileIndex
+    clock: Clock
+    warnings: list[str]
+
+    async def level_of(self, key: str) -> str | None:
+        found = await self.cache.get(key)
+        return found.level if found is not None else None
+
+
+@contextlib.asynccontextmanager
+async def rooms(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    memory_bytes: int = MIB,
+    disk_bytes: int = 64 * MIB,
+    max_age_s: float | None = None,
+) -> AsyncIterator[Rooms]:
+    """Open the state in `folder`, as one run does."""
+    clock = clock or Clock()
+    warnings: list[str] = []
+    with contextlib.closing(Database(folder / "ledger.db")) as database:
+        memory = MemoryLevel(memory_bytes, clock)
+        disk = DiskLevel(folder / "l2", disk_bytes, clock)
+        ledger = LedgerLevel(database, max_age_s=max_age_s, warn=warnings.append, clock=clock)
+        cache = MultiLevelCache((memory, disk), ledger, warn=warnings.append, clock=clock)
+        try:
+            index = FileIndex(database)
+            yield Rooms(database, memory, disk, ledger, cache, index, clock, warnings)
+        finally:
+            await cache.aclose()
+
+
+def key(number: int) -> str:
+    return f"chunk:{number:064x}"

@@ -1,0 +1,283 @@
+"""L2 may be lost, damaged or hostile: that costs nothing but time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sttbatch.caching.levels import CacheValue
+
+from .rooms import FACTS, Rooms, key, rooms
+
+VALUES = {key(n): random.Random(n).randbytes(700 + 900 * n) for n in range(12)}
+
+
+async def store(room: Rooms) -> None:
+    for name, data in VALUES.items():
+        await room.cache.put(name, data, FACTS)
+
+
+def stored(folder: Path) -> None:
+    """A cache that a run has left behind."""
+
+    async def story() -> None:
+        async with rooms(folder) as room:
+            await store(room)
+
+    asyncio.run(story())
+
+
+async def answers(room: Rooms) -> set[str]:
+    """Every value is right; returns who answered."""
+    levels = set()
+    for name, data in VALUES.items():
+        found = await room.cache.get(name)
+        assert found is not None
+        assert found.value == data
+        levels.add(found.level)
+    return levels
+
+
+def harm_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("not a folder")
+
+
+def harm_database(folder: Path) -> None:
+    (folder / "cache.db").write_bytes(b"This is no database. " * 1000)
+
+
+def harm_length(folder: Path) -> None:
+    with (folder / "cache.db").open("r+b") as file:
+        file.truncate(5000)
+
+
+def harm_tables(folder: Path) -> None:
+    with sqlite3.connect(folder / "cache.db") as db:
+        db.execute("DROP TABLE Cache")
+        db.execute("CREATE TABLE Cache (something TEXT)")
+    db.close()
+
+
+def harm_settings(folder: Path) -> None:
+    with sqlite3.connect(folder / "cache.db") as db:
+        db.execute("UPDATE Settings SET value = x'00'")
+        db.execute("INSERT INTO Settings VALUES ('disk_surprise', 1)")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    "harm", [harm_folder, harm_database, harm_length, harm_tables, harm_settings]
+)
+def test_a_broken_level_is_a_miss_and_one_warning(tmp_path: Path, harm: object) -> None:
+    stored(tmp_path)
+    assert callable(harm)
+    harm(tmp_path / "l2")
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert await answers(room) == {"L3"}
+            await room.cache.put(key(99), b"another", FACTS)
+            assert len(room.warnings) == 1
+            assert "L2" in room.warnings[0]
+
+    asyncio.run(story())
+
+
+def test_a_lost_folder_is_made_again(tmp_path: Path) -> None:
+    stored(tmp_path)
+    shutil.rmtree(tmp_path / "l2")
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert await answers(room) == {"L3"}
+        async with rooms(tmp_path) as room:
+            assert await answers(room) == {"L2"}
+            assert room.warnings == []
+
+    asyncio.run(story())
+
+
+def test_a_folder_lost_under_way_stops_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            await room.cache.put(key(50), b"first", FACTS)
+            shutil.rmtree(tmp_path / "l2")
+            await store(room)
+            await room.memory.clear()
+            await answers(room)
+            assert len(room.warnings) <= 1
+
+    asyncio.run(story())
+
+
+def test_a_full_disk_under_the_level_stops_nothing(tmp_path: Path) -> None:
+    """/dev/full stands for the disk: every write to it fails with ENOSPC."""
+    (tmp_path / "l2").mkdir(mode=0o700)
+    (tmp_path / "l2" / "cache.db").symlink_to("/dev/full")
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            await store(room)
+            await room.memory.clear()
+            assert await answers(room) == {"L3"}
+            assert len(room.warnings) == 1
+
+    asyncio.run(story())
+
+
+def test_state_is_private(tmp_path: Path) -> None:
+    before = os.umask(0o000)
+    try:
+        stored(tmp_path)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "l2").stat().st_mode & 0o777 == 0o700
+    files = list((tmp_path / "l2").iterdir())
+    assert files
+    for file in files:
+        assert file.stat().st_mode & 0o777 == 0o600, file
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_no_flipped_byte_becomes_a_wrong_value(tmp_path: Path, part: int) -> None:
+    """In any file of L2, at any place: the answer is right, whoever gives it."""
+    stored(tmp_path)
+    files = [path for path in (tmp_path / "l2").rglob("*") if path.stat().st_size]
+    chance = random.Random(part)
+
+    async def story() -> None:
+        for file in files:
+            whole = file.read_bytes()
+            # Headers and pages of settings are small but decide much.
+            offsets = [part * 16 + n for n in range(16)]
+            offsets += [chance.randrange(len(whole)) for _ in range(50)]
+            for offset in offsets:
+                flipped = bytearray(whole)
+                flipped[offset] ^= 1 << chance.randrange(8)
+                file.write_bytes(flipped)
+                async with rooms(tmp_path) as room:
+                    await answers(room)
+                    assert len(room.warnings) <= 1
+                file.write_bytes(whole)
+
+    asyncio.run(story())
+
+
+class Bomb:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (os.system, (f"touch {self.target}",))
+
+
+@pytest.mark.parametrize("raw", [0, 1])
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_pickle_is_never_opened(tmp_path: Path, mode: int, raw: int) -> None:
+    stored(tmp_path)
+    mark = tmp_path / "exploded"
+    bomb = pickle.dumps(Bomb(mark))
+    with sqlite3.connect(tmp_path / "l2" / "cache.db") as db:
+        db.execute("UPDATE Cache SET value = ?, mode = ?", (bomb, mode))
+        db.execute(
+            "INSERT INTO Cache (key, raw, mode, value) VALUES (?, ?, ?, ?)", (bomb, raw, mode, bomb)
+        )
+    db.close()
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert await answers(room) == {"L3"}
+            assert [each async for each in room.disk.check() if not each.is_sound]
+            await room.disk.delete_matching("chunk:*")
+            await room.disk.clear()
+
+    asyncio.run(story())
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("mode", [1, 2, 3, 4])
+def test_a_path_in_a_row_is_neither_read_nor_removed(tmp_path: Path, mode: int) -> None:
+    stored(tmp_path)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"private")
+    inside = tmp_path / "l2" / "inside.val"
+    inside.write_bytes(b"private")
+    names = [str(victim), "../victim", "inside.val"]
+    with sqlite3.connect(tmp_path / "l2" / "cache.db") as db:
+        for number, name in enumerate(names):
+            db.execute(
+                "UPDATE Cache SET mode = ?, filename = ?, value = NULL WHERE key = ?",
+                (mode, name, key(number)),
+            )
+    db.close()
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert await answers(room) == {"L2", "L3"}
+            assert await room.disk.get_many([key(0)]) != {}, "written anew, with a value this time"
+            await room.disk.delete([key(0)])
+            room.clock.now += 10**6
+            await room.disk.delete_expired()
+            await room.disk.clear()
+
+    asyncio.run(story())
+    assert victim.read_bytes() == inside.read_bytes() == b"private"
+
+
+def test_two_processes_share_the_level(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from pathlib import Path
+from sttbatch.caching.disk_level import DiskLevel
+from sttbatch.caching.levels import CacheValue
+
+async def main(folder: str, own: int) -> None:
+    level = DiskLevel(Path(folder), 10**8)
+    for number in range(150):
+        name = f"chunk:{number:064x}"
+        found = await level.get_many([name])
+        assert not found or found[name].data == b"v" * number, number
+        mine = f"own:{own}:{number}"
+        await level.put_many({name: CacheValue(b"v" * number), mine: CacheValue(b"")})
+        await level.delete([mine])
+    await level.aclose()
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+"""
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "l2"), str(number)])
+        for number in range(3)
+    ]
+    assert [each.wait(100) for each in running] == [0, 0, 0]
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert (await room.disk.usage()).entries == 150
+            assert await room.disk.integrity() == ()
+            assert all([each.is_sound async for each in room.disk.check()])
+
+    asyncio.run(story())
+
+
+def test_what_expired_is_deleted_too(tmp_path: Path) -> None:
+    """diskcache's own delete passes over it."""
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            await room.disk.put_many({key(1): CacheValue(b"word", room.clock.now + 0.001)})
+            await asyncio.sleep(0.01)
+            assert await room.disk.delete([key(1)]) == 1
+
+    asyncio.run(story())

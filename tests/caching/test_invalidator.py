@@ -1,0 +1,234 @@
+"""What is removed is gone from every level, and a forgotten recording from every byte of state."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import random
+import sqlite3
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
+from sttbatch.caching.cache_warmer import CacheWarmer
+from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.core.engine import Post
+from sttbatch.core.models import Boundary, Stretch, Transcript, Transcription
+from sttbatch.core.options import MIB, RequestOptions
+
+from .rooms import FACTS, SHA, Rooms, key, rooms
+
+Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
+
+
+def invalidator(room: Rooms) -> CacheInvalidator:
+    return CacheInvalidator(room.cache, room.database, room.index)
+
+
+@pytest.mark.parametrize(
+    ("removal", "gone"),
+    [
+        (lambda each: each.key(key(1)), {1}),
+        (lambda each: each.pattern(f"chunk:*{3:x}"), {3}),
+        (lambda each: each.pattern("CHUNK:*"), set()),
+        (lambda each: each.pattern("chunk:*[2-4]"), {2, 3, 4}),
+        (lambda each: each.model("another"), {4, 5}),
+        (lambda each: each.expired(), {5}),
+        (lambda each: each.all(), {0, 1, 2, 3, 4, 5}),
+    ],
+)
+def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set[int]) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            for number in range(6):
+                facts = replace(FACTS, model="another" if number > 3 else "whisper")
+                ttl_s = 10 if number == 5 else None
+                await room.cache.put(key(number), b"value", facts, ttl_s=ttl_s)
+            room.clock.now += 11
+            removed = await removal(invalidator(room))
+            assert removed.entries == dict.fromkeys(("L1", "L2", "L3"), len(gone))
+            for level in room.cache.levels:
+                assert (await level.usage()).entries == 6 - len(gone)
+            for number in {0, 1, 2, 3, 4} - gone:
+                assert await room.level_of(key(number)) == "L1"
+
+    asyncio.run(story())
+
+
+def test_a_broken_disk_level_is_emptied_as_a_whole(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            await room.cache.put(key(1), b"unmistakable", FACTS)
+        damaged = bytearray((tmp_path / "l2" / "cache.db").read_bytes())
+        damaged[:100] = bytes(100)
+        (tmp_path / "l2" / "cache.db").write_bytes(damaged)
+        async with rooms(tmp_path) as room:
+            await invalidator(room).key(key(1))
+        assert held(tmp_path, b"unmistakable") == []
+
+    asyncio.run(story())
+
+
+REQUEST = RequestOptions("cloudru", "https://example.org", "whisper")
+POST = Post(at=1.0, attempt=1, status=200, latency_s=1.0, sent_bytes=10, audio_s=5.0, paid=True)
+
+
+def held(folder: Path, needle: bytes) -> list[str]:
+    """State files that hold `needle` anywhere, free pages and journals included."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "talks"]
+    return [path.name for path in files if needle in path.read_bytes()]
+
+
+async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: bool) -> str:
+    """As a run leaves it: cuts, chunks, a failed post, a transcript, outputs, a job."""
+    print_ = await room.index.fingerprint(path)
+    sha = print_.sha256
+    results = ResultLedger(room.cache, room.ledger, REQUEST, 0.01)
+    for number, word in enumerate(words):
+        name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
+        value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
+        stretch = Stretch(
+            0, Boundary(number), Boundary(number + 1), number, number + 1.0, ((0.0, 0.0),)
+        )
+        if not pieces:
+            await results.remember_cut(sha, 0, "r", stretch, name)
+        await results.record_post(name, replace(POST, status=500, error=f"no {word}", paid=False))
+        await results.store_chunk(name, value, POST, sha)
+        await results.store_joined(name + "j", value, 5.0, sha)
+    transcript = Transcript(5.0, "en", (), ())
+    await results.store_transcript("transcript:" + sha, transcript, sha)
+    await room.database.write(lambda db: _rest(db, path, sha))
+    return sha
+
+
+def _rest(db: sqlite3.Connection, path: Path, sha: str) -> None:
+    db.execute(
+        """INSERT INTO outputs (path, source, format, sha256, written_at)
+           VALUES (?, ?, 'txt', 'x', 1.0)""",
+        (os.fsencode(path.with_suffix(".txt")), os.fsencode(path)),
+    )
+    db.execute(
+        """INSERT INTO processing_jobs
+               (id, file_sha256, stream, request_sha256, payload, created_at, status, worker_id)
+           VALUES (?, ?, 0, 'r', ?, 1.0, 'PROCESSING', 'w')""",
+        (sha[:8], sha, f'{{"path": "{path}"}}'),
+    )
+    (task,) = db.execute(
+        """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
+           VALUES (?, 1, 'w', 1.0) RETURNING id""",
+        (sha[:8],),
+    ).fetchone()
+    db.execute(
+        """INSERT INTO chunk_tasks (chunk_key, task_id, worker_id, engine, model, chunk_index,
+                                    status, started_at)
+           VALUES (?, ?, 'w', 'cloudru', 'whisper', 0, 'FAILED', 1.0)""",
+        (f"chunk:of-{sha}", task),
+    )
+
+
+@pytest.mark.parametrize("pieces", [False, True], ids=["chunks", "pieces"])
+@pytest.mark.parametrize("how", ["there", "gone", "changed", "copied", "by another name"])
+def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, pieces: bool) -> None:
+    talks = tmp_path / "talks"
+    talks.mkdir()
+    secret, other = talks / "interview.mp3", talks / "other.mp3"
+    secret.write_bytes(b"sound of the secret")
+    other.write_bytes(b"sound of the other")
+    secrets = [f"hidden{n:04d}" for n in range(40)]
+    others = [f"public{n:04d}" for n in range(40)]
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            mixed = random.Random(0).sample(range(40), 40)
+            sha = await store_recording(room, secret, secrets, pieces=pieces)
+            await store_recording(room, other, others, pieces=pieces)
+            # What is stored again moves its row and leaves the old bytes behind.
+            for n in mixed:
+                await room.cache.put(key(n), f"{secrets[n]} ".encode() * 900, _of(sha))
+                await room.cache.put(key(n), f"{secrets[n]} ".encode() * 90, _of(sha))
+            named = secret
+            if how == "gone":
+                secret.unlink()
+            elif how == "changed":
+                secret.write_bytes(b"another sound")
+            elif how == "copied":
+                named = talks / "copy.mp3"
+                secret.rename(named)
+            elif how == "by another name":
+                named = talks / "more" / ".." / "interview.mp3"
+                (talks / "more").mkdir()
+            found = await invalidator(room).file(named)
+            assert found.entries["L3"] == 40 * 3 + 1
+            assert found.entries["L2"] == 40 * 3 + 1
+            assert found.in_progress == 1
+            assert found.rows["cuts"] == (0 if pieces else 40)
+            assert {found.rows[table] for table in ("outputs", "processing_jobs")} == {1}
+            assert found.rows["chunk_tasks"] == 1
+            posts, paid = await room.database.read(
+                lambda db: db.execute("SELECT COUNT(*), SUM(cost) FROM requests").fetchone()
+            )
+            assert (posts, round(paid, 6)) == (160, 4.0), "money is counted as before"
+            left = await room.ledger.usage()
+            assert left.entries == 40 * 2 + 1
+        for needle in (b"hidden", b"interview", sha.encode()):
+            assert held(tmp_path, needle) == [], needle
+        assert sorted(held(tmp_path, b"public")) == ["cache.db", "ledger.db"]
+
+    asyncio.run(story())
+
+
+def _of(sha: str) -> EntryFacts:
+    return replace(FACTS, file_sha256=sha)
+
+
+def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            await room.cache.put(key(1), b"value", FACTS)
+            found = await invalidator(room).file(tmp_path / "never-seen.mp3")
+            assert sum(found.entries.values()) == found.recordings == 0
+
+    asyncio.run(story())
+
+
+def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            for number in range(100):
+                sha = SHA if number < 10 else "other"
+                facts = replace(FACTS, file_sha256=sha)
+                await room.cache.put(key(number), b"value", facts)
+            for number in range(90, 100):
+                await room.cache.get(key(number))
+            await room.cache.flush()
+            for level in (room.memory, room.disk):
+                await level.clear()
+            warmer = CacheWarmer(room.cache, MIB)
+            assert (await warmer.recordings([SHA])).entries == 10
+            assert (await warmer.most_used(5)).entries == 5
+            assert len(await room.disk.get_many([key(n) for n in range(100)])) == 15
+            assert await room.level_of(key(0)) == "L1"
+            assert await room.level_of(key(50)) == "L3"
+            small = await CacheWarmer(room.cache, 1).recordings([SHA, "other"])
+            assert small.entries < 100
+
+    asyncio.run(story())
+
+
+def test_the_index_of_files_finds_what_it_remembers(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            assert await room.index.remembered(tmp_path / "talk") is None
+            (tmp_path / "talk").write_bytes(b"sound")
+            known = (await room.index.fingerprint(tmp_path / "talk")).sha256
+            (tmp_path / "talk").unlink()
+        async with rooms(tmp_path) as room:
+            assert await room.index.remembered(tmp_path / "talk") == known
+
+    asyncio.run(story())

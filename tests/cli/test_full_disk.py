@@ -1,0 +1,230 @@
+"""A disk that is full: no answer that arrived is lost, nothing more is sent, the next run goes on.
+
+The folder of state lies on a small file system of its own, which only root can mount.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloudru import CloudRu, HeardWord, Status, make_recording
+from tests.shell import Result, Shell, texts, words_of
+
+LANES = 3
+BLOCK_BYTES = 4096
+
+
+@pytest.fixture
+def data(home: Path) -> Iterator[Path]:
+    """A tmpfs of 12 MiB at the shell's folder of state."""
+    folder = home / "data"
+    folder.mkdir(mode=0o700)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m,mode=700", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root, where it may mount, can make a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "talks"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def talk(folder: Path) -> list[HeardWord]:
+    return make_recording(
+        folder / "talk.mp3", duration_s=250, bit_rate=32_000, sample_rate=16_000, channels=1
+    )
+
+
+def fill(folder: Path, leave_bytes: int = 0) -> None:
+    """Take every block that is free, but for `leave_bytes`."""
+    # Unbuffered: what a buffer holds back would be written, and fail, when it is closed.
+    with (folder / "filler").open("wb", buffering=0) as file:
+        block = bytes(BLOCK_BYTES)
+        try:
+            while True:
+                file.write(block)
+        except OSError:
+            pass
+        if leave_bytes:
+            file.truncate(file.tell() - leave_bytes)
+
+
+def in_flight(endpoint: CloudRu, count: int) -> None:
+    endpoint.wait_for(lambda e: sum(not r.over and bool(r.words) for r in e.received) == count, 60)
+
+
+def answered(endpoint: CloudRu) -> list[str]:
+    return [word for post in endpoint.received if post.status == 200 for word in post.words]
+
+
+def is_sound(data: Path) -> bool:
+    with sqlite3.connect(data / "ledger.db") as db:
+        found = db.execute("PRAGMA integrity_check").fetchall()
+    db.close()
+    return bool(found == [("ok",)])
+
+
+def stopped_by_full_disk(result: Result) -> bool:
+    assert "Traceback" not in result.err, result.err
+    return result.code == 1 and "disk is full" in result.err
+
+
+def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+) -> None:
+    cloudru.latency_s = 3.0
+    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    process = shell.start(*arguments)
+    in_flight(cloudru, LANES)
+    fill(data)
+    first = shell.finish(process)
+    assert stopped_by_full_disk(first), first.err
+    assert sorted(path.name for path in folder.iterdir()) == ["talk.mp3"], "no half an output"
+    assert len(cloudru.received) == LANES, "nothing more was sent"
+    paid = answered(cloudru)
+    assert len(list((data / "answers").iterdir())) == LANES
+    assert is_sound(data)
+
+    cloudru.latency_s = 0.0
+    nothing_sent = shell.run(*arguments)
+    assert stopped_by_full_disk(nothing_sent), nothing_sent.err
+    assert len(cloudru.received) == LANES
+
+    (data / "filler").unlink()
+    second = shell.run(*arguments)
+    assert second.code == 0, second.err
+    assert words_of(folder / "talk.json") == texts(talk)
+    asked_again = Counter(paid) & Counter(answered(cloudru)[len(paid) :])
+    assert not asked_again
+    assert list((data / "answers").iterdir()) == []
+    assert is_sound(data)
+
+
+def test_each_answer_is_accounted_for_once(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+) -> None:
+    cloudru.latency_s = 3.0
+    process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    in_flight(cloudru, LANES)
+    fill(data)
+    assert stopped_by_full_disk(shell.finish(process))
+    (data / "filler").unlink()
+    cloudru.latency_s = 0.0
+    assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "30").code == 0
+    with sqlite3.connect(data / "ledger.db") as db:
+        posts = db.execute("SELECT chunk_key, status, maybe_paid FROM requests").fetchall()
+        open_chunks = db.execute(
+            "SELECT COUNT(*) FROM chunk_tasks WHERE status <> 'COMPLETED'"
+        ).fetchone()
+    db.close()
+    assert len(posts) == len({key for key, *_ in posts}) == len(cloudru.received)
+    assert {tuple(rest) for _, *rest in posts} == {(200, 0)}
+    assert open_chunks == (0,)
+
+
+def test_a_disk_that_fills_while_one_lane_has_failed_loses_no_other(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+) -> None:
+    cloudru.latency_s = 3.0
+    cloudru.faults = lambda post: Status(400) if post.number == 0 else None
+    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    process = shell.start(*arguments)
+    in_flight(cloudru, LANES)
+    fill(data)
+    assert stopped_by_full_disk(shell.finish(process))
+    paid = answered(cloudru)
+    (data / "filler").unlink()
+    cloudru.latency_s, cloudru.faults = 0.0, None
+    second = shell.run(*arguments)
+    assert second.code == 0, second.err
+    assert words_of(folder / "talk.json") == texts(talk)
+    assert not Counter(paid) & Counter(answered(cloudru)[len(paid) :])
+
+
+def test_several_recordings_in_flight(
+    shell: Shell, data: Path, folder: Path, cloudru: CloudRu
+) -> None:
+    truth = {
+        name: make_recording(
+            folder / f"{name}.mp3",
+            duration_s=12 + 3 * number,
+            sample_rate=16_000,
+            channels=1,
+            first_word=100 * number,
+        )
+        for number, name in enumerate("abcd")
+    }
+    cloudru.latency_per_audio_s = 0.2
+    process = shell.start("transcribe", folder, "-j", str(LANES))
+    in_flight(cloudru, LANES)
+    fill(data)
+    first = shell.finish(process)
+    assert stopped_by_full_disk(first), first.err
+    paid = answered(cloudru)
+    (data / "filler").unlink()
+    cloudru.latency_per_audio_s = 0.0
+    second = shell.transcribe(folder, "-j", str(LANES))
+    assert second.code == 0, second.err
+    assert all(words_of(folder / f"{name}.json") == texts(words) for name, words in truth.items())
+    assert not Counter(paid) & Counter(answered(cloudru)[len(paid) :])
+
+
+def test_without_room_for_the_answers_nothing_is_sent(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+) -> None:
+    fill(data, leave_bytes=2 * 1024 * 1024)
+    first = shell.transcribe(folder, "-j", str(LANES))
+    assert first.code == 1
+    assert "room for the answers, 3 MiB: No space left on device" in first.err
+    assert "Traceback" not in first.err
+    assert cloudru.received == []
+    assert list((data / "answers").iterdir()) == []
+    (data / "filler").unlink()
+    assert shell.transcribe(folder, "-j", str(LANES)).code == 0
+    assert words_of(folder / "talk.json") == texts(talk)
+
+
+@pytest.mark.parametrize("leave_kib", [0, 8, 40, 100, 400])
+def test_a_nearly_full_disk_is_named_whatever_fails_first(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu, leave_kib: int
+) -> None:
+    fill(data, leave_bytes=leave_kib * 1024)
+    first = shell.transcribe(folder)
+    assert first.code == 1
+    assert "Traceback" not in first.err
+    assert "full" in first.err or "No space left" in first.err, first.err
+    assert cloudru.received == []
+    (data / "filler").unlink()
+    assert shell.transcribe(folder).code == 0
+    assert is_sound(data)
+
+
+def test_outputs_that_find_no_room_are_named_and_nothing_is_half_written(
+    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], tmp_path: Path, cloudru: CloudRu
+) -> None:
+    shell.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "state")
+    fill(data)
+    first = shell.transcribe(folder, "-o", data / "out")
+    assert first.code == 1
+    assert "Traceback" not in first.err
+    assert f"{data / 'out'}" in first.err
+    assert "No space left on device; free some space and run again" in first.err
+    assert [path.name for path in data.rglob("*") if path.is_file()] == ["filler"]
+    sent = len(cloudru.received)
+    (data / "filler").unlink()
+    second = shell.transcribe(folder, "-o", data / "out")
+    assert second.code == 0, second.err
+    assert len(cloudru.received) == sent
+    assert words_of(data / "out" / "talk.json") == texts(talk)

@@ -1,0 +1,202 @@
+"""`sttbatch jobs` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sttbatch.queue.job import Job, JobPayload, JobStatus
+from tests.queue.contender import post
+from tests.queue.room import Clock, Room, contenders, in_room
+from tests.shell import Result, Shell
+
+LONG_AGO = 1_700_000_000.0
+
+
+@pytest.fixture
+def bare(home: Path) -> Shell:
+    """No endpoint, no key."""
+    (home / "data").mkdir()
+    return Shell(home)
+
+
+@pytest.fixture
+def jobs(bare: Shell) -> dict[str, Job]:
+    """One of each: queued, dead (no retries left), failed, done, cancelled."""
+
+    async def fill(room: Room) -> dict[str, Job]:
+        made = {}
+        for name in ("dead", "failed", "done", "cancelled", "queued"):
+            room.clock.now += 60
+            made[name] = await room.queued(name, max_retries=0 if name == "dead" else 3)
+        for name in ("dead", "failed"):
+            claim = await room.claimed(made[name])
+            await room.queue.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
+        claim = await room.claimed(made["done"])
+        granted: Any = await room.chunks.claim("chunk:" + "c" * 64, claim, 0, 60.0, 1.0)
+        await room.database.write(lambda db: post(db, room.clock(), granted.chunk_key, 1.0))
+        await room.database.write(lambda db: room.chunks.close(db, granted))
+        await room.queue.complete(claim)
+        await room.queue.cancel(made["cancelled"].id)
+        return made
+
+    return in_room(bare.home / "data", fill, Clock(LONG_AGO))
+
+
+def listed(shell: Shell, *options: str) -> dict[str, dict[str, Any]]:
+    """Jobs by recording."""
+    result = shell.run("jobs", "list", "--json", *options)
+    assert result.code == 0, result.err
+    return {job["recording"]: job for job in json.loads(result.out)}
+
+
+def statuses(shell: Shell) -> dict[str, str]:
+    return {name.removesuffix(".mp3"): job["status"] for name, job in listed(shell).items()}
+
+
+def refused(result: Result, *words: str) -> None:
+    assert (result.code, result.out) == (2, ""), result
+    assert "Traceback" not in result.err
+    for word in words:
+        assert word in result.err
+
+
+def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job]) -> None:
+    head, *lines = bare.run("jobs", "list").out.splitlines()
+    assert head.split() == ["ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING"]
+    assert [line.split()[-1] for line in lines] == [
+        f"{name}.mp3" for name in ("queued", "cancelled", "done", "failed", "dead")
+    ]
+    assert "FAILED, no retries left" in lines[-1]
+    assert lines[0].startswith(jobs["queued"].short_id)
+    everything = listed(bare)
+    assert everything["dead.mp3"]["dead_letter"] is True
+    assert everything["queued.mp3"] | {} == {
+        "id": jobs["queued"].id,
+        "recording": "queued.mp3",
+        "audio_s": 60.0,
+        "request": {},
+        "file_sha256": "queued" * 64,
+        "stream": 0,
+        "request_sha256": "request",
+        "status": "QUEUED",
+        "priority": "medium",
+        "retry_count": 0,
+        "max_retries": 3,
+        "dead_letter": False,
+        "claim_number": 0,
+        "worker_id": None,
+        "worker_alive": None,
+        "created_at": "2023-11-14T22:18:20+00:00",
+        "started_at": None,
+        "completed_at": None,
+        "error_message": None,
+    }
+    assert set(listed(bare, "--status", "failed")) == {"dead.mp3", "failed.mp3"}
+    assert set(listed(bare, "--limit", "1")) == {"queued.mp3"}
+
+
+def test_one_job_with_its_passes_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:
+    done = bare.run("jobs", "show", jobs["done"].short_id)
+    assert done.code == 0, done.err
+    for part in (jobs["done"].id, "done.mp3", "COMPLETED", "1/1", "chunk:cccccccccccc"):
+        assert part in done.out
+    failed = bare.run("jobs", "show", jobs["failed"].id)
+    assert "error:     the endpoint said \\x1b[31m500" in failed.out
+    found = json.loads(bare.run("jobs", "show", jobs["done"].short_id, "--json").out)
+    assert found["id"] == jobs["done"].id
+    assert [(each["status"], each["completed_chunks"]) for each in found["passes"]] == [
+        ("COMPLETED", 1)
+    ]
+    assert [(each["index"], each["status"]) for each in found["chunks"]] == [(0, "COMPLETED")]
+
+
+def test_retry_queues_one_or_all_that_failed(bare: Shell, jobs: dict[str, Job]) -> None:
+    dead = jobs["dead"]
+    result = bare.run("jobs", "retry", dead.short_id)
+    assert (result.code, result.out) == (0, f"queued {dead.short_id} dead.mp3\n")
+    assert listed(bare)["dead.mp3"]["retry_count"] == 0
+    assert bare.run("jobs", "retry", jobs["cancelled"].id).code == 0
+    (failed,) = json.loads(bare.run("jobs", "retry", "--failed", "--json").out)
+    assert (failed["recording"], failed["status"], failed["retry_count"]) == (
+        "failed.mp3",
+        "QUEUED",
+        1,
+    )
+    assert bare.run("jobs", "retry", "--failed").out == "no job failed\n"
+    assert set(statuses(bare).values()) == {"QUEUED", "COMPLETED"}
+    refused(bare.run("jobs", "retry", jobs["done"].id), "--force")
+    refused(bare.run("jobs", "retry"), "--failed")
+    refused(bare.run("jobs", "retry", dead.id, "--failed"))
+
+
+def test_priority_and_cancel_are_for_what_waits(bare: Shell, jobs: dict[str, Job]) -> None:
+    queued = jobs["queued"]
+    result = bare.run("jobs", "priority", queued.short_id, "high")
+    assert result.out == f"priority high {queued.short_id} queued.mp3\n"
+    assert listed(bare)["queued.mp3"]["priority"] == "high"
+    refused(bare.run("jobs", "priority", queued.id, "urgent"), "high|medium|low", "'urgent'")
+    refused(bare.run("jobs", "priority", jobs["done"].id, "low"), "COMPLETED")
+    assert bare.run("jobs", "cancel", queued.short_id).code == 0
+    assert statuses(bare)["queued"] == "CANCELLED"
+    refused(bare.run("jobs", "cancel", queued.short_id), "it cannot become CANCELLED")
+
+
+def test_purge_keeps_what_is_young_failed_or_active(bare: Shell, jobs: dict[str, Job]) -> None:
+    assert len(jobs) == 5
+    assert bare.run("jobs", "purge", "--older-than", "36500d").out == "0 jobs removed\n"
+    assert json.loads(bare.run("jobs", "purge", "--json").out) == {"removed": 2}
+    assert set(statuses(bare)) == {"dead", "failed", "queued"}
+    assert bare.run("jobs", "purge", "--all").out == "2 jobs removed\n"
+    assert set(statuses(bare)) == {"queued"}
+    refused(bare.run("jobs", "purge", "--older-than", "soon"), "--older-than soon", "such as 90")
+
+
+def test_a_job_at_work_is_left_to_its_process_until_that_dies(bare: Shell) -> None:
+    data = bare.home / "data"
+    job = in_room(data, lambda room: room.queued())
+    with contenders(1, "hold", data, job.id, "chunk:1") as (holder,):
+        assert holder.line() == "held"
+        pid = str(holder.process.pid)
+        refused(bare.run("jobs", "cancel", job.short_id), f"at work in process {pid}")
+        assert f"process {pid} on" in bare.run("jobs", "show", job.id).out
+        assert listed(bare)["a.mp3"]["worker_alive"] is True
+        holder.kill()
+        assert "QUEUED, its run was killed" in bare.run("jobs", "list").out
+        assert listed(bare)["a.mp3"]["worker_alive"] is False
+        assert bare.run("jobs", "cancel", job.short_id).code == 0
+    assert statuses(bare) == {"a": "CANCELLED"}
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "cancel"])
+@pytest.mark.parametrize("unknown", ["0000", ""])
+def test_an_unknown_id_is_wrong_usage(
+    bare: Shell, jobs: dict[str, Job], command: str, unknown: str
+) -> None:
+    assert not any(job.id.startswith("0000") for job in jobs.values())
+    refused(bare.run("jobs", command, unknown), f"there is no job '{unknown}'")
+
+
+def test_names_that_are_no_utf8_are_escaped(bare: Shell) -> None:
+    name = "sp\udcffch\n.mp3"
+
+    async def fill(room: Room) -> None:
+        await room.queue.enqueue("f", 0, "r", JobPayload(name))
+
+    in_room(bare.home / "data", fill)
+    assert r"sp\udcffch\n.mp3" in bare.run("jobs", "list").out
+    assert set(listed(bare, "--status", JobStatus.QUEUED)) == {name}
+
+
+def test_budgets_are_settings_but_not_a_folders(bare: Shell) -> None:
+    bare.extra = {"STTBATCH_BUDGET_PER_DAY": "100", "STTBATCH_BUDGET_PER_MONTH": "-1"}
+    refused(bare.run("config", "show"), "STTBATCH_BUDGET_PER_MONTH", "it must be 0 to")
+    bare.extra = {"STTBATCH_BUDGET_PER_DAY": "100"}
+    shown = bare.run("config", "show").out
+    assert "budget_per_day = 100  # STTBATCH_BUDGET_PER_DAY" in shown
+    assert 'budget_per_month = ""  (not set)  # default' in shown
+    (bare.home / "sttbatch.toml").write_text("budget_per_day = 1e9\n")
+    refused(bare.run("config", "show"), "line 1", "budget_per_day may not be set here")

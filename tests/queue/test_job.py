@@ -1,0 +1,183 @@
+"""The rules of DESIGN 5, in code and in SQL alike, from one table."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import UsageError
+from sttbatch.database.database import connect
+from sttbatch.database.migrations import migrate
+from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
+
+Q, P, C, F, X = (
+    JobStatus.QUEUED,
+    JobStatus.PROCESSING,
+    JobStatus.COMPLETED,
+    JobStatus.FAILED,
+    JobStatus.CANCELLED,
+)
+ALLOWED = {(Q, P), (Q, X), (P, C), (P, F), (P, X), (P, Q), (F, Q), (X, Q)}
+ALL_PAIRS = list(itertools.product(JobStatus, JobStatus))
+
+
+def job(status: JobStatus, retry_count: int = 0, max_retries: int = 3) -> Job:
+    return Job(
+        "0123456789", "f" * 64, 0, "r", JobPayload("a.mp3"), JobPriority.MEDIUM, status,
+        retry_count, max_retries, 0, "w" if status is P else None, 1.0, None, None, None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(connect(tmp_path / "ledger.db")) as connection:
+        migrate(connection)
+        yield connection
+
+
+def insert(db: sqlite3.Connection, row: Job) -> None:
+    db.execute(
+        """INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload, status,
+                                        retry_count, max_retries, worker_id, created_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            row.id,
+            row.file_sha256,
+            row.stream,
+            row.request_sha256,
+            row.payload.to_json(),
+            row.status,
+            row.retry_count,
+            row.max_retries,
+            row.worker_id,
+            row.created_at,
+        ),
+    )
+
+
+@pytest.mark.parametrize(("old", "new"), ALL_PAIRS)
+def test_code_and_sql_allow_the_same_transitions(
+    db: sqlite3.Connection, old: JobStatus, new: JobStatus
+) -> None:
+    insert(db, job(old))
+    change = """UPDATE processing_jobs SET status = :new,
+                worker_id = iif(:new = 'PROCESSING', 'w', NULL),
+                claim_number = claim_number + (status = 'QUEUED' AND :new = 'PROCESSING'),
+                retry_count = retry_count + (status = 'FAILED' AND :new = 'QUEUED')"""
+    if (old, new) in ALLOWED:
+        job(old).check_may_become(new)
+        db.execute(change, {"new": new})
+        return
+    with pytest.raises(UsageError, match=f"is {old}, it cannot become {new}"):
+        job(old).check_may_become(new)
+    with pytest.raises(sqlite3.IntegrityError, match="cannot change its state"):
+        db.execute(change, {"new": new})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "payload = '{}'",
+        "file_sha256 = 'another'",
+        "stream = 1",
+        "request_sha256 = 'another'",
+        "id = 'another'",
+        "max_retries = 5",
+        "created_at = 2.0",
+        "job_type = 'TRANSLATION'",
+    ],
+)
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_what_was_asked_for_never_changes(
+    db: sqlite3.Connection, status: JobStatus, change: str
+) -> None:
+    insert(db, job(status))
+    with pytest.raises(sqlite3.IntegrityError, match="never changes after it was queued"):
+        db.execute(f"UPDATE processing_jobs SET {change}")
+
+
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_priority_changes_only_while_queued(db: sqlite3.Connection, status: JobStatus) -> None:
+    insert(db, job(status))
+    change = "UPDATE processing_jobs SET priority = 3"
+    if status is Q:
+        db.execute(change)
+        return
+    with pytest.raises(sqlite3.IntegrityError, match="priority changes only"):
+        db.execute(change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "claim_number = claim_number + 1",
+        "worker_id = 'thief'",
+        "status = 'QUEUED', worker_id = NULL, claim_number = claim_number - 1",
+    ],
+)
+def test_a_job_at_work_cannot_be_taken_without_the_queue(
+    db: sqlite3.Connection, change: str
+) -> None:
+    insert(db, job(P))
+    with pytest.raises(sqlite3.IntegrityError, match="the next number and one holder"):
+        db.execute(f"UPDATE processing_jobs SET {change}")
+
+
+@pytest.mark.parametrize(
+    ("old", "change"),
+    [
+        (job(P, 1), "status = 'QUEUED', worker_id = NULL, retry_count = 3"),
+        (job(P, 1), "status = 'QUEUED', worker_id = NULL, retry_count = 0"),
+        (job(P, 3), "status = 'QUEUED', worker_id = NULL, retry_count = 4"),
+        (job(F, 1), "status = 'QUEUED', retry_count = 0"),
+        (job(F, 3), "status = 'QUEUED'"),
+        (job(X, 2), "status = 'QUEUED', retry_count = 0"),
+        (job(Q, 1), "retry_count = 0"),
+    ],
+)
+def test_retries_are_counted_one_by_one(db: sqlite3.Connection, old: Job, change: str) -> None:
+    insert(db, old)
+    with pytest.raises(sqlite3.IntegrityError):
+        db.execute(f"UPDATE processing_jobs SET {change}")
+
+
+@pytest.mark.parametrize(
+    ("failed", "expected"), [(job(F, 0), 1), (job(F, 2), 3), (job(F, 3), 0), (job(X, 2), 2)]
+)
+def test_a_revival_counts_as_a_retry_and_a_dead_letter_begins_anew(
+    db: sqlite3.Connection, failed: Job, expected: int
+) -> None:
+    assert failed.revived_retry_count == expected
+    assert failed.is_dead_letter == (failed.retry_count == 3)
+    insert(db, failed)
+    db.execute("UPDATE processing_jobs SET status = 'QUEUED', retry_count = ?", (expected,))
+
+
+@pytest.mark.parametrize("first", [Q, P])
+@pytest.mark.parametrize("second", list(JobStatus))
+def test_one_active_job_for_a_content_and_request(
+    db: sqlite3.Connection, first: JobStatus, second: JobStatus
+) -> None:
+    insert(db, job(first))
+    db.execute("UPDATE processing_jobs SET started_at = 1.0")
+    values = "'other', file_sha256, stream, request_sha256, payload, ?, ?, 2.0"
+    insertion = f"""INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload,
+                    status, worker_id, created_at) SELECT {values} FROM processing_jobs"""
+    worker_id = "w" if second is P else None
+    if second in {Q, P}:
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            db.execute(insertion, (second, worker_id))
+    else:
+        db.execute(insertion, (second, worker_id))
+
+
+def test_priorities_are_ordered_and_names_survive_that_are_no_utf8() -> None:
+    assert JobPriority.HIGH > JobPriority.MEDIUM > JobPriority.LOW
+    payload = JobPayload("sp\udcffch.mp3", 1.5, {"language": None, "model": "m"})
+    payload.to_json().encode("utf-8")
+    assert JobPayload.from_json(payload.to_json()) == payload

@@ -1,0 +1,100 @@
+"""Every statement of this room finds its rows by an index."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+from pathlib import Path
+
+from sttbatch.queue.budgets import Budgets
+from sttbatch.queue.chunks import Granted
+from sttbatch.queue.job import JobPriority, JobStatus
+from sttbatch.queue.job_history import chunks_of, count_jobs, passes_of
+from sttbatch.queue.waiting import wait_until_free
+from tests.queue.room import Room, opened
+
+# All of its rows are wanted: one for each process that lives, or died since the last start.
+WANTED_WHOLE = {"SELECT id FROM workers"}
+
+
+async def everything(room: Room) -> None:
+    """Each thing that this room can do, once or more."""
+    queue, chunks = room.queue, room.chunks
+    job, dropped = await room.queued(), await room.queued("b")
+    claim = await room.claimed(job)
+    granted = await chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+    assert isinstance(granted, Granted)
+    await chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+    await room.database.write(lambda db: chunks.close(db, granted))
+    await chunks.wait_until_closed("chunk:1")
+    await queue.release(claim)
+    await queue.fail(await room.claimed(job), "no", retry=True)
+    await queue.fail(await room.claimed(job), "no", retry=False)
+    await queue.retry_failed()
+    await queue.set_priority(job.id, JobPriority.HIGH)
+    await queue.complete(await room.claimed(job))
+    await queue.cancel(dropped.id)
+    await queue.retry(dropped.id)
+    await queue.find(job.short_id)
+    for status in (None, *JobStatus):
+        await queue.list(status)
+    assert [each async for each in wait_until_free(room.database, room.workers, [job.id])]
+    await room.database.read(lambda db: (passes_of(db, job.id), chunks_of(db, job.id)))
+    await room.database.read(count_jobs)
+    await room.claimed(dropped)
+    await room.workers.living([room.worker.id])
+    await room.workers.sweep()
+    await room.database.write(lambda db: room.workers.bury(db, room.worker.id))
+    await queue.purge()
+
+
+def scans(db: sqlite3.Connection, statement: str) -> list[str]:
+    """The steps of a plan that read a whole table or index."""
+    plan = db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+    return [detail for *_, detail in plan if detail.startswith("SCAN")]
+
+
+def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
+    async def work() -> tuple[set[str], dict[str, list[str]]]:
+        seen: list[str] = []
+        async with opened(tmp_path, budgets=Budgets(1e6, 1e6)) as room:
+            await room.database.read(lambda db: db.set_trace_callback(seen.append))
+            await everything(room)
+            await room.database.read(lambda db: db.set_trace_callback(None))
+            statements = {
+                " ".join(statement.split())
+                for statement in seen
+                if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", statement)
+            }
+            found = await room.database.read(
+                lambda db: {statement: scans(db, statement) for statement in statements}
+            )
+        return statements, found
+
+    statements, found = asyncio.run(work())
+    assert len(statements) > 50
+    tables = {"workers", "processing_jobs", "processing_tasks", "chunk_tasks", "requests"}
+    assert all(any(table in statement for statement in statements) for table in tables)
+    scanned = {statement: steps for statement, steps in found.items() if steps}
+    assert set(scanned) <= WANTED_WHOLE, scanned
+
+
+def test_spending_is_summed_up_from_indexes_alone(tmp_path: Path) -> None:
+    async def work() -> list[str]:
+        async with opened(tmp_path) as room:
+            return await room.database.read(
+                lambda db: [
+                    detail
+                    for query in (
+                        "SELECT sum(cost) FROM requests WHERE at >= 1.0",
+                        "SELECT sum(reserved_cost) FROM chunk_tasks WHERE status = 'PROCESSING'",
+                    )
+                    for *_, detail in db.execute(f"EXPLAIN QUERY PLAN {query}")
+                ]
+            )
+
+    assert asyncio.run(work()) == [
+        "SEARCH requests USING COVERING INDEX requests_at (at>?)",
+        "SEARCH chunk_tasks USING COVERING INDEX chunk_tasks_open (status=?)",
+    ]

@@ -1,0 +1,77 @@
+"""A process that finds everything taken waits for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from sttbatch.queue.job import JobStatus
+from sttbatch.queue.waiting import Settled, wait_until_free
+from tests.queue.room import Room, contenders, in_room
+
+
+async def waited(room: Room, job_ids: list[str]) -> list[Settled]:
+    return [each async for each in wait_until_free(room.database, room.workers, job_ids)]
+
+
+def test_each_job_is_named_once_as_it_ends_or_becomes_free(tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        jobs = [await room.queued(name) for name in "abcde"]
+        claims = [await room.claimed(job) for job in jobs[:4]]
+        done, failed, released, purged, queued = (job.id for job in jobs)
+        waiting = asyncio.create_task(waited(room, [job.id for job in jobs]))
+        await asyncio.sleep(0.05)
+        await room.queue.release(claims[2])
+        await asyncio.sleep(0.5)
+        await room.queue.complete(claims[3])
+        await room.queue.purge()
+        await asyncio.sleep(0.5)
+        await room.queue.complete(claims[0])
+        await asyncio.sleep(0.5)
+        assert not waiting.done()
+        await room.queue.fail(claims[1], "no", retry=False)
+        assert await asyncio.wait_for(waiting, 5) == [
+            Settled(queued, JobStatus.QUEUED),
+            Settled(released, JobStatus.QUEUED),
+            Settled(purged, None),
+            Settled(done, JobStatus.COMPLETED),
+            Settled(failed, JobStatus.FAILED),
+        ]
+        assert [each.is_free for each in waiting.result()] == [True, True, False, False, False]
+
+    in_room(tmp_path, work)
+
+
+def test_the_job_of_a_process_that_is_killed_becomes_free(tmp_path: Path) -> None:
+    job = in_room(tmp_path, lambda room: room.queued())
+    with contenders(1, "hold", tmp_path, job.id, "chunk:1") as (holder,):
+        assert holder.line() == "held"
+
+        async def work(room: Room) -> None:
+            waiting = asyncio.create_task(waited(room, [job.id]))
+            await asyncio.sleep(0.5)
+            assert not waiting.done()
+            holder.kill()
+            assert await asyncio.wait_for(waiting, 3) == [Settled(job.id, JobStatus.QUEUED)]
+            await room.claimed(job)
+
+        in_room(tmp_path, work)
+
+
+def test_a_wait_ends_when_the_run_stops(tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        job = await room.queued()
+        await room.claimed(job)
+        begun = time.monotonic()
+
+        def stopping() -> bool:
+            return time.monotonic() - begun > 0.3
+
+        found = [
+            each async for each in wait_until_free(room.database, room.workers, [job.id], stopping)
+        ]
+        assert found == []
+        assert time.monotonic() - begun < 2
+
+    in_room(tmp_path, work)

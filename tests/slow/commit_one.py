@@ -1,0 +1,151 @@
+"""One commit in a process of its own, for `test_every_write`.
+
+chunk DATA OUT      store the answer of one chunk
+output DATA OUT     write one recording's outputs into OUT
+
+Prints `ready` and its threads (name and id), waits for a line, commits, prints `stored` and ends
+without another system call of those threads; or prints `failed` and why. Each thread does what the
+same thread does in a run; none of them has siblings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.cli.cache_wiring import open_caches
+from sttbatch.cli.settings import Settings
+from sttbatch.core.engine import Post
+from sttbatch.core.errors import SttbatchError
+from sttbatch.core.models import Segment, Transcript, Transcription
+from sttbatch.core.options import OutputOptions, RequestOptions
+from sttbatch.database.database import Database
+from sttbatch.outputs import Document, OutputRegistry, OutputWriter, Recording
+from sttbatch.queue.chunks import Answered, ChunkClaims, Granted
+from sttbatch.queue.job import Claim, JobPayload
+from sttbatch.queue.repository import JobQueue
+from sttbatch.queue.worker import WorkerRegistry
+
+KEY = "chunk:" + "c" * 64
+FILE_SHA256 = "ab" * 32
+TEXT = "the answer that was paid for"
+REQUEST = RequestOptions("cloudru", "https://localhost", "whisper")
+FORMATS = ("txt", "json")
+
+_PR_SET_PTRACER = 0x59616D61
+
+Pause = Callable[[], None]
+
+
+def nothing() -> None:
+    """Go on at once."""
+
+
+def pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="pool")
+
+
+async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothing) -> str:
+    """What a run does with one answer; returns the level that has it then."""
+    settings = Settings(cache_dir=str(data / "cache"))
+    database = Database(data / "ledger.db")
+    workers = WorkerRegistry(database, data)
+    try:
+        async with open_caches(settings, database, no_warning) as caches, workers.enlisted() as me:
+            results = ResultLedger(caches.levels, caches.ledger, REQUEST, 0.01)
+            await results.chunk("chunk:of another recording", FILE_SHA256)
+            queue = JobQueue(database, workers)
+            job = await queue.enqueue(FILE_SHA256, 0, "request", JobPayload("talk.mp3"))
+            claim = await queue.claim(job.id, me)
+            assert isinstance(claim, Claim)
+            claims = ChunkClaims(database, workers, me, engine="cloudru", model="whisper")
+            granted = await claims.claim(KEY, claim, 0, 60.0, 0.6, results.holds_chunk)
+            if isinstance(granted, Granted):
+                pause()
+                await results.store_chunk(
+                    KEY,
+                    StoredChunk(Transcription(TEXT, ()), "copy", "verbose_json"),
+                    Post(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True),
+                    FILE_SHA256,
+                    along=lambda db: claims.close(db, granted),
+                )
+                stored()
+            else:
+                assert isinstance(granted, Answered)
+            hit = await results.chunk(KEY, FILE_SHA256)
+            assert hit is not None
+            assert hit.value.heard.text == TEXT
+            await queue.complete(claim)
+            return hit.level
+    finally:
+        database.close()
+
+
+def no_warning(_: str) -> None:
+    """A front that fails is left out."""
+
+
+async def write_output(data: Path, out: Path, text: str, pause: Pause = nothing, stored: Pause = nothing) -> None:
+    """What a run does with one finished recording."""
+    asyncio.get_running_loop().set_default_executor(pool())
+    database = Database(data / "ledger.db")
+    try:
+        registry = OutputRegistry(database)
+        options = OutputOptions(formats=FORMATS, directory=out)
+        recording = Recording(data / "talk.mp3", data)
+        plans = await registry.plan([recording], options)
+        pause()
+        document = Document(
+            "talk.mp3",
+            FILE_SHA256,
+            "whisper",
+            "cloudru",
+            Transcript(2.0, "en", (Segment(text, 0.0, 2.0),), ()),
+            options,
+        )
+        written = await OutputWriter(registry).write(document, plans[recording.path])
+        assert written.kept == ()
+        stored()
+    finally:
+        database.close()
+
+
+def announce() -> None:
+    """Say which threads there are, and wait for whoever wants to trace one of them."""
+    threads = {thread.name: thread.native_id for thread in threading.enumerate()}
+    sys.stdout.write(f"ready {json.dumps(threads)}\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+
+
+def leave() -> None:
+    """It is stored, and whatever comes after that is no part of it."""
+    sys.stdout.write("stored\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def main(what: str, data: str, out: str) -> int:
+    # Where only parents may trace, let a sibling.
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1))
+    try:
+        if what == "chunk":
+            asyncio.run(store_chunk(Path(data), announce, leave))
+        else:
+            asyncio.run(write_output(Path(data), Path(out), "new", announce, leave))
+    except SttbatchError as error:
+        sys.stdout.write(f"failed {type(error).__name__}: {error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
