@@ -135,7 +135,11 @@ class Batch:
             raise self._bug
         for job in open_jobs:
             if not job.finished:
-                await self._claims.release(job)
+                try:
+                    await self._claims.release(job)
+                except SttbatchError as error:
+                    # The worker's end frees it, or the next run does.
+                    self._give_up(error)
                 self._end(job, Outcome.LEFT, "the run ended before it was done")
         return self.report
 
@@ -377,11 +381,16 @@ class Batch:
         job.finished = True
         if job.failure is None:
             await self._finish(job)
+        try:
+            if job.failure is not None:
+                await self._claims.fail(job, job.failure)
+            else:
+                await self._claims.complete(job)
+        except SttbatchError as error:
+            # Raised on, it would cancel what other lanes have in flight.
+            self._give_up(error)
         if job.failure is not None:
-            await self._claims.fail(job, job.failure)
             self._fail(job, job.failure)
-        else:
-            await self._claims.complete(job)
 
     async def _finish(self, job: Job) -> None:
         """Merge, store, write; or set the job's `failure`."""

@@ -142,7 +142,19 @@ async def _invalidate(removal: _Removal) -> Invalidated:
 
     async with _opened() as room:
         caches = room.caches
+        # Answers kept aside on a full disk are results too; what is forgotten must not come back.
+        await _recover(room)
         return await removal(CacheInvalidator(caches.levels, caches.ledger.database, room.index))
+
+
+async def _recover(room: _Room) -> None:
+    from sttbatch.caching.answer_spool import AnswerSpool
+    from sttbatch.caching.result_ledger import ResultLedger
+    from sttbatch.cli.wiring import ANSWERS, choices_of, data_folder
+
+    request = choices_of(room.settings).request
+    spool = AnswerSpool(data_folder(room.settings) / ANSWERS, lanes=0)
+    await ResultLedger(room.caches.levels, room.caches.ledger, request, 0.0, spool).recover()
 
 
 async def _warm(paths: list[str]) -> Warmed:

@@ -125,8 +125,9 @@ async def _local(settings: Settings) -> str:
 
 
 async def _send(settings: Settings) -> str:
+    from sttbatch.cli.engines import engine_of
     from sttbatch.cli.key import load_key
-    from sttbatch.cli.wiring import RunFlags, choices_of, engine_of
+    from sttbatch.cli.wiring import RunFlags, choices_of
     from sttbatch.external.reachability import one_second
 
     request = choices_of(settings, RunFlags()).request

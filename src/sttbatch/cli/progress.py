@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Self
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from typing import TYPE_CHECKING, Self
 
 from sttbatch.cli.rendering import Out, clock, printable
 from sttbatch.core import events
 
-_NAME_WIDTH = 40
+if TYPE_CHECKING:
+    from sttbatch.cli.bars import Bars
 
 
 class Display:
@@ -35,7 +24,12 @@ class Display:
         self._out = out
         self._quiet = quiet
         self._paths = paths and not quiet
-        self._bars = _Bars() if bars and not quiet else None
+        self._bars: Bars | None = None
+        if bars and not quiet:
+            # rich takes longer to import than a finished folder takes to look at.
+            from sttbatch.cli.bars import Bars
+
+            self._bars = Bars()
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -77,62 +71,3 @@ class Display:
             self._bars.print(printable(path))
         else:
             self._out.line(path)
-
-
-class _SecondsColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{clock(task.completed)}/{clock(task.total or 0)}")
-
-
-class _Bars:
-    """One bar for the batch in seconds of audio, one line per recording in work."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            _SecondsColumn(),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            expand=True,
-        )
-        self._batch: TaskID | None = None
-        self._total_s = 0.0
-        self._recordings: dict[str, TaskID] = {}
-        self._lengths: dict[str, float] = {}
-
-    def start(self) -> None:
-        self._progress.start()
-        self._batch = self._progress.add_task("batch", total=None)
-
-    def stop(self) -> None:
-        self._progress.stop()
-
-    def print(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
-
-    def follow(self, event: events.Event) -> None:
-        assert self._batch is not None
-        match event:
-            case events.JobQueued(recording, audio_s):
-                self._lengths[recording] = audio_s
-                self._total_s += audio_s
-                self._progress.update(self._batch, total=self._total_s)
-            case events.JobStarted(recording):
-                name = printable(recording)
-                short = name if len(name) <= _NAME_WIDTH else "…" + name[1 - _NAME_WIDTH :]
-                length_s = self._lengths.get(recording)
-                self._recordings[recording] = self._progress.add_task(short, total=length_s)
-            case events.ChunkProcessingCompleted(
-                recording, _, audio_s
-            ) | events.ChunkProcessingFailed(recording, _, audio_s):
-                self._progress.advance(self._batch, audio_s)
-                if recording in self._recordings:
-                    self._progress.advance(self._recordings[recording], audio_s)
-            case events.JobCompleted(recording) | events.JobFailed(recording):
-                task = self._recordings.pop(recording, None)
-                if task is not None:
-                    self._progress.remove_task(task)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sttbatch import __version__
 from sttbatch.batch.answers import ChunkAnswers
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.finished import FinishedBefore
@@ -21,8 +20,8 @@ from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.cli.cache_wiring import open_caches
+from sttbatch.cli.engines import engine_of
 from sttbatch.cli.settings import Settings
-from sttbatch.core.engine import Engine
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import (
@@ -47,6 +46,7 @@ from sttbatch.queue.worker import WorkerRegistry
 CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"
 LEDGER = "ledger.db"
+ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def data_folder(settings: Settings) -> Path:
     return private_folder(user_data_path("sttbatch"))
 
 
-def choices_of(settings: Settings, flags: RunFlags, *, to_stdout: bool = False) -> Choices:
+def choices_of(
+    settings: Settings, flags: RunFlags = RunFlags(), *, to_stdout: bool = False
+) -> Choices:
     """Settings as the rooms below know them."""
     is_local = settings.engine == "local"
     base = urlsplit(settings.base_url)
@@ -112,36 +114,6 @@ def choices_of(settings: Settings, flags: RunFlags, *, to_stdout: bool = False) 
 
 
 @contextlib.asynccontextmanager
-async def engine_of(
-    settings: Settings, key: Secret | None, emit: Emit, model: str
-) -> AsyncIterator[Engine]:
-    """The engine that the settings name; imports only what it needs."""
-    engine: Engine
-    if settings.engine == "local":
-        from sttbatch.external.local_engine import LocalEngine
-
-        engine = LocalEngine(model)
-    else:
-        from sttbatch.external.cloudru import CloudRu
-        from sttbatch.external.connections import ConnectionPool
-        from sttbatch.external.gate import Gate, RateLimiter
-
-        engine = CloudRu(
-            settings.base_url,
-            # Without one nothing is sent: a dry run needs no key.
-            key or Secret(""),
-            Gate(RateLimiter(settings.rate_limit), settings.outage_wait),
-            ConnectionPool(f"sttbatch/{__version__}"),
-            retries=settings.retries,
-            warn=lambda message: emit(Warned("", message)),
-        )
-    try:
-        yield engine
-    finally:
-        await engine.aclose()
-
-
-@contextlib.asynccontextmanager
 async def open_batch(
     settings: Settings, flags: RunFlags, key: Secret | None, emit: Emit, stdout: Writer | None
 ) -> AsyncIterator[Batch]:
@@ -167,7 +139,7 @@ async def open_batch(
             engine_of(settings, key, emit, choices.request.model) as engine,
             # Closed before the worker leaves, which may need the room that was reserved.
             contextlib.aclosing(
-                AnswerSpool(folder / "answers", choices.concurrency.value)
+                AnswerSpool(folder / ANSWERS, choices.concurrency.value)
             ) as answer_spool,
         ):
             results = ResultLedger(

@@ -85,9 +85,11 @@ class WorkerRegistry:
                 yield worker
             finally:
                 beating.cancel()
-                await self._database.write(
-                    lambda db: take_back(db, worker.id, ENDED, self._clock())
-                )
+                # Where that cannot be written, whoever comes next finds the lock free.
+                with contextlib.suppress(StateError):
+                    await self._database.write(
+                        lambda db: take_back(db, worker.id, ENDED, self._clock())
+                    )
         finally:
             self._lock(worker.id).unlink(missing_ok=True)
             os.close(descriptor)
