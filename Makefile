@@ -39,6 +39,7 @@ slow: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/finished.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

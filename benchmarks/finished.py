@@ -1,0 +1,107 @@
+"""A folder that is finished: what a second run over it takes, beside `git status`.
+
+    python benchmarks/finished.py [--recordings 10000] [--runs 5]
+
+Makes one-second recordings, transcribes them against a local endpoint that knows one word, commits
+recordings and outputs to git, and then times whole processes in turn: `git status`, the second
+run, and a Python that does nothing. All warm; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import wave
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.cloudru import CloudRu, Heard, HeardWord
+
+RATE_HZ = 8_000
+A_FOLDER = 500
+BOUND = 12.0
+"""Times `git status`."""
+
+
+def record(folder: Path, count: int) -> None:
+    """One-second tones, each of another pitch."""
+    for index in range(count):
+        path = folder / f"{index // A_FOLDER:03}" / f"{index:06}.wav"
+        path.parent.mkdir(exist_ok=True)
+        step = 0.1 + index * 1e-5
+        samples = [int(8_000 * math.sin(k * step)) for k in range(RATE_HZ)]
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(RATE_HZ)
+            file.writeframes(struct.pack(f"<{RATE_HZ}h", *samples))
+
+
+def one_word(_: bytes) -> Heard:
+    return Heard((HeardWord("0000", 0.1, 0.4),), 1.0)
+
+
+def timed(command: list[str], cwd: Path, environment: dict[str, str], runs: int) -> float:
+    """Median wall seconds after one run that is not counted."""
+    walls = []
+    for _ in range(runs + 1):
+        begun = time.perf_counter()
+        subprocess.run(command, cwd=cwd, env=environment, check=True, stdout=subprocess.DEVNULL)
+        walls.append(time.perf_counter() - begun)
+    return statistics.median(walls[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--recordings", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5)
+    options = parser.parse_args()
+    base = Path(tempfile.mkdtemp(prefix="finished-"))
+    talks = base / "talks"
+    talks.mkdir()
+    try:
+        record(talks, options.recordings)
+        with CloudRu(recognise=one_word) as endpoint:
+            environment = {
+                "PATH": os.environ["PATH"],
+                "HOME": str(base),
+                "CLOUDRU_API_KEY": endpoint.key,
+                "SSL_CERT_FILE": str(endpoint.ca_file),
+                "STTBATCH_BASE_URL": endpoint.base_url,
+                "STTBATCH_RATE_LIMIT": "100000",
+            }
+            command = [sys.executable, "-m", "sttbatch", "transcribe", ".", "-q", "-j", "10"]
+            begun = time.perf_counter()
+            subprocess.run(command, cwd=talks, env=environment, check=True)
+            first_s = time.perf_counter() - begun
+            sent = len(endpoint.received)
+            git = ["git", "-c", "user.name=b", "-c", "user.email=b@localhost"]
+            for step in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "finished"]):
+                subprocess.run([*git, *step], cwd=talks, env=environment, check=True)
+            git_s = timed([*git, "status", "-s"], talks, environment, options.runs)
+            second_s = timed(command, talks, environment, options.runs)
+            python_s = timed([sys.executable, "-c", "1"], talks, environment, options.runs)
+            extra = len(endpoint.received) - sent
+    finally:
+        shutil.rmtree(base)
+    ratio = second_s / git_s
+    print(f"{options.recordings} recordings, {os.cpu_count()} cores, medians of {options.runs}")
+    print(f"first run            {first_s:8.2f} s   {sent} requests")
+    print(f"git status           {git_s:8.3f} s")
+    print(f"second run           {second_s:8.3f} s   {extra} requests")
+    print(f"python -c 1          {python_s:8.3f} s")
+    verdict = "met" if ratio <= BOUND else "not met"
+    print(f"second run / git status: {ratio:.1f} (bound {BOUND:g}: {verdict})")
+
+
+if __name__ == "__main__":
+    main()
