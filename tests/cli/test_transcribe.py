@@ -420,3 +420,26 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_recording_that_vanishes_before_its_turn_fails_alone(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """The longest is cut first, so the short ones are still to come when they are removed."""
+    assert shell.endpoint is not None
+    for name in ("a", "b"):
+        make_recording(
+            folder / f"{name}.wav", duration_s=12, sample_rate=8_000, channels=1, first_word=800
+        )
+    (folder / "b.wav").write_bytes((folder / "b.wav").read_bytes() + b"\0\0")
+    shell.endpoint.latency_s = 1.0
+    process = shell.start("transcribe", folder, "-j", "1", "--chunk-duration", "10")
+    shell.endpoint.wait_for(lambda e: e.log.in_flight > 0, timeout_s=60)
+    (folder / "b.wav").unlink()
+    shell.endpoint.latency_s = 0.0
+    result = shell.finish(process)
+    assert "Traceback" not in result.err
+    assert words_of(folder / "talk.json") == texts(talk)
+    assert result.code in {0, 1}
+    if result.code == 1:
+        assert "b.wav: failed: it cannot be opened" in result.err

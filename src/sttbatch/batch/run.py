@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -237,23 +237,34 @@ class Batch:
     @contextlib.asynccontextmanager
     async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:
         """Hold a media worker while this recording is cut, if it is ours to work on."""
+        async with contextlib.AsyncExitStack() as held:
+            next_chunk: NextChunk[ChunkWork] = _no_chunk
+            with self._ending(job):
+                next_chunk = await self._opened(job, held)
+            with self._ending(job):
+                yield next_chunk
+        await self._finish_if_done(job)
+
+    @contextlib.contextmanager
+    def _ending(self, job: Job) -> Iterator[None]:
+        """What is wrong with a recording ends the recording, anything else the run."""
         try:
-            if not await self._claims.take(job):
-                yield _no_chunk
-                return
-            if await self._found_finished(job):
-                await self._claims.complete(job)
-                yield _no_chunk
-                return
-            self._emit(events.JobStarted(job.shown))
-            source, plan = self._source(job), self._plan(job, await self._take_kept(job))
-            async with self._media.split(source, plan) as cutting:
-                yield lambda: self._next_chunk(job, cutting)
+            yield
         except RecordingError as error:
             job.failure = str(error)
         except SttbatchError as error:
             self._give_up(error)
-        await self._finish_if_done(job)
+
+    async def _opened(self, job: Job, held: contextlib.AsyncExitStack) -> NextChunk[ChunkWork]:
+        if not await self._claims.take(job):
+            return _no_chunk
+        if await self._found_finished(job):
+            await self._claims.complete(job)
+            return _no_chunk
+        self._emit(events.JobStarted(job.shown))
+        source, plan = self._source(job), self._plan(job, await self._take_kept(job))
+        cutting = await held.enter_async_context(self._media.split(source, plan))
+        return lambda: self._next_chunk(job, cutting)
 
     async def _next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
         if job.failure is not None:

@@ -13,6 +13,10 @@ KEY_VERSION = 1
 then asked and paid for anew."""
 
 
+# json.dumps would make one anew for each key.
+_canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
+
+
 class ContentAddresser:
     """Keys for one set of request options: every field of them counts."""
 
@@ -44,7 +48,7 @@ class ContentAddresser:
     def _digest(self, tag: str, **facts: object) -> str:
         # The request stands apart: no field of it can take the place of another fact.
         whole = {"tag": tag, "version": KEY_VERSION, "request": self._request, **facts}
-        text = json.dumps(whole, sort_keys=True, ensure_ascii=False)
+        text = _canonical_json.encode(whole)
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -43,6 +43,8 @@ class Display:
     def __call__(self, event: events.Event) -> None:
         if self._bars is not None:
             self._bars.follow(event)
+        if self._quiet and not isinstance(event, events.JobFailed):
+            return
         match event:
             case events.FileProcessingCompleted(_, outputs) if outputs:
                 self._path(outputs[0])

@@ -70,7 +70,9 @@ class OutputRegistry:
         key = os.fsencode(real)
         rows = await self._database.read(lambda connection: rows_below(connection, [key]))
         prefix = len(key.rstrip(b"/")) + 1
-        return frozenset(os.fsencode(folder / os.fsdecode(path[prefix:])) for path, _, _ in rows)
+        # By bytes: a folder may have many thousand outputs.
+        shown = b"" if folder == Path() else os.fsencode(folder).rstrip(b"/") + b"/"
+        return frozenset(shown + path[prefix:] for path, _, _ in rows)
 
     async def digests(self, plan: OutputPlan) -> dict[str, frozenset[str]]:
         """By format, what sttbatch last wrote or meant to write; empty where it never did.
