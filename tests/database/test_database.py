@@ -1,0 +1,90 @@
+"""One writer, many tasks: what returned is on disk, and one that fails takes no other with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import stat
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import StateError
+from sttbatch.database.database import Database
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[Database]:
+    with contextlib.closing(Database(path)) as opened:
+        yield opened
+
+
+def index(name: int, db: sqlite3.Connection) -> int:
+    row = (str(name).encode(),)
+    return db.execute("INSERT INTO files VALUES (?, 1, 1, 1, 1, 1, 'x')", row).rowcount
+
+
+def count(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (found,) = connection.execute("SELECT COUNT(*) FROM files").fetchone()
+        return int(found)
+
+
+def test_what_was_written_is_there_for_others(database: Database, path: Path) -> None:
+    async def write() -> None:
+        await asyncio.gather(*(database.write(partial(index, n)) for n in range(50)))
+
+    asyncio.run(write())
+    assert count(path) == 50
+
+
+def test_a_task_that_fails_takes_no_other_with_it(database: Database, path: Path) -> None:
+    def twice(db: sqlite3.Connection) -> None:
+        index(1000, db)
+        index(1000, db)
+
+    async def write() -> list[object]:
+        return await asyncio.gather(
+            *(database.write(partial(index, n)) for n in range(5)),
+            database.write(twice),
+            return_exceptions=True,
+        )
+
+    *good, bad = asyncio.run(write())
+    assert good == [1] * 5
+    assert isinstance(bad, StateError)
+    assert "ledger.db" in str(bad)
+    assert count(path) == 5
+
+
+def test_what_was_handed_over_is_done_though_nobody_waits(database: Database, path: Path) -> None:
+    async def write() -> None:
+        task = asyncio.ensure_future(database.write(partial(index, 1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await database.read(lambda db: None)
+
+    asyncio.run(write())
+    assert count(path) == 1
+
+
+def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StateError, match=r"ledger\.db: file is not a database"):
+        Database(path)
+
+
+def test_files_are_private_from_the_first(database: Database, path: Path) -> None:
+    asyncio.run(database.write(partial(index, 1)))
+    for file in path.parent.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file

@@ -1,0 +1,75 @@
+"""Old ledgers open, newer ones are refused, and a step that fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import StateError
+from sttbatch.database import migrations
+from sttbatch.database.database import Database, connect
+
+FIRST_RELEASE = migrations.LEDGER[:2]
+
+
+def made_by(steps: tuple[tuple[str, tuple[str, ...]], ...], path: Path) -> None:
+    """A ledger as a sttbatch that knew only `steps` left it."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(connect(path)) as connection:
+        patch.setattr(migrations, "LEDGER", steps)
+        migrations.migrate(connection)
+
+
+def tables(path: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return {
+            str(name)
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+
+
+def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    made_by(FIRST_RELEASE, path)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO cache_entries VALUES ('chunk:1', x'00', x'00', 'cloudru', 'm', 1.0, 2.0)"
+        )
+    database = Database(path)
+    rows = asyncio.run(
+        database.read(lambda db: db.execute("SELECT key, expires_at FROM cache_entries").fetchall())
+    )
+    database.close()
+    assert rows == [("chunk:1", None)]
+    assert "processing_jobs" in tables(path)
+
+
+def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    made_by((*migrations.LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path)
+    with pytest.raises(StateError, match=r"newer sttbatch .*9999_from_the_future.*upgrade"):
+        Database(path)
+    assert "future" in tables(path)
+
+
+def test_a_step_that_fails_leaves_neither_tables_nor_a_record(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    broken = ("0003_broken", ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
+    with pytest.raises(sqlite3.OperationalError):
+        made_by((*FIRST_RELEASE, broken), path)
+    assert "half" not in tables(path)
+    database = Database(path)
+    database.close()
+    assert "processing_jobs" in tables(path)
+
+
+def test_every_name_is_applied_once(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    for _ in range(2):
+        Database(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")]
+    assert names == [name for name, _ in migrations.LEDGER]
