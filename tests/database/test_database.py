@@ -88,3 +88,8 @@ def test_files_are_private_from_the_first(database: Database, path: Path) -> Non
     asyncio.run(database.write(partial(index, 1)))
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
+
+
+def test_no_cursor_leaves_the_thread(database: Database) -> None:
+    """Freed elsewhere, it would reset its statement while the thread uses the connection."""
+    assert asyncio.run(database.read(lambda db: db.execute("SELECT 1"))) is None

@@ -5,18 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from sttbatch.batch.answers import Asker, ChunkAnswers
+from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
+from sttbatch.batch.endings import Endings, Writer
 from sttbatch.batch.finished import FinishedBefore
 from sttbatch.batch.job import ChunkWork, Job, shortcomings
+from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
-from sttbatch.batch.report import BatchReport, Forecast, Outcome, RecordingReport
+from sttbatch.batch.report import BatchReport, Forecast, Outcome
 from sttbatch.caching.content_addresser import ContentAddresser
-from sttbatch.caching.kept_stretches import KeptStretch
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
@@ -28,43 +28,22 @@ from sttbatch.core.errors import (
     Stopped,
     SttbatchError,
 )
-from sttbatch.core.models import Boundary, ConcurrencyLimit, GapReason
-from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
-from sttbatch.outputs import Document, OutputPlan, OutputRegistry, Recording, Written
-from sttbatch.outputs.up_to_date import UpToDate, made_from
-from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, DynamicChunkSizer
+from sttbatch.core.models import GapReason
+from sttbatch.outputs import OutputRegistry, Recording
+from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.processing.chunk_sizer import BatchLoad
 from sttbatch.processing.discovery import Discovery
-from sttbatch.processing.media_messages import FileState
-from sttbatch.processing.media_workers import Cutting, MediaWorkers, Source
+from sttbatch.processing.media_workers import MediaWorkers
 from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
-from sttbatch.processing.split_plan import SplitPlan
-from sttbatch.processing.upload_format import upload_codec_for
 from sttbatch.queue.job import JobStatus
 
 DURATION_TOLERANCE = 0.01
 """Of the declared duration; a larger difference is reported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the user chose for this run."""
-
-    request: RequestOptions
-    chunking: ChunkingOptions
-    outputs: OutputOptions
-    run: RunOptions
-    concurrency: ConcurrencyLimit
-
-
 async def _no_chunk() -> None:
     """Of a recording that is not ours to cut."""
-
-
-class Writer(Protocol):
-    """Where transcripts go: files, or standard output."""
-
-    async def write(self, document: Document, plan: OutputPlan) -> Written: ...
 
 
 class Batch:
@@ -80,7 +59,7 @@ class Batch:
         results: ResultLedger,
         claims: JobClaims,
         finished: FinishedBefore | None,
-        up_to_date: UpToDate,
+        up_to_date: UpToDate | None,
         addresser: ContentAddresser,
         media: MediaWorkers,
         registry: OutputRegistry,
@@ -96,18 +75,15 @@ class Batch:
         self._results = results
         self._claims = claims
         self._finished = finished
-        self._up_to_date = up_to_date
-        self._addresser = addresser
         self._media = media
         self._registry = registry
-        self._writer = writer
         self._orchestrator = orchestrator
         self._merger = ResultMerger()
         self._emit = emit
         self.report = report
-        self._plans: dict[str, OutputPlan] = {}
-        self._load = BatchLoad(0.0, 0)
         self._bug: Exception | None = None
+        self._planning = Planning(choices, engine, results, addresser, emit, report)
+        self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
@@ -118,18 +94,18 @@ class Batch:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
-            self._failed(shown, 0.0, reason)
+            self._endings.failed(shown, 0.0, reason)
         open_jobs = []
         for job in prepared.jobs:
             if job.transcript is not None:
-                await self._write(job)
+                await self._endings.write(job)
             else:
                 self._emit(events.JobQueued(job.shown, job.declared_s))
                 open_jobs.append(job)
         await self._claims.enqueue(open_jobs)
         # Within a priority the longest first: its chunks must not be the last to fill the lanes.
         open_jobs.sort(key=lambda job: (-job.priority, -job.declared_s))
-        self._load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
+        self._planning.load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
         await self._work(open_jobs)
         if self._bug is not None:
             raise self._bug
@@ -140,7 +116,7 @@ class Batch:
                 except SttbatchError as error:
                     # The worker's end frees it, or the next run does.
                     self._give_up(error)
-                self._end(job, Outcome.LEFT, "the run ended before it was done")
+                self._endings.end(job, Outcome.LEFT, "the run ended before it was done")
         return self.report
 
     async def _work(self, jobs: Sequence[Job]) -> None:
@@ -153,7 +129,7 @@ class Batch:
                 return
             if self._choices.run.no_wait:
                 for job in held:
-                    self._end(job, Outcome.TAKEN, "another run is working on it")
+                    self._endings.end(job, Outcome.TAKEN, "another run is working on it")
                 return
             free = await self._freed(held)
 
@@ -162,7 +138,7 @@ class Batch:
         stopping = self._orchestrator
         async for job, status, error in self._claims.settled(held, lambda: stopping.stopping):
             if status is JobStatus.FAILED:
-                self._fail(job, error or "another run failed on it")
+                self._endings.fail(job, error or "another run failed on it")
             elif not await self._found_finished(job):
                 # Released, its holder died, or its transcript is gone again: it is ours to do.
                 await self._claims.enqueue([job])
@@ -177,34 +153,24 @@ class Batch:
         if hit is None:
             return False
         job.transcript, job.cached, job.finished = hit.value, True, True
-        await self._write(job)
+        await self._endings.write(job)
         return True
 
     async def forecast(self, found: Discovery) -> list[Forecast]:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
-            self._failed(shown, 0.0, reason)
+            self._endings.failed(shown, 0.0, reason)
         open_jobs = [job for job in prepared.jobs if job.transcript is None]
-        self._load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
-        return [await self._forecast_of(job) for job in prepared.jobs]
-
-    async def _forecast_of(self, job: Job) -> Forecast:
-        if job.transcript is not None:
-            return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
-        size = self._size(job)
-        kept_s = sum(each.stretch.duration_s for each in await self._kept(job))
-        left_s = max(0.0, job.declared_s - kept_s)
-        chunks = -int(-left_s // (size.duration_s * 1.05))
-        cost = left_s * self._choices.run.price_per_second
-        return Forecast(job.shown, left_s, chunks, cost, size.reason)
+        self._planning.load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
+        return [await self._planning.forecast_of(job) for job in prepared.jobs]
 
     async def _prepare(self, found: Discovery) -> Prepared:
         if self._finished is not None:
             reports, found.candidates = await self._finished.split(found.candidates)
             for report in reports:
                 self._emit(events.FileProcessingCompleted(report.shown, report.outputs))
-                self._add(report)
+                self._endings.add(report)
         prepared = await self._preparation.prepare(found)
         self.report.skipped = await self._strangers(found) + prepared.skipped
         self.report.too_young = found.too_young
@@ -214,7 +180,7 @@ class Batch:
             for each in job.candidates
         ]
         plans = await self._registry.plan(recordings, self._choices.outputs)
-        self._plans = {str(path): plan for path, plan in plans.items()}
+        self._endings.plans = plans
         return prepared
 
     async def _strangers(self, found: Discovery) -> int:
@@ -224,15 +190,6 @@ class Batch:
             ours = await self._registry.known_outputs(Path(root))
             strangers += sum(os.fsencode(path) not in ours for path in paths)
         return strangers
-
-    def _size(self, job: Job) -> ChunkSizeRecommendation:
-        assert job.file is not None
-        sizer = DynamicChunkSizer(
-            self._choices.chunking,
-            timestamps=self._engine.timestamps,
-            longest_s=self._engine.longest_s,
-        )
-        return sizer.calculate_chunk_size(job.file, self._choices.concurrency, self._load)
 
     @contextlib.asynccontextmanager
     async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:
@@ -262,70 +219,9 @@ class Batch:
             await self._claims.complete(job)
             return _no_chunk
         self._emit(events.JobStarted(job.shown))
-        source, plan = self._source(job), self._plan(job, await self._take_kept(job))
+        source, plan = await self._planning.plan(job)
         cutting = await held.enter_async_context(self._media.split(source, plan))
-        return lambda: self._next_chunk(job, cutting)
-
-    async def _next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
-        if job.failure is not None:
-            return None
-        chunk = await cutting.next()
-        job.counted_s = cutting.counted_s
-        if chunk is None:
-            return None
-        if job.failure is not None:
-            chunk.upload.discard()
-            return None
-        job.pending += 1
-        await self._results.remember_cut(
-            job.fingerprint.sha256,
-            self._choices.chunking.audio_stream,
-            self._addresser.request_sha256,
-            chunk.stretch,
-            self._addresser.chunk_key(chunk.audio_sha256),
-        )
-        return ChunkWork(job, chunk)
-
-    async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:
-        """Stretches whose words are there; the rest is planned around them."""
-        kept = await self._kept(job)
-        for index, each in enumerate(kept):
-            job.outcomes.append(ChunkOutcome(each.stretch, each.value.heard, cached=True))
-            self.report.from_cache += 1
-            self._emit(
-                events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
-            )
-        return tuple((each.stretch.start, each.stretch.end) for each in kept)
-
-    async def _kept(self, job: Job) -> tuple[KeptStretch, ...]:
-        if self._choices.run.force:
-            return ()
-        return await self._results.kept(
-            job.fingerprint.sha256,
-            self._choices.chunking.audio_stream,
-            self._addresser.request_sha256,
-        )
-
-    def _source(self, job: Job) -> Source:
-        print_ = job.fingerprint
-        return Source(
-            print_.size_bytes,
-            self._choices.chunking.audio_stream,
-            path=job.candidates[0].path,
-            state=FileState(print_.size_bytes, print_.mtime_ns, print_.inode),
-        )
-
-    def _plan(self, job: Job, kept: tuple[tuple[Boundary, Boundary], ...]) -> SplitPlan:
-        assert job.file is not None
-        size = self._size(job)
-        return SplitPlan(
-            target_s=size.duration_s,
-            max_bytes=size.size_bytes,
-            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec),
-            declared_s=job.declared_s,
-            max_piece_s=size.max_duration_s,
-            kept=kept,
-        )
+        return lambda: self._planning.next_chunk(job, cutting)
 
     async def _process(self, work: ChunkWork) -> None:
         """One chunk in a lane; nothing that it raises reaches its siblings."""
@@ -401,7 +297,7 @@ class Batch:
             # Raised on, it would cancel what other lanes have in flight.
             self._give_up(error)
         if job.failure is not None:
-            self._fail(job, job.failure)
+            self._endings.fail(job, job.failure)
 
     async def _finish(self, job: Job) -> None:
         """Merge, store, write; or set the job's `failure`."""
@@ -421,7 +317,7 @@ class Batch:
                     job.transcript_key, job.transcript, job.fingerprint.sha256
                 )
             job.cached = all(outcome.cached for outcome in job.outcomes)
-            await self._write(job)
+            await self._endings.write(job)
             reason = shortcomings(job.transcript)
             if reason is not None:
                 await self._claims.fail(job, reason)
@@ -439,64 +335,6 @@ class Batch:
                 )
             )
 
-    async def _write(self, job: Job) -> None:
-        """Bring the outputs of every copy up to date."""
-        assert job.transcript is not None
-        reason = shortcomings(job.transcript)
-        for candidate in job.candidates:
-            document = Document(
-                candidate.shown,
-                job.fingerprint.sha256,
-                self._choices.request.model,
-                self._choices.request.engine,
-                job.transcript,
-                self._choices.outputs,
-            )
-            try:
-                written = await self._writer.write(document, self._plans[str(candidate.path)])
-            except RecordingError as error:
-                self._failed(candidate.shown, job.transcript.duration_s, str(error))
-                continue
-            if reason is None and self._finished is not None:
-                await self._up_to_date.remember(
-                    self._plans[str(candidate.path)],
-                    written.paths,
-                    made_from(job.transcript_key, candidate.shown, self._choices.outputs),
-                    job.transcript.duration_s,
-                )
-            outputs = tuple(str(path) for path in written.paths)
-            self._emit(events.FileProcessingCompleted(candidate.shown, outputs))
-            report = RecordingReport(
-                candidate.shown,
-                Outcome.FAILED if reason else Outcome.DONE,
-                job.transcript.duration_s,
-                job.cached,
-                reason or "",
-                outputs,
-                tuple(str(path) for path in written.kept),
-            )
-            self._add(report)
-
-    def _fail(self, job: Job, reason: str) -> None:
-        job.finished = True
-        for candidate in job.candidates:
-            self._failed(candidate.shown, job.declared_s, reason)
-
-    def _end(self, job: Job, outcome: Outcome, reason: str) -> None:
-        job.finished = True
-        for candidate in job.candidates:
-            self.report.recordings.append(
-                RecordingReport(candidate.shown, outcome, job.declared_s, reason=reason)
-            )
-
-    def _failed(self, shown: str, audio_s: float, reason: str) -> None:
-        self._add(RecordingReport(shown, Outcome.FAILED, audio_s, reason=reason))
-
-    def _add(self, report: RecordingReport) -> None:
-        self.report.recordings.append(report)
-        if report.outcome is Outcome.DONE:
-            self._emit(events.JobCompleted(report.shown, report.audio_s, report.cached))
-            return
-        self._emit(events.JobFailed(report.shown, report.audio_s, report.reason))
+    def _after_failure(self) -> None:
         if self._choices.run.fail_fast:
             self.stop()

@@ -9,12 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
+from sttbatch.batch.endings import Writer
 from sttbatch.batch.finished import FinishedBefore
 from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.preparation import Preparation
 from sttbatch.batch.report import BatchReport
-from sttbatch.batch.run import Batch, Choices, Writer
+from sttbatch.batch.run import Batch
 from sttbatch.caching.answer_spool import AnswerSpool
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
@@ -204,7 +206,7 @@ async def open_batch(
                     if choices.outputs.formats and not flags.force
                     else None
                 ),
-                up_to_date=up_to_date,
+                up_to_date=None if stdout is not None else up_to_date,
                 media=media,
                 registry=registry,
                 writer=stdout or OutputWriter(registry),

@@ -136,7 +136,13 @@ class Database:
         if savepoint:
             connection.execute("SAVEPOINT task")
         try:
-            task.result = task.work(connection)
+            result = task.work(connection)
+            # A cursor that is freed in the caller's thread resets its statement while this thread
+            # may be using the connection (SQLITE_MISUSE), so none leaves it.
+            if isinstance(result, sqlite3.Cursor):
+                result.close()
+                result = None
+            task.result = result
         except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
             if savepoint and connection.in_transaction:
                 connection.execute("ROLLBACK TO task")

@@ -62,8 +62,12 @@ class UpToDate:
         """`paths` hold what they should; written only where that is news."""
         rows = []
         for path in paths:
-            key = plan.key(path.suffix[1:])
-            rows.append((made_from, _state(os.stat(path)), audio_s, key, plan.source))
+            try:
+                state = _state(os.lstat(path))
+            except OSError:
+                # Somebody took it away again; then the next run has something to do.
+                continue
+            rows.append((made_from, state, audio_s, plan.key(path.suffix[1:]), plan.source))
 
         def news(db: sqlite3.Connection) -> bool:
             return any(

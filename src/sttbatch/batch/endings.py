@@ -1,0 +1,111 @@
+"""How recordings end: written, failed or left, each reported once and told to whoever listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from sttbatch.batch.choices import Choices
+from sttbatch.batch.job import Job, shortcomings
+from sttbatch.batch.report import BatchReport, Outcome, RecordingReport
+from sttbatch.core import events
+from sttbatch.core.errors import RecordingError
+from sttbatch.outputs import Document, OutputPlan, Written
+from sttbatch.outputs.up_to_date import UpToDate, made_from
+
+
+class Writer(Protocol):
+    """Where transcripts go: files, or standard output."""
+
+    async def write(self, document: Document, plan: OutputPlan) -> Written: ...
+
+
+class Endings:
+    """The ends of one run's recordings.
+
+    Args:
+        up_to_date: remembers what was written, for runs to come; None: nothing is written to disk.
+        on_failure: called after each recording that failed.
+    """
+
+    def __init__(
+        self,
+        choices: Choices,
+        writer: Writer,
+        up_to_date: UpToDate | None,
+        emit: events.Emit,
+        report: BatchReport,
+        on_failure: Callable[[], None],
+    ) -> None:
+        self._choices = choices
+        self._writer = writer
+        self._up_to_date = up_to_date
+        self._emit = emit
+        self._report = report
+        self._on_failure = on_failure
+        self.plans: Mapping[Path, OutputPlan] = {}
+
+    async def write(self, job: Job) -> None:
+        """Bring the outputs of every copy up to date."""
+        assert job.transcript is not None
+        reason = shortcomings(job.transcript)
+        for candidate in job.candidates:
+            document = Document(
+                candidate.shown,
+                job.fingerprint.sha256,
+                self._choices.request.model,
+                self._choices.request.engine,
+                job.transcript,
+                self._choices.outputs,
+            )
+            try:
+                written = await self._writer.write(document, self.plans[candidate.path])
+            except RecordingError as error:
+                self.failed(candidate.shown, job.transcript.duration_s, str(error))
+                continue
+            if reason is None and self._up_to_date is not None:
+                await self._up_to_date.remember(
+                    self.plans[candidate.path],
+                    written.paths,
+                    made_from(job.transcript_key, candidate.shown, self._choices.outputs),
+                    job.transcript.duration_s,
+                )
+            outputs = tuple(str(path) for path in written.paths)
+            self._emit(events.FileProcessingCompleted(candidate.shown, outputs))
+            report = RecordingReport(
+                candidate.shown,
+                Outcome.FAILED if reason else Outcome.DONE,
+                job.transcript.duration_s,
+                job.cached,
+                reason or "",
+                outputs,
+                tuple(str(path) for path in written.kept),
+            )
+            self.add(report)
+
+    def fail(self, job: Job, reason: str) -> None:
+        """Every copy of it."""
+        job.finished = True
+        for candidate in job.candidates:
+            self.failed(candidate.shown, job.declared_s, reason)
+
+    def end(self, job: Job, outcome: Outcome, reason: str) -> None:
+        """LEFT or TAKEN: nothing that failed."""
+        job.finished = True
+        for candidate in job.candidates:
+            self._report.recordings.append(
+                RecordingReport(candidate.shown, outcome, job.declared_s, reason=reason)
+            )
+
+    def failed(self, shown: str, audio_s: float, reason: str) -> None:
+        self.add(RecordingReport(shown, Outcome.FAILED, audio_s, reason=reason))
+
+    def add(self, report: RecordingReport) -> None:
+        """DONE or FAILED."""
+        self._report.recordings.append(report)
+        if report.outcome is Outcome.DONE:
+            self._emit(events.JobCompleted(report.shown, report.audio_s, report.cached))
+            return
+        self._emit(events.JobFailed(report.shown, report.audio_s, report.reason))
+        self._on_failure()

@@ -1,0 +1,130 @@
+"""How a recording is cut: around what has its words already, into what the sizer advises."""
+
+from __future__ import annotations
+
+from sttbatch.batch.choices import Choices
+from sttbatch.batch.job import ChunkWork, Job
+from sttbatch.batch.report import BatchReport, Forecast
+from sttbatch.caching.content_addresser import ContentAddresser
+from sttbatch.caching.kept_stretches import KeptStretch
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.core import events
+from sttbatch.core.engine import Engine
+from sttbatch.core.models import Boundary
+from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, DynamicChunkSizer
+from sttbatch.processing.media_messages import FileState
+from sttbatch.processing.media_workers import Cutting, Source
+from sttbatch.processing.result_merger import ChunkOutcome
+from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.processing.upload_format import upload_codec_for
+
+
+class Planning:
+    """Plans recordings and takes their chunks.
+
+    Attributes:
+        load: what the whole batch has to send; set before anything is planned.
+    """
+
+    def __init__(
+        self,
+        choices: Choices,
+        engine: Engine,
+        results: ResultLedger,
+        addresser: ContentAddresser,
+        emit: events.Emit,
+        report: BatchReport,
+    ) -> None:
+        self._choices = choices
+        self._engine = engine
+        self._results = results
+        self._addresser = addresser
+        self._emit = emit
+        self._report = report
+        self.load = BatchLoad(0.0, 0)
+
+    async def forecast_of(self, job: Job) -> Forecast:
+        """What it would send, as far as its header tells."""
+        if job.transcript is not None:
+            return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
+        size = self._size(job)
+        kept_s = sum(each.stretch.duration_s for each in await self._kept(job))
+        left_s = max(0.0, job.declared_s - kept_s)
+        chunks = -int(-left_s // (size.duration_s * 1.05))
+        cost = left_s * self._choices.run.price_per_second
+        return Forecast(job.shown, left_s, chunks, cost, size.reason)
+
+    async def plan(self, job: Job) -> tuple[Source, SplitPlan]:
+        """What to cut and how; stretches that are kept become outcomes of the job."""
+        return self._source(job), self._split_plan(job, await self._take_kept(job))
+
+    async def next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
+        """Cut one chunk and remember where; None after the last, or once the job has failed."""
+        if job.failure is not None:
+            return None
+        chunk = await cutting.next()
+        job.counted_s = cutting.counted_s
+        if chunk is None:
+            return None
+        if job.failure is not None:
+            chunk.upload.discard()
+            return None
+        job.pending += 1
+        await self._results.remember_cut(
+            job.fingerprint.sha256,
+            self._choices.chunking.audio_stream,
+            self._addresser.request_sha256,
+            chunk.stretch,
+            self._addresser.chunk_key(chunk.audio_sha256),
+        )
+        return ChunkWork(job, chunk)
+
+    async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:
+        """Stretches whose words are there; the rest is planned around them."""
+        kept = await self._kept(job)
+        for index, each in enumerate(kept):
+            job.outcomes.append(ChunkOutcome(each.stretch, each.value.heard, cached=True))
+            self._report.from_cache += 1
+            self._emit(
+                events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
+            )
+        return tuple((each.stretch.start, each.stretch.end) for each in kept)
+
+    async def _kept(self, job: Job) -> tuple[KeptStretch, ...]:
+        if self._choices.run.force:
+            return ()
+        return await self._results.kept(
+            job.fingerprint.sha256,
+            self._choices.chunking.audio_stream,
+            self._addresser.request_sha256,
+        )
+
+    def _source(self, job: Job) -> Source:
+        print_ = job.fingerprint
+        return Source(
+            print_.size_bytes,
+            self._choices.chunking.audio_stream,
+            path=job.candidates[0].path,
+            state=FileState(print_.size_bytes, print_.mtime_ns, print_.inode),
+        )
+
+    def _split_plan(self, job: Job, kept: tuple[tuple[Boundary, Boundary], ...]) -> SplitPlan:
+        assert job.file is not None
+        size = self._size(job)
+        return SplitPlan(
+            target_s=size.duration_s,
+            max_bytes=size.size_bytes,
+            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec),
+            declared_s=job.declared_s,
+            max_piece_s=size.max_duration_s,
+            kept=kept,
+        )
+
+    def _size(self, job: Job) -> ChunkSizeRecommendation:
+        assert job.file is not None
+        sizer = DynamicChunkSizer(
+            self._choices.chunking,
+            timestamps=self._engine.timestamps,
+            longest_s=self._engine.longest_s,
+        )
+        return sizer.calculate_chunk_size(job.file, self._choices.concurrency, self.load)
