@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 from sttbatch.core.models import Gap, Segment, Transcript, Word
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs import Document, OutputPlan, OutputRegistry, OutputWriter, Recording, Written
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.plans import OutputPlan, Recording
+from sttbatch.outputs.writer import OutputWriter, Written
 
 T = TypeVar("T")
 

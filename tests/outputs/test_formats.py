@@ -9,11 +9,17 @@ import pysubs2
 import pytest
 
 from sttbatch.core.models import ChunkSummary, Gap, GapReason, Segment, Word
-from sttbatch.outputs import FORMATS, Document
+from sttbatch.core.options import OUTPUT_FORMATS
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.formats import FORMATS
 from tests.outputs.examples import document, saying
 
 MARKUP = r"a {b} {\an8}c <i>d</i> e\Nf \h g\n \\ {unclosed } & &amp; 1 < 2 --> 3"
 MISSING = Gap(300.0, 600.0, GapReason.STILL_MISSING, "no answer")
+
+
+def test_every_format_that_can_be_asked_for_has_a_function() -> None:
+    assert tuple(FORMATS) == OUTPUT_FORMATS
 
 
 def text(name: str, made: Document) -> str:

@@ -9,9 +9,8 @@ import pytest
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs import NameTakenError, OutputRegistry, Recording
-from sttbatch.outputs.names import below_sql
-from sttbatch.outputs.plans import fitted, stems
+from sttbatch.outputs.names import NameTakenError, OutputRegistry, below_sql
+from sttbatch.outputs.plans import Recording, fitted, stems
 from tests.outputs.examples import names, planned, recording, saying, with_ledger, write
 
 

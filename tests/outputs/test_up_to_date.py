@@ -12,7 +12,8 @@ import pytest
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs import OutputPlan, OutputRegistry, Recording
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.plans import OutputPlan, Recording
 from sttbatch.outputs.up_to_date import Standing, UpToDate, Wanted, made_from
 
 OPTIONS = OutputOptions(formats=("txt", "json"))
@@ -47,7 +48,7 @@ def plan(tmp_path: Path, database: Database) -> OutputPlan:
 
 
 def standing(database: Database, plan: OutputPlan, origin: str, *formats: str) -> Standing | None:
-    folder = plan.stem.rpartition(b"/")[0]
+    folder = plan.stem.rpartition(b"/")[0] + b"/"
     wanted = Wanted(plan.source, folder, origin)
     found = asyncio.run(UpToDate(database).standing([wanted], formats))
     return found.get(plan.source)
@@ -65,7 +66,7 @@ def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan)
 
 
 def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
-    wanted = Wanted(plan.source, b"/elsewhere", ORIGIN)
+    wanted = Wanted(plan.source, b"/elsewhere/", ORIGIN)
     assert asyncio.run(UpToDate(database).standing([wanted], ("txt",))) == {}
 
 

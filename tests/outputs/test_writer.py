@@ -16,7 +16,9 @@ import pytest
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs import OutputRegistry, OutputWriter, Recording, Written
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.plans import Recording
+from sttbatch.outputs.writer import OutputWriter, Written
 from tests.outputs.examples import document, recorded, recording, saying, with_ledger, write
 
 
@@ -242,7 +244,9 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sttbatch.database.database import Database
-from sttbatch.outputs import OutputRegistry, OutputWriter, files
+from sttbatch.outputs import files
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.writer import OutputWriter
 from tests.outputs.examples import Recording, saying
 
 def die(*_: object) -> None:

@@ -30,7 +30,10 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions, RequestOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs import Document, OutputRegistry, OutputWriter, Recording
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.plans import Recording
+from sttbatch.outputs.writer import OutputWriter
 from sttbatch.queue.chunks import Answered, ChunkClaims, Granted
 from sttbatch.queue.job import Claim, JobPayload
 from sttbatch.queue.repository import JobQueue

@@ -11,8 +11,10 @@ from sttbatch.batch.job import Job, shortcomings
 from sttbatch.batch.report import BatchReport, Outcome, RecordingReport
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
-from sttbatch.outputs import Document, OutputPlan, Written
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.plans import OutputPlan
 from sttbatch.outputs.up_to_date import UpToDate, made_from
+from sttbatch.outputs.writer import Written
 
 
 class Writer(Protocol):

@@ -4,88 +4,122 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
+from sttbatch.batch.choices import Choices
 from sttbatch.batch.report import Outcome, RecordingReport
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.result_ledger import ResultLedger
-from sttbatch.core.options import OutputOptions
+from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.core.models import MERGE_VERSION
+from sttbatch.database.database import Database
+from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.up_to_date import UpToDate, Wanted, made_from
-from sttbatch.processing.discovery import Candidate
-from sttbatch.processing.result_merger import MERGE_VERSION
+from sttbatch.processing.discovery import Candidate, Discovery
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """Where recordings lie, and where their outputs belong, as `outputs.plans` decides it.
+
+    Attributes:
+        source, target: real paths, as the ledger has them; they end in a slash.
+        shown: the target as the run names it.
+    """
+
+    source: bytes
+    target: bytes
+    shown: str
+
+
 class _Folders:
-    """Real paths, asked for once a folder."""
+    """Asked for once a folder: a tree has far more recordings than those."""
 
-    directory: str | None
-    real: dict[str, bytes] = field(default_factory=dict)
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = str(directory) if directory is not None else None
+        self._known: dict[tuple[str, str], _Folder] = {}
 
-    def key(self, folder: str) -> bytes:
-        if folder not in self.real:
-            self.real[folder] = os.fsencode(os.path.realpath(folder))
-        return self.real[folder]
+    def of(self, candidate: Candidate) -> tuple[_Folder, str]:
+        """Its folder, and its name in there."""
+        path, slash, name = candidate.shown.rpartition("/")
+        where = path + slash, candidate.root
+        known = self._known.get(where)
+        if known is None:
+            shown = self._outputs(*where)
+            known = self._known[where] = _Folder(_real(where[0]), _real(shown), shown)
+        return known, name
 
-    def of_outputs(self, folder: str, root: str) -> str:
-        """Where the outputs of a recording in `folder` belong; as `outputs.plans` decides it."""
-        if self.directory is None:
+    def _outputs(self, folder: str, root: str) -> str:
+        if self._directory is None:
             return folder
         inside = os.path.relpath(folder or ".", root)
         if inside.split(os.sep, 1)[0] == os.pardir:
-            return self.directory
-        return os.path.normpath(os.path.join(self.directory, inside))
+            return os.path.join(self._directory, "")
+        return os.path.join(os.path.normpath(os.path.join(self._directory, inside)), "")
 
 
 class FinishedBefore:
     """Tells recordings whose content, request and outputs are as a former run left them."""
 
     def __init__(
-        self,
-        index: FileIndex,
-        results: ResultLedger,
-        outputs: UpToDate,
-        addresser: ContentAddresser,
-        options: OutputOptions,
-        stream: int,
+        self, database: Database, choices: Choices, *, cache_max_age_s: float | None = None
     ) -> None:
-        self._index = index
-        self._results = results
-        self._outputs = outputs
-        self._addresser = addresser
-        self._options = options
-        self._stream = stream
+        self._index = FileIndex(database)
+        self._transcripts = LedgerLevel(database, max_age_s=cache_max_age_s)
+        self._outputs = UpToDate(database)
+        self._addresser = ContentAddresser(choices.request)
+        self._options = choices.outputs
+        self._stream = choices.chunking.audio_stream
 
-    async def split(
+    async def take_from(self, found: Discovery) -> list[RecordingReport]:
+        """Report those that need nothing, and leave the rest of `found`."""
+        reports, found.candidates = await self._split(found.candidates)
+        ours = {path for report in reports for path in report.outputs}
+        found.skipped = {
+            root: left
+            for root, paths in found.skipped.items()
+            if (left := [path for path in paths if path not in ours])
+        }
+        return reports
+
+    async def _split(
         self, candidates: Sequence[Candidate]
     ) -> tuple[list[RecordingReport], list[Candidate]]:
         """(reports of those that need nothing, the others)."""
-        cwd = os.getcwd()
-        names = [os.fsencode(os.path.join(cwd, each.shown)) for each in candidates]
+        here = os.path.join(os.getcwd(), "")
+        names = [
+            os.fsencode(each.shown if each.shown[0] == "/" else here + each.shown)
+            for each in candidates
+        ]
         await self._index.load_names(names)
-        folders = _Folders(str(self._options.directory) if self._options.directory else None)
         keys = [
             self._key(self._index.unchanged(name, each.status) if each.expected else None)
             for name, each in zip(names, candidates, strict=True)
         ]
         # What was invalidated is asked for again, outputs or not.
-        present = await self._results.have_transcripts([key for key in keys if key is not None])
-        wanted = [
-            self._wanted(each, key, folders) if key in present else None
-            for each, key in zip(candidates, keys, strict=True)
-        ]
+        present = await self._transcripts.present([key for key in keys if key is not None])
+        folders = _Folders(self._options.directory)
+        wanted: list[tuple[Wanted, _Folder] | None] = []
+        for candidate, key in zip(candidates, keys, strict=True):
+            if key is None or key not in present:
+                wanted.append(None)
+                continue
+            folder, name = folders.of(candidate)
+            origin = made_from(key, candidate.shown, self._options)
+            wanted.append(
+                (Wanted(folder.source + os.fsencode(name), folder.target, origin), folder)
+            )
         standing = await self._outputs.standing(
-            [each for each in wanted if each is not None], self._options.formats
+            [each[0] for each in wanted if each is not None], self._options.formats
         )
         reports, others = [], []
         for candidate, each in zip(candidates, wanted, strict=True):
-            found = standing.get(each.source) if each is not None else None
-            if found is None:
+            found = standing.get(each[0].source) if each is not None else None
+            if each is None or found is None:
                 others.append(candidate)
                 continue
-            folder = folders.of_outputs(os.path.dirname(candidate.shown), candidate.root)
-            paths = tuple(os.path.join(folder, name) for name in found.names)
+            paths = tuple([each[1].shown + name for name in found.names])
             reports.append(
                 RecordingReport(candidate.shown, Outcome.DONE, found.audio_s, True, outputs=paths)
             )
@@ -96,11 +130,15 @@ class FinishedBefore:
             return None
         return self._addresser.transcript_key(sha256, self._stream, MERGE_VERSION)
 
-    def _wanted(self, candidate: Candidate, key: str | None, folders: _Folders) -> Wanted:
-        assert key is not None
-        folder, name = os.path.split(candidate.shown)
-        return Wanted(
-            source=folders.key(folder) + b"/" + os.fsencode(name),
-            folder=folders.key(folders.of_outputs(folder, candidate.root)),
-            made_from=made_from(key, candidate.shown, self._options),
-        )
+
+def _real(folder: str) -> bytes:
+    return os.path.join(os.fsencode(os.path.realpath(folder)), b"")
+
+
+async def strangers(found: Discovery, registry: OutputRegistry) -> int:
+    """How many of the files passed over are not outputs of ours."""
+    count = 0
+    for root, paths in found.skipped.items():
+        ours = await registry.known_outputs(Path(root))
+        count += sum(os.fsencode(path) not in ours for path in paths)
+    return count

@@ -11,9 +11,9 @@ from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex, Fingerprint
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core.errors import RecordingError
+from sttbatch.core.models import MERGE_VERSION
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media_workers import MediaWorkers
-from sttbatch.processing.result_merger import MERGE_VERSION
 
 _AT_ONCE = 4
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from sttbatch.batch.answers import Asker, ChunkAnswers
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Endings, Writer
-from sttbatch.batch.finished import FinishedBefore
+from sttbatch.batch.finished import strangers
 from sttbatch.batch.job import ChunkWork, Job, shortcomings
 from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
@@ -29,7 +28,8 @@ from sttbatch.core.errors import (
     SttbatchError,
 )
 from sttbatch.core.models import GapReason
-from sttbatch.outputs import OutputRegistry, Recording
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.plans import Recording
 from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.processing.chunk_sizer import BatchLoad
 from sttbatch.processing.discovery import Discovery
@@ -58,7 +58,6 @@ class Batch:
         answers: ChunkAnswers,
         results: ResultLedger,
         claims: JobClaims,
-        finished: FinishedBefore | None,
         up_to_date: UpToDate | None,
         addresser: ContentAddresser,
         media: MediaWorkers,
@@ -74,7 +73,6 @@ class Batch:
         self._answers = answers
         self._results = results
         self._claims = claims
-        self._finished = finished
         self._media = media
         self._registry = registry
         self._orchestrator = orchestrator
@@ -166,13 +164,8 @@ class Batch:
         return [await self._planning.forecast_of(job) for job in prepared.jobs]
 
     async def _prepare(self, found: Discovery) -> Prepared:
-        if self._finished is not None:
-            reports, found.candidates = await self._finished.split(found.candidates)
-            for report in reports:
-                self._emit(events.FileProcessingCompleted(report.shown, report.outputs))
-                self._endings.add(report)
         prepared = await self._preparation.prepare(found)
-        self.report.skipped = await self._strangers(found) + prepared.skipped
+        self.report.skipped = await strangers(found, self._registry) + prepared.skipped
         self.report.too_young = found.too_young
         recordings = [
             Recording(each.path, Path(each.root))
@@ -182,14 +175,6 @@ class Batch:
         plans = await self._registry.plan(recordings, self._choices.outputs)
         self._endings.plans = plans
         return prepared
-
-    async def _strangers(self, found: Discovery) -> int:
-        """Files passed over that are not outputs of ours."""
-        strangers = 0
-        for root, paths in found.skipped.items():
-            ours = await self._registry.known_outputs(Path(root))
-            strangers += sum(os.fsencode(path) not in ours for path in paths)
-        return strangers
 
     @contextlib.asynccontextmanager
     async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:

@@ -23,6 +23,7 @@ class ContentAddresser:
     def __init__(self, options: RequestOptions) -> None:
         facts = dataclasses.asdict(options)
         self._request = {name: _canonical(value) for name, value in facts.items()}
+        self._frames: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
 
     @property
     def request_sha256(self) -> str:
@@ -41,15 +42,24 @@ class ContentAddresser:
         self, file_sha256: str, stream: int, merge_version: int, audit_mode: str = "off"
     ) -> str:
         """A whole recording's; a newer merger makes a new transcript from the same chunks."""
-        return "transcript:" + self._digest(
-            "transcript", file=file_sha256, stream=stream, merge=merge_version, audit=audit_mode
-        )
+        frame = (stream, merge_version, audit_mode)
+        if frame not in self._frames:
+            # A run over a finished folder makes thousands of these keys, all alike but for this.
+            text = self._canonical(
+                "transcript", file="", stream=stream, merge=merge_version, audit=audit_mode
+            )
+            before, empty, after = text.partition(b'"file": "')
+            self._frames[frame] = before + empty, after
+        before, after = self._frames[frame]
+        return "transcript:" + hashlib.sha256(before + file_sha256.encode() + after).hexdigest()
 
     def _digest(self, tag: str, **facts: object) -> str:
+        return hashlib.sha256(self._canonical(tag, **facts)).hexdigest()
+
+    def _canonical(self, tag: str, **facts: object) -> bytes:
         # The request stands apart: no field of it can take the place of another fact.
         whole = {"tag": tag, "version": KEY_VERSION, "request": self._request, **facts}
-        text = _canonical_json.encode(whole)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return _canonical_json.encode(whole).encode("utf-8", "surrogatepass")
 
 
 def _canonical(value: object) -> object:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
 from sttbatch.database.database import Database
@@ -32,8 +33,7 @@ class Fingerprint:
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     size_bytes: int
     mtime_ns: int
     ctime_ns: int
@@ -42,14 +42,13 @@ class _Row:
     sha256: str
 
     def still_true_of(self, stat: os.stat_result) -> bool:
-        unchanged = (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode) == (
-            stat.st_size,
-            stat.st_mtime_ns,
-            stat.st_ctime_ns,
-            stat.st_ino,
+        return (
+            self.mtime_ns == stat.st_mtime_ns
+            and self.ctime_ns == stat.st_ctime_ns
+            and self.size_bytes == stat.st_size
+            and self.inode == stat.st_ino
+            and self.indexed_at_ns - max(self.mtime_ns, self.ctime_ns) > RACY_NS
         )
-        newest = max(self.mtime_ns, self.ctime_ns)
-        return unchanged and self.indexed_at_ns - newest > RACY_NS
 
 
 class FileIndex:
@@ -138,4 +137,4 @@ def _select(db: sqlite3.Connection, names: Sequence[bytes]) -> dict[bytes, _Row]
             FROM files WHERE path IN ({marks})""",  # noqa: S608 - question marks only
         names,
     )
-    return {path: _Row(*facts) for path, *facts in rows}
+    return {row[0]: _Row._make(row[1:]) for row in rows}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import Annotated
@@ -48,9 +47,6 @@ def root(
 
 def main() -> None:
     """Run the command line; the process ends here."""
-    # Their INFO prints addresses, their DEBUG headers.
-    for name in ("httpx", "httpcore", "hpack", "h2"):
-        logging.getLogger(name).setLevel(logging.WARNING)
     try:
         app()
     except SttbatchError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,6 +36,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 @app.command()
 def stats(as_json: Json = False) -> None:
     """Show how much each level holds, how old it is, and what is read most."""
+    import asyncio
+
     from sttbatch.cli.cache_rendering import stats_json, stats_lines
 
     _print(asyncio.run(_stats()), stats_json if as_json else stats_lines)
@@ -76,6 +77,8 @@ def invalidate(
         raise UsageError("name one of KEY, --pattern, --file, --model, --expired and --all")
     if everything and not yes and sys.stdin.isatty():
         typer.confirm("Remove every result, paid for as it is?", abort=True, err=True)
+    import asyncio
+
     _print(asyncio.run(_invalidate(choices[0])), invalidated_lines)
 
 
@@ -89,6 +92,8 @@ def warm(
     ] = None,
 ) -> None:
     """Load results into the L2 cache before they are needed."""
+    import asyncio
+
     from sttbatch.cli.cache_rendering import warmed_lines
 
     _print(asyncio.run(_warm(paths or [])), warmed_lines)
@@ -100,6 +105,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hash every stored value again; exit 1 when one is damaged."""
+    import asyncio
+
     from sttbatch.cli.cache_rendering import verification_json, verification_lines
 
     found = asyncio.run(_verify(repair=repair))
@@ -119,7 +126,7 @@ async def _opened() -> AsyncIterator[_Room]:
     from sttbatch.caching.file_index import FileIndex
     from sttbatch.cli.cache_wiring import open_caches
     from sttbatch.cli.settings import load_settings
-    from sttbatch.cli.wiring import LEDGER, data_folder
+    from sttbatch.cli.state import LEDGER, data_folder
     from sttbatch.database.database import Database
 
     settings = load_settings().settings
@@ -150,7 +157,8 @@ async def _invalidate(removal: _Removal) -> Invalidated:
 async def _recover(room: _Room) -> None:
     from sttbatch.caching.answer_spool import AnswerSpool
     from sttbatch.caching.result_ledger import ResultLedger
-    from sttbatch.cli.wiring import ANSWERS, choices_of, data_folder
+    from sttbatch.cli.choosing import choices_of
+    from sttbatch.cli.state import ANSWERS, data_folder
 
     request = choices_of(room.settings).request
     spool = AnswerSpool(data_folder(room.settings) / ANSWERS, lanes=0)

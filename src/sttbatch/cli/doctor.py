@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -38,6 +37,8 @@ def doctor(
     from sttbatch.cli.settings import load_settings
 
     settings = load_settings().settings
+    import asyncio
+
     findings = asyncio.run(_examine(settings, send=send))
     for finding in findings:
         mark = "ok  " if finding.ok else "FAIL"
@@ -80,7 +81,7 @@ async def _endpoint(settings: Settings) -> str:
 
 
 async def _disk(settings: Settings) -> str:
-    from sttbatch.cli.wiring import data_folder
+    from sttbatch.cli.state import data_folder
     from sttbatch.core.errors import StateError
 
     folder = data_folder(settings)
@@ -91,7 +92,7 @@ async def _disk(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    from sttbatch.cli.wiring import LEDGER, data_folder
+    from sttbatch.cli.state import LEDGER, data_folder
     from sttbatch.core.errors import StateError
     from sttbatch.database.database import Database, journal_mode
 
@@ -113,7 +114,7 @@ async def _codecs() -> str:
 
 
 async def _local(settings: Settings) -> str:
-    from sttbatch.cli.wiring import LOCAL_MODEL
+    from sttbatch.cli.choosing import LOCAL_MODEL
     from sttbatch.external.local_engine import LocalEngine
 
     engine = LocalEngine(settings.model or LOCAL_MODEL)
@@ -125,9 +126,9 @@ async def _local(settings: Settings) -> str:
 
 
 async def _send(settings: Settings) -> str:
+    from sttbatch.cli.choosing import RunFlags, choices_of
     from sttbatch.cli.engines import engine_of
     from sttbatch.cli.key import load_key
-    from sttbatch.cli.wiring import RunFlags, choices_of
     from sttbatch.external.reachability import one_second
 
     request = choices_of(settings, RunFlags()).request

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -152,7 +151,7 @@ def purge(
 
 def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
     from sttbatch.cli.settings import load_settings
-    from sttbatch.cli.wiring import LEDGER, data_folder
+    from sttbatch.cli.state import LEDGER, data_folder
     from sttbatch.database.database import Database
     from sttbatch.queue.repository import JobQueue
     from sttbatch.queue.worker import WorkerRegistry
@@ -163,6 +162,8 @@ def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
         with contextlib.closing(Database(folder / LEDGER)) as database:
             workers = WorkerRegistry(database, folder)
             return await work(_Desk(database, workers, JobQueue(database, workers)))
+
+    import asyncio
 
     return asyncio.run(run())
 

@@ -14,7 +14,7 @@ import msgspec
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import UploadCodec
-from sttbatch.outputs.formats import FORMATS
+from sttbatch.core.options import OUTPUT_FORMATS
 
 LOCAL_FILE = "sttbatch.toml"
 
@@ -215,9 +215,9 @@ def _check_range(name: str, value: Any) -> None:
     if name == "engine" and value not in {"cloudru", "local"}:
         raise ValueError("it must be cloudru or local")
     if name == "formats":
-        unknown = [each for each in value if each not in FORMATS]
+        unknown = [each for each in value if each not in OUTPUT_FORMATS]
         if unknown or not value:
-            raise ValueError(f"formats are {', '.join(FORMATS)}")
+            raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
     if name == "language" and value is not None and not re.fullmatch(r"[a-z]{2,3}", value):
         raise ValueError("it must be an ISO-639-1 code such as ru or en")
     if name == "base_url":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from sttbatch.cli.rendering import Out
-from sttbatch.outputs import FORMATS, Document, OutputPlan, Written
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.writer import Written
 
 
 class StdoutWriter:

@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.batch.report import BatchReport
-    from sttbatch.cli.progress import Display
-    from sttbatch.cli.settings import Settings
-    from sttbatch.cli.wiring import RunFlags
-    from sttbatch.core.events import Event
     from sttbatch.processing.discovery import Discovery
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class _Voice:
-    """How a run speaks."""
-
-    quiet: bool
-    verbose: bool
-    log_format: str
-    bars: bool
 
 
 def transcribe(
@@ -148,8 +126,10 @@ def transcribe(
     Prints the path of each finished recording's first output. Exit: 0 all done, 1 some failed,
     2 wrong usage, 3 the endpoint refuses us, 4 a budget is reached, 128 + N after signal N.
     """
+    from sttbatch.cli.choosing import RunFlags
+    from sttbatch.cli.key import load_key
+    from sttbatch.cli.run import Run, Voice
     from sttbatch.cli.settings import duration_s, load_settings
-    from sttbatch.cli.wiring import RunFlags
     from sttbatch.queue.job import JobPriority
 
     to_stdout = output_dir == "-"
@@ -194,9 +174,19 @@ def transcribe(
         JobPriority[priority.upper()],
     )
     found = _discover(paths or [], files_from, age_s)
-    bars = sys.stderr.isatty() and not (no_progress or verbose or log_format == "json")
-    voice = _Voice(quiet, verbose or log_format == "json", log_format, bars)
-    raise typer.Exit(asyncio.run(_run(loaded.settings, flags, found, voice, to_stdout=to_stdout)))
+    voice = Voice(
+        quiet,
+        verbose or log_format == "json",
+        log_format,
+        sys.stderr.isatty() and not (no_progress or verbose or log_format == "json"),
+        to_stdout,
+    )
+    settings = loaded.settings
+    key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
+    run = Run(settings, flags, voice, key)
+    import asyncio
+
+    raise typer.Exit(asyncio.run(run.forecast(found) if dry_run else run.transcribe(found)))
 
 
 def _discover(paths: list[str], files_from: str | None, min_age_s: float) -> Discovery:
@@ -220,105 +210,3 @@ def _lines(source: str) -> list[str]:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
     text = data.decode(sys.getfilesystemencoding(), "surrogateescape")
     return [line for line in text.splitlines() if line.strip()]
-
-
-async def _run(
-    settings: Settings, flags: RunFlags, found: Discovery, voice: _Voice, *, to_stdout: bool
-) -> int:
-    from sttbatch.cli.exits import exit_code
-    from sttbatch.cli.key import load_key
-    from sttbatch.cli.progress import Display
-    from sttbatch.cli.rendering import Out, summary
-    from sttbatch.cli.stdout_writer import StdoutWriter
-    from sttbatch.cli.wiring import open_batch
-    from sttbatch.monitoring.logs import EventLog
-
-    begun = time.monotonic()
-    key = load_key(settings) if settings.engine == "cloudru" and not flags.dry_run else None
-    out = Out()
-    display = Display(out, bars=voice.bars, quiet=voice.quiet, paths=not to_stdout)
-    log = EventLog(sys.stderr, as_json=voice.log_format == "json") if voice.verbose else None
-
-    def emit(event: Event) -> None:
-        display(event)
-        if log is not None:
-            log(event)
-
-    writer = StdoutWriter(out, settings.formats[0]) if to_stdout else None
-    async with open_batch(settings, flags, key, emit, writer) as batch:
-        if flags.dry_run:
-            return await _dry_run(batch, found, out, settings)
-        caught = _Signals(batch.stop, display)
-        with display, caught:
-            try:
-                report = await batch.run(found)
-            except asyncio.CancelledError:
-                if caught.first is None:
-                    raise
-                report = batch.report
-    _conclude(report, display, summary(report, time.monotonic() - begun), voice)
-    return exit_code(report, caught.first)
-
-
-def _conclude(report: BatchReport, display: Display, line: str, voice: _Voice) -> None:
-    from sttbatch.batch.report import Outcome
-    from sttbatch.cli.rendering import printable
-
-    for each in report.recordings:
-        for path in each.kept:
-            display.say(
-                f"{printable(path)}: kept, it was edited or is not ours (--overwrite replaces it)"
-            )
-    if report.fatal is not None:
-        display.say(f"sttbatch: {printable(str(report.fatal))}", important=True)
-    failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
-    display.say(line, important=failed and not voice.quiet)
-
-
-async def _dry_run(batch: Any, found: Discovery, out: Any, settings: Settings) -> int:
-    from sttbatch.batch.report import Outcome
-    from sttbatch.cli.rendering import forecast_lines
-    from sttbatch.core.models import ConcurrencyLimit
-    from sttbatch.core.options import ChunkingOptions
-    from sttbatch.processing.chunk_sizer import DynamicChunkSizer
-
-    forecasts = await batch.forecast(found)
-    estimate_s = DynamicChunkSizer(ChunkingOptions()).estimate_s(
-        sum(each.audio_s for each in forecasts),
-        sum(each.chunks for each in forecasts),
-        ConcurrencyLimit(settings.concurrency),
-    )
-    for line in forecast_lines(forecasts, estimate_s):
-        out.line(line)
-    return 1 if batch.report.count(Outcome.FAILED) else 0
-
-
-class _Signals:
-    """The first signal lets what is in flight finish and be stored, the second cancels."""
-
-    def __init__(self, stop: Callable[[], None], display: Display) -> None:
-        self._stop = stop
-        self._display = display
-        self.first: int | None = None
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._caught, number, task)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-
-    def _caught(self, number: int, task: asyncio.Task[Any]) -> None:
-        if self.first is not None:
-            task.cancel()
-            return
-        self.first = number
-        self._display.say(
-            "stopping: what is in flight is finished and stored; once more to leave at once"
-        )
-        self._stop()

@@ -195,6 +195,10 @@ class ChunkSummary:
     status: str
 
 
+MERGE_VERSION = 1
+"""Part of a transcript's key: a better merger must not be hidden by what an older one made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transcript:
     """A whole recording's words, in the recording's time.

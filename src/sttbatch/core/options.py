@@ -12,6 +12,10 @@ API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
 """Some servers count the whole body against 25 MiB, so the multipart frame gets headroom."""
 
 
+OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+"""What a transcript can be written as; `outputs.formats` has a function for each."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
     """All that decides what a recogniser answers for given audio; every field is in the key.

@@ -28,6 +28,9 @@ CLOSE_TIMEOUT_S = 2.0
 FAULTS_TO_HTTP1 = 3
 """Connections in a row on which HTTP/2 failed before the run goes on over HTTP/1.1."""
 
+# Their INFO prints addresses, their DEBUG headers.
+for _name in ("httpx", "httpcore", "hpack", "h2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 # At DEBUG it writes whole header blocks, in a code that anybody can read, the key among them.
 logging.getLogger("hpack.hpack").addFilter(lambda _: False)
 

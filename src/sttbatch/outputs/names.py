@@ -20,9 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sttbatch.core.errors import RecordingError
-from sttbatch.core.options import OutputOptions
+from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.plans import OutputPlan, Place, Placer, Recording, folded, stems
 
 _FOLDERS_A_QUERY = 400
@@ -177,7 +176,7 @@ def below_sql(count: int) -> str:
 
 
 def _rows_of_stem(connection: sqlite3.Connection, plan: OutputPlan) -> list[Row]:
-    keys = [plan.key(name) for name in FORMATS]
+    keys = [plan.key(name) for name in OUTPUT_FORMATS]
     marks = ", ".join("?" * len(keys))
     query = f"SELECT path, source, sha256 FROM outputs WHERE path IN ({marks})"  # noqa: S608 - marks
     return connection.execute(query, keys).fetchall()

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from sttbatch.outputs.formats import FORMATS
+from sttbatch.core.options import OUTPUT_FORMATS
 
 NAME_MAX_BYTES = 255
 """Of one path component, on every file system that Linux and macOS commonly use."""
 
-_LONGEST_ENDING = max(len(name) for name in FORMATS) + len(".")
+_LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
 _HASH_DIGITS = 8
 
 

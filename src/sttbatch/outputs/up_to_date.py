@@ -6,13 +6,15 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs.plans import OutputPlan
+
+if TYPE_CHECKING:
+    from sttbatch.outputs.plans import OutputPlan
 
 OUTPUTS_VERSION = 1
 """A better formatter must not be hidden by what an older one wrote."""
@@ -20,13 +22,12 @@ OUTPUTS_VERSION = 1
 _SOURCES_A_QUERY = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """Outputs that a run should leave behind.
 
     Attributes:
         source: the recording, as `outputs.source` in the ledger has it.
-        folder: where its outputs belong, as a real path.
+        folder: where its outputs belong, as a real path that ends in a slash.
         made_from: see `made_from`.
     """
 
@@ -35,8 +36,7 @@ class Wanted:
     made_from: str
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """Outputs that are as they should be; `names` in the order of the formats asked for."""
 
     names: tuple[str, ...]
@@ -99,9 +99,10 @@ class UpToDate:
             by_source: dict[bytes, dict[str, tuple[bytes, float]]] = {}
             for source, format_name, path, origin, state, audio_s in rows:
                 each = part[source]
-                folder, _, _ = path.rpartition(b"/")
-                if origin == each.made_from and folder == each.folder and _is(path, state):
-                    by_source.setdefault(source, {})[format_name] = path, audio_s
+                folder, slash, name = path.rpartition(b"/")
+                is_there = origin == each.made_from and folder + slash == each.folder
+                if is_there and _is(path, state):
+                    by_source.setdefault(source, {})[format_name] = name, audio_s
             for source, outputs in by_source.items():
                 standing = _standing(outputs, formats)
                 if standing is not None:
@@ -112,12 +113,14 @@ class UpToDate:
 def _standing(
     outputs: Mapping[str, tuple[bytes, float]], formats: Sequence[str]
 ) -> Standing | None:
-    chosen = [outputs[name] for name in formats if name in outputs]
-    stems = {path.rpartition(b".")[0] for path, _ in chosen}
-    if len(chosen) < len(formats) or len(stems) != 1:
+    """Outputs by format, as (name, seconds of audio), if all are there and belong together."""
+    try:
+        chosen = [outputs[name] for name in formats]
+    except KeyError:
         return None
-    names = tuple(os.fsdecode(path.rpartition(b"/")[2]) for path, _ in chosen)
-    return Standing(names, chosen[0][1])
+    if len({name.rpartition(b".")[0] for name, _ in chosen}) != 1:
+        return None
+    return Standing(tuple([os.fsdecode(name) for name, _ in chosen]), chosen[0][1])
 
 
 def _select(

@@ -95,17 +95,39 @@ class _Walk:
     def _tree(self, root: str, status: os.stat_result) -> None:
         """A folder and all below it; not by recursion, which deep trees would exhaust."""
         chain = [_identity(status)]
-        levels = [iter(self._entries(root, chain[-1]))]
+        levels = [self._folder(root, root, chain)]
         while levels:
-            entry = next(levels[-1], None)
-            if entry is None:
+            below = next(levels[-1], None)
+            if below is None:
                 levels.pop()
                 chain.pop()
+            else:
+                path, identity = below
+                chain.append(identity)
+                levels.append(self._folder(path, root, chain))
+
+    def _folder(
+        self, folder: str, root: str, chain: list[tuple[int, int]]
+    ) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Take a folder's files, and tell of the folders in it as they come."""
+        for entry in self._entries(folder, chain[-1]):
+            path = entry.path
+            try:
+                if _ending(entry.name) in OTHER_ENDINGS and entry.is_file():
+                    self._skip(path, root)
+                    continue
+                status = entry.stat()
+            except OSError as error:
+                self.found.failures.append((path, _reason(error)))
                 continue
-            folder = self._entry(entry, root, chain)
-            if folder is not None:
-                chain.append(folder)
-                levels.append(iter(self._entries(entry.path, folder)))
+            if not stat.S_ISDIR(status.st_mode):
+                self._file(path, root, status, named=False)
+                continue
+            identity = _identity(status)
+            if identity in chain:
+                self.found.failures.append((path, "it leads back to a folder that it lies in"))
+            else:
+                yield path, identity
 
     def _entries(self, folder: str, identity: tuple[int, int]) -> list[os.DirEntry[str]]:
         """What a folder shows, by name; nothing the second time that it is met."""
@@ -121,36 +143,16 @@ class _Walk:
         shown.sort(key=lambda entry: entry.name)
         return shown
 
-    def _entry(
-        self, entry: os.DirEntry[str], root: str, chain: list[tuple[int, int]]
-    ) -> tuple[int, int] | None:
-        """One entry of a folder; its identity if it is a folder to go into."""
-        try:
-            if _ending(entry.name) in OTHER_ENDINGS and entry.is_file():
-                self._skip(entry.path, root)
-                return None
-            status = entry.stat()
-        except OSError as error:
-            self.found.failures.append((entry.path, _reason(error)))
-            return None
-        if not stat.S_ISDIR(status.st_mode):
-            self._file(entry.path, root, status, named=False)
-            return None
-        identity = _identity(status)
-        if identity in chain:
-            self.found.failures.append((entry.path, "it leads back to a folder that it lies in"))
-            return None
-        return identity
-
     def _file(self, path: str, root: str, status: os.stat_result, *, named: bool) -> None:
         if not named and not stat.S_ISREG(status.st_mode):
             self._skip(path, root)
             return
         # Named twice, or reached by two ways: one path, one recording.
-        folder, name = os.path.split(path)
-        if folder not in self._real:
-            self._real[folder] = os.path.realpath(folder)
-        identity = f"{self._real[folder]}/{name}"
+        folder, slash, name = path.rpartition("/")
+        real = self._real.get(folder)
+        if real is None:
+            real = self._real[folder] = os.path.realpath(folder + slash)
+        identity = f"{real}/{name}"
         if identity in self._seen_files:
             return
         self._seen_files.add(identity)
@@ -203,7 +205,8 @@ def _plain(path: str) -> str:
 
 
 def _ending(name: str) -> str:
-    return name[name.rfind(".") + 1 :].lower() if "." in name else ""
+    _, dot, ending = name.rpartition(".")
+    return ending.lower() if dot else ""
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

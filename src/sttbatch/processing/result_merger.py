@@ -23,9 +23,6 @@ from sttbatch.core.models import (
 from sttbatch.processing.overlap import ALIGN_WITHIN_UNTIMED_S, Token, change_over, tokens_of
 from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
 
-MERGE_VERSION = 1
-"""Part of a transcript's key: a better merger must not be hidden by what an older one made."""
-
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcome:
