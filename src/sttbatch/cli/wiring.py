@@ -49,6 +49,7 @@ CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"
 LEDGER = "ledger.db"
 ANSWERS = "answers"
+RATES = "rate.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ async def open_batch(
             workers.enlisted() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
-            engine_of(settings, key, emit, choices.request.model) as engine,
+            engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
             # Closed before the worker leaves, which may need the room that was reserved.
             contextlib.aclosing(
                 AnswerSpool(folder / ANSWERS, choices.concurrency.value)
