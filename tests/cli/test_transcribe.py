@@ -380,7 +380,7 @@ def test_the_log_as_json_is_one_object_a_line(
     assert result.code == 0
     events = [json.loads(line) for line in result.err.splitlines()]
     names = {event["event"] for event in events}
-    assert {"JobQueued", "APIRequestCompleted", "JobCompleted"} <= names
+    assert {"JobQueued", "APIRequestCompleted", "JobCompleted", "ConnectionsClosed"} <= names
     assert shell.endpoint is not None
     assert shell.endpoint.key not in result.err
 

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sttbatch.core.engine import Answer, Post
+from sttbatch.core.events import Event
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
 from sttbatch.external.cloudru import CloudRu as Engine
 from sttbatch.external.connections import ConnectionPool
 from sttbatch.external.gate import Gate, RateLimiter
+from sttbatch.external.rate_limit import RateLimits
+from sttbatch.external.rate_store import RateStore
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Heard, HeardWord
 
@@ -44,6 +47,7 @@ class Lanes:
     pool: ConnectionPool
     gate: Gate
     warnings: list[str]
+    events: list[Event]
     posts: dict[int, list[Post]] = field(default_factory=dict)
     results: dict[int, Answer | Exception] = field(default_factory=dict)
 
@@ -98,10 +102,12 @@ async def lanes_to(
     backoff_base_s: float = BACKOFF_S,
     base_url: str = "",
     key: str = "",
+    store: RateStore | None = None,
 ) -> AsyncIterator[Lanes]:
     warnings: list[str] = []
-    gate = Gate(RateLimiter(60_000), outage_wait_s, probe_waits_s)
-    pool = ConnectionPool("sttbatch/tests")
+    events: list[Event] = []
+    gate = Gate(RateLimiter(RateLimits(60_000), store), outage_wait_s, probe_waits_s)
+    pool = ConnectionPool("sttbatch/tests", events.append)
     engine = Engine(
         base_url or endpoint.base_url,
         Secret(key or endpoint.key),
@@ -114,7 +120,7 @@ async def lanes_to(
         backoff_base_s=backoff_base_s,
     )
     try:
-        yield Lanes(engine, pool, gate, warnings)
+        yield Lanes(engine, pool, gate, warnings, events)
     finally:
         await engine.aclose()
 

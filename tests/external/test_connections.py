@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sttbatch.core.errors import EndpointUnreachable, UsageError
+from sttbatch.core.events import ConnectionsClosed
 from tests.cloudru import (
     CloudRu,
     Fin,
@@ -37,6 +38,19 @@ def test_connections_are_reused(endpoint: CloudRu) -> None:
     assert_one_request_a_connection(endpoint)
     assert {post.http_version for post in endpoint.received} == {"2"}
     assert (lanes.pool.opened, lanes.pool.reused, lanes.pool.replaced) == (4, 20, 0)
+    assert lanes.events == [ConnectionsClosed("", opened=4, reused=20, replaced=0)]
+
+
+def test_a_connection_has_served_enough_before_the_endpoint_says_so(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So no upload meets its end, and each chunk is sent once."""
+    monkeypatch.setattr("sttbatch.external.connections.REQUESTS_A_CONNECTION", 3)
+    endpoint.max_requests_per_connection = 4
+    lanes = run_lanes(endpoint, 12, lanes=1, size=LARGE, retries=0)
+    assert lanes.words == all_heard(12)
+    assert [post.connection for post in endpoint.received] == sorted([1, 2, 3, 4] * 3)
+    assert lanes.events == [ConnectionsClosed("", opened=4, reused=8, replaced=4)]
 
 
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])

@@ -10,17 +10,22 @@ import pytest
 
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.external.gate import Gate, Pass, RateLimiter
+from sttbatch.external.rate_limit import RateLimits
 
-from .virtual_time import LoopClock, in_virtual_time
+from .virtual_time import in_virtual_time, loop_time
 
 
 def now() -> float:
-    return asyncio.get_running_loop().time()
+    return loop_time()
+
+
+def limiter_of(per_minute: int) -> RateLimiter:
+    return RateLimiter(RateLimits(per_minute), clock=loop_time)
 
 
 async def admissions(per_minute: int, seconds: float, lanes: int = 10) -> list[float]:
     """When each request of ten busy lanes is let through."""
-    limiter = RateLimiter(per_minute, LoopClock())
+    limiter = limiter_of(per_minute)
     times: list[float] = []
 
     async def lane() -> None:
@@ -44,14 +49,14 @@ def test_never_more_than_the_limit_in_any_minute(per_minute: int) -> None:
     # Five minutes, of which the last may have just begun.
     assert len(times) >= math.floor(0.97 * 5 * (per_minute - 0.02 * per_minute))
     burst = max(1, int(0.02 * per_minute))
-    spacing_s = 61 / (per_minute - burst + 1)
+    spacing_s = 62 / (per_minute - burst + 1)
     for before, after in zip(times, times[burst:], strict=False):
         assert after - before >= min(spacing_s, 60 / per_minute) * 0.98 - 0.002
 
 
 def test_a_pause_saves_up_no_more_than_the_burst() -> None:
     async def after_a_pause() -> int:
-        limiter = RateLimiter(600, LoopClock())
+        limiter = limiter_of(600)
         await asyncio.sleep(3600)
         begun = now()
         count = 0
@@ -64,7 +69,7 @@ def test_a_pause_saves_up_no_more_than_the_burst() -> None:
 
 
 def gate(outage_wait_s: float = 600.0) -> Gate:
-    return Gate(RateLimiter(60_000, LoopClock()), outage_wait_s)
+    return Gate(limiter_of(60_000), outage_wait_s)
 
 
 def test_probes_wait_from_half_a_second_to_fifteen() -> None:
@@ -146,7 +151,7 @@ def test_whoever_waits_for_the_rate_limit_heeds_an_outage() -> None:
     """Otherwise a low limit would let all lanes into an outage that has begun meanwhile."""
 
     async def outage() -> list[float]:
-        shut = Gate(RateLimiter(6, LoopClock()), 600)
+        shut = Gate(limiter_of(6), 600)
         first, others = Pass(), [Pass() for _ in range(3)]
         await shut.pass_through(first)
         sent: list[float] = []
@@ -171,11 +176,11 @@ def test_whoever_waits_for_the_rate_limit_heeds_an_outage() -> None:
 def test_a_longer_wait_that_is_told_meanwhile_counts() -> None:
     async def slowed() -> float:
         open_ = gate()
-        open_.slow_down(10)
+        await open_.slow_down(10)
         waiting = asyncio.ensure_future(open_.pass_through(Pass()))
         await asyncio.sleep(9)
-        open_.slow_down(30)
-        open_.slow_down(2)
+        await open_.slow_down(30)
+        await open_.slow_down(2)
         await waiting
         return now()
 
@@ -200,3 +205,45 @@ def test_a_chunk_that_fails_where_others_are_served_pays_itself() -> None:
         assert open_.failed(good, "503", answered=True)
 
     in_virtual_time(failing())
+
+
+def test_the_wait_for_the_rate_limit_is_known() -> None:
+    """Of each request by itself, the turns of others included, an outage's wait not."""
+
+    async def waiting() -> list[float]:
+        open_ = Gate(limiter_of(60), 600)
+        passes = [Pass() for _ in range(3)]
+        await asyncio.gather(*(open_.pass_through(pass_) for pass_ in passes))
+        waits = [pass_.rate_wait_s for pass_ in passes]
+        await asyncio.sleep(100)
+        for _ in range(3):
+            open_.failed(passes[2], "gone", answered=False)
+        await open_.pass_through(passes[2])
+        return [*waits, passes[2].rate_wait_s]
+
+    spacing_s = 62 / 60
+    waits = in_virtual_time(waiting())
+    assert waits == pytest.approx([0, spacing_s, 2 * spacing_s, 0])
+
+
+def test_a_slot_that_a_429_overtakes_is_not_used() -> None:
+    """Nor is there a burst when the wait is over: the endpoint's count is full."""
+
+    async def slowed() -> list[float]:
+        open_ = Gate(limiter_of(600), 600)
+        times: list[float] = []
+
+        async def lane() -> None:
+            await open_.pass_through(Pass())
+            times.append(now())
+
+        await asyncio.gather(*(lane() for _ in range(12)))
+        lanes = [asyncio.ensure_future(lane()) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        await open_.slow_down(30)
+        await asyncio.gather(*lanes)
+        return times[12:]
+
+    spacing_s = 62 / 589
+    expected = [30.05 + n * spacing_s for n in range(5)]
+    assert in_virtual_time(slowed()) == pytest.approx(expected, abs=0.001)

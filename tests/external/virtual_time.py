@@ -7,8 +7,6 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from pyrate_limiter import AbstractClock
-
 T = TypeVar("T")
 
 
@@ -34,12 +32,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._jumping.now
 
 
-class LoopClock(AbstractClock):
+def loop_time() -> float:
     """The limiter's clock, on the running loop's time."""
-
-    def now(self) -> int:
-        # From well above zero, where the limiter takes a time for 'long past'.
-        return 1_000_000 + int(asyncio.get_running_loop().time() * 1000)
+    return asyncio.get_running_loop().time()
 
 
 def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:

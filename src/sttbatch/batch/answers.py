@@ -200,6 +200,7 @@ class ChunkAnswers:
                 post.maybe_paid,
                 post.error,
                 post.request_id,
+                post.rate_wait_s,
             )
         )
 

@@ -129,10 +129,12 @@ async def _send(settings: Settings) -> str:
     from sttbatch.cli.choosing import RunFlags, choices_of
     from sttbatch.cli.engines import engine_of
     from sttbatch.cli.key import load_key
+    from sttbatch.cli.state import RATES, data_folder
     from sttbatch.external.reachability import one_second
 
     request = choices_of(settings, RunFlags()).request
     key = load_key(settings)
-    async with engine_of(settings, key, lambda _: None, request.model) as engine:
+    rates = data_folder(settings) / RATES
+    async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
         latency_s = await one_second(engine, request)
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"

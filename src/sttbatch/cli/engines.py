@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from sttbatch import __version__
 from sttbatch.cli.settings import Settings
@@ -58,16 +60,19 @@ class DeferredEngine:
 
 @contextlib.asynccontextmanager
 async def engine_of(
-    settings: Settings, key: Secret | None, emit: Emit, model: str
+    settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path | None = None
 ) -> AsyncIterator[Engine]:
-    """The engine for one run; without a key, one that must not send."""
+    """The engine for one run; without a key, one that must not send.
+
+    Through the file `rates` all runs of the user share the rate limit.
+    """
 
     def make() -> Engine:
         if settings.engine == "local":
             from sttbatch.external.local_engine import LocalEngine
 
             return LocalEngine(model)
-        return _cloudru(settings, key or Secret(""), emit)
+        return _cloudru(settings, key or Secret(""), emit, rates)
 
     engine = DeferredEngine(make)
     try:
@@ -76,16 +81,26 @@ async def engine_of(
         await engine.aclose()
 
 
-def _cloudru(settings: Settings, key: Secret, emit: Emit) -> Engine:
+def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) -> Engine:
     from sttbatch.external.cloudru import CloudRu
     from sttbatch.external.connections import ConnectionPool
     from sttbatch.external.gate import Gate, RateLimiter
+    from sttbatch.external.rate_limit import RateLimits
+    from sttbatch.external.rate_store import RateStore
 
+    def warn(message: str) -> None:
+        emit(Warned("", message))
+
+    base = urlsplit(settings.base_url)
+    limiter = RateLimiter(
+        RateLimits(settings.rate_limit, settings.audio_rate_limit),
+        RateStore(rates, f"{base.scheme}://{base.netloc}", warn),
+    )
     return CloudRu(
         settings.base_url,
         key,
-        Gate(RateLimiter(settings.rate_limit), settings.outage_wait),
-        ConnectionPool(f"sttbatch/{__version__}"),
+        Gate(limiter, settings.outage_wait),
+        ConnectionPool(f"sttbatch/{__version__}", emit),
         retries=settings.retries,
-        warn=lambda message: emit(Warned("", message)),
+        warn=warn,
     )

@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_lines: int = 2
     concurrency: int = 4
     rate_limit: int = 600
+    audio_rate_limit: float | None = None
     chunk_duration: float = 300.0
     max_chunk_mb: float = 24.0
     upload_codec: UploadCodec = UploadCodec.AUTO
@@ -76,7 +77,8 @@ DESCRIPTIONS = {
     "max_line_width": "characters of a subtitle line",
     "max_lines": "lines of a subtitle",
     "concurrency": "requests at once, 1 to 10",
-    "rate_limit": "requests a minute",
+    "rate_limit": "requests a minute, of all runs together",
+    "audio_rate_limit": "seconds of audio a minute, of all runs together; default: no limit",
     "chunk_duration": "target seconds of a chunk, at least 10",
     "max_chunk_mb": "MiB, at most 24.9",
     "upload_codec": "auto, copy, flac, opus or wav",
@@ -194,6 +196,7 @@ _RANGES = {
     "max_lines": (1, 10),
     "concurrency": (1, 10),
     "rate_limit": (1, 100_000),
+    "audio_rate_limit": (10, 1e9),
     "chunk_duration": (10, 7200),
     "max_chunk_mb": (1, 24.4),
     "retries": (0, 20),

@@ -9,6 +9,7 @@ from sttbatch.database.folders import private_folder
 
 LEDGER = "ledger.db"
 ANSWERS = "answers"
+RATES = "rate.db"
 
 
 def data_folder(settings: Settings) -> Path:

@@ -20,7 +20,7 @@ from sttbatch.cli.cache_wiring import open_caches
 from sttbatch.cli.choosing import RunFlags, choices_of
 from sttbatch.cli.engines import engine_of
 from sttbatch.cli.settings import Settings
-from sttbatch.cli.state import ANSWERS
+from sttbatch.cli.state import ANSWERS, RATES
 from sttbatch.core.events import Emit, Warned
 from sttbatch.database.database import Database
 from sttbatch.database.folders import run_folder
@@ -60,7 +60,7 @@ async def open_batch(
             workers.enlisted() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
-            engine_of(settings, key, emit, choices.request.model) as engine,
+            engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
             # Closed before the worker leaves, which may need the room that was reserved.
             contextlib.aclosing(
                 AnswerSpool(folder / ANSWERS, choices.concurrency.value)

@@ -22,6 +22,7 @@ class Post:
         audio_s: seconds of audio sent.
         paid: the answer came, so it is billed.
         maybe_paid: the whole body was sent and no readable answer came.
+        rate_wait_s: how long it waited for the rate limit before it began.
     """
 
     at: float
@@ -34,6 +35,7 @@ class Post:
     maybe_paid: bool = False
     error: str | None = None
     request_id: str | None = None
+    rate_wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class CacheEntryAccessed(Event):
 
 @dataclass(frozen=True, slots=True)
 class APIRequestCompleted(Event):
-    """One post; `status` is None when no answer came."""
+    """One post; `status` is None when no answer came, `rate_wait_s` came before it was sent."""
 
     index: int
     status: int | None
@@ -71,6 +71,16 @@ class APIRequestCompleted(Event):
     maybe_paid: bool
     error: str | None
     request_id: str | None
+    rate_wait_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsClosed(Event):
+    """The run needs its connections no more; how many there were, and how often used again."""
+
+    opened: int
+    reused: int
+    replaced: int
 
 
 @dataclass(frozen=True, slots=True)

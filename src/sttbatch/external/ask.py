@@ -44,7 +44,7 @@ class Ask:
     upload: Upload
     options: RequestOptions
     record: RecordPost
-    pass_: Pass = field(default_factory=Pass)
+    pass_: Pass = field(init=False)
     idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempt: int = 0
     begun_at: float = 0.0
@@ -54,6 +54,9 @@ class Ask:
     reconnected: bool = False
     fresh: bool = False
     http1: bool = False
+
+    def __post_init__(self) -> None:
+        self.pass_ = Pass(self.upload.duration_s)
 
     def begin(self) -> None:
         """Another attempt; its clock runs from here."""
@@ -68,6 +71,7 @@ class Ask:
             latency_s=time.monotonic() - self.begun,
             sent_bytes=exchange.sent_bytes,
             audio_s=self.upload.duration_s,
+            rate_wait_s=self.pass_.rate_wait_s,
             **facts,
         )
 

@@ -94,6 +94,7 @@ class CloudRu:
 
     async def aclose(self) -> None:
         await self._pool.aclose()
+        await self._gate.aclose()
 
     async def transcribe(
         self, upload: Upload, options: RequestOptions, record: RecordPost
@@ -124,6 +125,7 @@ class CloudRu:
         return too_often or self._gate.stopped
 
     async def _attempt(self, ask: Ask) -> Answer:
+        await self._pool.prepare()
         await self._gate.pass_through(ask.pass_)
         if not self.timestamps and ask.upload.duration_s > PIECE_WITHOUT_TIMES_S:
             raise ChunkTooLarge(
@@ -248,10 +250,10 @@ class CloudRu:
                 return self._after_format(verdict.message, format_asked)
             case Action.SLOW_DOWN:
                 # It concerns all lanes, so the gate does the waiting.
-                self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
+                await self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
         if free:
             # The outage's own waits may be shorter than what the server asks for.
-            self._gate.slow_down(verdict.hint_s)
+            await self._gate.slow_down(verdict.hint_s)
         return self._again(ask, verdict.message, verdict.hint_s, free=free)
 
     def _after_format(self, message: str, format_asked: int) -> Exception:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import httpx
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.events import ConnectionsClosed, Emit
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
@@ -23,6 +24,11 @@ WRITE_TIMEOUT_S = 60.0
 
 IDLE_S = 30.0
 """Gateways close what was idle for a minute or so; what is younger is worth keeping."""
+
+REQUESTS_A_CONNECTION = 90
+"""Gateways end a connection after so many requests, nginx for one after 1000, before 1.19.10 after
+100 (keepalive_requests). We are first, lest it happens to an upload; a handshake in 90 is nothing.
+"""
 
 CLOSE_TIMEOUT_S = 2.0
 FAULTS_TO_HTTP1 = 3
@@ -43,32 +49,54 @@ class Connection:
         http2: whether it is offered; the other side chooses.
         number: connections are counted from 1 in the order of their opening.
         idle_since: on the monotonic clock, in seconds.
+        served: requests that it has brought answers to.
     """
 
     client: httpx.AsyncClient
     http2: bool
     number: int
     idle_since: float = 0.0
+    served: int = 0
 
 
 class ConnectionPool:
-    """Connections are opened when first needed, reused, and replaced after faults.
+    """Connections are opened when first needed, reused, and replaced after faults or long service.
+
+    Args:
+        emit: is told at the end how often each happened.
 
     Attributes:
         opened, reused, replaced: how often each happened.
     """
 
-    def __init__(self, user_agent: str) -> None:
+    def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
+        self._emit = emit
         self._headers = {"User-Agent": user_agent}
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._loading: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
         self._http2_faults = 0
         self._newest_at_fault = 0
         self.http2 = True
         self.opened = 0
         self.reused = 0
         self.replaced = 0
+
+    async def prepare(self) -> None:
+        """Load the certificates before a connection is needed, beside whatever the loop does.
+
+        Raises:
+            UsageError: SSL_CERT_FILE cannot be used.
+        """
+        http2 = self.http2
+        if http2 in self._contexts:
+            return
+        if http2 not in self._loading:
+            self._loading[http2] = asyncio.ensure_future(asyncio.to_thread(trusting))
+        # Shielded: the other lanes wait for it as well.
+        context = await asyncio.shield(self._loading[http2])
+        self._contexts.setdefault(http2, context)
 
     def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
         """A connection of its own; HTTP/1.1 on request, or after HTTP/2 has failed too often.
@@ -94,6 +122,10 @@ class ConnectionPool:
         """It served a request and may serve another."""
         if http_version == "HTTP/2":
             self._http2_faults = 0
+        connection.served += 1
+        if connection.served >= REQUESTS_A_CONNECTION:
+            self.retire(connection)
+            return
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
 
@@ -116,6 +148,8 @@ class ConnectionPool:
         for connection in idle:
             self._close(connection)
         await asyncio.gather(*self._closing)
+        if self.opened:
+            self._emit(ConnectionsClosed("", self.opened, self.reused, self.replaced))
 
     def _close(self, connection: Connection) -> None:
         task = asyncio.get_running_loop().create_task(_closed(connection.client))

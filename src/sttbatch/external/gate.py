@@ -4,52 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from pyrate_limiter import (
-    GCRA,
-    AbstractClock,
-    InMemoryStateStore,
-    Limiter,
-    Rate,
-    StateBucket,
-)
-
 from sttbatch.core.errors import EndpointUnreachable, Stopped
+from sttbatch.external.rate_limit import RateLimits
+from sttbatch.external.rate_store import RateStore
 
 FAILURES_TO_OUTAGE = 3
 PROBE_WAITS_S = (0.5, 15.0)
 """An outage's probes wait at first 0.5 s, then twice as long each time, up to 15 s."""
 
-BURST_SHARE = 0.02
-WINDOW_MS = 61_000
-"""A minute, and a second for requests that reach the wire later than they were let through."""
-
 
 class RateLimiter:
-    """At most `per_minute` requests in any 60 s, evenly spaced but for a burst of 2 %.
+    """Slots of one process, out of those that it shares with all others.
 
     Args:
-        clock: milliseconds; the limiter's own by default.
+        clock: seconds; the same in all processes that share the store.
     """
 
-    def __init__(self, per_minute: int, clock: AbstractClock | None = None) -> None:
-        burst = max(1, int(per_minute * BURST_SHARE))
-        # A full burst and the steady flow may fall into one minute; together they keep to it.
-        rate = Rate(per_minute - burst + 1, WINDOW_MS, burst=burst)
-        bucket = StateBucket([rate], algorithm=GCRA(), store=InMemoryStateStore(), clock=clock)
-        self._limiter = Limiter(bucket, buffer_ms=1)
+    def __init__(
+        self,
+        limits: RateLimits,
+        store: RateStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limits = limits
+        self._store = store or RateStore()
+        self._clock = clock
 
-    async def wait(self) -> None:
-        await self._limiter.try_acquire_async("requests")
+    async def wait(self, audio_s: float = 0.0) -> bool:
+        """Wait for a slot of our own; False: it is lost, as a 429 came to some process meanwhile.
+
+        A slot that is waited for in vain, or by a lane that is stopped, goes to nobody else.
+        """
+        # The clock is read once the state is ours: there may be a wait before.
+        slot = await self._store.change(
+            lambda state: self._limits.take_slot(state, self._clock(), audio_s)
+        )
+        wait_s = slot - self._clock()
+        if wait_s <= 0:
+            return True
+        await asyncio.sleep(wait_s)
+        # All who hold a slot by now would send at once if they only slept on.
+        return await self._store.change(lambda state: state.not_before) <= slot
+
+    async def slow_down(self, seconds: float) -> None:
+        """No slot in any process for so long."""
+        await self._store.change(
+            lambda state: self._limits.slow_down(state, self._clock(), seconds)
+        )
+
+    async def aclose(self) -> None:
+        await self._store.aclose()
 
 
 @dataclass(slots=True, eq=False)
 class Pass:
-    """One chunk's way through the gate, over all of its attempts; loop times in seconds."""
+    """One chunk's way through the gate, over all of its attempts; loop times in seconds.
 
+    Attributes:
+        audio_s: seconds of audio in each of its requests.
+        rate_wait_s: how long the latest request waited for its slot.
+    """
+
+    audio_s: float = 0.0
+    rate_wait_s: float = 0.0
     sent_at: float = 0.0
     first_failed_at: float | None = None
 
@@ -72,7 +94,9 @@ class Gate:
         self._outage_wait_s = outage_wait_s
         self._probe_waits_s = probe_waits_s
         self._stopped = asyncio.Event()
-        self._not_before = 0.0
+        # Lanes take their slots in the order they come in, one at a time: each process holds one
+        # slot at most, so all processes have equal shares and little is lost when one ends.
+        self._turn = asyncio.Lock()
         self._failures = 0
         self._reason = ""
         self._outage_since: float | None = None
@@ -101,9 +125,13 @@ class Gate:
         """
         await self._unless_stopped(self._admit(pass_))
 
-    def slow_down(self, seconds: float) -> None:
-        """Nobody sends for so long: a 429 concerns every lane."""
-        self._not_before = max(self._not_before, _now() + seconds)
+    async def slow_down(self, seconds: float) -> None:
+        """Nobody sends for so long: a 429 concerns every lane of every process."""
+        if seconds > 0:
+            await self._limiter.slow_down(seconds)
+
+    async def aclose(self) -> None:
+        await self._limiter.aclose()
 
     def succeeded(self, pass_: Pass) -> None:
         """An answer came, whatever it said, so the endpoint is there."""
@@ -138,18 +166,27 @@ class Gate:
             self._hand_on()
 
     async def _admit(self, pass_: Pass) -> None:
+        pass_.rate_wait_s = 0.0
         while True:
             await self._sit_out_outage(pass_)
-            # Somebody may be told to wait longer while we do.
-            while (wait_s := self._not_before - _now()) > 0:  # noqa: ASYNC110
-                await asyncio.sleep(wait_s)
-            await self._limiter.wait()
+            asked_at = _now()
+            async with self._turn:
+                may_send = await self._slot(pass_)
             now = _now()
-            # An outage or a 429 may have come while this one waited for its turn.
-            may_send = self._outage_since is None or self._prober is pass_
-            if may_send and now >= self._not_before:
+            pass_.rate_wait_s += now - asked_at
+            if may_send:
                 pass_.sent_at = now
                 return
+
+    async def _slot(self, pass_: Pass) -> bool:
+        """Wait for a slot; False if it must not be used."""
+        if self._is_shut_to(pass_):
+            return False
+        return await self._limiter.wait(pass_.audio_s) and not self._is_shut_to(pass_)
+
+    def _is_shut_to(self, pass_: Pass) -> bool:
+        """An outage began while this one waited for its turn."""
+        return self._outage_since is not None and self._prober is not pass_
 
     async def _sit_out_outage(self, pass_: Pass) -> None:
         """Return when there is none, or when it falls to this one to probe."""
