@@ -17,7 +17,9 @@ from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sttbatch.batch.report import BatchReport
+    from sttbatch.batch.run import Batch
     from sttbatch.cli.progress import Display
+    from sttbatch.cli.rendering import Out
     from sttbatch.cli.settings import Settings
     from sttbatch.cli.wiring import RunFlags
     from sttbatch.core.events import Event
@@ -247,7 +249,7 @@ async def _run(
     writer = StdoutWriter(out, settings.formats[0]) if to_stdout else None
     async with open_batch(settings, flags, key, emit, writer) as batch:
         if flags.dry_run:
-            return await _dry_run(batch, found, out, settings)
+            return await _dry_run(batch, found, out)
         caught = _Signals(batch.stop, display)
         with display, caught:
             try:
@@ -275,20 +277,11 @@ def _conclude(report: BatchReport, display: Display, line: str, voice: _Voice) -
     display.say(line, important=failed and not voice.quiet)
 
 
-async def _dry_run(batch: Any, found: Discovery, out: Any, settings: Settings) -> int:
+async def _dry_run(batch: Batch, found: Discovery, out: Out) -> int:
     from sttbatch.batch.report import Outcome
     from sttbatch.cli.rendering import forecast_lines
-    from sttbatch.core.models import ConcurrencyLimit
-    from sttbatch.core.options import ChunkingOptions
-    from sttbatch.processing.chunk_sizer import DynamicChunkSizer
 
-    forecasts = await batch.forecast(found)
-    estimate_s = DynamicChunkSizer(ChunkingOptions()).estimate_s(
-        sum(each.audio_s for each in forecasts),
-        sum(each.chunks for each in forecasts),
-        ConcurrencyLimit(settings.concurrency),
-    )
-    for line in forecast_lines(forecasts, estimate_s):
+    for line in forecast_lines(await batch.forecast(found)):
         out.line(line)
     return 1 if batch.report.count(Outcome.FAILED) else 0
 
