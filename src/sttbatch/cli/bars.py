@@ -28,8 +28,6 @@ class _SecondsColumn(ProgressColumn):
 class _LeftColumn(ProgressColumn):
     """Of the whole batch; what one recording waits for is decided by the others."""
 
-    max_refresh = 0.5
-
     def __init__(self, left: TimeLeft) -> None:
         super().__init__()
         self._left = left

@@ -243,8 +243,8 @@ LEDGER: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "0005_latencies",
         (
-            # How long the latest answers took is read from the index alone, before each run.
-            """CREATE INDEX requests_answered ON requests (engine, model, at, audio_s, latency_s)
+            # How long the latest answers took is asked before each run.
+            """CREATE INDEX requests_answered ON requests (engine, model, at)
                WHERE error IS NULL""",
         ),
     ),
