@@ -40,6 +40,7 @@ slow: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/finished.py
+	$(BIN)/python benchmarks/chunk_sizes.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

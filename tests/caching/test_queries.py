@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.caching import entry_rows, kept_stretches
-from sttbatch.caching.result_ledger import RECORD_POST
+from sttbatch.caching.result_ledger import LATENCIES, RECORD_POST
 
 from .rooms import rooms
 
@@ -25,7 +25,9 @@ QUERIES = {
     "most used": entry_rows.MOST_USED,
     "kept": kept_stretches.KEPT,
     "remember": kept_stretches.REMEMBER,
+    "kept lengths": kept_stretches.kept_lengths(3),
     "post": RECORD_POST,
+    "latencies": LATENCIES,
 }
 
 
@@ -47,6 +49,20 @@ def test_no_query_walks_through_a_table(tmp_path: Path, name: str) -> None:
     plan = asyncio.run(story())
     for step in plan:
         assert "INDEX" in step or "PRIMARY KEY" in step or not step.startswith("SCAN"), plan
+
+
+def test_the_latest_answers_are_found_without_sorting(tmp_path: Path) -> None:
+    async def story() -> list[str]:
+        async with rooms(tmp_path) as room:
+            return await room.database.read(
+                lambda db: [
+                    row[3]
+                    for row in db.execute(f"EXPLAIN QUERY PLAN {LATENCIES}", ("local", "m", 200))
+                ]
+            )
+
+    (step,) = asyncio.run(story())
+    assert step.startswith("SEARCH requests USING INDEX requests_answered (engine=? AND model=?)")
 
 
 def test_the_disk_level_looks_up_by_index(tmp_path: Path) -> None:

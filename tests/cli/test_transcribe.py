@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cloudru import CloudRu, HeardWord, Received, Status, make_recording
-from tests.shell import Shell, load, texts, words_of
+from tests.shell import Result, Shell, load, texts, words_of
 
 TALK_S = 95.0
 
@@ -26,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def talk(folder: Path) -> list[HeardWord]:
-    """talk.mp3: three to four chunks at four lanes."""
+    """talk.mp3: two to four chunks at four lanes; the longer, the sooner answers come."""
     return make_recording(
         folder / "talk.mp3", duration_s=TALK_S, bit_rate=48_000, sample_rate=16_000, channels=1
     )
@@ -91,10 +94,12 @@ def test_another_request_is_sent_anew(
     shell: Shell, folder: Path, talk: list[HeardWord], change: list[str]
 ) -> None:
     assert shell.transcribe(folder).code == 0
-    sent = len(posts(shell))
+    sent_s = sum(post.audio_s or 0 for post in posts(shell))
     result = shell.transcribe(folder, *change)
     assert result.code == 0, result.err
-    assert len(posts(shell)) == 2 * sent
+    # It may be cut otherwise, now that it is known how long answers take.
+    both_s = sum(post.audio_s or 0 for post in posts(shell))
+    assert both_s == pytest.approx(2 * sent_s, rel=0.05)
 
 
 def test_killed_half_way_the_rest_alone_is_sent(
@@ -249,7 +254,46 @@ def test_a_dry_run_needs_no_key_and_sends_nothing(
     assert result.code == 0, result.err
     assert "talk.mp3: 1.6 min, 4 chunks" in result.out
     assert "cost 0.95 RUB" in result.out
+    assert "no requests yet: a guess" in result.out
     assert posts(shell) == []
+
+
+def test_a_dry_run_knows_how_long_earlier_answers_took(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """A minute, and a second for each of audio: four chunks of 24 s at once take 1:24."""
+    assert shell.transcribe(folder, "--dry-run").code == 0
+    rows = [(at, f"chunk:{at}", 20.0 + 7 * at, 80.0 + 7 * at) for at in range(40)]
+    with contextlib.closing(sqlite3.connect(shell.home / "data" / "ledger.db")) as db, db:
+        db.executemany(
+            """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, audio_s,
+                                     latency_s, sent_bytes, cost, maybe_paid)
+               VALUES (?, ?, 'cloudru', 'openai/whisper-large-v3', 1, 200, ?, ?, 1, 0.0, 0)""",
+            rows,
+        )
+    result = shell.transcribe(folder, "--dry-run", "-j", "4")
+    assert result.code == 0, result.err
+    assert "4 chunks (the shortest that keeps context, so that all lanes end" in result.out
+    assert "about 1:24 (estimated from 40 earlier requests)" in result.out
+    result = shell.transcribe(folder, "--dry-run", "-j", "1")
+    assert "1 chunk (the target duration)" in result.out
+    assert "about 2:35 (estimated from 40 earlier requests)" in result.out
+
+
+def test_a_run_is_planned_with_what_the_runs_before_it_saw(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    def planned(result: Result) -> dict[str, Any]:
+        lines = (json.loads(line) for line in result.err.splitlines() if line.startswith("{"))
+        (plan,) = (line for line in lines if line["event"] == "BatchPlanned")
+        return dict(plan)
+
+    first = planned(shell.transcribe(folder, "--log-format", "json"))
+    assert first["latency"] == {"base_s": 2.0, "per_audio_s": 0.15, "samples": 0}
+    assert first["chunks"] == len(posts(shell))
+    assert first["audio_s"] == pytest.approx(TALK_S, rel=0.01)
+    second = planned(shell.transcribe(folder, "--log-format", "json", "--force"))
+    assert second["latency"]["samples"] == first["chunks"]
 
 
 def test_a_budget_is_kept_and_the_next_run_goes_on(

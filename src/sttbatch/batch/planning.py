@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.job import ChunkWork, Job
-from sttbatch.batch.report import BatchReport, Forecast
+from sttbatch.batch.report import BatchForecast, BatchReport, Forecast
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.kept_stretches import KeptStretch
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import Boundary
+from sttbatch.processing.batch_cuts import pieces
 from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, DynamicChunkSizer
+from sttbatch.processing.latency_fit import GUESS, SAMPLES, fit_latency
 from sttbatch.processing.media_messages import FileState
 from sttbatch.processing.media_workers import Cutting, Source
 from sttbatch.processing.result_merger import ChunkOutcome
@@ -20,11 +25,7 @@ from sttbatch.processing.upload_format import upload_codec_for
 
 
 class Planning:
-    """Plans recordings and takes their chunks.
-
-    Attributes:
-        load: what the whole batch has to send; set before anything is planned.
-    """
+    """Plans recordings and takes their chunks; first it is told what to `expect`."""
 
     def __init__(
         self,
@@ -41,16 +42,57 @@ class Planning:
         self._addresser = addresser
         self._emit = emit
         self._report = report
-        self.load = BatchLoad(0.0, 0)
+        self._load = BatchLoad()
+        self._positions: dict[Job, int] = {}
+        self._latency = GUESS
+        self._sizers: dict[tuple[bool, float | None], DynamicChunkSizer] = {}
 
-    async def forecast_of(self, job: Job) -> Forecast:
-        """What it would send, as far as its header tells."""
+    async def expect(self, jobs: Sequence[Job]) -> None:
+        """Look at all that the batch has to send, in the order it will run, and how fast."""
+        self._positions = {job: position for position, job in enumerate(jobs)}
+        if not jobs:
+            return
+        self._latency = fit_latency(await self._results.latencies(SAMPLES))
+        self._sizers.clear()
+        kept_s: dict[str, float] = {}
+        if not self._choices.run.force:
+            kept_s = await self._results.kept_s(
+                [job.fingerprint.sha256 for job in jobs],
+                self._choices.chunking.audio_stream,
+                self._addresser.request_sha256,
+            )
+        self._load = BatchLoad(
+            tuple(
+                max(0.0, job.declared_s - kept_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
+            )
+        )
+
+    def announce(self) -> None:
+        """Say what is expected."""
+        if not self._positions:
+            return
+        cuts = self._sizer().cuts(self._choices.concurrency, self._load)
+        audio_s = sum(self._load.lengths_s)
+        self._emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
+
+    async def forecast(self, jobs: Sequence[Job]) -> BatchForecast:
+        """What they would send, as far as their headers tell, and how long that would take."""
+        forecasts = {job: await self._forecast_of(job) for job in jobs}
+        to_send = [forecasts[job] for job in self._positions]
+        expected_s = 0.0
+        if to_send:
+            expected_s = self._sizer().makespan_s(
+                [(each.audio_s, each.chunks) for each in to_send], self._choices.concurrency
+            )
+        return BatchForecast(tuple(forecasts.values()), expected_s, self._latency.samples)
+
+    async def _forecast_of(self, job: Job) -> Forecast:
         if job.transcript is not None:
             return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
         kept_s = sum(each.stretch.duration_s for each in await self._kept(job))
         left_s = max(0.0, job.declared_s - kept_s)
-        chunks = -int(-left_s // (size.duration_s * 1.05))
+        chunks = pieces(left_s, size.duration_s)
         cost = left_s * self._choices.run.price_per_second
         return Forecast(job.shown, left_s, chunks, cost, size.reason)
 
@@ -122,9 +164,18 @@ class Planning:
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:
         assert job.file is not None
-        sizer = DynamicChunkSizer(
-            self._choices.chunking,
-            timestamps=self._engine.timestamps,
-            longest_s=self._engine.longest_s,
-        )
-        return sizer.calculate_chunk_size(job.file, self._choices.concurrency, self.load)
+        load = replace(self._load, position=self._positions[job])
+        return self._sizer().calculate_chunk_size(job.file, self._choices.concurrency, load)
+
+    def _sizer(self) -> DynamicChunkSizer:
+        """That of the engine as it is: it may find that answers come without timestamps."""
+        kind = (self._engine.timestamps, self._engine.longest_s)
+        if kind not in self._sizers:
+            self._sizers[kind] = DynamicChunkSizer(
+                self._choices.chunking,
+                self._latency,
+                timestamps=kind[0],
+                longest_s=kind[1],
+                requests_per_minute=self._choices.run.requests_per_minute,
+            )
+        return self._sizers[kind]

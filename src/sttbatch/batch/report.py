@@ -67,6 +67,20 @@ class BatchReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchForecast:
+    """What a batch would need.
+
+    Attributes:
+        expected_s: wall seconds from the first chunk to the last answer.
+        samples: earlier requests that is estimated from; 0: a guess.
+    """
+
+    recordings: tuple[Forecast, ...]
+    expected_s: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
 class Forecast:
     """What a recording would need: seconds of audio, chunks, and how they would be cut."""
 

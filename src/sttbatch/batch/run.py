@@ -14,7 +14,7 @@ from sttbatch.batch.finished import strangers
 from sttbatch.batch.job import ChunkWork, Job, shortcomings
 from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
-from sttbatch.batch.report import BatchReport, Forecast, Outcome
+from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
@@ -31,7 +31,6 @@ from sttbatch.core.models import GapReason
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import Recording
 from sttbatch.outputs.up_to_date import UpToDate
-from sttbatch.processing.chunk_sizer import BatchLoad
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media_workers import MediaWorkers
 from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator
@@ -103,7 +102,8 @@ class Batch:
         await self._claims.enqueue(open_jobs)
         # Within a priority the longest first: its chunks must not be the last to fill the lanes.
         open_jobs.sort(key=lambda job: (-job.priority, -job.declared_s))
-        self._planning.load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
+        await self._planning.expect(open_jobs)
+        self._planning.announce()
         await self._work(open_jobs)
         if self._bug is not None:
             raise self._bug
@@ -154,14 +154,15 @@ class Batch:
         await self._endings.write(job)
         return True
 
-    async def forecast(self, found: Discovery) -> list[Forecast]:
+    async def forecast(self, found: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
         open_jobs = [job for job in prepared.jobs if job.transcript is None]
-        self._planning.load = BatchLoad(sum(job.declared_s for job in open_jobs), len(open_jobs))
-        return [await self._planning.forecast_of(job) for job in prepared.jobs]
+        open_jobs.sort(key=lambda job: -job.declared_s)
+        await self._planning.expect(open_jobs)
+        return await self._planning.forecast(prepared.jobs)
 
     async def _prepare(self, found: Discovery) -> Prepared:
         prepared = await self._preparation.prepare(found)

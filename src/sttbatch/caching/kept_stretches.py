@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.levels import KEYS_A_QUERY
 from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core.models import Boundary, Stretch
 
@@ -22,6 +25,15 @@ KEPT = """
     FROM cuts JOIN cache_entries ON key = chunk_key
     WHERE file_sha256 = ? AND stream = ? AND request_sha256 = ?
     ORDER BY start_pts, end_pts DESC"""
+
+
+def kept_lengths(count: int) -> str:
+    """The look-up of stretches of `count` recordings; answers are not read."""
+    marks = ",".join("?" * count)
+    return f"""SELECT file_sha256, start_s, end_s
+               FROM cuts JOIN cache_entries ON key = chunk_key
+               WHERE file_sha256 IN ({marks}) AND stream = ? AND request_sha256 = ?
+               ORDER BY file_sha256, start_s"""  # noqa: S608 - question marks only
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +78,20 @@ class KeptStretches:
         )
         return _apart([each for row in rows if (each := self._kept(row)) is not None])
 
+    async def lengths(
+        self, file_sha256s: Sequence[str], stream: int, request_sha256: str
+    ) -> dict[str, float]:
+        """Seconds of each recording that have their words, damaged or expired ones included.
+
+        For estimates: what is really there is known once the answers are read, by `of`.
+        """
+        found: dict[str, float] = {}
+        for at in range(0, len(file_sha256s), KEYS_A_QUERY):
+            part = file_sha256s[at : at + KEYS_A_QUERY]
+            row = (*part, stream, request_sha256)
+            found |= _covered(await self._ledger.database.read(partial(_stretches, row=row)))
+        return found
+
     def _kept(self, row: Sequence[Any]) -> KeptStretch | None:
         start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, anchors, key, *entry = row
         found = self._ledger.opened(key, *entry)
@@ -81,6 +107,21 @@ class KeptStretches:
             anchors=_anchors_decoder.decode(anchors),
         )
         return KeptStretch(stretch, key, value)
+
+
+def _stretches(db: sqlite3.Connection, row: Sequence[Any]) -> list[tuple[str, float, float]]:
+    return db.execute(kept_lengths(len(row) - 2), row).fetchall()
+
+
+def _covered(stretches: Sequence[tuple[str, float, float]]) -> dict[str, float]:
+    """Seconds under at least one stretch; they are sorted by recording and start."""
+    covered: dict[str, float] = {}
+    reached: dict[str, float] = {}
+    for file_sha256, start_s, end_s in stretches:
+        new_s = end_s - max(start_s, reached.get(file_sha256, 0.0))
+        covered[file_sha256] = covered.get(file_sha256, 0.0) + max(0.0, new_s)
+        reached[file_sha256] = max(end_s, reached.get(file_sha256, 0.0))
+    return covered
 
 
 def _apart(found: Sequence[KeptStretch]) -> tuple[KeptStretch, ...]:

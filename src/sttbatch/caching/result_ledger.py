@@ -30,6 +30,11 @@ RECORD_POST = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 POST_IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
+# A post without an error brought an answer, whether over the network (200) or not (NULL).
+LATENCIES = """
+    SELECT audio_s, latency_s FROM requests
+    WHERE engine = ? AND model = ? AND error IS NULL ORDER BY at DESC LIMIT ?"""
+
 # What a run that is over had reserved became a request of its own, begun when it was claimed; the
 # post that is known now takes its place.
 DROP_RESERVED = """
@@ -175,6 +180,17 @@ class ResultLedger:
     ) -> tuple[KeptStretch, ...]:
         """The stretches of a recording that have their words: in order, and apart."""
         return await self._cuts.of(file_sha256, stream, request_sha256)
+
+    async def kept_s(
+        self, file_sha256s: Sequence[str], stream: int, request_sha256: str
+    ) -> dict[str, float]:
+        """Seconds of those recordings that have their words, by few queries."""
+        return await self._cuts.lengths(file_sha256s, stream, request_sha256)
+
+    async def latencies(self, limit: int) -> list[tuple[float, float]]:
+        """(seconds of audio, seconds until its answer) of the latest answers of this model."""
+        row = (self._options.engine, self._options.model, limit)
+        return await self._database.read(lambda db: db.execute(LATENCIES, row).fetchall())
 
     def _facts(self, audio_s: float, file_sha256: str) -> EntryFacts:
         return EntryFacts(self._options.engine, self._options.model, audio_s, file_sha256)

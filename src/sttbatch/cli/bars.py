@@ -10,11 +10,11 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
 from sttbatch.cli.rendering import clock, printable
+from sttbatch.cli.time_left import TimeLeft
 from sttbatch.core import events
 
 _NAME_WIDTH = 40
@@ -25,16 +25,29 @@ class _SecondsColumn(ProgressColumn):
         return Text(f"{clock(task.completed)}/{clock(task.total or 0)}")
 
 
+class _LeftColumn(ProgressColumn):
+    """Of the whole batch; what one recording waits for is decided by the others."""
+
+    def __init__(self, left: TimeLeft) -> None:
+        super().__init__()
+        self._left = left
+
+    def render(self, task: Task) -> Text:
+        seconds = self._left.seconds() if task.fields.get("is_batch") else None
+        return Text(f"{clock(seconds)} left" if seconds is not None else "")
+
+
 class Bars:
     """Follows the events of a run."""
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._left = TimeLeft()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             _SecondsColumn(),
-            TimeRemainingColumn(compact=True),
+            _LeftColumn(self._left),
             console=self._console,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -47,7 +60,7 @@ class Bars:
 
     def start(self) -> None:
         self._progress.start()
-        self._batch = self._progress.add_task("batch", total=None)
+        self._batch = self._progress.add_task("batch", total=None, is_batch=True)
 
     def stop(self) -> None:
         self._progress.stop()
@@ -57,6 +70,7 @@ class Bars:
 
     def follow(self, event: events.Event) -> None:
         assert self._batch is not None
+        self._left.follow(event)
         match event:
             case events.JobQueued(recording, audio_s):
                 self._lengths[recording] = audio_s

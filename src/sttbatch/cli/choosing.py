@@ -71,6 +71,7 @@ def choices_of(
             no_wait=flags.no_wait,
             max_cost=flags.max_cost,
             price_per_second=0.0 if is_local else settings.price_per_second,
+            requests_per_minute=None if is_local else settings.rate_limit,
         ),
         # The local engine recognises one chunk at a time, on several threads.
         concurrency=ConcurrencyLimit(1 if is_local else settings.concurrency),

@@ -6,7 +6,7 @@ import os
 import sys
 import unicodedata
 
-from sttbatch.batch.report import BatchReport, Forecast, Outcome
+from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
 
 # Bidirectional marks make a line read as something else than it says.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -82,18 +82,26 @@ def summary(report: BatchReport, wall_s: float, currency: str = "RUB") -> str:
     return ", ".join([*parts, cost, clock(wall_s)])
 
 
-def forecast_lines(forecasts: list[Forecast], estimate_s: float) -> list[str]:
+def forecast_lines(forecast: BatchForecast) -> list[str]:
     """What --dry-run prints."""
     lines = [
         f"{printable(each.shown)}: {each.audio_s / 60:.1f} min, {each.chunks} "
         f"{'chunk' if each.chunks == 1 else 'chunks'} ({each.reason})"
         if each.chunks
         else f"{printable(each.shown)}: nothing to send ({each.reason})"
-        for each in forecasts
+        for each in forecast.recordings
     ]
+    forecasts = forecast.recordings
     audio_s = sum(each.audio_s for each in forecasts)
     total = (
         f"would send {sum(each.chunks for each in forecasts)} chunks, {audio_s / 60:.1f} min, "
-        f"cost {sum(each.cost for each in forecasts):.2f} RUB, about {clock(estimate_s)}"
+        f"cost {sum(each.cost for each in forecasts):.2f} RUB, about {clock(forecast.expected_s)} "
+        f"({_basis(forecast.samples)})"
     )
     return [*lines, total]
+
+
+def _basis(samples: int) -> str:
+    if not samples:
+        return "no requests yet: a guess"
+    return f"estimated from {samples} earlier {'request' if samples == 1 else 'requests'}"

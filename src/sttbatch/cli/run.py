@@ -81,19 +81,10 @@ class Run:
 
     async def forecast(self, found: Discovery) -> int:
         """Print what `transcribe` would send; the exit code."""
-        from sttbatch.core.models import ConcurrencyLimit
-        from sttbatch.core.options import ChunkingOptions
-        from sttbatch.processing.chunk_sizer import DynamicChunkSizer
-
         with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
             async with self._batch(database) as batch:
-                forecasts = await batch.forecast(found)
-        estimate_s = DynamicChunkSizer(ChunkingOptions()).estimate_s(
-            sum(each.audio_s for each in forecasts),
-            sum(each.chunks for each in forecasts),
-            ConcurrencyLimit(self._settings.concurrency),
-        )
-        for line in forecast_lines(forecasts, estimate_s):
+                forecast = await batch.forecast(found)
+        for line in forecast_lines(forecast):
             self._out.line(line)
         return SOME_FAILED if self._report.count(Outcome.FAILED) else OK
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sttbatch.core.models import LatencyModel
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -18,6 +20,22 @@ class JobQueued(Event):
     """A recording has work left; `audio_s` is what its container declares."""
 
     audio_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlanned(Event):
+    """What the run expects to send, before its first chunk; `recording` is empty.
+
+    Attributes:
+        audio_s: left to send, and in how many `chunks`.
+        expected_s: wall seconds from the first chunk to the last answer.
+        latency: what that was estimated with.
+    """
+
+    audio_s: float
+    chunks: int
+    expected_s: float
+    latency: LatencyModel
 
 
 @dataclass(frozen=True, slots=True)

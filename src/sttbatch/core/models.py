@@ -86,6 +86,24 @@ class ConcurrencyLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyModel:
+    """How long one chunk's answer takes in a lane, waiting at the server included.
+
+    Attributes:
+        base_s: seconds that every answer takes.
+        per_audio_s: seconds for each second of audio on top.
+        samples: earlier requests it was fitted to; 0: a guess.
+    """
+
+    base_s: float
+    per_audio_s: float
+    samples: int
+
+    def answer_s(self, audio_s: float) -> float:
+        return self.base_s + self.per_audio_s * audio_s
+
+
+@dataclass(frozen=True, slots=True)
 class Boundary:
     """Where one stretch of a recording ends and the next begins.
 

@@ -75,6 +75,7 @@ class RunOptions:
         price_per_second: of audio, for estimates and budgets.
         force: send again what is cached.
         no_wait: leave out what another run is working on, instead of waiting for its results.
+        requests_per_minute: the rate limit, for estimates; None: there is none.
     """
 
     fail_fast: bool = False
@@ -82,3 +83,4 @@ class RunOptions:
     no_wait: bool = False
     max_cost: float | None = None
     price_per_second: float = 0.01
+    requests_per_minute: int | None = None

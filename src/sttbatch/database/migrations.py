@@ -240,6 +240,14 @@ LEDGER: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX requests_at ON requests (at, cost)",
         ),
     ),
+    (
+        "0005_latencies",
+        (
+            # How long the latest answers took is asked before each run.
+            """CREATE INDEX requests_answered ON requests (engine, model, at)
+               WHERE error IS NULL""",
+        ),
+    ),
 )
 
 

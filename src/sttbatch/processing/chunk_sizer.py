@@ -1,12 +1,15 @@
-"""How long chunks should be: as few requests as possible, but every lane busy."""
+"""How long chunks should be: as few requests as possible, but every lane busy to the end."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sttbatch.core.models import AudioFile, ConcurrencyLimit
+from sttbatch.core.models import AudioFile, ConcurrencyLimit, LatencyModel
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions
+from sttbatch.processing.batch_cuts import BatchCuts, cut_batch, pieces
+from sttbatch.processing.lane_schedule import Lanes, LaneSchedule
+from sttbatch.processing.latency_fit import GUESS
 from sttbatch.processing.upload_format import upload_bytes_per_second, upload_codec_for
 
 MIN_DURATION_S = 30.0
@@ -16,18 +19,27 @@ MIN_DURATION_WITHOUT_TIMES_S = 10.0
 MAX_DURATION_WITHOUT_TIMES_S = 30.0
 """An answer without timestamps becomes one subtitle cue, so it must not last longer."""
 
-# Documented defaults until latencies have been measured: a chunk of 3 minutes was reported to take
-# 20 to 40 s, a short note 2 to 6 s.
-ANSWER_BASE_S = 2.0
-ANSWER_PER_AUDIO_S = 0.15
+EVEN_PIECES = 20
+"""Up to so many, the length of equal pieces as a target gives that very number of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLoad:
-    """What else the batch holds: seconds of audio to send, this recording included."""
+    """What the whole batch has to send.
 
-    audio_s: float
-    recordings: int = 1
+    Attributes:
+        lengths_s: seconds of audio left to send of each recording, in the order they run; never
+            changed, and the same tuple for every recording of a batch.
+        position: which of them is asked about, counted from 0.
+    """
+
+    lengths_s: tuple[float, ...] = ()
+    position: int = 0
+
+    @property
+    def left_s(self) -> float:
+        """Of the recording that is asked about."""
+        return self.lengths_s[self.position] if self.position < len(self.lengths_s) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +63,36 @@ class ChunkSizeRecommendation:
 
 
 class DynamicChunkSizer:
-    """Stateless; one per run.
+    """One per run. A batch is decided on once, and again when the number of lanes changes.
 
     Args:
+        latency: how long answers take.
         timestamps: whether answers say when things were said.
         longest_s: what the engine hears best at a time; None: it takes any length.
+        requests_per_minute: the rate limit; None: there is none.
     """
 
     def __init__(
-        self, options: ChunkingOptions, *, timestamps: bool = True, longest_s: float | None = None
+        self,
+        options: ChunkingOptions,
+        latency: LatencyModel = GUESS,
+        *,
+        timestamps: bool = True,
+        longest_s: float | None = None,
+        requests_per_minute: float | None = None,
     ) -> None:
         self._options = options
-        self._timestamps = timestamps
+        self._latency = latency
+        self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._longest = (longest_s, "what the engine hears at a time")
+        shortest_s = MIN_DURATION_S
         if not timestamps:
             self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
+            shortest_s = MIN_DURATION_WITHOUT_TIMES_S
+        self._top = self._top_limit()
+        # A target that the user set below the floor is kept: it is theirs to choose.
+        self._floor_s = min(shortest_s, self._top[0])
+        self._decided: tuple[tuple[float, ...], int, BatchCuts] | None = None
 
     def calculate_chunk_size(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
@@ -74,32 +101,62 @@ class DynamicChunkSizer:
         size_bytes, size_reason = self._size_limit(file)
         codec = upload_codec_for(file, self._options.upload_codec)
         by_size_s = size_bytes / upload_bytes_per_second(file, codec)
-        limits = [
-            (self._options.target_duration_s, "the target duration"),
-            (by_size_s, size_reason),
-            self._lanes_busy(concurrency, load),
-        ]
-        max_duration_s, longest_reason = self._longest
-        if max_duration_s is not None:
-            # The window for silence reaches past the target by up to 15 %.
-            limits.append((0.8 * max_duration_s, longest_reason))
-        duration_s, reason = min(limits)
-        count = max(1, math.ceil(file.duration_s / (duration_s * 1.05)))
+        duration_s, reason = min(
+            (by_size_s, size_reason), self._top, self._share(file, concurrency, load)
+        )
+        count = max(1, pieces(file.duration_s, duration_s))
         return ChunkSizeRecommendation(
             size_bytes=size_bytes,
             duration_s=duration_s,
-            max_duration_s=max_duration_s,
+            max_duration_s=self._longest[0],
             chunk_count=count,
-            estimated_duration_s=self.estimate_s(file.duration_s, count, concurrency),
+            estimated_duration_s=self.makespan_s([(file.duration_s, count)], concurrency),
             reason=reason,
         )
 
-    def estimate_s(self, audio_s: float, chunks: int, concurrency: ConcurrencyLimit) -> float:
-        """Wall seconds for `audio_s` in `chunks` equal chunks over all lanes."""
-        if not chunks:
-            return 0.0
-        rounds = math.ceil(chunks / concurrency.value)
-        return rounds * (ANSWER_BASE_S + ANSWER_PER_AUDIO_S * audio_s / chunks)
+    def cuts(self, concurrency: ConcurrencyLimit, load: BatchLoad) -> BatchCuts:
+        """The decision on the whole batch: chunk lengths, requests and seconds until its end."""
+        known = self._decided
+        if known is None or known[0] is not load.lengths_s or known[1] != concurrency.value:
+            lanes = self._lanes(concurrency)
+            found = cut_batch(load.lengths_s, lanes, self._floor_s, self._top[0])
+            known = self._decided = (load.lengths_s, concurrency.value, found)
+        return known[2]
+
+    def makespan_s(
+        self, recordings: Iterable[tuple[float, int]], concurrency: ConcurrencyLimit
+    ) -> float:
+        """Wall seconds for (seconds of audio, equal chunks) of each recording, in this order."""
+        in_order = list(recordings)
+        schedule = LaneSchedule(self._lanes(concurrency), len(in_order))
+        for audio_s, chunks in in_order:
+            schedule.add(audio_s, chunks)
+        return schedule.makespan_s
+
+    def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
+        return Lanes(concurrency.value, self._latency, self._spacing_s)
+
+    def _top_limit(self) -> tuple[float, str]:
+        target = (self._options.target_duration_s, "the target duration")
+        max_duration_s, reason = self._longest
+        if max_duration_s is None:
+            return target
+        # The window for silence reaches past the target by up to 15 %.
+        return min(target, (0.8 * max_duration_s, reason))
+
+    def _share(
+        self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
+    ) -> tuple[float, str]:
+        """What keeps all lanes busy until the batch ends."""
+        target_s = self.cuts(concurrency, load).target_of(load.position)
+        if target_s >= self._top[0]:
+            return self._top
+        count = pieces(load.left_s, target_s)
+        if 1 < count <= EVEN_PIECES and load.left_s == file.duration_s:
+            target_s = min(target_s, max(self._floor_s, load.left_s / count))
+        if target_s == self._floor_s:
+            return target_s, "the shortest that keeps context, so that all lanes end together"
+        return target_s, "shorter than the target, so that all lanes end together"
 
     def _size_limit(self, file: AudioFile) -> tuple[int, str]:
         """The table of the design papers by file size, within the user's and the API's limits."""
@@ -110,12 +167,3 @@ class DynamicChunkSizer:
             (self._options.max_chunk_bytes, "the largest chunk allowed"),
             (API_BODY_LIMIT_BYTES - MIB // 2, "the API's limit with headroom"),
         )
-
-    def _lanes_busy(self, concurrency: ConcurrencyLimit, load: BatchLoad) -> tuple[float, str]:
-        shortest = MIN_DURATION_S if self._timestamps else MIN_DURATION_WITHOUT_TIMES_S
-        # A target that the user set below the floor is kept: it is theirs to choose.
-        shortest = min(shortest, self._options.target_duration_s)
-        share_s = load.audio_s / concurrency.value
-        if share_s < shortest:
-            return shortest, "a small batch on idle lanes, at the shortest that keeps context"
-        return share_s, "a small batch shared between all lanes"

@@ -1,0 +1,70 @@
+"""What the ledger tells about requests and kept stretches before a run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.core.engine import Post
+from sttbatch.core.models import Boundary, Stretch, Transcription
+from sttbatch.core.options import RequestOptions
+
+from .rooms import SHA, Rooms, key, rooms
+
+NOW = time.time()
+HEARD = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
+
+
+def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultLedger:
+    return ResultLedger(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
+
+
+def post(number: int, status: int | None = 200, error: str | None = None) -> Post:
+    return Post(NOW + number, 1, status, float(number), 10, 60.0 + number, True, error=error)
+
+
+def stretch(start_s: float, end_s: float) -> Stretch:
+    start, end = Boundary(round(start_s * 1000)), Boundary(round(end_s * 1000))
+    return Stretch(0, start, end, start_s, end_s, ((0.0, start_s),))
+
+
+def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            ours, others = ledger(room), ledger(room, "another")
+            embedded = ledger(room, engine="local")
+            for number in (2, 1, 3):
+                await ours.store_chunk(key(number), HEARD, post(number), SHA)
+            await ours.record_post(key(4), post(4, 503, "busy"))
+            await ours.record_post(key(4), post(5, None, "broke off"))
+            await others.store_chunk(key(6), HEARD, post(6), SHA)
+            await embedded.store_chunk(key(7), HEARD, post(7, None), SHA)
+            assert await ours.latencies(10) == [(63.0, 3.0), (62.0, 2.0), (61.0, 1.0)]
+            assert await ours.latencies(2) == [(63.0, 3.0), (62.0, 2.0)]
+            assert await others.latencies(10) == [(66.0, 6.0)]
+            assert await embedded.latencies(10) == [(67.0, 7.0)]
+            assert await ledger(room, "new").latencies(10) == []
+
+    asyncio.run(story())
+
+
+def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
+    """Each second counts once, and only where its answer is there."""
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            results = ledger(room)
+            cuts = [(0.0, 100.0), (50.0, 150.0), (60.0, 70.0), (200.0, 300.0), (400.0, 500.0)]
+            for number, cut in enumerate(cuts):
+                await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
+                if number < 4:
+                    await results.store_chunk(key(number), HEARD, post(number), SHA)
+            await results.remember_cut(SHA, 0, "other", stretch(0.0, 900.0), key(0))
+            many = [f"{number:064x}" for number in range(1200)]
+            assert await results.kept_s([*many, SHA], 0, "request") == {SHA: 250.0}
+            assert await results.kept_s([SHA], 1, "request") == {}
+
+    asyncio.run(story())
