@@ -71,7 +71,7 @@ class Traffic:
         level, found = 0, []
         for (at_s, change), (next_s, _) in pairwise(changes):
             level += change
-            if from_s <= at_s and next_s <= to_s:
+            if from_s <= at_s and next_s <= to_s and at_s < next_s:
                 found.append((next_s - at_s, level))
         return found
 
