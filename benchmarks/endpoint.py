@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,7 @@ def hear_header(data: bytes) -> Heard:
     count = max(1, round(duration_s / WORD_S))
     edges = [duration_s * k / count for k in range(count + 1)]
     words = (
-        HeardWord(f"{k:04x}", start_s, end_s)
-        for k, (start_s, end_s) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        HeardWord(f"{k:04x}", start_s, end_s) for k, (start_s, end_s) in enumerate(pairwise(edges))
     )
     return Heard(tuple(words), duration_s)
 

@@ -33,6 +33,8 @@ LECTURES_S = [60.0 * minutes for minutes in (25, 27, 29, 31, 33, 35)]
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """Recordings of these lengths, and what their figure must not exceed."""
+
     name: str
     durations_s: list[float]
     lanes: int
@@ -71,9 +73,7 @@ numbers = itertools.count()
 """Of folders: the name of each makes its recordings others."""
 
 
-def measured(
-    row: Row, phrases: Phrases, base: Path, endpoint: StandIn, runs: int
-) -> list[Claim]:
+def measured(row: Row, phrases: Phrases, base: Path, endpoint: StandIn, runs: int) -> list[Claim]:
     found: dict[str, list[tuple[float, str]]] = {name: [] for name in HISTORIES}
     for _ in range(runs):
         state = fresh_state(base)

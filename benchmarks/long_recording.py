@@ -1,4 +1,4 @@
-"""What ten hours cost: memory beside one hour's, CPU beside ffmpeg's, the time to the first request.
+"""What ten hours cost: memory beside one hour's, CPU beside ffmpeg's, time to the first request.
 
     python benchmarks/long_recording.py [--minutes 600] [--runs 1]
 

@@ -58,10 +58,8 @@ def measure(
     """Run `command` to its end; its cost, and what it wrote to stdout.
 
     One at a time: the CPU time is that of all children that ended meanwhile. Looking at memory
-    takes CPU time from the other cores, so a long run is looked at less often.
-
-    Args:
-        environment: None: this process's own.
+    takes CPU time from the command, so a long run is better looked at less often. Without an
+    `environment` it has this process's own.
 
     Raises:
         CommandFailedError: its exit status is not 0.
