@@ -30,7 +30,9 @@ from benchmarks.stand_in import Request, StandIn, stand_in
 PER_MINUTE = 240
 WINDOW_S = 60.0
 LATENCY_S = 0.2
-RECORDING_S = 8.0
+RECORDING_S = 20.0
+"""Short, but long enough that no two are the same by chance."""
+
 NAMES = ("first", "second")
 TIMEOUT_S = 300.0
 MIN_LATER_S = 15.0
