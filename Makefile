@@ -37,10 +37,17 @@ test: check
 slow: $(READY)
 	$(BIN)/pytest -m slow
 
+# Under ten minutes on two cores; each script by itself takes more runs or recordings.
 bench: $(READY)
-	$(BIN)/python benchmarks/prepare.py
-	$(BIN)/python benchmarks/finished.py
+	$(BIN)/python benchmarks/prepare.py --runs 2
+	$(BIN)/python benchmarks/start_up.py
 	$(BIN)/python benchmarks/chunk_sizes.py
+	$(BIN)/python benchmarks/lanes.py
+	$(BIN)/python benchmarks/against_curl.py
+	$(BIN)/python benchmarks/long_recording.py
+	$(BIN)/python benchmarks/adaptive.py
+	$(BIN)/python benchmarks/rate_limit.py
+	$(BIN)/python benchmarks/finished.py --recordings 2000
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -48,10 +48,18 @@ class Cost:
         return self.rss_bytes if self.pss_bytes is None else self.pss_bytes
 
 
-def measure(command: Sequence[str], cwd: Path) -> tuple[Cost, str]:
+def measure(
+    command: Sequence[str],
+    cwd: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    sample_every_s: float = SAMPLE_EVERY_S,
+) -> tuple[Cost, str]:
     """Run `command` to its end; its cost, and what it wrote to stdout.
 
-    One at a time: the CPU time is that of all children that ended meanwhile.
+    One at a time: the CPU time is that of all children that ended meanwhile. Looking at memory
+    takes CPU time from the command, so a long run is better looked at less often. Without an
+    `environment` it has this process's own.
 
     Raises:
         CommandFailedError: its exit status is not 0.
@@ -59,9 +67,14 @@ def measure(command: Sequence[str], cwd: Path) -> tuple[Cost, str]:
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         cpu_before_s, begun_s = _children_cpu_s(), time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=complaints
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=complaints,
         )
-        pss_bytes, rss_bytes = _watch(process)
+        pss_bytes, rss_bytes = _watch(process, sample_every_s)
         wall_s, cpu_s = time.perf_counter() - begun_s, _children_cpu_s() - cpu_before_s
         if process.returncode != 0:
             complaints.seek(0)
@@ -98,14 +111,14 @@ def _children_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def _watch(process: subprocess.Popen[bytes]) -> tuple[int | None, int]:
+def _watch(process: subprocess.Popen[bytes], sample_every_s: float) -> tuple[int | None, int]:
     """Peaks of PSS and RSS, in bytes, until the process has ended and was waited for."""
     root = psutil.Process(process.pid)
     highest_pss, highest_rss = 0, 0
     while process.poll() is None:
         pss, rss = _tree_bytes(root)
         highest_pss, highest_rss = max(highest_pss, pss), max(highest_rss, rss)
-        time.sleep(SAMPLE_EVERY_S)
+        time.sleep(sample_every_s)
     return highest_pss or None, highest_rss
 
 

@@ -20,12 +20,13 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Run as a script, only this folder is on the path; the tones that tests hear are beside it.
+# Run as a script, only this folder is on the path, and `benchmarks` itself is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import (
@@ -37,7 +38,7 @@ from benchmarks.measure import (
     measure,
     typical,
 )
-from tests.cloudru.tones import make_recording
+from benchmarks.recordings import BIT_RATE, Phrases
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,7 +47,6 @@ MAX_MEMORY_BYTES = 150 * MB
 """What preparing an hour may take, over the process tree."""
 
 BOUNDED_MINUTES = 60
-BIT_RATE = 128_000
 CHUNK_S = 300
 
 SCRATCH = "{scratch}"
@@ -83,6 +83,7 @@ def ways(recording: Path, held: int) -> tuple[Way, ...]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    began_at_s = time.monotonic()
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder: Path = options.keep or Path(temporary)
@@ -104,6 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _print_table(costs, chunks)
     if OURS in costs:
         _print_bounds(costs[OURS], options.minutes)
+    print(f"this script took {time.monotonic() - began_at_s:.0f} s")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -134,7 +136,7 @@ def _recording(folder: Path, minutes: int) -> Path:
         print(f"writing {path.name} ...", file=sys.stderr)
         # Made under another name, so that a file that was kept is always a whole one.
         partial = path.with_name(f"partial-{path.name}")
-        make_recording(partial, duration_s=60.0 * minutes, noise=0.002, bit_rate=BIT_RATE)
+        Phrases().record(partial, 60.0 * minutes)
         partial.replace(path)
     # Nobody's figures should hold the disk: from here on it is in the page cache.
     path.read_bytes()
