@@ -88,7 +88,8 @@ def transcribe(
         int, typer.Option(min=0, metavar="N", help="Which audio stream of a container.")
     ] = 0,
     concurrency: Annotated[
-        int | None, typer.Option("-j", "--concurrency", metavar="N", help="1 to 10. Default: 4.")
+        str | None,
+        typer.Option("-j", "--concurrency", metavar="N|auto", help="1 to 10, or auto. Default: 4."),
     ] = None,
     rate_limit: Annotated[
         int | None, typer.Option(metavar="N", help="Requests a minute. Default: 600.")
@@ -278,7 +279,7 @@ def _conclude(report: BatchReport, display: Display, line: str, voice: _Voice) -
 async def _dry_run(batch: Any, found: Discovery, out: Any, settings: Settings) -> int:
     from sttbatch.batch.report import Outcome
     from sttbatch.cli.rendering import forecast_lines
-    from sttbatch.core.models import ConcurrencyLimit
+    from sttbatch.cli.wiring import concurrency_of
     from sttbatch.core.options import ChunkingOptions
     from sttbatch.processing.chunk_sizer import DynamicChunkSizer
 
@@ -286,7 +287,7 @@ async def _dry_run(batch: Any, found: Discovery, out: Any, settings: Settings) -
     estimate_s = DynamicChunkSizer(ChunkingOptions()).estimate_s(
         sum(each.audio_s for each in forecasts),
         sum(each.chunks for each in forecasts),
-        ConcurrencyLimit(settings.concurrency),
+        concurrency_of(settings),
     )
     for line in forecast_lines(forecasts, estimate_s):
         out.line(line)

@@ -14,6 +14,7 @@ from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Writer
 from sttbatch.batch.finished import FinishedBefore
 from sttbatch.batch.job import ChunkWork, Job
+from sttbatch.batch.pacing import Pacing
 from sttbatch.batch.preparation import Preparation
 from sttbatch.batch.report import BatchReport
 from sttbatch.batch.run import Batch
@@ -38,6 +39,7 @@ from sttbatch.database.folders import private_folder, run_folder
 from sttbatch.external.secret import Secret
 from sttbatch.outputs import OutputRegistry, OutputWriter
 from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.processing.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.orchestrator import ParallelOrchestrator
 from sttbatch.queue.budgets import Budgets
@@ -110,9 +112,23 @@ def choices_of(
             max_cost=flags.max_cost,
             price_per_second=0.0 if is_local else settings.price_per_second,
         ),
-        # The local engine recognises one chunk at a time, on several threads.
-        concurrency=ConcurrencyLimit(1 if is_local else settings.concurrency),
+        concurrency=concurrency_of(settings),
     )
+
+
+def concurrency_of(settings: Settings) -> ConcurrencyLimit:
+    """Chunks under way at most."""
+    if settings.engine == "local":
+        # It recognises one chunk at a time, on several threads.
+        return ConcurrencyLimit(1)
+    if isinstance(settings.concurrency, int):
+        return ConcurrencyLimit(settings.concurrency)
+    return ConcurrencyLimit(settings.max_concurrency)
+
+
+def adapts(settings: Settings) -> bool:
+    """Whether the number of lanes follows the endpoint's answers."""
+    return settings.engine != "local" and settings.concurrency == "auto"
 
 
 @contextlib.asynccontextmanager
@@ -131,7 +147,9 @@ async def open_batch(
         registry = OutputRegistry(database)
         workers = WorkerRegistry(database, folder)
         orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
-            choices.concurrency, WORKERS
+            # One more than there are workers: it is claimed and planned while those are at work.
+            choices.concurrency,
+            WORKERS + 1,
         )
         async with (
             open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
@@ -164,7 +182,12 @@ async def open_batch(
                     model=choices.request.model,
                     budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
                 ),
-                stopping=lambda: orchestrator.stopping,
+                closed=lambda: orchestrator.closed,
+                pacing=Pacing(
+                    orchestrator,
+                    AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
+                    emit,
+                ),
                 addresser=addresser,
                 splitters=splitters,
                 request=choices.request,
@@ -181,7 +204,7 @@ async def open_batch(
                 media,
                 stream=flags.audio_stream,
                 force=flags.force,
-                stopping=lambda: orchestrator.stopping,
+                stopping=lambda: orchestrator.closed,
             )
             yield Batch(
                 choices,
