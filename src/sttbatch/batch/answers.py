@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sttbatch.batch.pacing import TOO_MANY_REQUESTS, Pacing
 from sttbatch.batch.report import BatchReport
+from sttbatch.batch.run_budget import Budget
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core import events
-from sttbatch.core.engine import Engine, Post
+from sttbatch.core.engine import Answer, Engine, Post
 from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
-from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
+from sttbatch.core.models import AudioChunk, GapReason, Segment, Stretch, Transcription, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
 from sttbatch.processing.media_workers import MediaWorkers, Source
+from sttbatch.processing.places import Lane
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.processing.split_plan import SplitPlan
 from sttbatch.queue.budgets import OverBudget
@@ -32,38 +36,25 @@ _WINDOW_ROOM = 0.85
 """Of a piece's longest duration; the search for silence may add 15 % to its target."""
 
 
-@dataclass(slots=True)
-class Budget:
-    """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
-
-    limit: float | None
-    price_per_second: float
-    spent: float = 0.0
-    reserved: float = 0.0
-
-    def reserve(self, audio_s: float) -> float:
-        """Raises BudgetReached when it would not be covered."""
-        cost = audio_s * self.price_per_second
-        if self.limit is not None and self.spent + self.reserved + cost > self.limit:
-            raise BudgetReached(
-                f"sending more would cost more than --max-cost {self.limit:g} "
-                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
-            )
-        self.reserved += cost
-        return cost
-
-
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """For which recording a chunk is asked: its name, its content, and our hold on it."""
+    """For which recording a chunk is asked: its name, its content, our hold on it, and its lane."""
 
     recording: str
     file_sha256: str
     claim: Claim
+    lane: Lane
 
 
 class ChunkAnswers:
-    """Never sends what the ledger holds, and holds every answer before it counts."""
+    """Never sends what the ledger holds, and holds every answer before it counts.
+
+    A chunk is looked up and claimed while it waits; its lane is held from the request until the
+    answer is stored.
+
+    Args:
+        closed: whether nothing more may be claimed.
+    """
 
     def __init__(
         self,
@@ -71,7 +62,8 @@ class ChunkAnswers:
         engine: Engine,
         results: ResultLedger,
         claims: ChunkClaims,
-        stopping: Callable[[], bool],
+        closed: Callable[[], bool],
+        pacing: Pacing,
         addresser: ContentAddresser,
         splitters: MediaWorkers,
         request: RequestOptions,
@@ -83,7 +75,8 @@ class ChunkAnswers:
         self._engine = engine
         self._results = results
         self._claims = claims
-        self._stopping = stopping
+        self._closed = closed
+        self._pacing = pacing
         self._addresser = addresser
         self._splitters = splitters
         self._request = request
@@ -101,12 +94,19 @@ class ChunkAnswers:
             ChunkError: no words; the message says why.
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
+        return await self._found_or_asked(asker, chunk, is_piece=False)
+
+    async def _found_or_asked(
+        self, asker: Asker, chunk: AudioChunk, *, is_piece: bool
+    ) -> tuple[Transcription, bool]:
         key = self._addresser.chunk_key(chunk.audio_sha256)
         stored = await self._stored(asker, key)
         if stored is not None:
+            if not is_piece:
+                await self._results.remember_cut(*self._cut(asker, chunk, key))
             return stored, True
         try:
-            return await self._claimed(asker, chunk, key)
+            return await self._claimed(asker, chunk, key, is_piece=is_piece)
         except ChunkTooLarge as error:
             if chunk.upload.duration_s < 2 * MIN_SPLIT_S:
                 raise
@@ -125,14 +125,23 @@ class ChunkAnswers:
         self._report.from_cache += 1
         return hit.value.heard
 
+    def _cut(self, asker: Asker, chunk: AudioChunk, key: str) -> tuple[str, int, str, Stretch, str]:
+        request_sha256 = self._addresser.request_sha256
+        stream = self._chunking.audio_stream
+        return asker.file_sha256, stream, request_sha256, chunk.stretch, key
+
     async def _claimed(
-        self, asker: Asker, chunk: AudioChunk, key: str
+        self, asker: Asker, chunk: AudioChunk, key: str, *, is_piece: bool
     ) -> tuple[Transcription, bool]:
         """Send it, unless somebody else is about to: then theirs is ours."""
         self._results.reserve()
         audio_s = chunk.upload.duration_s
         cost = audio_s * self._budget.price_per_second
-        while not self._stopping():
+        # A piece's stretch is in its upload's time, not in the recording's.
+        remember = (
+            _nothing if is_piece else self._results.remembering_cut(*self._cut(asker, chunk, key))
+        )
+        while not self._closed():
             got = await self._claims.claim(
                 key,
                 asker.claim,
@@ -140,13 +149,14 @@ class ChunkAnswers:
                 audio_s,
                 cost,
                 None if self._force else self._results.holds_chunk,
+                along=remember,
             )
             if isinstance(got, Granted):
                 return await self._sent(asker, chunk, got), False
             if isinstance(got, OverBudget):
                 raise BudgetReached(f"{got.message}; run again to go on")
             if isinstance(got, HeldBy):
-                await self._claims.wait_until_closed(key, self._stopping)
+                await self._claims.wait_until_closed(key, self._closed)
             stored = await self._stored(asker, key)
             if stored is not None:
                 return stored, True
@@ -158,32 +168,49 @@ class ChunkAnswers:
         async def record(post: Post) -> None:
             self._account(asker.recording, chunk, post)
             await self._results.record_post(key, post, asker.file_sha256, granted.worker_id)
+            if post.status == TOO_MANY_REQUESTS:
+                # Tried again at once it would only be one too many again.
+                await asker.lane.step_back()
 
-        reserved = 0.0
+        answer = None
         try:
-            reserved = self._budget.reserve(chunk.upload.duration_s)
-            answer = await self._engine.transcribe(chunk.upload, self._request, record)
+            with self._budget.reserved_for(chunk.upload.duration_s):
+                await asker.lane.enter()
+                self._emit(
+                    events.ChunkProcessingStarted(
+                        asker.recording, chunk.stretch.index, chunk.upload.duration_s
+                    )
+                )
+                answer = await self._engine.transcribe(chunk.upload, self._request, record)
+            self._account(asker.recording, chunk, answer.post)
+            await self._store(asker, chunk, granted, answer)
         except BaseException as error:
-            # Its posts are recorded, so nothing is reserved for it any more.
-            await self._claims.give_up(granted, str(error) or type(error).__name__)
+            if answer is None:
+                # Its posts are recorded, so nothing is reserved for it any more.
+                await self._claims.give_up(granted, str(error) or type(error).__name__)
             raise
         finally:
-            self._budget.reserved -= reserved
-        self._account(asker.recording, chunk, answer.post)
+            asker.lane.leave()
+        return answer.transcription
+
+    async def _store(
+        self, asker: Asker, chunk: AudioChunk, granted: Granted, answer: Answer
+    ) -> None:
         value = StoredChunk(answer.transcription, chunk.upload.codec, answer.response_format)
         await self._results.store_chunk(
-            key,
+            granted.chunk_key,
             value,
             answer.post,
             asker.file_sha256,
             along=lambda db: self._claims.close(db, granted),
             worker_id=granted.worker_id,
+            stored=asker.lane.leave,
         )
         self._report.sent += 1
         self._report.sent_audio_s += chunk.upload.duration_s
-        return answer.transcription
 
     def _account(self, recording: str, chunk: AudioChunk, post: Post) -> None:
+        self._pacing.observe(post)
         if post.paid or post.maybe_paid:
             cost = post.audio_s * self._budget.price_per_second
             self._budget.spent += cost
@@ -244,8 +271,12 @@ class ChunkAnswers:
     async def _piece(self, asker: Asker, piece: AudioChunk) -> ChunkOutcome:
         if piece.silent:
             return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
-        heard, cached = await self.heard(asker, piece)
+        heard, cached = await self._found_or_asked(asker, piece, is_piece=True)
         if not self._engine.timestamps:
             whole = Segment(heard.text, 0.0, piece.upload.duration_s)
             heard = Transcription(heard.text, (whole,) if heard.text else (), heard.language)
         return ChunkOutcome(piece.stretch, heard, cached)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Writes nothing."""

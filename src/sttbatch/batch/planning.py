@@ -101,7 +101,7 @@ class Planning:
         return self._source(job), self._split_plan(job, await self._take_kept(job))
 
     async def next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
-        """Cut one chunk and remember where; None after the last, or once the job has failed."""
+        """Cut one chunk; None after the last, or once the job has failed."""
         if job.failure is not None:
             return None
         chunk = await cutting.next()
@@ -112,13 +112,6 @@ class Planning:
             chunk.upload.discard()
             return None
         job.pending += 1
-        await self._results.remember_cut(
-            job.fingerprint.sha256,
-            self._choices.chunking.audio_stream,
-            self._addresser.request_sha256,
-            chunk.stretch,
-            self._addresser.chunk_key(chunk.audio_sha256),
-        )
         return ChunkWork(job, chunk)
 
     async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:

@@ -11,7 +11,8 @@ from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Endings, Writer
 from sttbatch.batch.finished import strangers
-from sttbatch.batch.job import ChunkWork, Job, shortcomings
+from sttbatch.batch.finishing import Finishing
+from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
 from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
@@ -20,8 +21,8 @@ from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import (
+    BudgetReached,
     ChunkError,
-    EndpointUnreachable,
     RecordingError,
     RetryLater,
     Stopped,
@@ -33,12 +34,10 @@ from sttbatch.outputs.plans import Recording
 from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media_workers import MediaWorkers
-from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator
-from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator, Steps
+from sttbatch.processing.places import Lane
+from sttbatch.processing.result_merger import ChunkOutcome
 from sttbatch.queue.job import JobStatus
-
-DURATION_TOLERANCE = 0.01
-"""Of the declared duration; a larger difference is reported."""
 
 
 async def _no_chunk() -> None:
@@ -75,12 +74,12 @@ class Batch:
         self._media = media
         self._registry = registry
         self._orchestrator = orchestrator
-        self._merger = ResultMerger()
         self._emit = emit
         self.report = report
         self._bug: Exception | None = None
         self._planning = Planning(choices, engine, results, addresser, emit, report)
         self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
+        self._finishing = Finishing(results, claims, self._endings, emit, report, self._give_up)
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
@@ -121,9 +120,11 @@ class Batch:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         free: Sequence[Job] = jobs
         while free:
-            await self._orchestrator.run(free, self._cutting, self._process, self._drop)
+            await self._orchestrator.run(
+                free, Steps(self._cutting, self._process, self._finishing.finish_if_done)
+            )
             held = [job for job in jobs if not job.finished and job.claim is None]
-            if self._orchestrator.stopping or not held:
+            if self._orchestrator.closed or not held:
                 return
             if self._choices.run.no_wait:
                 for job in held:
@@ -133,8 +134,8 @@ class Batch:
 
     async def _freed(self, held: Sequence[Job]) -> list[Job]:
         """Wait until one is free, and see to those that other runs end meanwhile."""
-        stopping = self._orchestrator
-        async for job, status, error in self._claims.settled(held, lambda: stopping.stopping):
+        lanes = self._orchestrator
+        async for job, status, error in self._claims.settled(held, lambda: lanes.closed):
             if status is JobStatus.FAILED:
                 self._endings.fail(job, error or "another run failed on it")
             elif not await self._found_finished(job):
@@ -186,7 +187,6 @@ class Batch:
                 next_chunk = await self._opened(job, held)
             with self._ending(job):
                 yield next_chunk
-        await self._finish_if_done(job)
 
     @contextlib.contextmanager
     def _ending(self, job: Job) -> Iterator[None]:
@@ -209,13 +209,12 @@ class Batch:
         cutting = await held.enter_async_context(self._media.split(source, plan))
         return lambda: self._planning.next_chunk(job, cutting)
 
-    async def _process(self, work: ChunkWork) -> None:
-        """One chunk in a lane; nothing that it raises reaches its siblings."""
+    async def _process(self, work: ChunkWork, lane: Lane) -> None:
+        """One chunk; nothing that it raises reaches its siblings."""
         job, chunk = work.job, work.chunk
         index, audio_s = chunk.stretch.index, chunk.stretch.duration_s
-        self._emit(events.ChunkProcessingStarted(job.shown, index, audio_s))
         try:
-            outcome = await self._outcome(work)
+            outcome = await self._outcome(work, lane)
             job.outcomes.append(outcome)
             done = outcome.gap is not GapReason.STILL_MISSING
             self._emit(
@@ -227,6 +226,12 @@ class Batch:
             job.failure = str(error)
         except Stopped:
             job.left = True
+        except BudgetReached as error:
+            job.left = True
+            if self.report.fatal is None:
+                self.report.fatal = error
+            # What others have claimed is covered, so it is still sent.
+            self._orchestrator.close()
         except SttbatchError as error:
             job.left = True
             self._give_up(error)
@@ -237,89 +242,24 @@ class Batch:
         finally:
             chunk.upload.discard()
             job.pending -= 1
-        await self._finish_if_done(job)
 
-    async def _outcome(self, work: ChunkWork) -> ChunkOutcome:
+    async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
         job, stretch = work.job, work.chunk.stretch
         if work.chunk.silent:
             return ChunkOutcome(stretch, None, gap=GapReason.NO_SPEECH)
         try:
             assert job.claim is not None
-            asker = Asker(job.shown, job.fingerprint.sha256, job.claim)
+            asker = Asker(job.shown, job.fingerprint.sha256, job.claim, lane)
             heard, cached = await self._answers.heard(asker, work.chunk)
         except ChunkError as error:
             return ChunkOutcome(stretch, None, gap=GapReason.STILL_MISSING, detail=str(error))
         return ChunkOutcome(stretch, heard, cached)
-
-    def _drop(self, work: ChunkWork) -> None:
-        work.chunk.upload.discard()
-        work.job.pending -= 1
-        work.job.left = True
 
     def _give_up(self, error: SttbatchError) -> None:
         """Stop the run for a reason that concerns every recording."""
         if self.report.fatal is None:
             self.report.fatal = error
         self.stop()
-
-    async def _finish_if_done(self, job: Job) -> None:
-        """See to a job's end, once nothing of it is under way."""
-        if job.finished or job.pending or job.claim is None:
-            return
-        if job.failure is None and isinstance(self.report.fatal, EndpointUnreachable) and job.left:
-            job.failure = str(self.report.fatal)
-        if job.failure is None and (job.left or not job.is_cut):
-            return
-        # The cutter and the last lane may both come by.
-        job.finished = True
-        if job.failure is None:
-            await self._finish(job)
-        try:
-            if job.failure is not None:
-                await self._claims.fail(job, job.failure)
-            else:
-                await self._claims.complete(job)
-        except SttbatchError as error:
-            # Raised on, it would cancel what other lanes have in flight.
-            self._give_up(error)
-        if job.failure is not None:
-            self._endings.fail(job, job.failure)
-
-    async def _finish(self, job: Job) -> None:
-        """Merge, store, write; or set the job's `failure`."""
-        assert job.counted_s is not None
-        self._compare_durations(job)
-        failed = [o for o in job.outcomes if o.gap is GapReason.STILL_MISSING]
-        if not job.outcomes:
-            job.failure = "it holds no sound at all"
-        elif len(failed) == len(job.outcomes):
-            job.failure = failed[0].detail
-        if job.failure is not None:
-            return
-        try:
-            job.transcript = job.merged(self._merger)
-            if job.transcript.is_complete:
-                await self._results.store_transcript(
-                    job.transcript_key, job.transcript, job.fingerprint.sha256
-                )
-            job.cached = all(outcome.cached for outcome in job.outcomes)
-            await self._endings.write(job)
-            reason = shortcomings(job.transcript)
-            if reason is not None:
-                await self._claims.fail(job, reason)
-        except SttbatchError as error:
-            job.failure = str(error)
-            self._give_up(error)
-
-    def _compare_durations(self, job: Job) -> None:
-        counted_s = job.counted_s or 0.0
-        if abs(counted_s - job.declared_s) > DURATION_TOLERANCE * counted_s and job.declared_s:
-            self._emit(
-                events.Warned(
-                    job.shown,
-                    f"its header declares {job.declared_s:.1f} s, {counted_s:.1f} s were found",
-                )
-            )
 
     def _after_failure(self) -> None:
         if self._choices.run.fail_fast:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -51,9 +51,10 @@ class KeptStretches:
     def __init__(self, ledger: LedgerLevel) -> None:
         self._ledger = ledger
 
-    async def remember(
+    def remembering(
         self, file_sha256: str, stream: int, request_sha256: str, stretch: Stretch, key: str
-    ) -> None:
+    ) -> Callable[[sqlite3.Connection], object]:
+        """Writes down a cut, in the transaction of whoever calls it."""
         row = (
             file_sha256,
             stream,
@@ -67,7 +68,7 @@ class KeptStretches:
             msgspec.json.encode(stretch.anchors).decode(),
             key,
         )
-        await self._ledger.database.write(lambda db: db.execute(REMEMBER, row))
+        return lambda db: db.execute(REMEMBER, row)
 
     async def of(
         self, file_sha256: str, stream: int, request_sha256: str

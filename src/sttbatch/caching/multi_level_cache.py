@@ -107,14 +107,19 @@ class MultiLevelCache:
         *,
         along: Along | None = None,
         ttl_s: float | None = None,
+        stored: Callable[[], None] | None = None,
     ) -> None:
         """Store a value, the authority first; `along` writes in the same transaction.
+
+        `stored` is called as soon as the authority has it.
 
         Raises:
             StateError: the authority did not take it.
         """
         value = CacheValue(data, None if ttl_s is None else self._clock() + ttl_s)
         await self.authority.put(key, value, facts, along)
+        if stored is not None:
+            stored()
         for front in reversed(self._fronts.copy()):
             await self._filled(front, {key: value})
 

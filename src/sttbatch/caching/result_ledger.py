@@ -125,8 +125,11 @@ class ResultLedger:
         file_sha256: str,
         along: Callable[[sqlite3.Connection], object] = lambda _: None,
         worker_id: str = "",
+        stored: Callable[[], None] | None = None,
     ) -> None:
         """The answer, the post that brought it, and what `along` writes, in one transaction.
+
+        `stored` is called once that is on the disk, before nearer levels are filled.
 
         Raises:
             StateError: the ledger did not take it; then it is in the spool, or the message says
@@ -140,7 +143,11 @@ class ResultLedger:
 
         try:
             await self._cache.put(
-                key, kept.value or b"", self._facts(post.audio_s, file_sha256), along=beside
+                key,
+                kept.value or b"",
+                self._facts(post.audio_s, file_sha256),
+                along=beside,
+                stored=stored,
             )
         except StateError as error:
             raise self._spooled(kept, error) from error
@@ -173,7 +180,15 @@ class ResultLedger:
         self, file_sha256: str, stream: int, request_sha256: str, stretch: Stretch, key: str
     ) -> None:
         """Where a recording was cut, so that a later run keeps what has its words."""
-        await self._cuts.remember(file_sha256, stream, request_sha256, stretch, key)
+        await self._database.write(
+            self.remembering_cut(file_sha256, stream, request_sha256, stretch, key)
+        )
+
+    def remembering_cut(
+        self, file_sha256: str, stream: int, request_sha256: str, stretch: Stretch, key: str
+    ) -> Callable[[sqlite3.Connection], object]:
+        """The same, for a transaction that writes something else as well."""
+        return self._cuts.remembering(file_sha256, stream, request_sha256, stretch, key)
 
     async def kept(
         self, file_sha256: str, stream: int, request_sha256: str

@@ -73,6 +73,20 @@ def choices_of(
             price_per_second=0.0 if is_local else settings.price_per_second,
             requests_per_minute=None if is_local else settings.rate_limit,
         ),
-        # The local engine recognises one chunk at a time, on several threads.
-        concurrency=ConcurrencyLimit(1 if is_local else settings.concurrency),
+        concurrency=concurrency_of(settings),
     )
+
+
+def concurrency_of(settings: Settings) -> ConcurrencyLimit:
+    """Chunks under way at most."""
+    if settings.engine == "local":
+        # It recognises one chunk at a time, on several threads.
+        return ConcurrencyLimit(1)
+    if isinstance(settings.concurrency, int):
+        return ConcurrencyLimit(settings.concurrency)
+    return ConcurrencyLimit(settings.max_concurrency)
+
+
+def adapts(settings: Settings) -> bool:
+    """Whether the number of lanes follows the endpoint's answers."""
+    return settings.engine != "local" and settings.concurrency == "auto"

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -23,7 +23,8 @@ LOCAL_FILE = "sttbatch.toml"
 LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
-        "max_lines", "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec",
+        "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
+        "upload_codec",
     }
 )  # fmt: skip
 
@@ -45,7 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     words: bool = False
     max_line_width: int = 42
     max_lines: int = 2
-    concurrency: int = 4
+    concurrency: int | Literal["auto"] = 4
+    max_concurrency: int = 10
     rate_limit: int = 600
     audio_rate_limit: float | None = None
     chunk_duration: float = 300.0
@@ -76,7 +78,8 @@ DESCRIPTIONS = {
     "words": "word timestamps in the json output",
     "max_line_width": "characters of a subtitle line",
     "max_lines": "lines of a subtitle",
-    "concurrency": "requests at once, 1 to 10",
+    "concurrency": "requests at once, 1 to 10, or auto: as many as the endpoint answers well",
+    "max_concurrency": "what auto may rise to, 1 to 10",
     "rate_limit": "requests a minute, of all runs together",
     "audio_rate_limit": "seconds of audio a minute, of all runs together; default: no limit",
     "chunk_duration": "target seconds of a chunk, at least 10",
@@ -195,6 +198,7 @@ _RANGES = {
     "max_line_width": (10, 1000),
     "max_lines": (1, 10),
     "concurrency": (1, 10),
+    "max_concurrency": (1, 10),
     "rate_limit": (1, 100_000),
     "audio_rate_limit": (10, 1e9),
     "chunk_duration": (10, 7200),
@@ -211,7 +215,7 @@ _RANGES = {
 
 
 def _check_range(name: str, value: Any) -> None:
-    if value is not None and name in _RANGES:
+    if value is not None and name in _RANGES and value != "auto":
         low, high = _RANGES[name]
         if not low <= value <= high:
             raise ValueError(f"it must be {low:g} to {high:g}")

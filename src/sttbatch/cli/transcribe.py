@@ -66,7 +66,8 @@ def transcribe(
         int, typer.Option(min=0, metavar="N", help="Which audio stream of a container.")
     ] = 0,
     concurrency: Annotated[
-        int | None, typer.Option("-j", "--concurrency", metavar="N", help="1 to 10. Default: 4.")
+        str | None,
+        typer.Option("-j", "--concurrency", metavar="N|auto", help="1 to 10, or auto. Default: 4."),
     ] = None,
     rate_limit: Annotated[
         int | None, typer.Option(metavar="N", help="Requests a minute. Default: 600.")

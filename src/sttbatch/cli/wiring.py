@@ -9,6 +9,7 @@ from sttbatch.batch.answers import ChunkAnswers
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Writer
 from sttbatch.batch.job import ChunkWork, Job
+from sttbatch.batch.pacing import Pacing
 from sttbatch.batch.preparation import Preparation
 from sttbatch.batch.report import BatchReport
 from sttbatch.batch.run import Batch
@@ -17,7 +18,7 @@ from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.cli.cache_wiring import open_caches
-from sttbatch.cli.choosing import RunFlags, choices_of
+from sttbatch.cli.choosing import RunFlags, adapts, choices_of
 from sttbatch.cli.engines import engine_of
 from sttbatch.cli.settings import Settings
 from sttbatch.cli.state import ANSWERS, RATES
@@ -28,6 +29,7 @@ from sttbatch.external.secret import Secret
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.processing.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.orchestrator import ParallelOrchestrator
 from sttbatch.queue.budgets import Budgets
@@ -53,7 +55,9 @@ async def open_batch(
         registry = OutputRegistry(database)
         workers = WorkerRegistry(database, folder)
         orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
-            choices.concurrency, WORKERS
+            # One more than there are workers: it is claimed and planned while those are at work.
+            choices.concurrency,
+            WORKERS + 1,
         )
         async with (
             open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
@@ -86,7 +90,12 @@ async def open_batch(
                     model=choices.request.model,
                     budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
                 ),
-                stopping=lambda: orchestrator.stopping,
+                closed=lambda: orchestrator.closed,
+                pacing=Pacing(
+                    orchestrator,
+                    AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
+                    emit,
+                ),
                 addresser=addresser,
                 splitters=splitters,
                 request=choices.request,
@@ -102,7 +111,7 @@ async def open_batch(
                 media,
                 stream=flags.audio_stream,
                 force=flags.force,
-                stopping=lambda: orchestrator.stopping,
+                stopping=lambda: orchestrator.closed,
             )
             yield Batch(
                 choices,

@@ -139,4 +139,13 @@ class Warned(Event):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged(Event):
+    """`-j auto` sends more or fewer chunks at once; `recording` is empty."""
+
+    old: int
+    new: int
+    reason: str
+
+
 Emit = Callable[[Event], None]

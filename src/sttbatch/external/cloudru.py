@@ -229,14 +229,22 @@ class CloudRu:
         body = response.content.replace(self._key.reveal().encode() or b"\0", b"***")
         verdict = verdict_on(response.status_code, response.headers, body)
         request_id = response.headers.get("x-request-id")
-        await ask.record(
-            ask.post(exchange, response.status_code, error=verdict.message, request_id=request_id)
-        )
+        # The other lanes learn of it before it is recorded, which takes as long as a lane may
+        # have to wait for its next turn.
         free = False
         if verdict.is_outage:
             free = self._gate.failed(ask.pass_, verdict.message, answered=True)
         else:
             self._gate.succeeded(ask.pass_)
+        if verdict.action is Action.SLOW_DOWN:
+            # It concerns all lanes, so the gate does the waiting.
+            await self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
+        elif free:
+            # The outage's own waits may be shorter than what the server asks for.
+            await self._gate.slow_down(verdict.hint_s)
+        await ask.record(
+            ask.post(exchange, response.status_code, error=verdict.message, request_id=request_id)
+        )
         match verdict.action:
             case Action.REFUSED:
                 return EndpointRefused(f"the endpoint refuses us: {verdict.message}")
@@ -248,12 +256,6 @@ class CloudRu:
                 return ChunkError(verdict.message)
             case Action.SIMPLER_FORMAT:
                 return self._after_format(verdict.message, format_asked)
-            case Action.SLOW_DOWN:
-                # It concerns all lanes, so the gate does the waiting.
-                await self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
-        if free:
-            # The outage's own waits may be shorter than what the server asks for.
-            await self._gate.slow_down(verdict.hint_s)
         return self._again(ask, verdict.message, verdict.hint_s, free=free)
 
     def _after_format(self, message: str, format_asked: int) -> Exception:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import itertools
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from sttbatch.core.models import ConcurrencyLimit
+from sttbatch.processing.places import Lane, Order, Places
 
 R = TypeVar("R")
 C = TypeVar("C")
@@ -16,97 +19,120 @@ NextChunk: TypeAlias = Callable[[], Awaitable[C | None]]
 CHUNKS_AHEAD = 2
 """Cut while all lanes wait, so that no lane waits for a cut."""
 
+SETTLING = 4
+"""Recordings brought to their end at the same time; more would only wait for the same disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps(Generic[R, C]):
+    """What is done with recordings and chunks; what any of them raises ends the run.
+
+    Attributes:
+        cut: opens a recording; what its context manager yields is awaited for one chunk after
+            the other until it answers None.
+        process: one chunk, which exists until this returns. It enters its lane to send; chunks
+            that wait for one are let in in the order of their recordings.
+        settle: a recording one of whose chunks, or whose cut, has just come to its end.
+    """
+
+    cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]]
+    process: Callable[[C, Lane], Awaitable[None]]
+    settle: Callable[[R], Awaitable[None]]
+
 
 class ParallelOrchestrator(Generic[R, C]):
-    """Cuts recordings, a few at a time, and processes their chunks, `concurrency` at a time.
+    """Cuts recordings, a few at a time, and lets their chunks into the lanes.
 
-    Never more than `concurrency + 2` chunks exist at once. After `stop` nothing new is cut or
-    begun; what is in a lane is finished.
+    Never more than `limit + 2` chunks exist at once. A free lane and room for another chunk go to
+    the earliest recording that wants them, so recordings end one after the other.
 
     Args:
-        cutters: recordings cut at the same time.
+        cutters: recordings that are open at the same time.
     """
 
     def __init__(self, concurrency: ConcurrencyLimit, cutters: int) -> None:
-        self._lanes = concurrency.value
         self._cutters = cutters
-        self._slots = asyncio.Semaphore(self._lanes + CHUNKS_AHEAD)
-        self._ready: asyncio.Queue[C | None] = asyncio.Queue()
-        self._stopping = asyncio.Event()
+        self._lanes = Places(concurrency.value)
+        self._slots = Places(concurrency.value + CHUNKS_AHEAD)
+        self._settling = asyncio.Semaphore(SETTLING)
+        self._closed = False
 
     @property
-    def stopping(self) -> bool:
-        return self._stopping.is_set()
+    def limit(self) -> int:
+        """Lanes that may be taken at once."""
+        return self._lanes.limit
+
+    @limit.setter
+    def limit(self, lanes: int) -> None:
+        self._lanes.limit = lanes
+        self._slots.limit = lanes + CHUNKS_AHEAD
+
+    @property
+    def in_lanes(self) -> int:
+        return self._lanes.taken
+
+    @property
+    def closed(self) -> bool:
+        """Nothing new is begun any more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Cut nothing more; chunks that are there may still enter lanes."""
+        self._closed = True
+        self._slots.close()
 
     def stop(self) -> None:
-        """Begin nothing new."""
-        self._stopping.set()
-        # Cutters that wait for a slot have to look up.
-        for _ in range(self._cutters):
-            self._slots.release()
+        """Let nobody into a lane any more; what is in one is finished."""
+        self.close()
+        self._lanes.close()
 
-    async def run(
-        self,
-        recordings: Iterable[R],
-        cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]],
-        process: Callable[[C], Awaitable[None]],
-        drop: Callable[[C], None],
-    ) -> None:
-        """Run to the end, or until `stop`.
-
-        Args:
-            recordings: taken in order, each when a cutter is free for it.
-            cut: opens a recording; what its context manager yields is awaited for one chunk
-                after the other until it answers None.
-            process: one chunk; what it raises ends the run.
-            drop: is given each chunk that was cut and will not be processed.
-        """
-        source = iter(recordings)
+    async def run(self, recordings: Iterable[R], steps: Steps[R, C]) -> None:
+        """Run to the end, or until `close` or `stop`; recordings are taken in order."""
+        source = enumerate(recordings)
         async with asyncio.TaskGroup() as running:
-            running.create_task(self._feed(source, cut))
-            for _ in range(self._lanes):
-                running.create_task(self._lane(process, drop))
 
-    async def _feed(
-        self,
-        source: Iterator[R],
-        cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]],
-    ) -> None:
-        async def cutter() -> None:
-            for recording in source:
-                if self.stopping:
-                    return
-                async with cut(recording) as next_chunk:
-                    while await self._cut_one(next_chunk):
-                        pass
+            async def cutter() -> None:
+                for rank, recording in source:
+                    if self.closed:
+                        return
+                    async with steps.cut(recording) as next_chunk:
+                        for index in itertools.count():
+                            chunk = await self._cut_one(next_chunk, (rank, index))
+                            if chunk is None:
+                                break
+                            running.create_task(
+                                self._bring_through(recording, chunk, (rank, index), steps)
+                            )
+                    await self._settling.acquire()
+                    running.create_task(self._settle(recording, steps))
 
-        async with asyncio.TaskGroup() as cutting:
             for _ in range(self._cutters):
-                cutting.create_task(cutter())
-        for _ in range(self._lanes):
-            self._ready.put_nowait(None)
+                running.create_task(cutter())
 
-    async def _lane(
-        self, process: Callable[[C], Awaitable[None]], drop: Callable[[C], None]
-    ) -> None:
-        while (chunk := await self._ready.get()) is not None:
-            try:
-                if self.stopping:
-                    drop(chunk)
-                else:
-                    await process(chunk)
-            finally:
-                self._slots.release()
-
-    async def _cut_one(self, next_chunk: NextChunk[C]) -> bool:
-        await self._slots.acquire()
+    async def _cut_one(self, next_chunk: NextChunk[C], order: Order) -> C | None:
+        if not await self._slots.take(order):
+            return None
         chunk = None
         try:
-            if not self.stopping:
-                chunk = await next_chunk()
+            chunk = await next_chunk()
         finally:
             if chunk is None:
-                self._slots.release()
-        if chunk is not None:
-            self._ready.put_nowait(chunk)
-        return chunk is not None
+                self._slots.give_back()
+        return chunk
+
+    async def _bring_through(
+        self, recording: R, chunk: C, order: Order, steps: Steps[R, C]
+    ) -> None:
+        try:
+            await steps.process(chunk, Lane(self._lanes, order))
+            # Before its slot is free: what waits for its end is bounded too.
+            await self._settling.acquire()
+        finally:
+            self._slots.give_back()
+        await self._settle(recording, steps)
+
+    async def _settle(self, recording: R, steps: Steps[R, C]) -> None:
+        try:
+            await steps.settle(recording)
+        finally:
+            self._settling.release()

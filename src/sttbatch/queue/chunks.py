@@ -74,15 +74,18 @@ class ChunkClaims:
         audio_s: float,
         cost: float,
         answered: Answers | None = None,
+        along: Callable[[sqlite3.Connection], object] = lambda _: None,
     ) -> Granted | Answered | HeldBy | OverBudget:
         """Reserve the right to send a chunk of a claimed job, and its `cost`; one transaction.
 
         `answered` is asked in the same transaction, so that an answer that came since the caller
         looked is not paid for again; None: send it whether it is stored or not. What a dead
-        worker reserved for it stays spent, as a request that was maybe paid.
+        worker reserved for it stays spent, as a request that was maybe paid. What `along` writes
+        is written whatever the answer is.
         """
 
         def write(db: sqlite3.Connection) -> Granted | Answered | HeldBy | OverBudget:
+            along(db)
             if answered is not None and answered(db, chunk_key):
                 return Answered()
             holder = _holder(db, chunk_key)

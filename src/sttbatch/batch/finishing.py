@@ -1,0 +1,102 @@
+"""A recording's end: merged, stored, written, and its job brought to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sttbatch.batch.claims import JobClaims
+from sttbatch.batch.endings import Endings
+from sttbatch.batch.job import Job, shortcomings
+from sttbatch.batch.report import BatchReport
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.core import events
+from sttbatch.core.errors import EndpointUnreachable, SttbatchError
+from sttbatch.core.models import GapReason
+from sttbatch.processing.result_merger import ResultMerger
+
+DURATION_TOLERANCE = 0.01
+"""Of the declared duration; a larger difference is reported."""
+
+
+class Finishing:
+    """Brings recordings to their end; no lane is held meanwhile.
+
+    Args:
+        give_up: stops the run for a reason that concerns every recording.
+    """
+
+    def __init__(
+        self,
+        results: ResultLedger,
+        claims: JobClaims,
+        endings: Endings,
+        emit: events.Emit,
+        report: BatchReport,
+        give_up: Callable[[SttbatchError], None],
+    ) -> None:
+        self._results = results
+        self._claims = claims
+        self._endings = endings
+        self._emit = emit
+        self._report = report
+        self._give_up = give_up
+        self._merger = ResultMerger()
+
+    async def finish_if_done(self, job: Job) -> None:
+        """See to a job's end, once nothing of it is under way."""
+        if job.finished or job.pending or job.claim is None:
+            return
+        if job.failure is None and isinstance(self._report.fatal, EndpointUnreachable) and job.left:
+            job.failure = str(self._report.fatal)
+        if job.failure is None and (job.left or not job.is_cut):
+            return
+        # The cutter and the last lane may both come by.
+        job.finished = True
+        if job.failure is None:
+            await self._finish(job)
+        try:
+            if job.failure is not None:
+                await self._claims.fail(job, job.failure)
+            else:
+                await self._claims.complete(job)
+        except SttbatchError as error:
+            # Raised on, it would cancel what other lanes have in flight.
+            self._give_up(error)
+        if job.failure is not None:
+            self._endings.fail(job, job.failure)
+
+    async def _finish(self, job: Job) -> None:
+        """Merge, store, write; or set the job's `failure`."""
+        assert job.counted_s is not None
+        self._compare_durations(job)
+        failed = [o for o in job.outcomes if o.gap is GapReason.STILL_MISSING]
+        if not job.outcomes:
+            job.failure = "it holds no sound at all"
+        elif len(failed) == len(job.outcomes):
+            job.failure = failed[0].detail
+        if job.failure is not None:
+            return
+        try:
+            job.transcript = job.merged(self._merger)
+            if job.transcript.is_complete:
+                await self._results.store_transcript(
+                    job.transcript_key, job.transcript, job.fingerprint.sha256
+                )
+            job.cached = all(outcome.cached for outcome in job.outcomes)
+            await self._endings.write(job)
+            reason = shortcomings(job.transcript)
+            if reason is not None:
+                await self._claims.fail(job, reason)
+        except SttbatchError as error:
+            job.failure = str(error)
+            self._give_up(error)
+
+    def _compare_durations(self, job: Job) -> None:
+        counted_s = job.counted_s or 0.0
+        if abs(counted_s - job.declared_s) > DURATION_TOLERANCE * counted_s and job.declared_s:
+            self._emit(
+                events.Warned(
+                    job.shown,
+                    f"its header declares {job.declared_s:.1f} s, {counted_s:.1f} s were found",
+                )
+            )

@@ -1,0 +1,34 @@
+"""What one run may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sttbatch.core.errors import BudgetReached
+
+
+@dataclass(slots=True)
+class Budget:
+    """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
+
+    limit: float | None
+    price_per_second: float
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    @contextmanager
+    def reserved_for(self, audio_s: float) -> Iterator[None]:
+        """Raises BudgetReached when it would not be covered."""
+        cost = audio_s * self.price_per_second
+        if self.limit is not None and self.spent + self.reserved + cost > self.limit:
+            raise BudgetReached(
+                f"sending more would cost more than --max-cost {self.limit:g} "
+                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
+            )
+        self.reserved += cost
+        try:
+            yield
+        finally:
+            self.reserved -= cost
