@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.processing.orchestrator import CHUNKS_AHEAD
 from tests.cloudru import CloudRu, HeardWord, Status, make_recording
 from tests.shell import Result, Shell, texts, words_of
 
@@ -129,8 +130,11 @@ def test_each_answer_is_accounted_for_once(
             "SELECT COUNT(*) FROM chunk_tasks WHERE status <> 'COMPLETED'"
         ).fetchone()
     db.close()
-    assert len(posts) == len({key for key, *_ in posts}) == len(cloudru.received)
-    assert {tuple(rest) for _, *rest in posts} == {(200, 0)}
+    paid = [key for key, *rest in posts if rest == [200, 0]]
+    assert len(paid) == len(set(paid)) == len(cloudru.received)
+    # Chunks that waited for a lane were never sent, but a full disk cannot take that down.
+    assert len(posts) - len(paid) <= CHUNKS_AHEAD
+    assert {tuple(rest) for _, *rest in posts} <= {(200, 0), (None, 1)}
     assert open_chunks == (0,)
 
 
