@@ -11,8 +11,9 @@ from sttbatch.processing.split_plan import SplitPlan
 
 LENGTH = struct.Struct("<I")
 
-SPOOL_BYTES = 8 * 1024 * 1024
-"""A larger chunk travels through a temporary file instead of the pipe."""
+SPOOL_BYTES = 1 << 20
+"""A larger chunk travels through a temporary file instead of the pipe: nobody holds it in memory
+while it waits, and no allocator keeps what a dozen of them took."""
 
 
 class FileState(msgspec.Struct, frozen=True, array_like=True):
