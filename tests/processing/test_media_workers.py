@@ -383,10 +383,10 @@ def test_large_chunks_travel_through_the_spool_folder(tmp_path: Path) -> None:
     """Whoever takes one removes it; small ones never touch the disk."""
     path, spool = tmp_path / "long.wav", tmp_path / "spool"
     spool.mkdir()
-    _wav(path, 16_000, 1, 400)
+    _wav(path, 16_000, 1, 60)
 
     async def use(workers: MediaWorkers) -> None:
-        plan = plan_for(300.0, codec=UploadCodec.WAV)
+        plan = plan_for(40.0, codec=UploadCodec.WAV)
         large, small = await taken(workers, source_of(path), plan)
         if large.upload.size_bytes < small.upload.size_bytes:
             large, small = small, large
