@@ -48,7 +48,7 @@ def root(
 def main() -> None:
     """Run the command line; the process ends here."""
     try:
-        app()
+        app(prog_name="sttbatch")
     except SttbatchError as error:
         from sttbatch.cli.rendering import printable
 

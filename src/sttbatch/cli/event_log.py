@@ -78,8 +78,13 @@ def event_log(voice: Voice) -> Iterator[EventLog | None]:
         raise UsageError(
             f"--log-file {voice.log_file}: {error.strerror}; name a file in a folder that exists"
         ) from error
-    with open(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:  # noqa: PTH123
+    file = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
+    try:
         yield EventLog(file, as_json=voice.as_json, printable=printable)
+    finally:
+        # What a full disk did not take is tried again here.
+        with contextlib.suppress(OSError):
+            file.close()
 
 
 def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[str, Any]:

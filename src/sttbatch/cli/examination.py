@@ -141,7 +141,7 @@ class _Endpoint:
 
     async def clock(self) -> str:
         if self._ahead_s is None:
-            return "the endpoint does not say what time it is"
+            return "not compared: the endpoint did not say what time it is"
         side = "ahead of" if self._ahead_s > 0 else "behind"
         text = f"{abs(self._ahead_s):.0f} s {side} the endpoint's"
         if abs(self._ahead_s) > CLOCK_TOLERANCE_S:

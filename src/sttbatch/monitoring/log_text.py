@@ -28,9 +28,13 @@ def _chunk_text(event: events.Event) -> str:
 
 
 def _request(event: events.APIRequestCompleted) -> str:
-    status = "no answer" if event.status is None else f"answer {event.status}"
+    if event.status is not None:
+        outcome = f"answer {event.status}"
+    else:
+        # The local engine has no statuses.
+        outcome = "no answer" if event.error else "heard"
     parts = [
-        f"{status} after {event.latency_s:.2f} s",
+        f"{outcome} after {event.latency_s:.2f} s",
         f"{event.sent_bytes / 1e6:.2f} MB",
         f"attempt {event.attempt}",
     ]
