@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +32,9 @@ class _Standing:
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
     """List the rules, what each metric is now, and which have fired."""
+    import asyncio
+    import json
+
     from sttbatch.cli.settings import load_settings
 
     loaded = load_settings()
@@ -53,6 +52,8 @@ def try_out(
     ] = None,
 ) -> None:
     """Tell each rule's webhook (or print) that this is a test; exit 1 if one did not take it."""
+    import asyncio
+
     from sttbatch.cli.settings import load_settings
 
     rules = [rule for rule in load_settings().alerts if name in {None, rule.name}]
@@ -91,6 +92,7 @@ async def _tested(rule: AlertRule) -> bool:
 async def _standings(loaded: Loaded) -> list[_Standing]:
     if not loaded.alerts:
         return []
+    import contextlib
     import time
 
     from sttbatch.cli.state import LEDGER, data_folder
@@ -112,6 +114,8 @@ async def _standings(loaded: Loaded) -> list[_Standing]:
 
 
 def _facts(standing: _Standing) -> dict[str, object]:
+    from datetime import UTC, datetime
+
     rule, since = asdict(standing.rule), standing.firing_since
     # It may hold a token.
     del rule["url"]
@@ -142,6 +146,8 @@ def _print_table(standings: Sequence[_Standing]) -> None:
 def _state(standing: _Standing) -> str:
     if standing.firing_since is None:
         return "quiet"
+    from datetime import UTC, datetime
+
     since = datetime.fromtimestamp(standing.firing_since, UTC).astimezone()
     return f"fired {since:%Y-%m-%d %H:%M}"
 
