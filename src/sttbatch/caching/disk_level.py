@@ -49,7 +49,15 @@ class DiskLevel:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="l2")
         self._cache: DiskCache | None = None
 
+    def start(self) -> None:
+        """Begin to open it, if it is there; what goes wrong is told to whoever uses it."""
+        if self._file.exists():
+            self._thread.submit(self._open)
+
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
+        # Making it takes longer than many a run's first chunk; it is made for what is put there.
+        if self._cache is None and not self._file.exists():
+            return {}
         found = await self._in_thread(lambda: self._get_all(keys))
         now = self._clock()
         return {key: value for key, value in found.items() if not value.is_expired(now)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from typing import Annotated
@@ -47,6 +49,8 @@ def root(
 
 def main() -> None:
     """Run the command line; the process ends here."""
+    # What is there at the end need not be searched for garbage, which takes as long as a request.
+    atexit.register(gc.freeze)
     try:
         app(prog_name="sttbatch")
     except SttbatchError as error:

@@ -1,7 +1,4 @@
-"""The engine that the settings name, made when the first chunk needs it.
-
-A run over a finished folder needs none, and should not pay for its imports.
-"""
+"""The engine that the settings name, made when the first chunk needs it: some load a model."""
 
 from __future__ import annotations
 
@@ -73,6 +70,10 @@ async def engine_of(
 
             return LocalEngine(model)
         return _cloudru(settings, key or Secret(""), emit, rates)
+
+    if settings.engine == "cloudru":
+        # Now, while the media workers load theirs.
+        import sttbatch.external.cloudru  # noqa: F401
 
     engine = DeferredEngine(make)
     try:

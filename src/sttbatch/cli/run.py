@@ -7,7 +7,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sttbatch.batch.report import BatchReport, Outcome
@@ -21,6 +21,7 @@ from sttbatch.cli.settings import Settings
 from sttbatch.cli.state import LEDGER, data_folder
 from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
 from sttbatch.database.database import Database
+from sttbatch.database.folders import run_folder
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Run:
     async def forecast(self, found: Discovery) -> int:
         """Print what `transcribe` would send; the exit code."""
         with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
-            async with self._batch(database) as batch:
+            async with self._batch(found, database) as batch:
                 forecast = await batch.forecast(found)
         for line in forecast_lines(forecast):
             self._out.line(line)
@@ -111,7 +112,7 @@ class Run:
 
     async def _work(self, found: Discovery, database: Database) -> int | None:
         """Transcribe what is left; the first signal that came meanwhile."""
-        async with self._batch(database) as batch:
+        async with self._batch(found, database) as batch:
             caught = _Signals(batch.stop, self._say)
             with self._display, caught:
                 try:
@@ -121,14 +122,30 @@ class Run:
                         raise
         return caught.first
 
-    def _batch(self, database: Database) -> contextlib.AbstractAsyncContextManager[Batch]:
-        from sttbatch.cli.stdout_writer import StdoutWriter
-        from sttbatch.cli.wiring import open_batch
+    @contextlib.asynccontextmanager
+    async def _batch(self, found: Discovery, database: Database) -> AsyncIterator[Batch]:
+        from sttbatch.processing.media_workers import MediaWorkers
 
-        writer = StdoutWriter(self._out, self._settings.formats[0]) if self._voice.text else None
-        return open_batch(
-            self._settings, self._flags, database, self._key, self._emit, self._report, writer
-        )
+        with run_folder(database.path.parent / "spool") as spool:
+            async with MediaWorkers(spool) as media:
+                # Their libraries load while ours do.
+                await media.start(len(found.candidates))
+                from sttbatch.cli.stdout_writer import StdoutWriter
+                from sttbatch.cli.wiring import open_batch
+
+                text = self._voice.text
+                stdout = StdoutWriter(self._out, self._settings.formats[0]) if text else None
+                async with open_batch(
+                    self._settings,
+                    self._flags,
+                    database,
+                    media,
+                    self._key,
+                    self._emit,
+                    self._report,
+                    stdout,
+                ) as batch:
+                    yield batch
 
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:

@@ -24,7 +24,6 @@ from sttbatch.cli.settings import Settings
 from sttbatch.cli.state import ANSWERS, RATES
 from sttbatch.core.events import Emit, Warned
 from sttbatch.database.database import Database
-from sttbatch.database.folders import run_folder
 from sttbatch.external.secret import Secret
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.up_to_date import UpToDate
@@ -42,6 +41,7 @@ async def open_batch(
     settings: Settings,
     flags: RunFlags,
     database: Database,
+    media: MediaWorkers,
     key: Secret | None,
     emit: Emit,
     report: BatchReport,
@@ -51,89 +51,88 @@ async def open_batch(
     choices = choices_of(settings, flags, to_stdout=stdout is not None)
     folder = database.path.parent
     addresser = ContentAddresser(choices.request)
-    with run_folder(folder / "spool") as spool:
-        registry = OutputRegistry(database)
-        workers = WorkerRegistry(database, folder)
-        orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
-            # One more than there are workers: it is claimed and planned while those are at work.
-            choices.concurrency,
-            WORKERS + 1,
+    registry = OutputRegistry(database)
+    workers = WorkerRegistry(database, folder)
+    orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
+        # One more than there are workers: it is claimed and planned while those are at work.
+        choices.concurrency,
+        WORKERS + 1,
+    )
+    async with (
+        open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
+        workers.enlisted() as worker,
+        MediaWorkers(media.spool, count=1) as splitters,
+        engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
+        # Closed before the worker leaves, which may need the room that was reserved.
+        contextlib.aclosing(
+            AnswerSpool(folder / ANSWERS, choices.concurrency.value)
+        ) as answer_spool,
+    ):
+        caches.disk.start()
+        results = ResultLedger(
+            caches.levels,
+            caches.ledger,
+            choices.request,
+            choices.run.price_per_second,
+            answer_spool,
         )
-        async with (
-            open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
-            workers.enlisted() as worker,
-            MediaWorkers(spool) as media,
-            MediaWorkers(spool, count=1) as splitters,
-            engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
-            # Closed before the worker leaves, which may need the room that was reserved.
-            contextlib.aclosing(
-                AnswerSpool(folder / ANSWERS, choices.concurrency.value)
-            ) as answer_spool,
-        ):
-            results = ResultLedger(
-                caches.levels,
-                caches.ledger,
-                choices.request,
-                choices.run.price_per_second,
-                answer_spool,
-            )
-            # After the worker came: what runs that are over had reserved is accounted for by then.
-            await results.recover()
-            answers = ChunkAnswers(
-                engine=engine,
-                results=results,
-                claims=ChunkClaims(
-                    database,
-                    workers,
-                    worker,
-                    engine=choices.request.engine,
-                    model=choices.request.model,
-                    budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
-                ),
-                closed=lambda: orchestrator.closed,
-                pacing=Pacing(
-                    orchestrator,
-                    AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
-                    emit,
-                ),
-                addresser=addresser,
-                splitters=splitters,
+        # After the worker came: what runs that are over had reserved is accounted for by then.
+        await results.recover()
+        answers = ChunkAnswers(
+            engine=engine,
+            results=results,
+            claims=ChunkClaims(
+                database,
+                workers,
+                worker,
+                engine=choices.request.engine,
+                model=choices.request.model,
+                budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
+            ),
+            closed=lambda: orchestrator.closed,
+            pacing=Pacing(
+                orchestrator,
+                AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
+                emit,
+            ),
+            addresser=addresser,
+            splitters=splitters,
+            request=choices.request,
+            chunking=choices.chunking,
+            run=choices.run,
+            emit=emit,
+            report=report,
+        )
+        preparation = Preparation(
+            FileIndex(database),
+            results,
+            addresser,
+            media,
+            stream=flags.audio_stream,
+            force=flags.force,
+            stopping=lambda: orchestrator.closed,
+        )
+        yield Batch(
+            choices,
+            preparation=preparation,
+            engine=engine,
+            answers=answers,
+            results=results,
+            claims=JobClaims(
+                database,
+                workers,
+                worker,
                 request=choices.request,
-                chunking=choices.chunking,
-                run=choices.run,
-                emit=emit,
-                report=report,
-            )
-            preparation = Preparation(
-                FileIndex(database),
-                results,
-                addresser,
-                media,
                 stream=flags.audio_stream,
-                force=flags.force,
-                stopping=lambda: orchestrator.closed,
-            )
-            yield Batch(
-                choices,
-                preparation=preparation,
-                engine=engine,
-                answers=answers,
-                results=results,
-                claims=JobClaims(
-                    database,
-                    workers,
-                    worker,
-                    request=choices.request,
-                    stream=flags.audio_stream,
-                    request_sha256=addresser.request_sha256,
-                    priority=flags.priority,
-                ),
-                addresser=addresser,
-                up_to_date=None if stdout is not None else UpToDate(database),
-                media=media,
-                registry=registry,
-                writer=stdout or OutputWriter(registry),
-                orchestrator=orchestrator,
-                emit=emit,
-                report=report,
-            )
+                request_sha256=addresser.request_sha256,
+                priority=flags.priority,
+            ),
+            addresser=addresser,
+            up_to_date=None if stdout is not None else UpToDate(database),
+            media=media,
+            registry=registry,
+            writer=stdout or OutputWriter(registry),
+            orchestrator=orchestrator,
+            emit=emit,
+            report=report,
+        )

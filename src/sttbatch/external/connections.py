@@ -17,6 +17,7 @@ import httpx
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
+from sttbatch.external.coalescing import coalesce
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
@@ -162,7 +163,7 @@ class ConnectionPool:
         if http2 not in self._contexts:
             self._contexts[http2] = trusting()
         try:
-            return httpx.AsyncClient(
+            client = httpx.AsyncClient(
                 http2=http2,
                 verify=self._contexts[http2],
                 headers=self._headers,
@@ -179,6 +180,8 @@ class ConnectionPool:
             raise UsageError(
                 f"a proxy variable (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
             ) from error
+        coalesce(client)
+        return client
 
 
 def trusting() -> ssl.SSLContext:

@@ -65,8 +65,14 @@ class Exchange(httpx.AsyncByteStream):
         assert isinstance(request.stream, httpx.SyncByteStream)
         self._body = request.stream
         request.stream = self
-        async with asyncio.timeout(CONNECT_TIMEOUT_S + self._stall_s) as self._limit:
-            return await client.send(request)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S + self._stall_s) as self._limit:
+                return await client.send(request)
+        finally:
+            # Request, response and stream refer to each other, and would keep the chunk's bytes
+            # until the garbage collector comes by.
+            del self._body
+            self._blocks = iter(())
 
     @property
     def early_answer_lost(self) -> bool:
@@ -100,6 +106,7 @@ class Exchange(httpx.AsyncByteStream):
     async def _trace(self, event: str, _: Mapping[str, Any]) -> None:
         # Through a proxy HTTP/1.1 is spoken first, so what counts is whether HTTP/2 came at all.
         if event == "connection.connect_tcp.started":
-            self.reused = False
+            # After the body was begun it is httpcore's own second try, on a connection gone stale.
+            self.reused = self._blocks is not None
         elif event.startswith("http2."):
             self.spoke_http2 = True

@@ -7,7 +7,6 @@ about a quarter of the requests may have hung, queued or hit a cold server witho
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, combinations
@@ -30,6 +29,13 @@ ENOUGH_SPREAD = 0.25
 length differ by less, and a slope between them would be noise."""
 
 
+_ABSURD_S = 1e9
+
+FIXED_SHARE = 0.2
+"""Of an answer, while the base is not known: shorter chunks than are worth it would cost requests,
+longer ones only little time."""
+
+
 def fit_latency(samples: Iterable[tuple[float, float]]) -> LatencyModel:
     """Fit pairs of (seconds of audio, seconds until its answer).
 
@@ -39,7 +45,7 @@ def fit_latency(samples: Iterable[tuple[float, float]]) -> LatencyModel:
     usable = [
         (audio_s, latency_s)
         for audio_s, latency_s in samples
-        if 0 < audio_s < math.inf and 0 < latency_s < math.inf
+        if 0 < audio_s < _ABSURD_S and 0 < latency_s < _ABSURD_S
     ]
     if not usable:
         return GUESS
@@ -59,8 +65,12 @@ def _is_spread(lengths: Sequence[float]) -> bool:
 
 
 def _scaled_guess(samples: Sequence[tuple[float, float]]) -> LatencyModel:
+    """Through the median, with a base of `FIXED_SHARE` at least."""
     scale = median(latency_s / GUESS.answer_s(audio_s) for audio_s, latency_s in samples)
-    return LatencyModel(scale * GUESS.base_s, scale * GUESS.per_audio_s, len(samples))
+    audio_s = median(audio_s for audio_s, _ in samples)
+    answer_s = scale * GUESS.answer_s(audio_s)
+    base_s = max(scale * GUESS.base_s, FIXED_SHARE * answer_s)
+    return LatencyModel(base_s, (answer_s - base_s) / audio_s, len(samples))
 
 
 def _slope(samples: Sequence[tuple[float, float]]) -> float:

@@ -80,6 +80,12 @@ class _Worker:
             raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
         return reply
 
+    async def start(self) -> None:
+        """Begin loading what it needs; whoever asks first waits for the rest."""
+        # What keeps it from starting is told to whoever asks.
+        with contextlib.suppress(OSError):
+            self._process = self._process or await _start()
+
     async def stop(self) -> None:
         process, self._process = self._process, None
         if process is not None:
@@ -156,12 +162,12 @@ class Cutting:
 class MediaWorkers:
     """Probes and cuts, at most `count` recordings at a time.
 
-    Args:
+    Attributes:
         spool: folder for chunks too large for a pipe; whoever takes such a chunk removes it.
     """
 
     def __init__(self, spool: Path, count: int = WORKERS) -> None:
-        self._spool = spool
+        self.spool = spool
         self._workers = [_Worker() for _ in range(count)]
         # Last in, first out: a second process is only started when two are needed at once.
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
@@ -174,6 +180,11 @@ class MediaWorkers:
     async def __aexit__(self, *_: object) -> None:
         for worker in self._workers:
             await worker.stop()
+
+    async def start(self, recordings: int) -> None:
+        """Start what so many recordings will need, to load while other things are seen to."""
+        for worker in self._workers[:recordings]:
+            await worker.start()
 
     async def probe(self, path: Path, stream: int = 0) -> AudioFile:
         """Read a file's headers.
@@ -200,7 +211,7 @@ class MediaWorkers:
         worker = await self._idle.get()
         try:
             path = os.fsencode(source.path) if source.path is not None else None
-            request = Split(plan, source.stream, str(self._spool), path, source.data, source.state)
+            request = Split(plan, source.stream, str(self.spool), path, source.data, source.state)
             await worker.ask(request, source.size_bytes)
             yield Cutting(worker, source)
         finally:

@@ -23,6 +23,11 @@ WINDOW_S = 20.0
 WINDOW_SHARE = 0.3
 """Silence is looked for in 20 s around a target, in less where chunks are short."""
 
+NEAR_S = 6.0
+"""The middle of a wide window is looked at first: a silence there is good enough, and chunks come
+out alike. To decode all of it costs as much as to read everything else. In a window much shorter
+than this a level that silence could be told by is a matter of luck."""
+
 LAST_PIECE_SLACK = 1.05
 """A remainder this little over the target is not worth a request of its own."""
 
@@ -128,6 +133,14 @@ class Splitter:
         return width, begin.pts + self._track.pts_of(high_s)
 
     def _cut_in(self, low: int, high: int) -> Boundary:
+        aside = (high - low - self._track.pts_of(NEAR_S)) // 2
+        if aside > self._track.pts_of(NEAR_S / 2):
+            near = self._quietest(low + aside, high - aside)
+            if not near.overlap:
+                return near
+        return self._quietest(low, high)
+
+    def _quietest(self, low: int, high: int) -> Boundary:
         start, pcm = self.buffer.pcm(low, high)
         if not pcm:
             return Boundary(high)
