@@ -4,11 +4,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 
-.PHONY: help demo test check slow bench clean
+.PHONY: help demo test check docs slow bench clean
 help:
 	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
 	@echo "make test   everything CI runs"
-	@echo "make check  ruff, mypy strict, import-linter"
+	@echo "make check  ruff, mypy strict, import-linter, docs/cli.md up to date"
+	@echo "make docs   write docs/cli.md from the code"
 	@echo "make slow   the longer proofs in tests/slow"
 	@echo "make bench  the figures of the README"
 
@@ -30,6 +31,10 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/generate.py --check
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 test: check
 	$(BIN)/pytest -m "not slow"

@@ -1,4 +1,19 @@
-from sttbatch.cli.app import main
+"""The command's front door: what needs no typer is answered before typer is imported."""
+
+import sys
+
+from sttbatch import __version__
+
+
+def main() -> None:
+    """Run the command line; the process ends here."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"sttbatch {__version__}")  # noqa: T201
+        return
+    from sttbatch.cli.app import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from sttbatch import __version__
 from tests.cloudru import CloudRu, make_recording
 from tests.shell import Shell
 
@@ -95,7 +99,60 @@ def test_doctor_says_what_to_do(home: Path, cloudru: CloudRu) -> None:
     assert broken.code == 1
     assert "FAIL  key: there is no API key; set CLOUDRU_API_KEY" in broken.out
     assert "FAIL  endpoint" in broken.out
+    assert "curl -v" in broken.out
 
 
-def test_the_version_is_printed(bare: Shell) -> None:
-    assert bare.run("--version").out.startswith("sttbatch ")
+def test_doctor_for_programs(home: Path, cloudru: CloudRu, user_file: Path) -> None:
+    key = home / "key"
+    key.write_text(cloudru.key)
+    key.chmod(0o640)
+    shell = Shell(home, cloudru, {"CLOUDRU_API_KEY": "", "CLOUDRU_API_KEY_FILE": str(key)})
+    result = shell.run("doctor", "--json")
+    assert result.code == 0, result.out
+    found = json.loads(result.out)
+    names = ["settings", "key", "endpoint", "clock", "disk", "database", "codecs", "local engine"]
+    assert [each["name"] for each in found["findings"]] == names
+    texts = {each["name"]: each["text"] for each in found["findings"]}
+    assert "chmod 600" in texts["key"]
+    assert "HTTP/2, TLSv1.3" in texts["endpoint"]
+    (home / "data" / "ledger.db").write_bytes(b"no database " * 1000)
+    user_file.write_text("\n[[alerts]]\nmetric = 'cost'\nthreshold = 1\n")
+    damaged = json.loads(shell.run("doctor", "--json").out)
+    assert damaged["ok"] is False
+    (wrong,) = (each for each in damaged["findings"] if not each["ok"])
+    assert wrong["name"] == "database"
+    assert "backup" in wrong["advice"]
+    assert "1 alert" in damaged["findings"][0]["text"]
+    user_file.write_text("retries = 'many'\n")
+    mistaken = shell.run("doctor")
+    assert mistaken.code == 1
+    assert f"FAIL  settings: {user_file}, line 1: retries" in mistaken.out
+
+
+def test_the_key_of_a_systemd_unit(home: Path, cloudru: CloudRu) -> None:
+    (home / "cloudru-api-key").write_text(f"{cloudru.key}\n")
+    extra = {"CLOUDRU_API_KEY": "", "CREDENTIALS_DIRECTORY": str(home)}
+    make_recording(home / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
+    result = Shell(home, cloudru, extra).transcribe("talk.wav")
+    assert result.code == 0, result.err
+
+
+def test_the_version_is_printed_at_once(bare: Shell) -> None:
+    assert bare.run("--version").out == f"sttbatch {__version__}\n"
+    bare.extra["PYTHONPROFILEIMPORTTIME"] = "1"
+    assert "typer" not in bare.run("--version").err
+
+
+def test_bash_completes(bare: Shell) -> None:
+    # The shell is recognised among the processes that the command was called by.
+    script = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m sttbatch --show-completion; true"],
+        env=bare.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "complete -o default -F _sttbatch_completion sttbatch" in script.stdout
+    bare.extra |= {"_STTBATCH_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    bare.extra["COMP_WORDS"] = "sttbatch alerts "
+    assert bare.run().out.split() == ["list", "test"]

@@ -88,7 +88,7 @@ def test_the_bar_of_the_batch_shows_it() -> None:
     bars.start()
     bars.follow(events.JobQueued("batch", 600.0))
     bars.follow(events.BatchPlanned("", 600.0, 2, 3723.0, LATENCY))
-    bars.follow(events.JobStarted("batch"))
+    bars.follow(events.JobStarted("batch", "id"))
     bars.stop()
     *_, batch, recording, _ = seen.getvalue().splitlines()
     assert "1:02:03 left" in batch

@@ -420,7 +420,7 @@ def test_quiet_says_nothing_when_all_is_well(
 def test_the_log_as_json_is_one_object_a_line(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
-    result = shell.transcribe(folder, "-q", "--log-format", "json")
+    result = shell.transcribe(folder, "--log-format", "json")
     assert result.code == 0
     events = [json.loads(line) for line in result.err.splitlines()]
     names = {event["event"] for event in events}

@@ -204,7 +204,7 @@ class Batch:
         if await self._found_finished(job):
             await self._claims.complete(job)
             return _no_chunk
-        self._emit(events.JobStarted(job.shown))
+        self._emit(events.JobStarted(job.shown, job.id))
         source, plan = await self._planning.plan(job)
         cutting = await held.enter_async_context(self._media.split(source, plan))
         return lambda: self._planning.next_chunk(job, cutting)

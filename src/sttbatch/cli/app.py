@@ -11,21 +11,21 @@ from typing import Annotated
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import cache, config, doctor, jobs, transcribe
-from sttbatch.cli.exits import REFUSED, SOME_FAILED, WRONG_USAGE
-from sttbatch.core.errors import EndpointRefused, SttbatchError, UsageError
+from sttbatch.cli import alerts, cache, config, doctor, jobs, transcribe
+from sttbatch.cli.exits import SOME_FAILED, code_of
+from sttbatch.core.errors import SttbatchError
 
 app = typer.Typer(
     name="sttbatch",
     help="Folders of recordings in, transcripts out, through Cloud.ru's speech recognition. "
     "Nothing is paid for twice.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("transcribe")(transcribe.transcribe)
 app.command("doctor")(doctor.doctor)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(jobs.app, name="jobs")
@@ -52,17 +52,12 @@ def main() -> None:
     # What is there at the end need not be searched for garbage, which takes as long as a request.
     atexit.register(gc.freeze)
     try:
-        app()
+        app(prog_name="sttbatch")
     except SttbatchError as error:
         from sttbatch.cli.rendering import printable
 
         print(f"sttbatch: {printable(str(error))}", file=sys.stderr)  # noqa: T201
-        code = SOME_FAILED
-        if isinstance(error, UsageError):
-            code = WRONG_USAGE
-        elif isinstance(error, EndpointRefused):
-            code = REFUSED
-        sys.exit(code)
+        sys.exit(code_of(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(SOME_FAILED)

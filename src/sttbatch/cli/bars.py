@@ -76,7 +76,7 @@ class Bars:
                 self._lengths[recording] = audio_s
                 self._total_s += audio_s
                 self._progress.update(self._batch, total=self._total_s)
-            case events.JobStarted(recording):
+            case events.JobStarted(recording, _):
                 name = printable(recording)
                 short = name if len(name) <= _NAME_WIDTH else "…" + name[1 - _NAME_WIDTH :]
                 length_s = self._lengths.get(recording)

@@ -8,6 +8,19 @@ import typer
 
 app = typer.Typer(help="Settings: where they come from and what they are.", no_args_is_help=True)
 
+_ALERT = [
+    "# [[alerts]]",
+    '# name = "requests fail"',
+    '# metric = "failed_share"',
+    '# comparison = ">"',
+    "# threshold = 0.1",
+    '# window = "1h"',
+    '# severity = "warning"          # info, warning, critical',
+    '# notify = "webhook"            # or log',
+    '# url = "https://hooks.example.org/…"',
+    "",
+]
+
 
 @app.command()
 def show() -> None:
@@ -20,6 +33,7 @@ def show() -> None:
         value = getattr(loaded.settings, name)
         origin = loaded.origins.get(name, "default")
         typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))
+    typer.echo(f"# {len(loaded.alerts)} alerts; sttbatch alerts list")
     has_key = bool(os.environ.get("CLOUDRU_API_KEY"))
     typer.echo(f"# CLOUDRU_API_KEY is {'set' if has_key else 'not set'}")
 
@@ -37,6 +51,7 @@ def init() -> None:
     """Write a settings file that names every setting and changes none."""
     from sttbatch.cli.settings import DESCRIPTIONS, Settings, user_file
     from sttbatch.core.errors import UsageError
+    from sttbatch.monitoring.alert_rules import METRICS
 
     file = user_file()
     defaults = Settings()
@@ -44,6 +59,8 @@ def init() -> None:
     for name, text in DESCRIPTIONS.items():
         value = getattr(defaults, name)
         lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
+    lines += ["# What to be told of, once until it clears; these tables come last. Metrics:"]
+    lines += [f"#   {name}: {text}" for name, text in METRICS.items()] + _ALERT
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:

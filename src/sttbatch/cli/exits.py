@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sttbatch.batch.report import BatchReport, Outcome
-from sttbatch.core.errors import BudgetReached, EndpointRefused, UsageError
+from sttbatch.core.errors import BudgetReached, EndpointRefused, SttbatchError, UsageError
 
 OK = 0
 SOME_FAILED = 1
@@ -25,3 +25,10 @@ def exit_code(report: BatchReport, signal_number: int | None) -> int:
         return WRONG_USAGE
     failed = report.count(Outcome.FAILED) or report.count(Outcome.LEFT)
     return SOME_FAILED if failed or report.fatal is not None else OK
+
+
+def code_of(error: SttbatchError) -> int:
+    """Of a command that an error ended."""
+    if isinstance(error, UsageError):
+        return WRONG_USAGE
+    return REFUSED if isinstance(error, EndpointRefused) else SOME_FAILED

@@ -15,15 +15,31 @@ HOW_TO = (
 )
 
 
+CREDENTIAL = "cloudru-api-key"
+"""Its name in a systemd unit: LoadCredential=cloudru-api-key:/etc/…"""
+
+
+def key_file(settings: Settings) -> Path | None:
+    """The file that the key is read from; None: it stands in CLOUDRU_API_KEY, or nowhere."""
+    if os.environ.get("CLOUDRU_API_KEY", "").strip():
+        return None
+    named = os.environ.get("CLOUDRU_API_KEY_FILE")
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not named and folder and Path(folder, CREDENTIAL).is_file():
+        return Path(folder, CREDENTIAL)
+    named = named or settings.api_key_file
+    return Path(named).expanduser() if named else None
+
+
 def load_key(settings: Settings) -> Secret:
     """Raises UsageError, which says what to do, when there is none."""
     value = os.environ.get("CLOUDRU_API_KEY", "").strip()
     if not value:
-        file = os.environ.get("CLOUDRU_API_KEY_FILE") or settings.api_key_file
-        if not file:
+        file = key_file(settings)
+        if file is None:
             raise UsageError(f"there is no API key; {HOW_TO}")
         try:
-            value = Path(file).expanduser().read_text("utf-8").strip()
+            value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the API key cannot be read from {file}: {error}") from error
     if not value or not value.isascii() or not value.isprintable() or " " in value:

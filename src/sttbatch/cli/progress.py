@@ -18,10 +18,14 @@ class Display:
     Args:
         bars: whether to draw; plain lines otherwise.
         quiet: say nothing but what failed.
+        follows: say what happens; otherwise the paths alone are printed.
     """
 
-    def __init__(self, out: Out, *, bars: bool, quiet: bool, paths: bool) -> None:
+    def __init__(
+        self, out: Out, *, bars: bool, quiet: bool, paths: bool, follows: bool = True
+    ) -> None:
         self._out = out
+        self._follows = follows
         self._quiet = quiet
         self._paths = paths and not quiet
         self._bars: Bars | None = None
@@ -43,11 +47,15 @@ class Display:
     def __call__(self, event: events.Event) -> None:
         if self._bars is not None:
             self._bars.follow(event)
-        if self._quiet and not isinstance(event, events.JobFailed):
+        if isinstance(event, events.FileProcessingCompleted) and event.outputs:
+            self._path(event.outputs[0])
+        elif self._follows:
+            self._tell(event)
+
+    def _tell(self, event: events.Event) -> None:
+        if self._quiet and not isinstance(event, events.JobFailed | events.AlertTriggered):
             return
         match event:
-            case events.FileProcessingCompleted(_, outputs) if outputs:
-                self._path(outputs[0])
             case events.JobCompleted(recording, audio_s, cached):
                 how = "from cache" if cached else "transcribed"
                 self.say(f"{printable(recording)}: {how}, {clock(audio_s)}")
@@ -56,6 +64,11 @@ class Display:
             case events.Warned(recording, message):
                 name = f"{printable(recording)}: " if recording else ""
                 self.say(f"warning: {name}{printable(message)}")
+            case events.AlertTriggered():
+                from sttbatch.monitoring.alerts import told
+
+                # With --quiet too: somebody asked for it, and here is where it is told.
+                self.say(printable(told(event)), important=event.notify == "log")
 
     def say(self, line: str, *, important: bool = False) -> None:
         """One line for people."""

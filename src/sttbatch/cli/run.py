@@ -6,20 +6,20 @@ import asyncio
 import contextlib
 import gc
 import signal
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sttbatch.batch.report import BatchReport, Outcome
+from sttbatch.cli.alerting import watching
 from sttbatch.cli.choosing import RunFlags, choices_of
+from sttbatch.cli.event_log import Voice, summary_facts
 from sttbatch.cli.exits import OK, SOME_FAILED, exit_code
 from sttbatch.cli.progress import Display
 from sttbatch.cli.rendering import Out, forecast_lines, printable, summary
 from sttbatch.cli.settings import Settings
 from sttbatch.cli.state import LEDGER, data_folder
-from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted
+from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
 from sttbatch.database.database import Database
 from sttbatch.database.folders import run_folder
 from sttbatch.processing.discovery import Discovery
@@ -27,42 +27,42 @@ from sttbatch.processing.discovery import Discovery
 if TYPE_CHECKING:
     from sttbatch.batch.run import Batch
     from sttbatch.external.secret import Secret
+    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.logs import EventLog
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """How a run speaks.
-
-    Attributes:
-        text: print the transcripts on standard output instead of writing files.
-    """
-
-    quiet: bool
-    verbose: bool
-    log_format: str
-    bars: bool
-    text: bool
 
 
 class Run:
     """What is needed from the first look at the ledger to the exit code."""
 
     def __init__(
-        self, settings: Settings, flags: RunFlags, voice: Voice, key: Secret | None
+        self,
+        settings: Settings,
+        flags: RunFlags,
+        voice: Voice,
+        key: Secret | None,
+        alerts: Sequence[AlertRule] = (),
+        log: EventLog | None = None,
     ) -> None:
         self._settings = settings
         self._flags = flags
         self._voice = voice
         self._key = key
         self._out = Out()
-        self._display = Display(self._out, bars=voice.bars, quiet=voice.quiet, paths=not voice.text)
+        self._alerts = alerts
+        self._log = log
+        self._display = Display(
+            self._out,
+            bars=voice.draws,
+            quiet=voice.quiet,
+            paths=not voice.text,
+            # A log on standard error says it already.
+            follows=not voice.logs_to_stderr,
+        )
         self._listeners: list[Callable[[Event], None]] = [self._display]
-        if voice.verbose:
-            from sttbatch.monitoring.logs import EventLog
-
-            self._listeners.append(EventLog(sys.stderr, as_json=voice.log_format == "json"))
+        if log is not None:
+            self._listeners.append(log)
         self._report = BatchReport()
 
     async def transcribe(self, found: Discovery) -> int:
@@ -70,15 +70,18 @@ class Run:
         begun = time.monotonic()
         signalled = None
         with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
-            if not (self._voice.text or self._flags.force):
-                # Everything that it makes stays; looking for garbage in it is a tenth of its time.
-                gc.disable()
-                await self._take_finished(found, database)
-                gc.enable()
-            if found.candidates or found.failures:
-                signalled = await self._work(found, database)
-        self._conclude(summary(self._report, time.monotonic() - begun))
-        return exit_code(self._report, signalled)
+            async with watching(self._alerts, database, self._emit):
+                if not (self._voice.text or self._flags.force):
+                    # Everything that it makes stays; looking for garbage in it is a tenth of its
+                    # time.
+                    gc.disable()
+                    await self._take_finished(found, database)
+                    gc.enable()
+                if found.candidates or found.failures:
+                    signalled = await self._work(found, database)
+        code = exit_code(self._report, signalled)
+        self._conclude(time.monotonic() - begun, code)
+        return code
 
     async def forecast(self, found: Discovery) -> int:
         """Print what `transcribe` would send; the exit code."""
@@ -110,7 +113,7 @@ class Run:
     async def _work(self, found: Discovery, database: Database) -> int | None:
         """Transcribe what is left; the first signal that came meanwhile."""
         async with self._batch(found, database) as batch:
-            caught = _Signals(batch.stop, self._display)
+            caught = _Signals(batch.stop, self._say)
             with self._display, caught:
                 try:
                     await batch.run(found)
@@ -148,26 +151,40 @@ class Run:
         for listener in self._listeners:
             listener(event)
 
-    def _conclude(self, line: str) -> None:
-        report = self._report
+    def _conclude(self, wall_s: float, code: int) -> None:
+        report, quiet = self._report, self._voice.quiet
         for each in report.recordings:
             for path in each.kept:
-                self._display.say(
-                    f"{printable(path)}: kept, it was edited or is not ours "
-                    "(--overwrite replaces it)"
+                self._emit(
+                    Warned(
+                        "", f"{path}: kept, it was edited or is not ours (--overwrite replaces it)"
+                    )
                 )
         if report.fatal is not None:
-            self._display.say(f"sttbatch: {printable(str(report.fatal))}", important=True)
+            self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
-        self._display.say(line, important=failed and not self._voice.quiet)
+        line = summary(report, wall_s)
+        self._say(line, important=failed and not quiet)
+        if self._log is not None and self._sums_up(code):
+            self._log.summary(line, summary_facts(report, wall_s, code))
+
+    def _sums_up(self, code: int) -> bool:
+        """Whether the log ends with a summary; text on standard error has it already."""
+        if self._voice.logs_to_stderr:
+            return self._voice.as_json and not (self._voice.quiet and code == OK)
+        return True
+
+    def _say(self, line: str, *, important: bool = False) -> None:
+        if not self._voice.is_json:
+            self._display.say(line, important=important)
 
 
 class _Signals:
     """The first signal lets what is in flight finish and be stored, the second cancels."""
 
-    def __init__(self, stop: Callable[[], None], display: Display) -> None:
+    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
         self._stop = stop
-        self._display = display
+        self._say = say
         self.first: int | None = None
 
     def __enter__(self) -> None:
@@ -187,7 +204,5 @@ class _Signals:
             task.cancel()
             return
         self.first = number
-        self._display.say(
-            "stopping: what is in flight is finished and stored; once more to leave at once"
-        )
+        self._say("stopping: what is in flight is finished and stored; once more to leave at once")
         self._stop()

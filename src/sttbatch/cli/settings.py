@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -16,7 +16,14 @@ from sttbatch.core.errors import UsageError
 from sttbatch.core.models import UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
+if TYPE_CHECKING:
+    from sttbatch.monitoring.alert_rules import AlertRule
+
 LOCAL_FILE = "sttbatch.toml"
+ALERTS = "alerts"
+"""The tables of alert rules: in the user's file alone, neither a variable nor an option."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 # A folder from a stranger may say how recordings are transcribed and written, never where the key
 # goes or where state lies.
@@ -104,6 +111,7 @@ class Loaded:
 
     settings: Settings
     origins: dict[str, str]
+    alerts: tuple[AlertRule, ...] = ()
 
 
 def user_file() -> Path:
@@ -124,8 +132,10 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
     """
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    user = _file(user_file(), local=False)
+    alerts = user[0].pop(ALERTS, ())
     for values, origin in (
-        _file(user_file(), local=False),
+        user,
         _file(Path(LOCAL_FILE), local=True),
         _environment(),
         ({k: v for k, v in (options or {}).items() if v is not None}, "option"),
@@ -134,7 +144,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
             where = origin.format(name.upper()) if origin == _VARIABLE else origin
             merged[name] = _checked(name, value, where)
             origins[name] = where
-    return Loaded(msgspec.convert(merged, Settings), origins)
+    return Loaded(msgspec.convert(merged, Settings), origins, alerts)
 
 
 _VARIABLE = "STTBATCH_{}"
@@ -150,6 +160,13 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
         raise UsageError(f"{path}: {error}") from error
     for name, value in values.items():
         where = f"{path}, line {_line(text, name)}"
+        if name == ALERTS and not local:
+            from sttbatch.cli.alert_settings import alert_rules
+
+            values[ALERTS] = alert_rules(value, text, path)
+            continue
+        if name == ALERTS:
+            raise UsageError(f"{where}: alerts may not be set here, only in {user_file()}")
         if name not in Settings.__struct_fields__:
             raise UsageError(f"{where}: there is no setting {name!r}")
         if local and name not in LOCAL_SETTINGS:
@@ -162,7 +179,7 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
 
 
 def _line(text: str, name: str) -> int:
-    pattern = re.compile(rf"^\s*[\"']?{re.escape(name)}[\"']?\s*(=|\.)")
+    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(name)}[\"']?\s*(=|\.|\])")
     lines = text.splitlines()
     return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
 
@@ -236,7 +253,7 @@ def check_base_url(url: str) -> None:
     from urllib.parse import urlsplit
 
     parts = urlsplit(url)
-    loopback = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    loopback = parts.hostname in LOOPBACK
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
     if parts.scheme == "http" and not loopback:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import SttbatchError, UsageError
 
 if TYPE_CHECKING:
+    from sttbatch.cli.choosing import RunFlags
+    from sttbatch.cli.event_log import Voice
+    from sttbatch.monitoring.logs import EventLog
     from sttbatch.processing.discovery import Discovery
+    from sttbatch.queue.job import JobPriority
 
 
 def transcribe(
@@ -118,6 +123,12 @@ def transcribe(
     log_format: Annotated[
         str, typer.Option(metavar="text|json", help="Of the log; json implies -v.")
     ] = "text",
+    log_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--log-file", metavar="FILE", help="Append the log to FILE instead of stderr."
+        ),
+    ] = None,
     no_progress: Annotated[
         bool, typer.Option("--no-progress", help="Plain lines on a terminal too.")
     ] = False,
@@ -128,42 +139,39 @@ def transcribe(
     2 wrong usage, 3 the endpoint refuses us, 4 a budget is reached, 128 + N after signal N.
     """
     from sttbatch.cli.choosing import RunFlags
-    from sttbatch.cli.key import load_key
-    from sttbatch.cli.run import Run, Voice
-    from sttbatch.cli.settings import duration_s, load_settings
-    from sttbatch.queue.job import JobPriority
+    from sttbatch.cli.event_log import Voice
 
     to_stdout = output_dir == "-"
-    loaded = load_settings(
-        {
-            "output_dir": None if to_stdout else output_dir,
-            "formats": formats,
-            "language": language,
-            "prompt": prompt,
-            "temperature": temperature,
-            "words": words,
-            "max_line_width": max_line_width,
-            "max_lines": max_lines,
-            "engine": engine,
-            "model": model,
-            "base_url": base_url,
-            "concurrency": concurrency,
-            "rate_limit": rate_limit,
-            "chunk_duration": chunk_duration,
-            "max_chunk_mb": max_chunk_mb,
-            "upload_codec": upload_codec,
-            "retries": retries,
-            "outage_wait": outage_wait,
-        }
-    )
     if log_format not in {"text", "json"}:
         raise UsageError(f"--log-format is text or json, not {log_format!r}")
-    try:
-        age_s = duration_s(min_age)
-    except ValueError as error:
-        raise UsageError(f"--min-age {min_age}: {error}") from error
-    if priority.upper() not in JobPriority.__members__:
-        raise UsageError(f"--priority is high, medium or low, not {priority!r}")
+    voice = Voice(
+        quiet,
+        verbose,
+        log_format == "json",
+        sys.stderr.isatty() and not no_progress,
+        to_stdout,
+        log_file,
+    )
+    options = {
+        "output_dir": None if to_stdout else output_dir,
+        "formats": formats,
+        "language": language,
+        "prompt": prompt,
+        "temperature": temperature,
+        "words": words,
+        "max_line_width": max_line_width,
+        "max_lines": max_lines,
+        "engine": engine,
+        "model": model,
+        "base_url": base_url,
+        "concurrency": concurrency,
+        "rate_limit": rate_limit,
+        "chunk_duration": chunk_duration,
+        "max_chunk_mb": max_chunk_mb,
+        "upload_codec": upload_codec,
+        "retries": retries,
+        "outage_wait": outage_wait,
+    }
     flags = RunFlags(
         audio_stream,
         force,
@@ -172,22 +180,65 @@ def transcribe(
         max_cost,
         dry_run,
         no_wait,
-        JobPriority[priority.upper()],
+        _priority(priority),
     )
-    found = _discover(paths or [], files_from, age_s)
-    voice = Voice(
-        quiet,
-        verbose or log_format == "json",
-        log_format,
-        sys.stderr.isatty() and not (no_progress or verbose or log_format == "json"),
-        to_stdout,
-    )
-    settings = loaded.settings
-    key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
-    run = Run(settings, flags, voice, key)
+    chosen = _Chosen(paths or [], files_from, min_age, options, flags)
+    raise typer.Exit(_logged(voice, chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What the options say; `settings` are those that a setting stands behind."""
+
+    paths: list[str]
+    files_from: str | None
+    min_age: str
+    settings: dict[str, Any]
+    flags: RunFlags
+
+
+def _logged(voice: Voice, chosen: _Chosen) -> int:
+    """The exit code; a log always ends with it, whatever ended the run."""
+    from sttbatch.cli.event_log import error_facts, event_log
+    from sttbatch.cli.exits import code_of
+
+    with event_log(voice) as log:
+        try:
+            return _transcribe(voice, chosen, log)
+        except SttbatchError as error:
+            code = code_of(error)
+            if log is not None:
+                log.summary(f"ended: {error}", error_facts(error, code))
+            if voice.is_json:
+                return code
+            raise
+
+
+def _transcribe(voice: Voice, chosen: _Chosen, log: EventLog | None) -> int:
     import asyncio
 
-    raise typer.Exit(asyncio.run(run.forecast(found) if dry_run else run.transcribe(found)))
+    from sttbatch.cli.key import load_key
+    from sttbatch.cli.run import Run
+    from sttbatch.cli.settings import duration_s, load_settings
+
+    loaded = load_settings(chosen.settings)
+    try:
+        age_s = duration_s(chosen.min_age)
+    except ValueError as error:
+        raise UsageError(f"--min-age {chosen.min_age}: {error}") from error
+    found = _discover(chosen.paths, chosen.files_from, age_s)
+    settings, dry_run = loaded.settings, chosen.flags.dry_run
+    key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
+    run = Run(settings, chosen.flags, voice, key, loaded.alerts, log)
+    return asyncio.run(run.forecast(found) if dry_run else run.transcribe(found))
+
+
+def _priority(name: str) -> JobPriority:
+    from sttbatch.queue.job import JobPriority
+
+    if name.upper() not in JobPriority.__members__:
+        raise UsageError(f"--priority is high, medium or low, not {name!r}")
+    return JobPriority[name.upper()]
 
 
 def _discover(paths: list[str], files_from: str | None, min_age_s: float) -> Discovery:

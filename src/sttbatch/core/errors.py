@@ -13,6 +13,7 @@
     │   ├── EndpointRefused     401, 403, quota: nothing more is sent (exit 3)
     │   └── EndpointUnreachable gone for longer than --outage-wait (exit 1)
     ├── BudgetReached           sending more would cost more than allowed (exit 4)
+    ├── NotificationError       a webhook did not take an alert; the run goes on
     ├── StateError              the ledger or a folder of state cannot be used (exit 1)
     └── Stopped                 a signal or a sibling's refusal ended the wait
 
@@ -81,6 +82,10 @@ class EndpointUnreachable(EndpointError):
 
 class BudgetReached(SttbatchError):
     """Sending more would cost more than this run may."""
+
+
+class NotificationError(SttbatchError):
+    """A webhook did not take what it was told; no run fails for it."""
 
 
 class StateError(SttbatchError):

@@ -40,7 +40,9 @@ class BatchPlanned(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobStarted(Event):
-    """Its first chunk is being cut."""
+    """Its first chunk is being cut; `job` is its id in the queue."""
+
+    job: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,28 @@ class ConcurrencyChanged(Event):
     old: int
     new: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertTriggered(Event):
+    """A condition of the user's came to hold; told once until it clears. `recording` is empty.
+
+    Attributes:
+        alert: the rule's name.
+        value: of the metric over the last `window_s` seconds.
+        comparison: of value and threshold: > >= < <= =.
+        severity: info, warning or critical.
+        notify: log or webhook.
+    """
+
+    alert: str
+    metric: str
+    value: float
+    comparison: str
+    threshold: float
+    window_s: float
+    severity: str
+    notify: str
 
 
 Emit = Callable[[Event], None]

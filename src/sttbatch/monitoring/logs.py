@@ -4,31 +4,77 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
-from sttbatch.core.events import Event
+from sttbatch.core import events
+from sttbatch.monitoring.log_text import sentence
+
+FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
 
 
 class EventLog:
-    """Writes every event to a stream, one line each.
+    """Writes every event to a stream, one line each; a stream that fails is written to no more.
 
     Args:
-        as_json: one object a line with `time` (ISO 8601, UTC) and `event`; text otherwise.
+        as_json: one object a line with `time` (ISO 8601, UTC), `event`, `recording`, `job` (its
+            id; null before it is claimed) and what belongs to the event, such as `chunk` and
+            `request_id`; for people otherwise.
+        failures_only: leave out what went well.
+        printable: escapes what a terminal would obey.
     """
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        as_json: bool,
+        failures_only: bool = False,
+        printable: Callable[[str], str] = str,
+    ) -> None:
         self._stream = stream
         self._as_json = as_json
+        self._failures_only = failures_only
+        self._printable = printable
+        self._jobs: dict[str, str] = {}
+        self._broken = False
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.JobStarted):
+            self._jobs[event.recording] = event.job
+        if self._failures_only and not isinstance(event, FAILURES):
+            return
+        if not self._as_json:
+            self._write(f"{_local_time()} {self._printable(sentence(event))}")
+            return
         facts = dataclasses.asdict(event)
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        name = type(event).__name__
+        if "index" in facts:
+            facts["chunk"] = facts.pop("index")
+        job = self._jobs.get(event.recording)
+        self._object(type(event).__name__, {"job": job} | facts)
+
+    def summary(self, line: str, facts: Mapping[str, Any]) -> None:
+        """The last line: `facts` with the event `summary`, or `line` for people."""
         if self._as_json:
-            line = json.dumps({"time": at, "event": name, **facts})
+            self._object("summary", facts)
         else:
-            # json.dumps escapes what a terminal would obey.
-            pairs = " ".join(f"{key}={json.dumps(value)}" for key, value in facts.items())
-            line = f"{at} {name} {pairs}"
-        print(line, file=self._stream, flush=True)
+            self._write(f"{_local_time()} {line}")
+
+    def _object(self, event: str, facts: Mapping[str, Any]) -> None:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._write(json.dumps({"time": time, "event": event, **facts}))
+
+    def _write(self, line: str) -> None:
+        if self._broken:
+            return
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except OSError:
+            # A full disk or a closed pipe under the log must not cost answers.
+            self._broken = True
+
+
+def _local_time() -> str:
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")

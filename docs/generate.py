@@ -1,0 +1,53 @@
+"""Writes docs/cli.md, the command reference, from the code.
+
+    python docs/generate.py [--check]
+
+With --check nothing is written; exit 1 when the file is stale.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+from pathlib import Path
+
+# Without them the text would follow the terminal that it is made in.
+os.environ.update(TERM="dumb", NO_COLOR="1", COLUMNS="100")
+
+import typer
+from typer.cli import get_docs_for_click
+
+from sttbatch.cli.app import app
+
+TARGET = Path(__file__).with_name("cli.md")
+HEAD = "<!-- Made by `make docs` from the code; change it there. -->\n\n"
+
+
+def reference() -> str:
+    """The whole page."""
+    root = typer.main.get_command(app)
+    context = typer.Context(root, info_name="sttbatch")
+    _say_all(root)
+    page = get_docs_for_click(obj=root, ctx=context, name="sttbatch")
+    # What it escapes stands in code spans or is an apostrophe.
+    return HEAD + html.unescape(page).rstrip() + "\n"
+
+
+def _say_all(command: object) -> None:
+    """Lists of commands would cut each one's first line at 45 characters."""
+    for each in getattr(command, "commands", {}).values():
+        each.short_help = (each.help or "").strip().splitlines()[0]
+        _say_all(each)
+
+
+def main() -> None:
+    page = reference()
+    if "--check" not in sys.argv[1:]:
+        TARGET.write_text(page, "utf-8")
+    elif not TARGET.is_file() or TARGET.read_text("utf-8") != page:
+        sys.exit(f"{TARGET.name} is stale; run `make docs`")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The log: for scripts, for people, in a file, and nowhere with --quiet."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloudru import CloudRu, Status, make_recording
+from tests.shell import Shell
+
+
+@pytest.fixture
+def talk(home: Path) -> str:
+    make_recording(home / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
+    return "talk.wav"
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_each_line_says_which_job_chunk_and_request(shell: Shell, talk: str) -> None:
+    result = shell.transcribe(talk, "--log-format", "json")
+    assert (result.code, result.out) == (0, "talk.txt\n")
+    lines = objects(result.err)
+    assert all({"time", "event"} <= line.keys() for line in lines)
+    (post,) = (line for line in lines if line["event"] == "APIRequestCompleted")
+    assert post["chunk"] == 0
+    assert "request_id" in post
+    (job,) = json.loads(shell.run("jobs", "list", "--json").out)
+    assert post["job"] == job["id"]
+    last = lines[-1]
+    assert last.pop("wall_seconds") > 0
+    del last["time"]
+    assert last == {
+        "event": "summary",
+        "exit_code": 0,
+        "error": None,
+        "done": 1,
+        "failed": 0,
+        "left": 0,
+        "taken": 0,
+        "from_cache": 0,
+        "skipped": 0,
+        "too_young": 0,
+        "audio_seconds": pytest.approx(11, abs=0.1),
+        "chunks_sent": 1,
+        "cost": pytest.approx(0.11, abs=0.001),
+        "maybe_paid": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "code"),
+    [
+        ({"CLOUDRU_API_KEY": ""}, ["talk.wav"], 2),
+        ({"CLOUDRU_API_KEY": "wrong"}, ["talk.wav"], 3),
+        ({}, ["absent.wav"], 2),
+        ({}, ["talk.wav", "--max-cost", "0"], 4),
+    ],
+)
+def test_the_last_object_is_there_whatever_ended_the_run(
+    shell: Shell, talk: str, change: dict[str, str], arguments: list[str], code: int
+) -> None:
+    shell.extra |= change
+    result = shell.transcribe(*arguments, "-q", "--log-format", "json")
+    assert (result.code, result.out) == (code, "")
+    last = objects(result.err)[-1]
+    assert (last["event"], last["exit_code"]) == ("summary", code)
+    assert last["error"]
+
+
+def test_quiet_lets_failures_through(shell: Shell, cloudru: CloudRu, talk: str) -> None:
+    well = shell.transcribe(talk, "-q", "--log-format", "json", "--format", "txt")
+    assert (well.code, well.out, well.err) == (0, "", "")
+    cloudru.faults = lambda _: Status(400)
+    ill = shell.transcribe(talk, "-q", "--log-format", "json", "--force")
+    assert ill.code == 1
+    names = [line["event"] for line in objects(ill.err)]
+    assert names == ["ChunkProcessingFailed", "JobFailed", "summary"]
+
+
+def test_people_read_sentences(shell: Shell, talk: str) -> None:
+    result = shell.transcribe(talk, "-v")
+    lines = [line.split(" ", 2)[2] for line in result.err.splitlines()[:-1]]
+    assert lines[0] == "talk.wav: queued, 11.0 s"
+    assert any(line.startswith("talk.wav: chunk 0: answer 200 after ") for line in lines)
+    assert "talk.wav: written: talk.txt, talk.json" in lines
+    assert result.summary.startswith("1 recording done")
+    assert result.err.count("talk.wav: done") == 1
+
+
+def test_a_file_takes_the_log_of_every_run(shell: Shell, home: Path, talk: str) -> None:
+    log = home / "sttbatch.log"
+    options = ("-q", "--log-file", log, "--log-format", "json")
+    for _ in range(2):
+        result = shell.transcribe(talk, *options)
+        assert (result.code, result.out, result.err) == (0, "", "")
+    assert log.stat().st_mode & 0o777 == 0o600
+    assert [line["done"] for line in objects(log.read_text()) if "done" in line] == [1, 1]
+    missing = shell.transcribe(talk, "--log-file", home / "absent" / "log")
+    assert missing.code == 2
+    assert "--log-file" in missing.err
+
+
+@pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_costs_no_answer(shell: Shell, talk: str) -> None:
+    result = shell.transcribe(talk, "--log-file", "/dev/full")
+    assert result.code == 0, result.err
+    assert (shell.home / "talk.txt").is_file()

@@ -1,0 +1,26 @@
+"""The command reference is the code's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def generate(script: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+
+
+def test_it_is_up_to_date_and_a_stale_one_is_noticed(tmp_path: Path) -> None:
+    assert generate(DOCS / "generate.py").returncode == 0
+    for file in DOCS.iterdir():
+        if file.is_file():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+    with (tmp_path / "cli.md").open("a") as page:
+        page.write("an option that was removed\n")
+    stale = generate(tmp_path / "generate.py")
+    assert (stale.returncode, stale.stderr) == (1, "cli.md is stale; run `make docs`\n")
