@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import Boundary, Segment, Stretch, Transcription, Word
@@ -121,6 +121,8 @@ SEEDS = st.integers(0, 1 << 32)
 
 @settings(max_examples=600, deadline=None)
 @given(SEEDS, st.integers(1, 70))
+@example(3842, 37)
+@example(7902, 68)
 def test_repeated_words_with_times_are_there_once(seed: int, said: int) -> None:
     """Nothing lost and nothing doubled, even where the same word is said again and again."""
     random = Random(seed)
@@ -134,6 +136,9 @@ def test_repeated_words_with_times_are_there_once(seed: int, said: int) -> None:
 
 @settings(max_examples=600, deadline=None)
 @given(SEEDS, st.integers(1, 70))
+@example(8752, 33)
+@example(8909, 55)
+@example(33799, 57)
 def test_words_without_times_are_there_once(seed: int, said: int) -> None:
     """With segment times only, as long as a word is not said twice within seconds.
 

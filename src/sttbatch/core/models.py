@@ -213,7 +213,7 @@ class ChunkSummary:
     status: str
 
 
-MERGE_VERSION = 1
+MERGE_VERSION = 2
 """Part of a transcript's key: a better merger must not be hidden by what an older one made."""
 
 
