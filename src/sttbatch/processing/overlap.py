@@ -162,9 +162,7 @@ def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
     return before.end_s - half_s <= tokens[0].start_s and tokens[-1].end_s <= after.start_s + half_s
 
 
-def _aligned(
-    left: Sequence[Token], right: Sequence[Token], trust: _Trust
-) -> list[tuple[int, int]]:
+def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> list[tuple[int, int]]:
     """Pairs of the same word, in order, that agree best in sum.
 
     A local alignment, as of Smith and Waterman: what stands before its first pair and after its
