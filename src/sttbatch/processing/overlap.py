@@ -52,17 +52,19 @@ class _Trust:
         scale_s: two hearings of one word lie about this far apart.
         misheard: what a word is worth as the mishearing of another one at the same time.
         unheard: what a word costs that the other one has no counterpart for.
+        same_place_s: no further apart two texts are two hearings of the same word.
     """
 
     scale_s: float
     misheard: float
     unheard: float
+    same_place_s: float
 
 
-_TIMED = _Trust(SAME_WORD_S, misheard=0.4, unheard=0.1)
+_TIMED = _Trust(SAME_WORD_S, misheard=0.4, unheard=0.1, same_place_s=SAME_WORD_S)
 """Where both are at a time, they are the same word, heard right or wrong."""
 
-_SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2)
+_SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2, same_place_s=-1.0)
 """Order counts more than times: two mishearings that happen to be alike must not pair up across
 words that were heard right."""
 
@@ -138,6 +140,10 @@ def _between(
     alone = [*only_left, *only_right]
     if not alone:
         return from_right
+    exact = all(token.exact for token in alone)
+    if only_left and only_right and exact and _is_before(only_left[-1], only_right[0]):
+        # Each missed what the other one heard.
+        return in_left[1], in_right[0]
     left_is_believed = sum(token.middle_s for token in alone) / len(alone) < cut_s
     if only_left and only_right:
         return from_left if left_is_believed else from_right
@@ -149,6 +155,10 @@ def _between(
     if _fits(alone, other[after - 1], other[until]):
         return from_left if only_left else from_right
     return from_right if only_left else from_left
+
+
+def _is_before(token: Token, other: Token) -> bool:
+    return token.end_s <= other.start_s + SAME_WORD_S / 2
 
 
 def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
@@ -163,7 +173,7 @@ def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
 
 
 def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> list[tuple[int, int]]:
-    """Pairs of the same word, in order, that agree best in sum.
+    """Pairs of hearings of one word, in order, that agree best in sum.
 
     A local alignment, as of Smith and Waterman: what stands before its first pair and after its
     last one costs nothing. A pair with the same text is worth 1 / (1 + (distance / scale)^2), so
@@ -192,7 +202,8 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
     )
     while best[i][j]:
         if best[i][j] == worth[i][j] + best[i + 1][j + 1]:
-            if worth[i][j] and left_texts[i] == right_texts[j]:
+            apart_s = abs(left[i].middle_s - right[j].middle_s)
+            if worth[i][j] and (left_texts[i] == right_texts[j] or apart_s <= trust.same_place_s):
                 pairs.append((i, j))
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j] - trust.unheard:
