@@ -126,7 +126,7 @@ class ChunkAnswers:
         return hit.value.heard
 
     def _cut(self, asker: Asker, chunk: AudioChunk, key: str) -> tuple[str, int, str, Stretch, str]:
-        request_sha256 = self._addresser.request_sha256
+        request_sha256 = self._addresser.cut_sha256(chunk.stretch.channel)
         stream = self._chunking.audio_stream
         return asker.file_sha256, stream, request_sha256, chunk.stretch, key
 

@@ -68,7 +68,7 @@ class FinishedBefore:
         self._index = FileIndex(database)
         self._transcripts = LedgerLevel(database, max_age_s=cache_max_age_s)
         self._outputs = UpToDate(database)
-        self._addresser = ContentAddresser(choices.request)
+        self._addresser = ContentAddresser(choices.request, choices.chunking.channels)
         self._options = choices.outputs
         self._stream = choices.chunking.audio_stream
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 from sttbatch.caching.file_index import Fingerprint
 from sttbatch.core.errors import RecordingError
-from sttbatch.core.models import AudioChunk, AudioFile, Gap, GapReason, Transcript
+from sttbatch.core.models import (
+    MIXED,
+    AudioChunk,
+    AudioFile,
+    ChannelMode,
+    Gap,
+    GapReason,
+    Transcript,
+)
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.queue.job import Claim
@@ -48,6 +56,7 @@ class Job:
     counted_s: float | None = None
     outcomes: list[ChunkOutcome] = field(default_factory=list)
     finished: bool = False
+    channel_mode: ChannelMode = ChannelMode.MIX
 
     @property
     def shown(self) -> str:
@@ -56,6 +65,18 @@ class Job:
     @property
     def declared_s(self) -> float:
         return self.file.duration_s if self.file is not None else 0.0
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """What is cut and heard on its own: its channels, or `MIXED` alone."""
+        if self.channel_mode is ChannelMode.MIX or self.file is None or self.file.channels < 2:
+            return (MIXED,)
+        return tuple(range(1, self.file.channels + 1))
+
+    @property
+    def to_hear_s(self) -> float:
+        """Declared seconds of all that is heard on its own."""
+        return self.declared_s * len(self.channels)
 
     @property
     def is_cut(self) -> bool:
@@ -104,8 +125,13 @@ def shortcomings(transcript: Transcript) -> str | None:
     lost = [gap for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
     parts = []
     if missing:
-        stretches = ", ".join(f"{gap.start_s:.0f}-{gap.end_s:.0f} s" for gap in missing[:5])
+        stretches = ", ".join(map(_named, missing[:5]))
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         parts.append(f"not transcribed: {stretches}{more}: {missing[0].detail}")
     parts += [gap.detail for gap in lost]
     return "; ".join(parts) or None
+
+
+def _named(gap: Gap) -> str:
+    channel = f" of channel {gap.channel}" if gap.channel != MIXED else ""
+    return f"{gap.start_s:.0f}-{gap.end_s:.0f} s{channel}"

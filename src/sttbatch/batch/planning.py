@@ -56,15 +56,9 @@ class Planning:
         self._sizers.clear()
         kept_s: dict[str, float] = {}
         if not self._choices.run.force:
-            kept_s = await self._results.kept_s(
-                [job.fingerprint.sha256 for job in jobs],
-                self._choices.chunking.audio_stream,
-                self._addresser.request_sha256,
-            )
+            kept_s = await self._kept_s(jobs)
         self._load = BatchLoad(
-            tuple(
-                max(0.0, job.declared_s - kept_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
-            )
+            tuple(max(0.0, job.to_hear_s - kept_s.get(job.fingerprint.sha256, 0.0)) for job in jobs)
         )
 
     def announce(self) -> None:
@@ -90,15 +84,21 @@ class Planning:
         if job.transcript is not None:
             return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
-        kept_s = sum(each.stretch.duration_s for each in await self._kept(job))
-        left_s = max(0.0, job.declared_s - kept_s)
+        kept_s = 0.0
+        for channel in job.channels:
+            kept_s += sum(each.stretch.duration_s for each in await self._kept(job, channel))
+        left_s = max(0.0, job.to_hear_s - kept_s)
         chunks = pieces(left_s, size.duration_s)
         cost = left_s * self._choices.run.price_per_second
         return Forecast(job.shown, left_s, chunks, cost, size.reason)
 
-    async def plan(self, job: Job) -> tuple[Source, SplitPlan]:
-        """What to cut and how; stretches that are kept become outcomes of the job."""
-        return self._source(job), self._split_plan(job, await self._take_kept(job))
+    async def plan(self, job: Job) -> tuple[Source, list[SplitPlan]]:
+        """What to cut and how, channel by channel; stretches kept become outcomes of the job."""
+        plans = [
+            self._split_plan(job, channel, await self._take_kept(job, channel))
+            for channel in job.channels
+        ]
+        return self._source(job), plans
 
     async def next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
         """Cut one chunk; None after the last, or once the job has failed."""
@@ -114,24 +114,38 @@ class Planning:
         job.pending += 1
         return ChunkWork(job, chunk)
 
-    async def _take_kept(self, job: Job) -> tuple[tuple[Boundary, Boundary], ...]:
+    async def _take_kept(self, job: Job, channel: int) -> tuple[tuple[Boundary, Boundary], ...]:
         """Stretches whose words are there; the rest is planned around them."""
-        kept = await self._kept(job)
+        kept = await self._kept(job, channel)
         for index, each in enumerate(kept):
-            job.outcomes.append(ChunkOutcome(each.stretch, each.value.heard, cached=True))
+            stretch = replace(each.stretch, channel=channel)
+            job.outcomes.append(ChunkOutcome(stretch, each.value.heard, cached=True))
             self._report.from_cache += 1
             self._emit(
                 events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
             )
         return tuple((each.stretch.start, each.stretch.end) for each in kept)
 
-    async def _kept(self, job: Job) -> tuple[KeptStretch, ...]:
+    async def _kept_s(self, jobs: Sequence[Job]) -> dict[str, float]:
+        """By content, seconds that have their words; of all channels that are cut."""
+        found: dict[str, float] = {}
+        for channel in sorted({channel for job in jobs for channel in job.channels}):
+            lengths = await self._results.kept_s(
+                [job.fingerprint.sha256 for job in jobs if channel in job.channels],
+                self._choices.chunking.audio_stream,
+                self._addresser.cut_sha256(channel),
+            )
+            for sha256, length_s in lengths.items():
+                found[sha256] = found.get(sha256, 0.0) + length_s
+        return found
+
+    async def _kept(self, job: Job, channel: int) -> tuple[KeptStretch, ...]:
         if self._choices.run.force:
             return ()
         return await self._results.kept(
             job.fingerprint.sha256,
             self._choices.chunking.audio_stream,
-            self._addresser.request_sha256,
+            self._addresser.cut_sha256(channel),
         )
 
     def _source(self, job: Job) -> Source:
@@ -143,16 +157,19 @@ class Planning:
             state=FileState(print_.size_bytes, print_.mtime_ns, print_.inode),
         )
 
-    def _split_plan(self, job: Job, kept: tuple[tuple[Boundary, Boundary], ...]) -> SplitPlan:
+    def _split_plan(
+        self, job: Job, channel: int, kept: tuple[tuple[Boundary, Boundary], ...]
+    ) -> SplitPlan:
         assert job.file is not None
         size = self._size(job)
         return SplitPlan(
             target_s=size.duration_s,
             max_bytes=size.size_bytes,
-            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec),
+            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec, channel),
             declared_s=job.declared_s,
             max_piece_s=size.max_duration_s,
             kept=kept,
+            channel=channel,
         )
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:

@@ -110,4 +110,4 @@ class Preparation:
 
     def _job(self, candidate: Candidate, fingerprint: Fingerprint) -> Job:
         key = self._addresser.transcript_key(fingerprint.sha256, self._stream, MERGE_VERSION)
-        return Job([candidate], fingerprint, key)
+        return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)

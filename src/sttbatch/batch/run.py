@@ -96,11 +96,11 @@ class Batch:
             if job.transcript is not None:
                 await self._endings.write(job)
             else:
-                self._emit(events.JobQueued(job.shown, job.declared_s))
+                self._emit(events.JobQueued(job.shown, job.to_hear_s))
                 open_jobs.append(job)
         await self._claims.enqueue(open_jobs)
         # Within a priority the longest first: its chunks must not be the last to fill the lanes.
-        open_jobs.sort(key=lambda job: (-job.priority, -job.declared_s))
+        open_jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
         await self._planning.expect(open_jobs)
         self._planning.announce()
         await self._work(open_jobs)
@@ -161,7 +161,7 @@ class Batch:
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
         open_jobs = [job for job in prepared.jobs if job.transcript is None]
-        open_jobs.sort(key=lambda job: -job.declared_s)
+        open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
         return await self._planning.forecast(prepared.jobs)
 
@@ -205,8 +205,8 @@ class Batch:
             await self._claims.complete(job)
             return _no_chunk
         self._emit(events.JobStarted(job.shown, job.id))
-        source, plan = await self._planning.plan(job)
-        cutting = await held.enter_async_context(self._media.split(source, plan))
+        source, plans = await self._planning.plan(job)
+        cutting = await held.enter_async_context(self._media.split(source, *plans))
         return lambda: self._planning.next_chunk(job, cutting)
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:

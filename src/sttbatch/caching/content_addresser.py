@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 
+from sttbatch.core.models import MIXED, ChannelMode
 from sttbatch.core.options import RequestOptions
 
 KEY_VERSION = 1
@@ -18,9 +19,12 @@ _canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
 class ContentAddresser:
-    """Keys for one set of request options: every field of them counts."""
+    """Keys for one set of request options, every field of which counts, and one channel mode."""
 
-    def __init__(self, options: RequestOptions) -> None:
+    def __init__(self, options: RequestOptions, channels: ChannelMode = ChannelMode.MIX) -> None:
+        self.channels = channels
+        # Nothing is said of the usual mode, so that a new mode changes no key.
+        self._mode = {} if channels is ChannelMode.MIX else {"channels": str(channels)}
         facts = dataclasses.asdict(options)
         self._request = {name: _canonical(value) for name, value in facts.items()}
         self._frames: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
@@ -29,6 +33,15 @@ class ContentAddresser:
     def request_sha256(self) -> str:
         """Stands for the request options alone."""
         return self._digest("request")
+
+    @property
+    def job_sha256(self) -> str:
+        """Stands for what is made of a recording; with its content it tells one job."""
+        return self._digest("request", **self._mode)
+
+    def cut_sha256(self, channel: int) -> str:
+        """Stands for the request and the channel that was cut: each is cut on its own."""
+        return self._digest("request", **({} if channel == MIXED else {"channel": channel}))
 
     def chunk_key(self, audio_sha256: str) -> str:
         """One chunk's key.
@@ -46,7 +59,12 @@ class ContentAddresser:
         if frame not in self._frames:
             # A run over a finished folder makes thousands of these keys, all alike but for this.
             text = self._canonical(
-                "transcript", file="", stream=stream, merge=merge_version, audit=audit_mode
+                "transcript",
+                file="",
+                stream=stream,
+                merge=merge_version,
+                audit=audit_mode,
+                **self._mode,
             )
             before, empty, after = text.partition(b'"file": "')
             self._frames[frame] = before + empty, after

@@ -56,6 +56,7 @@ def choices_of(
             max_chunk_bytes=int(settings.max_chunk_mb * MIB),
             upload_codec=settings.upload_codec,
             audio_stream=flags.audio_stream,
+            channels=settings.channels,
         ),
         outputs=OutputOptions(
             formats=() if to_stdout else tuple(settings.formats),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.models import UploadCodec
+from sttbatch.core.models import ChannelMode, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
-        "upload_codec",
+        "upload_codec", "channels",
     }
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chunk_duration: float = 300.0
     max_chunk_mb: float = 24.0
     upload_codec: UploadCodec = UploadCodec.AUTO
+    channels: ChannelMode = ChannelMode.MIX
     retries: int = 3
     outage_wait: float = 600.0
     price_per_second: float = 0.01
@@ -92,6 +93,7 @@ DESCRIPTIONS = {
     "chunk_duration": "target seconds of a chunk, at least 10",
     "max_chunk_mb": "MiB, at most 24.9",
     "upload_codec": "auto, copy, flac, opus or wav",
+    "channels": "mix, or split: each channel of a call is a speaker, sent and paid for on its own",
     "retries": "per chunk",
     "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",

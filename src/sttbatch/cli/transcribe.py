@@ -70,6 +70,10 @@ def transcribe(
     audio_stream: Annotated[
         int, typer.Option(min=0, metavar="N", help="Which audio stream of a container.")
     ] = 0,
+    channels: Annotated[
+        str | None,
+        typer.Option(metavar="mix|split", help="split: each channel is a speaker. Default: mix."),
+    ] = None,
     concurrency: Annotated[
         str | None,
         typer.Option("-j", "--concurrency", metavar="N|auto", help="1 to 10, or auto. Default: 4."),
@@ -169,6 +173,7 @@ def transcribe(
         "chunk_duration": chunk_duration,
         "max_chunk_mb": max_chunk_mb,
         "upload_codec": upload_codec,
+        "channels": channels,
         "retries": retries,
         "outage_wait": outage_wait,
     }

@@ -50,7 +50,7 @@ async def open_batch(
     """A batch ready to run. `stdout`: write there instead of into files."""
     choices = choices_of(settings, flags, to_stdout=stdout is not None)
     folder = database.path.parent
-    addresser = ContentAddresser(choices.request)
+    addresser = ContentAddresser(choices.request, choices.chunking.channels)
     registry = OutputRegistry(database)
     workers = WorkerRegistry(database, folder)
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
@@ -124,7 +124,7 @@ async def open_batch(
                 worker,
                 request=choices.request,
                 stream=flags.audio_stream,
-                request_sha256=addresser.request_sha256,
+                request_sha256=addresser.job_sha256,
                 priority=flags.priority,
             ),
             addresser=addresser,

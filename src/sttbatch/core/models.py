@@ -20,12 +20,17 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech; `words` is empty where the recogniser gave no word times."""
+    """A stretch of speech; `words` is empty where the recogniser gave no word times.
+
+    Attributes:
+        speaker: the channel it was heard on, counted from 1; None where channels were mixed.
+    """
 
     text: str
     start_s: float
     end_s: float
     words: tuple[Word, ...] = ()
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ class UploadCodec(StrEnum):
     FLAC = "flac"
     OPUS = "opus"
     WAV = "wav"
+
+
+class ChannelMode(StrEnum):
+    """What is heard of a recording with several channels: their mix, or each on its own."""
+
+    MIX = "mix"
+    SPLIT = "split"
+
+
+MIXED = 0
+"""Stands for all channels together, where a channel is asked for; channels count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +142,7 @@ class Stretch:
         anchors: pairs (second in the upload, second in the recording), rising; a time in the
             upload counts from the last anchor at or before it. More than one where the
             recording's timestamps jump.
+        channel: the one that the upload holds; `MIXED`: all of them.
     """
 
     index: int
@@ -134,6 +151,7 @@ class Stretch:
     start_s: float
     end_s: float
     anchors: tuple[tuple[float, float], ...]
+    channel: int = MIXED
 
     @property
     def duration_s(self) -> float:
@@ -194,26 +212,31 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch without words, named."""
+    """A stretch without words, named; `channel` as in `Stretch`."""
 
     start_s: float
     end_s: float
     reason: GapReason
     detail: str = ""
+    channel: int = MIXED
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSummary:
-    """One line of a transcript's `chunks`; `status` is ok, no_speech or failed."""
+    """One line of a transcript's `chunks`; `status` is ok, no_speech or failed.
+
+    `channel` as in `Stretch`.
+    """
 
     index: int
     start_s: float
     end_s: float
     cached: bool
     status: str
+    channel: int = MIXED
 
 
-MERGE_VERSION = 1
+MERGE_VERSION = 2
 """Part of a transcript's key: a better merger must not be hidden by what an older one made."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sttbatch.core.models import UploadCodec
+from sttbatch.core.models import ChannelMode, UploadCodec
 
 MIB = 1024 * 1024
 API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
@@ -36,17 +36,19 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChunkingOptions:
-    """How recordings are cut; none of it changes a cache key.
+    """How recordings are cut; none of it changes a cache key, but for `channels`.
 
     Attributes:
         target_duration_s: what a chunk should last when the batch is large.
         max_chunk_bytes: no upload's file is larger.
+        channels: `split` sends each channel as samples of its own, encoded anew.
     """
 
     target_duration_s: float = 300.0
     max_chunk_bytes: int = 24 * MIB
     upload_codec: UploadCodec = UploadCodec.AUTO
     audio_stream: int = 0
+    channels: ChannelMode = ChannelMode.MIX
 
 
 @dataclass(frozen=True, slots=True)

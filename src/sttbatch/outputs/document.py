@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sttbatch.core.models import Gap, GapReason, Segment, Transcript
+from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.characters import plain
 
@@ -32,8 +32,7 @@ class Document:
     def spoken(self) -> list[Segment]:
         """The segments that have words, free of control characters, in the order of time."""
         cleaned = (
-            Segment(plain(segment.text), segment.start_s, segment.end_s, segment.words)
-            for segment in self.transcript.segments
+            replace(segment, text=plain(segment.text)) for segment in self.transcript.segments
         )
         return sorted((segment for segment in cleaned if segment.text), key=_start_s)
 
@@ -53,8 +52,9 @@ def _start_s(stretch: Segment | Gap) -> float:
 def _note(gap: Gap) -> str:
     # Outwards to whole seconds, lest a short gap be shown as lasting none.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
-    detail = plain(gap.detail)
-    return f"[not transcribed: {_clock(start)} - {_clock(end)}{', ' if detail else ''}{detail}]"
+    channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
+    facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]
+    return f"[not transcribed: {', '.join(filter(None, facts))}]"
 
 
 def _clock(seconds: int) -> str:

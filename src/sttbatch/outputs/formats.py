@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sttbatch.core.models import ChunkSummary, Gap, Segment
+from sttbatch.core.models import MIXED, ChunkSummary, Gap, Segment
 from sttbatch.outputs.characters import encodable, joined
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.subtitles import cues, subtitles
+from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 
 Formatter = Callable[[Document], bytes]
 
@@ -19,8 +19,10 @@ def txt(document: Document) -> bytes:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
     Missing stretches are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
+    Where channels were heard apart, each change of the speaker begins a paragraph: `1: text`.
     """
     paragraphs: list[list[str]] = []
+    speaker: str | None = None
     spoken_until_s: float | None = None
     stretches = [(segment.start_s, False, segment) for segment in document.spoken()]
     stretches += [(note.start_s, True, note) for note in document.missing()]
@@ -29,28 +31,39 @@ def txt(document: Document) -> bytes:
             paragraphs.append([stretch.text])
             spoken_until_s = None
             continue
-        if spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
-            paragraphs.append([])
-        paragraphs[-1].append(stretch.text)
+        if stretch.speaker != speaker:
+            speaker = stretch.speaker
+            paragraphs.append([_spoken_by(stretch)])
+        elif spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
+            paragraphs.append([stretch.text])
+        else:
+            paragraphs[-1].append(stretch.text)
         spoken_until_s = stretch.end_s
     return "\n".join(joined(paragraph) + "\n" for paragraph in paragraphs).encode()
 
 
 def srt(document: Document) -> bytes:
-    """SubRip subtitles. The format has no escapes: what looks like markup stays as it is."""
-    return subtitles(cues(document), "srt").encode()
+    """SubRip subtitles. The format has no escapes: what looks like markup stays as it is.
+
+    It knows no speakers either: a cue of one begins with `1: `.
+    """
+    return subtitles(cues(document, NAMED), "srt").encode()
 
 
 def vtt(document: Document) -> bytes:
-    """WebVTT subtitles."""
+    """WebVTT subtitles; a speaker's cue begins with a voice tag, `<v 1>`."""
     return subtitles(cues(document), "vtt", _vtt_escaped).encode()
 
 
 def tsv(document: Document) -> bytes:
-    """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them."""
+    """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them.
+
+    A speaker stands before the text, `1: text`: its readers count on three columns.
+    """
     rows = sorted([*document.spoken(), *document.missing()], key=lambda item: item.start_s)
     table = [
-        f"{round(row.start_s * 1000)}\t{round(row.end_s * 1000)}\t{row.text}\n" for row in rows
+        f"{round(row.start_s * 1000)}\t{round(row.end_s * 1000)}\t{_spoken_by(row)}\n"
+        for row in rows
     ]
     return "".join(["start\tend\ttext\n", *table]).encode()
 
@@ -81,6 +94,10 @@ def json(document: Document) -> bytes:
 FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
 
 
+def _spoken_by(segment: Segment) -> str:
+    return segment.text if segment.speaker is None else f"{segment.speaker}: {segment.text}"
+
+
 def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]:
     entry: dict[str, object] = {
         "id": number,
@@ -88,6 +105,8 @@ def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]
         "end": _rounded(segment.end_s),
         "text": encodable(segment.text),
     }
+    if segment.speaker is not None:
+        entry["speaker"] = segment.speaker
     if words and segment.words:
         entry["words"] = [
             {
@@ -107,6 +126,7 @@ def _chunk(chunk: ChunkSummary) -> dict[str, object]:
         "end": _rounded(chunk.end_s),
         "cached": chunk.cached,
         "status": chunk.status,
+        **_channel(chunk.channel),
     }
 
 
@@ -116,7 +136,13 @@ def _gap(gap: Gap) -> dict[str, object]:
         "end": _rounded(gap.end_s),
         "reason": gap.reason.value,
         "detail": encodable(gap.detail),
+        **_channel(gap.channel),
     }
+
+
+def _channel(channel: int) -> dict[str, int]:
+    """Nothing where channels were mixed."""
+    return {} if channel == MIXED else {"channel": channel}
 
 
 def _rounded(seconds: float) -> float:

@@ -25,34 +25,45 @@ _PAUSE_S = 0.7
 _HIDDEN = str.maketrans({"{": "\ufdd0", "}": "\ufdd1", "\\": "\ufdd2"})
 _SHOWN = str.maketrans({"\ufdd0": "{", "\ufdd1": "}", "\ufdd2": "\\"})
 
+NAMED: Callable[[str], str] = "{}: ".format
+"""Of formats that know no speakers: the name stands before what is said."""
+
 Times = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is on the screen at once. Times are milliseconds."""
+    """What is on the screen at once. Times are milliseconds; `speaker` as in `Segment`."""
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
+    speaker: str | None = None
 
 
-def cues(document: Document) -> list[Cue]:
+def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") -> list[Cue]:
     """The cues of a document in order; every word of it is in exactly one.
 
-    A stretch that is missing is shown as a note of at most `NOTE_S` at its beginning.
+    A stretch that is missing is shown as a note of at most `NOTE_S` at its beginning. Cues are
+    shown at once only where two speakers talk at once. `name` is what a speaker's cues begin with
+    on the screen.
     """
     width = max(1, document.options.max_line_width)
     max_lines = max(1, document.options.max_lines)
     notes = [
         replace(note, end_s=min(note.end_s, note.start_s + NOTE_S)) for note in document.missing()
     ]
-    found = [
-        cue
-        for segment in sorted([*document.spoken(), *notes], key=lambda item: item.start_s)
-        for cue in segment_cues(segment, width, max_lines)
-    ]
-    return _settled(found, round(document.transcript.duration_s * 1000))
+    by_speaker: dict[str | None, list[Cue]] = {}
+    for segment in sorted([*document.spoken(), *notes], key=lambda item: item.start_s):
+        begin = name(segment.speaker) if segment.speaker is not None else ""
+        found = segment_cues(segment, max(1, width - len(begin)), max_lines)
+        by_speaker.setdefault(segment.speaker, []).extend(
+            replace(cue, lines=(begin + cue.lines[0], *cue.lines[1:]), speaker=segment.speaker)
+            for cue in found
+        )
+    duration_ms = round(document.transcript.duration_s * 1000)
+    settled = [cue for found in by_speaker.values() for cue in _settled(found, duration_ms)]
+    return sorted(settled, key=lambda cue: cue.start_ms)
 
 
 def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
@@ -79,6 +90,8 @@ def subtitles(found: Sequence[Cue], format_name: str, escape: Callable[[str], st
     file = SSAFile()
     for cue in found:
         text = r"\N".join(escape(line).translate(_HIDDEN) for line in cue.lines)
+        if format_name == "vtt" and cue.speaker is not None:
+            text = f"<v {cue.speaker}>{text}"
         file.append(SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
     return file.to_string(format_name).translate(_SHOWN)
 

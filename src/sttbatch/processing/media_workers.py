@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -138,12 +138,32 @@ async def _start() -> Process:
 
 
 class Cutting:
-    """A recording being cut. `counted_s` is set once every chunk was taken."""
+    """A recording being cut, plan after plan. `counted_s` is set once every chunk was taken."""
 
-    def __init__(self, worker: _Worker, source: Source) -> None:
+    def __init__(
+        self, worker: _Worker, source: Source, spool: Path, plans: tuple[SplitPlan, ...]
+    ) -> None:
         self._worker = worker
         self._source = source
+        self._spool = spool
+        self._plans = iter(plans)
+        self._count = 0
         self.counted_s: float | None = None
+
+    async def begin_next(self) -> bool:
+        """Open the recording for the next plan; False after the last one.
+
+        Raises:
+            MediaError: it cannot be opened.
+        """
+        plan = next(self._plans, None)
+        if plan is None:
+            return False
+        source = self._source
+        path = os.fsencode(source.path) if source.path is not None else None
+        request = Split(plan, source.stream, str(self._spool), path, source.data, source.state)
+        await self._worker.ask(request, source.size_bytes)
+        return True
 
     async def next(self) -> AudioChunk | None:
         """Cut the next chunk; None after the last one.
@@ -152,11 +172,16 @@ class Cutting:
             MediaError: the recording breaks off, changed, or its decoder died.
         """
         reply = await self._worker.ask(Next(), self._source.size_bytes)
-        if isinstance(reply, Finished):
-            self.counted_s = reply.counted_s
-            return None
+        while isinstance(reply, Finished):
+            if not await self.begin_next():
+                self.counted_s = reply.counted_s
+                return None
+            reply = await self._worker.ask(Next(), self._source.size_bytes)
         assert isinstance(reply, Chunk)
-        return reply.chunk
+        # Each pass counts from 0.
+        stretch = replace(reply.chunk.stretch, index=self._count)
+        self._count += 1
+        return replace(reply.chunk, stretch=stretch)
 
 
 class MediaWorkers:
@@ -202,18 +227,17 @@ class MediaWorkers:
         return reply.file
 
     @contextlib.asynccontextmanager
-    async def split(self, source: Source, plan: SplitPlan) -> AsyncIterator[Cutting]:
-        """Hold a worker while `source` is cut.
+    async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
+        """Hold a worker while `source` is cut, read once for each plan.
 
         Raises:
             MediaError: it cannot be opened.
         """
         worker = await self._idle.get()
         try:
-            path = os.fsencode(source.path) if source.path is not None else None
-            request = Split(plan, source.stream, str(self.spool), path, source.data, source.state)
-            await worker.ask(request, source.size_bytes)
-            yield Cutting(worker, source)
+            cutting = Cutting(worker, source, self.spool, plans)
+            await cutting.begin_next()
+            yield cutting
         finally:
             self._idle.put_nowait(worker)
 

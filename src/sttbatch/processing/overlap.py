@@ -25,8 +25,6 @@ ALIGN_WITHIN_UNTIMED_S = 4.0
 SAME_WORD_S = 0.2
 """Two hearings of one word lie about this far apart: 0.1 s of error in each."""
 
-SAME_WORD_UNTIMED_S = 1.0
-
 AT_MOST_SCALES = 2
 """Further apart the same text is another word."""
 
@@ -44,6 +42,31 @@ class Token:
     @property
     def middle_s(self) -> float:
         return (self.start_s + self.end_s) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """How two hearings are compared, in units of one word heard alike at the same time.
+
+    Attributes:
+        scale_s: two hearings of one word lie about this far apart.
+        misheard: what a word is worth as the mishearing of another one at the same time.
+        unheard: what a word costs that the other one has no counterpart for.
+        same_place_s: no further apart two texts are two hearings of the same word.
+    """
+
+    scale_s: float
+    misheard: float
+    unheard: float
+    same_place_s: float
+
+
+_TIMED = _Trust(SAME_WORD_S, misheard=0.4, unheard=0.1, same_place_s=SAME_WORD_S)
+"""Where both are at a time, they are the same word, heard right or wrong."""
+
+_SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2, same_place_s=-1.0)
+"""Order counts more than times: two mishearings that happen to be alike must not pair up across
+words that were heard right."""
 
 
 def tokens_of(segments: Sequence[Segment]) -> list[Token]:
@@ -80,8 +103,8 @@ def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> 
     if first == len(left) or not past:
         # Only one of them heard anything around here.
         return len(left), 0
-    scale_s = SAME_WORD_S if timed else SAME_WORD_UNTIMED_S
-    pairs = [(first + i, j) for i, j in _aligned(left[first:], right[:past], scale_s)]
+    trust = _TIMED if timed else _SPREAD
+    pairs = [(first + i, j) for i, j in _aligned(left[first:], right[:past], trust)]
 
     def pair_s(pair: tuple[int, int]) -> float:
         return (left[pair[0]].middle_s + right[pair[1]].middle_s) / 2
@@ -117,6 +140,10 @@ def _between(
     alone = [*only_left, *only_right]
     if not alone:
         return from_right
+    exact = all(token.exact for token in alone)
+    if only_left and only_right and exact and _is_before(only_left[-1], only_right[0]):
+        # Each missed what the other one heard.
+        return in_left[1], in_right[0]
     left_is_believed = sum(token.middle_s for token in alone) / len(alone) < cut_s
     if only_left and only_right:
         return from_left if left_is_believed else from_right
@@ -130,6 +157,10 @@ def _between(
     return from_right if only_left else from_left
 
 
+def _is_before(token: Token, other: Token) -> bool:
+    return token.end_s <= other.start_s + SAME_WORD_S / 2
+
+
 def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
     """Whether there is room for `tokens` between two words that another chunk heard.
 
@@ -141,13 +172,12 @@ def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
     return before.end_s - half_s <= tokens[0].start_s and tokens[-1].end_s <= after.start_s + half_s
 
 
-def _aligned(
-    left: Sequence[Token], right: Sequence[Token], scale_s: float
-) -> list[tuple[int, int]]:
-    """Pairs of the same word, in order, that agree best in sum.
+def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> list[tuple[int, int]]:
+    """Pairs of hearings of one word, in order, that agree best in sum.
 
-    A pair with the same text is worth 1 / (1 + (distance / scale)^2), so that two hearings of one
-    word outweigh a word and its repetition.
+    A local alignment, as of Smith and Waterman: what stands before its first pair and after its
+    last one costs nothing. A pair with the same text is worth 1 / (1 + (distance / scale)^2), so
+    that two hearings of one word outweigh a word and its repetition.
     """
     left_texts, right_texts = [plain(t.text) for t in left], [plain(t.text) for t in right]
     columns = len(right) + 1
@@ -155,17 +185,28 @@ def _aligned(
     worth = [[0.0] * columns for _ in range(len(left) + 1)]
     for i in range(len(left) - 1, -1, -1):
         for j in range(len(right) - 1, -1, -1):
-            if left_texts[i] == right_texts[j]:
-                apart = (left[i].middle_s - right[j].middle_s) / scale_s
-                worth[i][j] = 1 / (1 + apart * apart) if abs(apart) < AT_MOST_SCALES else 0.0
-            best[i][j] = max(best[i + 1][j], best[i][j + 1], worth[i][j] + best[i + 1][j + 1])
+            apart = (left[i].middle_s - right[j].middle_s) / trust.scale_s
+            if abs(apart) < AT_MOST_SCALES:
+                share = 1.0 if left_texts[i] == right_texts[j] else trust.misheard
+                worth[i][j] = share / (1 + apart * apart)
+            best[i][j] = max(
+                0.0,
+                worth[i][j] + best[i + 1][j + 1],
+                best[i + 1][j] - trust.unheard,
+                best[i][j + 1] - trust.unheard,
+            )
     pairs = []
-    i = j = 0
-    while i < len(left) and j < len(right):
-        if worth[i][j] and best[i][j] == worth[i][j] + best[i + 1][j + 1]:
-            pairs.append((i, j))
+    i, j = max(
+        ((i, j) for i in range(len(left)) for j in range(len(right))),
+        key=lambda at: best[at[0]][at[1]],
+    )
+    while best[i][j]:
+        if best[i][j] == worth[i][j] + best[i + 1][j + 1]:
+            apart_s = abs(left[i].middle_s - right[j].middle_s)
+            if worth[i][j] and (left_texts[i] == right_texts[j] or apart_s <= trust.same_place_s):
+                pairs.append((i, j))
             i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j]:
+        elif best[i][j] == best[i + 1][j] - trust.unheard:
             i += 1
         else:
             j += 1

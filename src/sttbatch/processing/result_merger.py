@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sttbatch.core.models import (
+    MIXED,
     ChunkSummary,
     Gap,
     GapReason,
@@ -46,8 +47,41 @@ class ResultMerger:
         self._adjuster = TimestampAdjuster()
 
     def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
-        """Join the outcomes of one recording; `duration_s` is its counted length."""
-        ordered = sorted(outcomes, key=lambda outcome: outcome.stretch.start_s)
+        """Join the outcomes of one recording; `duration_s` is its counted length.
+
+        Channels that were heard on their own are joined on their own, and then put in the order
+        of time: what two people say at once is there twice, once for each.
+        """
+        ordered = sorted(outcomes, key=lambda o: (o.stretch.start_s, o.stretch.channel))
+        segments: list[Segment] = []
+        for channel in sorted({outcome.stretch.channel for outcome in ordered}):
+            of_channel = self._joined([o for o in ordered if o.stretch.channel == channel])
+            if channel != MIXED:
+                of_channel = [replace(each, speaker=str(channel)) for each in of_channel]
+            segments += of_channel
+        segments.sort(key=lambda segment: segment.start_s)
+        return Transcript(
+            duration_s=duration_s,
+            language=next(
+                (o.heard.language for o in ordered if o.heard and o.heard.language), None
+            ),
+            segments=tuple(segments),
+            chunks=tuple(
+                ChunkSummary(
+                    index,
+                    outcome.stretch.start_s,
+                    outcome.stretch.end_s,
+                    outcome.cached,
+                    _status(outcome),
+                    outcome.stretch.channel,
+                )
+                for index, outcome in enumerate(ordered)
+            ),
+            gaps=tuple(_gaps(ordered)),
+        )
+
+    def _joined(self, ordered: Sequence[ChunkOutcome]) -> list[Segment]:
+        """The words of one channel."""
         segments: list[Segment] = []
         previous: ChunkOutcome | None = None
         for outcome in ordered:
@@ -61,24 +95,7 @@ class ResultMerger:
                 added = _from(added, outcome.stretch.start_s)
             segments += added
             previous = outcome
-        return Transcript(
-            duration_s=duration_s,
-            language=next(
-                (o.heard.language for o in ordered if o.heard and o.heard.language), None
-            ),
-            segments=tuple(_monotonic(segments)),
-            chunks=tuple(
-                ChunkSummary(
-                    index,
-                    outcome.stretch.start_s,
-                    outcome.stretch.end_s,
-                    outcome.cached,
-                    _status(outcome),
-                )
-                for index, outcome in enumerate(ordered)
-            ),
-            gaps=tuple(_gaps(ordered)),
-        )
+        return list(_monotonic(segments))
 
     def _segments(self, outcome: ChunkOutcome) -> list[Segment]:
         if outcome.heard is None:
@@ -97,7 +114,7 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
     for outcome in outcomes:
         if outcome.gap is not None:
             stretch = outcome.stretch
-            yield Gap(stretch.start_s, stretch.end_s, outcome.gap, outcome.detail)
+            yield Gap(stretch.start_s, stretch.end_s, outcome.gap, outcome.detail, stretch.channel)
 
 
 def _from(segments: list[Segment], start_s: float) -> list[Segment]:

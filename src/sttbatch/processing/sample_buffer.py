@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sttbatch.core.models import UploadCodec
+from sttbatch.core.models import MIXED, UploadCodec
 from sttbatch.processing.buffers import CutMedia, audio_sha256, nearest, probes
 from sttbatch.processing.chunk_media import decoder_delay_s, encode
 from sttbatch.processing.silence import BYTES_PER_SECOND, SAMPLE_RATE, is_digital_silence
@@ -29,9 +29,12 @@ class SampleBuffer:
 
     Where the packets could be copied as well, cuts fall between the same packets and take the
     same ones along, so that either way of uploading finds the other's answer.
+
+    Args:
+        channel: the only one that is taken; `MIXED`: all of them, mixed.
     """
 
-    def __init__(self, track: Track, codec: UploadCodec) -> None:
+    def __init__(self, track: Track, codec: UploadCodec, channel: int = MIXED) -> None:
         self.container = ENCODED[codec]
         self.codec_name = str(codec)
         self._codec = codec
@@ -39,7 +42,8 @@ class SampleBuffer:
         self._on_packets = track.codec in COPYABLE
         self.preroll_s = COPYABLE[track.codec].preroll_s if self._on_packets else 0.0
         self._source = track.packets()
-        self._decoder = Decoder(track)
+        self._decoder = Decoder(track, channel)
+        self._of_channel = f" channel {channel}" if channel != MIXED else ""
         self._digests: deque[_Digested] = deque()
         self._pcm = bytearray()
         # (offset in _pcm, second in the recording) wherever the timestamps jump.
@@ -124,7 +128,7 @@ class SampleBuffer:
             data,
             (high - low) / BYTES_PER_SECOND + lead_s,
             tuple(anchors),
-            audio_sha256(self._track, [item.digest for item in covered], within),
+            audio_sha256(self._track, [item.digest for item in covered], within + self._of_channel),
         )
 
     def _exactly(

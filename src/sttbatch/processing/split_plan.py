@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sttbatch.core.models import Boundary, UploadCodec
+from sttbatch.core.models import MIXED, Boundary, UploadCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class SplitPlan:
         max_piece_s: what it may last at most; None: only its size is limited.
         max_bytes: of an upload's file.
         declared_s: the container's duration, planned with until the real end is seen; 0: unknown.
+        channel: the one to cut, counted from 1; `MIXED`: all of them together.
         kept: stretches, in order and apart, that already have their words.
     """
 
@@ -25,3 +26,4 @@ class SplitPlan:
     declared_s: float = 0.0
     max_piece_s: float | None = None
     kept: tuple[tuple[Boundary, Boundary], ...] = ()
+    channel: int = MIXED

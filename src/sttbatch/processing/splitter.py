@@ -57,7 +57,7 @@ class Splitter:
     def __init__(self, track: Track, plan: SplitPlan) -> None:
         self._track = track
         self._plan = plan
-        self.buffer = _buffer(track, plan.codec)
+        self.buffer = _buffer(track, plan)
         # However small the limit is, something has to fit.
         self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
         self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
@@ -162,6 +162,7 @@ class Splitter:
             start_s=max(0.0, self._track.seconds(first)),
             end_s=self._track.seconds(end.pts),
             anchors=media.anchors,
+            channel=self._plan.channel,
         )
         self._index += 1
         return Piece(stretch, media, self.buffer.is_silent(begin.pts, end.pts))
@@ -184,9 +185,9 @@ def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
     return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
 
 
-def _buffer(track: Track, codec: UploadCodec) -> Buffer:
-    if codec is not UploadCodec.COPY:
-        return SampleBuffer(track, codec)
+def _buffer(track: Track, plan: SplitPlan) -> Buffer:
+    if plan.codec is not UploadCodec.COPY:
+        return SampleBuffer(track, plan.codec, plan.channel)
     if track.codec not in COPYABLE:
         raise MediaError(
             f"its codec, {track.codec}, cannot be copied into an upload; "

@@ -14,7 +14,8 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from sttbatch.core.errors import MediaError, NoAudioError
-from sttbatch.core.models import AudioFile
+from sttbatch.core.models import MIXED, AudioFile
+from sttbatch.processing.one_channel import one_channel
 from sttbatch.processing.silence import SAMPLE_RATE
 
 # Playlists and concatenations open other files and addresses, so only formats that hold their own
@@ -170,10 +171,11 @@ class Track:
 
 
 class Decoder:
-    """Packets in, mono s16 samples at 16 kHz out."""
+    """Packets in, mono s16 samples at 16 kHz out: of one channel, or of all of them mixed."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: Track, channel: int = MIXED) -> None:
         self._track = track
+        self._channel = channel
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
@@ -211,6 +213,8 @@ class Decoder:
             yield at_s, data
 
     def _resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        if self._channel != MIXED:
+            frame = one_channel(frame, self._channel)
         try:
             return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sttbatch.core.models import AudioFile, UploadCodec
+from sttbatch.core.models import MIXED, AudioFile, UploadCodec
 
 COPY_LIMIT_BIT_RATE = 256_000
 """bit/s. Above it the copy is larger than FLAC at 16 kHz mono would be."""
@@ -46,8 +46,13 @@ ENCODED = {
 }
 
 
-def upload_codec_for(file: AudioFile, wanted: UploadCodec) -> UploadCodec:
-    """Settle `auto`; COPY for lossy sources that the endpoint takes as they are."""
+def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED) -> UploadCodec:
+    """Settle `auto`; COPY for lossy sources that the endpoint takes as they are.
+
+    Packets hold all channels, so one of them alone is never copied.
+    """
+    if channel != MIXED and wanted in {UploadCodec.AUTO, UploadCodec.COPY}:
+        return UploadCodec.FLAC
     if wanted is not UploadCodec.AUTO:
         return wanted
     copyable = file.codec in COPYABLE and file.bit_rate <= COPY_LIMIT_BIT_RATE
