@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sttbatch.caching.file_index import Fingerprint
+from sttbatch.caching.kept_stretches import KeptStretch
 from sttbatch.core.errors import RecordingError
-from sttbatch.core.models import AudioChunk, AudioFile, Gap, GapReason, Transcript
+from sttbatch.core.models import AudioChunk, AudioFile, Boundary, Gap, GapReason, Transcript
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.queue.job import Claim
@@ -30,6 +31,8 @@ class Job:
         left: the run ended before it did.
         pending: chunks that were cut and have no outcome yet.
         counted_s: its real length, once it was read to the end.
+        again: stretches whose words are kept, by their ends, that have to be listened to.
+        audit_s: seconds of audio that its audit asked for again, in this run and before.
     """
 
     candidates: list[Candidate]
@@ -47,6 +50,8 @@ class Job:
     pending: int = 0
     counted_s: float | None = None
     outcomes: list[ChunkOutcome] = field(default_factory=list)
+    again: dict[tuple[Boundary, Boundary], KeptStretch] = field(default_factory=dict)
+    audit_s: float = 0.0
     finished: bool = False
 
     @property
@@ -60,6 +65,11 @@ class Job:
     @property
     def is_cut(self) -> bool:
         return self.counted_s is not None
+
+    @property
+    def length_s(self) -> float:
+        """Its length, as far as that is known."""
+        return self.declared_s if self.counted_s is None else self.counted_s
 
     def lost_end(self) -> Gap | None:
         """The end that its header promises and its content lacks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.report import BatchForecast, BatchReport, Forecast
@@ -33,9 +34,11 @@ class Planning:
         engine: Engine,
         results: ResultLedger,
         addresser: ContentAddresser,
+        auditing: Auditing,
         emit: events.Emit,
         report: BatchReport,
     ) -> None:
+        self._auditing = auditing
         self._choices = choices
         self._engine = engine
         self._results = results
@@ -118,12 +121,20 @@ class Planning:
         """Stretches whose words are there; the rest is planned around them."""
         kept = await self._kept(job)
         for index, each in enumerate(kept):
-            job.outcomes.append(ChunkOutcome(each.stretch, each.value.heard, cached=True))
+            known = await self._auditing.known(job, each.stretch, each.value.heard, each.chunk_key)
+            if known is None:
+                # It has words, and perhaps not all: it is cut once more, to be listened to.
+                job.again[each.stretch.start, each.stretch.end] = each
+                continue
+            job.outcomes.append(
+                ChunkOutcome(each.stretch, known.heard, cached=True, gaps=known.gaps)
+            )
             self._report.from_cache += 1
             self._emit(
                 events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
             )
-        return tuple((each.stretch.start, each.stretch.end) for each in kept)
+        ends = [(each.stretch.start, each.stretch.end) for each in kept]
+        return tuple(each for each in ends if each not in job.again)
 
     async def _kept(self, job: Job) -> tuple[KeptStretch, ...]:
         if self._choices.run.force:
@@ -153,6 +164,7 @@ class Planning:
             declared_s=job.declared_s,
             max_piece_s=size.max_duration_s,
             kept=kept,
+            exact=tuple(job.again),
         )
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:

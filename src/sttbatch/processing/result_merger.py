@@ -23,6 +23,9 @@ from sttbatch.core.models import (
 from sttbatch.processing.overlap import ALIGN_WITHIN_UNTIMED_S, Token, change_over, tokens_of
 from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
 
+TOUCHING_S = 0.1
+"""Gaps no further apart are one: chunks end on packets."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcome:
@@ -30,6 +33,7 @@ class ChunkOutcome:
 
     Attributes:
         gap: why `heard` is None.
+        gaps: stretches within, in the recording's time, that should have words and have none.
     """
 
     stretch: Stretch
@@ -37,6 +41,7 @@ class ChunkOutcome:
     cached: bool = False
     gap: GapReason | None = None
     detail: str = ""
+    gaps: tuple[Gap, ...] = ()
 
 
 class ResultMerger:
@@ -94,7 +99,26 @@ def _status(outcome: ChunkOutcome) -> str:
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
+    """In order; one where several of a kind touch."""
+    last: Gap | None = None
+    for gap in _all_gaps(outcomes):
+        if last is None:
+            last = gap
+        elif (gap.reason, gap.detail) == (
+            last.reason,
+            last.detail,
+        ) and gap.start_s - last.end_s <= TOUCHING_S:
+            last = replace(last, end_s=max(last.end_s, gap.end_s))
+        else:
+            yield last
+            last = gap
+    if last is not None:
+        yield last
+
+
+def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
     for outcome in outcomes:
+        yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
         if outcome.gap is not None:
             stretch = outcome.stretch
             yield Gap(stretch.start_s, stretch.end_s, outcome.gap, outcome.detail)
@@ -109,7 +133,7 @@ def _from(segments: list[Segment], start_s: float) -> list[Segment]:
             if len(words) == len(segment.words):
                 kept.append(segment)
             elif words:
-                kept.append(_of_words(segment, words))
+                kept.append(of_words(segment, words))
         elif segment.end_s > start_s:
             kept.append(segment)
     return kept
@@ -145,12 +169,13 @@ def _rebuild(
             rebuilt.append(segment)
         elif mine:
             words = [Word(token.text, token.start_s, token.end_s) for token in mine]
-            whole = _of_words(segment, words)
+            whole = of_words(segment, words)
             rebuilt.append(whole if mine[0].exact else replace(whole, words=()))
     return rebuilt
 
 
-def _of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+    """The segment with only `words` of its own, and the times that they have."""
     # Languages written without spaces must not get any.
     space = " " if " " in segment.text or len(words) == 1 else ""
     return replace(

@@ -17,6 +17,9 @@ class SplitPlan:
         max_bytes: of an upload's file.
         declared_s: the container's duration, planned with until the real end is seen; 0: unknown.
         kept: stretches, in order and apart, that already have their words.
+        exact: stretches, in order and apart from each other and from `kept`, that are cut whole,
+            whatever the limits say.
+        only_exact: nothing but these is cut, and to the sample.
     """
 
     target_s: float
@@ -25,3 +28,5 @@ class SplitPlan:
     declared_s: float = 0.0
     max_piece_s: float | None = None
     kept: tuple[tuple[Boundary, Boundary], ...] = ()
+    exact: tuple[tuple[Boundary, Boundary], ...] = ()
+    only_exact: bool = False

@@ -52,7 +52,7 @@ class Splitter:
     def __init__(self, track: Track, plan: SplitPlan) -> None:
         self._track = track
         self._plan = plan
-        self.buffer = _buffer(track, plan.codec)
+        self.buffer = _buffer(track, plan)
         # However small the limit is, something has to fit.
         self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
         self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
@@ -67,11 +67,24 @@ class Splitter:
     def pieces(self) -> Iterator[Piece]:
         # Audio may begin before 0:00 (encoder delay) or long after.
         begin = Boundary(-FAR)
-        for kept_start, kept_end in self._plan.kept:
-            yield from self._between(begin, kept_start)
-            self._skip_to(kept_end)
-            begin = kept_end
-        yield from self._between(begin, None)
+        fixed = [(*each, False) for each in self._plan.kept]
+        fixed += [(*each, True) for each in self._plan.exact]
+        for start, end, wanted in sorted(fixed, key=lambda each: each[0].pts):
+            if not self._plan.only_exact:
+                yield from self._between(begin, start)
+            if wanted:
+                yield from self._whole(start, end)
+            self._skip_to(end)
+            begin = end
+        if not self._plan.only_exact:
+            yield from self._between(begin, None)
+
+    def _whole(self, start: Boundary, end: Boundary) -> Iterator[Piece]:
+        self._skip_to(start)
+        self.buffer.fill(end.pts + self._tail(end), FAR)
+        piece = self._piece(start, end)
+        if piece is not None:
+            yield piece
 
     def _between(self, begin: Boundary, end: Boundary | None) -> Iterator[Piece]:
         """Cut from `begin` to `end`, or to the end of the recording."""
@@ -151,7 +164,9 @@ class Splitter:
             anchors=media.anchors,
         )
         self._index += 1
-        return Piece(stretch, media, self.buffer.is_silent(begin.pts, end.pts))
+        # What is wanted exactly so was found to hold sound.
+        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        return Piece(stretch, media, silent)
 
     def _skip_to(self, boundary: Boundary) -> None:
         self.buffer.skip_to(boundary.pts - self._lead(boundary))
@@ -171,9 +186,9 @@ def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
     return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
 
 
-def _buffer(track: Track, codec: UploadCodec) -> Buffer:
-    if codec is not UploadCodec.COPY:
-        return SampleBuffer(track, codec)
+def _buffer(track: Track, plan: SplitPlan) -> Buffer:
+    if plan.codec is not UploadCodec.COPY:
+        return SampleBuffer(track, plan.codec, by_samples=plan.only_exact)
     if track.codec not in COPYABLE:
         raise MediaError(
             f"its codec, {track.codec}, cannot be copied into an upload; "
