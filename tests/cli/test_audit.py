@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.cloudru import Choice, CloudRu, HeardWord, Received, Status, Style, make_recording
+from tests.cloudru import (
+    Choice,
+    CloudRu,
+    Heard,
+    HeardWord,
+    Received,
+    Status,
+    Style,
+    hear,
+    make_recording,
+)
 from tests.shell import Shell, load, texts, words_of
 
 VLLM = Style(duration_as_string=True, words_null=True)
@@ -25,11 +36,11 @@ def paid_s(cloudru: CloudRu) -> float:
     return sum(post.audio_s for post in cloudru.received)
 
 
-def record(folder: Path, duration_s: float, name: str = "talk.wav", **how: object) -> list[str]:
+def record(folder: Path, duration_s: float, name: str = "talk.wav", **how: Any) -> list[str]:
     folder.mkdir(exist_ok=True)
     made: list[HeardWord] = make_recording(
         folder / name, duration_s=duration_s, sample_rate=RATE, channels=1, **how
-    )  # type: ignore[arg-type]
+    )
     return texts(made)
 
 
@@ -51,11 +62,10 @@ def clear(folder: Path) -> None:
             path.unlink()
 
 
-@pytest.mark.parametrize("name", ["talk.wav", "talk.mp3"])
 def test_what_windows_lose_is_asked_for_again(
-    tmp_path: Path, shell: Shell, cloudru: CloudRu, name: str
+    tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:
-    said = record(tmp_path / "talks", 180, name)
+    said = record(tmp_path / "talks", 180, "talk.mp3")
     cloudru.style = LOSSY
     result = shell.transcribe(tmp_path / "talks", *ONE_LANE, "-f", "json")
     assert result.code == 0, result.err
@@ -167,13 +177,36 @@ def test_noise_without_words_is_asked_about_once(
 
     clear(tmp_path / "talks")
     for flags in (
-        ["--words"],
-        ["-f", "srt"],
-        ["--chunk-duration", "30"],
-        ["--upload-codec", "opus"],
+        ["--words", "-f", "json,srt"],
+        ["--chunk-duration", "30", "--upload-codec", "opus"],
     ):
-        assert shell.transcribe(tmp_path / "talks", "-f", "json", *flags).code == 0
+        assert shell.transcribe(tmp_path / "talks", *flags).code == 0
         assert len(posts(cloudru)) == 2
+
+
+def hallucinating(data: bytes) -> Heard:
+    """In long audio a loop takes the place of what is said from 20 to 32 s, and 70 s is not silent."""
+    heard = hear(data)
+    if heard.duration_s < 28:
+        return heard
+    loop = [HeardWord("00aa", 20 + 0.4 * at, 20.35 + 0.4 * at) for at in range(30)]
+    words = [word for word in heard.words if word.end_s <= 20 or word.start_s >= 32]
+    words += [*loop, HeardWord("ffff", 72.0, 76.0)]
+    return Heard(tuple(sorted(words, key=lambda word: word.start_s)), heard.duration_s)
+
+
+def test_loops_and_text_over_silence_are_replaced(
+    tmp_path: Path, shell: Shell, cloudru: CloudRu
+) -> None:
+    said = record(tmp_path / "talks", 90, silences=((70, 8.5),))
+    cloudru.style = VLLM
+    cloudru.recognise = hallucinating
+    result = shell.transcribe(tmp_path / "talks", *ONE_LANE)
+    assert result.code == 0, result.err
+    assert words_of(tmp_path / "talks" / "talk.json") == said
+    assert [post.audio_s < 28 for post in posts(cloudru)] == [False, True]
+    (gap,) = load(tmp_path / "talks" / "talk.json")["gaps"]
+    assert (gap["start"], gap["end"], gap["reason"]) == (72.0, 76.0, "no_speech")
 
 
 def test_an_hour_of_digital_silence_is_not_sent(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.batch.answers import Asker, ChunkAnswers
+from sttbatch.batch.findings import Audited, Findings
 from sttbatch.batch.job import Job
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.result_ledger import ResultLedger
@@ -24,7 +24,6 @@ from sttbatch.core.models import (
     Boundary,
     Gap,
     GapReason,
-    Segment,
     Stretch,
     Transcription,
     UploadCodec,
@@ -40,34 +39,6 @@ from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
 
 ASKS = 2
 """How often a gap is asked for again, the second time what the first one left."""
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """What a chunk's answer came to.
-
-    Attributes:
-        gaps: in the recording's time.
-        over_budget: a budget forbade to ask for more.
-    """
-
-    heard: Transcription
-    gaps: tuple[Gap, ...] = ()
-    sent: bool = False
-    over_budget: BudgetReached | None = None
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What one audit has come to so far, in the upload's time."""
-
-    kept: list[Segment]
-    filled: list[Segment] = field(default_factory=list)
-    again_looped: list[Span] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
-    asked_s: float = 0.0
-    sent: bool = False
-    over_budget: BudgetReached | None = None
 
 
 class Auditing:
@@ -154,7 +125,7 @@ class Auditing:
         heard: Transcription,
         doubted: Doubts,
         measured: Measured,
-    ) -> _Findings | None:
+    ) -> Findings | None:
         """None: the answer is as it should be."""
         listened = Listened(measured.levels, doubted.holes)
         unfounded = {
@@ -171,7 +142,7 @@ class Auditing:
         pieces = audit.asks(doubted.holes, listened, timed=timed)
         if not pieces and not unfounded:
             return None
-        found = _Findings(kept)
+        found = Findings(kept)
         found.gaps += [
             Gap(each.start_s, each.end_s, GapReason.NO_SPEECH)
             for each in joined(audit.span_of(heard.segments[index]) for index in unfounded)
@@ -184,7 +155,7 @@ class Auditing:
                 cut = await self._cut(source, pieces, measured)
                 pieces = await self._ask(job, asker, cut, ask, found, listened)
         found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
-        self._settle_loops(found, [heard.segments[index] for index in doubted.looped - unfounded])
+        found.settle_loops([heard.segments[index] for index in doubted.looped - unfounded])
         return found
 
     async def _cut(
@@ -214,7 +185,7 @@ class Auditing:
         asker: Asker,
         pieces: Iterable[AudioChunk],
         ask: int,
-        found: _Findings,
+        found: Findings,
         listened: Listened,
     ) -> list[Span]:
         """What is left without words after this ask and may still be asked for, or is empty."""
@@ -239,7 +210,7 @@ class Auditing:
         return left
 
     async def _heard(
-        self, job: Job, asker: Asker, piece: AudioChunk, ask: int, found: _Findings
+        self, job: Job, asker: Asker, piece: AudioChunk, ask: int, found: Findings
     ) -> Transcription | None:
         """A piece's words; None: there is a gap instead, that says why."""
         span = piece.stretch.start_s, piece.stretch.end_s
@@ -269,22 +240,6 @@ class Auditing:
             return heard
         return None
 
-    def _settle_loops(self, found: _Findings, looped: Iterable[Segment]) -> None:
-        """Loops that were heard twice, or could not be asked for, are all there is."""
-        filled = [audit.span_of(each) for each in found.filled]
-        empty = [Span(gap.start_s, gap.end_s) for gap in found.gaps if _is_empty(gap)]
-        for segment in looped:
-            middle_s = (segment.start_s + segment.end_s) / 2
-            is_again = _holds(found.again_looped, middle_s)
-            if is_again or not (_holds(filled, middle_s) or _holds(empty, middle_s)):
-                found.kept.append(segment)
-        kept = [audit.span_of(each) for each in found.kept]
-        found.gaps = [
-            gap
-            for gap in found.gaps
-            if not (_is_empty(gap) and _holds(kept, (gap.start_s + gap.end_s) / 2))
-        ]
-
     def _own(self, stretch: Stretch) -> Span:
         return Span(*self._adjuster.own_part(stretch))
 
@@ -303,11 +258,3 @@ def _source(chunk: AudioChunk) -> Source:
     upload = chunk.upload
     path = Path(upload.path) if upload.path is not None else None
     return Source(upload.size_bytes, path=path, data=upload.data)
-
-
-def _is_empty(gap: Gap) -> bool:
-    return gap.reason is GapReason.NO_SPEECH
-
-
-def _holds(spans: Iterable[Span], at_s: float) -> bool:
-    return any(span.start_s <= at_s <= span.end_s for span in spans)

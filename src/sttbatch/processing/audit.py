@@ -126,11 +126,14 @@ class Listened:
             for levels in measured
             for part in outside(holes, Span(levels.start_s, levels.end_s))
         )
+        # Known speech may have no pause in it, and what is in question may be noise throughout:
+        # whichever goes down further tells the floor.
+        self.limit = sound_limit(b"".join(each.below for each in measured))
         if len(around) >= _MIN_FLOOR_FRAMES:
-            self.limit = sound_limit(around)
+            self.limit = max(self.limit, sound_limit(around))
         else:
             # Nothing but what is in question: then what is loud is sound, however level it is.
-            self.limit = max(sound_limit(b"".join(each.below for each in measured)), LOUD_DB)
+            self.limit = max(self.limit, LOUD_DB)
 
     def levels(self, span: Span) -> SoundLevels:
         """Of the measured stretch that holds the middle of `span`."""
@@ -173,11 +176,6 @@ def asks(holes: Iterable[Span], listened: Listened, *, timed: bool) -> list[Span
                 end_s = _outwards(end_s, 1, listened)
             found += _cut_up(Span(max(0.0, start_s), end_s), listened)
     return found
-
-
-def left_in(hole: Iterable[Segment], piece: Span) -> list[Span]:
-    """What of a piece still has no segment over it."""
-    return outside([span_of(segment) for segment in hole], piece, HOLE_S)
 
 
 def fits(segments: Iterable[Segment], piece: Span, taken: Sequence[Span]) -> Iterator[Segment]:
