@@ -185,7 +185,7 @@ def test_noise_without_words_is_asked_about_once(
 
 
 def hallucinating(data: bytes) -> Heard:
-    """In long audio a loop takes the place of what is said from 20 to 32 s, and 70 s is not silent."""
+    """In long audio a loop is heard from 20 to 32 s, and a word where there is silence."""
     heard = hear(data)
     if heard.duration_s < 28:
         return heard
