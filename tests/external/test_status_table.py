@@ -11,6 +11,7 @@ import pytest
 
 from sttbatch.core.errors import (
     ChunkError,
+    ChunkRefused,
     ChunkTooLarge,
     EndpointRefused,
     RetryLater,
@@ -144,7 +145,7 @@ def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     endpoint.faults = lambda post: Status(code) if post.words == ("0002",) else None
     lanes = run_lanes(endpoint)
     error = lanes.results.pop(2)
-    assert type(error) is ChunkError
+    assert type(error) is ChunkRefused
     assert str(error) == f"{code}: status {code} on demand"
     assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
     assert len(endpoint.received) == CHUNKS

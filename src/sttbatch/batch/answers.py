@@ -96,10 +96,21 @@ class ChunkAnswers:
         """
         return await self._found_or_asked(asker, chunk, is_piece=False)
 
-    async def _found_or_asked(
-        self, asker: Asker, chunk: AudioChunk, *, is_piece: bool
+    async def heard_again(
+        self, asker: Asker, piece: AudioChunk, ask: int
     ) -> tuple[Transcription, bool]:
-        key = self._addresser.chunk_key(chunk.audio_sha256)
+        """The same for a piece of an upload that the audit asks for, for the `ask`-th time.
+
+        Raises:
+            ChunkError, SttbatchError: as `heard` does.
+        """
+        heard, cached = await self._found_or_asked(asker, piece, is_piece=True, ask=ask)
+        return self._as_piece(piece, heard), cached
+
+    async def _found_or_asked(
+        self, asker: Asker, chunk: AudioChunk, *, is_piece: bool, ask: int = 0
+    ) -> tuple[Transcription, bool]:
+        key = self._addresser.chunk_key(chunk.audio_sha256, ask)
         stored = await self._stored(asker, key)
         if stored is not None:
             if not is_piece:
@@ -272,10 +283,13 @@ class ChunkAnswers:
         if piece.silent:
             return ChunkOutcome(piece.stretch, None, gap=GapReason.NO_SPEECH)
         heard, cached = await self._found_or_asked(asker, piece, is_piece=True)
-        if not self._engine.timestamps:
-            whole = Segment(heard.text, 0.0, piece.upload.duration_s)
-            heard = Transcription(heard.text, (whole,) if heard.text else (), heard.language)
-        return ChunkOutcome(piece.stretch, heard, cached)
+        return ChunkOutcome(piece.stretch, self._as_piece(piece, heard), cached)
+
+    def _as_piece(self, piece: AudioChunk, heard: Transcription) -> Transcription:
+        if self._engine.timestamps:
+            return heard
+        whole = Segment(heard.text, 0.0, piece.upload.duration_s)
+        return Transcription(heard.text, (whole,) if heard.text else (), heard.language)
 
 
 def _nothing(_: sqlite3.Connection) -> None:

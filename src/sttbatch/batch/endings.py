@@ -52,6 +52,7 @@ class Endings:
         """Bring the outputs of every copy up to date."""
         assert job.transcript is not None
         reason = shortcomings(job.transcript)
+        self._report.gaps.update(gap.reason for gap in job.transcript.gaps)
         for candidate in job.candidates:
             document = Document(
                 candidate.shown,

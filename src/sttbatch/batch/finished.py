@@ -70,6 +70,7 @@ class FinishedBefore:
         self._outputs = UpToDate(database)
         self._addresser = ContentAddresser(choices.request, choices.chunking.channels)
         self._options = choices.outputs
+        self._audit_mode = choices.run.audit_mode
         self._stream = choices.chunking.audio_stream
 
     async def take_from(self, found: Discovery) -> list[RecordingReport]:
@@ -128,7 +129,7 @@ class FinishedBefore:
     def _key(self, sha256: str | None) -> str | None:
         if sha256 is None:
             return None
-        return self._addresser.transcript_key(sha256, self._stream, MERGE_VERSION)
+        return self._addresser.transcript_key(sha256, self._stream, MERGE_VERSION, self._audit_mode)
 
 
 def _real(folder: str) -> bytes:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sttbatch.caching.file_index import Fingerprint
+from sttbatch.caching.kept_stretches import KeptStretch
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import (
     MIXED,
     AudioChunk,
     AudioFile,
+    Boundary,
     ChannelMode,
     Gap,
     GapReason,
@@ -38,6 +40,8 @@ class Job:
         left: the run ended before it did.
         pending: chunks that were cut and have no outcome yet.
         counted_s: its real length, once it was read to the end.
+        again: stretches whose words are kept, by channel and ends, that have to be listened to.
+        audit_s: seconds of audio that its audit asked for again, in this run and before.
     """
 
     candidates: list[Candidate]
@@ -55,6 +59,8 @@ class Job:
     pending: int = 0
     counted_s: float | None = None
     outcomes: list[ChunkOutcome] = field(default_factory=list)
+    again: dict[tuple[int, Boundary, Boundary], KeptStretch] = field(default_factory=dict)
+    audit_s: float = 0.0
     finished: bool = False
     channel_mode: ChannelMode = ChannelMode.MIX
 
@@ -81,6 +87,11 @@ class Job:
     @property
     def is_cut(self) -> bool:
         return self.counted_s is not None
+
+    @property
+    def length_s(self) -> float:
+        """Its length, as far as that is known."""
+        return self.declared_s if self.counted_s is None else self.counted_s
 
     def lost_end(self) -> Gap | None:
         """The end that its header promises and its content lacks."""

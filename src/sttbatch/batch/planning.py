@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.report import BatchForecast, BatchReport, Forecast
@@ -33,9 +34,11 @@ class Planning:
         engine: Engine,
         results: ResultLedger,
         addresser: ContentAddresser,
+        auditing: Auditing,
         emit: events.Emit,
         report: BatchReport,
     ) -> None:
+        self._auditing = auditing
         self._choices = choices
         self._engine = engine
         self._results = results
@@ -119,12 +122,18 @@ class Planning:
         kept = await self._kept(job, channel)
         for index, each in enumerate(kept):
             stretch = replace(each.stretch, channel=channel)
-            job.outcomes.append(ChunkOutcome(stretch, each.value.heard, cached=True))
+            known = await self._auditing.known(job, stretch, each.value.heard, each.chunk_key)
+            if known is None:
+                # It has words, and perhaps not all: it is cut once more, to be listened to.
+                job.again[channel, stretch.start, stretch.end] = each
+                continue
+            job.outcomes.append(ChunkOutcome(stretch, known.heard, cached=True, gaps=known.gaps))
             self._report.from_cache += 1
             self._emit(
                 events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
             )
-        return tuple((each.stretch.start, each.stretch.end) for each in kept)
+        ends = [(each.stretch.start, each.stretch.end) for each in kept]
+        return tuple(each for each in ends if (channel, *each) not in job.again)
 
     async def _kept_s(self, jobs: Sequence[Job]) -> dict[str, float]:
         """By content, seconds that have their words; of all channels that are cut."""
@@ -170,6 +179,7 @@ class Planning:
             max_piece_s=size.max_duration_s,
             kept=kept,
             channel=channel,
+            exact=tuple((start, end) for of, start, end in job.again if of == channel),
         )
 
     def _size(self, job: Job) -> ChunkSizeRecommendation:

@@ -44,6 +44,7 @@ class Preparation:
         media: MediaWorkers,
         *,
         stream: int,
+        audit_mode: str,
         force: bool,
         stopping: Callable[[], bool],
     ) -> None:
@@ -52,6 +53,7 @@ class Preparation:
         self._addresser = addresser
         self._media = media
         self._stream = stream
+        self._audit_mode = audit_mode
         self._force = force
         self._stopping = stopping
 
@@ -109,5 +111,7 @@ class Preparation:
         return job
 
     def _job(self, candidate: Candidate, fingerprint: Fingerprint) -> Job:
-        key = self._addresser.transcript_key(fingerprint.sha256, self._stream, MERGE_VERSION)
+        key = self._addresser.transcript_key(
+            fingerprint.sha256, self._stream, MERGE_VERSION, self._audit_mode
+        )
         return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sttbatch.core.errors import SttbatchError
+from sttbatch.core.models import GapReason
 
 
 class Outcome(StrEnum):
@@ -44,6 +46,7 @@ class BatchReport:
         sent: chunks that were sent and answered.
         from_cache: chunks whose words were there already.
         cost: of this run, in the currency of the price setting; maybe paid posts included.
+        gaps: stretches without words in what this run wrote, by their reason.
         fatal: why the run ended early.
     """
 
@@ -55,6 +58,7 @@ class BatchReport:
     from_cache: int = 0
     cost: float = 0.0
     maybe_paid: int = 0
+    gaps: Counter[GapReason] = field(default_factory=Counter)
     fatal: SttbatchError | None = None
 
     def count(self, outcome: Outcome) -> int:

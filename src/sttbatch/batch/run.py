@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 from sttbatch.batch.answers import Asker, ChunkAnswers
+from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Endings, Writer
@@ -54,6 +55,7 @@ class Batch:
         preparation: Preparation,
         engine: Engine,
         answers: ChunkAnswers,
+        auditing: Auditing,
         results: ResultLedger,
         claims: JobClaims,
         up_to_date: UpToDate | None,
@@ -69,6 +71,8 @@ class Batch:
         self._preparation = preparation
         self._engine = engine
         self._answers = answers
+        self._auditing = auditing
+        self._addresser = addresser
         self._results = results
         self._claims = claims
         self._media = media
@@ -77,7 +81,7 @@ class Batch:
         self._emit = emit
         self.report = report
         self._bug: Exception | None = None
-        self._planning = Planning(choices, engine, results, addresser, emit, report)
+        self._planning = Planning(choices, engine, results, addresser, auditing, emit, report)
         self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
         self._finishing = Finishing(results, claims, self._endings, emit, report, self._give_up)
 
@@ -228,10 +232,7 @@ class Batch:
             job.left = True
         except BudgetReached as error:
             job.left = True
-            if self.report.fatal is None:
-                self.report.fatal = error
-            # What others have claimed is covered, so it is still sent.
-            self._orchestrator.close()
+            self._budget_reached(error)
         except SttbatchError as error:
             job.left = True
             self._give_up(error)
@@ -245,15 +246,32 @@ class Batch:
 
     async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
         job, stretch = work.job, work.chunk.stretch
-        if work.chunk.silent:
+        kept = job.again.get((stretch.channel, stretch.start, stretch.end))
+        if kept is None and work.chunk.silent:
             return ChunkOutcome(stretch, None, gap=GapReason.NO_SPEECH)
+        assert job.claim is not None
+        asker = Asker(job.shown, job.fingerprint.sha256, job.claim, lane)
         try:
-            assert job.claim is not None
-            asker = Asker(job.shown, job.fingerprint.sha256, job.claim, lane)
-            heard, cached = await self._answers.heard(asker, work.chunk)
+            if kept is None:
+                heard, cached = await self._answers.heard(asker, work.chunk)
+            else:
+                heard, cached = kept.value.heard, True
+                self.report.from_cache += 1
+                if self._addresser.chunk_key(work.chunk.audio_sha256) != kept.chunk_key:
+                    # Cut by another version: its words have their place, but in another upload.
+                    return ChunkOutcome(kept.stretch, heard, cached)
         except ChunkError as error:
             return ChunkOutcome(stretch, None, gap=GapReason.STILL_MISSING, detail=str(error))
-        return ChunkOutcome(stretch, heard, cached)
+        found = await self._auditing.audited(job, asker, work.chunk, heard)
+        if found.over_budget is not None:
+            self._budget_reached(found.over_budget)
+        return ChunkOutcome(stretch, found.heard, cached and not found.sent, gaps=found.gaps)
+
+    def _budget_reached(self, error: BudgetReached) -> None:
+        if self.report.fatal is None:
+            self.report.fatal = error
+        # What others have claimed is covered, so it is still sent.
+        self._orchestrator.close()
 
     def _give_up(self, error: SttbatchError) -> None:
         """Stop the run for a reason that concerns every recording."""

@@ -14,6 +14,9 @@ KEY_VERSION = 1
 then asked and paid for anew."""
 
 
+AUDIT_VERSION = 1
+"""A better audit must not be hidden by what an older one found."""
+
 # json.dumps would make one anew for each key.
 _canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
@@ -43,13 +46,18 @@ class ContentAddresser:
         """Stands for the request and the channel that was cut: each is cut on its own."""
         return self._digest("request", **({} if channel == MIXED else {"channel": channel}))
 
-    def chunk_key(self, audio_sha256: str) -> str:
-        """One chunk's key.
+    def chunk_key(self, audio_sha256: str, ask: int = 0) -> str:
+        """One chunk's key, or that of asking for it once more: the audit's first ask is 1.
 
         `audio_sha256` covers codec parameters, extradata and source packets, so the shape the
         chunk travels in, and where the recording lies, do not matter.
         """
-        return "chunk:" + self._digest("chunk", audio=audio_sha256)
+        again = {"ask": ask} if ask else {}
+        return "chunk:" + self._digest("chunk", audio=audio_sha256, **again)
+
+    def audit_key(self, chunk_key: str) -> str:
+        """What the audit made of a chunk's answer."""
+        return "audit:" + self._digest("audit", chunk=chunk_key, audit=AUDIT_VERSION)
 
     def transcript_key(
         self, file_sha256: str, stream: int, merge_version: int, audit_mode: str = "off"

@@ -15,7 +15,7 @@ from sttbatch.caching.kept_stretches import KeptStretch, KeptStretches
 from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.caching.stored_chunk import StoredAudit, StoredChunk, decode_audit, decode_chunk
 from sttbatch.core.engine import Post
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Stretch, Transcript
@@ -98,6 +98,16 @@ class ResultLedger:
         found = await self._cache.get(key, file_sha256)
         value = decode_chunk(found.value) if found is not None else None
         return Hit(value, found.level) if found is not None and value is not None else None
+
+    async def audit(self, key: str, file_sha256: str) -> StoredAudit | None:
+        """What an earlier audit found."""
+        found = await self._cache.get(key, file_sha256)
+        return decode_audit(found.value) if found is not None else None
+
+    async def store_audit(
+        self, key: str, value: StoredAudit, audio_s: float, file_sha256: str
+    ) -> None:
+        await self._cache.put(key, msgspec.json.encode(value), self._facts(audio_s, file_sha256))
 
     async def have_transcripts(self, keys: Sequence[str]) -> set[str]:
         """Those of many keys whose transcript is stored, by few queries and without reading it."""

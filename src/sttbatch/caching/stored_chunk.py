@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from sttbatch.core.models import Transcription
+from sttbatch.core.models import Gap, Transcription
 
 
 class StoredChunk(msgspec.Struct, frozen=True):
@@ -15,6 +15,15 @@ class StoredChunk(msgspec.Struct, frozen=True):
     response_format: str
 
 
+class StoredAudit(msgspec.Struct, frozen=True):
+    """What the audit made of an answer, in the upload's time, and how much audio it asked for."""
+
+    heard: Transcription
+    gaps: tuple[Gap, ...]
+    asked_s: float
+
+
+_audit_decoder = msgspec.json.Decoder(StoredAudit)
 _decoder = msgspec.json.Decoder(StoredChunk)
 
 
@@ -22,5 +31,13 @@ def decode_chunk(data: bytes) -> StoredChunk | None:
     """None where another version wrote something else."""
     try:
         return _decoder.decode(data)
+    except msgspec.DecodeError:
+        return None
+
+
+def decode_audit(data: bytes) -> StoredAudit | None:
+    """None where another version wrote something else."""
+    try:
+        return _audit_decoder.decode(data)
     except msgspec.DecodeError:
         return None

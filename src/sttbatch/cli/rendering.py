@@ -66,6 +66,9 @@ def summary(report: BatchReport, wall_s: float, currency: str = "RUB") -> str:
         f"{cached} from cache",
         f"{failed} failed",
     ]
+    if report.gaps:
+        counted = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
+        parts.append(f"gaps: {' + '.join(counted)}")
     left = report.count(Outcome.LEFT)
     if left:
         parts.append(f"{left} left for the next run")

@@ -31,7 +31,7 @@ LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
-        "upload_codec", "channels",
+        "upload_codec", "channels", "audit",
     }
 )  # fmt: skip
 
@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_chunk_mb: float = 24.0
     upload_codec: UploadCodec = UploadCodec.AUTO
     channels: ChannelMode = ChannelMode.MIX
+    audit: bool = True
+    audit_share: float = 0.25
     retries: int = 3
     outage_wait: float = 600.0
     price_per_second: float = 0.01
@@ -94,6 +96,8 @@ DESCRIPTIONS = {
     "max_chunk_mb": "MiB, at most 24.9",
     "upload_codec": "auto, copy, flac, opus or wav",
     "channels": "mix, or split: each channel of a call is a speaker, sent and paid for on its own",
+    "audit": "ask again for sound that came back without words",
+    "audit_share": "of a recording's length, the most that is asked for again",
     "retries": "per chunk",
     "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
@@ -222,6 +226,7 @@ _RANGES = {
     "audio_rate_limit": (10, 1e9),
     "chunk_duration": (10, 7200),
     "max_chunk_mb": (1, 24.4),
+    "audit_share": (0, 10),
     "retries": (0, 20),
     "outage_wait": (0, 86_400),
     "cache_max_age": (1, 1e10),

@@ -90,6 +90,12 @@ def transcribe(
     upload_codec: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto (default), copy, flac, opus, wav.")
     ] = None,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit", help="Ask again for sound without words, or not. Default: do."
+        ),
+    ] = None,
     retries: Annotated[int | None, typer.Option(metavar="N", help="Per chunk. Default: 3.")] = None,
     outage_wait: Annotated[
         str | None, typer.Option(metavar="D", help="Sit an outage out so long. Default: 10m.")
@@ -174,6 +180,7 @@ def transcribe(
         "max_chunk_mb": max_chunk_mb,
         "upload_codec": upload_codec,
         "channels": channels,
+        "audit": audit,
         "retries": retries,
         "outage_wait": outage_wait,
     }

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from sttbatch.batch.answers import ChunkAnswers
+from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Writer
 from sttbatch.batch.job import ChunkWork, Job
@@ -109,6 +110,7 @@ async def open_batch(
             addresser,
             media,
             stream=flags.audio_stream,
+            audit_mode=choices.run.audit_mode,
             force=flags.force,
             stopping=lambda: orchestrator.closed,
         )
@@ -117,6 +119,7 @@ async def open_batch(
             preparation=preparation,
             engine=engine,
             answers=answers,
+            auditing=Auditing(answers, results, addresser, splitters, choices.run, emit),
             results=results,
             claims=JobClaims(
                 database,

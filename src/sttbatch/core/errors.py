@@ -8,6 +8,7 @@
     │   │   └── WorkerDied      the decoder crashed, hung or outgrew its limits
     │   └── RetryLater          the endpoint asks to come back in more than two minutes
     ├── ChunkError              one chunk got no transcript; its siblings go on (exit 1)
+    │   ├── ChunkRefused        the endpoint would refuse it again
     │   └── ChunkTooLarge       smaller pieces of it may pass
     ├── EndpointError           the endpoint as a whole
     │   ├── EndpointRefused     401, 403, quota: nothing more is sent (exit 3)
@@ -54,6 +55,10 @@ class RetryLater(RecordingError):
 
 class ChunkError(SttbatchError):
     """One chunk got no transcript."""
+
+
+class ChunkRefused(ChunkError):
+    """The endpoint takes everything but this chunk, and would not take it later either."""
 
 
 class ChunkTooLarge(ChunkError):

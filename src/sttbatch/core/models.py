@@ -207,6 +207,7 @@ class GapReason(StrEnum):
 
     NO_SPEECH = "no_speech"
     STILL_MISSING = "still_missing"
+    REFUSED = "refused"
     TRUNCATED = "truncated"
 
 

@@ -78,6 +78,8 @@ class RunOptions:
         force: send again what is cached.
         no_wait: leave out what another run is working on, instead of waiting for its results.
         requests_per_minute: the rate limit, for estimates; None: there is none.
+        audit: ask again for sound that has no words.
+        audit_share: of a recording's length; no more audio is asked for again.
     """
 
     fail_fast: bool = False
@@ -86,3 +88,10 @@ class RunOptions:
     max_cost: float | None = None
     price_per_second: float = 0.01
     requests_per_minute: int | None = None
+    audit: bool = True
+    audit_share: float = 0.25
+
+    @property
+    def audit_mode(self) -> str:
+        """What a transcript's key knows of the audit: a share that is used up is never cached."""
+        return "on" if self.audit else "off"

@@ -14,6 +14,7 @@ import tenacity
 from sttbatch.core.engine import Answer, RecordPost
 from sttbatch.core.errors import (
     ChunkError,
+    ChunkRefused,
     ChunkTooLarge,
     EndpointRefused,
     EndpointUnreachable,
@@ -253,7 +254,7 @@ class CloudRu:
             case Action.SPLIT_CHUNK:
                 return ChunkTooLarge(verdict.message)
             case Action.FAIL_CHUNK:
-                return ChunkError(verdict.message)
+                return ChunkRefused(verdict.message)
             case Action.SIMPLER_FORMAT:
                 return self._after_format(verdict.message, format_asked)
         return self._again(ask, verdict.message, verdict.hint_s, free=free)

@@ -7,6 +7,7 @@ import struct
 import msgspec
 
 from sttbatch.core.models import AudioChunk, AudioFile
+from sttbatch.processing.sound import SoundLevels, Span
 from sttbatch.processing.split_plan import SplitPlan
 
 LENGTH = struct.Struct("<I")
@@ -42,6 +43,14 @@ class Split(msgspec.Struct, frozen=True, tag=True):
     state: FileState | None = None
 
 
+class Measure(msgspec.Struct, frozen=True, tag=True):
+    """How loud are these stretches, in order and apart, of a file or an earlier upload?"""
+
+    stretches: tuple[Span, ...]
+    path: bytes | None = None
+    data: bytes | None = None
+
+
 class Next(msgspec.Struct, frozen=True, tag=True):
     """Cut the next chunk."""
 
@@ -62,6 +71,14 @@ class Chunk(msgspec.Struct, frozen=True, tag=True):
     chunk: AudioChunk
 
 
+class Measured(msgspec.Struct, frozen=True, tag=True):
+    """The answer to Measure; the clock says at which timestamp a second lies."""
+
+    levels: tuple[SoundLevels, ...]
+    time_base: float
+    origin_pts: int
+
+
 class Finished(msgspec.Struct, frozen=True, tag=True):
     """No chunk is left; `counted_s` is the recording's real duration in seconds."""
 
@@ -75,8 +92,8 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     no_audio: bool = False
 
 
-Request = Probe | Split | Next
-Reply = Probed | Opened | Chunk | Finished | Failed
+Request = Probe | Split | Measure | Next
+Reply = Probed | Opened | Chunk | Measured | Finished | Failed
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

@@ -22,6 +22,7 @@ import av.logging
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import AudioChunk, Upload
 from sttbatch.processing.headers import has_no_length, promised_bytes
+from sttbatch.processing.measuring import measure
 from sttbatch.processing.media_messages import (
     LENGTH,
     SPOOL_BYTES,
@@ -29,6 +30,8 @@ from sttbatch.processing.media_messages import (
     Failed,
     FileState,
     Finished,
+    Measure,
+    Measured,
     Next,
     Opened,
     Probe,
@@ -62,11 +65,7 @@ class Session:
 
     def __init__(self, request: Split) -> None:
         self._request = request
-        self._file: BinaryIO = (
-            _open_regular(request.path)
-            if request.path is not None
-            else io.BytesIO(request.data or b"")
-        )
+        self._file = _opened(request)
         try:
             self._check_unchanged()
             self.size_bytes = self._file.seek(0, os.SEEK_END)
@@ -127,6 +126,12 @@ def _spool(data: bytes, folder: str) -> str:
     return path
 
 
+def _opened(request: Split | Measure) -> BinaryIO:
+    if request.path is not None:
+        return _open_regular(request.path)
+    return io.BytesIO(request.data or b"")
+
+
 def _open_regular(path: bytes) -> BinaryIO:
     # O_NONBLOCK: opening a named pipe would wait for its writer.
     try:
@@ -144,6 +149,10 @@ def _state(file: BinaryIO) -> FileState:
     return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
+def _found(request: Probe | Measure) -> Reply:
+    return _probe(request) if isinstance(request, Probe) else _measure(request)
+
+
 def _probe(request: Probe) -> Reply:
     with _open_regular(request.path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -157,6 +166,15 @@ def _probe(request: Probe) -> Reply:
             # libavformat quietly takes the end of the file for the end of the recording.
             found = replace(found, duration_s=found.duration_s * promised / size)
         return Probed(found)
+
+
+def _measure(request: Measure) -> Reply:
+    with _opened(request) as file:
+        _allow(file.seek(0, os.SEEK_END))
+        file.seek(0)
+        with Track(file) as track:
+            levels = measure(track, request.stretches)
+            return Measured(levels, track.time_base, track.origin_pts)
 
 
 def _allow(size_bytes: int) -> None:
@@ -196,7 +214,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
                     session = Session(request)
                     reply = Opened()
                 else:
-                    reply = _probe(request)
+                    reply = _found(request)
         except MediaError as error:
             reply = Failed(str(error), isinstance(error, NoAudioError))
         except MemoryError:

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,8 @@ from sttbatch.processing.media_messages import (
     Failed,
     FileState,
     Finished,
+    Measure,
+    Measured,
     Next,
     Probe,
     Probed,
@@ -30,6 +32,7 @@ from sttbatch.processing.media_messages import (
     encoder,
     reply_decoder,
 )
+from sttbatch.processing.sound import Span
 from sttbatch.processing.split_plan import SplitPlan
 
 ANSWER_WITHIN_S = 60.0
@@ -225,6 +228,22 @@ class MediaWorkers:
             self._idle.put_nowait(worker)
         assert isinstance(reply, Probed)
         return reply.file
+
+    async def measure(self, source: Source, stretches: Sequence[Span]) -> Measured:
+        """How loud some stretches, in order and apart, are; nothing else is decoded.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        path = os.fsencode(source.path) if source.path is not None else None
+        worker = await self._idle.get()
+        try:
+            request = Measure(tuple(stretches), path, source.data)
+            reply = await worker.ask(request, source.size_bytes)
+        finally:
+            self._idle.put_nowait(worker)
+        assert isinstance(reply, Measured)
+        return reply
 
     @contextlib.asynccontextmanager
     async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from sttbatch.processing.buffers import CutMedia, audio_sha256, nearest, probes
 from sttbatch.processing.chunk_media import copy_packets, decoder_delay_s
-from sttbatch.processing.silence import is_digital_silence
+from sttbatch.processing.silence import QuietSoFar
 from sttbatch.processing.track import FAR, JUMP_S, Decoder, StreamPacket, Track
 from sttbatch.processing.upload_format import COPYABLE
 
@@ -74,10 +74,8 @@ class PacketBuffer:
         return (start if first is None else self._track.pts(first)), b"".join(parts)
 
     def is_silent(self, start: int, end: int) -> bool:
-        return all(
-            is_digital_silence(self.pcm(low, high)[1])
-            for low, high in probes(start, end, self._track)
-        )
+        quiet = QuietSoFar()
+        return all(quiet(self.pcm(low, high)[1]) for low, high in probes(start, end, self._track))
 
     def cut(self, start: int, end: int) -> CutMedia | None:
         items = list(self._between(start, end))

@@ -24,6 +24,9 @@ from sttbatch.core.models import (
 from sttbatch.processing.overlap import ALIGN_WITHIN_UNTIMED_S, Token, change_over, tokens_of
 from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
 
+TOUCHING_S = 0.1
+"""Gaps no further apart are one: chunks end on packets."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcome:
@@ -31,6 +34,7 @@ class ChunkOutcome:
 
     Attributes:
         gap: why `heard` is None.
+        gaps: stretches within, in the recording's time, that should have words and have none.
     """
 
     stretch: Stretch
@@ -38,6 +42,7 @@ class ChunkOutcome:
     cached: bool = False
     gap: GapReason | None = None
     detail: str = ""
+    gaps: tuple[Gap, ...] = ()
 
 
 class ResultMerger:
@@ -54,8 +59,11 @@ class ResultMerger:
         """
         ordered = sorted(outcomes, key=lambda o: (o.stretch.start_s, o.stretch.channel))
         segments: list[Segment] = []
+        gaps: list[Gap] = []
         for channel in sorted({outcome.stretch.channel for outcome in ordered}):
-            of_channel = self._joined([o for o in ordered if o.stretch.channel == channel])
+            heard_there = [o for o in ordered if o.stretch.channel == channel]
+            gaps += _gaps(heard_there)
+            of_channel = self._joined(heard_there)
             if channel != MIXED:
                 of_channel = [replace(each, speaker=str(channel)) for each in of_channel]
             segments += of_channel
@@ -77,7 +85,7 @@ class ResultMerger:
                 )
                 for index, outcome in enumerate(ordered)
             ),
-            gaps=tuple(_gaps(ordered)),
+            gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
 
     def _joined(self, ordered: Sequence[ChunkOutcome]) -> list[Segment]:
@@ -111,7 +119,26 @@ def _status(outcome: ChunkOutcome) -> str:
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
+    """In order; one where several of a kind touch."""
+    last: Gap | None = None
+    for gap in _all_gaps(outcomes):
+        if last is None:
+            last = gap
+        elif (gap.reason, gap.detail) == (
+            last.reason,
+            last.detail,
+        ) and gap.start_s - last.end_s <= TOUCHING_S:
+            last = replace(last, end_s=max(last.end_s, gap.end_s))
+        else:
+            yield last
+            last = gap
+    if last is not None:
+        yield last
+
+
+def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
     for outcome in outcomes:
+        yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
         if outcome.gap is not None:
             stretch = outcome.stretch
             yield Gap(stretch.start_s, stretch.end_s, outcome.gap, outcome.detail, stretch.channel)
@@ -126,7 +153,7 @@ def _from(segments: list[Segment], start_s: float) -> list[Segment]:
             if len(words) == len(segment.words):
                 kept.append(segment)
             elif words:
-                kept.append(_of_words(segment, words))
+                kept.append(of_words(segment, words))
         elif segment.end_s > start_s:
             kept.append(segment)
     return kept
@@ -162,12 +189,13 @@ def _rebuild(
             rebuilt.append(segment)
         elif mine:
             words = [Word(token.text, token.start_s, token.end_s) for token in mine]
-            whole = _of_words(segment, words)
+            whole = of_words(segment, words)
             rebuilt.append(whole if mine[0].exact else replace(whole, words=()))
     return rebuilt
 
 
-def _of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+    """The segment with only `words` of its own, and the times that they have."""
     # Languages written without spaces must not get any.
     space = " " if " " in segment.text or len(words) == 1 else ""
     return replace(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sttbatch.core.models import MIXED, UploadCodec
 from sttbatch.processing.buffers import CutMedia, audio_sha256, nearest, probes
 from sttbatch.processing.chunk_media import decoder_delay_s, encode
-from sttbatch.processing.silence import BYTES_PER_SECOND, SAMPLE_RATE, is_digital_silence
+from sttbatch.processing.silence import BYTES_PER_SECOND, SAMPLE_RATE, QuietSoFar
 from sttbatch.processing.track import JUMP_S, Decoder, Track
 from sttbatch.processing.upload_format import COPYABLE, ENCODED
 
@@ -31,15 +31,20 @@ class SampleBuffer:
     same ones along, so that either way of uploading finds the other's answer.
 
     Args:
+        track: what is read.
+        codec: what the samples become.
         channel: the only one that is taken; `MIXED`: all of them, mixed.
+        by_samples: cut exactly where it is said all the same, and take nothing along.
     """
 
-    def __init__(self, track: Track, codec: UploadCodec, channel: int = MIXED) -> None:
+    def __init__(
+        self, track: Track, codec: UploadCodec, channel: int = MIXED, *, by_samples: bool = False
+    ) -> None:
         self.container = ENCODED[codec]
         self.codec_name = str(codec)
         self._codec = codec
         self._track = track
-        self._on_packets = track.codec in COPYABLE
+        self._on_packets = track.codec in COPYABLE and not by_samples
         self.preroll_s = COPYABLE[track.codec].preroll_s if self._on_packets else 0.0
         self._source = track.packets()
         self._decoder = Decoder(track, channel)
@@ -99,10 +104,8 @@ class SampleBuffer:
         return self._track.pts(self._second(low)), bytes(self._pcm[low:high])
 
     def is_silent(self, start: int, end: int) -> bool:
-        return all(
-            is_digital_silence(self.pcm(low, high)[1])
-            for low, high in probes(start, end, self._track)
-        )
+        quiet = QuietSoFar()
+        return all(quiet(self.pcm(low, high)[1]) for low, high in probes(start, end, self._track))
 
     def cut(self, start: int, end: int) -> CutMedia | None:
         covered = list(self._covered(start, end))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
+
+from sttbatch.processing.sound import FRAME_S, is_quiet
 
 with warnings.catch_warnings():
     # pydub looks for an ffmpeg program, which is never used here, and imports audioop.
@@ -11,6 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from pydub import AudioSegment
     from pydub.silence import detect_silence
+    from pydub.utils import audioop
 
 SAMPLE_RATE = 16_000
 """Hz. What Whisper hears; windows and re-encoded chunks are mono s16 at this rate."""
@@ -63,6 +67,34 @@ def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
     starts = range(0, max(1, len(window) - QUIETEST_MS), STEP_MS)
     quietest = min(starts, key=lambda at: (window[at : at + QUIETEST_MS].rms, -at))
     return CutPoint((quietest + QUIETEST_MS / 2) / 1000, silent=False)
+
+
+def frame_levels(pcm: bytes) -> bytes:
+    """RMS of each 20 ms of mono s16 at 16 kHz, in dB below full scale, at most 120."""
+    step = int(FRAME_S * BYTES_PER_SECOND)
+    return bytes(
+        _below_full_scale(audioop.rms(pcm[at : at + step], 2))
+        for at in range(0, len(pcm) - step + 1, step)
+    )
+
+
+def _below_full_scale(rms: int) -> int:
+    return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
+
+
+class QuietSoFar:
+    """Listens to a chunk bit by bit, for as long as it may turn out to hold no sound at all."""
+
+    def __init__(self) -> None:
+        self._frames = bytearray()
+
+    def __call__(self, pcm: bytes) -> bool:
+        """Whether all that was heard, this included, lies below the noise floor."""
+        if is_digital_silence(pcm):
+            self._frames += bytes([120]) * int(len(pcm) / (FRAME_S * BYTES_PER_SECOND))
+        else:
+            self._frames += frame_levels(pcm)
+        return is_quiet(bytes(self._frames))
 
 
 def is_digital_silence(pcm: bytes) -> bool:

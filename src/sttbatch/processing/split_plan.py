@@ -18,6 +18,9 @@ class SplitPlan:
         declared_s: the container's duration, planned with until the real end is seen; 0: unknown.
         channel: the one to cut, counted from 1; `MIXED`: all of them together.
         kept: stretches, in order and apart, that already have their words.
+        exact: stretches, in order and apart from each other and from `kept`, that are cut whole,
+            whatever the limits say.
+        only_exact: nothing but these is cut, and to the sample.
     """
 
     target_s: float
@@ -27,3 +30,5 @@ class SplitPlan:
     max_piece_s: float | None = None
     kept: tuple[tuple[Boundary, Boundary], ...] = ()
     channel: int = MIXED
+    exact: tuple[tuple[Boundary, Boundary], ...] = ()
+    only_exact: bool = False

@@ -72,11 +72,24 @@ class Splitter:
     def pieces(self) -> Iterator[Piece]:
         # Audio may begin before 0:00 (encoder delay) or long after.
         begin = Boundary(-FAR)
-        for kept_start, kept_end in self._plan.kept:
-            yield from self._between(begin, kept_start)
-            self._skip_to(kept_end)
-            begin = kept_end
-        yield from self._between(begin, None)
+        fixed = [(*each, False) for each in self._plan.kept]
+        fixed += [(*each, True) for each in self._plan.exact]
+        for start, end, wanted in sorted(fixed, key=lambda each: each[0].pts):
+            if not self._plan.only_exact:
+                yield from self._between(begin, start)
+            if wanted:
+                yield from self._whole(start, end)
+            self._skip_to(end)
+            begin = end
+        if not self._plan.only_exact:
+            yield from self._between(begin, None)
+
+    def _whole(self, start: Boundary, end: Boundary) -> Iterator[Piece]:
+        self._skip_to(start)
+        self.buffer.fill(end.pts + self._tail(end), FAR)
+        piece = self._piece(start, end)
+        if piece is not None:
+            yield piece
 
     def _between(self, begin: Boundary, end: Boundary | None) -> Iterator[Piece]:
         """Cut from `begin` to `end`, or to the end of the recording."""
@@ -165,7 +178,9 @@ class Splitter:
             channel=self._plan.channel,
         )
         self._index += 1
-        return Piece(stretch, media, self.buffer.is_silent(begin.pts, end.pts))
+        # What is wanted exactly so was found to hold sound.
+        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        return Piece(stretch, media, silent)
 
     def _skip_to(self, boundary: Boundary) -> None:
         self.buffer.skip_to(boundary.pts - self._lead(boundary))
@@ -187,7 +202,7 @@ def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
 
 def _buffer(track: Track, plan: SplitPlan) -> Buffer:
     if plan.codec is not UploadCodec.COPY:
-        return SampleBuffer(track, plan.codec, plan.channel)
+        return SampleBuffer(track, plan.codec, plan.channel, by_samples=plan.only_exact)
     if track.codec not in COPYABLE:
         raise MediaError(
             f"its codec, {track.codec}, cannot be copied into an upload; "

@@ -28,6 +28,20 @@ class TimestampAdjuster:
         segments = sorted(heard.segments, key=lambda segment: segment.start_s)
         return tuple(_moved(segment, moved) for segment in segments)
 
+    def recording_s(self, stretch: Stretch, upload_s: float) -> float:
+        """Where a second of the upload lies in the recording, within the stretch."""
+        at, second = stretch.anchors[0]
+        for anchor in stretch.anchors:
+            if anchor[0] <= upload_s:
+                at, second = anchor
+        return min(max(second + upload_s - at, stretch.start_s), stretch.end_s)
+
+    def own_part(self, stretch: Stretch) -> tuple[float, float]:
+        """From and to which second of the upload the stretch reaches."""
+        first, last = stretch.anchors[0], stretch.anchors[-1]
+        start_s = max(0.0, first[0] + stretch.start_s - first[1])
+        return start_s, max(start_s, last[0] + stretch.end_s - last[1])
+
 
 def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
     start_s = moved(segment.start_s)

@@ -1,0 +1,260 @@
+"""Every answer is audited: sound that has no words is asked for again, in small pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from sttbatch.batch.answers import Asker, ChunkAnswers
+from sttbatch.batch.findings import Audited, Findings
+from sttbatch.batch.job import Job
+from sttbatch.caching.content_addresser import ContentAddresser
+from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.stored_chunk import StoredAudit
+from sttbatch.core import events
+from sttbatch.core.errors import (
+    BudgetReached,
+    ChunkError,
+    ChunkRefused,
+    MediaError,
+    RetryLater,
+)
+from sttbatch.core.models import (
+    AudioChunk,
+    Boundary,
+    Gap,
+    GapReason,
+    Stretch,
+    Transcription,
+    UploadCodec,
+)
+from sttbatch.core.options import MIB, RunOptions
+from sttbatch.processing import audit
+from sttbatch.processing.audit import Doubts, Listened
+from sttbatch.processing.media_messages import Measured
+from sttbatch.processing.media_workers import MediaWorkers, Source
+from sttbatch.processing.sound import Span, joined, outside
+from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.processing.timestamp_adjuster import TimestampAdjuster
+
+ASKS = 2
+"""How often a gap is asked for again, the second time what the first one left."""
+
+
+class Auditing:
+    """Finds what an answer lacks and fills it, as far as `audit_share` and budgets allow.
+
+    Args:
+        splitters: measure uploads and cut pieces out of them.
+    """
+
+    def __init__(
+        self,
+        answers: ChunkAnswers,
+        results: ResultLedger,
+        addresser: ContentAddresser,
+        splitters: MediaWorkers,
+        run: RunOptions,
+        emit: events.Emit,
+    ) -> None:
+        self._answers = answers
+        self._results = results
+        self._addresser = addresser
+        self._splitters = splitters
+        self._run = run
+        self._emit = emit
+        self._adjuster = TimestampAdjuster()
+
+    async def known(
+        self, job: Job, stretch: Stretch, heard: Transcription, chunk_key: str
+    ) -> Audited | None:
+        """What an earlier audit made of it, or nobody doubts; None: it has to be listened to."""
+        if not self._run.audit or not audit.doubts(heard, self._own(stretch)):
+            return Audited(heard)
+        if self._run.force:
+            return None
+        key = self._addresser.audit_key(chunk_key)
+        found = await self._results.audit(key, job.fingerprint.sha256)
+        if found is None:
+            return None
+        job.audit_s += found.asked_s
+        return Audited(found.heard, self._in_recording(stretch, found.gaps))
+
+    async def audited(
+        self, job: Job, asker: Asker, chunk: AudioChunk, heard: Transcription
+    ) -> Audited:
+        """The answer with what was missing filled in, and what is missing still.
+
+        Raises:
+            SttbatchError: as `ChunkAnswers.heard` does, where it concerns more than a piece.
+        """
+        chunk_key = self._addresser.chunk_key(chunk.audio_sha256)
+        known = await self.known(job, chunk.stretch, heard, chunk_key)
+        if known is not None:
+            return known
+        doubted = audit.doubts(heard, self._own(chunk.stretch))
+        source = _source(chunk)
+        try:
+            measured = await self._splitters.measure(source, doubted.stretches(heard.segments))
+            found = await self._examine(job, asker, chunk, source, heard, doubted, measured)
+        except MediaError as error:
+            # The words that are there must not be lost over it.
+            message = f"an answer could not be audited: {error}"
+            self._emit(events.Warned(job.shown, message))
+            return Audited(heard)
+        if found is None:
+            return Audited(heard)
+        segments = tuple(sorted([*found.kept, *found.filled], key=lambda each: each.start_s))
+        result = Transcription(audit.joined_text(segments), segments, heard.language)
+        if all(gap.reason is not GapReason.STILL_MISSING for gap in found.gaps):
+            await self._results.store_audit(
+                self._addresser.audit_key(chunk_key),
+                StoredAudit(result, tuple(found.gaps), found.asked_s),
+                chunk.upload.duration_s,
+                job.fingerprint.sha256,
+            )
+        gaps = self._in_recording(chunk.stretch, found.gaps)
+        return Audited(result, gaps, found.sent, found.over_budget)
+
+    async def _examine(
+        self,
+        job: Job,
+        asker: Asker,
+        chunk: AudioChunk,
+        source: Source,
+        heard: Transcription,
+        doubted: Doubts,
+        measured: Measured,
+    ) -> Findings | None:
+        """None: the answer is as it should be."""
+        listened = Listened(measured.levels, doubted.holes)
+        unfounded = {
+            index
+            for index in doubted.sparse | doubted.looped
+            if listened.is_silent(audit.span_of(heard.segments[index]))
+        }
+        kept = [
+            each
+            for index, each in enumerate(heard.segments)
+            if index not in doubted.looped and index not in unfounded
+        ]
+        timed = all(segment.words for segment in kept)
+        pieces = audit.asks(doubted.holes, listened, timed=timed)
+        if not pieces and not unfounded:
+            return None
+        found = Findings(kept)
+        found.gaps += [
+            Gap(each.start_s, each.end_s, GapReason.NO_SPEECH)
+            for each in joined(audit.span_of(heard.segments[index]) for index in unfounded)
+        ]
+        if not heard.segments and chunk.upload.duration_s <= audit.ONE_PIECE_S:
+            found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
+            return found
+        for ask in range(1, ASKS + 1):
+            if pieces:
+                cut = await self._cut(source, pieces, measured)
+                pieces = await self._ask(job, asker, cut, ask, found, listened)
+        found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
+        found.settle_loops([heard.segments[index] for index in doubted.looped - unfounded])
+        return found
+
+    async def _cut(
+        self, source: Source, pieces: Sequence[Span], measured: Measured
+    ) -> list[AudioChunk]:
+        def at(second: float) -> Boundary:
+            return Boundary(round(second / measured.time_base) + measured.origin_pts)
+
+        plan = SplitPlan(
+            target_s=audit.PIECE_S,
+            max_bytes=MIB,
+            # Exact to the sample: a copied packet would take an end of the word before it along.
+            codec=UploadCodec.FLAC,
+            exact=tuple((at(piece.start_s), at(piece.end_s)) for piece in pieces),
+            only_exact=True,
+        )
+        cut: list[AudioChunk] = []
+        # All are cut before any is sent: other chunks' audits wait for the worker.
+        async with self._splitters.split(source, plan) as cutting:
+            while (piece := await cutting.next()) is not None:
+                cut.append(piece)
+        return cut
+
+    async def _ask(
+        self,
+        job: Job,
+        asker: Asker,
+        pieces: Iterable[AudioChunk],
+        ask: int,
+        found: Findings,
+        listened: Listened,
+    ) -> list[Span]:
+        """What is left without words after this ask and may still be asked for, or is empty."""
+        left: list[Span] = []
+        for piece in pieces:
+            span = Span(piece.stretch.start_s, piece.stretch.end_s)
+            heard = await self._heard(job, asker, piece, ask, found)
+            if heard is None:
+                continue
+            segments = self._adjuster.adjust(piece.stretch, heard)
+            words = [each for each in segments if not audit.is_loop(each.text)]
+            if len(words) < len(segments):
+                found.again_looped.append(span)
+            taken = [audit.span_of(each) for each in found.kept]
+            new = list(audit.fits(words, span, taken))
+            found.filled += new
+            rest = outside([audit.span_of(each) for each in new], span, audit.HOLE_S)
+            if not new:
+                found.gaps.append(Gap(*span, GapReason.NO_SPEECH))
+            else:
+                left += audit.asks(rest, listened, timed=False)
+        return left
+
+    async def _heard(
+        self, job: Job, asker: Asker, piece: AudioChunk, ask: int, found: Findings
+    ) -> Transcription | None:
+        """A piece's words; None: there is a gap instead, that says why."""
+        span = piece.stretch.start_s, piece.stretch.end_s
+        audio_s = piece.upload.duration_s
+        if found.over_budget is not None:
+            detail = str(found.over_budget)
+            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, detail))
+            return None
+        if job.audit_s + audio_s > self._run.audit_share * job.length_s:
+            share = f"{100 * self._run.audit_share:g} %"
+            detail = f"audit_share is used up: asking again may add {share} of the audio"
+            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, detail))
+            return None
+        job.audit_s += audio_s
+        found.asked_s += audio_s
+        try:
+            heard, cached = await self._answers.heard_again(asker, piece, ask)
+        except ChunkRefused as error:
+            found.gaps.append(Gap(*span, GapReason.REFUSED, str(error)))
+        except BudgetReached as error:
+            found.over_budget = error
+            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, str(error)))
+        except (ChunkError, RetryLater) as error:
+            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, str(error)))
+        else:
+            found.sent |= not cached
+            return heard
+        return None
+
+    def _own(self, stretch: Stretch) -> Span:
+        return Span(*self._adjuster.own_part(stretch))
+
+    def _in_recording(self, stretch: Stretch, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+        def at(upload_s: float) -> float:
+            return self._adjuster.recording_s(stretch, upload_s)
+
+        return tuple(
+            Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, stretch.channel)
+            for gap in sorted(gaps, key=lambda gap: gap.start_s)
+        )
+
+
+def _source(chunk: AudioChunk) -> Source:
+    """The upload as it is; a large one is read where it lies."""
+    upload = chunk.upload
+    path = Path(upload.path) if upload.path is not None else None
+    return Source(upload.size_bytes, path=path, data=upload.data)
