@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import cache, config, doctor, jobs, transcribe
+from sttbatch.cli import cache, config, doctor, jobs, streams, transcribe
 from sttbatch.cli.exits import REFUSED, SOME_FAILED, WRONG_USAGE
 from sttbatch.core.errors import EndpointRefused, SttbatchError, UsageError
 
@@ -47,6 +46,7 @@ def root(
 
 def main() -> None:
     """Run the command line; the process ends here."""
+    streams.keep_open()
     try:
         app()
     except SttbatchError as error:
@@ -60,5 +60,12 @@ def main() -> None:
             code = REFUSED
         sys.exit(code)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_stdout()
+        sys.exit(SOME_FAILED)
+    except OSError as error:
+        from sttbatch.cli.rendering import printable
+
+        streams.discard_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"sttbatch: {printable(where)}{error.strerror or error}", file=sys.stderr)  # noqa: T201
         sys.exit(SOME_FAILED)

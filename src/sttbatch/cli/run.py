@@ -77,7 +77,8 @@ class Run:
             if found.candidates or found.failures:
                 signalled = await self._work(found, database)
         self._conclude(summary(self._report, time.monotonic() - begun))
-        return exit_code(self._report, signalled)
+        code = exit_code(self._report, signalled)
+        return SOME_FAILED if code == OK and self._out.fault else code
 
     async def forecast(self, found: Discovery) -> int:
         """Print what `transcribe` would send; the exit code."""
@@ -141,6 +142,12 @@ class Run:
                 )
         if report.fatal is not None:
             self._display.say(f"sttbatch: {printable(str(report.fatal))}", important=True)
+        if self._out.fault is not None:
+            self._display.say(
+                f"sttbatch: standard output cannot be written: {self._out.fault}; what was "
+                "transcribed is stored, run the same command again",
+                important=True,
+            )
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
         self._display.say(line, important=failed and not self._voice.quiet)
 

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,11 @@ def private_folder(path: Path) -> Path:
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = path.stat().st_uid
+        status = path.stat()
+        owner = status.st_uid
+        if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
+            # Closing /tmp to everybody else would stop the machine.
+            raise StateError(f"{path} is everybody's; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
                 f"{path} belongs to another user (uid {owner}); name a folder of yours"
