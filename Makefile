@@ -3,14 +3,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
+SECONDS ?= 600
 
-.PHONY: help demo test check docs slow bench clean
+.PHONY: help demo test check docs slow fuzz bench clean
 help:
 	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
 	@echo "make test   everything CI runs"
 	@echo "make check  ruff, mypy strict, import-linter, docs/cli.md up to date"
 	@echo "make docs   write docs/cli.md from the code"
 	@echo "make slow   the longer proofs in tests/slow"
+	@echo "make fuzz   damaged recordings and answers, for SECONDS (600)"
 	@echo "make bench  the figures of the README"
 
 $(READY): pyproject.toml constraints.txt
@@ -41,6 +43,9 @@ test: check
 
 slow: $(READY)
 	$(BIN)/pytest -m slow
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.processing.hostile $(SECONDS)
 
 # Under ten minutes on two cores; each script by itself takes more runs or recordings.
 bench: $(READY)

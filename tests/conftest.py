@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cloudru import CloudRu
+from tests.cloudru import KEY, CloudRu
 from tests.shell import Shell
+
+_BLOCK_BYTES = 1 << 24
+_RECORDINGS = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_file_holds_the_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """State, outputs, caches, logs: whatever the tests of this process have left behind."""
+    yield
+    for folder, _, names in os.walk(tmp_path_factory.getbasetemp()):
+        for path in (Path(folder, name) for name in names):
+            if path.suffix not in _RECORDINGS and path.is_file() and not path.is_symlink():
+                assert not _holds(path, KEY.encode()), f"{path} holds the API key"
+
+
+def _holds(path: Path, wanted: bytes) -> bool:
+    with path.open("rb") as file:
+        tail = b""
+        while block := file.read(_BLOCK_BYTES):
+            if wanted in tail + block:
+                return True
+            tail = block[1 - len(wanted) :]
+    return False
 
 
 @pytest.fixture

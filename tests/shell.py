@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cloudru import CloudRu, HeardWord
+from tests.cloudru import KEY, CloudRu, HeardWord
 
 TIMEOUT_S = 110
 
@@ -51,11 +51,13 @@ class Shell:
             }
         return found | self.extra
 
-    def start(self, *arguments: str | Path, **options: Any) -> subprocess.Popen[bytes]:
+    def start(
+        self, *arguments: str | Path, cwd: Path | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-m", "sttbatch", *map(str, arguments)],
             env=self.environment,
-            cwd=self.home,
+            cwd=cwd or self.home,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,13 +69,14 @@ class Shell:
             out, err = process.communicate(timeout=TIMEOUT_S)
         finally:
             process.kill()
+        assert KEY.encode() not in (out or b"") + err
         return Result(process.returncode, (out or b"").decode(), err.decode())
 
-    def run(self, *arguments: str | Path) -> Result:
-        return self.finish(self.start(*arguments))
+    def run(self, *arguments: str | Path, cwd: Path | None = None) -> Result:
+        return self.finish(self.start(*arguments, cwd=cwd))
 
-    def transcribe(self, *arguments: str | Path) -> Result:
-        return self.run("transcribe", *arguments)
+    def transcribe(self, *arguments: str | Path, cwd: Path | None = None) -> Result:
+        return self.run("transcribe", *arguments, cwd=cwd)
 
 
 def words_of(path: Path) -> list[str]:

@@ -19,9 +19,11 @@ from .faults import (
 )
 from .log import Received
 from .server import CloudRu
+from .service import KEY
 from .tones import Heard, HeardWord, NotAudioError, hear, make_recording
 
 __all__ = [
+    "KEY",
     "Choice",
     "CloudRu",
     "Fault",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 from typing import Annotated
 
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import alerts, cache, config, doctor, jobs, transcribe
+from sttbatch.cli import alerts, cache, config, doctor, jobs, streams, transcribe
 from sttbatch.cli.exits import SOME_FAILED, code_of
 from sttbatch.core.errors import SttbatchError
 
@@ -49,6 +48,7 @@ def root(
 
 def main() -> None:
     """Run the command line; the process ends here."""
+    streams.keep_open()
     # What is there at the end need not be searched for garbage, which takes as long as a request.
     atexit.register(gc.freeze)
     try:
@@ -59,5 +59,12 @@ def main() -> None:
         print(f"sttbatch: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(code_of(error))
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.discard_stdout()
+        sys.exit(SOME_FAILED)
+    except OSError as error:
+        from sttbatch.cli.rendering import printable
+
+        streams.discard_stdout()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"sttbatch: {printable(where)}{error.strerror or error}", file=sys.stderr)  # noqa: T201
         sys.exit(SOME_FAILED)

@@ -41,7 +41,10 @@ def load_key(settings: Settings) -> Secret:
         try:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the API key cannot be read from {file}: {error}") from error
+            # Some put the key itself there.
+            shown = file if os.sep in file else "what CLOUDRU_API_KEY_FILE or api_key_file names"
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UsageError(f"the API key cannot be read from {shown}: {reason}") from error
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise UsageError(f"the API key is empty or holds characters that no key has; {HOW_TO}")
     return Secret(value)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import unicodedata
 
 from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
+from sttbatch.cli.streams import discard_stdout
 
 # Bidirectional marks make a line read as something else than it says.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -27,10 +27,15 @@ def _escaped(char: str) -> str:
 
 
 class Out:
-    """Standard output that may close early: `| head -1` ends quietly, and the run goes on."""
+    """Standard output that may close early: `| head -1` ends quietly, and the run goes on.
+
+    Attributes:
+        fault: why something could not be written, other than that nobody reads it any more.
+    """
 
     def __init__(self) -> None:
         self._open = True
+        self.fault: str | None = None
 
     def write(self, data: bytes) -> None:
         if not self._open:
@@ -39,10 +44,11 @@ class Out:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self._open = False
-            # Python flushes again at exit; let that go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if not isinstance(error, BrokenPipeError):
+                self.fault = error.strerror
+            discard_stdout()
 
     def line(self, text: str) -> None:
         self.write(printable(text).encode("utf-8", "backslashreplace") + b"\n")

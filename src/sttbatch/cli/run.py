@@ -80,6 +80,8 @@ class Run:
                 if found.candidates or found.failures:
                     signalled = await self._work(found, database)
         code = exit_code(self._report, signalled)
+        if code == OK and self._out.fault:
+            code = SOME_FAILED
         self._conclude(time.monotonic() - begun, code)
         return code
 
@@ -162,6 +164,12 @@ class Run:
                 )
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
+        if self._out.fault is not None:
+            self._say(
+                f"sttbatch: standard output cannot be written: {self._out.fault}; what was "
+                "transcribed is stored, run the same command again",
+                important=True,
+            )
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
         line = summary(report, wall_s)
         self._say(line, important=failed and not quiet)

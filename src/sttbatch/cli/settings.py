@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ ALERTS = "alerts"
 """The tables of alert rules: in the user's file alone, neither a variable nor an option."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may say how recordings are transcribed and written, never where the key
 # goes or where state lies.
@@ -158,12 +160,14 @@ _VARIABLE = "STTBATCH_{}"
 
 def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
     try:
-        text = path.read_text("utf-8")
+        text = _text(path) if local else path.read_text("utf-8")
         values = tomllib.loads(text)
     except FileNotFoundError:
         return {}, str(path)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: it is nested too deeply") from error
     for name, value in values.items():
         where = f"{path}, line {_line(text, name)}"
         if name == ALERTS and not local:
@@ -182,6 +186,17 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
             )
         _checked(name, value, where)
     return values, str(path)
+
+
+def _text(path: Path) -> str:
+    # A stranger's folder may hold a pipe of this name, which would be waited for, or a device.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is not a regular file")
+        data = file.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise OSError(f"it is larger than {_MAX_FILE_BYTES >> 10} KiB")
+    return data.decode("utf-8")
 
 
 def _line(text: str, name: str) -> int:
@@ -210,7 +225,9 @@ def _checked(name: str, value: Any, where: str) -> Any:
         _check_range(name, getattr(converted, name))
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
-        raise UsageError(f"{where}: {name} = {value!r}: {reason}") from error
+        # Before an @ there may be a password.
+        shown = "..." if "@" in str(value) else repr(value)
+        raise UsageError(f"{where}: {name} = {shown}: {reason}") from error
     return getattr(converted, name)
 
 
@@ -255,16 +272,23 @@ def _check_range(name: str, value: Any) -> None:
         check_base_url(value)
 
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
 def check_base_url(url: str) -> None:
     """Raises ValueError for an address that the key must not go to."""
     from urllib.parse import urlsplit
 
+    if not url.isprintable() or " " in url:
+        raise ValueError("it holds characters that no address has")
     parts = urlsplit(url)
     loopback = parts.hostname in LOOPBACK
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
     if parts.scheme == "http" and not loopback:
         raise ValueError("the key goes over https only (http to this machine is allowed)")
+    # Both raise a ValueError that says what is wrong.
+    _ = parts.port, parts.hostname.encode("idna")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,11 @@ def transcribe(
     ] = None,
     files_from: Annotated[
         str | None,
-        typer.Option("--files-from", metavar="FILE|-", help="Read more paths, one a line."),
+        typer.Option(
+            "--files-from",
+            metavar="FILE|-",
+            help="Read more paths, one a line (or as find -print0).",
+        ),
     ] = None,
     output_dir: Annotated[
         str | None,
@@ -272,5 +277,6 @@ def _lines(source: str) -> list[str]:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
-    text = data.decode(sys.getfilesystemencoding(), "surrogateescape")
-    return [line for line in text.splitlines() if line.strip()]
+    # Names may hold anything but a zero, which is what `find -print0` parts them with.
+    parts = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
+    return [os.fsdecode(part) for part in parts if part.strip()]

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,14 +15,22 @@ from sttbatch.core.errors import StateError
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` with mode 0700 and return it.
+    """Make `path` with mode 0700, and so what is missing above it, and return it.
 
     Raises:
         StateError: it cannot be made, or belongs to another user.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = path.stat().st_uid
+        # pathlib makes parents as open as the umask allows, and whoever may write there owns us.
+        for parent in reversed(path.parents):
+            if not parent.exists():
+                parent.mkdir(mode=0o700, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        status = path.stat()
+        owner = status.st_uid
+        if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
+            # Closing /tmp to everybody else would stop the machine.
+            raise StateError(f"{path} is everybody's; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
                 f"{path} belongs to another user (uid {owner}); name a folder of yours"

@@ -177,7 +177,7 @@ class CloudRu:
         self, ask: Ask, connection: Connection, exchange: Exchange, error: Exception
     ) -> Exception:
         """No answer came."""
-        reason = _described(error)
+        reason = self._key.masked(_described(error))
         is_late = isinstance(error, TimeoutError) and exchange.complete
         # Slow servers and stale connections say nothing against the protocol.
         against_http2 = exchange.spoke_http2 and not exchange.reused and not is_late
@@ -202,10 +202,11 @@ class CloudRu:
     async def _after_success(
         self, ask: Ask, exchange: Exchange, response: httpx.Response, format_asked: int
     ) -> Answer:
-        facts: dict[str, Any] = {"request_id": response.headers.get("x-request-id")}
+        facts: dict[str, Any] = {"request_id": self._request_id(response)}
         kind = response.headers.get("content-type", "")
         try:
-            heard = parse_transcription(response.content, ask.upload.duration_s, kind)
+            body = self._key.masked_bytes(response.content)
+            heard = parse_transcription(body, ask.upload.duration_s, kind)
         except UnreadableAnswer as error:
             post = ask.post(exchange, 200, error=str(error), maybe_paid=True, **facts)
             await ask.record(post)
@@ -227,9 +228,9 @@ class CloudRu:
     ) -> Exception:
         """An answer came, and it was not 200."""
         # Some servers repeat the key that they refuse.
-        body = response.content.replace(self._key.reveal().encode() or b"\0", b"***")
+        body = self._key.masked_bytes(response.content)
         verdict = verdict_on(response.status_code, response.headers, body)
-        request_id = response.headers.get("x-request-id")
+        request_id = self._request_id(response)
         # The other lanes learn of it before it is recorded, which takes as long as a lane may
         # have to wait for its next turn.
         free = False
@@ -258,6 +259,10 @@ class CloudRu:
             case Action.SIMPLER_FORMAT:
                 return self._after_format(verdict.message, format_asked)
         return self._again(ask, verdict.message, verdict.hint_s, free=free)
+
+    def _request_id(self, response: httpx.Response) -> str | None:
+        found = response.headers.get("x-request-id")
+        return self._key.masked(found) if found is not None else None
 
     def _after_format(self, message: str, format_asked: int) -> Exception:
         """The server knows no such response format; ask for less from now on."""

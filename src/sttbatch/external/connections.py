@@ -32,6 +32,7 @@ REQUESTS_A_CONNECTION = 90
 """
 
 CLOSE_TIMEOUT_S = 2.0
+_THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
 """Connections in a row on which HTTP/2 failed before the run goes on over HTTP/1.1."""
 
@@ -175,6 +176,8 @@ class ConnectionPool:
                     connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
                 ),
                 follow_redirects=False,
+                # Plain HTTP is for this machine alone: a proxy would be sent the key unencrypted.
+                mounts=dict.fromkeys(_THIS_MACHINE),
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(

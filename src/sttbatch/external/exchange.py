@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import h2.exceptions
 import httpx
 
-from sttbatch.core.errors import ChunkError
+from sttbatch.core.errors import ChunkError, UsageError
 from sttbatch.external.connections import CONNECT_TIMEOUT_S, Connection
 
 # What a lost connection looks like. httpcore lets the last two through now and then: TLS that
@@ -56,12 +56,16 @@ class Exchange(httpx.AsyncByteStream):
         Raises:
             one of FAULTS: no answer came.
             ChunkError: the file could not be read.
+            UsageError: the address is none.
         """
         client = self._connection.client
-        request = client.build_request(
-            "POST", url, data=fields, files={"file": file}, headers=headers,
-            extensions={"trace": self._trace},
-        )  # fmt: skip
+        try:
+            request = client.build_request(
+                "POST", url, data=fields, files={"file": file}, headers=headers,
+                extensions={"trace": self._trace},
+            )  # fmt: skip
+        except httpx.InvalidURL as error:
+            raise UsageError(f"the base URL cannot be used: {error}") from error
         assert isinstance(request.stream, httpx.SyncByteStream)
         self._body = request.stream
         request.stream = self

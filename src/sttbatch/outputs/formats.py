@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from sttbatch.core.models import MIXED, ChunkSummary, Gap, Segment
@@ -10,6 +11,9 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 
 Formatter = Callable[[Document], bytes]
+
+# DEL and C1 in UTF-8.
+_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
 PARAGRAPH_PAUSE_S = 2.0
 """A longer pause begins a new paragraph of a text."""
@@ -88,7 +92,9 @@ def json(document: Document) -> bytes:
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
         "gaps": [_gap(gap) for gap in transcript.gaps],
     }
-    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+    encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+    # Terminals obey these too, and JSON lets them stand unescaped.
+    return _CONTROLS.sub(lambda found: b"\\u00%02x" % found[0][-1], encoded)
 
 
 FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}

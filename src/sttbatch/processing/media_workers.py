@@ -118,12 +118,15 @@ class _Worker:
         return f"its decoder crashed ({signal.Signals(-status).name if status < 0 else status})"
 
 
-async def _start() -> Process:
-    environment = {
+def _environment() -> dict[str, str]:
+    return {
         name: value
         for name, value in os.environ.items()
         if name in _ENVIRONMENT or name.startswith("PYTHON")
     }
+
+
+async def _start() -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         # A folder of recordings may hold an av.py; -P keeps it off the import path.
@@ -133,7 +136,7 @@ async def _start() -> Process:
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
-        env=environment,
+        env=_environment(),
         limit=1 << 20,
         # Ctrl-C in a terminal is for us alone: what is being cut is finished first.
         start_new_session=True,
@@ -277,7 +280,7 @@ async def codec_report() -> str:
         "print(av.__version__, ','.join(missing))"
     )
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-c", program, stdout=PIPE, stderr=DEVNULL
+        sys.executable, "-P", "-c", program, stdout=PIPE, stderr=DEVNULL, env=_environment()
     )
     output, _ = await process.communicate()
     version, _, missing = output.decode().strip().partition(" ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple, Self
@@ -15,6 +16,15 @@ from av.packet import Packet
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import MIXED, AudioFile
+from sttbatch.processing.bounds import (
+    MAX_DURATION_S,
+    MAX_EXPANSION,
+    SAMPLE_RATES_HZ,
+    check_bounds,
+    declared_s,
+    hours,
+    max_decoded_bytes,
+)
 from sttbatch.processing.one_channel import one_channel
 from sttbatch.processing.silence import SAMPLE_RATE
 
@@ -25,9 +35,6 @@ FORMATS = (
     "mp3,mpeg,mpegts,mpc,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
 )
 _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
-
-SAMPLE_RATES_HZ = (4_000, 384_000)
-MAX_CHANNELS = 16
 
 FAR = 1 << 62
 """A position beyond every timestamp."""
@@ -56,14 +63,18 @@ class Track:
 
     Raises:
         NoAudioError: no audio stream, or not the one asked for.
-        MediaError: unreadable, or beyond the bounds on sample rate and channels.
+        MediaError: unreadable, or beyond the bounds on sample rate, channels, duration and on what
+            comes of it when it is decoded.
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self.max_decoded_bytes = max_decoded_bytes(size_bytes)
         self._container = _open(file)
         try:
             self._stream = _pick(self._container, stream)
-            _check_bounds(self._stream)
+            check_bounds(self._container, self._stream)
         except MediaError:
             self._container.close()
             raise
@@ -99,8 +110,7 @@ class Track:
 
     def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
         """What the container declares."""
-        length = self._stream.duration
-        declared = length * self.time_base if length else (self._container.duration or 0) / 1e6
+        declared = declared_s(self._container, self._stream)
         bit_rate = self._stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
             bit_rate = round(size_bytes * 8 / declared)
@@ -120,7 +130,8 @@ class Track:
         """All packets in order; their timestamps never go back by more than a rounding.
 
         Raises:
-            MediaError: the file breaks off in a way that libavformat does not take for its end.
+            MediaError: the file breaks off in a way that libavformat does not take for its end, or
+                its timestamps go on for ever.
         """
         return self._counted() if self._frame_s else self._measured()
 
@@ -132,6 +143,7 @@ class Track:
         # Some decoders double the rate that the frame's length is told at (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
         expected, earliest = self.origin_pts, -FAR
+        latest = self.pts(MAX_DURATION_S)
         for packet in self._demuxed():
             if not packet.size:
                 continue
@@ -140,6 +152,8 @@ class Track:
                 pts = expected
             length = packet.duration or usual
             expected = pts + length
+            if expected > latest:
+                raise MediaError(f"its timestamps go on to {hours(self.seconds(expected))}")
             earliest = expected - jump
             is_usual = shortest <= length <= longest
             yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
@@ -178,6 +192,7 @@ class Decoder:
         self._channel = channel
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
+        self._bytes_left = track.max_decoded_bytes
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def restart(self) -> None:
@@ -186,7 +201,11 @@ class Decoder:
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
-        """Pairs of (second in the recording, samples); damaged packets yield nothing."""
+        """Pairs of (second in the recording, samples); damaged packets yield nothing.
+
+        Raises:
+            MediaError: more has come of the file than ever comes of a recording.
+        """
         packet = item.packet
         # Muxing rewrites them, and neighbours share the packets around a cut.
         packet.time_base = self._time_base
@@ -196,7 +215,12 @@ class Decoder:
         except av.FFmpegError:
             return
         for frame in frames:
-            yield from self._samples(frame, item)
+            self._bytes_left -= frame.samples * self._context.channels * frame.format.bytes
+            if self._bytes_left < 0:
+                raise MediaError(f"decoded it is over {MAX_EXPANSION:,} times its size")
+            # A frame may claim another rate than its header, and 1 Hz becomes 16,000.
+            if SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+                yield from self._samples(frame, item)
 
     def flush(self) -> bytes:
         """What decoder and resampler still hold at the end of the stream."""
@@ -246,15 +270,6 @@ def _pick(container: InputContainer, stream: int) -> AudioStream:
             f"{len(streams) - 1}"
         )
     return streams[stream]
-
-
-def _check_bounds(stream: AudioStream) -> None:
-    low, high = SAMPLE_RATES_HZ
-    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
-    if not low <= rate <= high:
-        raise MediaError(f"its sample rate is {rate} Hz; {low} to {high} Hz are read")
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise MediaError(f"it has {channels} channels; 1 to {MAX_CHANNELS} are read")
 
 
 def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction) -> int:

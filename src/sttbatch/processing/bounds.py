@@ -1,0 +1,51 @@
+"""What a recording may be: beyond it, a file is damaged or a bomb, and is refused unsent."""
+
+from __future__ import annotations
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from sttbatch.core.errors import MediaError
+
+SAMPLE_RATES_HZ = (4_000, 384_000)
+MAX_CHANNELS = 16
+MAX_DURATION_S = 100 * 3600.0
+"""Longer is a damaged header, or a jump in the timestamps, of which each hour would be planned."""
+
+MAX_EXPANSION = 20_000
+"""Decoded bytes for each byte of the file: digital silence in FLAC has 16,000, Opus without sound
+8,000."""
+
+ALWAYS_DECODED_BYTES = 1 << 30
+"""So much may come of any file, however small."""
+
+
+def max_decoded_bytes(size_bytes: int) -> int:
+    """How much a file of this size may become."""
+    return max(ALWAYS_DECODED_BYTES, MAX_EXPANSION * size_bytes)
+
+
+def check_bounds(container: InputContainer, stream: AudioStream) -> None:
+    """Raises MediaError, with the limit in its message, for what is beyond one."""
+    low, high = SAMPLE_RATES_HZ
+    rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+    if not low <= rate <= high:
+        raise MediaError(f"its sample rate is {rate} Hz; {low} to {high} Hz are read")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise MediaError(f"it has {channels} channels; 1 to {MAX_CHANNELS} are read")
+    length_s = declared_s(container, stream)
+    if length_s > MAX_DURATION_S:
+        raise MediaError(f"it says that it lasts {hours(length_s)}")
+
+
+def declared_s(container: InputContainer, stream: AudioStream) -> float:
+    """Seconds that the stream, or else its container, says it lasts; 0: neither does."""
+    length, time_base = stream.duration, stream.time_base
+    if length and time_base:
+        return float(length * time_base)
+    return float((container.duration or 0) / 1e6)
+
+
+def hours(seconds: float) -> str:
+    """A duration beyond the limit, for a message."""
+    return f"{seconds / 3600:,.0f} hours; up to {MAX_DURATION_S / 3600:.0f} are read"
