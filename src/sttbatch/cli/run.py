@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from sttbatch.batch.report import BatchReport, Outcome
 from sttbatch.cli.choosing import RunFlags, choices_of
 from sttbatch.cli.exits import OK, SOME_FAILED, exit_code
+from sttbatch.cli.measuring import measured
 from sttbatch.cli.progress import Display
 from sttbatch.cli.rendering import Out, forecast_lines, printable, summary
 from sttbatch.cli.settings import Settings
 from sttbatch.cli.state import LEDGER, data_folder
-from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted
+from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
 from sttbatch.database.database import Database
 from sttbatch.processing.discovery import Discovery
 
@@ -68,12 +69,22 @@ class Run:
         """Transcribe what was found; the exit code."""
         begun = time.monotonic()
         signalled = None
-        with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
+        async with contextlib.AsyncExitStack() as opened:
+            database = opened.enter_context(
+                contextlib.closing(Database(data_folder(self._settings) / LEDGER))
+            )
+            collector = await opened.enter_async_context(
+                measured(self._settings, found, self._report, self._warn)
+            )
             if not (self._voice.text or self._flags.force):
                 # Everything that it makes stays; looking for garbage in it is a tenth of its time.
                 gc.disable()
                 await self._take_finished(found, database)
                 gc.enable()
+            if collector is not None:
+                # Told of them one by one it would take longer than looking at them does.
+                collector.found_finished(len(self._report.recordings), self._report.audio_s)
+                self._listeners.append(collector)
             if found.candidates or found.failures:
                 signalled = await self._work(found, database)
         self._conclude(summary(self._report, time.monotonic() - begun))
@@ -126,6 +137,9 @@ class Run:
         return open_batch(
             self._settings, self._flags, database, self._key, self._emit, self._report, writer
         )
+
+    def _warn(self, message: str) -> None:
+        self._emit(Warned("", message))
 
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:

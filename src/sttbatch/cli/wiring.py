@@ -112,6 +112,7 @@ async def open_batch(
                 stream=flags.audio_stream,
                 force=flags.force,
                 stopping=lambda: orchestrator.closed,
+                emit=emit,
             )
             yield Batch(
                 choices,
