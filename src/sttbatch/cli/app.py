@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import cache, config, doctor, jobs, transcribe
+from sttbatch.cli import cache, config, doctor, jobs, stats, transcribe
 from sttbatch.cli.exits import REFUSED, SOME_FAILED, WRONG_USAGE
 from sttbatch.core.errors import EndpointRefused, SttbatchError, UsageError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("transcribe")(transcribe.transcribe)
+app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")

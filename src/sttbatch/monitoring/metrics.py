@@ -25,7 +25,8 @@ class Metric(StrEnum):
     """Samples have a row for each event; counters have one for what came together in a second.
 
     `REQUEST_SECONDS` is labelled `ok` or with the cause of its failure, and its subject is the
-    chunk: `3#0` is the first one of the run's third recording. What else was measured of that request has the same run and number.
+    chunk: `3#0` is the first one of the run's third recording. What else was
+    measured of that request has the same run and number.
     """
 
     REQUEST_SECONDS = "request_seconds"

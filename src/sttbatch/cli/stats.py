@@ -1,0 +1,105 @@
+"""sttbatch stats: what was done, what it cost, how fast it went, what failed."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sttbatch.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from sttbatch.monitoring.aggregator import Window
+    from sttbatch.monitoring.statistics import Group, Sources, Statistics
+
+WATCH_EVERY_S = 1.0
+GROUPINGS = ("model", "engine", "day")
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    since_s: float
+    by: str | None
+
+    def window(self) -> Window:
+        from sttbatch.monitoring.aggregator import Window
+
+        now = time.time()
+        # What ends in this very second counts.
+        return Window(now - self.since_s, now + 1.0)
+
+    def ask(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
+        from sttbatch.monitoring.statistics import groups, statistics
+
+        window = self.window()
+        grouped = groups(sources, window, self.by) if self.by is not None else ()
+        return statistics(sources, window), grouped
+
+
+def stats(
+    since: Annotated[
+        str,
+        typer.Option(metavar="D", help="So far back: 90m, 24h, 7d. Latencies go back 30d."),
+    ] = "7d",
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also by model, engine or day.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw anew each second, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Show what was transcribed, what it cost, what the cache saved, how fast, what failed."""
+    from sttbatch.cli.settings import duration_s
+
+    if by is not None and by not in GROUPINGS:
+        raise UsageError(f"--by is {', '.join(GROUPINGS)}, not {by!r}")
+    if watch and as_json:
+        raise UsageError("--watch draws a screen; leave out --json")
+    try:
+        question = _Question(duration_s(since), by)
+    except ValueError as error:
+        raise UsageError(f"--since {since}: {error}") from error
+    from sttbatch.cli.measuring import statistics_sources
+    from sttbatch.cli.settings import load_settings
+
+    with statistics_sources(load_settings().settings) as sources:
+        if as_json:
+            from sttbatch.cli.rendering import Out
+            from sttbatch.cli.stats_json import stats_json
+
+            found, groups = question.ask(sources)
+            Out().line(stats_json(found, by, groups))
+        else:
+            _draw(sources, question, watch=watch)
+
+
+def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:
+    from rich.console import Console
+
+    from sttbatch.cli.stats_screen import print_screen, screen
+
+    console = Console(highlight=False)
+
+    def drawn() -> RenderableType:
+        found, groups = question.ask(sources)
+        return screen(found, question.by, groups)
+
+    if not (watch and console.is_terminal):
+        print_screen(console, drawn())
+        return
+    from rich.live import Live
+
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Live(console=console, auto_refresh=False, screen=True) as live,
+    ):
+        while True:
+            live.update(drawn(), refresh=True)
+            time.sleep(WATCH_EVERY_S)
