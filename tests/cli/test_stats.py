@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.cloudru import CloudRu, Status, make_recording, times_per_chunk
 from tests.shell import Shell
 
 TALK_S = 120.0
+PRICE = 0.01
 OPTIONS = ("--chunk-duration", "10", "-j", "4")
 
 
@@ -47,7 +51,7 @@ def test_counts_and_latencies_are_the_endpoints(
     shell: Shell, cloudru: CloudRu, folder: Path
 ) -> None:
     cloudru.latency_s = 0.4
-    cloudru.fault = times_per_chunk(1, Status(503))
+    cloudru.faults = times_per_chunk(1, Status(503))
     assert shell.transcribe(folder, *OPTIONS).code == 0
     found, log = stats(shell), cloudru.received
     answered = sum(each.status == 200 for each in log)
@@ -68,13 +72,16 @@ def test_counts_and_latencies_are_the_endpoints(
     assert found["latency_seconds"]["p50"] == pytest.approx(cuts[9], rel=0.05)
     assert found["latency_seconds"]["p95"] == pytest.approx(cuts[18], rel=0.05)
     assert found["jobs"]["completed"] == 1
-    assert found["recordings"] == {"transcribed": 1, "cached": 0, "failed": 0}
+    assert found["recordings"] == {"transcribed": 1, "cached": 0, "unchanged": 0, "failed": 0}
     assert found["audio_seconds"] == pytest.approx(TALK_S, rel=1e-3)
     assert found["runs"] == {"total": 1, "unfinished": 0, "stopped": 0}
     # One look for the transcript and one for each chunk.
     assert (found["cache"]["lookups"], found["cache"]["hits"]) == (answered + 1, 0)
 
-    # What is finished is found in the ledger alone, and counts as a hit.
+    # What is finished is found in the ledger alone, and counts as a hit; but a file that had just
+    # changed when it was indexed would be looked at again.
+    with contextlib.closing(sqlite3.connect(shell.home / "data" / "ledger.db")) as db, db:
+        db.execute("UPDATE files SET indexed_at_ns = indexed_at_ns + 10000000000")
     assert shell.transcribe(folder, *OPTIONS).code == 0
     # Without its transcript the stretches are kept, each of them a hit.
     shell.run("cache", "invalidate", "--pattern", "transcript:*")
@@ -82,9 +89,9 @@ def test_counts_and_latencies_are_the_endpoints(
     again = stats(shell)
     assert again["requests"] == found["requests"]
     assert again["cache"]["hits"] == again["cache"]["levels"]["L3"]["hits"] == answered + 1
-    assert again["recordings"] == {"transcribed": 1, "cached": 2, "failed": 0}
-    assert again["saved_seconds"] == pytest.approx(2 * TALK_S, rel=1e-3)
-    assert again["saved_cost"] == pytest.approx(2 * found["cost"], rel=0.02)
+    assert again["recordings"] == {"transcribed": 1, "cached": 1, "unchanged": 1, "failed": 0}
+    assert again["saved_seconds"] == pytest.approx(TALK_S, rel=1e-3)
+    assert again["saved_cost"] == pytest.approx(TALK_S * PRICE, rel=1e-3)
 
     for by in ("model", "engine", "day"):
         groups = stats(shell, "--by", by)["by"][by]
@@ -135,3 +142,47 @@ def test_watching_ends_with_ctrl_c(shell: Shell) -> None:
     finally:
         os.close(keyboard)
         os.close(terminal)
+
+
+def test_the_page_draws_in_a_browser(shell: Shell, folder: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    assert shell.transcribe(folder, *OPTIONS).code == 0
+    path = tmp_path / "report.html"
+    result = shell.run("stats", "--html", path)
+    assert (result.code, result.out) == (0, ""), result.err
+    assert [each.name for each in tmp_path.glob("*report*")] == ["report.html"]
+    text = path.read_text("utf-8")
+    assert "://" not in text
+    assert "talk" not in text
+    # A script counts what has an extent once it is laid out, and nothing may come from elsewhere.
+    probe = tmp_path / "probe.html"
+    probe.write_text(text.replace("</body>", f"<script>{COUNT_SHAPES}</script></body>"), "utf-8")
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", probe.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
+    drawn = json.loads(dom.partition('<pre id="drawn">')[2].partition("</pre>")[0])
+    assert shell.endpoint is not None
+    assert drawn["lanes rect.ok"] == len(shell.endpoint.received)
+    assert drawn["latency circle.p50"] > 0
+    assert drawn["cache rect"] == 1
+    assert drawn["money rect"] == 1
+    assert drawn["outside"] == 0
+
+
+COUNT_SHAPES = """
+const drawn = {};
+for (const what of ["lanes rect.ok", "latency circle.p50", "cache rect", "money rect"])
+  drawn[what] = [...document.querySelectorAll("#" + what)]
+    .filter(each => each.getBoundingClientRect().width > 0.5).length;
+drawn.outside = [...document.querySelectorAll("svg")].filter(svg => {
+  const around = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("rect,text,circle")].some(each => {
+    const box = each.getBoundingClientRect();
+    return box.width && (box.left < around.left - 1 || box.right > around.right + 1);
+  });
+}).length;
+const said = document.createElement("pre");
+said.id = "drawn"; said.textContent = JSON.stringify(drawn); document.body.append(said);
+"""

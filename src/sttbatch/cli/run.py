@@ -83,7 +83,7 @@ class Run:
                 gc.enable()
             if collector is not None:
                 # Told of them one by one it would take longer than looking at them does.
-                collector.found_finished(len(self._report.recordings), self._report.audio_s)
+                collector.found_unchanged(len(self._report.recordings))
                 self._listeners.append(collector)
             if found.candidates or found.failures:
                 signalled = await self._work(found, database)

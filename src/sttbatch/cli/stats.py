@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,14 +55,18 @@ def stats(
     watch: Annotated[
         bool, typer.Option("--watch", help="Draw anew each second, until Ctrl-C.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with the same as pictures."),
+    ] = None,
 ) -> None:
     """Show what was transcribed, what it cost, what the cache saved, how fast, what failed."""
     from sttbatch.cli.settings import duration_s
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is {', '.join(GROUPINGS)}, not {by!r}")
-    if watch and as_json:
-        raise UsageError("--watch draws a screen; leave out --json")
+    if watch + as_json + (html is not None) > 1:
+        raise UsageError("name one of --json, --watch and --html")
     try:
         question = _Question(duration_s(since), by)
     except ValueError as error:
@@ -70,7 +75,12 @@ def stats(
     from sttbatch.cli.settings import load_settings
 
     with statistics_sources(load_settings().settings) as sources:
-        if as_json:
+        if html is not None:
+            from sttbatch.cli.stats_screen import CURRENCY
+            from sttbatch.monitoring.dashboard import dashboard, page
+
+            _replace(html, page(dashboard(sources, question.window()), CURRENCY))
+        elif as_json:
             from sttbatch.cli.rendering import Out
             from sttbatch.cli.stats_json import stats_json
 
@@ -78,6 +88,27 @@ def stats(
             Out().line(stats_json(found, by, groups))
         else:
             _draw(sources, question, watch=watch)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Whole or not at all: a web server may be reading it."""
+    import os
+    import tempfile
+
+    try:
+        # What tells of money is for its owner alone, unless the page was opened to others before.
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
+            file.write(text)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+            # A second name takes the target's place; the first goes with the file object.
+            beside = f"{file.name}.html"
+            os.link(file.name, beside)
+            Path(beside).replace(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:

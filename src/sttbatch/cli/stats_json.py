@@ -11,6 +11,7 @@ from typing import Any
 from sttbatch.monitoring.aggregator import Distribution
 from sttbatch.monitoring.statistics import Group, RecordingSeen, Statistics
 
+OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
@@ -26,9 +27,7 @@ def stats_json(found: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "saved_seconds": found.cache.saved_s,
         "saved_cost": found.cache.saved_cost,
         "runs": asdict(found.runs),
-        "recordings": {
-            label: found.recordings.get(label, 0) for label in ("transcribed", "cached", "failed")
-        },
+        "recordings": {outcome: found.recordings.get(outcome, 0) for outcome in OUTCOMES},
         "requests": requests,
         "latency_seconds": _percentiles(found.latency),
         "queue_wait_seconds": _percentiles(found.queue_wait),

@@ -89,7 +89,7 @@ def _recordings_done(found: Statistics) -> str:
     seen = found.recordings
     return (
         f"{seen.get('transcribed', 0)} transcribed, {seen.get('cached', 0)} from cache, "
-        f"{seen.get('failed', 0)} failed"
+        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} found unchanged"
     )
 
 
@@ -148,7 +148,7 @@ def _histogram(found: Distribution) -> str:
 
 def _waits(found: Statistics) -> str:
     parts = [
-        f"{name} p50 {_seconds(each.percentile(50))} p95 {_seconds(each.percentile(95))}"
+        f"{name}: p50 {_seconds(each.percentile(50))}, p95 {_seconds(each.percentile(95))}"
         for name, each in (
             ("for a lane", found.queue_wait),
             ("for the rate limit", found.rate_wait),
@@ -156,7 +156,7 @@ def _waits(found: Statistics) -> str:
         )
         if each.count
     ]
-    return ", ".join(parts)
+    return "\n".join(parts)
 
 
 def _throughput(found: Statistics) -> str:

@@ -83,11 +83,13 @@ class MetricsCollector:
                 self._writing.add(self._waiting)
                 self._waiting.add_done_callback(self._writing.discard)
 
-    def found_finished(self, recordings: int, audio_s: float) -> None:
-        """So many recordings needed nothing; each was one look into the ledger."""
-        if recordings:
-            self._counters[Metric.CACHE_LOOKUPS, "L3"] += recordings
-            self._recordings_cached(recordings, audio_s)
+    def found_unchanged(self, recordings: int) -> None:
+        """So many needed nothing; each was one look into the ledger.
+
+        They save nothing: else cron would save a fortune each hour, on the same recordings.
+        """
+        self._add(Metric.CACHE_LOOKUPS, "L3", recordings)
+        self._add(Metric.RECORDINGS, "unchanged", recordings)
 
     async def aclose(self, end: RunEnd) -> None:
         """Write what is left and the end of the run, and remove what has expired."""
@@ -168,20 +170,15 @@ class MetricsCollector:
     def _job_completed(self, event: events.JobCompleted) -> None:
         cached_s = self._cached_s.pop(event.recording, 0.0)
         if event.cached:
-            self._recordings_cached(1, event.audio_s)
-        else:
-            self._counters[Metric.RECORDINGS, "transcribed"] += 1
-            self._add(Metric.AUDIO_SECONDS, "transcribed", event.audio_s)
-            self._add(Metric.SAVED_SECONDS, "", cached_s)
+            cached_s = event.audio_s
+        label = "cached" if event.cached else "transcribed"
+        self._add(Metric.RECORDINGS, label, 1)
+        self._add(Metric.AUDIO_SECONDS, label, event.audio_s)
+        self._add(Metric.SAVED_SECONDS, "", cached_s)
 
     def _job_failed(self, event: events.JobFailed) -> None:
         self._counters[Metric.RECORDINGS, "failed"] += 1
         self._add(Metric.SAVED_SECONDS, "", self._cached_s.pop(event.recording, 0.0))
-
-    def _recordings_cached(self, count: int, audio_s: float) -> None:
-        self._counters[Metric.RECORDINGS, "cached"] += count
-        self._add(Metric.AUDIO_SECONDS, "cached", audio_s)
-        self._add(Metric.SAVED_SECONDS, "", audio_s)
 
     def _lanes_changed(self, event: events.ConcurrencyChanged) -> None:
         self._sample(Metric.LANES, event.new)

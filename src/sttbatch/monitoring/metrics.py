@@ -39,7 +39,7 @@ class Metric(StrEnum):
     # Counters.
     RETRIES = "retries"  # by the cause of the failure before
     CACHE_LOOKUPS = "cache_lookups"  # by level, or `miss`
-    RECORDINGS = "recordings"  # by outcome: transcribed, cached, failed
+    RECORDINGS = "recordings"  # by outcome: transcribed, cached, unchanged, failed
     AUDIO_SECONDS = "audio_seconds"  # of recordings that are done: transcribed, cached
     SAVED_SECONDS = "saved_seconds"  # of audio that was not sent, thanks to the cache
     CONNECTIONS = "connections"  # opened, reused, replaced

@@ -151,8 +151,8 @@ class Statistics:
     """All of it, for one window.
 
     Attributes:
-        recordings: by outcome: transcribed, cached, failed.
-        audio_s: of recordings that are done, by the same outcomes.
+        recordings: by outcome: transcribed, cached, unchanged (nothing had to be written), failed.
+        audio_s: of those transcribed, and of those cached.
         jobs: by state, as they are now.
         errors: requests without an answer, by cause.
         retries: by the cause of the failure before.
