@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 from sttbatch.batch.report import BatchReport, Outcome
 from sttbatch.cli.choosing import choices_of
 from sttbatch.cli.settings import Settings
-from sttbatch.cli.state import LEDGER, METRICS, data_folder
+from sttbatch.cli.state import METRICS, data_folder
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database, connect
+from sttbatch.database.database import Database
 from sttbatch.database.metrics_history import METRICS_HISTORY
 from sttbatch.monitoring.collector import MetricsCollector
 from sttbatch.monitoring.metrics import RunEnd, RunFacts
-from sttbatch.monitoring.statistics import Sources
 from sttbatch.processing.discovery import Discovery
 
 _FOLDERS_NAMED = 3
@@ -25,30 +23,6 @@ _FOLDERS_NAMED = 3
 def open_metrics(settings: Settings) -> Database:
     """Raises: StateError."""
     return Database(data_folder(settings) / METRICS, METRICS_HISTORY.apply, "NORMAL")
-
-
-@contextlib.contextmanager
-def statistics_sources(settings: Settings) -> Iterator[Sources]:
-    """Both files, as they are, for the thread that asks.
-
-    Raises:
-        StateError: one of them cannot be opened or read.
-    """
-    folder = data_folder(settings)
-    # Opened as a run does, which makes what is missing and brings old files up to date.
-    open_metrics(settings).close()
-    Database(folder / LEDGER).close()
-    with (
-        contextlib.closing(connect(folder / METRICS)) as metrics,
-        contextlib.closing(connect(folder / LEDGER)) as ledger,
-    ):
-        try:
-            yield Sources(metrics, ledger)
-        except sqlite3.Error as error:
-            raise StateError(
-                f"the files of state in {folder} cannot be read: {error}; "
-                "`sttbatch doctor` tells more"
-            ) from error
 
 
 @contextlib.asynccontextmanager

@@ -71,8 +71,8 @@ def stats(
         question = _Question(duration_s(since), by)
     except ValueError as error:
         raise UsageError(f"--since {since}: {error}") from error
-    from sttbatch.cli.measuring import statistics_sources
     from sttbatch.cli.settings import load_settings
+    from sttbatch.cli.stats_sources import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
