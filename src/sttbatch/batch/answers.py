@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -186,10 +187,14 @@ class ChunkAnswers:
         answer = None
         try:
             with self._budget.reserved_for(chunk.upload.duration_s):
+                queued_at_s = time.monotonic()
                 await asker.lane.enter()
                 self._emit(
                     events.ChunkProcessingStarted(
-                        asker.recording, chunk.stretch.index, chunk.upload.duration_s
+                        asker.recording,
+                        chunk.stretch.index,
+                        chunk.upload.duration_s,
+                        time.monotonic() - queued_at_s,
                     )
                 )
                 answer = await self._engine.transcribe(chunk.upload, self._request, record)
@@ -239,6 +244,7 @@ class ChunkAnswers:
                 post.error,
                 post.request_id,
                 post.rate_wait_s,
+                post.audio_s,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -107,10 +108,14 @@ class Planning:
         """Cut one chunk; None after the last, or once the job has failed."""
         if job.failure is not None:
             return None
+        begun_s = time.monotonic()
         chunk = await cutting.next()
         job.counted_s = cutting.counted_s
         if chunk is None:
             return None
+        took_s = time.monotonic() - begun_s
+        stretch = chunk.stretch
+        self._emit(events.ChunkPrepared(job.shown, stretch.index, stretch.duration_s, took_s))
         if job.failure is not None:
             chunk.upload.discard()
             return None
@@ -129,6 +134,8 @@ class Planning:
                 continue
             job.outcomes.append(ChunkOutcome(stretch, known.heard, cached=True, gaps=known.gaps))
             self._report.from_cache += 1
+            # A cut is found together with its answer, in the ledger.
+            self._emit(events.CacheEntryAccessed(job.shown, each.chunk_key, "L3"))
             self._emit(
                 events.ChunkProcessingCompleted(job.shown, index, each.stretch.duration_s, True)
             )

@@ -10,6 +10,7 @@ from sttbatch.batch.job import Job
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.file_index import FileIndex, Fingerprint
 from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.processing.discovery import Candidate, Discovery
@@ -47,6 +48,7 @@ class Preparation:
         audit_mode: str,
         force: bool,
         stopping: Callable[[], bool],
+        emit: events.Emit,
     ) -> None:
         self._index = index
         self._results = results
@@ -56,6 +58,7 @@ class Preparation:
         self._audit_mode = audit_mode
         self._force = force
         self._stopping = stopping
+        self._emit = emit
 
     async def prepare(self, found: Discovery) -> Prepared:
         """Look at every candidate once."""
@@ -99,6 +102,8 @@ class Preparation:
         jobs[fingerprint.sha256] = job
         if not self._force:
             hit = await self._results.transcript(job.transcript_key)
+            level = hit.level if hit is not None else None
+            self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, level))
             job.transcript = hit.value if hit is not None else None
         if job.transcript is not None:
             job.cached = True

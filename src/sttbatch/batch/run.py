@@ -155,6 +155,7 @@ class Batch:
         hit = await self._results.transcript(job.transcript_key)
         if hit is None:
             return False
+        self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, hit.level))
         job.transcript, job.cached, job.finished = hit.value, True, True
         await self._endings.write(job)
         return True

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import alerts, cache, config, doctor, jobs, streams, transcribe
+from sttbatch.cli import alerts, cache, config, doctor, jobs, stats, streams, transcribe
 from sttbatch.cli.exits import SOME_FAILED, code_of
 from sttbatch.core.errors import SttbatchError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("transcribe")(transcribe.transcribe)
+app.command("stats")(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(cache.app, name="cache")

@@ -15,6 +15,7 @@ from sttbatch.cli.alerting import watching
 from sttbatch.cli.choosing import RunFlags, choices_of
 from sttbatch.cli.event_log import Voice, summary_facts
 from sttbatch.cli.exits import OK, SOME_FAILED, exit_code
+from sttbatch.cli.measuring import measured
 from sttbatch.cli.progress import Display
 from sttbatch.cli.rendering import Out, forecast_lines, printable, summary
 from sttbatch.cli.settings import Settings
@@ -69,16 +70,25 @@ class Run:
         """Transcribe what was found; the exit code."""
         begun = time.monotonic()
         signalled = None
-        with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
-            async with watching(self._alerts, database, self._emit):
-                if not (self._voice.text or self._flags.force):
-                    # Everything that it makes stays; looking for garbage in it is a tenth of its
-                    # time.
-                    gc.disable()
-                    await self._take_finished(found, database)
-                    gc.enable()
-                if found.candidates or found.failures:
-                    signalled = await self._work(found, database)
+        async with contextlib.AsyncExitStack() as opened:
+            database = opened.enter_context(
+                contextlib.closing(Database(data_folder(self._settings) / LEDGER))
+            )
+            collector = await opened.enter_async_context(
+                measured(self._settings, found, self._report, self._warn)
+            )
+            await opened.enter_async_context(watching(self._alerts, database, self._emit))
+            if not (self._voice.text or self._flags.force):
+                # Everything that it makes stays; looking for garbage in it is a tenth of its time.
+                gc.disable()
+                await self._take_finished(found, database)
+                gc.enable()
+            if collector is not None:
+                # Told of them one by one it would take longer than looking at them does.
+                collector.found_unchanged(len(self._report.recordings))
+                self._listeners.append(collector)
+            if found.candidates or found.failures:
+                signalled = await self._work(found, database)
         code = exit_code(self._report, signalled)
         if code == OK and self._out.fault:
             code = SOME_FAILED
@@ -148,6 +158,9 @@ class Run:
                     stdout,
                 ) as batch:
                     yield batch
+
+    def _warn(self, message: str) -> None:
+        self._emit(Warned("", message))
 
     def _emit(self, event: Event) -> None:
         for listener in self._listeners:

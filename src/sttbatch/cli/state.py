@@ -10,6 +10,7 @@ from sttbatch.database.folders import private_folder
 LEDGER = "ledger.db"
 ANSWERS = "answers"
 RATES = "rate.db"
+METRICS = "metrics.db"
 
 
 def data_folder(settings: Settings) -> Path:

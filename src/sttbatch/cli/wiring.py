@@ -113,6 +113,7 @@ async def open_batch(
             audit_mode=choices.run.audit_mode,
             force=flags.force,
             stopping=lambda: orchestrator.closed,
+            emit=emit,
         )
         yield Batch(
             choices,

@@ -46,11 +46,21 @@ class JobStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkProcessingStarted(Event):
-    """A chunk has a lane."""
+class ChunkPrepared(Event):
+    """A chunk was cut and encoded, which took `preparation_s` of wall time."""
 
     index: int
     audio_s: float
+    preparation_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkProcessingStarted(Event):
+    """A chunk has a lane, for which it waited `queue_wait_s` since it was cut and claimed."""
+
+    index: int
+    audio_s: float
+    queue_wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,24 @@ class ChunkProcessingFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class CacheEntryAccessed(Event):
-    """A lookup; `level` is None for a miss."""
+    """A lookup; `level` is None for a miss.
+
+    Attributes:
+        count: more than 1 where many were looked up at once; then `key` and `recording` are empty.
+    """
 
     key: str
     level: str | None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class APIRequestCompleted(Event):
-    """One post; `status` is None when no answer came, `rate_wait_s` came before it was sent."""
+    """One post; `status` is None when no answer came, `rate_wait_s` came before it was sent.
+
+    Attributes:
+        audio_s: seconds of audio in it.
+    """
 
     index: int
     status: int | None
@@ -92,6 +111,7 @@ class APIRequestCompleted(Event):
     error: str | None
     request_id: str | None
     rate_wait_s: float = 0.0
+    audio_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

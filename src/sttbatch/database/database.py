@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.folders import locked, private_file
@@ -18,6 +18,8 @@ from sttbatch.database.migrations import migrate
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+Migrate: TypeAlias = Callable[[sqlite3.Connection], None]
+Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
 _GROUP_LIMIT = 256
 
@@ -30,11 +32,11 @@ def journal_mode() -> str:
     return "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path, synchronous: Synchronous = "FULL") -> sqlite3.Connection:
     """Open `path` as every part of sttbatch does; transactions are begun explicitly."""
     connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
 
@@ -48,14 +50,22 @@ class _Task:
 
 
 class Database:
-    """The ledger. `write` returns when what was written is on the disk.
+    """The ledger, or another file of state. `write` returns when what was written is on the disk.
+
+    Args:
+        migrate: brings the file to its newest shape.
+        synchronous: NORMAL for what may be lost when the power fails.
 
     Raises:
         StateError: the file cannot be opened, is damaged, or was written by a newer sttbatch.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, migrate: Migrate = migrate, synchronous: Synchronous = "FULL"
+    ) -> None:
         self.path = path
+        self._migrate = migrate
+        self._synchronous: Synchronous = synchronous
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(
@@ -86,9 +96,9 @@ class Database:
 
     def _serve(self, opened: Future[None]) -> None:
         try:
-            connection = connect(self.path)
+            connection = connect(self.path, self._synchronous)
             with locked(self.path.with_suffix(".lock")):
-                migrate(connection)
+                self._migrate(connection)
         except _FAULTS as error:
             opened.set_exception(self._translated(error))
             return

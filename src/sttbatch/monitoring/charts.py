@@ -1,0 +1,161 @@
+"""Small charts as SVG, coloured by the classes of the page that they stand in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from sttbatch.monitoring.timeline import LatencyPoint, RequestSeen, lanes
+
+WIDTH = 900
+LEFT = 60
+RIGHT = 12
+TOP = 8
+BOTTOM = 24
+LANE_HEIGHT = 22
+ROW_HEIGHT = 28
+_TICKS = 4
+_LAST = -1
+_LEAST_PX = 0.75
+_DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """A stretch of values onto a stretch of pixels."""
+
+    low: float
+    high: float
+    from_px: float
+    to_px: float
+
+    def __call__(self, value: float) -> float:
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return self.from_px + share * (self.to_px - self.from_px)
+
+
+def latency_chart(points: Sequence[LatencyPoint], height: int = 220) -> str:
+    """p50 and p95 over time."""
+    across = _Scale(points[0].at, points[-1].at, LEFT, WIDTH - RIGHT)
+    ticks = _round_ticks(max(point.p95 for point in points))
+    up = _Scale(0.0, ticks[-1], height - BOTTOM, TOP)
+    parts = [_grid(ticks, up), _times(across, height)]
+    for name in ("p95", "p50"):
+        places = [(across(point.at), up(getattr(point, name))) for point in points]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline class="{name}" points="{line}"/>')
+        parts += [
+            f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">'
+            f"<title>{name} {getattr(point, name):.3f} s</title></circle>"
+            for point, (x, y) in zip(points, places, strict=True)
+        ]
+    return _svg("latency", height, parts, "Latency over time")
+
+
+def lane_chart(requests: Sequence[RequestSeen]) -> str:
+    """One row for each lane; in front of a request a thin line while its chunk waited for it."""
+    rows = lanes(requests)
+    height = TOP + LANE_HEIGHT * len(rows) + BOTTOM
+    first = min(each.queued_at for each in requests)
+    last = max(each.ended_at for each in requests)
+    across = _Scale(first, last, LEFT, WIDTH - RIGHT)
+    parts = [_seconds_from(across, height)]
+    for number, row in enumerate(rows):
+        y = TOP + LANE_HEIGHT * number
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 14}" class="end">lane {number + 1}</text>')
+        for each in row:
+            title = (
+                f"chunk {each.chunk}: {each.outcome}; {each.queue_wait_s:.2f} s for a lane, "
+                f"{each.rate_wait_s:.2f} s for the limit, {each.latency_s:.2f} s for an answer"
+            )
+            parts += [
+                f"<g><title>{escape(title)}</title>",
+                _bar(across, each.queued_at, each.in_lane_at, y + 17, 3, "queue"),
+                _bar(across, each.in_lane_at, each.sent_at, y + 3, 12, "rate"),
+                _bar(
+                    across, each.sent_at, each.ended_at, y + 3, 12, "ok" if each.is_ok else "failed"
+                ),
+                "</g>",
+            ]
+    return _svg("lanes", height, parts, "Lanes of the last run")
+
+
+def bars(kind: str, rows: Sequence[tuple[str, float, str]], label: str) -> str:
+    """Horizontal bars: (name, value, what stands behind it)."""
+    height = TOP + ROW_HEIGHT * len(rows)
+    top = max((value for _, value, _ in rows), default=0.0)
+    along = _Scale(0.0, top or 1.0, 110, WIDTH - 190)
+    parts = []
+    for number, (name, value, text) in enumerate(rows):
+        y = TOP + ROW_HEIGHT * number
+        end = along(value)
+        parts += [
+            f'<text x="100" y="{y + 14}" class="end">{escape(name)}</text>',
+            f'<rect class="{kind}" x="110" y="{y + 2}" width="{end - 110:.1f}" height="16"/>',
+            f'<text x="{end + 8:.1f}" y="{y + 14}">{escape(text)}</text>',
+        ]
+    return _svg(kind, height, parts, label)
+
+
+def _svg(kind: str, height: int, parts: Sequence[str], label: str) -> str:
+    return (
+        f'<svg id="{kind}" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _bar(scale: _Scale, begin: float, end: float, y: float, height: float, kind: str) -> str:
+    x = scale(begin)
+    # What takes no time is not drawn, what takes little is drawn so that it is seen.
+    if end - begin < 1e-3:
+        return ""
+    width = max(scale(end) - x, _LEAST_PX)
+    return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}"/>'
+
+
+def _round_ticks(top: float) -> list[float]:
+    """From 0 to at least `top` in steps of 1, 2 or 5 times a power of ten."""
+    least = max(top, 1e-3) / _TICKS
+    power = 10.0 ** math.floor(math.log10(least))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= least)
+    return [step * tick for tick in range(math.ceil(max(top, 1e-3) / step - 1e-9) + 1)]
+
+
+def _grid(ticks: Sequence[float], up: _Scale) -> str:
+    parts = []
+    for value in ticks:
+        y = up(value)
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="end">{value:.3g} s</text>'
+        )
+    return "".join(parts)
+
+
+def _times(across: _Scale, height: int) -> str:
+    pattern = "%d %b %H:%M" if across.high - across.low > _DAY_S / 2 else "%H:%M:%S"
+    parts = []
+    for tick in range(_TICKS + 1):
+        at = across.low + (across.high - across.low) * tick / _TICKS
+        text = datetime.fromtimestamp(at).astimezone().strftime(pattern)
+        parts.append(_tick(across(at), height, text, _LAST if tick == _TICKS else tick))
+    return "".join(parts)
+
+
+def _seconds_from(across: _Scale, height: int) -> str:
+    length = across.high - across.low
+    return "".join(
+        _tick(across(across.low + seconds), height, f"{seconds:.3g} s", number)
+        for number, seconds in enumerate(_round_ticks(length))
+        # One close to the right edge would be cut off.
+        if seconds <= 0.97 * length
+    )
+
+
+def _tick(x: float, height: int, text: str, tick: int) -> str:
+    # The outermost ones would stand half outside.
+    where = {0: "start", _LAST: "end"}.get(tick, "middle")
+    return f'<text x="{x:.1f}" y="{height - 6}" class="{where}">{escape(text)}</text>'

@@ -1,0 +1,203 @@
+"""Listens to a run and writes down what it cost in time, about once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from sttbatch.core import events
+from sttbatch.core.errors import StateError
+from sttbatch.database.database import Database
+from sttbatch.monitoring.metrics import (
+    MISS,
+    OK,
+    Measurement,
+    Metric,
+    RunEnd,
+    RunFacts,
+    expire,
+    insert_end,
+    insert_measurements,
+    insert_run,
+)
+
+FLUSH_EVERY_S = 1.0
+_CAUSE_CHARS = 40
+
+
+class MetricsCollector:
+    """A listener of one run, on its event loop; rows are written by the database's thread.
+
+    What cannot be written is dropped, and `warn` is told once: metrics never fail a run.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        facts: RunFacts,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._facts = facts
+        self._warn = warn
+        self._clock = clock
+        self._run: int | None = None
+        self._failed = False
+        self._number = 0
+        self._samples: list[Measurement] = []
+        self._counters: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self._queue_waits: dict[tuple[str, int], float] = {}
+        self._causes: dict[tuple[str, int], str] = {}
+        self._places: dict[str, int] = {}
+        self._cached_s: defaultdict[str, float] = defaultdict(float)
+        self._waiting: asyncio.Task[None] | None = None
+        # The event loop holds its tasks weakly.
+        self._writing: set[asyncio.Task[None]] = set()
+        self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
+            events.ChunkPrepared: self._prepared,
+            events.ChunkProcessingStarted: self._chunk_started,
+            events.ChunkProcessingCompleted: self._chunk_completed,
+            events.CacheEntryAccessed: self._looked_up,
+            events.APIRequestCompleted: self._requested,
+            events.JobCompleted: self._job_completed,
+            events.JobFailed: self._job_failed,
+            events.ConcurrencyChanged: self._lanes_changed,
+            events.ConnectionsClosed: self._connections_closed,
+        }
+
+    def __call__(self, event: events.Event) -> None:
+        handler = self._handlers.get(type(event))
+        if handler is not None and not self._failed:
+            handler(event)
+            if self._waiting is None:
+                self._waiting = asyncio.create_task(self._write_later())
+                self._writing.add(self._waiting)
+                self._waiting.add_done_callback(self._writing.discard)
+
+    def found_unchanged(self, recordings: int) -> None:
+        """So many needed nothing; each was one look into the ledger.
+
+        They save nothing: else cron would save a fortune each hour, on the same recordings.
+        """
+        self._add(Metric.CACHE_LOOKUPS, "L3", recordings)
+        self._add(Metric.RECORDINGS, "unchanged", recordings)
+
+    async def aclose(self, end: RunEnd) -> None:
+        """Write what is left and the end of the run, and remove what has expired."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+        await asyncio.gather(*self._writing, return_exceptions=True)
+        await self._write(end)
+
+    async def _write_later(self) -> None:
+        await asyncio.sleep(FLUSH_EVERY_S)
+        # Events that come while this is written begin the next second.
+        self._waiting = None
+        await self._write()
+
+    async def _write(self, end: RunEnd | None = None) -> None:
+        if self._failed:
+            return
+        now = self._clock()
+        samples, self._samples = self._samples, []
+        for (metric, label), value in self._counters.items():
+            samples.append((metric, now, self._next(), value, label, ""))
+        self._counters.clear()
+
+        def write(db: sqlite3.Connection) -> None:
+            if self._run is None:
+                self._run = insert_run(db, self._facts)
+            insert_measurements(db, self._run, samples)
+            if end is not None:
+                insert_end(db, self._run, now, end)
+                expire(db, now)
+
+        try:
+            await self._database.write(write)
+        except StateError as error:
+            if not self._failed:
+                self._failed = True
+                self._warn(f"no more metrics of this run are kept: {error}")
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _sample(self, metric: Metric, value: float, label: str = "") -> None:
+        self._samples.append((metric, self._clock(), self._next(), value, label, ""))
+
+    def _prepared(self, event: events.ChunkPrepared) -> None:
+        self._sample(Metric.PREPARATION_SECONDS, event.preparation_s)
+
+    def _chunk_started(self, event: events.ChunkProcessingStarted) -> None:
+        self._queue_waits[event.recording, event.index] = event.queue_wait_s
+
+    def _chunk_completed(self, event: events.ChunkProcessingCompleted) -> None:
+        self._causes.pop((event.recording, event.index), None)
+        if event.cached:
+            self._cached_s[event.recording] += event.audio_s
+
+    def _looked_up(self, event: events.CacheEntryAccessed) -> None:
+        self._counters[Metric.CACHE_LOOKUPS, event.level or MISS] += event.count
+
+    def _requested(self, event: events.APIRequestCompleted) -> None:
+        at, number, chunk = self._clock(), self._next(), (event.recording, event.index)
+        label = _cause(event)
+        if event.attempt > 1:
+            self._counters[Metric.RETRIES, self._causes.pop(chunk, "unknown")] += 1
+        if label != OK:
+            self._causes[chunk] = label
+        place = self._places.setdefault(event.recording, len(self._places) + 1)
+        self._samples += (
+            (Metric.REQUEST_SECONDS, at, number, event.latency_s, label, f"{place}#{event.index}"),
+            (Metric.RATE_WAIT_SECONDS, at, number, event.rate_wait_s, "", ""),
+            (Metric.REQUEST_AUDIO_SECONDS, at, number, event.audio_s, label, ""),
+            (Metric.UPLOAD_BYTES, at, number, event.sent_bytes, "", ""),
+        )
+        queue_wait_s = self._queue_waits.pop(chunk, None)
+        if queue_wait_s is not None:
+            self._samples.append((Metric.QUEUE_WAIT_SECONDS, at, number, queue_wait_s, "", ""))
+
+    def _job_completed(self, event: events.JobCompleted) -> None:
+        cached_s = self._cached_s.pop(event.recording, 0.0)
+        if event.cached:
+            cached_s = event.audio_s
+        label = "cached" if event.cached else "transcribed"
+        self._add(Metric.RECORDINGS, label, 1)
+        self._add(Metric.AUDIO_SECONDS, label, event.audio_s)
+        self._add(Metric.SAVED_SECONDS, "", cached_s)
+
+    def _job_failed(self, event: events.JobFailed) -> None:
+        self._counters[Metric.RECORDINGS, "failed"] += 1
+        self._add(Metric.SAVED_SECONDS, "", self._cached_s.pop(event.recording, 0.0))
+
+    def _lanes_changed(self, event: events.ConcurrencyChanged) -> None:
+        self._sample(Metric.LANES, event.new)
+
+    def _connections_closed(self, event: events.ConnectionsClosed) -> None:
+        for label in ("opened", "reused", "replaced"):
+            self._add(Metric.CONNECTIONS, label, getattr(event, label))
+
+    def _add(self, metric: Metric, label: str, value: float) -> None:
+        if value:
+            self._counters[metric, label] += value
+
+
+def _cause(event: events.APIRequestCompleted) -> str:
+    """`ok`, the status, or what happened to the connection; few different ones."""
+    if event.error is None:
+        return OK
+    if event.status == 200:
+        return "unreadable answer"
+    if event.status is not None:
+        return str(event.status)
+    return re.split("[:,]", event.error, maxsplit=1)[0][:_CAUSE_CHARS]

@@ -1,0 +1,135 @@
+"""`stats --html`: the figures of a window as one page that needs nothing else, light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from sttbatch.monitoring.aggregator import Window
+from sttbatch.monitoring.charts import bars, lane_chart, latency_chart
+from sttbatch.monitoring.statistics import Requests, Sources, Statistics, requests_by, statistics
+from sttbatch.monitoring.timeline import (
+    LatencyPoint,
+    RequestSeen,
+    last_run,
+    latency_over_time,
+)
+
+_NOTHING = '<p class="none">nothing in this time</p>'
+_QUEUE, _RATE = (
+    '<i class="queue"></i> waiting for a lane',
+    '<i class="rate"></i> for the rate limit',
+)
+_LANE_LEGEND = (
+    f'{_QUEUE}, {_RATE}; <i class="ok"></i> request, <i class="failed"></i> without an answer'
+)
+
+_STYLE = """
+:root { color-scheme: light dark; --back: #fcfcfb; --text: #1d2330; --faint: #5d6675;
+  --line: #dfe2e7; --card: #fff; --ok: #2f6fdb; --rate: #d98a00; --queue: #8a93a3;
+  --failed: #c8322b; --money: #1d8a5f; }
+@media (prefers-color-scheme: dark) { :root { --back: #14171c; --text: #e6e9ee; --faint: #9aa4b2;
+  --line: #2c323c; --card: #1b1f26; --ok: #6ea3ff; --rate: #f0b34a; --queue: #7c8698;
+  --failed: #ff7b72; --money: #4cc38a; } }
+body { margin: 0 auto; padding: 24px; max-width: 960px; background: var(--back); color: var(--text);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 22px; margin: 0; } h2 { font-size: 16px; margin: 0 0 8px; }
+p { margin: 4px 0; } .faint, .none, figcaption { color: var(--faint); font-size: 13px; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 12px;
+  margin: 20px 0; }
+dl div, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
+  padding: 12px 14px; margin: 0; }
+figure { margin: 0 0 16px; } dt { color: var(--faint); font-size: 13px; }
+dd { margin: 0; font-size: 20px; font-variant-numeric: tabular-nums; }
+svg { width: 100%; height: auto; display: block; } svg text { fill: var(--faint);
+  font: 12px system-ui, sans-serif; } .end { text-anchor: end; } .middle { text-anchor: middle; }
+.grid { stroke: var(--line); } polyline { fill: none; stroke-width: 1.5; }
+polyline.p50 { stroke: var(--ok); } polyline.p95 { stroke: var(--rate); }
+circle.p50 { fill: var(--ok); } circle.p95 { fill: var(--rate); }
+rect.ok, rect.cache { fill: var(--ok); } rect.rate { fill: var(--rate); }
+rect.queue { fill: var(--queue); } rect.failed { fill: var(--failed); }
+rect.money { fill: var(--money); }
+i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; }
+i.ok, i.p50 { background: var(--ok); } i.rate, i.p95 { background: var(--rate); }
+i.queue { background: var(--queue); } i.failed { background: var(--failed); }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """All that the page shows."""
+
+    found: Statistics
+    latency: Sequence[LatencyPoint]
+    last_run: Sequence[RequestSeen]
+    days: Mapping[str, Requests]
+
+
+def dashboard(sources: Sources, window: Window) -> Dashboard:
+    return Dashboard(
+        statistics(sources, window),
+        latency_over_time(sources.metrics, window),
+        last_run(sources.metrics),
+        requests_by(sources.ledger, window, "day"),
+    )
+
+
+def page(shown: Dashboard, currency: str) -> str:
+    """HTML without a script, a font or a picture from elsewhere; it names no recording."""
+    window = shown.found.window
+    since, until = (
+        datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
+        for at in (window.since, window.until)
+    )
+    days = [
+        (day, each.cost, f"{each.cost:.2f} {currency}, {each.total} requests")
+        for day, each in shown.days.items()
+    ]
+    latency = latency_chart(shown.latency) if shown.latency else _NOTHING
+    last = lane_chart(shown.last_run) if shown.last_run else _NOTHING
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>sttbatch</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
+<body><h1>sttbatch</h1><p class="faint">{since} to {until}</p>
+{_tiles(shown.found, currency)}
+{_figure("Latency", latency, '<i class="p50"></i> p50, <i class="p95"></i> p95')}
+{_figure("The last run, lane by lane", last, _LANE_LEGEND)}
+{_figure("Cache", _cache(shown.found), "lookups by the level that had the answer")}
+{_figure("Spending per day", bars("money", days, "Spending") if days else _NOTHING, "")}
+</body></html>
+"""
+
+
+def _tiles(found: Statistics, currency: str) -> str:
+    requests, rate = found.requests, found.cache.hit_rate
+    p95 = found.latency.percentile(95)
+    facts = {
+        "audio done": f"{sum(found.audio_s.values()) / 60:.1f} min",
+        "spent": f"{requests.cost:.2f} {currency}",
+        "saved by the cache": f"{found.cache.saved_cost:.2f} {currency}",
+        "cache hits": "-" if rate is None else f"{rate:.0%}",
+        "requests": f"{requests.total}",
+        "without an answer": f"{requests.failed}",
+        "latency p95": "-" if p95 is None else f"{p95:.2f} s",
+        "recordings failed": f"{found.recordings.get('failed', 0)}",
+    }
+    tiles = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
+    return f"<dl>{tiles}</dl>"
+
+
+def _cache(found: Statistics) -> str:
+    cache = found.cache
+    if not cache.lookups:
+        return _NOTHING
+    rows = [*cache.hits.items(), ("not there", cache.lookups - sum(cache.hits.values()))]
+    return bars(
+        "cache",
+        [(name, float(count), f"{count} ({count / cache.lookups:.0%})") for name, count in rows],
+        "Cache lookups by level",
+    )
+
+
+def _figure(title: str, chart: str, caption: str) -> str:
+    return f"<figure><h2>{escape(title)}</h2>{chart}<figcaption>{caption}</figcaption></figure>"
