@@ -92,7 +92,7 @@ def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home: Pa
     answer = {"text": HOSTILE, "language": HOSTILE, "segments": [segment]}
     with CloudRu(faults=always(Status(200, body=answer))) as endpoint:
         shell = Shell(home, endpoint)
-        assert run(shell, str(path), "-f", "txt,srt,vtt,tsv,json", "--words")[0] == 0
+        assert run(shell, str(path), "-f", "txt,srt,vtt,tsv,json", "--words", "--no-audit")[0] == 0
         printed = [
             (name, run(shell, str(path), "-o", "-", "-f", name, check=False)[1])
             for name in ("txt", "json")
@@ -114,7 +114,7 @@ def test_bars_show_markup_as_it_is() -> None:
     bars.start()
     for name in ("[/b].wav", "[bold]x\x1b[31m.wav", "{task.x}\u202e.wav"):
         bars.follow(events.JobQueued(name, 10.0))
-        bars.follow(events.JobStarted(name))
+        bars.follow(events.JobStarted(name, "id"))
         bars.print(name)
     bars.stop()
     assert isinstance(console.file, io.StringIO)

@@ -50,7 +50,7 @@ def latencies(endpoint: CloudRu) -> list[float]:
 def test_counts_and_latencies_are_the_endpoints(
     shell: Shell, cloudru: CloudRu, folder: Path
 ) -> None:
-    cloudru.latency_s = 0.4
+    cloudru.latency_s = 0.8
     cloudru.faults = times_per_chunk(1, Status(503))
     assert shell.transcribe(folder, *OPTIONS).code == 0
     found, log = stats(shell), cloudru.received

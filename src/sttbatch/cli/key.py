@@ -42,11 +42,8 @@ def load_key(settings: Settings) -> Secret:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             # Some put the key itself there.
-            shown = (
-                str(file)
-                if os.sep in str(file)
-                else "what CLOUDRU_API_KEY_FILE or api_key_file names"
-            )
+            is_path = os.sep in str(file)
+            shown = file if is_path else "what CLOUDRU_API_KEY_FILE or api_key_file names"
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UsageError(f"the API key cannot be read from {shown}: {reason}") from error
     if not value or not value.isascii() or not value.isprintable() or " " in value:

@@ -65,12 +65,14 @@ def run_folder(parent: Path) -> Iterator[Path]:
     A run holds a lock on its own folder, so a folder without one has no run any more.
     """
     private_folder(parent)
-    for left_behind in parent.glob("run-*"):
-        _remove_if_free(left_behind)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    # One run at a time: a folder that has just been made has no lock yet.
+    with locked(parent.with_suffix(".lock")):
+        for left_behind in parent.glob("run-*"):
+            _remove_if_free(left_behind)
+        folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
         yield folder
     finally:
         os.close(descriptor)
