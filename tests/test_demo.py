@@ -45,6 +45,7 @@ def test_missing_weights_say_what_to_give(home: Path, tmp_path: Path) -> None:
         assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("flite") is None, reason="needs Debian's flite")
 def test_the_recordings_can_be_made_again(tmp_path: Path) -> None:
     subprocess.run(

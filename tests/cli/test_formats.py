@@ -37,7 +37,15 @@ def recordings(folder: Path, pauses: dict[str, Any]) -> dict[str, list[HeardWord
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("pauses", [{}, {"word_gap_s": 0.08, "sentence_pause_s": 0.14}])
+@pytest.mark.parametrize(
+    "pauses",
+    [
+        pytest.param({}, id="pauses"),
+        pytest.param(
+            {"word_gap_s": 0.08, "sentence_pause_s": 0.14}, id="no pause", marks=pytest.mark.slow
+        ),
+    ],
+)
 def test_every_word_once_within_30_ms(tmp_path: Path, shell: Shell, pauses: dict[str, Any]) -> None:
     truth = recordings(tmp_path / "talks", pauses)
     result = shell.transcribe(tmp_path / "talks", "--chunk-duration", "120", "--words")

@@ -145,6 +145,9 @@ class Run:
                 from sttbatch.cli.stdout_writer import StdoutWriter
                 from sttbatch.cli.wiring import open_batch
 
+                # What is loaded by now stays: to search it for garbage again and again holds up
+                # every lane.
+                gc.freeze()
                 text = self._voice.text
                 stdout = StdoutWriter(self._out, self._settings.formats[0]) if text else None
                 async with open_batch(

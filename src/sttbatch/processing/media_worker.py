@@ -6,6 +6,7 @@ does to a decoder happens in here, under limits on memory and CPU time.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import resource
@@ -241,6 +242,8 @@ def main() -> None:
     # Nothing that a library prints may get between the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    # A chunk has ten thousand packets, and each thousand would have all of this searched for garbage.
+    gc.freeze()
     serve(sys.stdin.buffer, sink)
 
 
