@@ -242,7 +242,7 @@ def main() -> None:
     # Nothing that a library prints may get between the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    # A chunk has ten thousand packets, and each thousand would have all of this searched for garbage.
+    # Each chunk is ten thousand packets, and each thousand would have all of this searched again.
     gc.freeze()
     serve(sys.stdin.buffer, sink)
 
