@@ -1,14 +1,14 @@
 """`-j auto` beside fixed numbers of lanes, against an endpoint that is busy with six requests.
 
-    python benchmarks/adaptive.py [--fixed 6 7]
+    python benchmarks/adaptive.py [--fixed 6]
 
 Two endpoints: one answers 429 above six at once, one takes twice as long for what comes while more
 than six are served. 300 requests of about 10 s of audio, 0.3 s each, no history. Where it settles
 is the number in flight at the endpoint, weighted by time, from the arrival of the 60th answered
 request until the work runs out (the last 20); what was answered 429 is not in flight. Throughput
 is answered requests a second from the first arrival to the last answer. The best fixed `-j` is
-six by construction, or seven by luck: fewer lanes do not fill such an endpoint, more are refused
-more often or slowed down just the same. Others take `--fixed 1 2 3`. A client whose own CPU is
+six by construction: fewer lanes do not fill such an endpoint, more are slowed down just the same or
+refused again and again, which takes minutes. Others take `--fixed 5 6 7`. A client whose own CPU is
 short cannot show six in flight either, so the rows of fixed numbers are printed beside it.
 """
 
@@ -53,7 +53,7 @@ class Measured:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--fixed", type=int, nargs="+", default=[6, 7])
+    parser.add_argument("--fixed", type=int, nargs="+", default=[6])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="adaptive-") as temporary:
         base = Path(temporary)
