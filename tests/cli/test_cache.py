@@ -22,13 +22,6 @@ OPTIONS = ("--chunk-duration", "30")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "talks"
-    found.mkdir()
-    return found
-
-
-@pytest.fixture
 def talk(folder: Path) -> list[HeardWord]:
     return make_recording(folder / "talk.flac", duration_s=65, sample_rate=8_000, channels=1)
 

@@ -35,13 +35,6 @@ def data(home: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "talks"
-    found.mkdir()
-    return found
-
-
-@pytest.fixture
 def talk(folder: Path) -> list[HeardWord]:
     return make_recording(
         folder / "talk.mp3", duration_s=250, bit_rate=32_000, sample_rate=16_000, channels=1

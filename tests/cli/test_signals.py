@@ -22,13 +22,6 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "talks"
-    found.mkdir()
-    return found
-
-
-@pytest.fixture
 def truth(folder: Path) -> dict[str, list[HeardWord]]:
     """One chunk each, more than there are lanes; no word is in two of them."""
     return {

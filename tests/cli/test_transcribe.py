@@ -21,13 +21,6 @@ TALK_S = 95.0
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "talks"
-    found.mkdir()
-    return found
-
-
-@pytest.fixture
 def talk(folder: Path) -> list[HeardWord]:
     """talk.mp3: two to four chunks at four lanes; the longer, the sooner answers come."""
     return make_recording(
