@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
+from sttbatch.database.database import connect
 from sttbatch.queue.budgets import Budgets, OverBudget, first_of_month, midnight
 from sttbatch.queue.chunks import Answered, Granted, HeldBy
 from sttbatch.queue.job import Claim
@@ -131,6 +133,26 @@ def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
     assert killed[:-1] == (None, 1.0, 1, 60.0, "cloudru", "whisper", 1)
     assert killed[-1] == "the run that sent it was killed"
     assert left[-1] == "the run that sent it ended before the answer came"
+
+
+def test_a_claim_that_is_cancelled_holds_nothing(tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        claim = await room.claimed(await room.queued())
+        with contextlib.closing(connect(tmp_path / "ledger.db", "FULL")) as other:
+            # The claim waits for the file while its task is cancelled.
+            other.execute("BEGIN IMMEDIATE")
+            claiming = asyncio.create_task(room.chunks.claim("chunk:1", claim, 0, 60.0, 1.0))
+            # The task has begun to wait when the next one after it runs.
+            await asyncio.create_task(asyncio.sleep(0))
+            claiming.cancel()
+            other.execute("ROLLBACK")
+        with pytest.raises(asyncio.CancelledError):
+            await claiming
+        left = await chunk(room, claim)
+        assert (left.status, left.reserved_cost) == ("FAILED", 0.0)
+
+    in_room(tmp_path, work)
+    assert rows(tmp_path, "SELECT count(*) FROM requests") == [(0,)]
 
 
 def test_a_late_answer_does_not_take_the_new_holders_reservation(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Callable
@@ -81,8 +82,9 @@ class ChunkClaims:
         `answered` is asked in the same transaction, so that an answer that came since the caller
         looked is not paid for again; None: send it whether it is stored or not. What a dead
         worker reserved for it stays spent, as a request that was maybe paid. What `along` writes
-        is written whatever the answer is.
+        is written whatever the answer is. Cancelled, it holds nothing.
         """
+        granted: Granted | None = None
 
         def write(db: sqlite3.Connection) -> Granted | Answered | HeldBy | OverBudget:
             along(db)
@@ -97,9 +99,20 @@ class ChunkClaims:
             if over is not None:
                 return over
             self._workers.touch(db, self._worker)
-            return self._grant(db, chunk_key, claim, index, audio_s, cost)
+            nonlocal granted
+            granted = self._grant(db, chunk_key, claim, index, audio_s, cost)
+            return granted
 
-        return await self._database.write(write)
+        def undo(db: sqlite3.Connection) -> None:
+            if granted is not None:
+                self.close(db, granted, "cancelled before it was sent")
+
+        try:
+            return await self._database.write(write)
+        except asyncio.CancelledError:
+            # What was handed over is written all the same, before this is.
+            await self._database.write(undo)
+            raise
 
     def close(self, db: sqlite3.Connection, granted: Granted, error: str | None = None) -> bool:
         """End a claim and drop its reservation, in the transaction that stores answer and post.
