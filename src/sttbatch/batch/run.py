@@ -124,9 +124,7 @@ class Batch:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         free: Sequence[Job] = jobs
         while free:
-            await self._orchestrator.run(
-                free, Steps(self._cutting, self._process, self._finishing.finish_if_done)
-            )
+            await self._orchestrator.run(free, Steps(self._cutting, self._process, self._settle))
             held = [job for job in jobs if not job.finished and job.claim is None]
             if self._orchestrator.closed or not held:
                 return
@@ -202,6 +200,8 @@ class Batch:
             job.failure = str(error)
         except SttbatchError as error:
             self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
+            self._bug_found(job, error)
 
     async def _opened(self, job: Job, held: contextlib.AsyncExitStack) -> NextChunk[ChunkWork]:
         if not await self._claims.take(job):
@@ -237,13 +237,15 @@ class Batch:
         except SttbatchError as error:
             job.left = True
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
-            job.left = True
-            self._bug = self._bug or error
-            self.stop()
+        except Exception as error:  # noqa: BLE001 - nor here
+            self._bug_found(job, error)
         finally:
             chunk.upload.discard()
             job.pending -= 1
+
+    async def _settle(self, job: Job) -> None:
+        with self._ending(job):
+            await self._finishing.finish_if_done(job)
 
     async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
         job, stretch = work.job, work.chunk.stretch
@@ -278,6 +280,12 @@ class Batch:
         """Stop the run for a reason that concerns every recording."""
         if self.report.fatal is None:
             self.report.fatal = error
+        self.stop()
+
+    def _bug_found(self, job: Job, error: Exception) -> None:
+        """It is raised once what is in flight is stored."""
+        job.left = True
+        self._bug = self._bug or error
         self.stop()
 
     def _after_failure(self) -> None:
