@@ -40,6 +40,7 @@ class Job:
         left: the run ended before it did.
         pending: chunks that were cut and have no outcome yet.
         counted_s: its real length, once it was read to the end.
+        reached_s: to where its stretches have come so far.
         again: stretches whose words are kept, by channel and ends, that have to be listened to.
         audit_s: seconds of audio that its audit asked for again, in this run and before.
     """
@@ -58,6 +59,7 @@ class Job:
     left: bool = False
     pending: int = 0
     counted_s: float | None = None
+    reached_s: float = 0.0
     outcomes: list[ChunkOutcome] = field(default_factory=list)
     again: dict[tuple[int, Boundary, Boundary], KeptStretch] = field(default_factory=dict)
     audit_s: float = 0.0
@@ -90,8 +92,8 @@ class Job:
 
     @property
     def length_s(self) -> float:
-        """Its length, as far as that is known."""
-        return self.declared_s if self.counted_s is None else self.counted_s
+        """Its length, as far as that is known: headers of streams declare none."""
+        return max(self.declared_s, self.reached_s) if self.counted_s is None else self.counted_s
 
     def lost_end(self) -> Gap | None:
         """The end that its header promises and its content lacks."""
