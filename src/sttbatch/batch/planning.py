@@ -85,7 +85,7 @@ class Planning:
         return BatchForecast(tuple(forecasts.values()), expected_s, self._latency.samples)
 
     async def _forecast_of(self, job: Job) -> Forecast:
-        if job.transcript is not None:
+        if job.cached:
             return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
         kept_s = 0.0

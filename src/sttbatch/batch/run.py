@@ -10,7 +10,7 @@ from sttbatch.batch.answers import Asker, ChunkAnswers
 from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
-from sttbatch.batch.endings import Endings, Writer
+from sttbatch.batch.endings import UNDONE, Endings, Writer
 from sttbatch.batch.finished import strangers
 from sttbatch.batch.finishing import Finishing
 from sttbatch.batch.job import ChunkWork, Job
@@ -95,30 +95,41 @@ class Batch:
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
-        open_jobs = []
-        for job in prepared.jobs:
-            if job.transcript is not None:
-                await self._endings.write(job)
-            else:
-                self._emit(events.JobQueued(job.shown, job.to_hear_s))
-                open_jobs.append(job)
-        await self._claims.enqueue(open_jobs)
-        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
-        open_jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
-        await self._planning.expect(open_jobs)
-        self._planning.announce()
-        await self._work(open_jobs)
+        for shown in prepared.left:
+            self._endings.left(shown)
+        try:
+            await self._write_stored([job for job in prepared.jobs if job.cached])
+            await self._transcribe([job for job in prepared.jobs if not job.cached])
+        except SttbatchError as error:
+            self._give_up(error)
         if self._bug is not None:
             raise self._bug
-        for job in open_jobs:
+        for job in prepared.jobs:
             if not job.finished:
                 try:
                     await self._claims.release(job)
                 except SttbatchError as error:
                     # The worker's end frees it, or the next run does.
                     self._give_up(error)
-                self._endings.end(job, Outcome.LEFT, "the run ended before it was done")
+                self._endings.end(job, Outcome.LEFT, UNDONE)
         return self.report
+
+    async def _write_stored(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if self._orchestrator.closed:
+                return
+            # One that was removed since it was looked at is for the next run.
+            await self._finishing.write_stored(job)
+
+    async def _transcribe(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._emit(events.JobQueued(job.shown, job.to_hear_s))
+        await self._claims.enqueue(jobs)
+        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
+        jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
+        await self._planning.expect(jobs)
+        self._planning.announce()
+        await self._work(jobs)
 
     async def _work(self, jobs: Sequence[Job]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
@@ -150,12 +161,10 @@ class Batch:
         """Whether another run has finished it since we looked; then its outputs are written."""
         if self._choices.run.force:
             return False
-        hit = await self._results.transcript(job.transcript_key)
-        if hit is None:
+        level = await self._finishing.write_stored(job)
+        if level is None:
             return False
-        self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, hit.level))
-        job.transcript, job.cached, job.finished = hit.value, True, True
-        await self._endings.write(job)
+        self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, level))
         return True
 
     async def forecast(self, found: Discovery) -> BatchForecast:
@@ -163,7 +172,7 @@ class Batch:
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
-        open_jobs = [job for job in prepared.jobs if job.transcript is None]
+        open_jobs = [job for job in prepared.jobs if not job.cached]
         open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
         return await self._planning.forecast(prepared.jobs)
