@@ -74,7 +74,7 @@ def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
 def test_a_changed_file_does_not(database: Database, plan: OutputPlan, change: str) -> None:
     path = plan.paths["txt"]
     if change == "edit":
-        path.write_text("wordy")
+        path.write_text("more words")
     elif change == "remove":
         path.unlink()
     else:

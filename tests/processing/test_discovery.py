@@ -59,6 +59,17 @@ def test_loops_are_named_once_and_survived(tmp_path: Path) -> None:
     assert set(reasons) == {"up", "self", "gone.mp3"}
 
 
+def test_what_leads_nowhere_is_a_failure_only_by_an_ending_of_recordings(tmp_path: Path) -> None:
+    """Editors lock files with such links, and temporary files go while they are looked at."""
+    touch(tmp_path, "1.mp3")
+    for name in ("gone.mp3", "gone.txt", "gone"):
+        (tmp_path / name).symlink_to("nowhere")
+    found = discover([tmp_path])
+    assert names(found, tmp_path) == ["1.mp3"]
+    assert [Path(path).name for path, _ in found.failures] == ["gone.mp3"]
+    assert [Path(path).name for path in found.skipped[str(tmp_path)]] == ["gone", "gone.txt"]
+
+
 def test_one_file_by_two_ways_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a/1.mp3")
     (tmp_path / "link").symlink_to("a")

@@ -300,7 +300,7 @@ def test_a_worker_ends_when_its_parent_is_killed(record: Record, tmp_path: Path)
         workers = psutil.Process(parent.pid).children()
         assert len(workers) == 2
         parent.kill()
-    _, alive = psutil.wait_procs(workers, timeout=5)
+    _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
 
 

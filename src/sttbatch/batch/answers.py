@@ -275,10 +275,9 @@ class ChunkAnswers:
             async with self._splitters.split(Source(len(data), data=data), plan) as cutting:
                 while (piece := await cutting.next()) is not None:
                     pieces.append(piece)
+            outcomes = [await self._piece(asker, piece) for piece in pieces]
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
-        try:
-            outcomes = [await self._piece(asker, piece) for piece in pieces]
         finally:
             for piece in pieces:
                 piece.upload.discard()

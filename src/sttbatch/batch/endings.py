@@ -15,6 +15,9 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.plans import OutputPlan
 from sttbatch.outputs.up_to_date import UpToDate, made_from
 from sttbatch.outputs.writer import Written
+from sttbatch.processing.discovery import Candidate
+
+UNDONE = "the run ended before it was done"
 
 
 class Writer(Protocol):
@@ -53,7 +56,7 @@ class Endings:
         assert job.transcript is not None
         reason = shortcomings(job.transcript)
         self._report.gaps.update(gap.reason for gap in job.transcript.gaps)
-        for candidate in job.candidates:
+        for candidate in job.candidates[job.told :]:
             document = Document(
                 candidate.shown,
                 job.fingerprint.sha256,
@@ -65,6 +68,7 @@ class Endings:
             try:
                 written = await self._writer.write(document, self.plans[candidate.path])
             except RecordingError as error:
+                job.told += 1
                 self.failed(candidate.shown, job.transcript.duration_s, str(error))
                 continue
             if reason is None and self._up_to_date is not None:
@@ -85,21 +89,30 @@ class Endings:
                 outputs,
                 tuple(str(path) for path in written.kept),
             )
+            job.told += 1
             self.add(report)
 
     def fail(self, job: Job, reason: str) -> None:
-        """Every copy of it."""
+        """Every copy of it that has not come to another end."""
         job.finished = True
-        for candidate in job.candidates:
+        for candidate in self._untold(job):
             self.failed(candidate.shown, job.declared_s, reason)
 
     def end(self, job: Job, outcome: Outcome, reason: str) -> None:
         """LEFT or TAKEN: nothing that failed."""
         job.finished = True
-        for candidate in job.candidates:
+        for candidate in self._untold(job):
             self._report.recordings.append(
                 RecordingReport(candidate.shown, outcome, job.declared_s, reason=reason)
             )
+
+    def left(self, shown: str) -> None:
+        """The run ended before anything was known of it."""
+        self._report.recordings.append(RecordingReport(shown, Outcome.LEFT, reason=UNDONE))
+
+    def _untold(self, job: Job) -> list[Candidate]:
+        untold, job.told = job.candidates[job.told :], len(job.candidates)
+        return untold
 
     def failed(self, shown: str, audio_s: float, reason: str) -> None:
         self.add(RecordingReport(shown, Outcome.FAILED, audio_s, reason=reason))

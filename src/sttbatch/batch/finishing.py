@@ -64,6 +64,18 @@ class Finishing:
             self._give_up(error)
         if job.failure is not None:
             self._endings.fail(job, job.failure)
+        job.let_go()
+
+    async def write_stored(self, job: Job) -> str | None:
+        """Write a job's outputs if its transcript is stored; the cache level that had it."""
+        hit = await self._results.transcript(job.transcript_key)
+        if hit is None:
+            return None
+        job.transcript, job.cached = hit.value, True
+        await self._endings.write(job)
+        job.finished = True
+        job.let_go()
+        return hit.level
 
     async def _finish(self, job: Job) -> None:
         """Merge, store, write; or set the job's `failure`."""

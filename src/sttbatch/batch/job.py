@@ -34,14 +34,17 @@ class Job:
         candidates: the files that hold this content; the first one is read.
         id, priority: of its row in the queue, once it has one.
         claim: while it is ours to work on.
-        transcript: set once there is one, from the cache or made in this run.
+        transcript: while its outputs are written.
+        cached: its transcript is stored, or was joined from what was; nothing is sent for it.
         unreadable: what was wrong when it was looked at first.
         failure: why it cannot go on.
         left: the run ended before it did.
         pending: chunks that were cut and have no outcome yet.
         counted_s: its real length, once it was read to the end.
+        reached_s: to where its stretches have come so far.
         again: stretches whose words are kept, by channel and ends, that have to be listened to.
         audit_s: seconds of audio that its audit asked for again, in this run and before.
+        told: how many of its copies have their place in the report.
     """
 
     candidates: list[Candidate]
@@ -58,9 +61,11 @@ class Job:
     left: bool = False
     pending: int = 0
     counted_s: float | None = None
+    reached_s: float = 0.0
     outcomes: list[ChunkOutcome] = field(default_factory=list)
     again: dict[tuple[int, Boundary, Boundary], KeptStretch] = field(default_factory=dict)
     audit_s: float = 0.0
+    told: int = 0
     finished: bool = False
     channel_mode: ChannelMode = ChannelMode.MIX
 
@@ -90,8 +95,14 @@ class Job:
 
     @property
     def length_s(self) -> float:
-        """Its length, as far as that is known."""
-        return self.declared_s if self.counted_s is None else self.counted_s
+        """Its length, as far as that is known: headers of streams declare none."""
+        return max(self.declared_s, self.reached_s) if self.counted_s is None else self.counted_s
+
+    def let_go(self) -> None:
+        """Its words are where they belong; a run has more recordings than memory."""
+        self.transcript = None
+        self.outcomes.clear()
+        self.again.clear()
 
     def lost_end(self) -> Gap | None:
         """The end that its header promises and its content lacks."""

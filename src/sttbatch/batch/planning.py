@@ -85,7 +85,7 @@ class Planning:
         return BatchForecast(tuple(forecasts.values()), expected_s, self._latency.samples)
 
     async def _forecast_of(self, job: Job) -> Forecast:
-        if job.transcript is not None:
+        if job.cached:
             return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
         kept_s = 0.0
@@ -115,6 +115,7 @@ class Planning:
             return None
         took_s = time.monotonic() - begun_s
         stretch = chunk.stretch
+        job.reached_s = max(job.reached_s, stretch.end_s)
         self._emit(events.ChunkPrepared(job.shown, stretch.index, stretch.duration_s, took_s))
         if job.failure is not None:
             chunk.upload.discard()
@@ -126,11 +127,14 @@ class Planning:
         """Stretches whose words are there; the rest is planned around them."""
         kept = await self._kept(job, channel)
         for index, each in enumerate(kept):
+            # The ledger has a channel's cuts apart, and not the channel.
             stretch = replace(each.stretch, channel=channel)
+            job.reached_s = max(job.reached_s, stretch.end_s)
             known = await self._auditing.known(job, stretch, each.value.heard, each.chunk_key)
             if known is None:
                 # It has words, and perhaps not all: it is cut once more, to be listened to.
-                job.again[channel, stretch.start, stretch.end] = each
+                kept_there = replace(each, stretch=stretch)
+                job.again[channel, stretch.start, stretch.end] = kept_there
                 continue
             job.outcomes.append(ChunkOutcome(stretch, known.heard, cached=True, gaps=known.gaps))
             self._report.from_cache += 1

@@ -24,14 +24,16 @@ class Prepared:
     """What a discovery came to.
 
     Attributes:
-        jobs: in the order of discovery; those with a transcript need nothing more sent.
+        jobs: in the order of discovery; those that are `cached` need nothing more sent.
         failures: (path as shown, reason).
         skipped: files that hold no sound and were not expected to.
+        left: recordings, as shown, that the run's end came before.
     """
 
     jobs: list[Job] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     skipped: int = 0
+    left: list[str] = field(default_factory=list)
 
 
 class Preparation:
@@ -65,18 +67,20 @@ class Preparation:
         prepared = Prepared(failures=list(found.failures))
         await self._index.load([each.path.absolute() for each in found.candidates])
         jobs: dict[str, Job] = {}
-        turns = asyncio.Semaphore(_AT_ONCE)
+        looks: list[Job | RecordingError | None] = [None] * len(found.candidates)
+        # A task for each of a hundred thousand would take more memory than all else.
+        waiting = enumerate(found.candidates)
 
-        async def look(candidate: Candidate) -> Job | RecordingError | None:
-            async with turns:
+        async def look() -> None:
+            for index, candidate in waiting:
                 if self._stopping():
-                    return None
+                    return
                 try:
-                    return await self._look(candidate, jobs)
+                    looks[index] = await self._look(candidate, jobs)
                 except RecordingError as error:
-                    return error
+                    looks[index] = error
 
-        looks = await asyncio.gather(*(look(each) for each in found.candidates))
+        await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
         for candidate, seen in zip(found.candidates, looks, strict=True):
             job = seen if isinstance(seen, Job) else None
             error = job.unreadable if job is not None else seen
@@ -87,6 +91,8 @@ class Preparation:
                     prepared.skipped += 1
             elif job is not None and candidate is job.candidates[0]:
                 prepared.jobs.append(job)
+            elif seen is None and candidate.expected:
+                prepared.left.append(candidate.shown)
         return prepared
 
     async def _look(self, candidate: Candidate, jobs: dict[str, Job]) -> Job:
@@ -104,9 +110,9 @@ class Preparation:
             hit = await self._results.transcript(job.transcript_key)
             level = hit.level if hit is not None else None
             self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, level))
-            job.transcript = hit.value if hit is not None else None
-        if job.transcript is not None:
-            job.cached = True
+            # Read once more when it is written: together they may be more than memory holds.
+            job.cached = hit is not None
+        if job.cached:
             return job
         try:
             job.file = await self._media.probe(candidate.path, self._stream)

@@ -10,7 +10,7 @@ from sttbatch.batch.answers import Asker, ChunkAnswers
 from sttbatch.batch.auditing import Auditing
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.claims import JobClaims
-from sttbatch.batch.endings import Endings, Writer
+from sttbatch.batch.endings import UNDONE, Endings, Writer
 from sttbatch.batch.finished import strangers
 from sttbatch.batch.finishing import Finishing
 from sttbatch.batch.job import ChunkWork, Job
@@ -95,38 +95,47 @@ class Batch:
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
-        open_jobs = []
-        for job in prepared.jobs:
-            if job.transcript is not None:
-                await self._endings.write(job)
-            else:
-                self._emit(events.JobQueued(job.shown, job.to_hear_s))
-                open_jobs.append(job)
-        await self._claims.enqueue(open_jobs)
-        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
-        open_jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
-        await self._planning.expect(open_jobs)
-        self._planning.announce()
-        await self._work(open_jobs)
+        for shown in prepared.left:
+            self._endings.left(shown)
+        try:
+            await self._write_stored([job for job in prepared.jobs if job.cached])
+            await self._transcribe([job for job in prepared.jobs if not job.cached])
+        except SttbatchError as error:
+            self._give_up(error)
         if self._bug is not None:
             raise self._bug
-        for job in open_jobs:
+        for job in prepared.jobs:
             if not job.finished:
                 try:
                     await self._claims.release(job)
                 except SttbatchError as error:
                     # The worker's end frees it, or the next run does.
                     self._give_up(error)
-                self._endings.end(job, Outcome.LEFT, "the run ended before it was done")
+                self._endings.end(job, Outcome.LEFT, UNDONE)
         return self.report
+
+    async def _write_stored(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if self._orchestrator.closed:
+                return
+            # One that was removed since it was looked at is for the next run.
+            await self._finishing.write_stored(job)
+
+    async def _transcribe(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            self._emit(events.JobQueued(job.shown, job.to_hear_s))
+        await self._claims.enqueue(jobs)
+        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
+        jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
+        await self._planning.expect(jobs)
+        self._planning.announce()
+        await self._work(jobs)
 
     async def _work(self, jobs: Sequence[Job]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         free: Sequence[Job] = jobs
         while free:
-            await self._orchestrator.run(
-                free, Steps(self._cutting, self._process, self._finishing.finish_if_done)
-            )
+            await self._orchestrator.run(free, Steps(self._cutting, self._process, self._settle))
             held = [job for job in jobs if not job.finished and job.claim is None]
             if self._orchestrator.closed or not held:
                 return
@@ -152,12 +161,10 @@ class Batch:
         """Whether another run has finished it since we looked; then its outputs are written."""
         if self._choices.run.force:
             return False
-        hit = await self._results.transcript(job.transcript_key)
-        if hit is None:
+        level = await self._finishing.write_stored(job)
+        if level is None:
             return False
-        self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, hit.level))
-        job.transcript, job.cached, job.finished = hit.value, True, True
-        await self._endings.write(job)
+        self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, level))
         return True
 
     async def forecast(self, found: Discovery) -> BatchForecast:
@@ -165,7 +172,7 @@ class Batch:
         prepared = await self._prepare(found)
         for shown, reason in prepared.failures:
             self._endings.failed(shown, 0.0, reason)
-        open_jobs = [job for job in prepared.jobs if job.transcript is None]
+        open_jobs = [job for job in prepared.jobs if not job.cached]
         open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
         return await self._planning.forecast(prepared.jobs)
@@ -202,6 +209,8 @@ class Batch:
             job.failure = str(error)
         except SttbatchError as error:
             self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
+            self._bug_found(job, error)
 
     async def _opened(self, job: Job, held: contextlib.AsyncExitStack) -> NextChunk[ChunkWork]:
         if not await self._claims.take(job):
@@ -237,13 +246,15 @@ class Batch:
         except SttbatchError as error:
             job.left = True
             self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
-            job.left = True
-            self._bug = self._bug or error
-            self.stop()
+        except Exception as error:  # noqa: BLE001 - nor here
+            self._bug_found(job, error)
         finally:
             chunk.upload.discard()
             job.pending -= 1
+
+    async def _settle(self, job: Job) -> None:
+        with self._ending(job):
+            await self._finishing.finish_if_done(job)
 
     async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
         job, stretch = work.job, work.chunk.stretch
@@ -278,6 +289,12 @@ class Batch:
         """Stop the run for a reason that concerns every recording."""
         if self.report.fatal is None:
             self.report.fatal = error
+        self.stop()
+
+    def _bug_found(self, job: Job, error: Exception) -> None:
+        """It is raised once what is in flight is stored."""
+        job.left = True
+        self._bug = self._bug or error
         self.stop()
 
     def _after_failure(self) -> None:

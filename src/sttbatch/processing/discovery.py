@@ -117,6 +117,13 @@ class _Walk:
                     self._skip(path, root)
                     continue
                 status = entry.stat()
+            except FileNotFoundError as error:
+                # A link that leads nowhere, or a file that is gone again.
+                if _ending(entry.name) in MEDIA_ENDINGS:
+                    self.found.failures.append((path, _reason(error)))
+                else:
+                    self._skip(path, root)
+                continue
             except OSError as error:
                 self.found.failures.append((path, _reason(error)))
                 continue
