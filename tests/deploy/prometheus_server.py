@@ -41,7 +41,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: Exporter
 
     def do_GET(self) -> None:
-        body = self.server.path.read_bytes()
+        try:
+            body = self.server.path.read_bytes()
+        except FileNotFoundError:
+            self.send_error(404)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))
@@ -70,7 +74,13 @@ class Prometheus:
         return found
 
     def scrapes(self) -> int:
-        return sum(int(each["value"][1]) for each in self.query("count_over_time(up[10m])"))
+        """How many found the file."""
+        found = self.query("count_over_time(sttbatch_build_info[10m])")
+        return sum(int(each["value"][1]) for each in found)
+
+    def wait_for_scrapes(self, more: int) -> None:
+        wanted = self.scrapes() + more
+        wait_until(lambda: self.scrapes() >= wanted)
 
 
 def wait_until(met: Callable[[], bool]) -> None:
@@ -104,7 +114,9 @@ def prometheus(folder: Path, rules: Path, served: Path) -> Iterator[Prometheus]:
         log = folder / "prometheus.log"
         with log.open("wb") as written, subprocess.Popen(command, stderr=written) as process:
             try:
-                yield Prometheus(port)
+                server = Prometheus(port)
+                wait_until(lambda: server.scrapes() == 0)
+                yield server
             finally:
                 # Its data is of no use to anybody: no reason to have it written in order.
                 process.kill()

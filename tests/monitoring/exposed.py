@@ -12,7 +12,7 @@ Key: TypeAlias = tuple[str, frozenset[tuple[str, str]]]
 
 
 def families(text: str) -> list[Metric]:
-    parsed: Iterable[Metric] = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    parsed: Iterable[Metric] = text_string_to_metric_families(text)
     return list(parsed)
 
 

@@ -159,8 +159,10 @@ def test_waits_fall_into_their_buckets(sources: Sources) -> None:
 def test_durations_are_those_of_answers(sources: Sources) -> None:
     lot = random.Random(3)
     latencies = [lot.lognormvariate(1, 2) for _ in range(500)]
+    sources.ledger.execute("BEGIN")
     for latency_s in latencies:
         post(sources.ledger, latency_s)
+    sources.ledger.execute("COMMIT")
     post(sources.ledger, 30.0, 503, "503: busy")
     text = exposed(sources)
     name = "sttbatch_request_duration_seconds"
