@@ -92,7 +92,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
         (("--prometheus", "-", "--json"), "name one of"),
         (("--prometheus", "-", "--push", "http://localhost"), "name one of"),
         (("--prometheus", "-", "--since", "7d"), "leave out --since"),
-        (("--push", "http://localhost", "--by", "day"), "leave out --since"),
+        (("--push", "http://localhost", "--by", "day"), "leave out --by"),
     ],
 )
 def test_what_does_not_go_together(home: Path, options: tuple[str, ...], said: str) -> None:

@@ -78,14 +78,10 @@ def stats(
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is {', '.join(GROUPINGS)}, not {by!r}")
-    exported = prometheus is not None or push is not None
     if watch + as_json + sum(each is not None for each in (html, prometheus, push)) > 1:
         raise UsageError("name one of --json, --watch, --html, --prometheus and --push")
-    if exported and (by is not None or _is_given(context, "since")):
-        raise UsageError(
-            "--prometheus and --push are of all time, by engine and model: leave out --since "
-            "and --by, and let Prometheus choose the window"
-        )
+    if prometheus is not None or push is not None:
+        _refuse_windows(context)
     try:
         question = _Question(duration_s(since), by)
     except ValueError as error:
@@ -117,10 +113,15 @@ def stats(
             _draw(sources, question, watch=watch)
 
 
-def _is_given(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    # By name: some versions of typer bring a click of their own.
-    return source is not None and source.name == "COMMANDLINE"
+def _refuse_windows(context: typer.Context) -> None:
+    for option in ("since", "by"):
+        source = context.get_parameter_source(option)
+        # By name: some versions of typer bring a click of their own.
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--prometheus and --push are of all time, by engine and model: leave out "
+                f"--{option}, and let Prometheus choose the window"
+            )
 
 
 def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:

@@ -85,7 +85,9 @@ _COUNTERS: Mapping[str, _Shown] = {
         "saved_audio_seconds", "Audio that the cache spared from being sent", foreseen=("",)
     ),
     Metric.SAVED_COST: _Shown(
-        "saved_cost_rubles", "What sending that audio would have cost", foreseen=("",)
+        "saved_cost_rubles",
+        "What sending the audio would have cost that the cache spared",
+        foreseen=("",),
     ),
     Metric.RETRIES: _Shown(
         "request_retries",

@@ -34,12 +34,12 @@ def last_run_families(metrics: sqlite3.Connection) -> Iterator[Family]:
     )
     yield GaugeMetricFamily(
         "sttbatch_last_run_success",
-        "1 if that run failed at nothing; what another run is working on is no failure",
+        "1 if the last run that ended failed at nothing; what other runs work on is no failure",
         succeeded,
     )
     recordings = GaugeMetricFamily(
         "sttbatch_last_run_recordings",
-        "Recordings of that run; remaining ones were left to other runs, or not come to",
+        "Recordings of the last run that ended; remaining: left to other runs, or not come to",
         labels=("outcome",),
     )
     for outcome, count in zip(("done", "failed", "remaining"), counts, strict=True):
