@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 CONFIG = """
-global: {{scrape_interval: 250ms, scrape_timeout: 250ms, evaluation_interval: 250ms}}
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}}
 rule_files: ["{rules}"]
 scrape_configs:
   - job_name: node
@@ -115,7 +115,7 @@ def prometheus(folder: Path, rules: Path, served: Path) -> Iterator[Prometheus]:
         with log.open("wb") as written, subprocess.Popen(command, stderr=written) as process:
             try:
                 server = Prometheus(port)
-                wait_until(lambda: server.scrapes() == 0)
+                wait_until(lambda: server.scrapes() >= 0)
                 yield server
             finally:
                 # Its data is of no use to anybody: no reason to have it written in order.

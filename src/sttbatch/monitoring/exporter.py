@@ -203,7 +203,7 @@ def cumulative(buckets: Sequence[Bucket], bounds: Sequence[float]) -> list[tuple
 def _duration_family(sources: Sources) -> Family:
     family = HistogramMetricFamily(
         "sttbatch_request_duration_seconds",
-        "How long the endpoint took to answer, from the first byte sent; failed requests left out",
+        "How long answered requests took, from their beginning to the end of the answer",
         labels=_MODEL,
     )
     for model, buckets in durations(sources.ledger).items():
