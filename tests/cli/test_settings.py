@@ -156,3 +156,5 @@ def test_bash_completes(bare: Shell) -> None:
     bare.extra |= {"_STTBATCH_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
     bare.extra["COMP_WORDS"] = "sttbatch alerts "
     assert bare.run().out.split() == ["list", "test"]
+    bare.extra["COMP_WORDS"] = "sttbatch stats --p"
+    assert bare.run().out.split() == ["--prometheus", "--push"]

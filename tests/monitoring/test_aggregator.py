@@ -14,8 +14,9 @@ import pytest
 from sttbatch.database.database import connect
 from sttbatch.database.metrics_history import METRICS_HISTORY
 from sttbatch.monitoring.aggregator import COUNTS, LABELLED, TOTALS, VALUES, Aggregator, Window
-from sttbatch.monitoring.metrics import Metric, RunFacts, expire, insert_measurements, insert_run
-from sttbatch.monitoring.statistics import BUSIEST_MINUTE, BUSY, LATENCIES, SAVED
+from sttbatch.monitoring.expiry import expire
+from sttbatch.monitoring.metrics import Metric, RunFacts, insert_measurements, insert_run
+from sttbatch.monitoring.statistics import BUSIEST_MINUTE, BUSY, LATENCIES
 
 FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
 LATENCY = Metric.REQUEST_SECONDS
@@ -81,8 +82,8 @@ def test_what_was_measured_never_changes(db: sqlite3.Connection, table: str) -> 
 def test_what_is_too_old_goes_and_the_rest_stays(
     db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sttbatch.monitoring.metrics.RETENTION_S", 100.0)
-    monkeypatch.setattr("sttbatch.monitoring.metrics.EXPIRED_AT_ONCE", 3)
+    monkeypatch.setattr("sttbatch.monitoring.expiry.RETENTION_S", 100.0)
+    monkeypatch.setattr("sttbatch.monitoring.expiry.EXPIRED_AT_ONCE", 3)
     record(db, [float(k) for k in range(10)])
     aggregator = Aggregator(db)
     expire(db, now=105.0)
@@ -99,7 +100,6 @@ def test_what_is_too_old_goes_and_the_rest_stays(
         LABELLED,
         TOTALS,
         COUNTS,
-        SAVED,
         BUSY,
         BUSIEST_MINUTE,
         LATENCIES.format(group="model"),

@@ -44,6 +44,7 @@ class _Question:
 
 
 def stats(
+    context: typer.Context,
     since: Annotated[
         str,
         typer.Option(metavar="D", help="So far back: 90m, 24h, 7d. Latencies go back 30d."),
@@ -59,27 +60,49 @@ def stats(
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page with the same as pictures."),
     ] = None,
+    prometheus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write totals of all time for Prometheus (node_exporter's textfile collector); "
+            "- is standard output.",
+        ),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Push the same to a Pushgateway: http://host:9091."),
+    ] = None,
 ) -> None:
     """Show what was transcribed, what it cost, what the cache saved, how fast, what failed."""
     from sttbatch.cli.settings import duration_s
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is {', '.join(GROUPINGS)}, not {by!r}")
-    if watch + as_json + (html is not None) > 1:
-        raise UsageError("name one of --json, --watch and --html")
+    if watch + as_json + sum(each is not None for each in (html, prometheus, push)) > 1:
+        raise UsageError("name one of --json, --watch, --html, --prometheus and --push")
+    if prometheus is not None or push is not None:
+        _refuse_windows(context)
     try:
         question = _Question(duration_s(since), by)
     except ValueError as error:
         raise UsageError(f"--since {since}: {error}") from error
     from sttbatch.cli.settings import load_settings
+    from sttbatch.cli.stats_export import push_figures, write_exposition
     from sttbatch.cli.stats_sources import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
+            from sttbatch.cli.report_files import replace_report
             from sttbatch.cli.stats_screen import CURRENCY
             from sttbatch.monitoring.dashboard import dashboard, page
 
-            _replace(html, page(dashboard(sources, question.window()), CURRENCY))
+            text = page(dashboard(sources, question.window()), CURRENCY)
+            # What tells of money is for its owner alone, unless the page was opened before.
+            replace_report(html, text.encode(), 0o600)
+        elif prometheus is not None:
+            write_exposition(sources, prometheus)
+        elif push is not None:
+            push_figures(sources, push)
         elif as_json:
             from sttbatch.cli.rendering import Out
             from sttbatch.cli.stats_json import stats_json
@@ -90,25 +113,15 @@ def stats(
             _draw(sources, question, watch=watch)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Whole or not at all: a web server may be reading it."""
-    import os
-    import tempfile
-
-    try:
-        # What tells of money is for its owner alone, unless the page was opened to others before.
-        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
-            file.write(text)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-            # A second name takes the target's place; the first goes with the file object.
-            beside = f"{file.name}.html"
-            os.link(file.name, beside)
-            Path(beside).replace(path)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+def _refuse_windows(context: typer.Context) -> None:
+    for option in ("since", "by"):
+        source = context.get_parameter_source(option)
+        # By name: some versions of typer bring a click of their own.
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(
+                f"--prometheus and --push are of all time, by engine and model: leave out "
+                f"--{option}, and let Prometheus choose the window"
+            )
 
 
 def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:

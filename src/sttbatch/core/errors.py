@@ -14,7 +14,7 @@
     │   ├── EndpointRefused     401, 403, quota: nothing more is sent (exit 3)
     │   └── EndpointUnreachable gone for longer than --outage-wait (exit 1)
     ├── BudgetReached           sending more would cost more than allowed (exit 4)
-    ├── NotificationError       a webhook did not take an alert; the run goes on
+    ├── NotificationError       a webhook or Pushgateway did not take what it was told (exit 1)
     ├── StateError              the ledger or a folder of state cannot be used (exit 1)
     └── Stopped                 a signal or a sibling's refusal ended the wait
 
@@ -90,7 +90,7 @@ class BudgetReached(SttbatchError):
 
 
 class NotificationError(SttbatchError):
-    """A webhook did not take what it was told; no run fails for it."""
+    """A webhook or a Pushgateway did not take what it was told; no run fails for it."""
 
 
 class StateError(SttbatchError):

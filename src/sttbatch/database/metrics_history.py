@@ -56,6 +56,28 @@ METRICS: Steps = (
             ),
         ),
     ),
+    (
+        "0002_carried",
+        (
+            # What expired, summed up: totals of all time must not fall when rows go. `bound` is
+            # the upper end of a histogram's bucket, infinite for what is only counted; sums are in
+            # millionths, since sums of whole numbers are the same in any order.
+            """CREATE TABLE carried (
+                metric TEXT NOT NULL,
+                label TEXT NOT NULL,
+                bound REAL NOT NULL,
+                count INTEGER NOT NULL,
+                millionths INTEGER NOT NULL,
+                PRIMARY KEY (metric, label, bound)
+            ) STRICT, WITHOUT ROWID""",
+            """CREATE TRIGGER carried_grows BEFORE UPDATE ON carried
+               WHEN NEW.metric <> OLD.metric OR NEW.label <> OLD.label OR NEW.bound <> OLD.bound
+                 OR NEW.count < OLD.count OR NEW.millionths < OLD.millionths
+               BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
+            """CREATE TRIGGER carried_stays BEFORE DELETE ON carried
+               BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
+        ),
+    ),
 )
 
 METRICS_HISTORY = History("sttbatch.metrics", "metrics.db", METRICS)

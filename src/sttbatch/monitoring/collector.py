@@ -13,6 +13,7 @@ from typing import Any
 from sttbatch.core import events
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
+from sttbatch.monitoring.expiry import expire
 from sttbatch.monitoring.metrics import (
     MISS,
     OK,
@@ -20,7 +21,6 @@ from sttbatch.monitoring.metrics import (
     Metric,
     RunEnd,
     RunFacts,
-    expire,
     insert_end,
     insert_measurements,
     insert_run,
@@ -174,11 +174,11 @@ class MetricsCollector:
         label = "cached" if event.cached else "transcribed"
         self._add(Metric.RECORDINGS, label, 1)
         self._add(Metric.AUDIO_SECONDS, label, event.audio_s)
-        self._add(Metric.SAVED_SECONDS, "", cached_s)
+        self._saved(cached_s)
 
     def _job_failed(self, event: events.JobFailed) -> None:
         self._counters[Metric.RECORDINGS, "failed"] += 1
-        self._add(Metric.SAVED_SECONDS, "", self._cached_s.pop(event.recording, 0.0))
+        self._saved(self._cached_s.pop(event.recording, 0.0))
 
     def _lanes_changed(self, event: events.ConcurrencyChanged) -> None:
         self._sample(Metric.LANES, event.new)
@@ -186,6 +186,10 @@ class MetricsCollector:
     def _connections_closed(self, event: events.ConnectionsClosed) -> None:
         for label in ("opened", "reused", "replaced"):
             self._add(Metric.CONNECTIONS, label, getattr(event, label))
+
+    def _saved(self, audio_s: float) -> None:
+        self._add(Metric.SAVED_SECONDS, "", audio_s)
+        self._add(Metric.SAVED_COST, "", audio_s * self._facts.price_per_second)
 
     def _add(self, metric: Metric, label: str, value: float) -> None:
         if value:

@@ -13,10 +13,6 @@ OK = "ok"
 
 MISS = "miss"
 
-RETENTION_S = 30 * 86_400.0
-EXPIRED_AT_ONCE = 20_000
-"""Measurements removed by one run at most; a backlog is worked off by several."""
-
 Measurement: TypeAlias = tuple[str, float, int, float, str, str]
 """(metric, seconds since the epoch, number, value, label, subject)."""
 
@@ -42,6 +38,7 @@ class Metric(StrEnum):
     RECORDINGS = "recordings"  # by outcome: transcribed, cached, unchanged, failed
     AUDIO_SECONDS = "audio_seconds"  # of recordings that are done: transcribed, cached
     SAVED_SECONDS = "saved_seconds"  # of audio that was not sent, thanks to the cache
+    SAVED_COST = "saved_cost"  # what sending it would have cost that run
     CONNECTIONS = "connections"  # opened, reused, replaced
 
 
@@ -109,20 +106,3 @@ def insert_measurements(
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         ((*each, run) for each in measurements),
     )
-
-
-def expire(db: sqlite3.Connection, now: float) -> None:
-    """Remove what is older than the retention, `EXPIRED_AT_ONCE` rows of each kind at most."""
-    before = now - RETENTION_S
-    # The bound is a point in time, as that is what the rows are ordered by.
-    for metric in Metric:
-        db.execute(
-            """DELETE FROM measurements WHERE metric = :metric AND at < min(:before, coalesce(
-                   (SELECT at FROM measurements WHERE metric = :metric
-                    ORDER BY at LIMIT 1 OFFSET :bound), :before))""",
-            {"metric": metric.value, "before": before, "bound": EXPIRED_AT_ONCE},
-        )
-    db.execute(
-        "DELETE FROM run_ends WHERE run IN (SELECT id FROM runs WHERE begun_at < ?)", (before,)
-    )
-    db.execute("DELETE FROM runs WHERE begun_at < ?", (before,))

@@ -38,10 +38,6 @@ JOBS = "SELECT status, count(*) FROM processing_jobs GROUP BY status"
 RUNS = """
     SELECT count(*), sum(ended_at IS NULL), sum(error IS NOT NULL)
     FROM runs LEFT JOIN run_ends ON run = id WHERE begun_at >= ? AND begun_at < ?"""
-# What the cache saved is worth what sending it would have cost that run.
-SAVED = """
-    SELECT coalesce(sum(value), 0.0), coalesce(sum(value * price_per_second), 0.0)
-    FROM measurements JOIN runs ON runs.id = run WHERE metric = ? AND at >= ? AND at < ?"""
 BUSY = """
     SELECT min(at - value), max(at), sum(value), lanes, rate_limit
     FROM measurements JOIN runs ON runs.id = run
@@ -235,9 +231,10 @@ def requests_by(ledger: sqlite3.Connection, window: Window, by: str) -> dict[str
 
 
 def cache_use(metrics: sqlite3.Connection, window: Window) -> CacheUse:
-    found = _whole(Aggregator(metrics).totals(Metric.CACHE_LOOKUPS, window))
-    row = (Metric.SAVED_SECONDS, window.since, window.until)
-    saved_s, saved_cost = metrics.execute(SAVED, row).fetchone()
+    aggregator = Aggregator(metrics)
+    found = _whole(aggregator.totals(Metric.CACHE_LOOKUPS, window))
+    saved_s = aggregator.totals(Metric.SAVED_SECONDS, window).get("", 0.0)
+    saved_cost = aggregator.totals(Metric.SAVED_COST, window).get("", 0.0)
     hits = {level: found.get(level, 0) for level in LEVELS}
     return CacheUse(sum(hits.values()) + found.get(MISS, 0), hits, saved_s, saved_cost)
 

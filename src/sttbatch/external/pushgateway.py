@@ -1,0 +1,106 @@
+"""Figures for a Pushgateway: one PUT, no redirect, ten seconds, nothing of the endpoint's key."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from sttbatch.core.errors import NotificationError, UsageError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+DEADLINE_S = 10.0
+"""Of each step: the connection, and the wait for the answer."""
+
+JOB = "sttbatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Where to push to.
+
+    Attributes:
+        url: without user and password, so that it can be shown.
+        login: (user, password), where the address had them.
+    """
+
+    url: str
+    login: tuple[str, str] | None
+
+
+def gateway_at(url: str) -> Gateway:
+    """Raises UsageError where that is no address to push to."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port is not None else ""
+    except ValueError:
+        # Its message would show all that stands where a port should, a password included.
+        raise UsageError("--push: the address cannot be read, check its port") from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError("--push needs the address of a Pushgateway: http://host:9091")
+    if parts.query or parts.fragment:
+        raise UsageError("--push: the address of a Pushgateway has no ? and no #")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    shown = urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+    login = None
+    if parts.username is not None:
+        login = (unquote(parts.username), unquote(parts.password or ""))
+    return Gateway(shown, login)
+
+
+def push(gateway: Gateway, registry: CollectorRegistry) -> None:
+    """Replace what the gateway has of this machine's sttbatch.
+
+    Raises:
+        NotificationError: it was not taken.
+    """
+    from prometheus_client import push_to_gateway
+    from prometheus_client.exposition import basic_auth_handler
+
+    user, password = gateway.login or (None, None)
+
+    def send(
+        url: str,
+        method: str,
+        timeout: float | None,
+        headers: list[tuple[str, str]],
+        data: bytes,
+    ) -> Callable[[], None]:
+        return basic_auth_handler(url, method, timeout, headers, data, user, password)
+
+    try:
+        push_to_gateway(
+            gateway.url,
+            JOB,
+            registry,
+            grouping_key={"instance": socket.gethostname()},
+            timeout=DEADLINE_S,
+            handler=send,
+        )
+    except HTTPError as error:
+        with error:
+            raise NotificationError(
+                f"the Pushgateway at {gateway.url} answered {error.code}; nothing was pushed. "
+                f"{_advice(error.code)}"
+            ) from error
+    except (OSError, HTTPException) as error:
+        reason = error.reason if isinstance(error, URLError) else error
+        text = str(reason) or type(reason).__name__
+        raise NotificationError(
+            f"the Pushgateway at {gateway.url} cannot be reached ({text}); nothing was pushed. "
+            "Check the address and whether it runs"
+        ) from error
+
+
+def _advice(status: int) -> str:
+    if status in {401, 403}:
+        return "Give user and password in the address: https://user:password@host"
+    if 300 <= status < 400:
+        return "Redirects are not followed: give the address that it redirects to"
+    return "Check the address, and the gateway's log"

@@ -1,0 +1,252 @@
+"""All figures of all time as Prometheus wants them: base units, `_total`, few labels.
+
+No label names a recording, so there are never more series than engines, models and causes.
+Needs the extra `prometheus`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+)
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from sttbatch import __version__
+from sttbatch.monitoring.all_time import (
+    BOUNDS,
+    CARRIED,
+    RUN_OUTCOMES,
+    RUNS_BEGUN,
+    RUNS_ENDED,
+    Bucket,
+    all_time,
+)
+from sttbatch.monitoring.last_run import last_run_families
+from sttbatch.monitoring.ledger_totals import (
+    DURATION_BOUNDS_S,
+    NO_CAUSE,
+    RequestTotal,
+    dead_letters,
+    durations,
+    jobs_by_state,
+    request_totals,
+)
+from sttbatch.monitoring.metrics import MISS, Metric
+from sttbatch.monitoring.statistics import LEVELS, Sources
+
+FORESEEN = ("429", "500", "502", "503", "504")
+"""Causes that are shown before they come: the first one of a new series is no increase."""
+
+_REQUEST = ("engine", "model", "outcome", "cause")
+_MODEL = ("engine", "model")
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How a metric that is kept by label is shown; `foreseen` labels are 0 until they come."""
+
+    name: str
+    help: str
+    label: str | None = None
+    foreseen: Sequence[str] = ()
+
+
+_COUNTERS: Mapping[str, _Shown] = {
+    RUNS_BEGUN: _Shown("runs_begun", "Runs of `sttbatch transcribe` that began", foreseen=("",)),
+    RUNS_ENDED: _Shown(
+        "runs_ended",
+        "Runs that came to their end: all went well, some recordings failed, or the whole run was "
+        "stopped (refused by the endpoint, at a budget); a killed one never ends",
+        "outcome",
+        RUN_OUTCOMES,
+    ),
+    Metric.RECORDINGS: _Shown(
+        "recordings",
+        "Recordings that were dealt with; unchanged ones had their outputs already",
+        "outcome",
+        ("transcribed", "cached", "unchanged", "failed"),
+    ),
+    Metric.AUDIO_SECONDS: _Shown(
+        "recording_audio_seconds",
+        "Audio in recordings that were transcribed, or cached as a whole",
+        "outcome",
+        ("transcribed", "cached"),
+    ),
+    Metric.SAVED_SECONDS: _Shown(
+        "saved_audio_seconds", "Audio that the cache spared from being sent", foreseen=("",)
+    ),
+    Metric.SAVED_COST: _Shown(
+        "saved_cost_rubles",
+        "What sending the audio would have cost that the cache spared",
+        foreseen=("",),
+    ),
+    Metric.RETRIES: _Shown(
+        "request_retries",
+        "Requests sent again, by what the one before failed of",
+        "cause",
+        FORESEEN,
+    ),
+    Metric.CONNECTIONS: _Shown(
+        "connections",
+        "Connections to the endpoint: opened, reused for another request, replaced in time",
+        "event",
+        ("opened", "reused", "replaced"),
+    ),
+}
+_HISTOGRAMS: Mapping[str, tuple[str, str]] = {
+    Metric.QUEUE_WAIT_SECONDS: (
+        "queue_wait_seconds",
+        "How long a chunk that was ready waited for a free lane",
+    ),
+    Metric.RATE_WAIT_SECONDS: (
+        "rate_limit_wait_seconds",
+        "How long a request was held back to stay within the rate limit",
+    ),
+    Metric.PREPARATION_SECONDS: (
+        "chunk_preparation_seconds",
+        "How long a chunk took to be cut and encoded",
+    ),
+}
+
+
+def exposition(sources: Sources) -> bytes:
+    """Prometheus's text format, UTF-8."""
+    return generate_latest(registry(sources))
+
+
+def registry(sources: Sources) -> CollectorRegistry:
+    """Reads both files each time it is collected from, in the thread that does."""
+    found = CollectorRegistry()
+    found.register(AllTimeCollector(sources))
+    return found
+
+
+class AllTimeCollector(Collector):
+    """Straight from both files of state; nothing is held between two collections."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Family]:
+        """Raises: sqlite3.Error."""
+        yield InfoMetricFamily("sttbatch_build", "This sttbatch", {"version": __version__})
+        yield from last_run_families(self._sources.metrics)
+        yield from _request_families(request_totals(self._sources.ledger))
+        yield _duration_family(self._sources)
+        for name in (RUNS_BEGUN, RUNS_ENDED, *CARRIED):
+            found = all_time(self._sources.metrics, name)
+            if name in _HISTOGRAMS:
+                yield _histogram(*_HISTOGRAMS[name], found, BOUNDS[name])
+            elif name == Metric.CACHE_LOOKUPS:
+                yield _lookups(found)
+            else:
+                yield _counter(_COUNTERS.get(name) or _unforeseen(name), found)
+        yield from _job_families(self._sources)
+
+
+def _unforeseen(name: str) -> _Shown:
+    """A metric that nobody has found better words for."""
+    return _Shown(name, f"{name.replace('_', ' ').capitalize()}, by kind", "kind")
+
+
+def _counter(shown: _Shown, found: Mapping[str, Sequence[Bucket]]) -> Family:
+    labels = () if shown.label is None else (shown.label,)
+    family = CounterMetricFamily(f"sttbatch_{shown.name}", shown.help, labels=labels)
+    for label in dict.fromkeys((*shown.foreseen, *found)):
+        value = sum(each.total for each in found.get(label, ()))
+        family.add_metric([label] if labels else [], value)
+    return family
+
+
+def _lookups(found: Mapping[str, Sequence[Bucket]]) -> Family:
+    family = CounterMetricFamily(
+        "sttbatch_cache_lookups",
+        "Looks into the cache: hits by the level that had it (L1 memory, L2 disk, L3 ledger)",
+        labels=("level", "result"),
+    )
+    totals = {label: sum(each.total for each in buckets) for label, buckets in found.items()}
+    for level in LEVELS:
+        family.add_metric([level, "hit"], totals.get(level, 0))
+    family.add_metric(["none", "miss"], totals.get(MISS, 0))
+    return family
+
+
+def _histogram(
+    name: str, text: str, found: Mapping[str, Sequence[Bucket]], bounds: Sequence[float]
+) -> Family:
+    family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=())
+    buckets = [bucket for each in found.values() for bucket in each]
+    family.add_metric([], cumulative(buckets, bounds), sum(each.total for each in buckets))
+    return family
+
+
+def cumulative(buckets: Sequence[Bucket], bounds: Sequence[float]) -> list[tuple[str, float]]:
+    """(upper end, how many values are not above it) of each, as Prometheus counts."""
+    return [
+        (
+            "+Inf" if end == math.inf else str(float(end)),
+            sum(each.count for each in buckets if each.bound <= end),
+        )
+        for end in (*bounds, math.inf)
+    ]
+
+
+def _duration_family(sources: Sources) -> Family:
+    family = HistogramMetricFamily(
+        "sttbatch_request_duration_seconds",
+        "How long answered requests took, from their beginning to the end of the answer",
+        labels=_MODEL,
+    )
+    for model, buckets in durations(sources.ledger).items():
+        total = sum(each.total for each in buckets)
+        family.add_metric(model, cumulative(buckets, DURATION_BOUNDS_S), total)
+    return family
+
+
+def _request_families(found: Sequence[RequestTotal]) -> Iterable[Family]:
+    requests = CounterMetricFamily(
+        "sttbatch_requests", "Requests to the engine, by how and why they ended", labels=_REQUEST
+    )
+    models = dict.fromkeys((each.engine, each.model) for each in found)
+    counts = {
+        (*model, cause): 0
+        for model in models
+        for cause in ((NO_CAUSE, *FORESEEN) if model[0] != "local" else (NO_CAUSE,))
+    } | {(each.engine, each.model, each.cause): each.count for each in found}
+    for (engine, model, cause), count in counts.items():
+        outcome = "answered" if cause == NO_CAUSE else "failed"
+        requests.add_metric([engine, model, outcome, cause], count)
+    yield requests
+    for name, text, field in (
+        ("requests_maybe_paid", "Requests that may be billed though no words came", "maybe_paid"),
+        ("cost_rubles", "What requests cost, those that were maybe paid included", "cost"),
+        ("upload_bytes", "Bytes sent in requests", "sent_bytes"),
+        ("sent_audio_seconds", "Audio in requests, each time it was sent", "sent_s"),
+        ("paid_audio_seconds", "Audio that was billed, or may have been", "paid_s"),
+    ):
+        family = CounterMetricFamily(f"sttbatch_{name}", text, labels=_MODEL)
+        for key in models:
+            of_model = [each for each in found if (each.engine, each.model) == key]
+            family.add_metric(key, sum(getattr(each, field) for each in of_model))
+        yield family
+
+
+def _job_families(sources: Sources) -> Iterable[Family]:
+    jobs = GaugeMetricFamily("sttbatch_jobs", "Jobs in the ledger, by state", labels=("state",))
+    for state, count in jobs_by_state(sources.ledger).items():
+        jobs.add_metric([state.lower()], count)
+    yield jobs
+    yield GaugeMetricFamily(
+        "sttbatch_dead_letters",
+        "Recordings that failed and have no retries left; `sttbatch jobs list` names them",
+        dead_letters(sources.ledger),
+    )

@@ -1,0 +1,138 @@
+"""The rules and the dashboard, against a real Prometheus that scrapes what real runs left."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloudru import CloudRu, Status, make_recording, times_per_chunk
+from tests.deploy.prometheus_server import prometheus, wait_until
+from tests.shell import Shell
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "sttbatch.rules.yml"
+DASHBOARD: dict[str, Any] = json.loads((DEPLOY / "grafana" / "sttbatch.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+EXPRESSIONS = {
+    f"{panel['title']} {target['refId']}": str(target["expr"])
+    for panel in PANELS
+    for target in panel["targets"]
+}
+# As Grafana fills them in: all machines, and windows that hold both runs.
+FILLED_IN = {"$instance": ".*", "$window": "5m", "$__range": "5m"}
+
+UNITS = {"none", "short", "s", "bytes", "percentunit", "currencyRUB"}
+
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed"
+)
+needs_prometheus = pytest.mark.skipif(
+    shutil.which("prometheus") is None, reason="prometheus is not installed"
+)
+
+
+@needs_promtool
+def test_each_alert_fires_and_keeps_silent() -> None:
+    tests = RULES.with_name("sttbatch.rules.test.yml")
+    result = subprocess.run(
+        ["promtool", "test", "rules", tests.name],
+        cwd=tests.parent, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    names = set(re.findall("alert: (.+)", RULES.read_text()))
+    assert names == set(re.findall("alertname: (.+)", tests.read_text()))
+    rules = RULES.read_text().split("- alert: ")[1:]
+    for part in (" for: ", " severity: ", " summary: ", " description: "):
+        assert all(part in rule for rule in rules)
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    variables = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
+    assert variables["datasource"]["type"] == "datasource"
+    assert variables["datasource"]["query"] == "prometheus"
+    used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD["panels"])))
+    assert used <= {*variables, "__range"}
+    assert "id" not in DASHBOARD
+    assert "__inputs" not in DASHBOARD
+    idents = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(idents)) == len(idents)
+    for panel in PANELS:
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+        refs = [target["refId"] for target in panel["targets"]]
+        assert refs
+        assert len(set(refs)) == len(refs)
+        for target in panel["targets"]:
+            assert target["datasource"] == panel["datasource"]
+            assert target["expr"].count("sttbatch_") == target["expr"].count("$instance")
+
+
+def test_no_panel_covers_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24
+        cells = {(at["x"] + i, at["y"] + j) for i in range(at["w"]) for j in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def filled_in(expression: str) -> str:
+    for name, text in FILLED_IN.items():
+        expression = expression.replace(name, text)
+    assert "$" not in expression
+    return expression
+
+
+@needs_prometheus
+def test_every_query_of_the_dashboard_returns_figures(
+    shell: Shell, cloudru: CloudRu, tmp_path: Path
+) -> None:
+    cloudru.faults = times_per_chunk(1, Status(503))
+    served = tmp_path / "collector" / "sttbatch.prom"
+    talks = tmp_path / "talks"
+    served.parent.mkdir()
+    talks.mkdir()
+    with prometheus(tmp_path, RULES, served) as server:
+        for place in range(2):
+            make_recording(
+                talks / f"{place}.flac", duration_s=11, sample_rate=8_000, channels=1,
+                first_word=place * 20,
+            )  # fmt: skip
+            assert shell.transcribe(talks).code == 0
+            assert shell.run("stats", "--prometheus", served).code == 0
+            server.wait_for_scrapes(2)
+
+        empty = {}
+        for name, expression in EXPRESSIONS.items():
+            found = server.query(filled_in(expression))
+            if not found or any(not math.isfinite(float(each["value"][1])) for each in found):
+                empty[name] = (expression, found)
+        assert empty == {}
+        (sent,) = server.query("sum(increase(sttbatch_requests_total[5m]))")
+        assert float(sent["value"][1]) > 0
+
+        (instance,) = server.get("label/instance/values")
+
+        def targets() -> list[tuple[str, str]]:
+            found = server.get("targets")["activeTargets"]
+            return [(each["health"], each["labels"]["instance"]) for each in found]
+
+        # A busy machine may have missed a scrape just now.
+        wait_until(lambda: targets() == [("up", instance)])
+
+        def rules() -> list[dict[str, Any]]:
+            (group,) = server.get("rules")["groups"]
+            return list(group["rules"])
+
+        wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()))
+        assert [rule["name"] for rule in rules() if rule["health"] != "ok"] == []
+        assert len(rules()) == RULES.read_text().count("alert: ")
+        assert not any(alert["state"] == "firing" for alert in server.get("alerts")["alerts"])
