@@ -30,7 +30,8 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
             asyncio.timeout(DEADLINE_S),
             httpx.AsyncClient(
                 verify=trust,
-                timeout=DEADLINE_S,
+                # The deadline above is for all of it; another one would race with it.
+                timeout=None,
                 follow_redirects=False,
                 headers={"User-Agent": f"sttbatch/{__version__}"},
             ) as client,
