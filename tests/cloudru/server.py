@@ -114,7 +114,7 @@ class CloudRu(Service):
         self._call(self._listen())
 
     def hold(self) -> None:
-        """Give no transcript until `let_go`: what is in flight stays so, however slow the client."""
+        """Give no transcript until `let_go`: what is in flight stays so."""
         self._loop.call_soon_threadsafe(self._answering.clear)
 
     def let_go(self) -> None:
