@@ -291,6 +291,16 @@ def test_a_run_is_planned_with_what_the_runs_before_it_saw(
     assert second["latency"]["samples"] == first["chunks"]
 
 
+def test_a_budget_that_is_no_number_is_refused(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """What a script has divided by zero must not be taken for no limit."""
+    result = shell.transcribe(folder, "--max-cost", "nan")
+    assert result.code == 2
+    assert "--max-cost nan" in result.err
+    assert posts(shell) == []
+
+
 def test_a_budget_is_kept_and_the_next_run_goes_on(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:

@@ -113,6 +113,21 @@ def test_an_answer_that_never_comes_has_a_deadline(endpoint: CloudRu) -> None:
     assert lanes.warnings == []
 
 
+def test_a_deadline_that_passes_counts_on_a_used_connection_too(endpoint: CloudRu) -> None:
+    """It did not go stale while nobody looked: it took the upload, which may be paid for."""
+    endpoint.faults = lambda post: Hang() if post.number == 1 else None
+
+    async def sending() -> Lanes:
+        async with lanes_to(endpoint, retries=0, deadline_base_s=0.5) as lanes:
+            await lanes.send(0)
+            await lanes.send(1)
+            return lanes
+
+    lanes = asyncio.run(sending())
+    assert isinstance(lanes.results[1], ChunkError)
+    assert [post.connection for post in endpoint.received] == [1, 1]
+
+
 def test_an_upload_that_moves_has_no_deadline(endpoint: CloudRu) -> None:
     """On a slow line it takes longer than an answer may; it would be paid for and thrown away."""
 
