@@ -68,3 +68,21 @@ def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
             assert await results.kept_s([SHA], 1, "request") == {}
 
     asyncio.run(story())
+
+
+def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
+    """Its neighbours are; what is cut there again finds its answer by its own key."""
+
+    async def story() -> None:
+        async with rooms(tmp_path) as room:
+            results = ledger(room)
+            for number, cut in enumerate([(0.0, 100.0), (100.0, 200.0)]):
+                await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
+                await results.store_chunk(key(number), HEARD, post(number), SHA)
+            await room.database.write(
+                lambda db: db.execute("UPDATE cuts SET anchors = '[[0.0' WHERE start_s = 0.0")
+            )
+            kept = await results.kept(SHA, 0, "request")
+            assert [each.stretch.start_s for each in kept] == [100.0]
+
+    asyncio.run(story())

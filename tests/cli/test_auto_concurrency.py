@@ -15,7 +15,8 @@ BEARABLE = 3
 def test_rises_until_it_is_refused_and_nothing_is_lost(shell: Shell, tmp_path: Path) -> None:
     endpoint = shell.endpoint
     assert endpoint is not None
-    endpoint.latency_s = 0.1
+    # Longer than several chunks take to be cut, so that lanes are what is short.
+    endpoint.latency_s = 0.5
 
     def refuse(_: Received) -> Fault | None:
         return Status(429) if endpoint.log.in_flight > BEARABLE else None

@@ -78,11 +78,12 @@ def stopped_by_full_disk(result: Result) -> bool:
 def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
-    cloudru.latency_s = 3.0
+    cloudru.hold()
     arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
+    cloudru.let_go()
     first = shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     assert sorted(path.name for path in folder.iterdir()) == ["talk.mp3"], "no half an output"
@@ -91,7 +92,6 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     assert len(list((data / "answers").iterdir())) == LANES
     assert is_sound(data)
 
-    cloudru.latency_s = 0.0
     nothing_sent = shell.run(*arguments)
     assert stopped_by_full_disk(nothing_sent), nothing_sent.err
     assert len(cloudru.received) == LANES
@@ -109,13 +109,13 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
 def test_each_answer_is_accounted_for_once(
     shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
-    cloudru.latency_s = 3.0
+    cloudru.hold()
     process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
     in_flight(cloudru, LANES)
     fill(data)
+    cloudru.let_go()
     assert stopped_by_full_disk(shell.finish(process))
     (data / "filler").unlink()
-    cloudru.latency_s = 0.0
     assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "30").code == 0
     with sqlite3.connect(data / "ledger.db") as db:
         posts = db.execute("SELECT chunk_key, status, maybe_paid FROM requests").fetchall()
@@ -134,16 +134,17 @@ def test_each_answer_is_accounted_for_once(
 def test_a_disk_that_fills_while_one_lane_has_failed_loses_no_other(
     shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
-    cloudru.latency_s = 3.0
+    cloudru.hold()
     cloudru.faults = lambda post: Status(400) if post.number == 0 else None
     arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
+    cloudru.let_go()
     assert stopped_by_full_disk(shell.finish(process))
     paid = answered(cloudru)
     (data / "filler").unlink()
-    cloudru.latency_s, cloudru.faults = 0.0, None
+    cloudru.faults = None
     second = shell.run(*arguments)
     assert second.code == 0, second.err
     assert words_of(folder / "talk.json") == texts(talk)
@@ -163,15 +164,15 @@ def test_several_recordings_in_flight(
         )
         for number, name in enumerate("abcd")
     }
-    cloudru.latency_per_audio_s = 0.2
+    cloudru.hold()
     process = shell.start("transcribe", folder, "-j", str(LANES))
     in_flight(cloudru, LANES)
     fill(data)
+    cloudru.let_go()
     first = shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     paid = answered(cloudru)
     (data / "filler").unlink()
-    cloudru.latency_per_audio_s = 0.0
     second = shell.transcribe(folder, "-j", str(LANES))
     assert second.code == 0, second.err
     assert all(words_of(folder / f"{name}.json") == texts(words) for name, words in truth.items())

@@ -35,16 +35,23 @@ def truth(folder: Path) -> dict[str, list[HeardWord]]:
     }
 
 
-def in_flight(shell: Shell, folder: Path, latency_s: float) -> subprocess.Popen[bytes]:
-    """A run whose every lane waits for an answer."""
+def in_flight(shell: Shell, folder: Path) -> subprocess.Popen[bytes]:
+    """A run whose every lane waits for an answer, until the endpoint lets go."""
     endpoint = endpoint_of(shell)
-    endpoint.latency_s = latency_s
+    endpoint.hold()
     process = shell.start("transcribe", folder, "-j", str(LANES))
     endpoint.wait_for(
         lambda e: sum(post.body_read_at_s is not None for post in e.received) == LANES,
         timeout_s=60,
     )
     return process
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Return when the run has taken note of its first signal."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    assert b"stopping" in process.stderr.readline()
 
 
 def endpoint_of(shell: Shell) -> CloudRu:
@@ -68,7 +75,7 @@ def stored(shell: Shell) -> set[str]:
 
 
 def finished(shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]) -> None:
-    endpoint_of(shell).latency_s = 0.0
+    endpoint_of(shell).let_go()
     result = shell.transcribe(folder)
     assert result.code == 0, result.err
     for name, words in truth.items():
@@ -79,8 +86,9 @@ def finished(shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]) -> N
 def test_all_that_was_in_flight_is_stored_and_not_sent_again(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:
-    process = in_flight(shell, folder, 2.0)
-    process.send_signal(number)
+    process = in_flight(shell, folder)
+    stop(process, number)
+    endpoint_of(shell).let_go()
     result = shell.finish(process)
     assert result.code == 128 + number, result.err
     assert "Traceback" not in result.err
@@ -97,17 +105,15 @@ def test_all_that_was_in_flight_is_stored_and_not_sent_again(
 def test_the_second_signal_leaves_and_what_it_broke_off_counts_as_maybe_paid(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:
-    process = in_flight(shell, folder, 600)
+    process = in_flight(shell, folder)
+    stop(process, number)
     process.send_signal(number)
-    assert process.stderr is not None
-    assert b"stopping" in process.stderr.readline()
-    process.send_signal(number)
-    # It gives up long before the answers would come.
+    # Nothing is answered any more, and it does not wait for that.
     result = shell.finish(process)
     assert result.code == 128 + number, result.err
     assert "Traceback" not in result.err
-    maybe = rows(shell, "SELECT status, cost > 0 FROM requests WHERE maybe_paid")
-    assert maybe == [(None, 1)] * LANES
+    maybe = rows(shell, "SELECT status, cost > 0, error FROM requests WHERE maybe_paid")
+    assert maybe == [(None, 1, "cancelled")] * LANES
     assert rows(shell, "SELECT 1 FROM chunk_tasks WHERE reserved_cost > 0") == []
     finished(shell, folder, truth)
 
@@ -116,10 +122,8 @@ def test_signals_of_two_kinds_count_together(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]
 ) -> None:
     assert len(truth) == RECORDINGS
-    process = in_flight(shell, folder, 600)
-    process.send_signal(signal.SIGHUP)
-    assert process.stderr is not None
-    assert b"stopping" in process.stderr.readline()
+    process = in_flight(shell, folder)
+    stop(process, signal.SIGHUP)
     process.send_signal(signal.SIGTERM)
     assert shell.finish(process).code == 128 + signal.SIGHUP
 

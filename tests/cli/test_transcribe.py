@@ -125,16 +125,18 @@ def test_the_first_signal_stores_what_is_in_flight(
     shell: Shell, folder: Path, talk: list[HeardWord], number: signal.Signals
 ) -> None:
     assert shell.endpoint is not None
-    shell.endpoint.latency_s = 1.0
+    shell.endpoint.hold()
     process = shell.start("transcribe", folder, "-j", "2", "--chunk-duration", "30")
     shell.endpoint.wait_for(lambda e: e.log.in_flight == 2, timeout_s=60)
     process.send_signal(number)
+    assert process.stderr is not None
+    assert b"stopping" in process.stderr.readline()
+    shell.endpoint.let_go()
     result = shell.finish(process)
     assert result.code == 128 + number
     assert len(posts(shell)) == 2
     assert "1 left for the next run" in result.summary
     assert not (folder / "talk.json").exists()
-    shell.endpoint.latency_s = 0.0
     again = shell.transcribe(folder, "--chunk-duration", "30")
     assert again.code == 0, again.err
     assert words_of(folder / "talk.json") == texts(talk)
@@ -287,6 +289,16 @@ def test_a_run_is_planned_with_what_the_runs_before_it_saw(
     assert first["audio_s"] == pytest.approx(TALK_S, rel=0.01)
     second = planned(shell.transcribe(folder, "--log-format", "json", "--force"))
     assert second["latency"]["samples"] == first["chunks"]
+
+
+def test_a_budget_that_is_no_number_is_refused(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """What a script has divided by zero must not be taken for no limit."""
+    result = shell.transcribe(folder, "--max-cost", "nan")
+    assert result.code == 2
+    assert "--max-cost nan" in result.err
+    assert posts(shell) == []
 
 
 def test_a_budget_is_kept_and_the_next_run_goes_on(

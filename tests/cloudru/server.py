@@ -113,6 +113,14 @@ class CloudRu(Service):
         """Listen (again) on the same port."""
         self._call(self._listen())
 
+    def hold(self) -> None:
+        """Give no transcript until `let_go`: what is in flight stays so."""
+        self._loop.call_soon_threadsafe(self._answering.clear)
+
+    def let_go(self) -> None:
+        """Answer what `hold` kept waiting, and all that comes."""
+        self._loop.call_soon_threadsafe(self._answering.set)
+
     def wait_for(self, predicate: Callable[[CloudRu], bool], timeout_s: float = 10.0) -> None:
         """Block until `predicate(self)` holds. It is looked at after each event, not by the clock.
 

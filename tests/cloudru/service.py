@@ -66,6 +66,8 @@ class Service:
         self._remembered: OrderedDict[str, Heard] = OrderedDict()
         self._accepted_at_s: deque[float] = deque()
         self._serving = 0
+        self._answering = asyncio.Event()
+        self._answering.set()
 
     async def handle(self, exchange: Exchange) -> None:
         """Serve one request to its end."""
@@ -218,6 +220,7 @@ class Service:
         due_s = self.latency_s + self.latency_per_audio_s * record.audio_s
         # Listening took some of it already.
         await asyncio.sleep(record.body_read_at_s + due_s - time.monotonic())
+        await self._answering.wait()
 
     async def _fail(
         self, exchange: Exchange, record: Received, fault: Fault, answer: Answer | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -82,6 +83,21 @@ def test_a_file_that_is_no_database_is_named(path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StateError, match=r"ledger\.db: file is not a database"):
         Database(path)
+
+
+def test_a_lock_that_cannot_be_had_is_named(path: Path) -> None:
+    """And not waited for: who opens the file waits for its thread."""
+    os.mkfifo(path.with_suffix(".lock"))
+    with pytest.raises(StateError, match=r"ledger\.lock cannot be locked"):
+        Database(path)
+
+
+def test_a_migration_that_fails_otherwise_is_told(path: Path) -> None:
+    def broken(_: sqlite3.Connection) -> None:
+        raise ImportError("no module named sqlite_utils")
+
+    with pytest.raises(ImportError, match="sqlite_utils"):
+        Database(path, broken)
 
 
 def test_files_are_private_from_the_first(database: Database, path: Path) -> None:

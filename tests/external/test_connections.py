@@ -18,6 +18,7 @@ from tests.cloudru import (
 
 from .lanes import (
     MIB,
+    SHORT_STALL_S,
     Lanes,
     all_heard,
     assert_one_request_a_connection,
@@ -76,7 +77,7 @@ def test_a_connection_that_went_stale_costs_nothing(endpoint: CloudRu) -> None:
             await lanes.send_all(8)
             return lanes
 
-    endpoint.close_idle_s = 0.1
+    endpoint.close_idle_s = 1.0
     lanes = asyncio.run(with_a_pause())
     assert lanes.words == all_heard(8)
     assert len(endpoint.received) == 12
@@ -109,7 +110,7 @@ def test_a_limit_of_requests_per_connection(size: int, endpoint: CloudRu) -> Non
 def test_http2_that_keeps_failing_is_given_up(endpoint: CloudRu) -> None:
     """After three connections in a row, with one warning."""
     endpoint.faults = before_body(lambda post: ResetStream() if post.http_version == "2" else None)
-    lanes = run_lanes(endpoint, 12, lanes=1, size=LARGE)
+    lanes = run_lanes(endpoint, 12, lanes=1, size=LARGE, stall_s=SHORT_STALL_S)
     assert lanes.words == all_heard(12)
     versions = [post.http_version for post in endpoint.received]
     assert versions.count("2") == 3

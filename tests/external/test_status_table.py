@@ -92,16 +92,22 @@ def test_retries_are_what_the_user_allows(endpoint: CloudRu) -> None:
 )
 @pytest.mark.parametrize("code", [429, 503])
 def test_the_servers_hint_is_kept(code: int, headers: dict[str, str], endpoint: CloudRu) -> None:
-    if headers.get("Retry-After") == "date":
-        at = time.time() + 1.5
-        headers = {"Retry-After": email.utils.formatdate(at, usegmt=True)}
-    endpoint.faults = lambda post: Status(code, headers) if post.attempt < 1 else None
+    def told(post: Received) -> Status | None:
+        if post.attempt:
+            return None
+        if headers.get("Retry-After") != "date":
+            return Status(code, headers)
+        # It has whole seconds.
+        date = email.utils.formatdate(time.time() + 2, usegmt=True)
+        return Status(code, {"Retry-After": date})
+
+    endpoint.faults = told
     lanes = run_lanes(endpoint, 1)
     first, second = endpoint.received
     waited_s = second.arrived_at_s - first.arrived_at_s
     assert lanes.words == all_heard(1)
-    # A date has whole seconds.
-    assert 0.3 < waited_s < 2.5
+    # A backoff is over in no time here, and a wait for the wrong header would take half a minute.
+    assert 0.3 < waited_s < 25
 
 
 def test_a_429_slows_all_lanes(endpoint: CloudRu) -> None:
@@ -119,16 +125,17 @@ def test_a_429_slows_all_lanes(endpoint: CloudRu) -> None:
     lanes = run_lanes(endpoint, 24)
     assert lanes.words == all_heard(24)
     later = [p.arrived_at_s - slowed[0] for p in endpoint.received if p.arrived_at_s > slowed[0]]
-    # What had passed the gate already may be on its way.
-    assert sum(0.1 < after_s < 0.65 for after_s in later) == 0
-    assert sum(after_s >= 0.65 for after_s in later) >= 10
+    # What had passed the gate already may be on its way: one for each of the other lanes.
+    assert sum(after_s < 0.7 for after_s in later) <= 3
+    assert sum(after_s >= 0.7 for after_s in later) >= 10
 
 
 def test_too_long_a_hint_says_when_to_come_back(endpoint: CloudRu) -> None:
+    hours = [time.strftime("%Y-%m-%d %H:", time.localtime(time.time() + 7200))]
     error, lanes = one(endpoint, Status(503, {"Retry-After": "7200"}))
+    hours.append(time.strftime("%Y-%m-%d %H:", time.localtime(time.time() + 7200)))
     assert isinstance(error, RetryLater)
-    back = time.strftime("%Y-%m-%d %H:", time.localtime(time.time() + 7200))
-    assert back in str(error)
+    assert any(back in str(error) for back in hours)
     assert len(lanes.all_posts) == 1
 
 

@@ -119,7 +119,7 @@ def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
                 await asyncio.sleep(0.3)
                 assert not waiting.done()
                 holder.kill()
-                await asyncio.wait_for(waiting, 5)
+                await asyncio.wait_for(waiting, 30)
                 await granted(room, "chunk:1", claim)
                 assert (await chunk(room, claim)).retry_count == 1
                 over = await room.chunks.claim("chunk:2", claim, 1, 60.0, 1.0)

@@ -145,9 +145,9 @@ class DiskLevel:
         await self._in_thread(self._remove_files)
 
     async def aclose(self) -> None:
-        if self._cache is not None:
-            with contextlib.suppress(StateError):
-                await self._in_thread(self._close)
+        # `start` may be at it still, so the thread is asked, which knows.
+        with contextlib.suppress(StateError):
+            await self._in_thread(self._close)
         self._thread.shutdown(wait=False)
 
     @property

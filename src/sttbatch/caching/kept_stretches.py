@@ -97,6 +97,11 @@ class KeptStretches:
         start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, anchors, key, *entry = row
         found = self._ledger.opened(key, *entry)
         value = decode_chunk(found.data) if found is not None else None
+        try:
+            places = _anchors_decoder.decode(anchors)
+        except msgspec.DecodeError:
+            # No seal is over them. What is cut again there finds its answer by its own key.
+            return None
         if value is None:
             return None
         stretch = Stretch(
@@ -105,7 +110,7 @@ class KeptStretches:
             end=Boundary(end_pts, bool(end_overlap)),
             start_s=start_s,
             end_s=end_s,
-            anchors=_anchors_decoder.decode(anchors),
+            anchors=places,
         )
         return KeptStretch(stretch, key, value)
 

@@ -69,7 +69,9 @@ class Bars:
         self._console.print(Text(line), soft_wrap=True)
 
     def follow(self, event: events.Event) -> None:
-        assert self._batch is not None
+        if self._batch is None:
+            # Finished recordings are told before the bars are drawn, a forecast draws none.
+            return
         self._left.follow(event)
         match event:
             case events.JobQueued(recording, audio_s):

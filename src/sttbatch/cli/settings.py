@@ -95,7 +95,7 @@ DESCRIPTIONS = {
     "rate_limit": "requests a minute, of all runs together",
     "audio_rate_limit": "seconds of audio a minute, of all runs together; default: no limit",
     "chunk_duration": "target seconds of a chunk, at least 10",
-    "max_chunk_mb": "MiB, at most 24.9",
+    "max_chunk_mb": "MiB, at most 24.4",
     "upload_codec": "auto, copy, flac, opus or wav",
     "channels": "mix, or split: each channel of a call is a speaker, sent and paid for on its own",
     "audit": "ask again for sound that came back without words",
@@ -270,9 +270,6 @@ def _check_range(name: str, value: Any) -> None:
         raise ValueError("it must be an ISO-639-1 code such as ru or en")
     if name == "base_url":
         check_base_url(value)
-
-
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 def check_base_url(url: str) -> None:

@@ -159,6 +159,8 @@ def transcribe(
     to_stdout = output_dir == "-"
     if log_format not in {"text", "json"}:
         raise UsageError(f"--log-format is text or json, not {log_format!r}")
+    if max_cost is not None and max_cost != max_cost:  # noqa: PLR0124 - NaN
+        raise UsageError("--max-cost nan would be no limit at all; give a number")
     voice = Voice(
         quiet,
         verbose,

@@ -102,7 +102,7 @@ class Database:
         except _FAULTS as error:
             opened.set_exception(self._translated(error))
             return
-        except StateError as error:
+        except BaseException as error:  # noqa: BLE001 - whoever opens it would wait for ever
             opened.set_exception(error)
             return
         opened.set_result(None)

@@ -52,9 +52,18 @@ def private_file(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, which the kernel frees should we be killed."""
-    with private_file(path).open("rb+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold an exclusive lock on `path`, which the kernel frees should we be killed.
+
+    Raises:
+        StateError: the file system takes no file or no lock.
+    """
+    private_file(path)
+    with contextlib.ExitStack() as held:
+        try:
+            file = held.enter_context(path.open("rb+"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StateError(f"{path} cannot be locked: {error.strerror or error}") from error
         yield
 
 

@@ -193,7 +193,7 @@ class CloudRu:
         ask.ambiguous += exchange.complete
         ask.fresh = True
         ask.http1 = exchange.early_answer_lost and "ConnectionTerminated" not in reason
-        if exchange.reused and not ask.reconnected:
+        if exchange.reused and not is_late and not ask.reconnected:
             # The other side closed it while nobody looked; that is nothing against the endpoint.
             ask.reconnected = True
             return Retry(reason)
