@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Endings
-from sttbatch.batch.job import Job, shortcomings
+from sttbatch.batch.job import Job
 from sttbatch.batch.report import BatchReport
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
@@ -83,8 +83,7 @@ class Finishing:
                     job.transcript_key, job.transcript, job.fingerprint.sha256
                 )
             job.cached = all(outcome.cached for outcome in job.outcomes)
-            await self._endings.write(job)
-            reason = shortcomings(job.transcript)
+            reason = await self._endings.write(job)
             if reason is not None:
                 await self._claims.fail(job, reason)
         except SttbatchError as error:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from sttbatch.batch.claims import Failure
 from sttbatch.batch.job import Job
 from sttbatch.caching.content_addresser import ContentAddresser
-from sttbatch.caching.file_index import FileIndex, Fingerprint
+from sttbatch.caching.file_index import FileIndex, Fingerprint, unread_content
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
@@ -25,12 +27,12 @@ class Prepared:
 
     Attributes:
         jobs: in the order of discovery; those with a transcript need nothing more sent.
-        failures: (path as shown, reason).
+        failures: what should be recordings and cannot be read.
         skipped: files that hold no sound and were not expected to.
     """
 
     jobs: list[Job] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     skipped: int = 0
 
 
@@ -62,7 +64,7 @@ class Preparation:
 
     async def prepare(self, found: Discovery) -> Prepared:
         """Look at every candidate once."""
-        prepared = Prepared(failures=list(found.failures))
+        prepared = Prepared(failures=[_unread(*failure) for failure in found.failures])
         await self._index.load([each.path.absolute() for each in found.candidates])
         jobs: dict[str, Job] = {}
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -82,7 +84,10 @@ class Preparation:
             error = job.unreadable if job is not None else seen
             if isinstance(error, RecordingError):
                 if candidate.expected:
-                    prepared.failures.append((candidate.shown, str(error)))
+                    failure = _unread(candidate.shown, str(error))
+                    if job is not None:
+                        failure = Failure(candidate.shown, job.fingerprint.sha256, str(error))
+                    prepared.failures.append(failure)
                 else:
                     prepared.skipped += 1
             elif job is not None and candidate is job.candidates[0]:
@@ -120,3 +125,7 @@ class Preparation:
             fingerprint.sha256, self._stream, MERGE_VERSION, self._audit_mode
         )
         return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)
+
+
+def _unread(shown: str, reason: str) -> Failure:
+    return Failure(shown, unread_content(Path(shown)), reason)

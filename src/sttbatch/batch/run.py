@@ -17,6 +17,7 @@ from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
 from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
+from sttbatch.batch.settling import Settling
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
@@ -83,6 +84,7 @@ class Batch:
         self._bug: Exception | None = None
         self._planning = Planning(choices, engine, results, addresser, auditing, emit, report)
         self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
+        self._settling = Settling(claims, self._endings, emit)
         self._finishing = Finishing(results, claims, self._endings, emit, report, self._give_up)
 
     def stop(self) -> None:
@@ -93,15 +95,15 @@ class Batch:
     async def run(self, found: Discovery) -> BatchReport:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""
         prepared = await self._prepare(found)
-        for shown, reason in prepared.failures:
-            self._endings.failed(shown, 0.0, reason)
-        open_jobs = []
+        await self._settling.fail(prepared.failures)
+        open_jobs, done = [], []
         for job in prepared.jobs:
-            if job.transcript is not None:
-                await self._endings.write(job)
-            else:
+            if job.transcript is None:
                 self._emit(events.JobQueued(job.shown, job.to_hear_s))
                 open_jobs.append(job)
+            elif await self._settling.write(job):
+                done.append(job)
+        await self._settling.settle(done, prepared.jobs)
         await self._claims.enqueue(open_jobs)
         # Within a priority the longest first: its chunks must not be the last to fill the lanes.
         open_jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
@@ -157,14 +159,14 @@ class Batch:
             return False
         self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, hit.level))
         job.transcript, job.cached, job.finished = hit.value, True, True
-        await self._endings.write(job)
+        await self._settling.write(job)
         return True
 
     async def forecast(self, found: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         prepared = await self._prepare(found)
-        for shown, reason in prepared.failures:
-            self._endings.failed(shown, 0.0, reason)
+        for each in prepared.failures:
+            self._endings.failed(each.shown, 0.0, each.reason)
         open_jobs = [job for job in prepared.jobs if job.transcript is None]
         open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
@@ -207,7 +209,6 @@ class Batch:
         if not await self._claims.take(job):
             return _no_chunk
         if await self._found_finished(job):
-            await self._claims.complete(job)
             return _no_chunk
         self._emit(events.JobStarted(job.shown, job.id))
         source, plans = await self._planning.plan(job)
