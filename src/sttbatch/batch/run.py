@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -109,7 +110,13 @@ class Batch:
         open_jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
         await self._planning.expect(open_jobs)
         self._planning.announce()
-        await self._work(open_jobs)
+        try:
+            await self._work(open_jobs)
+        except asyncio.CancelledError:
+            # The worker's end frees them.
+            for job in open_jobs:
+                self._leave(job)
+            raise
         if self._bug is not None:
             raise self._bug
         for job in open_jobs:
@@ -119,8 +126,12 @@ class Batch:
                 except SttbatchError as error:
                     # The worker's end frees it, or the next run does.
                     self._give_up(error)
-                self._endings.end(job, Outcome.LEFT, "the run ended before it was done")
+                self._leave(job)
         return self.report
+
+    def _leave(self, job: Job) -> None:
+        if not job.finished:
+            self._endings.end(job, Outcome.LEFT, "the run ended before it was done")
 
     async def _work(self, jobs: Sequence[Job]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
