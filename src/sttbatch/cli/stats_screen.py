@@ -68,9 +68,9 @@ def _facts(found: Statistics) -> list[tuple[str, str]]:
             ("throughput", _throughput(found)),
         ]
     if found.errors:
-        rows.append(("errors", _counts(found.errors)))
+        rows.append(("errors", _causes(found.errors)))
     if found.retries:
-        rows.append(("retried for", _counts(found.retries)))
+        rows.append(("retried for", _causes(found.retries)))
     if found.audit:
         rows.append(("audit", _audit(found.audit)))
     jobs = {state.lower(): count for state, count in found.jobs.items()}
@@ -178,6 +178,12 @@ def _audit(found: AuditFindings) -> str:
     parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
     parts += [f"{count} {name}" for name, count in found.named() if count]
     return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    """Many are numbers themselves."""
+    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

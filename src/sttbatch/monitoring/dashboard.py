@@ -44,8 +44,8 @@ body { margin: 0 auto; padding: 24px; max-width: 960px; background: var(--back);
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 22px; margin: 0; } h2 { font-size: 16px; margin: 0 0 8px; }
 p { margin: 4px 0; } .faint, .none, figcaption { color: var(--faint); font-size: 13px; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 12px;
-  margin: 20px 0; }
+dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; margin: 20px 0; }
+@media (max-width: 640px) { dl { grid-template-columns: repeat(2, 1fr); } }
 dl div, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 12px 14px; margin: 0; }
 figure { margin: 0 0 16px; } dt { color: var(--faint); font-size: 13px; }
