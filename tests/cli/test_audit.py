@@ -93,6 +93,8 @@ def test_what_windows_lose_is_asked_for_again(
     assert audit(shell) == findings
     (line,) = (each for each in shell.run("stats").out.splitlines() if each.startswith("audit"))
     assert "2 gaps found, 2 filled" in line
+    assert shell.run("stats", "--html", tmp_path / "page.html").code == 0
+    assert '<svg id="audit"' in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_without_the_audit_nothing_more_is_sent_and_with_it_only_what_is_missing(
