@@ -58,6 +58,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/adaptive.py
 	$(BIN)/python benchmarks/rate_limit.py
 	$(BIN)/python benchmarks/finished.py --recordings 2000
+	$(BIN)/python benchmarks/metrics_cost.py --requests 500 --runs 1
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

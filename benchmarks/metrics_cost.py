@@ -59,7 +59,7 @@ def events_of(number: int) -> list[events.Event]:
     return [
         events.CacheEntryAccessed(name, key, None),
         events.JobQueued(name, 1.0),
-        events.JobStarted(name),
+        events.JobStarted(name, f"job-{number}"),
         events.ChunkPrepared(name, 0, 1.0, 0.01),
         events.CacheEntryAccessed(name, key, None),
         events.ChunkProcessingStarted(name, 0, 1.0, 0.002),

@@ -154,6 +154,22 @@ def test_it_is_told_at_the_end_of_a_run_and_once(
     assert "s3cr3t" not in json.dumps(listed)
 
 
+def test_what_has_cleared_is_told_again_when_it_comes_back(
+    shell: Shell, cloudru: CloudRu, user_file: Path, talk: str, hook: Hook
+) -> None:
+    user_file.write_text(
+        f"[[alerts]]\nmetric = 'failed_share'\nthreshold = 0.5\nnotify = 'webhook'\n"
+        f"url = '{hook.url}'\n"
+    )
+    told = []
+    for fails in (True, False, True):
+        cloudru.faults = (lambda _: Status(400)) if fails else None
+        assert shell.transcribe(talk, "--force", "-q").code == int(fails)
+        told.append(len(hook.told))
+    assert told == [1, 1, 2]
+    assert hook.told[-1]["value"] == pytest.approx(2 / 3)
+
+
 def test_a_webhook_that_fails_fails_no_run(
     shell: Shell, cloudru: CloudRu, user_file: Path, talk: str, hook: Hook
 ) -> None:

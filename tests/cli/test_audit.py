@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import wave
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,13 @@ def add_noise(path: Path, start_s: float, end_s: float, level: float) -> None:
         file.writeframes(samples.tobytes())
 
 
+def audit(shell: Shell) -> dict[str, Any]:
+    """What `stats` tells of audits; counts that are zero left out."""
+    found: dict[str, Any] = json.loads(shell.run("stats", "--json").out)["audit"]
+    gaps = {name: count for name, count in found.pop("gaps").items() if count}
+    return {name: value for name, value in found.items() if value} | gaps
+
+
 def clear(folder: Path) -> None:
     for path in folder.iterdir():
         if path.suffix not in {".wav", ".mp3", ".flac"}:
@@ -73,12 +81,20 @@ def test_what_windows_lose_is_asked_for_again(
     assert load(tmp_path / "talks" / "talk.json")["gaps"] == []
     assert paid_s(cloudru) <= 1.25 * 180
     assert len(posts(cloudru)) == 4
+    asked_s = sum(post.audio_s for post in posts(cloudru) if post.audio_s < 28)
+    findings = {"found": 2, "filled": 2, "asked_seconds": pytest.approx(asked_s)}
+    assert audit(shell) == findings
 
     clear(tmp_path / "talks")
     again = shell.transcribe(tmp_path / "talks", *ONE_LANE, "-f", "json,srt", "--words")
     assert again.code == 0, again.err
     assert words_of(tmp_path / "talks" / "talk.json") == said
     assert len(posts(cloudru)) == 4
+    assert audit(shell) == findings
+    (line,) = (each for each in shell.run("stats").out.splitlines() if each.startswith("audit"))
+    assert "2 gaps found, 2 filled" in line
+    assert shell.run("stats", "--html", tmp_path / "page.html").code == 0
+    assert '<svg id="audit"' in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_without_the_audit_nothing_more_is_sent_and_with_it_only_what_is_missing(
@@ -152,6 +168,7 @@ def test_an_ask_that_fails_is_named(
     assert gap["reason"] == reason
     assert str(status) in gap["detail"]
     assert f"gaps: 1 {reason}" in result.summary
+    assert audit(shell).items() >= {"found": 1, reason: 1}.items()
     assert len(posts(cloudru)) == 2
 
     cloudru.faults = None
@@ -207,6 +224,7 @@ def test_loops_and_text_over_silence_are_replaced(
     assert [post.audio_s < 28 for post in posts(cloudru)] == [False, True]
     (gap,) = load(tmp_path / "talks" / "talk.json")["gaps"]
     assert (gap["start"], gap["end"], gap["reason"]) == (72.0, 76.0, "no_speech")
+    assert audit(shell).items() >= {"loops": 1, "unfounded": 1, "filled": 1}.items()
 
 
 def test_an_hour_of_digital_silence_is_not_sent(

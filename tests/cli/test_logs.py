@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,59 @@ def test_the_last_object_is_there_whatever_ended_the_run(
     last = objects(result.err)[-1]
     assert (last["event"], last["exit_code"]) == ("summary", code)
     assert last["error"]
+
+
+def summary(text: str) -> dict[str, Any]:
+    last = objects(text)[-1]
+    assert last["event"] == "summary"
+    return last
+
+
+def test_a_forecast_and_an_empty_folder_are_summed_up(shell: Shell, home: Path, talk: str) -> None:
+    (home / "empty").mkdir()
+    quiet = ("-q", "--log-format", "json")
+    forecast = shell.transcribe(talk, "--dry-run", *quiet[1:])
+    assert (forecast.code, summary(forecast.err)["exit_code"]) == (0, 0)
+    wanted = {"recordings": 1, "chunks": 1, "audio_seconds": 11.0, "cost": 0.11}
+    assert summary(forecast.err)["would_send"].items() >= wanted.items()
+    assert forecast.out.splitlines()[-1].startswith("would send 1 chunks")
+    nothing = shell.transcribe("empty", *quiet[1:])
+    assert (nothing.code, summary(nothing.err)["done"]) == (0, 0)
+    for command in ([talk, "--dry-run"], ["empty"]):
+        silent = shell.transcribe(*command, *quiet)
+        assert (silent.code, silent.out, silent.err) == (0, "", "")
+    (home / "empty" / "broken.mp3").write_bytes(b"no audio")
+    failing = shell.transcribe("empty", "--dry-run", *quiet)
+    assert (failing.code, failing.out) == (1, "")
+    assert [line["event"] for line in objects(failing.err)] == ["JobFailed", "summary"]
+
+
+@pytest.mark.parametrize("options", [(), ("-q",)])
+def test_a_signal_is_summed_up(
+    shell: Shell, cloudru: CloudRu, talk: str, options: tuple[str, ...]
+) -> None:
+    cloudru.latency_s = 600.0
+    process = shell.start("transcribe", talk, "--log-format", "json", *options)
+    cloudru.wait_for(lambda e: any(post.body_read_at_s for post in e.received), timeout_s=60)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    result = shell.finish(process)
+    assert (result.code, result.out) == (128 + signal.SIGTERM, "")
+    last = summary(result.err)
+    assert (last["exit_code"], last["left"], last["maybe_paid"]) == (result.code, 1, 1)
+    assert options == () or len(objects(result.err)) == 1
+
+
+def test_a_signal_before_anything_was_found_is_summed_up(shell: Shell, home: Path) -> None:
+    os.mkfifo(home / "names")
+    process = shell.start("transcribe", "--files-from", "names", "--log-format", "json", "-q")
+    # Opened as soon as the other side reads, which goes on until this is closed.
+    with (home / "names").open("wb"):
+        process.send_signal(signal.SIGHUP)
+        result = shell.finish(process)
+    assert (result.code, result.out) == (128 + signal.SIGHUP, "")
+    assert summary(result.err)["exit_code"] == result.code
+    assert len(objects(result.err)) == 1
 
 
 def test_quiet_lets_failures_through(shell: Shell, cloudru: CloudRu, talk: str) -> None:

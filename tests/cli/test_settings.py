@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +159,22 @@ def test_bash_completes(bare: Shell) -> None:
     assert bare.run().out.split() == ["list", "test"]
     bare.extra["COMP_WORDS"] = "sttbatch stats --p"
     assert bare.run().out.split() == ["--prometheus", "--push"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_complete(bare: Shell, shell: str) -> None:
+    bare.extra |= {
+        "_STTBATCH_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": "sttbatch alerts ",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    offered = bare.run().out
+    assert "list" in offered
+    assert "List the rules" in offered
+    bare.extra["_STTBATCH_COMPLETE"] = f"source_{shell}"
+    script = bare.run().out
+    assert script.lstrip().startswith({"zsh": "#compdef sttbatch", "fish": "complete "}[shell])
+    interpreter = shutil.which(shell)
+    if interpreter is None:
+        pytest.skip(f"{shell} is not installed: its script was printed, not read")
+    subprocess.run([interpreter, "-n"], input=script.encode(), check=True)

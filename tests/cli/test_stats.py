@@ -10,13 +10,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
 import pytest
 
-from tests.cloudru import CloudRu, Status, make_recording, times_per_chunk
+from tests.cloudru import CloudRu, Heard, Status, hear, make_recording, times_per_chunk
 from tests.shell import Shell
 
 TALK_S = 120.0
@@ -131,26 +132,64 @@ def test_metrics_that_cannot_be_kept_fail_no_run(shell: Shell, folder: Path) -> 
     assert "no metrics of this run are kept" in result.err
 
 
-def test_watching_ends_with_ctrl_c(shell: Shell) -> None:
-    keyboard, terminal = os.openpty()
-    try:
-        process = subprocess.Popen(
+class Watching:
+    """`stats --watch` on a terminal; what it draws is read as it comes."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._keyboard, terminal = os.openpty()
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "sttbatch", "stats", "--watch"],
-            env=shell.environment | {"TERM": "xterm"},
+            env=shell.environment | {"TERM": "xterm", "COLUMNS": "140", "LINES": "40"},
             cwd=shell.home,
             stdin=terminal,
             stdout=terminal,
             stderr=subprocess.PIPE,
         )
-        shown = b""
-        while b"recordings" not in shown:
-            shown += os.read(keyboard, 4096)
-        process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=60)
-        assert (process.returncode, complaints) == (0, b"")
-    finally:
-        os.close(keyboard)
         os.close(terminal)
+
+    def until(self, words: str) -> None:
+        """Until a frame says so; each begins at the terminal's first line."""
+        shown = ""
+        while words not in shown.rpartition("\x1b[H")[2]:
+            shown += os.read(self._keyboard, 65_536).decode("utf-8", "replace")
+
+    def end(self) -> tuple[int, bytes]:
+        self._process.send_signal(signal.SIGINT)
+        try:
+            # Leaving the screen is written too, and somebody has to read it.
+            with contextlib.suppress(OSError):
+                while os.read(self._keyboard, 65_536):
+                    pass
+            _, complaints = self._process.communicate(timeout=60)
+        finally:
+            self._process.kill()
+            os.close(self._keyboard)
+        return self._process.returncode, complaints
+
+
+def test_watching_a_run_of_another_process(shell: Shell, cloudru: CloudRu, folder: Path) -> None:
+    gate, first = threading.Event(), iter(range(2))
+
+    def heard(data: bytes) -> Heard:
+        if next(first, None) is None:
+            gate.wait(60)
+        return hear(data)
+
+    cloudru.recognise = heard
+    watching = Watching(shell)
+    try:
+        watching.until("0: 0 ok")
+        run = shell.start("transcribe", folder, *OPTIONS)
+        watching.until("2: 2 ok")
+        watching.until("1 processing")
+        assert run.poll() is None
+        gate.set()
+        assert shell.finish(run).code == 0
+        watching.until("1 transcribed")
+    finally:
+        gate.set()
+        ended = watching.end()
+    assert ended == (0, b"")
 
 
 def test_the_page_draws_in_a_browser(shell: Shell, folder: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from typing import Any
 
 from .alphabet import Heard, NotAudioError
@@ -59,6 +60,8 @@ class Service:
     """429 with Retry-After for what exceeds it in any `rate_window_s`."""
     rate_window_s: float = 60.0
     keep_bodies: bool = False
+    clock_ahead_s: float | None = None
+    """How far the Date of its list of models is ahead; None: it sends none."""
     log: Log = field(default_factory=Log, init=False)
 
     def __post_init__(self) -> None:
@@ -78,7 +81,8 @@ class Service:
             elif (exchange.method, path) == ("GET", "/v1/models"):
                 # Answers without a key, as the real one does: no check of the key.
                 models = [{"id": MODEL, "object": "model", "owned_by": "openai"}]
-                await exchange.answer(json_answer(200, {"object": "list", "data": models}))
+                answer = json_answer(200, {"object": "list", "data": models}, self._date())
+                await exchange.answer(answer)
             else:
                 await exchange.answer(json_answer(404, {"detail": "Not Found"}))
         except ConnectionError:
@@ -87,6 +91,11 @@ class Service:
             self.log.failed(traceback.format_exc())
             with suppress(ConnectionError):
                 await exchange.answer(error_answer(500, "the test endpoint has failed"))
+
+    def _date(self) -> dict[str, str]:
+        if self.clock_ahead_s is None:
+            return {}
+        return {"date": formatdate(time.time() + self.clock_ahead_s, usegmt=True)}
 
     async def _post(self, exchange: Exchange) -> None:
         headers = exchange.headers

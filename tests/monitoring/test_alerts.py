@@ -25,6 +25,7 @@ from sttbatch.monitoring.ledger_readings import (
     QUERIES,
     LedgerReadings,
 )
+from tests.external.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
 FAILING = AlertRule("requests fail", "failed_share", 0.4)
@@ -234,6 +235,34 @@ def test_it_is_looked_at_during_a_run_and_at_its_end(tmp_path: Path) -> None:
         assert desk.fired == ["requests fail", "sent"]
 
     at_desk(tmp_path, story)
+
+
+def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
+    async def story() -> list[float]:
+        loop, third = asyncio.get_running_loop(), asyncio.Event()
+        looked_at: list[float] = []
+
+        def clock() -> float:
+            looked_at.append(loop.time())
+            if len(looked_at) == 3:
+                third.set()
+            return NOW
+
+        with contextlib.closing(Database(tmp_path / "ledger.db")) as database:
+            evaluator = AlertEvaluator(
+                [FAILING],
+                LedgerReadings(database),
+                AlertStates(database),
+                Desk(database).deliver,
+                print,
+                clock,
+            )
+            async with watched(evaluator, print):
+                await third.wait()
+        return looked_at
+
+    # The last look is the run's end.
+    assert in_virtual_time(story()) == pytest.approx([60.0, 120.0, 180.0, 180.0])
 
 
 def test_a_ledger_that_cannot_be_read_is_one_warning(tmp_path: Path) -> None:

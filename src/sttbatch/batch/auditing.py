@@ -104,6 +104,7 @@ class Auditing:
             return Audited(heard)
         if found is None:
             return Audited(heard)
+        self._emit(found.audited(job.shown, chunk.stretch.index))
         segments = tuple(sorted([*found.kept, *found.filled], key=lambda each: each.start_s))
         result = Transcription(audit.joined_text(segments), segments, heard.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in found.gaps):
@@ -142,7 +143,9 @@ class Auditing:
         pieces = audit.asks(doubted.holes, listened, timed=timed)
         if not pieces and not unfounded:
             return None
-        found = Findings(kept)
+        found = Findings(
+            kept, missed=pieces, loops=len(doubted.looped - unfounded), unfounded=len(unfounded)
+        )
         found.gaps += [
             Gap(each.start_s, each.end_s, GapReason.NO_SPEECH)
             for each in joined(audit.span_of(heard.segments[index]) for index in unfounded)

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from sttbatch.batch.job import Job
 from sttbatch.core.options import RequestOptions
 from sttbatch.database.database import Database
 from sttbatch.queue.job import Claim, JobPayload, JobPriority, JobStatus
+from sttbatch.queue.job import Job as QueuedJob
 from sttbatch.queue.repository import JobQueue
 from sttbatch.queue.waiting import wait_until_free
 from sttbatch.queue.worker import Worker, WorkerRegistry
 
 MAX_RETRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A recording that failed without having been claimed.
+
+    Attributes:
+        content: its SHA-256, or what `unread_content` says where it cannot be read.
+    """
+
+    shown: str
+    content: str
+    reason: str
+    audio_s: float = 0.0
 
 
 class JobClaims:
@@ -84,13 +100,42 @@ class JobClaims:
             row = rows.get(each.job_id)
             yield by_id[each.job_id], each.status, (row.error_message or "") if row else ""
 
+    async def note(self, failures: Sequence[Failure]) -> None:
+        """Give each a FAILED row; what another run works on is that run's to tell."""
+        once = {each.content: each for each in reversed(failures)}
+        await asyncio.gather(*(self._note(each) for each in once.values()))
+
+    async def unfinished(self) -> dict[str, str]:
+        """Ids of jobs of this request that wait or have failed, by content."""
+        return await self._queue.unfinished(self._stream, self._request_sha256)
+
+    async def finish(self, job_ids: Iterable[str]) -> None:
+        """They wait or have failed, and their recordings are done."""
+        for job_id in job_ids:
+            taken = await self._queue.revive(job_id, self._worker)
+            if isinstance(taken, Claim):
+                await self._queue.complete(taken)
+
+    async def forget(self, job_ids: Sequence[str]) -> None:
+        """They are about files that could not be read, and can be now."""
+        await self._queue.forget(job_ids)
+
+    async def _note(self, failure: Failure) -> None:
+        row = await self._row(failure.content, failure.shown, failure.audio_s)
+        taken = await self._queue.claim(row.id, self._worker)
+        if isinstance(taken, Claim):
+            await self._queue.fail(taken, failure.reason, retry=False)
+
     async def _enqueue(self, job: Job) -> tuple[str, int]:
-        row = await self._queue.enqueue(
-            job.fingerprint.sha256,
+        row = await self._row(job.fingerprint.sha256, job.shown, job.declared_s)
+        return row.id, row.priority
+
+    async def _row(self, content: str, shown: str, audio_s: float) -> QueuedJob:
+        return await self._queue.enqueue(
+            content,
             self._stream,
             self._request_sha256,
-            JobPayload(job.shown, job.declared_s, self._request),
+            JobPayload(shown, audio_s, self._request),
             self._priority,
             MAX_RETRIES,
         )
-        return row.id, row.priority

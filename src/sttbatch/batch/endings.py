@@ -51,10 +51,11 @@ class Endings:
         self._on_failure = on_failure
         self.plans: Mapping[Path, OutputPlan] = {}
 
-    async def write(self, job: Job) -> None:
-        """Bring the outputs of every copy up to date."""
+    async def write(self, job: Job) -> str | None:
+        """Bring the outputs of every copy up to date; why it failed all the same, if it did."""
         assert job.transcript is not None
         reason = shortcomings(job.transcript)
+        unwritten: str | None = None
         self._report.gaps.update(gap.reason for gap in job.transcript.gaps)
         for candidate in job.candidates[job.told :]:
             document = Document(
@@ -69,7 +70,8 @@ class Endings:
                 written = await self._writer.write(document, self.plans[candidate.path])
             except RecordingError as error:
                 job.told += 1
-                self.failed(candidate.shown, job.transcript.duration_s, str(error))
+                unwritten = str(error)
+                self.failed(candidate.shown, job.transcript.duration_s, unwritten)
                 continue
             if reason is None and self._up_to_date is not None:
                 await self._up_to_date.remember(
@@ -91,6 +93,7 @@ class Endings:
             )
             job.told += 1
             self.add(report)
+        return reason or unwritten
 
     def fail(self, job: Job, reason: str) -> None:
         """Every copy of it that has not come to another end."""

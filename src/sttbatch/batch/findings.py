@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sttbatch.core.errors import BudgetReached
+from sttbatch.core.events import ChunkAudited
 from sttbatch.core.models import Gap, GapReason, Segment, Transcription
 from sttbatch.processing.audit import span_of
 from sttbatch.processing.sound import Span
+
+_FILLED = "filled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class Findings:
     Attributes:
         kept: of the answer itself, what is not doubted.
         filled: what pieces brought.
+        missed: sound without words, as it was found at first.
+        loops, unfounded: segments that repeated a phrase, that stood over silence.
         again_looped: pieces whose answers were loops as well.
         asked_s: seconds of audio asked for again.
         sent: not all of it was there already.
@@ -40,6 +46,9 @@ class Findings:
 
     kept: list[Segment]
     filled: list[Segment] = field(default_factory=list)
+    missed: Sequence[Span] = ()
+    loops: int = 0
+    unfounded: int = 0
     again_looped: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     asked_s: float = 0.0
@@ -61,6 +70,36 @@ class Findings:
             for gap in self.gaps
             if not (_is_empty(gap) and _holds(kept, (gap.start_s + gap.end_s) / 2))
         ]
+
+    def audited(self, recording: str, index: int) -> ChunkAudited:
+        """What became of all that was missed. Of a gap that was filled in part the rest counts."""
+        ends = Counter(self._end(missed) for missed in self.missed)
+        return ChunkAudited(
+            recording,
+            index,
+            filled=ends[_FILLED],
+            no_speech=ends[GapReason.NO_SPEECH],
+            refused=ends[GapReason.REFUSED],
+            still_missing=ends[GapReason.STILL_MISSING],
+            loops=self.loops,
+            unfounded=self.unfounded,
+            asked_s=self.asked_s,
+        )
+
+    def _end(self, missed: Span) -> str | None:
+        """None: a loop was heard twice there, and stands."""
+        left = {gap.reason for gap in self.gaps if _overlap(Span(gap.start_s, gap.end_s), missed)}
+        for reason in (GapReason.STILL_MISSING, GapReason.REFUSED):
+            if reason in left:
+                return reason
+        # Words in a part of it: the rest is a pause.
+        if any(_overlap(span_of(each), missed) for each in self.filled):
+            return _FILLED
+        return GapReason.NO_SPEECH if left else None
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start_s < other.end_s and other.start_s < one.end_s
 
 
 def _is_empty(gap: Gap) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sttbatch.batch.claims import JobClaims
 from sttbatch.batch.endings import Endings
-from sttbatch.batch.job import Job, shortcomings
+from sttbatch.batch.job import Job
 from sttbatch.batch.report import BatchReport
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
@@ -66,17 +66,6 @@ class Finishing:
             self._endings.fail(job, job.failure)
         job.let_go()
 
-    async def write_stored(self, job: Job) -> str | None:
-        """Write a job's outputs if its transcript is stored; the cache level that had it."""
-        hit = await self._results.transcript(job.transcript_key)
-        if hit is None:
-            return None
-        job.transcript, job.cached = hit.value, True
-        await self._endings.write(job)
-        job.finished = True
-        job.let_go()
-        return hit.level
-
     async def _finish(self, job: Job) -> None:
         """Merge, store, write; or set the job's `failure`."""
         assert job.counted_s is not None
@@ -95,8 +84,7 @@ class Finishing:
                     job.transcript_key, job.transcript, job.fingerprint.sha256
                 )
             job.cached = all(outcome.cached for outcome in job.outcomes)
-            await self._endings.write(job)
-            reason = shortcomings(job.transcript)
+            reason = await self._endings.write(job)
             if reason is not None:
                 await self._claims.fail(job, reason)
         except SttbatchError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from sttbatch.batch.claims import Failure
 from sttbatch.batch.job import Job
 from sttbatch.caching.content_addresser import ContentAddresser
-from sttbatch.caching.file_index import FileIndex, Fingerprint
+from sttbatch.caching.file_index import FileIndex, Fingerprint, unread_content
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
@@ -25,13 +27,13 @@ class Prepared:
 
     Attributes:
         jobs: in the order of discovery; those that are `cached` need nothing more sent.
-        failures: (path as shown, reason).
+        failures: what should be recordings and cannot be read.
         skipped: files that hold no sound and were not expected to.
         left: recordings, as shown, that the run's end came before.
     """
 
     jobs: list[Job] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     skipped: int = 0
     left: list[str] = field(default_factory=list)
 
@@ -64,12 +66,34 @@ class Preparation:
 
     async def prepare(self, found: Discovery) -> Prepared:
         """Look at every candidate once."""
-        prepared = Prepared(failures=list(found.failures))
+        prepared = Prepared(failures=[_unread(*failure) for failure in found.failures])
         await self._index.load([each.path.absolute() for each in found.candidates])
+        looks = await self._looks(found.candidates)
+        for candidate, seen in zip(found.candidates, looks, strict=True):
+            job = seen if isinstance(seen, Job) else None
+            error = job.unreadable if job is not None else seen
+            if isinstance(error, RecordingError):
+                if candidate.expected:
+                    failure = _unread(candidate.shown, str(error))
+                    if job is not None:
+                        failure = Failure(candidate.shown, job.fingerprint.sha256, str(error))
+                    prepared.failures.append(failure)
+                else:
+                    prepared.skipped += 1
+            elif job is not None and candidate is job.candidates[0]:
+                prepared.jobs.append(job)
+            elif seen is None and candidate.expected:
+                prepared.left.append(candidate.shown)
+        return prepared
+
+    async def _looks(
+        self, candidates: Sequence[Candidate]
+    ) -> Sequence[Job | RecordingError | None]:
+        """What each came to; None: the run's end came before."""
         jobs: dict[str, Job] = {}
-        looks: list[Job | RecordingError | None] = [None] * len(found.candidates)
+        looks: list[Job | RecordingError | None] = [None] * len(candidates)
         # A task for each of a hundred thousand would take more memory than all else.
-        waiting = enumerate(found.candidates)
+        waiting = enumerate(candidates)
 
         async def look() -> None:
             for index, candidate in waiting:
@@ -81,19 +105,7 @@ class Preparation:
                     looks[index] = error
 
         await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
-        for candidate, seen in zip(found.candidates, looks, strict=True):
-            job = seen if isinstance(seen, Job) else None
-            error = job.unreadable if job is not None else seen
-            if isinstance(error, RecordingError):
-                if candidate.expected:
-                    prepared.failures.append((candidate.shown, str(error)))
-                else:
-                    prepared.skipped += 1
-            elif job is not None and candidate is job.candidates[0]:
-                prepared.jobs.append(job)
-            elif seen is None and candidate.expected:
-                prepared.left.append(candidate.shown)
-        return prepared
+        return looks
 
     async def _look(self, candidate: Candidate, jobs: dict[str, Job]) -> Job:
         if not candidate.expected:
@@ -126,3 +138,7 @@ class Preparation:
             fingerprint.sha256, self._stream, MERGE_VERSION, self._audit_mode
         )
         return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)
+
+
+def _unread(shown: str, reason: str) -> Failure:
+    return Failure(shown, unread_content(Path(shown)), reason)

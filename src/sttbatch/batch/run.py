@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from sttbatch.batch.job import ChunkWork, Job
 from sttbatch.batch.planning import Planning
 from sttbatch.batch.preparation import Preparation, Prepared
 from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
+from sttbatch.batch.settling import Settling
 from sttbatch.caching.content_addresser import ContentAddresser
 from sttbatch.caching.result_ledger import ResultLedger
 from sttbatch.core import events
@@ -83,6 +85,7 @@ class Batch:
         self._bug: Exception | None = None
         self._planning = Planning(choices, engine, results, addresser, auditing, emit, report)
         self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
+        self._settling = Settling(claims, results, self._endings, emit)
         self._finishing = Finishing(results, claims, self._endings, emit, report, self._give_up)
 
     def stop(self) -> None:
@@ -93,15 +96,20 @@ class Batch:
     async def run(self, found: Discovery) -> BatchReport:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""
         prepared = await self._prepare(found)
-        for shown, reason in prepared.failures:
-            self._endings.failed(shown, 0.0, reason)
         for shown in prepared.left:
             self._endings.left(shown)
+        await self._settling.fail(prepared.failures)
         try:
             await self._write_stored([job for job in prepared.jobs if job.cached])
+            await self._settling.settle(prepared.jobs)
             await self._transcribe([job for job in prepared.jobs if not job.cached])
         except SttbatchError as error:
             self._give_up(error)
+        except asyncio.CancelledError:
+            # The worker's end frees them.
+            for job in prepared.jobs:
+                self._leave(job)
+            raise
         if self._bug is not None:
             raise self._bug
         for job in prepared.jobs:
@@ -111,15 +119,19 @@ class Batch:
                 except SttbatchError as error:
                     # The worker's end frees it, or the next run does.
                     self._give_up(error)
-                self._endings.end(job, Outcome.LEFT, UNDONE)
+                self._leave(job)
         return self.report
+
+    def _leave(self, job: Job) -> None:
+        if not job.finished:
+            self._endings.end(job, Outcome.LEFT, UNDONE)
 
     async def _write_stored(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             if self._orchestrator.closed:
                 return
             # One that was removed since it was looked at is for the next run.
-            await self._finishing.write_stored(job)
+            await self._settling.write_stored(job)
 
     async def _transcribe(self, jobs: list[Job]) -> None:
         for job in jobs:
@@ -161,7 +173,7 @@ class Batch:
         """Whether another run has finished it since we looked; then its outputs are written."""
         if self._choices.run.force:
             return False
-        level = await self._finishing.write_stored(job)
+        level = await self._settling.write_stored(job)
         if level is None:
             return False
         self._emit(events.CacheEntryAccessed(job.shown, job.transcript_key, level))
@@ -170,8 +182,8 @@ class Batch:
     async def forecast(self, found: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         prepared = await self._prepare(found)
-        for shown, reason in prepared.failures:
-            self._endings.failed(shown, 0.0, reason)
+        for each in prepared.failures:
+            self._endings.failed(each.shown, each.audio_s, each.reason)
         open_jobs = [job for job in prepared.jobs if not job.cached]
         open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
@@ -216,7 +228,6 @@ class Batch:
         if not await self._claims.take(job):
             return _no_chunk
         if await self._found_finished(job):
-            await self._claims.complete(job)
             return _no_chunk
         self._emit(events.JobStarted(job.shown, job.id))
         source, plans = await self._planning.plan(job)

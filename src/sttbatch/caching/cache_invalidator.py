@@ -11,7 +11,7 @@ from sttbatch.caching import traces
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.levels import CacheLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.database.database import Database
 
 
@@ -90,7 +90,12 @@ class CacheInvalidator:
         contents = {await self._index.remembered(each) for each in traces.spellings(path)}
         if await asyncio.to_thread(path.is_file):
             whole = traces.spellings(path)[0]
-            contents.add((await self._index.fingerprint(whole)).sha256)
+            try:
+                contents.add((await self._index.fingerprint(whole)).sha256)
+            except RecordingError:
+                # What never could be read has left nothing but its failures.
+                if not await self._database.read(lambda db: traces.failed_unread(db, path)):
+                    raise
         return tuple(sorted(each for each in contents if each is not None))
 
     async def _each(self, work: Callable[[CacheLevel], Awaitable[int]]) -> Invalidated:

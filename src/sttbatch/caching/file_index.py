@@ -124,6 +124,16 @@ class FileIndex:
         return row
 
 
+UNREAD = "unread:"
+"""No SHA-256 begins so."""
+
+
+def unread_content(path: Path) -> str:
+    """Stands for the content of a file that cannot be read: its place, hashed."""
+    place = os.path.normpath(path.absolute())
+    return UNREAD + hashlib.sha256(os.fsencode(place)).hexdigest()
+
+
 def _hash(path: Path) -> tuple[str, os.stat_result]:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

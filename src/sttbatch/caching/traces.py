@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.entry_rows import linked
+from sttbatch.caching.file_index import unread_content
 
 FORGOTTEN = "forgotten"
 """Stands for a chunk's key in `requests`: the key is a hash of the recording's sound."""
@@ -19,6 +20,9 @@ _TASKS = """
             SELECT id FROM processing_jobs WHERE file_sha256 = ?))"""
 _IN_PROGRESS = """
     SELECT COUNT(*) FROM processing_jobs WHERE file_sha256 = ? AND status = 'PROCESSING'"""
+
+_JOBS = "DELETE FROM processing_jobs WHERE file_sha256 = ?"
+_UNREAD = "SELECT 1 FROM processing_jobs WHERE file_sha256 = ? LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,12 @@ def find(db: sqlite3.Connection, contents: Sequence[str], path: Path) -> Traces:
     return Traces(tuple(contents), tuple(sorted(keys)), tuple(sorted(paths)), in_progress)
 
 
+def failed_unread(db: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file was named as one that cannot be read."""
+    contents = {unread_content(each) for each in spellings(path)}
+    return any(db.execute(_UNREAD, (each,)).fetchone() for each in contents)
+
+
 def remove(db: sqlite3.Connection, found: Traces) -> dict[str, int]:
     """Remove all of it but cache entries, which have levels; returns rows by table.
 
@@ -68,6 +78,7 @@ def remove(db: sqlite3.Connection, found: Traces) -> dict[str, int]:
     contents = [(sha256,) for sha256 in found.contents]
     keys = [(key,) for key in found.keys]
     paths = [(path,) for path in found.paths]
+    unread = [(unread_content(Path(os.fsdecode(path))),) for path in found.paths]
     db.executemany(
         "UPDATE requests SET chunk_key = ?, error = NULL WHERE chunk_key = ?",
         [(FORGOTTEN, key) for key in found.keys],
@@ -75,7 +86,7 @@ def remove(db: sqlite3.Connection, found: Traces) -> dict[str, int]:
     statements: tuple[tuple[str, str, list[tuple[str]] | list[tuple[bytes]]], ...] = (
         ("cuts", "DELETE FROM cuts WHERE file_sha256 = ?", contents),
         ("chunk_tasks", "DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),
-        ("processing_jobs", "DELETE FROM processing_jobs WHERE file_sha256 = ?", contents),
+        ("processing_jobs", _JOBS, contents + unread),
         ("outputs", "DELETE FROM outputs WHERE source = ?", paths),
         ("files", "DELETE FROM files WHERE path = ?", paths),
         ("files", "DELETE FROM files WHERE sha256 = ?", contents),

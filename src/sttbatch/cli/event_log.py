@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sttbatch.batch.report import BatchReport, Outcome
+from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +109,18 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
     }
 
 
-def error_facts(error: Exception, exit_code: int) -> Mapping[str, Any]:
+def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:
+    """What --dry-run has found."""
+    each = forecast.recordings
+    return {
+        "recordings": sum(one.chunks > 0 for one in each),
+        "chunks": sum(one.chunks for one in each),
+        "audio_seconds": round(sum(one.audio_s for one in each), 3),
+        "cost": round(sum(one.cost for one in each), 6),
+        "wall_seconds": round(forecast.expected_s, 3),
+    }
+
+
+def error_facts(error: object, exit_code: int) -> Mapping[str, Any]:
     """The same of a run that an error ended."""
     return summary_facts(BatchReport(), 0.0, exit_code) | {"error": str(error)}

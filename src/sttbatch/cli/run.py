@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sttbatch.batch.report import BatchReport, Outcome
+from sttbatch.batch.report import BatchForecast, BatchReport, Outcome
 from sttbatch.cli.alerting import watching
 from sttbatch.cli.choosing import RunFlags, choices_of
-from sttbatch.cli.event_log import Voice, summary_facts
+from sttbatch.cli.event_log import Voice, forecast_facts, summary_facts
 from sttbatch.cli.exits import OK, SOME_FAILED, exit_code
 from sttbatch.cli.measuring import measured
 from sttbatch.cli.progress import Display
 from sttbatch.cli.rendering import Out, forecast_lines, printable, summary
 from sttbatch.cli.settings import Settings
+from sttbatch.cli.signals import Signals
 from sttbatch.cli.state import LEDGER, data_folder
 from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
 from sttbatch.database.database import Database
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alert_rules import AlertRule
     from sttbatch.monitoring.logs import EventLog
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Run:
@@ -69,7 +66,15 @@ class Run:
     async def transcribe(self, found: Discovery) -> int:
         """Transcribe what was found; the exit code."""
         begun = time.monotonic()
-        signalled = None
+        with Signals(self._say) as caught, caught.cancelling():
+            await self._transcribe(found, caught)
+        code = exit_code(self._report, caught.first)
+        if code == OK and self._out.fault:
+            code = SOME_FAILED
+        self._conclude(time.monotonic() - begun, code)
+        return code
+
+    async def _transcribe(self, found: Discovery, caught: Signals) -> None:
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(
                 contextlib.closing(Database(data_folder(self._settings) / LEDGER))
@@ -88,21 +93,28 @@ class Run:
                 collector.found_unchanged(len(self._report.recordings))
                 self._listeners.append(collector)
             if found.candidates or found.failures:
-                signalled = await self._work(found, database)
-        code = exit_code(self._report, signalled)
-        if code == OK and self._out.fault:
-            code = SOME_FAILED
-        self._conclude(time.monotonic() - begun, code)
-        return code
+                await self._work(found, database, caught)
 
     async def forecast(self, found: Discovery) -> int:
         """Print what `transcribe` would send; the exit code."""
-        with contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database:
+        begun = time.monotonic()
+        forecast = BatchForecast((), 0.0, 0)
+        with (
+            Signals(self._say) as caught,
+            caught.cancelling(),
+            contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database,
+        ):
             async with self._batch(found, database) as batch:
                 forecast = await batch.forecast(found)
-        for line in forecast_lines(forecast):
-            self._out.line(line)
-        return SOME_FAILED if self._report.count(Outcome.FAILED) else OK
+        code = exit_code(self._report, caught.first)
+        lines = forecast_lines(forecast)
+        if not self._voice.quiet and caught.first is None:
+            for line in lines:
+                self._out.line(line)
+        if self._log is not None and self._sums_up(code):
+            facts = summary_facts(self._report, time.monotonic() - begun, code)
+            self._log.summary(lines[-1], facts | {"would_send": forecast_facts(forecast)})
+        return code
 
     async def _take_finished(self, found: Discovery, database: Database) -> None:
         """Report what former runs have finished; nothing that a batch needs is loaded for it."""
@@ -122,17 +134,12 @@ class Run:
             self._report.too_young = found.too_young
             self._report.skipped = await strangers(found, OutputRegistry(database))
 
-    async def _work(self, found: Discovery, database: Database) -> int | None:
-        """Transcribe what is left; the first signal that came meanwhile."""
+    async def _work(self, found: Discovery, database: Database, caught: Signals) -> None:
+        """Transcribe what is left."""
         async with self._batch(found, database) as batch:
-            caught = _Signals(batch.stop, self._say)
-            with self._display, caught:
-                try:
-                    await batch.run(found)
-                except asyncio.CancelledError:
-                    if caught.first is None:
-                        raise
-        return caught.first
+            caught.stop = batch.stop
+            with self._display, caught.cancelling():
+                await batch.run(found)
 
     @contextlib.asynccontextmanager
     async def _batch(self, found: Discovery, database: Database) -> AsyncIterator[Batch]:
@@ -201,32 +208,3 @@ class Run:
     def _say(self, line: str, *, important: bool = False) -> None:
         if not self._voice.is_json:
             self._display.say(line, important=important)
-
-
-class _Signals:
-    """The first signal lets what is in flight finish and be stored, the second cancels."""
-
-    def __init__(self, stop: Callable[[], None], say: Callable[[str], None]) -> None:
-        self._stop = stop
-        self._say = say
-        self.first: int | None = None
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._caught, number, task)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-
-    def _caught(self, number: int, task: asyncio.Task[Any]) -> None:
-        if self.first is not None:
-            task.cancel()
-            return
-        self.first = number
-        self._say("stopping: what is in flight is finished and stored; once more to leave at once")
-        self._stop()

@@ -46,6 +46,12 @@ def stats_json(found: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "errors": dict(found.errors),
         "retries": dict(found.retries),
         "connections": dict(found.connections),
+        "audit": {
+            "gaps": {"found": found.audit.found, **found.audit.gaps},
+            "loops": found.audit.loops,
+            "unfounded": found.audit.unfounded,
+            "asked_seconds": found.audit.asked_s,
+        },
         "slowest": [_recording(each) for each in found.slowest],
         "failed": [_recording(each) for each in found.failed],
     }

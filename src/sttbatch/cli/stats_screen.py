@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sttbatch.cli.rendering import clock, printable
 from sttbatch.monitoring.aggregator import Distribution
+from sttbatch.monitoring.audit_findings import AuditFindings
 from sttbatch.monitoring.statistics import Group as RequestGroup
 from sttbatch.monitoring.statistics import RecordingSeen, Statistics
 
@@ -67,9 +68,11 @@ def _facts(found: Statistics) -> list[tuple[str, str]]:
             ("throughput", _throughput(found)),
         ]
     if found.errors:
-        rows.append(("errors", _counts(found.errors)))
+        rows.append(("errors", _causes(found.errors)))
     if found.retries:
-        rows.append(("retried for", _counts(found.retries)))
+        rows.append(("retried for", _causes(found.retries)))
+    if found.audit:
+        rows.append(("audit", _audit(found.audit)))
     jobs = {state.lower(): count for state, count in found.jobs.items()}
     if any(jobs.get(state) for state in ("queued", "processing", "failed")):
         rows.append(("jobs now", _counts(jobs)))
@@ -169,6 +172,18 @@ def _throughput(found: Statistics) -> str:
     limit = f" of {seen.rate_limit}" if seen.rate_limit else ""
     parts.append(f"{seen.busiest_minute}{limit} requests in the busiest minute")
     return ", ".join(parts)
+
+
+def _audit(found: AuditFindings) -> str:
+    parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
+    parts += [f"{count} {name}" for name, count in found.named() if count]
+    return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    """Many are numbers themselves."""
+    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -219,11 +219,19 @@ class _Chosen:
 def _logged(voice: Voice, chosen: _Chosen) -> int:
     """The exit code; a log always ends with it, whatever ended the run."""
     from sttbatch.cli.event_log import error_facts, event_log
-    from sttbatch.cli.exits import code_of
+    from sttbatch.cli.exits import SIGNAL_BASE, code_of
+    from sttbatch.cli.signals import leaving
 
     with event_log(voice) as log:
         try:
-            return _transcribe(voice, chosen, log)
+            with leaving():
+                return _transcribe(voice, chosen, log)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+            if log is not None:
+                told = f"ended by signal {code - SIGNAL_BASE}"
+                log.summary(told, error_facts(told, code))
+            return code
         except SttbatchError as error:
             code = code_of(error)
             if log is not None:

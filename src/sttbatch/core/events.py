@@ -82,6 +82,33 @@ class ChunkProcessingFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChunkAudited(Event):
+    """A chunk's answer was listened to, and what it lacked was asked for again.
+
+    Attributes:
+        filled, no_speech, refused, still_missing: what became of its gaps; the sum is what was
+            found.
+        loops: segments that repeated one phrase.
+        unfounded: segments with words where there is no sound.
+        asked_s: seconds of audio that were asked for again.
+    """
+
+    index: int
+    filled: int
+    no_speech: int
+    refused: int
+    still_missing: int
+    loops: int
+    unfounded: int
+    asked_s: float
+
+    @property
+    def found(self) -> int:
+        """Gaps: sound without words."""
+        return self.filled + self.no_speech + self.refused + self.still_missing
+
+
+@dataclass(frozen=True, slots=True)
 class CacheEntryAccessed(Event):
     """A lookup; `level` is None for a miss.
 

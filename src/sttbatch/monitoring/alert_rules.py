@@ -16,7 +16,7 @@ METRICS = {
     "latency_p99": "the same for 99 of 100",
     "cost": "what the requests cost, maybe paid ones included",
     "audio_seconds": "seconds of audio that were answered",
-    "jobs_failed": "recordings that were begun and failed",
+    "jobs_failed": "recordings that failed",
 }
 """Each metric's name and what it is, over a window."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from itertools import pairwise
 
 from sttbatch.monitoring.timeline import LatencyPoint, RequestSeen, lanes
 
@@ -20,6 +21,7 @@ ROW_HEIGHT = 28
 _TICKS = 4
 _LAST = -1
 _LEAST_PX = 0.75
+_BREAK_PX = 50.0
 _DAY_S = 86_400.0
 
 
@@ -45,14 +47,25 @@ def latency_chart(points: Sequence[LatencyPoint], height: int = 220) -> str:
     parts = [_grid(ticks, up), _times(across, height)]
     for name in ("p95", "p50"):
         places = [(across(point.at), up(getattr(point, name))) for point in points]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline class="{name}" points="{line}"/>')
+        for stretch in _unbroken(places):
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in stretch)
+            parts.append(f'<polyline class="{name}" points="{line}"/>')
         parts += [
             f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">'
             f"<title>{name} {getattr(point, name):.3f} s</title></circle>"
             for point, (x, y) in zip(points, places, strict=True)
         ]
     return _svg("latency", height, parts, "Latency over time")
+
+
+def _unbroken(places: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """Between two runs there was no latency, so no line is drawn."""
+    found = [[places[0]]]
+    for before, place in pairwise(places):
+        if place[0] - before[0] > _BREAK_PX:
+            found.append([])
+        found[-1].append(place)
+    return found
 
 
 def lane_chart(requests: Sequence[RequestSeen]) -> str:

@@ -66,6 +66,7 @@ class MetricsCollector:
             events.ChunkPrepared: self._prepared,
             events.ChunkProcessingStarted: self._chunk_started,
             events.ChunkProcessingCompleted: self._chunk_completed,
+            events.ChunkAudited: self._audited,
             events.CacheEntryAccessed: self._looked_up,
             events.APIRequestCompleted: self._requested,
             events.JobCompleted: self._job_completed,
@@ -145,6 +146,13 @@ class MetricsCollector:
         self._causes.pop((event.recording, event.index), None)
         if event.cached:
             self._cached_s[event.recording] += event.audio_s
+
+    def _audited(self, event: events.ChunkAudited) -> None:
+        for label in ("filled", "no_speech", "refused", "still_missing"):
+            self._add(Metric.AUDIT_GAPS, label, getattr(event, label))
+        for label in ("loops", "unfounded"):
+            self._add(Metric.AUDIT_SEGMENTS, label, getattr(event, label))
+        self._add(Metric.AUDIT_ASKED_SECONDS, "", event.asked_s)
 
     def _looked_up(self, event: events.CacheEntryAccessed) -> None:
         self._counters[Metric.CACHE_LOOKUPS, event.level or MISS] += event.count

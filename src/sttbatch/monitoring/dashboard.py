@@ -8,8 +8,15 @@ from datetime import datetime
 from html import escape
 
 from sttbatch.monitoring.aggregator import Window
+from sttbatch.monitoring.audit_findings import AuditFindings
 from sttbatch.monitoring.charts import bars, lane_chart, latency_chart
-from sttbatch.monitoring.statistics import Requests, Sources, Statistics, requests_by, statistics
+from sttbatch.monitoring.statistics import (
+    Requests,
+    Sources,
+    Statistics,
+    requests_by,
+    statistics,
+)
 from sttbatch.monitoring.timeline import (
     LatencyPoint,
     RequestSeen,
@@ -37,8 +44,8 @@ body { margin: 0 auto; padding: 24px; max-width: 960px; background: var(--back);
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 22px; margin: 0; } h2 { font-size: 16px; margin: 0 0 8px; }
 p { margin: 4px 0; } .faint, .none, figcaption { color: var(--faint); font-size: 13px; }
-dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 12px;
-  margin: 20px 0; }
+dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: 12px; margin: 20px 0; }
+@media (max-width: 640px) { dl { grid-template-columns: repeat(2, 1fr); } }
 dl div, figure { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 12px 14px; margin: 0; }
 figure { margin: 0 0 16px; } dt { color: var(--faint); font-size: 13px; }
@@ -48,7 +55,7 @@ svg { width: 100%; height: auto; display: block; } svg text { fill: var(--faint)
 .grid { stroke: var(--line); } polyline { fill: none; stroke-width: 1.5; }
 polyline.p50 { stroke: var(--ok); } polyline.p95 { stroke: var(--rate); }
 circle.p50 { fill: var(--ok); } circle.p95 { fill: var(--rate); }
-rect.ok, rect.cache { fill: var(--ok); } rect.rate { fill: var(--rate); }
+rect.ok, rect.cache, rect.audit { fill: var(--ok); } rect.rate { fill: var(--rate); }
 rect.queue { fill: var(--queue); } rect.failed { fill: var(--failed); }
 rect.money { fill: var(--money); }
 i { display: inline-block; width: 10px; height: 10px; border-radius: 2px; }
@@ -97,6 +104,7 @@ def page(shown: Dashboard, currency: str) -> str:
 {_figure("Latency", latency, '<i class="p50"></i> p50, <i class="p95"></i> p95')}
 {_figure("The last run, lane by lane", last, _LANE_LEGEND)}
 {_figure("Cache", _cache(shown.found), "lookups by the level that had the answer")}
+{_audit(shown.found.audit)}
 {_figure("Spending per day", bars("money", days, "Spending") if days else _NOTHING, "")}
 </body></html>
 """
@@ -129,6 +137,19 @@ def _cache(found: Statistics) -> str:
         [(name, float(count), f"{count} ({count / cache.lookups:.0%})") for name, count in rows],
         "Cache lookups by level",
     )
+
+
+def _audit(found: AuditFindings) -> str:
+    """Left out where every answer was whole."""
+    if not found:
+        return ""
+    rows = [(name, float(count), str(count)) for name, count in found.named()]
+    chart = bars("audit", rows, "Audit findings")
+    caption = (
+        f"gaps in answers by what became of them, and segments that were doubted; "
+        f"{found.asked_s / 60:.1f} min asked again"
+    )
+    return _figure("Audit", chart, caption)
 
 
 def _figure(title: str, chart: str, caption: str) -> str:

@@ -12,7 +12,7 @@ def sentence(event: events.Event) -> str:
     return f"{event.recording}: {text}" if event.recording else text
 
 
-def _chunk_text(event: events.Event) -> str:
+def _chunk_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
     match event:
         case events.ChunkProcessingStarted(_, index, audio_s):
             return f"chunk {index}: sending {audio_s:.1f} s"
@@ -24,7 +24,26 @@ def _chunk_text(event: events.Event) -> str:
             return f"chunk {index}: again, {reason}"
         case events.APIRequestCompleted():
             return _request(event)
+        case events.ChunkAudited():
+            return _audit(event)
     return ""
+
+
+def _audit(event: events.ChunkAudited) -> str:
+    parts = [
+        f"{count} {name}"
+        for name, count in (
+            ("gaps found", event.found),
+            ("filled", event.filled),
+            ("without speech", event.no_speech),
+            ("refused", event.refused),
+            ("still missing", event.still_missing),
+            ("loops", event.loops),
+            ("segments over silence", event.unfounded),
+        )
+        if count
+    ]
+    return f"chunk {event.index}: audit: {', '.join(parts)}; {event.asked_s:.1f} s asked again"
 
 
 def _request(event: events.APIRequestCompleted) -> str:

@@ -40,6 +40,9 @@ class Metric(StrEnum):
     SAVED_SECONDS = "saved_seconds"  # of audio that was not sent, thanks to the cache
     SAVED_COST = "saved_cost"  # what sending it would have cost that run
     CONNECTIONS = "connections"  # opened, reused, replaced
+    AUDIT_GAPS = "audit_gaps"  # sound without words: filled, no_speech, refused, still_missing
+    AUDIT_SEGMENTS = "audit_segments"  # doubted ones: loops, unfounded (words over silence)
+    AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was asked for again
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sttbatch.monitoring.aggregator import Aggregator, Distribution, Window
+from sttbatch.monitoring.audit_findings import AuditFindings, audit_findings
 from sttbatch.monitoring.metrics import MISS, OK, Metric
 
 LEVELS = ("L1", "L2", "L3")
@@ -170,6 +171,7 @@ class Statistics:
     errors: Mapping[str, int]
     retries: Mapping[str, int]
     connections: Mapping[str, int]
+    audit: AuditFindings
     slowest: Sequence[RecordingSeen]
     failed: Sequence[RecordingSeen]
 
@@ -205,6 +207,7 @@ def statistics(sources: Sources, window: Window) -> Statistics:
         },
         _whole(metrics.totals(Metric.RETRIES, window)),
         _whole(metrics.totals(Metric.CONNECTIONS, window)),
+        audit_findings(metrics, window),
         _seen(sources.ledger, SLOWEST, window),
         _seen(sources.ledger, FAILED, window),
     )

@@ -22,6 +22,10 @@ from sttbatch.queue.job import (
 )
 from sttbatch.queue.worker import Worker, WorkerRegistry
 
+FORGET = "DELETE FROM processing_jobs WHERE id = ? AND status <> 'PROCESSING'"
+UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
+    WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
+
 EVERY = 1_000_000_000
 """A limit that is none."""
 
@@ -89,6 +93,17 @@ class JobQueue:
             return transitions.start(db, job, worker, self._clock())
 
         return await self._database.write(write)
+
+    async def revive(self, job_id: str, worker: Worker) -> Claim | TakenBy | Ended:
+        """Claim a job that is queued or has failed."""
+
+        def requeue(db: sqlite3.Connection) -> None:
+            job = job_rows.job_by_id(db, job_id)
+            if job is not None and job.status is JobStatus.FAILED:
+                transitions.requeue(db, job, job.revived_retry_count)
+
+        await self._database.write(requeue)
+        return await self.claim(job_id, worker)
 
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
@@ -212,6 +227,17 @@ class JobQueue:
             return removed
 
         return await self._database.write(write)
+
+    async def forget(self, job_ids: Collection[str]) -> None:
+        """Remove jobs that nobody works on."""
+        if job_ids:
+            rows = [(job_id,) for job_id in job_ids]
+            await self._database.write(lambda db: db.executemany(FORGET, rows))
+
+    async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
+        """Ids of this request's queued and failed jobs, by content."""
+        row = (stream, request_sha256)
+        return await self._database.read(lambda db: dict(db.execute(UNFINISHED, row).fetchall()))
 
     async def list(self, status: JobStatus | None = None, limit: int = EVERY) -> list[Job]:
         """QUEUED and PROCESSING in the order of the queue, others the newest first."""
