@@ -95,6 +95,21 @@ _COUNTERS: Mapping[str, _Shown] = {
         "cause",
         FORESEEN,
     ),
+    Metric.AUDIT_GAPS: _Shown(
+        "audit_gaps",
+        "Stretches of sound that came back without words, by what became of them",
+        "finding",
+        ("filled", "no_speech", "refused", "still_missing"),
+    ),
+    Metric.AUDIT_SEGMENTS: _Shown(
+        "audit_doubted_segments",
+        "Segments that were doubted: repetition loops, words over digital silence",
+        "finding",
+        ("loops", "unfounded"),
+    ),
+    Metric.AUDIT_ASKED_SECONDS: _Shown(
+        "audit_asked_audio_seconds", "Audio that the audit asked for again", foreseen=("",)
+    ),
     Metric.CONNECTIONS: _Shown(
         "connections",
         "Connections to the endpoint: opened, reused for another request, replaced in time",
