@@ -44,8 +44,9 @@ def test_the_file_agrees_with_the_endpoint(
     # Without its transcript the stretches come from the cache, and are worth what they cost.
     shell.run("cache", "invalidate", "--pattern", "transcript:*")
     assert shell.transcribe(folder, "--chunk-duration", "10", "--overwrite").code == 0
-    again = shell.run("stats", "--prometheus", "-")
+    again = shell.run("stats", "--prometheus")
     assert (again.code, again.err) == (0, "")
+    assert shell.run("stats", "--prometheus", "-").out == again.out
     assert value(again.out, "sttbatch_requests_total") == len(log)
     assert value(again.out, "sttbatch_saved_audio_seconds_total") == pytest.approx(25, rel=1e-3)
     assert value(again.out, "sttbatch_saved_cost_rubles_total") == pytest.approx(0.25, rel=1e-3)

@@ -223,8 +223,8 @@ def test_labels_are_few_and_everything_that_lasts_is_there(sources: Sources) -> 
     found = families(exposed(sources))
     labels = {name for family in found for each in family.samples for name in each.labels}
     assert labels <= {
-        "cause", "engine", "event", "finding", "kind", "le", "level", "model", "outcome", "result", "state",
-        "version",
+        "cause", "engine", "event", "finding", "kind", "le", "level", "model", "outcome", "result",
+        "state", "version",
     }  # fmt: skip
     assert sum(family.type != "gauge" for family in found) == len(CARRIED) + 2 + 7
 

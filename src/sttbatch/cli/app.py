@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("transcribe")(transcribe.transcribe)
-app.command("stats")(stats.stats)
+app.command("stats", cls=stats.StatsCommand)(stats.stats)
 app.command("doctor")(doctor.doctor)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(cache.app, name="cache")

@@ -6,10 +6,12 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from sttbatch.core.errors import UsageError
 
@@ -43,6 +45,20 @@ class _Question:
         return statistics(sources, window), grouped
 
 
+class StatsCommand(TyperCommand):
+    """Where `--prometheus` names no file, it means standard output."""
+
+    # Any: some versions of typer bring a click of their own.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As its base does."""
+        spelled: list[str] = []
+        for word, after in zip_longest(args, args[1:], fillvalue="--"):
+            spelled.append(word)
+            if word == "--prometheus" and after.startswith("-") and after != "-":
+                spelled.append("-")
+        return super().parse_args(ctx, spelled)
+
+
 def stats(
     context: typer.Context,
     since: Annotated[
@@ -63,9 +79,9 @@ def stats(
     prometheus: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE",
-            help="Write totals of all time for Prometheus (node_exporter's textfile collector); "
-            "- is standard output.",
+            metavar="[FILE]",
+            help="Print totals of all time for Prometheus, or write them to a file for "
+            "node_exporter's textfile collector.",
         ),
     ] = None,
     push: Annotated[
