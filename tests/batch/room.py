@@ -65,11 +65,12 @@ class Ear:
 
     Attributes:
         before: awaited between hearing an upload and answering.
-        lost: seconds of an upload of 30 s and more whose words it leaves out, from and to.
+        lost: seconds of an upload of `losing_s` and more whose words it leaves out, from and to.
     """
 
     before: Callable[[Upload], Awaitable[None]] = at_once
     lost: tuple[float, float] = (0.0, 0.0)
+    losing_s: float = 30.0
     sent: list[Upload] = field(default_factory=list)
     timestamps: bool = True
     longest_s: float | None = None
@@ -81,7 +82,7 @@ class Ear:
         self.sent.append(upload)
         with upload.open() as file:
             heard = hear(file.read()).words
-        low_s, high_s = self.lost if upload.duration_s >= 30 else (0.0, 0.0)
+        low_s, high_s = self.lost if upload.duration_s >= self.losing_s else (0.0, 0.0)
         words = [Word(w.text, w.start_s, w.end_s) for w in heard]
         said = [w for w in words if not low_s <= w.start_s < high_s]
         segments = tuple(Segment(w.text, w.start_s, w.end_s, (w,)) for w in said)

@@ -10,7 +10,7 @@ import av
 
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.report import BatchReport, Outcome
-from sttbatch.core.models import ChannelMode, ConcurrencyLimit
+from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RunOptions
 from sttbatch.processing.discovery import discover
 from tests.calls import make_call
@@ -69,6 +69,41 @@ def test_the_share_of_a_recording_without_a_declared_length_is_of_what_was_cut(
     assert [(each.outcome, each.reason) for each in report.recordings] == [(Outcome.DONE, "")]
     assert len(ear.sent) > 2 * 5
     assert words_of(path.with_suffix(".json")) == texts(said)
+
+
+def test_what_a_first_ask_brought_is_kept_where_nothing_can_be_cut_for_a_second(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "talk.wav"
+    said = make_recording(path, duration_s=60, sample_rate=16_000, channels=1)
+    choices = replace(
+        CHOICES,
+        chunking=ChunkingOptions(upload_codec=UploadCodec.WAV),
+        run=RunOptions(audit_share=1.0),
+        concurrency=ConcurrencyLimit(1),
+    )
+
+    async def lose(upload: Upload) -> None:
+        """The chunk's temporary file, while its first piece is under way."""
+        if len(ear.sent) == 2:
+            assert ear.sent[0].path is not None
+            await asyncio.to_thread(Path(ear.sent[0].path).unlink)
+
+    ear = Ear(before=lose, lost=(12.0, 36.0), losing_s=20.0)
+    report = transcribed(path, tmp_path, ear, choices)
+    assert len(ear.sent) == 2
+    assert [each.outcome for each in report.recordings] == [Outcome.FAILED]
+    document = load(path.with_suffix(".json"))
+    (gap,) = document["gaps"]
+    assert gap["reason"] == "still_missing"
+    assert "cut out" in gap["detail"]
+    assert 22 < gap["start"] < 26 and 34 < gap["end"] < 38  # noqa: PT018 - one stretch
+    heard = words_of(path.with_suffix(".json"))
+    assert heard == sorted(set(heard))
+    outside = {w.text for w in said if w.end_s < gap["start"] or w.start_s > gap["end"]}
+    # Words at its ends may be heard from either side.
+    assert outside <= set(heard)
+    assert len(heard) <= len(outside) + 2
 
 
 def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: Path) -> None:

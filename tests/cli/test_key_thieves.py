@@ -140,7 +140,8 @@ def test_a_password_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatc
 def test_a_folder_may_not_set(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither where the key goes, nor where state lies, nor what may be spent."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("STTBATCH_CONFIG", str(tmp_path / "none"))
+    (tmp_path / "empty.toml").touch()
+    monkeypatch.setenv("STTBATCH_CONFIG", str(tmp_path / "empty.toml"))
     for text in (f"{name} = 1\n", f"'{name}' = 'x'\n", f"[{name}]\nx = 1\n", f"{name}.x = 1\n"):
         Path("sttbatch.toml").write_text(text, "utf-8")
         with pytest.raises(UsageError, match=rf"sttbatch.toml, line 1: {name} may not be set here"):

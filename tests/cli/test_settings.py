@@ -79,6 +79,15 @@ def test_a_mistake_is_named_with_file_and_line(
     assert "Traceback" not in result.err
 
 
+def test_a_settings_file_that_is_named_has_to_be_there(bare: Shell, tmp_path: Path) -> None:
+    bare.extra["STTBATCH_CONFIG"] = str(tmp_path / "mistyped.toml")
+    result = bare.run("config", "show")
+    assert (result.code, result.out) == (2, "")
+    assert "mistyped.toml: there is no such settings file" in result.err
+    assert bare.run("config", "init").code == 0
+    assert bare.run("config", "show").code == 0
+
+
 def test_a_folder_cannot_redirect_the_key(home: Path, cloudru: CloudRu, tmp_path: Path) -> None:
     make_recording(home / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
     shell = Shell(home, cloudru)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sttbatch.queue.budgets import Budgets
 from sttbatch.queue.chunks import Granted
 from sttbatch.queue.job import JobPriority, JobStatus
-from sttbatch.queue.job_history import chunks_of, count_jobs, passes_of
+from sttbatch.queue.job_history import chunks_of, passes_of
 from sttbatch.queue.waiting import wait_until_free
 from tests.queue.room import Room, opened
 
@@ -45,7 +45,6 @@ async def everything(room: Room) -> None:
         await queue.list(status)
     assert [each async for each in wait_until_free(room.database, room.workers, [job.id])]
     await room.database.read(lambda db: (passes_of(db, job.id), chunks_of(db, job.id)))
-    await room.database.read(count_jobs)
     await room.claimed(dropped)
     await room.workers.living([room.worker.id])
     await room.workers.sweep()

@@ -11,7 +11,8 @@ from tests.queue.room import Room, contenders, in_room
 
 
 async def waited(room: Room, job_ids: list[str]) -> list[Settled]:
-    return [each async for each in wait_until_free(room.database, room.workers, job_ids)]
+    groups = wait_until_free(room.database, room.workers, job_ids)
+    return [each async for group in groups for each in group]
 
 
 def test_each_job_is_named_once_as_it_ends_or_becomes_free(tmp_path: Path) -> None:
@@ -21,19 +22,19 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(tmp_path: Path) -> No
         done, failed, released, purged, queued = (job.id for job in jobs)
         waiting = wait_until_free(room.database, room.workers, [job.id for job in jobs])
         # It looks only while it is asked for the next one.
-        settled = [await anext(waiting)]
+        settled = await anext(waiting)
         await room.queue.release(claims[2])
-        settled.append(await anext(waiting))
+        settled += await anext(waiting)
         await room.queue.complete(claims[3])
         await room.queue.purge()
-        settled.append(await anext(waiting))
+        settled += await anext(waiting)
         await room.queue.complete(claims[0])
-        settled.append(await anext(waiting))
+        settled += await anext(waiting)
         last = asyncio.ensure_future(anext(waiting))
         await asyncio.sleep(0.5)
         assert not last.done()
         await room.queue.fail(claims[1], "no", retry=False)
-        settled.append(await asyncio.wait_for(last, 30))
+        settled += await asyncio.wait_for(last, 30)
         assert settled == [
             Settled(queued, JobStatus.QUEUED),
             Settled(released, JobStatus.QUEUED),
@@ -42,7 +43,15 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(tmp_path: Path) -> No
             Settled(failed, JobStatus.FAILED),
         ]
         assert [each async for each in waiting] == []
-        assert [each.is_free for each in settled] == [True, True, False, False, False]
+
+    in_room(tmp_path, work)
+
+
+def test_what_is_free_together_is_named_together(tmp_path: Path) -> None:
+    async def work(room: Room) -> None:
+        jobs = [await room.queued(name) for name in "abc"]
+        groups = wait_until_free(room.database, room.workers, [job.id for job in jobs])
+        assert [len(group) async for group in groups] == [3]
 
     in_room(tmp_path, work)
 

@@ -155,15 +155,17 @@ class Auditing:
             return found
         for ask in range(1, ASKS + 1):
             if pieces:
-                cut = await self._cut(source, pieces, measured)
+                cut = await self._cut(source, pieces, measured, found)
                 pieces = await self._ask(job, asker, cut, ask, found, listened)
         found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
         found.settle_loops([heard.segments[index] for index in doubted.looped - unfounded])
         return found
 
     async def _cut(
-        self, source: Source, pieces: Sequence[Span], measured: Measured
+        self, source: Source, pieces: Sequence[Span], measured: Measured, found: Findings
     ) -> list[AudioChunk]:
+        """What to ask for; none, and gaps that say why, where that cannot be cut."""
+
         def at(second: float) -> Boundary:
             return Boundary(round(second / measured.time_base) + measured.origin_pts)
 
@@ -177,9 +179,16 @@ class Auditing:
         )
         cut: list[AudioChunk] = []
         # All are cut before any is sent: other chunks' audits wait for the worker.
-        async with self._splitters.split(source, plan) as cutting:
-            while (piece := await cutting.next()) is not None:
-                cut.append(piece)
+        try:
+            async with self._splitters.split(source, plan) as cutting:
+                while (piece := await cutting.next()) is not None:
+                    cut.append(piece)
+        except MediaError as error:
+            for piece in cut:
+                piece.upload.discard()
+            detail = f"it could not be cut out to be asked for again: {error}"
+            found.gaps += [Gap(*span, GapReason.STILL_MISSING, detail) for span in pieces]
+            return []
         return cut
 
     async def _ask(

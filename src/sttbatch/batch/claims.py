@@ -92,13 +92,18 @@ class JobClaims:
 
     async def settled(
         self, jobs: Sequence[Job], stopping: Callable[[], bool]
-    ) -> AsyncIterator[tuple[Job, JobStatus | None, str]]:
-        """Jobs of other runs as they end or become free: (job, status, error)."""
-        by_id = {job.id: job for job in jobs}
-        async for each in wait_until_free(self._database, self._workers, set(by_id), stopping):
-            rows = await self._queue.jobs([each.job_id])
-            row = rows.get(each.job_id)
-            yield by_id[each.job_id], each.status, (row.error_message or "") if row else ""
+    ) -> AsyncIterator[list[tuple[Job, JobStatus | None, str]]]:
+        """Jobs of other runs as they end or become free: (job, status, error), in their order."""
+        left = {job.id: job for job in jobs}
+        async for settled in wait_until_free(self._database, self._workers, set(left), stopping):
+            status = {each.job_id: each.status for each in settled}
+            rows = await self._queue.jobs(list(status))
+            errors = {job_id: row.error_message or "" for job_id, row in rows.items()}
+            yield [
+                (job, status[job_id], errors.get(job_id, ""))
+                for job_id, job in left.items()
+                if job_id in status
+            ]
 
     async def note(self, failures: Sequence[Failure]) -> None:
         """Give each a FAILED row; what another run works on is that run's to tell."""

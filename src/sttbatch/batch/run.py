@@ -158,15 +158,19 @@ class Batch:
             free = await self._freed(held)
 
     async def _freed(self, held: Sequence[Job]) -> list[Job]:
-        """Wait until one is free, and see to those that other runs end meanwhile."""
+        """Wait until some are free, and see to those that other runs end meanwhile."""
         lanes = self._orchestrator
-        async for job, status, error in self._claims.settled(held, lambda: lanes.closed):
-            if status is JobStatus.FAILED:
-                self._endings.fail(job, error or "another run failed on it")
-            elif not await self._found_finished(job):
-                # Released, its holder died, or its transcript is gone again: it is ours to do.
-                await self._claims.enqueue([job])
-                return [job]
+        async for settled in self._claims.settled(held, lambda: lanes.closed):
+            free = []
+            for job, status, error in settled:
+                if status is JobStatus.FAILED:
+                    self._endings.fail(job, error or "another run failed on it")
+                elif not await self._found_finished(job):
+                    # Released, its holder died, or its transcript is gone again: it is ours to do.
+                    free.append(job)
+            if free:
+                await self._claims.enqueue(free)
+                return free
         return []
 
     async def _found_finished(self, job: Job) -> bool:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sttbatch.core.errors import BudgetReached
+from sttbatch.queue.budgets import ROUNDING
 
 
 @dataclass(slots=True)
@@ -22,7 +23,8 @@ class Budget:
     def reserved_for(self, audio_s: float) -> Iterator[None]:
         """Raises BudgetReached when it would not be covered."""
         cost = audio_s * self.price_per_second
-        if self.limit is not None and self.spent + self.reserved + cost > self.limit:
+        planned = self.spent + self.reserved + cost
+        if self.limit is not None and planned > self.limit + ROUNDING:
             raise BudgetReached(
                 f"sending more would cost more than --max-cost {self.limit:g} "
                 f"({self.spent + self.reserved:.2f} are spent); run again to go on"

@@ -138,12 +138,22 @@ def _apart(found: Sequence[KeptStretch]) -> tuple[KeptStretch, ...]:
     """
     ordered = sorted(found, key=lambda each: each.stretch.end.pts)
     ends = [each.stretch.end.pts for each in ordered]
-    best: list[tuple[int, tuple[int, ...]]] = [(0, ())]
+    # The most that the first so many can cover, and how many come before the last one chosen.
+    best = [0]
+    before_it: list[int | None] = []
     for index, each in enumerate(ordered):
         before = bisect_right(ends, each.stretch.start.pts, 0, index)
-        length = each.stretch.end.pts - each.stretch.start.pts
-        with_it = best[before][0] + length
-        best.append(
-            (with_it, (*best[before][1], index)) if with_it > best[index][0] else best[index]
-        )
-    return tuple(ordered[index] for index in best[-1][1])
+        with_it = best[before] + each.stretch.end.pts - each.stretch.start.pts
+        is_better = with_it > best[index]
+        best.append(max(with_it, best[index]))
+        before_it.append(before if is_better else None)
+    chosen = []
+    at = len(ordered)
+    while at:
+        before_last = before_it[at - 1]
+        if before_last is None:
+            at -= 1
+            continue
+        chosen.append(ordered[at - 1])
+        at = before_last
+    return tuple(reversed(chosen))

@@ -109,10 +109,6 @@ class ResultLedger:
     ) -> None:
         await self._cache.put(key, msgspec.json.encode(value), self._facts(audio_s, file_sha256))
 
-    async def have_transcripts(self, keys: Sequence[str]) -> set[str]:
-        """Those of many keys whose transcript is stored, by few queries and without reading it."""
-        return await self._ledger.present(keys)
-
     def holds_chunk(self, db: sqlite3.Connection, key: str) -> bool:
         """Whether a chunk's answer is stored; for decisions within a transaction."""
         return self._ledger.holds(db, key)
@@ -120,12 +116,6 @@ class ResultLedger:
     async def transcript(self, key: str) -> Hit[Transcript] | None:
         found = await self._cache.get(key)
         return _transcript(found.value, found.level) if found is not None else None
-
-    async def transcripts(self, keys: Sequence[str]) -> dict[str, Hit[Transcript]]:
-        """Those of many that are there, by few queries; all are in memory at once."""
-        found = await self._cache.get_many(keys)
-        hits = {key: _transcript(each.value, each.level) for key, each in found.items()}
-        return {key: hit for key, hit in hits.items() if hit is not None}
 
     async def store_chunk(
         self,

@@ -124,7 +124,7 @@ class Loaded:
 
 def user_file() -> Path:
     """The user's settings file; STTBATCH_CONFIG names another."""
-    named = os.environ.get("STTBATCH_CONFIG")
+    named = os.environ.get(OTHER_FILE)
     if named:
         return Path(named)
     from platformdirs import user_config_path
@@ -156,6 +156,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
 
 
 _VARIABLE = "STTBATCH_{}"
+OTHER_FILE = "STTBATCH_CONFIG"
 
 
 def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
@@ -163,6 +164,11 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
         text = _text(path) if local else path.read_text("utf-8")
         values = tomllib.loads(text)
     except FileNotFoundError:
+        if not local and os.environ.get(OTHER_FILE):
+            raise UsageError(
+                f"{path}: there is no such settings file, and {OTHER_FILE} names it; "
+                "`sttbatch config init` writes one"
+            ) from None
         return {}, str(path)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error

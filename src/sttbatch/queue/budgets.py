@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Sums of prices are off by less; a budget that is met exactly is kept."""
 
 
@@ -80,7 +80,7 @@ def over_budget(
         return None
     for setting, limit, since in _limits(budgets, now):
         spent = spent_since(db, since) + reserved(db)
-        if spent + cost > limit + _ROUNDING:
+        if spent + cost > limit + ROUNDING:
             return OverBudget(setting, limit, spent)
     return None
 

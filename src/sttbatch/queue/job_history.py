@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from sttbatch.queue.job import JobStatus
-
 
 @dataclass(frozen=True, slots=True)
 class JobPass:
@@ -71,9 +69,3 @@ def chunks_of(db: sqlite3.Connection, job_id: str) -> list[ChunkTask]:
         (job_id,),
     )
     return [ChunkTask(*row) for row in rows]
-
-
-def count_jobs(db: sqlite3.Connection) -> dict[JobStatus, int]:
-    """How many jobs are in each state."""
-    query = "SELECT count(*) FROM processing_jobs WHERE status = ?"
-    return {each: db.execute(query, (each,)).fetchone()[0] for each in JobStatus}

@@ -42,30 +42,26 @@ class Settled:
     job_id: str
     status: JobStatus | None
 
-    @property
-    def is_free(self) -> bool:
-        return self.status is JobStatus.QUEUED
-
 
 async def wait_until_free(
     database: Database,
     workers: WorkerRegistry,
     job_ids: Collection[str],
     stopping: Callable[[], bool] = lambda: False,
-) -> AsyncIterator[Settled]:
+) -> AsyncIterator[list[Settled]]:
     """Each job once, as it ends or can be claimed: released, or its holder died.
 
-    What is free may be taken by somebody else before the caller claims it; it then waits again.
-    Ends early once `stopping` says so.
+    Those that are seen together come together, so that what a dead run held is taken over as a
+    whole. What is free may be taken by somebody else before the caller claims it; it then waits
+    again. Ends early once `stopping` says so.
     """
     waiting = set(job_ids)
     pace = Pace()
     while waiting and not stopping():
         settled = await database.read(lambda db: _settled(db, workers, waiting))
-        for each in settled:
-            waiting.discard(each.job_id)
-            yield each
         if settled:
+            waiting.difference_update(each.job_id for each in settled)
+            yield settled
             pace.reset()
         if waiting and not stopping():
             await pace.pause()
