@@ -13,6 +13,6 @@ def test_a_sum_of_tenths_reaches_its_limit() -> None:
     # In floats three tenths are a little more than 0.3.
     with budget.reserved_for(1), budget.reserved_for(1), budget.reserved_for(1):
         assert budget.reserved > 0.3
-        with pytest.raises(BudgetReached, match="--max-cost 0.3"), budget.reserved_for(0.01):
+        with pytest.raises(BudgetReached, match=r"--max-cost 0\.3"), budget.reserved_for(0.01):
             pass
     assert budget.reserved == pytest.approx(0)
