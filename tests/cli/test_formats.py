@@ -10,8 +10,10 @@ import pytest
 from tests.cloudru import HeardWord, make_recording
 from tests.shell import Shell, load, texts, words_of, worst_offset_s
 
-DURATION_S = 720.0
+CHUNKS = 6
 WITHIN_S = 0.03
+
+NO_PAUSES = {"word_gap_s": 0.08, "sentence_pause_s": 0.14}
 
 FORMATS: dict[str, dict[str, Any]] = {
     "cbr.mp3": {"bit_rate": 64_000, "sample_rate": 16_000},
@@ -25,12 +27,14 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-def recordings(folder: Path, pauses: dict[str, Any]) -> dict[str, list[HeardWord]]:
+def recordings(
+    folder: Path, duration_s: float, pauses: dict[str, Any]
+) -> dict[str, list[HeardWord]]:
     folder.mkdir()
     return {
         # Different words in each, or the film's sound would be found in the cache.
         name: make_recording(
-            folder / name, duration_s=DURATION_S, first_word=2000 * index, **options, **pauses
+            folder / name, duration_s=duration_s, first_word=2000 * index, **options, **pauses
         )
         for index, (name, options) in enumerate(FORMATS.items())
     }
@@ -38,24 +42,26 @@ def recordings(folder: Path, pauses: dict[str, Any]) -> dict[str, list[HeardWord
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "pauses",
+    ("duration_s", "pauses"),
     [
-        pytest.param({}, id="pauses"),
-        pytest.param(
-            {"word_gap_s": 0.08, "sentence_pause_s": 0.14}, id="no pause", marks=pytest.mark.slow
-        ),
+        pytest.param(180, {}, id="three minutes"),
+        pytest.param(720, {}, id="twelve minutes", marks=pytest.mark.slow),
+        pytest.param(720, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
     ],
 )
-def test_every_word_once_within_30_ms(tmp_path: Path, shell: Shell, pauses: dict[str, Any]) -> None:
-    truth = recordings(tmp_path / "talks", pauses)
-    result = shell.transcribe(tmp_path / "talks", "--chunk-duration", "120", "--words")
+def test_every_word_once_within_30_ms(
+    tmp_path: Path, shell: Shell, duration_s: float, pauses: dict[str, Any]
+) -> None:
+    truth = recordings(tmp_path / "talks", duration_s, pauses)
+    chunk_s = str(duration_s / CHUNKS)
+    result = shell.transcribe(tmp_path / "talks", "--chunk-duration", chunk_s, "--words")
     assert result.code == 0, result.err
     for name, words in truth.items():
         output = (tmp_path / "talks" / name).with_suffix(".json")
         assert words_of(output) == texts(words), name
         assert worst_offset_s(output, words) <= WITHIN_S, name
         assert load(output)["gaps"] == []
-        assert 6 <= len(load(output)["chunks"]) <= 8
+        assert CHUNKS <= len(load(output)["chunks"]) <= CHUNKS + 2
     assert shell.endpoint is not None
     posts = shell.endpoint.received
     assert {post.http_version for post in posts} == {"2"}

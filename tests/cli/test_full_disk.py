@@ -37,7 +37,7 @@ def data(home: Path) -> Iterator[Path]:
 @pytest.fixture
 def talk(folder: Path) -> list[HeardWord]:
     return make_recording(
-        folder / "talk.mp3", duration_s=250, bit_rate=32_000, sample_rate=16_000, channels=1
+        folder / "talk.mp3", duration_s=84, bit_rate=32_000, sample_rate=16_000, channels=1
     )
 
 
@@ -79,7 +79,7 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     cloudru.hold()
-    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
@@ -110,13 +110,13 @@ def test_each_answer_is_accounted_for_once(
     shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     cloudru.hold()
-    process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
     in_flight(cloudru, LANES)
     fill(data)
     cloudru.let_go()
     assert stopped_by_full_disk(shell.finish(process))
     (data / "filler").unlink()
-    assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "30").code == 0
+    assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "10").code == 0
     with sqlite3.connect(data / "ledger.db") as db:
         posts = db.execute("SELECT chunk_key, status, maybe_paid FROM requests").fetchall()
         open_chunks = db.execute(
@@ -136,7 +136,7 @@ def test_a_disk_that_fills_while_one_lane_has_failed_loses_no_other(
 ) -> None:
     cloudru.hold()
     cloudru.faults = lambda post: Status(400) if post.number == 0 else None
-    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "30")
+    arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
