@@ -24,6 +24,7 @@ from .service import Service
 
 # A client that was told that TLS ends is given this long to say the same.
 _TLS_GOODBYE_S = 0.2
+_HANDSHAKE_S = 2.0
 
 
 @cache
@@ -156,14 +157,21 @@ class CloudRu(Service):
         return context
 
     async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._server is None:
+            return
+        # Begun before, as Python 3.11 waits for nothing once it is closed.
+        closed = asyncio.create_task(self._server.wait_closed())
+        await asyncio.sleep(0)
+        self._server.close()
+        self._server = None
         connections = dict(self._connections)
         for writer in connections.values():
             writer.transport.abort()
         if connections:
             await asyncio.wait(connections)
+        # A connection that is still shaking hands has no writer yet, and its client may be gone.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(closed, _HANDSHAKE_S)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
