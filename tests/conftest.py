@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+
+# Threads of numpy's linear algebra spin for a while after each product, on cores that others need.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from collections.abc import Iterator
 from pathlib import Path
 
