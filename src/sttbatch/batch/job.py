@@ -18,7 +18,8 @@ from sttbatch.core.models import (
     Transcript,
 )
 from sttbatch.processing.discovery import Candidate
-from sttbatch.processing.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.processing.packed_outcome import PackedOutcome
+from sttbatch.processing.result_merger import ResultMerger
 from sttbatch.queue.job import Claim
 
 TRUNCATED_SHARE = 0.01
@@ -62,7 +63,7 @@ class Job:
     pending: int = 0
     counted_s: float | None = None
     reached_s: float = 0.0
-    outcomes: list[ChunkOutcome] = field(default_factory=list)
+    outcomes: list[PackedOutcome] = field(default_factory=list)
     again: dict[tuple[int, Boundary, Boundary], KeptStretch] = field(default_factory=dict)
     audit_s: float = 0.0
     told: int = 0

@@ -21,6 +21,7 @@ from sttbatch.processing.chunk_sizer import BatchLoad, ChunkSizeRecommendation, 
 from sttbatch.processing.latency_fit import GUESS, SAMPLES, fit_latency
 from sttbatch.processing.media_messages import FileState
 from sttbatch.processing.media_workers import Cutting, Source
+from sttbatch.processing.packed_outcome import packed
 from sttbatch.processing.result_merger import ChunkOutcome
 from sttbatch.processing.split_plan import SplitPlan
 from sttbatch.processing.upload_format import upload_codec_for
@@ -136,7 +137,8 @@ class Planning:
                 kept_there = replace(each, stretch=stretch)
                 job.again[channel, stretch.start, stretch.end] = kept_there
                 continue
-            job.outcomes.append(ChunkOutcome(stretch, known.heard, cached=True, gaps=known.gaps))
+            outcome = ChunkOutcome(stretch, known.heard, cached=True, gaps=known.gaps)
+            job.outcomes.append(packed(outcome))
             self._report.from_cache += 1
             # A cut is found together with its answer, in the ledger.
             self._emit(events.CacheEntryAccessed(job.shown, each.chunk_key, "L3"))

@@ -38,6 +38,7 @@ from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media_workers import MediaWorkers
 from sttbatch.processing.orchestrator import NextChunk, ParallelOrchestrator, Steps
+from sttbatch.processing.packed_outcome import packed
 from sttbatch.processing.places import Lane
 from sttbatch.processing.result_merger import ChunkOutcome
 from sttbatch.queue.job import JobStatus
@@ -244,7 +245,7 @@ class Batch:
         index, audio_s = chunk.stretch.index, chunk.stretch.duration_s
         try:
             outcome = await self._outcome(work, lane)
-            job.outcomes.append(outcome)
+            job.outcomes.append(packed(outcome))
             done = outcome.gap is not GapReason.STILL_MISSING
             self._emit(
                 events.ChunkProcessingCompleted(job.shown, index, audio_s, outcome.cached)

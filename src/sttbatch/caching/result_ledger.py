@@ -16,13 +16,13 @@ from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.stored_chunk import StoredAudit, StoredChunk, decode_audit, decode_chunk
+from sttbatch.caching.stored_transcript import decode_transcript, encode_transcript
 from sttbatch.core.engine import Post
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Stretch, Transcript
 from sttbatch.core.options import RequestOptions
 
 _T = TypeVar("_T")
-_transcript_decoder = msgspec.json.Decoder(Transcript)
 
 RECORD_POST = """
     INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
@@ -160,7 +160,7 @@ class ResultLedger:
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
         facts = self._facts(transcript.duration_s, file_sha256)
-        await self._cache.put(key, msgspec.json.encode(transcript), facts)
+        await self._cache.put(key, encode_transcript(transcript), facts)
 
     async def record_post(
         self, key: str, post: Post, file_sha256: str = "", worker_id: str = ""
@@ -270,7 +270,5 @@ def _insert_post(db: sqlite3.Connection, kept: KeptAnswer) -> None:
 
 
 def _transcript(data: bytes, level: str) -> Hit[Transcript] | None:
-    try:
-        return Hit(_transcript_decoder.decode(data), level)
-    except msgspec.DecodeError:
-        return None
+    transcript = decode_transcript(data)
+    return Hit(transcript, level) if transcript is not None else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from sttbatch.core.models import (
     MIXED,
@@ -45,13 +46,30 @@ class ChunkOutcome:
     gaps: tuple[Gap, ...] = ()
 
 
+class Outcome(Protocol):
+    """A `ChunkOutcome`, or what can be asked the same."""
+
+    @property
+    def stretch(self) -> Stretch: ...
+    @property
+    def heard(self) -> Transcription | None: ...
+    @property
+    def cached(self) -> bool: ...
+    @property
+    def gap(self) -> GapReason | None: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def gaps(self) -> tuple[Gap, ...]: ...
+
+
 class ResultMerger:
-    """Stateless."""
+    """Stateless; asks each outcome for its words once, and lets go of them."""
 
     def __init__(self) -> None:
         self._adjuster = TimestampAdjuster()
 
-    def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
+    def merge(self, outcomes: Iterable[Outcome], duration_s: float) -> Transcript:
         """Join the outcomes of one recording; `duration_s` is its counted length.
 
         Channels that were heard on their own are joined on their own, and then put in the order
@@ -60,19 +78,18 @@ class ResultMerger:
         ordered = sorted(outcomes, key=lambda o: (o.stretch.start_s, o.stretch.channel))
         segments: list[Segment] = []
         gaps: list[Gap] = []
+        languages: list[str] = []
         for channel in sorted({outcome.stretch.channel for outcome in ordered}):
             heard_there = [o for o in ordered if o.stretch.channel == channel]
             gaps += _gaps(heard_there)
-            of_channel = self._joined(heard_there)
+            of_channel = self._joined(heard_there, languages)
             if channel != MIXED:
                 of_channel = [replace(each, speaker=str(channel)) for each in of_channel]
             segments += of_channel
         segments.sort(key=lambda segment: segment.start_s)
         return Transcript(
             duration_s=duration_s,
-            language=next(
-                (o.heard.language for o in ordered if o.heard and o.heard.language), None
-            ),
+            language=languages[0] if languages else None,
             segments=tuple(segments),
             chunks=tuple(
                 ChunkSummary(
@@ -88,37 +105,38 @@ class ResultMerger:
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
 
-    def _joined(self, ordered: Sequence[ChunkOutcome]) -> list[Segment]:
-        """The words of one channel."""
+    def _joined(self, ordered: Sequence[Outcome], languages: list[str]) -> list[Segment]:
+        """The words of one channel, and the languages that they are in."""
         segments: list[Segment] = []
-        previous: ChunkOutcome | None = None
+        # Where the words before end; None: they were not heard.
+        reached_pts: int | None = None
         for outcome in ordered:
-            added = self._segments(outcome)
-            neighbours = previous is not None and (
-                previous.stretch.end.pts == outcome.stretch.start.pts
-            )
-            if outcome.stretch.start.overlap and neighbours and previous and previous.heard:
-                segments, added = _join(segments, added, outcome.stretch.start_s)
+            stretch, heard = outcome.stretch, outcome.heard
+            added = self._segments(stretch, heard)
+            if stretch.start.overlap and reached_pts == stretch.start.pts:
+                segments, added = _join(segments, added, stretch.start_s)
             else:
-                added = _from(added, outcome.stretch.start_s)
+                added = _from(added, stretch.start_s)
             segments += added
-            previous = outcome
+            reached_pts = stretch.end.pts if heard is not None else None
+            if heard is not None and heard.language:
+                languages.append(heard.language)
         return list(_monotonic(segments))
 
-    def _segments(self, outcome: ChunkOutcome) -> list[Segment]:
-        if outcome.heard is None:
+    def _segments(self, stretch: Stretch, heard: Transcription | None) -> list[Segment]:
+        if heard is None:
             return []
-        segments = self._adjuster.adjust(outcome.stretch, outcome.heard)
+        segments = self._adjuster.adjust(stretch, heard)
         return [segment for segment in segments if segment.text or segment.words]
 
 
-def _status(outcome: ChunkOutcome) -> str:
+def _status(outcome: Outcome) -> str:
     if outcome.gap is None:
         return "ok"
     return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
 
 
-def _gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
+def _gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
     """In order; one where several of a kind touch."""
     last: Gap | None = None
     for gap in _all_gaps(outcomes):
@@ -136,7 +154,7 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
         yield last
 
 
-def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
+def _all_gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
     for outcome in outcomes:
         yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
         if outcome.gap is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,7 +51,9 @@ def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
     for word in segment.words:
         # Recognisers let words overlap or run backwards by a few hundredths.
         word_start_s = max(at_s, moved(word.start_s))
-        words.append(Word(word.text, word_start_s, max(word_start_s, moved(word.end_s))))
+        end_s = max(word_start_s, moved(word.end_s))
+        # Of a hundred thousand words a tenth are different.
+        words.append(Word(sys.intern(word.text), word_start_s, end_s))
         at_s = word_start_s
     return replace(
         segment,
