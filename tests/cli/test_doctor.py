@@ -40,6 +40,15 @@ def test_all_is_well(shell: Shell, cloudru: CloudRu) -> None:
     assert len(cloudru.received) == 1
 
 
+def test_the_second_that_is_sent_is_booked(home: Path) -> None:
+    with CloudRu() as endpoint:
+        shell = Shell(home, endpoint)
+        assert shell.run("doctor", "--send").code == 0
+        found = json.loads(shell.run("stats", "--json").out)
+    assert (found["requests"]["total"], found["requests"]["ok"]) == (len(endpoint.received), 1)
+    assert found["cost"] == pytest.approx(0.01)
+
+
 def test_all_that_can_be_wrong_at_once(home: Path, tmp_path: Path) -> None:
     broken = tmp_path / "path" / "av"
     broken.mkdir(parents=True)

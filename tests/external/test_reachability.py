@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from sttbatch.core.engine import Post
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.external.reachability import one_second, reach
 from tests.cloudru import CloudRu
@@ -30,9 +31,14 @@ def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Post] = []
+
+    async def record(post: Post) -> None:
+        told.append(post)
+
     async def sending(endpoint: CloudRu) -> float:
         async with lanes_to(endpoint) as lanes:
-            return await one_second(lanes.engine, OPTIONS)
+            return await one_second(lanes.engine, OPTIONS, record)
 
     with CloudRu() as endpoint:
         monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
@@ -40,3 +46,4 @@ def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
         (post,) = endpoint.received
     assert post.audio_s == pytest.approx(1.0)
     assert post.status == 200
+    assert [each.paid for each in told] == [True]

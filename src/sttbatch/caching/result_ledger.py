@@ -165,7 +165,7 @@ class ResultLedger:
     async def record_post(
         self, key: str, post: Post, file_sha256: str = "", worker_id: str = ""
     ) -> None:
-        """A post that brought no answer.
+        """A post that brought no answer, or none that is kept.
 
         Raises:
             StateError: as `store_chunk` does.

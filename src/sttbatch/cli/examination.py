@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import sqlite3
 import stat
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sttbatch.cli.settings import Loaded, Settings, load_settings, user_file
 from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
+
+if TYPE_CHECKING:
+    from sttbatch.core.engine import Post
+    from sttbatch.core.options import RequestOptions
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 CLOCK_TOLERANCE_S = 60.0
@@ -219,6 +225,33 @@ async def _send(settings: Settings) -> str:
     request = choices_of(settings, RunFlags()).request
     key = load_key(settings)
     rates = data_folder(settings) / RATES
-    async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
-        latency_s = await one_second(engine, request)
+    posts: list[Post] = []
+
+    async def record(post: Post) -> None:
+        posts.append(post)
+
+    try:
+        async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
+            latency_s = await one_second(engine, request, record)
+    finally:
+        await _book(settings, request, posts)
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"
+
+
+async def _book(settings: Settings, request: RequestOptions, posts: Sequence[Post]) -> None:
+    """Budgets and `stats` count them like all others; the check of the database tells of faults."""
+    from sttbatch.caching.ledger_level import LedgerLevel
+    from sttbatch.caching.multi_level_cache import MultiLevelCache
+    from sttbatch.caching.result_ledger import ResultLedger
+    from sttbatch.cli.state import LEDGER, data_folder
+    from sttbatch.database.database import Database
+
+    with (
+        contextlib.suppress(StateError),
+        contextlib.closing(Database(data_folder(settings) / LEDGER)) as database,
+    ):
+        ledger = LedgerLevel(database)
+        cache = MultiLevelCache((), ledger)
+        results = ResultLedger(cache, ledger, request, settings.price_per_second)
+        for post in posts:
+            await results.record_post("doctor", post)

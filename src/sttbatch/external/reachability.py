@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from sttbatch.core.engine import Engine, Post
+from sttbatch.core.engine import Engine, RecordPost
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
@@ -75,14 +75,14 @@ def _ahead_s(date: str | None) -> float | None:
         return None
 
 
-async def one_second(engine: Engine, request: RequestOptions) -> float:
-    """Send one second of silence, which is paid for; the latency in seconds."""
+async def one_second(engine: Engine, request: RequestOptions, record: RecordPost) -> float:
+    """Send one second of silence, which is paid for; the latency in seconds.
 
-    async def record(_: Post) -> None:
-        return
-
+    `record` is told of every post.
+    """
     upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(_SECOND), data=_SECOND)
     answer = await engine.transcribe(upload, request, record)
+    await record(answer.post)
     return answer.post.latency_s
 
 
