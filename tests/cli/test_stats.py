@@ -115,6 +115,20 @@ def test_counts_and_latencies_are_the_endpoints(
     assert "openai/whisper-large-v3" in plain.out
 
 
+@pytest.mark.slow
+def test_percentiles_are_within_five_percent_of_the_endpoints(
+    shell: Shell, cloudru: CloudRu, folder: Path
+) -> None:
+    """Its latencies are long, so that what a busy machine adds to ours is little beside them."""
+    cloudru.latency_s, cloudru.latency_per_audio_s = 2.0, 0.1
+    assert shell.transcribe(folder, *OPTIONS).code == 0
+    found = stats(shell)
+    theirs = quantiles(latencies(cloudru), n=20, method="inclusive")
+    assert found["latency_seconds"]["p50"] == pytest.approx(theirs[9], rel=0.05)
+    assert found["latency_seconds"]["p95"] == pytest.approx(theirs[18], rel=0.05)
+    print(found["latency_seconds"], theirs[9], theirs[18])
+
+
 def test_nothing_done_yet_is_no_error(shell: Shell) -> None:
     found = stats(shell)
     assert (found["requests"]["total"], found["cache"]["hit_rate"]) == (0, None)
