@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import av
-
 from sttbatch.batch.choices import Choices
 from sttbatch.batch.report import BatchReport, Outcome
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
@@ -15,6 +13,7 @@ from sttbatch.core.options import ChunkingOptions, RunOptions
 from sttbatch.processing.discovery import discover
 from tests.calls import make_call
 from tests.cloudru import make_recording
+from tests.remuxing import remux
 from tests.shell import load, texts, words_of
 
 from .room import CHOICES, Ear, room
@@ -34,13 +33,7 @@ class Pipe:
 def streamed(path: Path) -> bytes:
     """A recording as a browser records it."""
     pipe = Pipe()
-    with av.open(str(path)) as source, av.open(pipe, "w", format="matroska") as output:
-        stream = source.streams.audio[0]
-        out = output.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.stream = out
-                output.mux(packet)
+    remux(path, pipe, "matroska")
     return bytes(pipe.data)
 
 

@@ -6,10 +6,10 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import pytest
 
 from sttbatch.core.models import Boundary, UploadCodec
+from tests.remuxing import remux
 
 from .conftest import Record
 from .cutting import cut, plan_for
@@ -18,13 +18,7 @@ from .cutting import cut, plan_for
 def remuxed(path: Path, container: str) -> bytes:
     """The same packets in another container."""
     target = io.BytesIO()
-    with av.open(str(path)) as source, av.open(target, "w", format=container) as output:
-        stream = source.streams.audio[0]
-        out = output.add_stream_from_template(stream)
-        for packet in source.demux(stream):
-            if packet.size:
-                packet.stream = out
-                output.mux(packet)
+    remux(path, target, container)
     return target.getvalue()
 
 

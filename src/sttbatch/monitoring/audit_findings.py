@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sttbatch.monitoring.aggregator import Aggregator, Window
-from sttbatch.monitoring.metrics import Metric
-
-GAP_ENDS = ("filled", "no_speech", "refused", "still_missing")
-"""What becomes of sound without words."""
+from sttbatch.monitoring.metrics import GAP_ENDS, Metric
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
 from sttbatch.monitoring.expiry import expire
 from sttbatch.monitoring.metrics import (
+    DOUBTED,
+    GAP_ENDS,
     MISS,
     OK,
     Measurement,
@@ -148,9 +150,9 @@ class MetricsCollector:
             self._cached_s[event.recording] += event.audio_s
 
     def _audited(self, event: events.ChunkAudited) -> None:
-        for label in ("filled", "no_speech", "refused", "still_missing"):
+        for label in GAP_ENDS:
             self._add(Metric.AUDIT_GAPS, label, getattr(event, label))
-        for label in ("loops", "unfounded"):
+        for label in DOUBTED:
             self._add(Metric.AUDIT_SEGMENTS, label, getattr(event, label))
         self._add(Metric.AUDIT_ASKED_SECONDS, "", event.asked_s)
 

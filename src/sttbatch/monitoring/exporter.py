@@ -40,7 +40,7 @@ from sttbatch.monitoring.ledger_totals import (
     jobs_by_state,
     request_totals,
 )
-from sttbatch.monitoring.metrics import MISS, Metric
+from sttbatch.monitoring.metrics import DOUBTED, GAP_ENDS, MISS, Metric
 from sttbatch.monitoring.statistics import LEVELS, Sources
 
 FORESEEN = ("429", "500", "502", "503", "504")
@@ -99,13 +99,13 @@ _COUNTERS: Mapping[str, _Shown] = {
         "audit_gaps",
         "Stretches of sound that came back without words, by what became of them",
         "finding",
-        ("filled", "no_speech", "refused", "still_missing"),
+        GAP_ENDS,
     ),
     Metric.AUDIT_SEGMENTS: _Shown(
         "audit_doubted_segments",
         "Segments that were doubted: repetition loops, words over digital silence",
         "finding",
-        ("loops", "unfounded"),
+        DOUBTED,
     ),
     Metric.AUDIT_ASKED_SECONDS: _Shown(
         "audit_asked_audio_seconds", "Audio that the audit asked for again", foreseen=("",)

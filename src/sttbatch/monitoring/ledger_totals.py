@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sttbatch.monitoring.all_time import MILLION, Bucket, bound_of, millionths
+from sttbatch.monitoring.statistics import JOBS
 
 DURATION_BOUNDS_S = (
     0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600,
@@ -35,7 +36,6 @@ DURATIONS = f"""
     SELECT engine, model, {bound_of("latency_s", DURATION_BOUNDS_S)}, count(*),
            {millionths("latency_s")}
     FROM requests WHERE error IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""  # noqa: S608
-JOBS = "SELECT status, count(*) FROM processing_jobs GROUP BY status"
 DEAD_LETTERS = """
     SELECT count(*) FROM processing_jobs WHERE status = 'FAILED' AND retry_count >= max_retries"""
 

@@ -13,6 +13,12 @@ OK = "ok"
 
 MISS = "miss"
 
+GAP_ENDS = ("filled", "no_speech", "refused", "still_missing")
+"""What becomes of sound without words."""
+
+DOUBTED = ("loops", "unfounded")
+"""Segments that repeat one phrase, and those with words over silence."""
+
 Measurement: TypeAlias = tuple[str, float, int, float, str, str]
 """(metric, seconds since the epoch, number, value, label, subject)."""
 
