@@ -16,7 +16,7 @@ import pytest
 
 from sttbatch.batch.report import BatchReport, Outcome
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import CacheEntryAccessed, Event, JobCompleted
+from sttbatch.core.events import CacheEntryAccessed, Event, JobCompleted, Warned
 from sttbatch.core.models import Transcript, Upload
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.document import Document
@@ -197,3 +197,24 @@ def test_words_are_let_go_of_once_they_are_written(talks: Path, tmp_path: Path) 
     run_for(tmp_path, talks, ("txt",), count)
     assert len(held) == 4 * SETTLING
     assert max(held) < 2 * SETTLING
+
+
+@pytest.mark.parametrize(("seconds", "kept", "told"), [(20.0, 0.6, 1), (0.5, 0.92, 0)])
+def test_a_header_that_declares_more_than_is_there_is_told_of(
+    talks: Path, tmp_path: Path, seconds: float, kept: float, told: int
+) -> None:
+    """But not where both would be shown as the same."""
+    path = talks / "talk.mp3"
+    make_recording(
+        path, duration_s=seconds, sample_rate=16_000, channels=1, lead_silence_s=0.0, noise=0.1
+    )
+    whole = path.read_bytes()
+    path.write_bytes(whole[: round(kept * len(whole))])
+
+    async def main() -> list[Event]:
+        async with room(tmp_path, Ear()) as run:
+            await run.batch.run(discover([talks]))
+            return run.events
+
+    warned = [each for each in asyncio.run(main()) if isinstance(each, Warned)]
+    assert [each.message.startswith("its header declares") for each in warned] == [True] * told

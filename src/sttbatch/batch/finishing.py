@@ -15,7 +15,10 @@ from sttbatch.core.models import GapReason
 from sttbatch.processing.result_merger import ResultMerger
 
 DURATION_TOLERANCE = 0.01
-"""Of the declared duration; a larger difference is reported."""
+"""Of the duration that was found; a larger difference is reported."""
+
+LEAST_DIFFERENCE_S = 0.1
+"""A smaller one would be shown as none."""
 
 
 class Finishing:
@@ -93,7 +96,8 @@ class Finishing:
 
     def _compare_durations(self, job: Job) -> None:
         counted_s = job.counted_s or 0.0
-        if abs(counted_s - job.declared_s) > DURATION_TOLERANCE * counted_s and job.declared_s:
+        tolerated_s = max(DURATION_TOLERANCE * counted_s, LEAST_DIFFERENCE_S)
+        if abs(counted_s - job.declared_s) > tolerated_s and job.declared_s:
             self._emit(
                 events.Warned(
                     job.shown,
