@@ -45,7 +45,7 @@ slow: $(READY)
 	$(BIN)/pytest -m slow
 
 fuzz: $(READY)
-	$(BIN)/python -m tests.processing.hostile $(SECONDS)
+	$(BIN)/python -m tests.processing.media.hostile $(SECONDS)
 
 # Under ten minutes on two cores; each script by itself takes more runs or recordings.
 bench: $(READY)

@@ -12,9 +12,9 @@ from __future__ import annotations
 import time
 
 from sttbatch.core.models import LatencyModel
-from sttbatch.processing.batch_cuts import cut_batch, pieces
-from sttbatch.processing.lane_schedule import Lanes, LaneSchedule
-from sttbatch.processing.latency_fit import GUESS
+from sttbatch.processing.scheduling.chunk_count_optimizer import cut_batch, pieces
+from sttbatch.processing.scheduling.latency_model import GUESS
+from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
 
 TARGET_S = 300.0
 FLOOR_S = 30.0

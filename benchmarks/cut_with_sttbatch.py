@@ -15,9 +15,9 @@ from sttbatch.caching.file_index import FileIndex
 from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.core.options import ChunkingOptions
 from sttbatch.database.database import Database
-from sttbatch.processing.media_messages import FileState
-from sttbatch.processing.media_workers import MediaWorkers, Source
-from sttbatch.processing.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import FileState
+from sttbatch.processing.media.media_workers import MediaWorkers, Source
+from sttbatch.processing.media.split_plan import SplitPlan
 
 
 async def cut(path: Path, spool: Path, held: int) -> int:

@@ -28,7 +28,7 @@ from benchmarks.runs import command, fresh_state
 from benchmarks.stand_in import stand_in
 from sttbatch.core import events
 from sttbatch.database.database import Database
-from sttbatch.database.metrics_history import METRICS_HISTORY
+from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.monitoring import collector as collector_module
 from sttbatch.monitoring.collector import MetricsCollector
 from sttbatch.monitoring.metrics import RunEnd, RunFacts
@@ -57,11 +57,11 @@ def events_of(number: int) -> list[events.Event]:
     name = f"talks/{number:06}.wav"
     key = f"chunk:{number:064}"
     return [
-        events.CacheEntryAccessed(name, key, None),
+        events.CacheLookup(name, key, None),
         events.JobQueued(name, 1.0),
         events.JobStarted(name, f"job-{number}"),
         events.ChunkPrepared(name, 0, 1.0, 0.01),
-        events.CacheEntryAccessed(name, key, None),
+        events.CacheLookup(name, key, None),
         events.ChunkProcessingStarted(name, 0, 1.0, 0.002),
         events.APIRequestCompleted(name, 0, 200, 0.01, 9_000, 1, False, None, "r", 0.0, 1.0),
         events.ChunkProcessingCompleted(name, 0, 1.0, False),

@@ -16,7 +16,7 @@ import pytest
 
 from sttbatch.caching.levels import CacheValue
 
-from .rooms import FACTS, Rooms, key, rooms
+from .harness import FACTS, Rooms, key, rooms
 
 VALUES = {key(n): random.Random(n).randbytes(700 + 900 * n) for n in range(12)}
 

@@ -16,13 +16,13 @@ import pytest
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
 from sttbatch.caching.cache_warmer import CacheWarmer
 from sttbatch.caching.levels import EntryFacts
-from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import Post
-from sttbatch.core.models import Boundary, Stretch, Transcript, Transcription
+from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import MIB, RequestOptions
 
-from .rooms import FACTS, SHA, Rooms, key, rooms
+from .harness import FACTS, SHA, Rooms, key, rooms
 
 Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
@@ -89,15 +89,15 @@ async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: 
     """As a run leaves it: cuts, chunks, a failed post, a transcript, outputs, a job."""
     print_ = await room.index.fingerprint(path)
     sha = print_.sha256
-    results = ResultLedger(room.cache, room.ledger, REQUEST, 0.01)
+    results = ResultCache(room.cache, room.ledger, REQUEST, 0.01)
     for number, word in enumerate(words):
         name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
         value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
-        stretch = Stretch(
-            0, Boundary(number), Boundary(number + 1), number, number + 1.0, ((0.0, 0.0),)
+        span = ChunkSpan(
+            0, CutPoint(number), CutPoint(number + 1), number, number + 1.0, ((0.0, 0.0),)
         )
         if not pieces:
-            await results.remember_cut(sha, 0, "r", stretch, name)
+            await results.remember_cut(sha, 0, "r", span, name)
         await results.record_post(name, replace(POST, status=500, error=f"no {word}", paid=False))
         await results.store_chunk(name, value, POST, sha)
         await results.store_joined(name + "j", value, 5.0, sha)

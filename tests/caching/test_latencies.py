@@ -6,29 +6,29 @@ import asyncio
 import time
 from pathlib import Path
 
-from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import Post
-from sttbatch.core.models import Boundary, Stretch, Transcription
+from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
 from sttbatch.core.options import RequestOptions
 
-from .rooms import SHA, Rooms, key, rooms
+from .harness import SHA, Rooms, key, rooms
 
 NOW = time.time()
 HEARD = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
 
 
-def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultLedger:
-    return ResultLedger(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
+def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultCache:
+    return ResultCache(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
 
 
 def post(number: int, status: int | None = 200, error: str | None = None) -> Post:
     return Post(NOW + number, 1, status, float(number), 10, 60.0 + number, True, error=error)
 
 
-def stretch(start_s: float, end_s: float) -> Stretch:
-    start, end = Boundary(round(start_s * 1000)), Boundary(round(end_s * 1000))
-    return Stretch(0, start, end, start_s, end_s, ((0.0, start_s),))
+def stretch(start_s: float, end_s: float) -> ChunkSpan:
+    start, end = CutPoint(round(start_s * 1000)), CutPoint(round(end_s * 1000))
+    return ChunkSpan(0, start, end, start_s, end_s, ((0.0, start_s),))
 
 
 def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
@@ -83,6 +83,6 @@ def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
                 lambda db: db.execute("UPDATE cuts SET anchors = '[[0.0' WHERE start_s = 0.0")
             )
             kept = await results.kept(SHA, 0, "request")
-            assert [each.stretch.start_s for each in kept] == [100.0]
+            assert [each.span.start_s for each in kept] == [100.0]
 
     asyncio.run(story())

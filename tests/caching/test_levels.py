@@ -13,7 +13,7 @@ from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
 from sttbatch.core.errors import StateError
 
-from .rooms import FACTS, SHA, Clock, Rooms, key, rooms
+from .harness import FACTS, SHA, Clock, Rooms, key, rooms
 
 L2_TTL_S = 24 * 3600
 

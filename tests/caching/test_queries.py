@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching import entry_rows, kept_stretches
-from sttbatch.caching.result_ledger import LATENCIES, RECORD_POST
+from sttbatch.caching import chunk_index, entry_rows
+from sttbatch.caching.result_cache import LATENCIES, RECORD_POST
 
-from .rooms import rooms
+from .harness import rooms
 
 QUERIES = {
     "get": entry_rows.select_many(1),
@@ -23,9 +23,9 @@ QUERIES = {
     "delete expired": entry_rows.DELETE_EXPIRED,
     "delete a model": entry_rows.DELETE_MODEL,
     "most used": entry_rows.MOST_USED,
-    "kept": kept_stretches.KEPT,
-    "remember": kept_stretches.REMEMBER,
-    "kept lengths": kept_stretches.kept_lengths(3),
+    "kept": chunk_index.KEPT,
+    "remember": chunk_index.REMEMBER,
+    "kept lengths": chunk_index.kept_lengths(3),
     "post": RECORD_POST,
     "latencies": LATENCIES,
 }

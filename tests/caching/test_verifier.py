@@ -12,7 +12,7 @@ import pytest
 from sttbatch.caching.cache_verifier import CacheVerifier, Damaged, Verification
 from sttbatch.core.errors import StateError
 
-from .rooms import FACTS, Rooms, key, rooms
+from .harness import FACTS, Rooms, key, rooms
 
 TEXTS = {key(n): b'{"text": "%s"}' % (b"word%04d " % n * 60) for n in range(20)}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sttbatch.cli.alert_settings import alert_rules
+from sttbatch.composition.alert_settings import alert_rules
 from sttbatch.core.errors import UsageError
 from tests.cloudru import CloudRu, Status, make_recording
 from tests.shell import Shell

@@ -238,7 +238,7 @@ def test_the_log_names_the_level(shell: Shell, folder: Path, talk: list[HeardWor
     result = shell.transcribe(folder, *OPTIONS, "--log-format", "json")
     assert (result.code, sent(shell)) == (0, before), result.err
     events = [json.loads(line) for line in result.err.splitlines() if line.startswith("{")]
-    levels = [each["level"] for each in events if each["event"] == "CacheEntryAccessed"]
+    levels = [each["level"] for each in events if each["event"] == "CacheLookup"]
     # The transcript is looked for first.
     assert levels == [None, *["L2"] * before]
 

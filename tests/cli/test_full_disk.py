@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.processing.orchestrator import CHUNKS_AHEAD
+from sttbatch.processing.scheduling.orchestrator import CHUNKS_AHEAD
 from tests.cloudru import CloudRu, HeardWord, Status, make_recording
 from tests.shell import Result, Shell, texts, words_of
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from sttbatch.queue.job import Job, JobPayload, JobStatus
-from tests.queue.contender import post
-from tests.queue.room import Clock, Room, contenders, in_room
+from tests.queue.competing_process import post
+from tests.queue.harness import Clock, Room, contenders, in_room
 from tests.shell import Result, Shell
 
 LONG_AGO = 1_700_000_000.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sttbatch.cli.settings import LOCAL_SETTINGS, Settings, check_base_url, load_settings
+from sttbatch.composition.settings import LOCAL_SETTINGS, Settings, check_base_url, load_settings
 from sttbatch.core.errors import UsageError
 from tests.cloudru import (
     KEY,

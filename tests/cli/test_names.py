@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sttbatch.cli.bars import Bars
+from sttbatch.cli.console.progress_bars import Bars
 from sttbatch.core import events
 from tests.cloudru import CloudRu, Status, always, make_recording
 from tests.shell import Shell, load

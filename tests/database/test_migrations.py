@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database import migrations
+from sttbatch.database import ledger_migrations
 from sttbatch.database.database import Database, connect
 
-FIRST_RELEASE = migrations.LEDGER[:2]
+FIRST_RELEASE = ledger_migrations.LEDGER[:2]
 
 
 def made_by(steps: tuple[tuple[str, tuple[str, ...]], ...], path: Path) -> None:
     """A ledger as a sttbatch that knew only `steps` left it."""
     with pytest.MonkeyPatch.context() as patch, contextlib.closing(connect(path)) as connection:
-        patch.setattr(migrations, "LEDGER", steps)
-        migrations.migrate(connection)
+        patch.setattr(ledger_migrations, "LEDGER", steps)
+        ledger_migrations.migrate(connection)
 
 
 def tables(path: Path) -> set[str]:
@@ -49,7 +49,9 @@ def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
 
 def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    made_by((*migrations.LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path)
+    made_by(
+        (*ledger_migrations.LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path
+    )
     with pytest.raises(StateError, match=r"newer sttbatch .*9999_from_the_future.*upgrade"):
         Database(path)
     assert "future" in tables(path)
@@ -72,4 +74,4 @@ def test_every_name_is_applied_once(tmp_path: Path) -> None:
         Database(path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")]
-    assert names == [name for name, _ in migrations.LEDGER]
+    assert names == [name for name, _ in ledger_migrations.LEDGER]

@@ -151,7 +151,7 @@ def test_the_unit_is_hardened(unit: Path) -> None:
 
 
 def test_the_unit_hands_over_the_key_under_the_name_that_is_read() -> None:
-    from sttbatch.cli.key import CREDENTIAL
+    from sttbatch.composition.credentials import CREDENTIAL
 
     assert (
         f"LoadCredential={CREDENTIAL}:"

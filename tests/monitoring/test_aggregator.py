@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sttbatch.database.database import connect
-from sttbatch.database.metrics_history import METRICS_HISTORY
+from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.monitoring.aggregator import COUNTS, LABELLED, TOTALS, VALUES, Aggregator, Window
 from sttbatch.monitoring.expiry import expire
 from sttbatch.monitoring.metrics import Metric, RunFacts, insert_measurements, insert_run

@@ -16,16 +16,16 @@ import pytest
 from sttbatch.core.errors import NotificationError
 from sttbatch.core.events import AlertTriggered, Event, Warned
 from sttbatch.database.database import Database
-from sttbatch.monitoring.alert_rules import METRICS, AlertRule, Channel, Comparison
-from sttbatch.monitoring.alerts import AlertEvaluator, AlertStates, watched
-from sttbatch.monitoring.ledger_readings import (
+from sttbatch.monitoring.alert_queries import (
     ANSWERED,
     LATENCY,
     PERCENTILES,
     QUERIES,
     LedgerReadings,
 )
-from tests.external.virtual_time import in_virtual_time
+from sttbatch.monitoring.alert_rules import METRICS, AlertRule, Channel, Comparison
+from sttbatch.monitoring.alerts import AlertEvaluator, AlertStates, watched
+from tests.external.cloudru.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
 FAILING = AlertRule("requests fail", "failed_share", 0.4)

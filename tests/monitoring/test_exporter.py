@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.result_ledger import RECORD_POST
+from sttbatch.caching.result_cache import RECORD_POST
 from sttbatch.database.database import connect
-from sttbatch.database.metrics_history import METRICS_HISTORY
-from sttbatch.database.migrations import migrate
-from sttbatch.monitoring.all_time import ALL_TIME, CARRIED, kept
+from sttbatch.database.ledger_migrations import migrate
+from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.monitoring.expiry import RETENTION_S, expire
 from sttbatch.monitoring.exporter import exposition
-from sttbatch.monitoring.ledger_totals import DURATION_BOUNDS_S
+from sttbatch.monitoring.lifetime_queries import DURATION_BOUNDS_S
+from sttbatch.monitoring.lifetime_totals import ALL_TIME, CARRIED, kept
 from sttbatch.monitoring.metrics import (
     Metric,
     RunEnd,

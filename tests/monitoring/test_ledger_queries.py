@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.database.database import connect
-from sttbatch.database.migrations import migrate
+from sttbatch.database.ledger_migrations import migrate
 from sttbatch.monitoring.statistics import FAILED, GROUPS, JOBS, REQUESTS, SLOWEST
 
 WINDOW = (0.0, 1.0)

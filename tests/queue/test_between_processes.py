@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.queue.contender import LANES, post
-from tests.queue.room import Clock, Room, contenders, in_room, rows
+from tests.queue.competing_process import LANES, post
+from tests.queue.harness import Clock, Room, contenders, in_room, rows
 
 PROCESSES = 8
 JOBS = 40

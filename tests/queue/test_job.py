@@ -12,7 +12,7 @@ import pytest
 
 from sttbatch.core.errors import UsageError
 from sttbatch.database.database import connect
-from sttbatch.database.migrations import migrate
+from sttbatch.database.ledger_migrations import migrate
 from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
 
 Q, P, C, F, X = (

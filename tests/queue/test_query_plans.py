@@ -7,12 +7,12 @@ import re
 import sqlite3
 from pathlib import Path
 
+from sttbatch.queue.attempts import chunks_of, passes_of
 from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunks import Granted
+from sttbatch.queue.chunk_claims import Granted
 from sttbatch.queue.job import JobPriority, JobStatus
-from sttbatch.queue.job_history import chunks_of, passes_of
-from sttbatch.queue.waiting import wait_until_free
-from tests.queue.room import Room, opened
+from sttbatch.queue.polling import wait_until_free
+from tests.queue.harness import Room, opened
 
 # All of its rows are wanted: one for each process that lives, or died since the last start.
 WANTED_WHOLE = {"SELECT id FROM workers"}
@@ -48,7 +48,7 @@ async def everything(room: Room) -> None:
     await room.claimed(dropped)
     await room.workers.living([room.worker.id])
     await room.workers.sweep()
-    await room.database.write(lambda db: room.workers.bury(db, room.worker.id))
+    await room.database.write(lambda db: room.workers.reap(db, room.worker.id))
     await queue.purge()
 
 

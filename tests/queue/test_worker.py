@@ -13,11 +13,11 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
+from sttbatch.queue.attempts import passes_of
 from sttbatch.queue.job import Claim, JobStatus, TakenBy
-from sttbatch.queue.job_history import passes_of
-from sttbatch.queue.locks import hold, is_held, remove_if_left_behind, same_machine
+from sttbatch.queue.liveness import hold, is_held, remove_if_left_behind, same_machine
 from sttbatch.queue.worker import EXPIRY_S, WorkerRegistry
-from tests.queue.room import Clock, Contender, Room, contenders, in_room, opened, rows
+from tests.queue.harness import Clock, CompetingProcess, Room, contenders, in_room, opened, rows
 
 HERE = "here boot-1"
 
@@ -48,7 +48,7 @@ def test_a_killed_workers_job_is_claimable_at_once_and_a_living_ones_never(tmp_p
 
 def test_whoever_comes_next_sweeps_up_after_the_dead(tmp_path: Path) -> None:
     job = in_room(tmp_path, lambda room: room.queued())
-    holder = Contender("hold", tmp_path, job.id, "chunk:1")
+    holder = CompetingProcess("hold", tmp_path, job.id, "chunk:1")
     assert holder.line() == "held"
     holder.kill()
     (tmp_path / "locks" / "no-row.lock").touch()
@@ -114,7 +114,7 @@ def test_a_heart_beats_while_the_worker_does_something_else(tmp_path: Path) -> N
         clock = Clock()
         with contextlib.closing(Database(tmp_path / "ledger.db")) as database:
             workers = WorkerRegistry(database, tmp_path, clock=clock, heartbeat_s=0.02)
-            async with workers.enlisted():
+            async with workers.registered():
                 clock.now += 60
                 beat: list[tuple[object, ...]] = []
                 while beat != [(clock.now,)]:

@@ -21,10 +21,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sttbatch.caching.result_ledger import ResultLedger
+from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
-from sttbatch.cli.cache_wiring import open_caches
-from sttbatch.cli.settings import Settings
+from sttbatch.composition.caches import open_caches
+from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import Post
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import Segment, Transcript, Transcription
@@ -34,9 +34,9 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import Recording
 from sttbatch.outputs.writer import OutputWriter
-from sttbatch.queue.chunks import Answered, ChunkClaims, Granted
+from sttbatch.queue.chunk_claims import Answered, ChunkClaims, Granted
 from sttbatch.queue.job import Claim, JobPayload
-from sttbatch.queue.repository import JobQueue
+from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.worker import WorkerRegistry
 
 KEY = "chunk:" + "c" * 64
@@ -64,8 +64,11 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
     database = Database(data / "ledger.db")
     workers = WorkerRegistry(database, data)
     try:
-        async with open_caches(settings, database, no_warning) as caches, workers.enlisted() as me:
-            results = ResultLedger(caches.levels, caches.ledger, REQUEST, 0.01)
+        async with (
+            open_caches(settings, database, no_warning) as caches,
+            workers.registered() as me,
+        ):
+            results = ResultCache(caches.levels, caches.ledger, REQUEST, 0.01)
             await results.chunk("chunk:of another recording", FILE_SHA256)
             queue = JobQueue(database, workers)
             job = await queue.enqueue(FILE_SHA256, 0, "request", JobPayload("talk.mp3"))

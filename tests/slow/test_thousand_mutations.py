@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.cloudru import CloudRu, Heard
-from tests.processing.hostile import read_through, transcribe_mutations
-from tests.processing.mutations import mutated
+from tests.processing.media.hostile import read_through, transcribe_mutations
+from tests.processing.media.mutations import mutated
 from tests.shell import Shell
 
 COUNT = 1000

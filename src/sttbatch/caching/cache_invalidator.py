@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sttbatch.caching import traces
+from sttbatch.caching import erasure
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.levels import CacheLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
@@ -77,24 +77,24 @@ class CacheInvalidator:
             RecordingError: the file is there and cannot be read.
         """
         contents = await self._contents(path)
-        found = await self._database.read(lambda db: traces.find(db, contents, path))
+        found = await self._database.read(lambda db: erasure.find(db, contents, path))
         done = await self._each(lambda level: level.delete(found.keys))
         # `secure_delete` is on since the ledger's entries were removed.
-        done.rows = await self._database.write(lambda db: traces.remove(db, found))
+        done.rows = await self._database.write(lambda db: erasure.remove(db, found))
         done.recordings, done.in_progress = len(contents), found.in_progress
         await self._scrub()
         return done
 
     async def _contents(self, path: Path) -> tuple[str, ...]:
         """What lies there now, and what lay there when it was read last."""
-        contents = {await self._index.remembered(each) for each in traces.spellings(path)}
+        contents = {await self._index.remembered(each) for each in erasure.spellings(path)}
         if await asyncio.to_thread(path.is_file):
-            whole = traces.spellings(path)[0]
+            whole = erasure.spellings(path)[0]
             try:
                 contents.add((await self._index.fingerprint(whole)).sha256)
             except RecordingError:
                 # What never could be read has left nothing but its failures.
-                if not await self._database.read(lambda db: traces.failed_unread(db, path)):
+                if not await self._database.read(lambda db: erasure.failed_unread(db, path)):
                     raise
         return tuple(sorted(each for each in contents if each is not None))
 

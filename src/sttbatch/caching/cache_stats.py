@@ -13,7 +13,7 @@ import msgspec
 
 from sttbatch.caching.levels import AuthorityLevel, CacheLevel, LevelUsage
 from sttbatch.core.errors import StateError
-from sttbatch.database.folders import private_file, private_folder
+from sttbatch.database.private_files import private_file, private_folder
 
 _FILE = "verified.json"
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
 from sttbatch.caching.levels import CacheValue, Checked, LevelUsage, seal
 from sttbatch.core.errors import StateError
-from sttbatch.database.folders import private_file, private_folder
+from sttbatch.database.private_files import private_file, private_folder
 
 MAX_TTL_S = 24 * 3600.0
 

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from sttbatch import __version__
-from sttbatch.cli import alerts, cache, config, doctor, jobs, stats, streams, transcribe
-from sttbatch.cli.exits import SOME_FAILED, code_of
+from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, stats, transcribe
+from sttbatch.cli.console import stdio
+from sttbatch.cli.exit_codes import SOME_FAILED, code_of
 from sttbatch.core.errors import SttbatchError
 
 app = typer.Typer(
@@ -49,23 +50,23 @@ def root(
 
 def main() -> None:
     """Run the command line; the process ends here."""
-    streams.keep_open()
+    stdio.keep_open()
     # What is there at the end need not be searched for garbage, which takes as long as a request.
     atexit.register(gc.freeze)
     try:
         app(prog_name="sttbatch")
     except SttbatchError as error:
-        from sttbatch.cli.rendering import printable
+        from sttbatch.cli.console.rendering import printable
 
         print(f"sttbatch: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(code_of(error))
     except BrokenPipeError:
-        streams.discard_stdout()
+        stdio.discard_stdout()
         sys.exit(SOME_FAILED)
     except OSError as error:
-        from sttbatch.cli.rendering import printable
+        from sttbatch.cli.console.rendering import printable
 
-        streams.discard_stdout()
+        stdio.discard_stdout()
         where = f"{error.filename}: " if error.filename else ""
         print(f"sttbatch: {printable(where)}{error.strerror or error}", file=sys.stderr)  # noqa: T201
         sys.exit(SOME_FAILED)

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from sttbatch.cli.exits import SIGNAL_BASE
+from sttbatch.cli.exit_codes import SIGNAL_BASE
 
 
 def _heeded() -> list[signal.Signals]:

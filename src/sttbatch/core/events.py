@@ -109,7 +109,7 @@ class ChunkAudited(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class CacheEntryAccessed(Event):
+class CacheLookup(Event):
     """A lookup; `level` is None for a miss.
 
     Attributes:
@@ -151,7 +151,7 @@ class ConnectionsClosed(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class JobRetryScheduled(Event):
+class ChunkSplit(Event):
     """A chunk's post will be repeated."""
 
     index: int

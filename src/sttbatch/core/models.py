@@ -120,7 +120,7 @@ class LatencyModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Boundary:
+class CutPoint:
     """Where one stretch of a recording ends and the next begins.
 
     Attributes:
@@ -133,24 +133,24 @@ class Boundary:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class ChunkSpan:
     """The part of a recording that one chunk answers for, and how its upload maps onto it.
 
     Attributes:
         start_s, end_s: in the recording's time. What the upload holds outside of them (frames for
             the decoder to settle, overlap) belongs to a neighbour.
-        anchors: pairs (second in the upload, second in the recording), rising; a time in the
+        time_map: pairs (second in the upload, second in the recording), rising; a time in the
             upload counts from the last anchor at or before it. More than one where the
             recording's timestamps jump.
         channel: the one that the upload holds; `MIXED`: all of them.
     """
 
     index: int
-    start: Boundary
-    end: Boundary
+    start: CutPoint
+    end: CutPoint
     start_s: float
     end_s: float
-    anchors: tuple[tuple[float, float], ...]
+    time_map: tuple[tuple[float, float], ...]
     channel: int = MIXED
 
     @property
@@ -189,14 +189,14 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """One stretch, cut and ready to be sent.
+    """One span, cut and ready to be sent.
 
     Attributes:
         audio_sha256: over codec parameters, extradata and the source packets it covers.
         silent: nothing in it rises above digital silence.
     """
 
-    stretch: Stretch
+    span: ChunkSpan
     audio_sha256: str
     upload: Upload
     silent: bool = False
@@ -213,7 +213,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch without words, named; `channel` as in `Stretch`."""
+    """A stretch without words, named; `channel` as in `ChunkSpan`."""
 
     start_s: float
     end_s: float
@@ -226,7 +226,7 @@ class Gap:
 class ChunkSummary:
     """One line of a transcript's `chunks`; `status` is ok, no_speech or failed.
 
-    `channel` as in `Stretch`.
+    `channel` as in `ChunkSpan`.
     """
 
     index: int

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.folders import locked, private_file
-from sttbatch.database.migrations import migrate
+from sttbatch.database.ledger_migrations import migrate
+from sttbatch.database.private_files import locked, private_file
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]

@@ -1,15 +1,77 @@
-"""The ledger's shape, step by step."""
+"""A file of state and the numbered steps that made it what it is."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
-from sttbatch.database.history import History
-from sttbatch.database.ledger_tables import LEDGER
+from sttbatch.core.errors import StateError
 
-__all__ = ["LEDGER", "migrate"]
+if TYPE_CHECKING:
+    from sqlite_utils import Database as SqliteUtilsDatabase
+
+Steps: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
+"""(name, statements) of each; a step that has been released never changes."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the ledger to the newest shape; as `History.apply`."""
-    History("sttbatch.ledger", "the ledger", LEDGER).apply(connection)
+@dataclass(frozen=True, slots=True)
+class History:
+    """Steps of one kind of file.
+
+    Attributes:
+        name: under which a file records what was applied.
+        shown: what people call the file.
+    """
+
+    name: str
+    shown: str
+    steps: Steps
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        """Bring a file to the newest shape, each step and its record in one transaction.
+
+        The caller holds a lock: two processes must not migrate the same file at once.
+
+        Raises:
+            StateError: a newer sttbatch wrote this file.
+        """
+        applied = self._applied(connection)
+        known = {name for name, _ in self.steps}
+        unknown = sorted(applied - known)
+        if unknown:
+            raise StateError(
+                f"{self.shown} was written by a newer sttbatch (it knows {unknown[-1]}); "
+                "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
+            )
+        if applied == known:
+            return
+        # Importing sqlite-utils takes longer than opening the file, so only a first run pays it.
+        from sqlite_utils import Database as SqliteUtilsDatabase
+        from sqlite_utils.migrations import Migrations
+
+        registry = Migrations(self.name)
+        for name, statements in self.steps:
+            registry(name=name)(_step(statements))
+        registry.apply(SqliteUtilsDatabase(connection))
+
+    def _applied(self, connection: sqlite3.Connection) -> set[str]:
+        try:
+            rows = connection.execute(
+                "SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (self.name,)
+            )
+            return {str(name) for (name,) in rows}
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                return set()
+            raise
+
+
+def _step(statements: tuple[str, ...]) -> Callable[[SqliteUtilsDatabase], None]:
+    def apply(db: SqliteUtilsDatabase) -> None:
+        for statement in statements:
+            db.execute(statement)
+
+    apply.__name__ = "step"
+    return apply

@@ -69,7 +69,7 @@ class MetricsCollector:
             events.ChunkProcessingStarted: self._chunk_started,
             events.ChunkProcessingCompleted: self._chunk_completed,
             events.ChunkAudited: self._audited,
-            events.CacheEntryAccessed: self._looked_up,
+            events.CacheLookup: self._looked_up,
             events.APIRequestCompleted: self._requested,
             events.JobCompleted: self._job_completed,
             events.JobFailed: self._job_failed,
@@ -156,7 +156,7 @@ class MetricsCollector:
             self._add(Metric.AUDIT_SEGMENTS, label, getattr(event, label))
         self._add(Metric.AUDIT_ASKED_SECONDS, "", event.asked_s)
 
-    def _looked_up(self, event: events.CacheEntryAccessed) -> None:
+    def _looked_up(self, event: events.CacheLookup) -> None:
         self._counters[Metric.CACHE_LOOKUPS, event.level or MISS] += event.count
 
     def _requested(self, event: events.APIRequestCompleted) -> None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from html import escape
 
 from sttbatch.monitoring.aggregator import Window
-from sttbatch.monitoring.audit_findings import AuditFindings
 from sttbatch.monitoring.charts import bars, lane_chart, latency_chart
+from sttbatch.monitoring.repair_metrics import AuditFindings
 from sttbatch.monitoring.statistics import Requests, Sources, Statistics, requests_by, statistics
 from sttbatch.monitoring.timeline import (
     LatencyPoint,

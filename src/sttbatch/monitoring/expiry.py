@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from sttbatch.monitoring.all_time import CARRIED, RUNS_BEGUN, RUNS_ENDED, carry
+from sttbatch.monitoring.lifetime_totals import CARRIED, RUNS_BEGUN, RUNS_ENDED, carry
 from sttbatch.monitoring.metrics import Metric
 
 RETENTION_S = 30 * 86_400.0

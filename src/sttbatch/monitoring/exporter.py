@@ -21,17 +21,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from sttbatch import __version__
-from sttbatch.monitoring.all_time import (
-    BOUNDS,
-    CARRIED,
-    RUN_OUTCOMES,
-    RUNS_BEGUN,
-    RUNS_ENDED,
-    Bucket,
-    all_time,
-)
 from sttbatch.monitoring.last_run import last_run_families
-from sttbatch.monitoring.ledger_totals import (
+from sttbatch.monitoring.lifetime_queries import (
     DURATION_BOUNDS_S,
     NO_CAUSE,
     RequestTotal,
@@ -39,6 +30,15 @@ from sttbatch.monitoring.ledger_totals import (
     durations,
     jobs_by_state,
     request_totals,
+)
+from sttbatch.monitoring.lifetime_totals import (
+    BOUNDS,
+    CARRIED,
+    RUN_OUTCOMES,
+    RUNS_BEGUN,
+    RUNS_ENDED,
+    Bucket,
+    all_time,
 )
 from sttbatch.monitoring.metrics import DOUBTED, GAP_ENDS, MISS, Metric
 from sttbatch.monitoring.statistics import LEVELS, Sources

@@ -20,7 +20,7 @@ def _chunk_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each eve
             return f"chunk {index}: {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
         case events.ChunkProcessingFailed(_, index, audio_s, reason):
             return f"chunk {index}: {audio_s:.1f} s FAILED: {reason}"
-        case events.JobRetryScheduled(_, index, reason):
+        case events.ChunkSplit(_, index, reason):
             return f"chunk {index}: again, {reason}"
         case events.APIRequestCompleted():
             return _request(event)
@@ -80,7 +80,7 @@ def _job_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
             return f"done, {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
         case events.JobFailed(_, _, reason):
             return f"FAILED: {reason}"
-        case events.CacheEntryAccessed(_, key, level):
+        case events.CacheLookup(_, key, level):
             return f"{'not cached' if level is None else f'found in {level}'}: {key[:18]}"
     return ""
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sttbatch.monitoring.aggregator import Aggregator, Distribution, Window
-from sttbatch.monitoring.audit_findings import AuditFindings, audit_findings
 from sttbatch.monitoring.metrics import MISS, OK, Metric
+from sttbatch.monitoring.repair_metrics import AuditFindings, audit_findings
 
 LEVELS = ("L1", "L2", "L3")
 LISTED = 5

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
-from sttbatch.database.folders import private_folder
-from sttbatch.queue.locks import hold, is_held, remove_if_left_behind, same_machine, this_machine
-from sttbatch.queue.takeover import ENDED, KILLED, take_back
+from sttbatch.database.private_files import private_folder
+from sttbatch.queue.crash_recovery import ENDED, KILLED, requeue_orphans
+from sttbatch.queue.liveness import hold, is_held, remove_if_left_behind, same_machine, this_machine
 
 EXPIRY_S = 300.0
 """A worker on another machine counts as gone after this long without a heartbeat."""
@@ -68,7 +68,7 @@ class WorkerRegistry:
         self._machine = this_machine() if machine is None else machine
 
     @contextlib.asynccontextmanager
-    async def enlisted(self) -> AsyncIterator[Worker]:
+    async def registered(self) -> AsyncIterator[Worker]:
         """This process as a worker; what it still holds at the end is free again.
 
         Raises:
@@ -88,7 +88,7 @@ class WorkerRegistry:
                 # Where that cannot be written, whoever comes next finds the lock free.
                 with contextlib.suppress(StateError):
                     await self._database.write(
-                        lambda db: take_back(db, worker.id, ENDED, self._clock())
+                        lambda db: requeue_orphans(db, worker.id, ENDED, self._clock())
                     )
         finally:
             self._lock(worker.id).unlink(missing_ok=True)
@@ -132,9 +132,9 @@ class WorkerRegistry:
             (worker.id, worker.host, worker.pid, worker.started_at, self._clock()),
         )
 
-    def bury(self, db: sqlite3.Connection, worker_id: str) -> None:
+    def reap(self, db: sqlite3.Connection, worker_id: str) -> None:
         """Free what a dead worker held, in the transaction of `db`."""
-        take_back(db, worker_id, KILLED, self._clock())
+        requeue_orphans(db, worker_id, KILLED, self._clock())
         remove_if_left_behind(self._lock(worker_id), self._machine)
 
     def worker(self, db: sqlite3.Connection, worker_id: str) -> Worker | None:
@@ -151,7 +151,7 @@ class WorkerRegistry:
         known = [worker_id for (worker_id,) in db.execute("SELECT id FROM workers")]
         for worker_id in known:
             if not self.is_alive(db, worker_id):
-                self.bury(db, worker_id)
+                self.reap(db, worker_id)
         for path in self._locks.glob("*.lock"):
             if path.stem not in known:
                 remove_if_left_behind(path, self._machine)

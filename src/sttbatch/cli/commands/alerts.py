@@ -1,0 +1,158 @@
+"""sttbatch alerts: list, test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sttbatch.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from sttbatch.composition.settings import Loaded
+    from sttbatch.monitoring.alert_rules import AlertRule
+
+app = typer.Typer(
+    help="What the settings file asks to be told of: which conditions hold now.",
+    no_args_is_help=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """A rule, its metric now (None: nothing to measure), and when it fired if it holds."""
+
+    rule: AlertRule
+    value: float | None
+    firing_since: float | None
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
+    """List the rules, what each metric is now, and which have fired."""
+    import asyncio
+    import json
+
+    from sttbatch.composition.settings import load_settings
+
+    loaded = load_settings()
+    standings = asyncio.run(_standings(loaded))
+    if as_json:
+        typer.echo(json.dumps([_facts(each) for each in standings], ensure_ascii=False, indent=2))
+        return
+    _print_table(standings)
+
+
+@app.command("test")
+def try_out(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One rule. Default: all of them.")
+    ] = None,
+) -> None:
+    """Tell each rule's webhook (or print) that this is a test; exit 1 if one did not take it."""
+    import asyncio
+
+    from sttbatch.composition.settings import load_settings
+
+    rules = [rule for rule in load_settings().alerts if name in {None, rule.name}]
+    if not rules:
+        raise UsageError(
+            f"there is no alert {name!r}; sttbatch alerts list"
+            if name is not None
+            else f"there are no alerts; {_how_to()}"
+        )
+    results = [asyncio.run(_tested(rule)) for rule in rules]
+    raise typer.Exit(0 if all(results) else 1)
+
+
+async def _tested(rule: AlertRule) -> bool:
+    import time
+
+    from sttbatch.cli.console.rendering import printable
+    from sttbatch.composition.alert_watch import deliver
+    from sttbatch.core.errors import NotificationError
+    from sttbatch.monitoring.alert_rules import Channel
+    from sttbatch.monitoring.alerts import payload, told, triggered
+
+    event = triggered(rule, rule.threshold)
+    if rule.notify is Channel.LOG:
+        typer.echo(printable(f"ok    {rule.name}: a run prints: {told(event)}"))
+        return True
+    try:
+        await deliver(rule.url or "", payload(event, time.time(), test=True))
+    except NotificationError as error:
+        typer.echo(printable(f"FAIL  {rule.name}: {error}"))
+        return False
+    typer.echo(printable(f"ok    {rule.name}: the webhook took it"))
+    return True
+
+
+async def _standings(loaded: Loaded) -> list[_Standing]:
+    if not loaded.alerts:
+        return []
+    import contextlib
+    import time
+
+    from sttbatch.composition.paths import LEDGER, data_folder
+    from sttbatch.database.database import Database
+    from sttbatch.monitoring.alert_queries import LedgerReadings
+    from sttbatch.monitoring.alerts import AlertStates
+
+    with contextlib.closing(Database(data_folder(loaded.settings) / LEDGER)) as database:
+        readings, states = LedgerReadings(database), AlertStates(database)
+        now = time.time()
+        return [
+            _Standing(
+                rule,
+                await readings.value(rule.metric, rule.window_s, now),
+                await states.since(rule),
+            )
+            for rule in loaded.alerts
+        ]
+
+
+def _facts(standing: _Standing) -> dict[str, object]:
+    from datetime import UTC, datetime
+
+    rule, since = asdict(standing.rule), standing.firing_since
+    # It may hold a token.
+    del rule["url"]
+    rule["window_seconds"] = rule.pop("window_s")
+    fired = None if since is None else datetime.fromtimestamp(since, UTC).isoformat()
+    return rule | {"value": standing.value, "firing_since": fired}
+
+
+def _print_table(standings: Sequence[_Standing]) -> None:
+    from sttbatch.cli.console.rendering import printable
+
+    if not standings:
+        typer.echo(f"no alerts; {_how_to()}")
+        return
+    rows = [("NAME", "CONDITION", "NOW", "SEVERITY", "NOTIFY", "STATE")]
+    for each in standings:
+        rule = each.rule
+        value = "-" if each.value is None else f"{each.value:.4g}"
+        rows.append(
+            (printable(rule.name), rule.condition, value, rule.severity, rule.notify, _state(each))
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
+
+
+def _state(standing: _Standing) -> str:
+    if standing.firing_since is None:
+        return "quiet"
+    from datetime import UTC, datetime
+
+    since = datetime.fromtimestamp(standing.firing_since, UTC).astimezone()
+    return f"fired {since:%Y-%m-%d %H:%M}"
+
+
+def _how_to() -> str:
+    from sttbatch.composition.settings import user_file
+
+    return f"[[alerts]] tables in {user_file()} make some, sttbatch config init shows one"

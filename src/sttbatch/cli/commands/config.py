@@ -1,0 +1,82 @@
+"""sttbatch config: show, path, init."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+app = typer.Typer(help="Settings: where they come from and what they are.", no_args_is_help=True)
+
+_ALERT = [
+    "# [[alerts]]",
+    '# name = "requests fail"',
+    '# metric = "failed_share"',
+    '# comparison = ">"',
+    "# threshold = 0.1",
+    '# window = "1h"',
+    '# severity = "warning"          # info, warning, critical',
+    '# notify = "webhook"            # or log',
+    '# url = "https://hooks.example.org/…"',
+    "",
+]
+
+
+@app.command()
+def show() -> None:
+    """Print every setting, its value, and where it comes from."""
+    from sttbatch.cli.console.rendering import printable
+    from sttbatch.composition.settings import Settings, load_settings
+
+    loaded = load_settings()
+    for name in Settings.__struct_fields__:
+        value = getattr(loaded.settings, name)
+        origin = loaded.origins.get(name, "default")
+        typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))
+    typer.echo(f"# {len(loaded.alerts)} alerts; sttbatch alerts list")
+    has_key = bool(os.environ.get("CLOUDRU_API_KEY"))
+    typer.echo(f"# CLOUDRU_API_KEY is {'set' if has_key else 'not set'}")
+
+
+@app.command()
+def path() -> None:
+    """Print the path of the user's settings file."""
+    from sttbatch.composition.settings import user_file
+
+    typer.echo(str(user_file()))
+
+
+@app.command()
+def init() -> None:
+    """Write a settings file that names every setting and changes none."""
+    from sttbatch.composition.settings import DESCRIPTIONS, Settings, user_file
+    from sttbatch.core.errors import UsageError
+    from sttbatch.monitoring.alert_rules import METRICS
+
+    file = user_file()
+    defaults = Settings()
+    lines = ["# Settings of sttbatch. Take the # away to change one.", ""]
+    for name, text in DESCRIPTIONS.items():
+        value = getattr(defaults, name)
+        lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
+    lines += ["# What to be told of, once until it clears; these tables come last. Metrics:"]
+    lines += [f"#   {name}: {text}" for name, text in METRICS.items()] + _ALERT
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as target:
+            target.write("\n".join(lines))
+    except FileExistsError:
+        raise UsageError(f"{file} is there already; edit it, or remove it first") from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+    typer.echo(str(file))
+
+
+def _toml(value: object) -> str:
+    import json
+
+    if value is None:
+        return '""  (not set)'
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return json.dumps(value, ensure_ascii=False)

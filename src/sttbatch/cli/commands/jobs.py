@@ -1,0 +1,183 @@
+"""sttbatch jobs: list, show, retry, cancel, priority, purge."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from sttbatch.core.errors import UsageError
+from sttbatch.queue.job import TERMINAL, Job, JobPriority, JobStatus
+
+if TYPE_CHECKING:
+    from sttbatch.database.database import Database
+    from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.worker import WorkerRegistry
+
+T = TypeVar("T")
+
+KEPT_S = 30 * 86_400.0
+"""`purge` leaves younger jobs alone unless it is told otherwise."""
+
+PRIORITIES = "|".join(priority.name.lower() for priority in JobPriority)
+
+app = typer.Typer(help="Recordings that wait, are at work, or ended.", no_args_is_help=True)
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Its beginning is enough.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    database: Database
+    workers: WorkerRegistry
+    queue: JobQueue
+
+
+@app.command("list")
+def list_(
+    status: Annotated[
+        JobStatus | None, typer.Option(case_sensitive=False, help="Only those in this state.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, the newest first; queued ones in the order in which they will be taken."""
+    from sttbatch.cli.console.job_tables import jobs_json, jobs_table
+
+    async def read(desk: _Desk) -> tuple[list[Job], set[str]]:
+        found = await desk.queue.list(status, limit)
+        holders = {job.worker_id for job in found if job.worker_id is not None}
+        return found, set(await desk.workers.living(holders))
+
+    jobs, living = _at_desk(read)
+    _print(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
+
+
+@app.command()
+def show(job: JobId, as_json: AsJson = False) -> None:
+    """Show one job, who worked on it, and the chunks that were sent for it."""
+    from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
+    from sttbatch.queue.attempts import chunks_of, passes_of
+
+    async def read(desk: _Desk) -> JobDetails:
+        found = await desk.queue.find(job)
+        holders = {found.worker_id} if found.worker_id is not None else set()
+        living = await desk.workers.living(holders)
+        passes = await desk.database.read(lambda db: passes_of(db, found.id))
+        chunks = await desk.database.read(lambda db: chunks_of(db, found.id))
+        return JobDetails(found, living.get(found.worker_id or ""), passes, chunks)
+
+    details = _at_desk(read)
+    _print(details_json(details) if as_json else details_text(details))
+
+
+@app.command()
+def retry(
+    job: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Its beginning is enough.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every failed one.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Queue a failed or cancelled job again; the next transcribe of its recording takes it."""
+    if (job is None) is not failed:
+        raise UsageError("name one job, or --failed for all that failed")
+
+    async def write(desk: _Desk) -> list[Job]:
+        if job is None:
+            return await desk.queue.retry_failed()
+        return [await desk.queue.retry((await desk.queue.find(job)).id)]
+
+    _report("queued", _at_desk(write), as_json=as_json)
+
+
+@app.command()
+def cancel(job: JobId, as_json: AsJson = False) -> None:
+    """Take a job out of the queue; one that a living process works on is refused."""
+
+    async def write(desk: _Desk) -> Job:
+        return await desk.queue.cancel((await desk.queue.find(job)).id)
+
+    _report("cancelled", [_at_desk(write)], as_json=as_json)
+
+
+@app.command()
+def priority(
+    job: JobId,
+    level: Annotated[str, typer.Argument(metavar=PRIORITIES)],
+    as_json: AsJson = False,
+) -> None:
+    """Change the priority of a queued job."""
+    if level not in PRIORITIES.split("|"):
+        raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
+
+    async def write(desk: _Desk) -> Job:
+        found = await desk.queue.find(job)
+        return await desk.queue.set_priority(found.id, JobPriority[level.upper()])
+
+    _report(f"priority {level}", [_at_desk(write)], as_json=as_json)
+
+
+@app.command()
+def purge(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="D", help="Ended so long ago: 90s, 10m, 2h, 30d.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Failed ones too, and of any age unless --older-than.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget jobs that were done or cancelled over 30 days ago; what was paid for is kept."""
+    import json
+
+    from sttbatch.composition.settings import duration_s
+
+    age_s = 0.0 if every else KEPT_S
+    if older_than is not None:
+        try:
+            age_s = duration_s(older_than)
+        except ValueError as error:
+            raise UsageError(f"--older-than {older_than}: {error}") from error
+    statuses = TERMINAL if every else TERMINAL - {JobStatus.FAILED}
+    removed = _at_desk(lambda desk: desk.queue.purge(age_s, statuses))
+    words = f"{removed} {'job' if removed == 1 else 'jobs'} removed"
+    _print([json.dumps({"removed": removed}) if as_json else words])
+
+
+def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
+    from sttbatch.composition.paths import LEDGER, data_folder
+    from sttbatch.composition.settings import load_settings
+    from sttbatch.database.database import Database
+    from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.worker import WorkerRegistry
+
+    folder = data_folder(load_settings().settings)
+
+    async def run() -> T:
+        with contextlib.closing(Database(folder / LEDGER)) as database:
+            workers = WorkerRegistry(database, folder)
+            return await work(_Desk(database, workers, JobQueue(database, workers)))
+
+    import asyncio
+
+    return asyncio.run(run())
+
+
+def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:
+    from sttbatch.cli.console.job_tables import jobs_json
+
+    lines = [f"{what} {job.short_id} {job.payload.recording}" for job in jobs]
+    _print(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])
+
+
+def _print(lines: list[str]) -> None:
+    from sttbatch.cli.console.rendering import Out
+
+    out = Out()
+    for line in lines:
+        out.line(line)

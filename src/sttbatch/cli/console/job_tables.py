@@ -1,0 +1,160 @@
+"""Jobs as people and programs read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sttbatch.cli.console.rendering import clock
+from sttbatch.queue.attempts import ChunkTask, JobAttempt
+from sttbatch.queue.job import Job, JobStatus
+from sttbatch.queue.worker import Worker
+
+_KEY_CHARS = len("chunk:") + 12
+
+
+@dataclass(frozen=True, slots=True)
+class JobDetails:
+    """One job and all that is known of it; `holder` is the living process that works on it."""
+
+    job: Job
+    holder: Worker | None
+    passes: Sequence[JobAttempt]
+    chunks: Sequence[ChunkTask]
+
+
+def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
+    """One line a job, the recording last."""
+    rows = [("ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
+    rows += [
+        (
+            job.short_id,
+            _status(job, living),
+            job.priority.name.lower(),
+            f"{job.retry_count}/{job.max_retries}",
+            _when(job.created_at),
+            clock(job.payload.audio_s),
+            job.payload.recording,
+        )
+        for job in jobs
+    ]
+    return _aligned(rows)
+
+
+def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
+    """A list, on one line."""
+    return [json.dumps([_fields(job, alive=job.worker_id in living) for job in jobs])]
+
+
+def details_json(details: JobDetails) -> list[str]:
+    found = _fields(details.job, alive=details.holder is not None)
+    found["passes"] = [_stamped(asdict(each)) for each in details.passes]
+    found["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
+    return [json.dumps(found)]
+
+
+def details_text(details: JobDetails) -> list[str]:
+    """Facts, then passes, then chunks."""
+    job, holder = details.job, details.holder
+    facts = {
+        "job": job.id,
+        "recording": job.payload.recording,
+        "length": clock(job.payload.audio_s),
+        "status": _status(job, {holder.id} if holder else ()),
+        "worker": holder.shown if holder else None,
+        "priority": job.priority.name.lower(),
+        "retries": f"{job.retry_count} of {job.max_retries}",
+        "created": _when(job.created_at),
+        "started": _when(job.started_at),
+        "ended": _when(job.completed_at),
+        "error": job.error_message,
+        "file": f"sha256 {job.file_sha256}, stream {job.stream}",
+        "request": ", ".join(
+            f"{name} {value}" for name, value in job.payload.request.items() if value is not None
+        ),
+    }
+    lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
+    return [*lines, *_passes(details.passes), *_chunks(details.chunks)]
+
+
+def _passes(passes: Sequence[JobAttempt]) -> list[str]:
+    if not passes:
+        return []
+    rows = [("PASS", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
+    rows += [
+        (
+            str(each.claim_number),
+            each.status,
+            f"{each.completed_chunks}/{each.total_chunks}",
+            _when(each.started_at),
+            _when(each.completed_at),
+            each.worker_id,
+        )
+        for each in passes
+    ]
+    return ["", *_aligned(rows)]
+
+
+def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
+    if not chunks:
+        return []
+    rows = [("CHUNK", "PASS", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
+    rows += [
+        (
+            str(each.index),
+            str(each.claim_number),
+            each.status,
+            str(each.retry_count),
+            clock(each.audio_s),
+            each.chunk_key[:_KEY_CHARS],
+            each.error_message or "",
+        )
+        for each in chunks
+    ]
+    return ["", *_aligned(rows)]
+
+
+def _status(job: Job, living: Collection[str]) -> str:
+    if job.is_dead_letter:
+        return "FAILED, no retries left"
+    if job.status is JobStatus.PROCESSING and job.worker_id not in living:
+        return "QUEUED, its run was killed"
+    return job.status
+
+
+def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
+    payload = asdict(job.payload)
+    found = {name: value for name, value in asdict(job).items() if name != "payload"}
+    found |= payload
+    found["priority"] = job.priority.name.lower()
+    found["dead_letter"] = job.is_dead_letter
+    found["worker_alive"] = alive if job.worker_id is not None else None
+    return _stamped(found)
+
+
+def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
+    """Times as ISO 8601 in UTC."""
+    return {
+        name: datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")
+        if name.endswith("_at") and value is not None
+        else value
+        for name, value in fields.items()
+    }
+
+
+def _when(at: float | None) -> str:
+    """Local time."""
+    if at is None:
+        return ""
+    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,236 @@
+"""`stats` for people: one screen, what they ask first at the top."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sttbatch.cli.console.rendering import clock, printable
+from sttbatch.monitoring.aggregator import Distribution
+from sttbatch.monitoring.repair_metrics import AuditFindings
+from sttbatch.monitoring.statistics import Group as RequestGroup
+from sttbatch.monitoring.statistics import RecordingSeen, Statistics
+
+CURRENCY = "RUB"
+_BARS = "▁▂▃▄▅▆▇█"
+_BUCKETS = 24
+_REASON_CHARS = 200
+_LABEL_WIDTH = 11
+
+
+def screen(found: Statistics, by: str | None, groups: Sequence[RequestGroup]) -> RenderableType:
+    """Everything; sections that have nothing to say are left out."""
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", min_width=_LABEL_WIDTH, no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, text in _facts(found):
+        facts.add_row(name, Text(text))
+    parts: list[RenderableType] = [facts]
+    if by is not None and groups:
+        parts += ["", _groups_table(by, groups)]
+    parts += _recordings("slowest", found.slowest)
+    parts += _recordings("failed", found.failed)
+    return Group(*parts)
+
+
+def print_screen(console: Console, rendered: RenderableType) -> None:
+    """Lines that end where their text ends, as files and pipes want them."""
+    if console.is_terminal:
+        console.print(rendered)
+        return
+    with console.capture() as captured:
+        console.print(rendered)
+    for line in captured.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
+
+
+def _facts(found: Statistics) -> list[tuple[str, str]]:
+    since = datetime.fromtimestamp(found.window.since).astimezone()
+    rows = [
+        ("since", f"{since:%Y-%m-%d %H:%M}"),
+        ("runs", _runs(found)),
+        ("recordings", _recordings_done(found)),
+        ("audio", _audio(found)),
+        ("money", _money(found)),
+        ("cache", _cache(found)),
+        ("requests", _requests(found)),
+    ]
+    if found.latency.count:
+        rows += [
+            ("latency", _percentiles(found.latency)),
+            ("", _histogram(found.latency)),
+            ("waits", _waits(found)),
+            ("throughput", _throughput(found)),
+        ]
+    if found.errors:
+        rows.append(("errors", _causes(found.errors)))
+    if found.retries:
+        rows.append(("retried for", _causes(found.retries)))
+    if found.audit:
+        rows.append(("audit", _audit(found.audit)))
+    jobs = {state.lower(): count for state, count in found.jobs.items()}
+    if any(jobs.get(state) for state in ("queued", "processing", "failed")):
+        rows.append(("jobs now", _counts(jobs)))
+    return rows
+
+
+def _runs(found: Statistics) -> str:
+    text = str(found.runs.total)
+    if found.runs.stopped:
+        text += f", {found.runs.stopped} stopped by an error"
+    if found.runs.unfinished:
+        text += f", {found.runs.unfinished} still going on or killed"
+    return text
+
+
+def _recordings_done(found: Statistics) -> str:
+    seen = found.recordings
+    return (
+        f"{seen.get('transcribed', 0)} transcribed, {seen.get('cached', 0)} from cache, "
+        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} found unchanged"
+    )
+
+
+def _audio(found: Statistics) -> str:
+    total_s = sum(found.audio_s.values())
+    return f"{total_s / 60:.1f} min done, {found.requests.paid_s / 60:.1f} min paid for"
+
+
+def _money(found: Statistics) -> str:
+    text = (
+        f"{found.requests.cost:.2f} {CURRENCY} spent, {found.cache.saved_cost:.2f} {CURRENCY} "
+        f"saved by the cache ({found.cache.saved_s / 60:.1f} min)"
+    )
+    if found.requests.maybe_paid:
+        text += f"; {found.requests.maybe_paid} requests maybe paid"
+    return text
+
+
+def _cache(found: Statistics) -> str:
+    rate = found.cache.hit_rate
+    if rate is None:
+        return "not asked"
+    levels = ", ".join(f"{level} {count}" for level, count in found.cache.hits.items())
+    return f"{rate:.0%} of {found.cache.lookups} lookups: {levels}"
+
+
+def _requests(found: Statistics) -> str:
+    requests = found.requests
+    text = f"{requests.total}: {requests.ok} ok, {requests.failed} failed"
+    if requests.retried:
+        text += f"; {requests.retried} were retries"
+    return f"{text}; {requests.sent_bytes / 1e6:.1f} MB sent"
+
+
+def _percentiles(found: Distribution) -> str:
+    named = [f"p{percent} {_seconds(found.percentile(percent))}" for percent in (50, 95, 99)]
+    return ", ".join([*named, f"mean {_seconds(found.mean)}", f"max {_seconds(found.largest)}"])
+
+
+def _histogram(found: Distribution) -> str:
+    """Equal steps in the logarithm: a slow tenth must not squeeze the rest into one bar."""
+    low, high = max(found.ordered[0], 1e-3), max(found.ordered[-1], 1e-3)
+    if high / low < 1.01:
+        return f"{_seconds(low)} all of them"
+    scale = _BUCKETS / math.log(high / low)
+    heights = [0] * _BUCKETS
+    for value in found.ordered:
+        bucket = int(math.log(max(value, low) / low) * scale)
+        heights[min(bucket, _BUCKETS - 1)] += 1
+    top = max(heights)
+    bars = "".join(
+        " " if not height else _BARS[math.ceil(height / top * len(_BARS)) - 1] for height in heights
+    )
+    return f"{_seconds(low)} {bars} {_seconds(high)}"
+
+
+def _waits(found: Statistics) -> str:
+    parts = [
+        f"{name}: p50 {_seconds(each.percentile(50))}, p95 {_seconds(each.percentile(95))}"
+        for name, each in (
+            ("for a lane", found.queue_wait),
+            ("for the rate limit", found.rate_wait),
+            ("cutting a chunk", found.preparation),
+        )
+        if each.count
+    ]
+    return "\n".join(parts)
+
+
+def _throughput(found: Statistics) -> str:
+    seen = found.throughput
+    parts = []
+    if seen.audio_per_s is not None:
+        parts.append(f"{seen.audio_per_s:.1f} s of audio a second")
+    if seen.lanes_used is not None:
+        parts.append(f"{seen.lanes_used:.1f} of {seen.lanes} lanes busy")
+    limit = f" of {seen.rate_limit}" if seen.rate_limit else ""
+    parts.append(f"{seen.busiest_minute}{limit} requests in the busiest minute")
+    return ", ".join(parts)
+
+
+def _audit(found: AuditFindings) -> str:
+    parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
+    parts += [f"{count} {name}" for name, count in found.named() if count]
+    return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
+
+
+def _causes(counts: Mapping[str, int]) -> str:
+    """Many are numbers themselves."""
+    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    return ", ".join(f"{count} {printable(name)}" for name, count in ordered if count)
+
+
+def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(by, overflow="fold")
+    for name in ("requests", "failed", "min paid", CURRENCY, "p50", "p95"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for each in groups:
+        table.add_row(
+            Text(printable(each.name)),
+            str(each.requests.total),
+            str(each.requests.failed),
+            f"{each.requests.paid_s / 60:.1f}",
+            f"{each.requests.cost:.2f}",
+            _seconds(each.latency.percentile(50)),
+            _seconds(each.latency.percentile(95)),
+        )
+    return table
+
+
+def _recordings(title: str, seen: Sequence[RecordingSeen]) -> list[RenderableType]:
+    if not seen:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(style="bold", min_width=_LABEL_WIDTH, no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for number, each in enumerate(seen):
+        text = printable(each.name)
+        if each.failure:
+            text += f": {printable(each.failure[:_REASON_CHARS])}"
+        elif each.took_s is not None:
+            text += f" ({clock(each.audio_s)} of audio)"
+        when = datetime.fromtimestamp(each.at).astimezone()
+        figure = f"{when:%m-%d %H:%M}" if each.failure else _seconds(each.took_s)
+        table.add_row("" if number else title, figure, Text(text))
+    return ["", table]
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 120 else clock(seconds)

@@ -1,0 +1,51 @@
+"""Where the key comes from: a variable or a file, never the command line or a folder's settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sttbatch.composition.settings import Settings
+from sttbatch.core.errors import UsageError
+from sttbatch.external.secret import Secret
+
+HOW_TO = (
+    "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file that holds the key "
+    "(without a key: --engine local)"
+)
+
+
+CREDENTIAL = "cloudru-api-key"
+"""Its name in a systemd unit: LoadCredential=cloudru-api-key:/etc/…"""
+
+
+def key_file(settings: Settings) -> Path | None:
+    """The file that the key is read from; None: it stands in CLOUDRU_API_KEY, or nowhere."""
+    if os.environ.get("CLOUDRU_API_KEY", "").strip():
+        return None
+    named = os.environ.get("CLOUDRU_API_KEY_FILE")
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not named and folder and Path(folder, CREDENTIAL).is_file():
+        return Path(folder, CREDENTIAL)
+    named = named or settings.api_key_file
+    return Path(named).expanduser() if named else None
+
+
+def load_key(settings: Settings) -> Secret:
+    """Raises UsageError, which says what to do, when there is none."""
+    value = os.environ.get("CLOUDRU_API_KEY", "").strip()
+    if not value:
+        file = key_file(settings)
+        if file is None:
+            raise UsageError(f"there is no API key; {HOW_TO}")
+        try:
+            value = file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            # Some put the key itself there.
+            is_path = os.sep in str(file)
+            shown = file if is_path else "what CLOUDRU_API_KEY_FILE or api_key_file names"
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UsageError(f"the API key cannot be read from {shown}: {reason}") from error
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise UsageError(f"the API key is empty or holds characters that no key has; {HOW_TO}")
+    return Secret(value)

@@ -1,0 +1,95 @@
+"""Settings and options, as the rooms below know them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sttbatch.composition.settings import Settings
+from sttbatch.core.models import ConcurrencyLimit
+from sttbatch.core.options import (
+    MIB,
+    ChunkingOptions,
+    OutputOptions,
+    RequestOptions,
+    RunOptions,
+)
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.queue.job import JobPriority
+
+CLOUDRU_MODEL = "openai/whisper-large-v3"
+LOCAL_MODEL = "tiny.en"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """What only an option can say."""
+
+    audio_stream: int = 0
+    force: bool = False
+    overwrite: bool = False
+    fail_fast: bool = False
+    max_cost: float | None = None
+    dry_run: bool = False
+    no_wait: bool = False
+    priority: JobPriority = JobPriority.MEDIUM
+
+
+def run_config_of(
+    settings: Settings, flags: RunFlags = RunFlags(), *, to_stdout: bool = False
+) -> RunConfig:
+    """Settings as the rooms below know them."""
+    is_local = settings.engine == "local"
+    base = urlsplit(settings.base_url)
+    return RunConfig(
+        request=RequestOptions(
+            engine=settings.engine,
+            origin="" if is_local else f"{base.scheme}://{base.netloc}",
+            model=settings.model or (LOCAL_MODEL if is_local else CLOUDRU_MODEL),
+            language=settings.language,
+            prompt=settings.prompt,
+            temperature=settings.temperature,
+        ),
+        chunking=ChunkingOptions(
+            target_duration_s=settings.chunk_duration,
+            max_chunk_bytes=int(settings.max_chunk_mb * MIB),
+            upload_codec=settings.upload_codec,
+            audio_stream=flags.audio_stream,
+            channels=settings.channels,
+        ),
+        outputs=OutputOptions(
+            formats=() if to_stdout else tuple(settings.formats),
+            directory=Path(settings.output_dir) if settings.output_dir and not to_stdout else None,
+            words=settings.words,
+            max_line_width=settings.max_line_width,
+            max_lines=settings.max_lines,
+            overwrite=flags.overwrite,
+        ),
+        run=RunOptions(
+            fail_fast=flags.fail_fast,
+            force=flags.force,
+            no_wait=flags.no_wait,
+            max_cost=flags.max_cost,
+            price_per_second=0.0 if is_local else settings.price_per_second,
+            requests_per_minute=None if is_local else settings.rate_limit,
+            audit=settings.audit,
+            audit_share=settings.audit_share,
+        ),
+        concurrency=concurrency_of(settings),
+    )
+
+
+def concurrency_of(settings: Settings) -> ConcurrencyLimit:
+    """Chunks under way at most."""
+    if settings.engine == "local":
+        # It recognises one chunk at a time, on several threads.
+        return ConcurrencyLimit(1)
+    if isinstance(settings.concurrency, int):
+        return ConcurrencyLimit(settings.concurrency)
+    return ConcurrencyLimit(settings.max_concurrency)
+
+
+def adapts(settings: Settings) -> bool:
+    """Whether the number of lanes follows the endpoint's answers."""
+    return settings.engine != "local" and settings.concurrency == "auto"

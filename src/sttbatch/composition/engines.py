@@ -1,0 +1,107 @@
+"""The engine that the settings name, made when the first chunk needs it: some load a model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sttbatch import __version__
+from sttbatch.composition.settings import Settings
+from sttbatch.core.engine import Answer, Engine, RecordPost
+from sttbatch.core.events import Emit, Warned
+from sttbatch.core.models import Upload
+from sttbatch.core.options import RequestOptions
+from sttbatch.external.secret import Secret
+
+
+class DeferredEngine:
+    """An `Engine` that comes into being when it is asked for anything."""
+
+    def __init__(self, make: Callable[[], Engine]) -> None:
+        self._make = make
+        self._made: Engine | None = None
+        self._stopped = False
+
+    @property
+    def timestamps(self) -> bool:
+        return self._engine.timestamps
+
+    @property
+    def longest_s(self) -> float | None:
+        return self._engine.longest_s
+
+    async def transcribe(
+        self, upload: Upload, options: RequestOptions, record: RecordPost
+    ) -> Answer:
+        return await self._engine.transcribe(upload, options, record)
+
+    def stop(self) -> None:
+        self._stopped = True
+        if self._made is not None:
+            self._made.stop()
+
+    async def aclose(self) -> None:
+        if self._made is not None:
+            await self._made.aclose()
+
+    @property
+    def _engine(self) -> Engine:
+        if self._made is None:
+            self._made = self._make()
+            if self._stopped:
+                self._made.stop()
+        return self._made
+
+
+@contextlib.asynccontextmanager
+async def engine_of(
+    settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path | None = None
+) -> AsyncIterator[Engine]:
+    """The engine for one run; without a key, one that must not send.
+
+    Through the file `rates` all runs of the user share the rate limit.
+    """
+
+    def make() -> Engine:
+        if settings.engine == "local":
+            from sttbatch.external.local.whisper_engine import LocalEngine
+
+            return LocalEngine(model)
+        return _cloudru(settings, key or Secret(""), emit, rates)
+
+    if settings.engine == "cloudru":
+        # Now, while the media workers load theirs.
+        import sttbatch.external.cloudru.transcription  # noqa: F401
+
+    engine = DeferredEngine(make)
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) -> Engine:
+    from sttbatch.external.cloudru.admission import Gate, RateLimiter
+    from sttbatch.external.cloudru.connections import ConnectionPool
+    from sttbatch.external.cloudru.rate_limit import RateLimits
+    from sttbatch.external.cloudru.rate_store import RateStore
+    from sttbatch.external.cloudru.transcription import CloudRu
+
+    def warn(message: str) -> None:
+        emit(Warned("", message))
+
+    base = urlsplit(settings.base_url)
+    limiter = RateLimiter(
+        RateLimits(settings.rate_limit, settings.audio_rate_limit),
+        RateStore(rates, f"{base.scheme}://{base.netloc}", warn),
+    )
+    return CloudRu(
+        settings.base_url,
+        key,
+        Gate(limiter, settings.outage_wait),
+        ConnectionPool(f"sttbatch/{__version__}", emit),
+        retries=settings.retries,
+        warn=warn,
+    )

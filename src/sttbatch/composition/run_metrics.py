@@ -1,0 +1,78 @@
+"""A run's metrics: opened before its first look, closed after its last word."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.paths import METRICS, data_folder
+from sttbatch.composition.settings import Settings
+from sttbatch.core.errors import StateError
+from sttbatch.database.database import Database
+from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.monitoring.collector import MetricsCollector
+from sttbatch.monitoring.metrics import RunEnd, RunFacts
+from sttbatch.processing.discovery import Discovery
+
+_FOLDERS_NAMED = 3
+
+
+def open_metrics(settings: Settings) -> Database:
+    """Raises: StateError."""
+    return Database(data_folder(settings) / METRICS, METRICS_HISTORY.apply, "NORMAL")
+
+
+@contextlib.asynccontextmanager
+async def measured(
+    settings: Settings, found: Discovery, report: BatchReport, warn: Callable[[str], None]
+) -> AsyncIterator[MetricsCollector | None]:
+    """The collector of one run; None where metrics.db cannot be used, which fails no run."""
+    facts = _facts(settings, found)
+    try:
+        database = open_metrics(settings)
+    except StateError as error:
+        warn(f"no metrics of this run are kept: {error}")
+        yield None
+        return
+    with contextlib.closing(database):
+        collector = MetricsCollector(database, facts, warn)
+        try:
+            yield collector
+        finally:
+            await collector.aclose(_end(report))
+
+
+def _facts(settings: Settings, found: Discovery) -> RunFacts:
+    choices = run_config_of(settings)
+    return RunFacts(
+        time.time(),
+        choices.request.engine,
+        choices.request.model,
+        choices.concurrency.value,
+        choices.run.requests_per_minute,
+        choices.run.price_per_second,
+        _summary(found),
+    )
+
+
+def _summary(found: Discovery) -> str:
+    roots = list(dict.fromkeys([each.root for each in found.candidates]))
+    count = len(found.candidates)
+    more = f" and {len(roots) - _FOLDERS_NAMED} more" if len(roots) > _FOLDERS_NAMED else ""
+    where = ", ".join(roots[:_FOLDERS_NAMED]) + more
+    return f"{count} {'recording' if count == 1 else 'recordings'} in {where}" if roots else "none"
+
+
+def _end(report: BatchReport) -> RunEnd:
+    done = report.count(Outcome.DONE)
+    failed = report.count(Outcome.FAILED)
+    return RunEnd(
+        done,
+        sum([each.cached for each in report.recordings if each.outcome is Outcome.DONE]),
+        failed,
+        len(report.recordings) - done - failed,
+        str(report.fatal) if report.fatal is not None else None,
+    )

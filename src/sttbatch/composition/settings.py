@@ -1,0 +1,306 @@
+"""Settings: option over environment over ./sttbatch.toml over the user's file over the default."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.options import OUTPUT_FORMATS
+
+if TYPE_CHECKING:
+    from sttbatch.monitoring.alert_rules import AlertRule
+
+LOCAL_FILE = "sttbatch.toml"
+ALERTS = "alerts"
+"""The tables of alert rules: in the user's file alone, neither a variable nor an option."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_MAX_FILE_BYTES = 1 << 20
+
+# A folder from a stranger may say how recordings are transcribed and written, never where the key
+# goes or where state lies.
+LOCAL_SETTINGS = frozenset(
+    {
+        "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
+        "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
+        "upload_codec", "channels", "audit",
+    }
+)  # fmt: skip
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting; names are those of the file, `STTBATCH_` in capitals those of variables."""
+
+    engine: str = "cloudru"
+    base_url: str = "https://foundation-models.api.cloud.ru/v1"
+    api_key_file: str | None = None
+    model: str | None = None
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float | None = None
+    formats: list[str] = msgspec.field(default_factory=lambda: ["txt", "json"])
+    output_dir: str | None = None
+    words: bool = False
+    max_line_width: int = 42
+    max_lines: int = 2
+    concurrency: int | Literal["auto"] = 4
+    max_concurrency: int = 10
+    rate_limit: int = 600
+    audio_rate_limit: float | None = None
+    chunk_duration: float = 300.0
+    max_chunk_mb: float = 24.0
+    upload_codec: UploadCodec = UploadCodec.AUTO
+    channels: ChannelMode = ChannelMode.MIX
+    audit: bool = True
+    audit_share: float = 0.25
+    retries: int = 3
+    outage_wait: float = 600.0
+    price_per_second: float = 0.01
+    budget_per_day: float | None = None
+    budget_per_month: float | None = None
+    data_dir: str | None = None
+    cache_dir: str | None = None
+    cache_max_age: float | None = None
+    l1_max_mb: float = 64.0
+    l2_max_mb: float = 1024.0
+
+
+DESCRIPTIONS = {
+    "engine": "cloudru, or local (offline)",
+    "base_url": "of the OpenAI-compatible endpoint; https, or http to this machine only",
+    "api_key_file": "a file that holds the key",
+    "model": "default: openai/whisper-large-v3 (local: tiny.en)",
+    "language": "ISO-639-1; default: the endpoint detects it",
+    "prompt": "vocabulary and style, sent with every chunk",
+    "temperature": "0 to 1; default: the endpoint's",
+    "formats": "any of txt, srt, vtt, tsv, json",
+    "output_dir": "default: beside each recording",
+    "words": "word timestamps in the json output",
+    "max_line_width": "characters of a subtitle line",
+    "max_lines": "lines of a subtitle",
+    "concurrency": "requests at once, 1 to 10, or auto: as many as the endpoint answers well",
+    "max_concurrency": "what auto may rise to, 1 to 10",
+    "rate_limit": "requests a minute, of all runs together",
+    "audio_rate_limit": "seconds of audio a minute, of all runs together; default: no limit",
+    "chunk_duration": "target seconds of a chunk, at least 10",
+    "max_chunk_mb": "MiB, at most 24.4",
+    "upload_codec": "auto, copy, flac, opus or wav",
+    "channels": "mix, or split: each channel of a call is a speaker, sent and paid for on its own",
+    "audit": "ask again for sound that came back without words",
+    "audit_share": "of a recording's length, the most that is asked for again",
+    "retries": "per chunk",
+    "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
+    "price_per_second": "RUB per second of audio, for estimates and --max-cost",
+    "budget_per_day": "RUB that all runs together may cost in a calendar day; default: no limit",
+    "budget_per_month": "RUB, the same in a calendar month",
+    "data_dir": "folder of the ledger",
+    "cache_dir": "folder of the L2 cache, which may be deleted at any time",
+    "cache_max_age": "results older than this are asked for anew: 90d; default: never",
+    "l1_max_mb": "MiB of results that a run keeps in memory",
+    "l2_max_mb": "MiB of the L2 cache on disk",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and, by name, where each value comes from."""
+
+    settings: Settings
+    origins: dict[str, str]
+    alerts: tuple[AlertRule, ...] = ()
+
+
+def user_file() -> Path:
+    """The user's settings file; STTBATCH_CONFIG names another."""
+    named = os.environ.get(OTHER_FILE)
+    if named:
+        return Path(named)
+    from platformdirs import user_config_path
+
+    return user_config_path("sttbatch") / "config.toml"
+
+
+def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
+    """Put all layers together.
+
+    Raises:
+        UsageError: an unknown setting or a bad value; names the file and the line.
+    """
+    merged: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    user = _file(user_file(), local=False)
+    alerts = user[0].pop(ALERTS, ())
+    for values, origin in (
+        user,
+        _file(Path(LOCAL_FILE), local=True),
+        _environment(),
+        ({k: v for k, v in (options or {}).items() if v is not None}, "option"),
+    ):
+        for name, value in values.items():
+            where = origin.format(name.upper()) if origin == _VARIABLE else origin
+            merged[name] = _checked(name, value, where)
+            origins[name] = where
+    return Loaded(msgspec.convert(merged, Settings), origins, alerts)
+
+
+_VARIABLE = "STTBATCH_{}"
+OTHER_FILE = "STTBATCH_CONFIG"
+
+
+def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
+    try:
+        text = _text(path) if local else path.read_text("utf-8")
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        if not local and os.environ.get(OTHER_FILE):
+            raise UsageError(
+                f"{path}: there is no such settings file, and {OTHER_FILE} names it; "
+                "`sttbatch config init` writes one"
+            ) from None
+        return {}, str(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path}: it is nested too deeply") from error
+    for name, value in values.items():
+        where = f"{path}, line {_line(text, name)}"
+        if name == ALERTS and not local:
+            from sttbatch.composition.alert_settings import alert_rules
+
+            values[ALERTS] = alert_rules(value, text, path)
+            continue
+        if name == ALERTS:
+            raise UsageError(f"{where}: alerts may not be set here, only in {user_file()}")
+        if name not in Settings.__struct_fields__:
+            raise UsageError(f"{where}: there is no setting {name!r}")
+        if local and name not in LOCAL_SETTINGS:
+            raise UsageError(
+                f"{where}: {name} may not be set here, only in {user_file()} or by "
+                f"{_VARIABLE.format(name.upper())}"
+            )
+        _checked(name, value, where)
+    return values, str(path)
+
+
+def _text(path: Path) -> str:
+    # A stranger's folder may hold a pipe of this name, which would be waited for, or a device.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is not a regular file")
+        data = file.read(_MAX_FILE_BYTES + 1)
+    if len(data) > _MAX_FILE_BYTES:
+        raise OSError(f"it is larger than {_MAX_FILE_BYTES >> 10} KiB")
+    return data.decode("utf-8")
+
+
+def _line(text: str, name: str) -> int:
+    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(name)}[\"']?\s*(=|\.|\])")
+    lines = text.splitlines()
+    return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
+
+
+def _environment() -> tuple[dict[str, Any], str]:
+    found = {}
+    for name in Settings.__struct_fields__:
+        value = os.environ.get(_VARIABLE.format(name.upper()))
+        if value:
+            found[name] = value
+    return found, _VARIABLE
+
+
+def _checked(name: str, value: Any, where: str) -> Any:
+    """The value in its type, or an error that says where it stands."""
+    try:
+        if name in _DURATIONS:
+            value = duration_s(value)
+        if name == "formats" and isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        converted = msgspec.convert({name: value}, Settings, strict=False)
+        _check_range(name, getattr(converted, name))
+    except (msgspec.ValidationError, ValueError) as error:
+        reason = str(error).split(" - at `")[0]
+        # Before an @ there may be a password.
+        shown = "..." if "@" in str(value) else repr(value)
+        raise UsageError(f"{where}: {name} = {shown}: {reason}") from error
+    return getattr(converted, name)
+
+
+_DURATIONS = frozenset({"cache_max_age", "outage_wait"})
+
+_RANGES = {
+    "temperature": (0, 1),
+    "max_line_width": (10, 1000),
+    "max_lines": (1, 10),
+    "concurrency": (1, 10),
+    "max_concurrency": (1, 10),
+    "rate_limit": (1, 100_000),
+    "audio_rate_limit": (10, 1e9),
+    "chunk_duration": (10, 7200),
+    "max_chunk_mb": (1, 24.4),
+    "audit_share": (0, 10),
+    "retries": (0, 20),
+    "outage_wait": (0, 86_400),
+    "cache_max_age": (1, 1e10),
+    "l1_max_mb": (1, 65_536),
+    "l2_max_mb": (1, 1_048_576),
+    "price_per_second": (0, 1e6),
+    "budget_per_day": (0, 1e12),
+    "budget_per_month": (0, 1e12),
+}
+
+
+def _check_range(name: str, value: Any) -> None:
+    if value is not None and name in _RANGES and value != "auto":
+        low, high = _RANGES[name]
+        if not low <= value <= high:
+            raise ValueError(f"it must be {low:g} to {high:g}")
+    if name == "engine" and value not in {"cloudru", "local"}:
+        raise ValueError("it must be cloudru or local")
+    if name == "formats":
+        unknown = [each for each in value if each not in OUTPUT_FORMATS]
+        if unknown or not value:
+            raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
+    if name == "language" and value is not None and not re.fullmatch(r"[a-z]{2,3}", value):
+        raise ValueError("it must be an ISO-639-1 code such as ru or en")
+    if name == "base_url":
+        check_base_url(value)
+
+
+def check_base_url(url: str) -> None:
+    """Raises ValueError for an address that the key must not go to."""
+    from urllib.parse import urlsplit
+
+    if not url.isprintable() or " " in url:
+        raise ValueError("it holds characters that no address has")
+    parts = urlsplit(url)
+    loopback = parts.hostname in LOOPBACK
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("it must begin with https://")
+    if parts.scheme == "http" and not loopback:
+        raise ValueError("the key goes over https only (http to this machine is allowed)")
+    # Both raise a ValueError that says what is wrong.
+    _ = parts.port, parts.hostname.encode("idna")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it must be an address and a path, nothing else")
+    if parts.path.rstrip("/").endswith("/audio/transcriptions"):
+        raise ValueError("leave out /audio/transcriptions, sttbatch adds it")
+
+
+def duration_s(value: Any) -> float:
+    """Seconds out of 90, "90", "90s", "10m", "2h"."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
+    if match is None:
+        raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
+    return float(match[1]) * _UNITS_S[match[2] or "s"]

@@ -1,0 +1,142 @@
+"""The composition root: settings in, a batch with all its collaborators out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.response_spool import ResponseSpool
+from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.caches import open_caches
+from sttbatch.composition.effective_options import RunFlags, adapts, run_config_of
+from sttbatch.composition.engines import engine_of
+from sttbatch.composition.paths import ANSWERS, RATES
+from sttbatch.composition.settings import Settings
+from sttbatch.core.events import Emit, Warned
+from sttbatch.database.database import Database
+from sttbatch.external.secret import Secret
+from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
+from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
+from sttbatch.kinds.transcription.endings import Writer
+from sttbatch.kinds.transcription.gap_repair import GapRepair
+from sttbatch.kinds.transcription.intake import Intake
+from sttbatch.kinds.transcription.job_claims import JobClaims
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
+from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
+from sttbatch.kinds.transcription.report import BatchReport
+from sttbatch.outputs.names import OutputRegistry
+from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.writer import OutputWriter
+from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
+from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
+from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
+from sttbatch.queue.budgets import Budgets
+from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.queue.worker import WorkerRegistry
+
+
+@contextlib.asynccontextmanager
+async def open_batch(
+    settings: Settings,
+    flags: RunFlags,
+    database: Database,
+    media: MediaWorkers,
+    key: Secret | None,
+    emit: Emit,
+    report: BatchReport,
+    stdout: Writer | None,
+) -> AsyncIterator[TranscriptionPipeline]:
+    """A batch ready to run. `stdout`: write there instead of into files."""
+    choices = run_config_of(settings, flags, to_stdout=stdout is not None)
+    folder = database.path.parent
+    addresser = ContentAddresser(choices.request, choices.chunking.channels)
+    registry = OutputRegistry(database)
+    workers = WorkerRegistry(database, folder)
+    orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
+        # One more than there are workers: it is claimed and planned while those are at work.
+        choices.concurrency,
+        WORKERS + 1,
+    )
+    async with (
+        open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
+        workers.registered() as worker,
+        MediaWorkers(media.spool, count=1) as splitters,
+        engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
+        # Closed before the worker leaves, which may need the room that was reserved.
+        contextlib.aclosing(
+            ResponseSpool(folder / ANSWERS, choices.concurrency.value)
+        ) as answer_spool,
+    ):
+        caches.disk.start()
+        results = ResultCache(
+            caches.levels,
+            caches.ledger,
+            choices.request,
+            choices.run.price_per_second,
+            answer_spool,
+        )
+        # After the worker came: what runs that are over had reserved is accounted for by then.
+        await results.recover()
+        answers = ChunkTranscriber(
+            engine=engine,
+            results=results,
+            claims=ChunkClaims(
+                database,
+                workers,
+                worker,
+                engine=choices.request.engine,
+                model=choices.request.model,
+                budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
+            ),
+            closed=lambda: orchestrator.closed,
+            pacing=ConcurrencyFeedback(
+                orchestrator,
+                AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
+                emit,
+            ),
+            addresser=addresser,
+            splitters=splitters,
+            request=choices.request,
+            chunking=choices.chunking,
+            run=choices.run,
+            emit=emit,
+            report=report,
+        )
+        preparation = Intake(
+            FileIndex(database),
+            results,
+            addresser,
+            media,
+            stream=flags.audio_stream,
+            audit_mode=choices.run.audit_mode,
+            force=flags.force,
+            stopping=lambda: orchestrator.closed,
+            emit=emit,
+        )
+        yield TranscriptionPipeline(
+            choices,
+            preparation=preparation,
+            engine=engine,
+            answers=answers,
+            auditing=GapRepair(answers, results, addresser, splitters, choices.run, emit),
+            results=results,
+            claims=JobClaims(
+                database,
+                workers,
+                worker,
+                request=choices.request,
+                stream=flags.audio_stream,
+                request_sha256=addresser.job_sha256,
+                priority=flags.priority,
+            ),
+            addresser=addresser,
+            up_to_date=None if stdout is not None else UpToDate(database),
+            media=media,
+            registry=registry,
+            writer=stdout or OutputWriter(registry),
+            orchestrator=orchestrator,
+            emit=emit,
+            report=report,
+        )

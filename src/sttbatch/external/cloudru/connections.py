@@ -1,0 +1,222 @@
+"""A pool of connections, one request in flight on each.
+
+On one HTTP/2 connection an upload stands still while another stream waits for its answer, a
+timeout leaks its stream, and a GOAWAY hits everything in flight; so each lane has its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.events import ConnectionsClosed, Emit
+from sttbatch.external.cloudru.coalescing import coalesce
+
+CONNECT_TIMEOUT_S = 10.0
+WRITE_TIMEOUT_S = 60.0
+"""For one write of at most 64 KiB; a slower line than 1 KiB/s is a lost connection."""
+
+IDLE_S = 30.0
+"""Gateways close what was idle for a minute or so; what is younger is worth keeping."""
+
+REQUESTS_A_CONNECTION = 90
+"""Gateways end a connection after so many requests, nginx for one after 1000, before 1.19.10 after
+100 (keepalive_requests). We are first, lest it happens to an upload; a handshake in 90 is nothing.
+"""
+
+CLOSE_TIMEOUT_S = 2.0
+_THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
+FAULTS_TO_HTTP1 = 3
+"""Connections in a row on which HTTP/2 failed before the run goes on over HTTP/1.1."""
+
+# Their INFO prints addresses, their DEBUG headers.
+for _name in ("httpx", "httpcore", "hpack", "h2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+# At DEBUG it writes whole header blocks, in a code that anybody can read, the key among them.
+logging.getLogger("hpack.hpack").addFilter(lambda _: False)
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client that holds at most one connection.
+
+    Attributes:
+        http2: whether it is offered; the other side chooses.
+        number: connections are counted from 1 in the order of their opening.
+        idle_since: on the monotonic clock, in seconds.
+        served: requests that it has brought answers to.
+    """
+
+    client: httpx.AsyncClient
+    http2: bool
+    number: int
+    idle_since: float = 0.0
+    served: int = 0
+
+
+class ConnectionPool:
+    """Connections are opened when first needed, reused, and replaced after faults or long service.
+
+    Args:
+        emit: is told at the end how often each happened.
+
+    Attributes:
+        opened, reused, replaced: how often each happened.
+    """
+
+    def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
+        self._emit = emit
+        self._headers = {"User-Agent": user_agent}
+        self._idle: list[Connection] = []
+        self._closing: set[asyncio.Task[None]] = set()
+        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._loading: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
+        self._http2_faults = 0
+        self._newest_at_fault = 0
+        self.http2 = True
+        self.opened = 0
+        self.reused = 0
+        self.replaced = 0
+
+    async def prepare(self) -> None:
+        """Load the certificates before a connection is needed, beside whatever the loop does.
+
+        Raises:
+            UsageError: SSL_CERT_FILE cannot be used.
+        """
+        http2 = self.http2
+        if http2 in self._contexts:
+            return
+        if http2 not in self._loading:
+            self._loading[http2] = asyncio.ensure_future(asyncio.to_thread(trusting))
+        # Shielded: the other lanes wait for it as well.
+        context = await asyncio.shield(self._loading[http2])
+        self._contexts.setdefault(http2, context)
+
+    def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
+        """A connection of its own; HTTP/1.1 on request, or after HTTP/2 has failed too often.
+
+        Raises:
+            UsageError: SSL_CERT_FILE or a proxy variable cannot be used.
+        """
+        http2 = self.http2 and not http1
+        oldest = time.monotonic() - IDLE_S
+        for connection in [each for each in self._idle if each.idle_since < oldest]:
+            self._idle.remove(connection)
+            self._close(connection)
+        for connection in reversed(self._idle):
+            if connection.http2 == http2 and not fresh:
+                self._idle.remove(connection)
+                self.reused += 1
+                return connection
+        client = self._client(http2=http2)
+        self.opened += 1
+        return Connection(client, http2, self.opened)
+
+    def give_back(self, connection: Connection, http_version: str) -> None:
+        """It served a request and may serve another."""
+        if http_version == "HTTP/2":
+            self._http2_faults = 0
+        connection.served += 1
+        if connection.served >= REQUESTS_A_CONNECTION:
+            self.retire(connection)
+            return
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+
+    def retire(self, connection: Connection, *, http2_failed: bool = False) -> bool:
+        """Never use it again. True: HTTP/2 failed once too often and is given up."""
+        self.replaced += 1
+        self._close(connection)
+        # Connections that were open side by side fall together; in a row means one after another.
+        if not (http2_failed and self.http2) or connection.number <= self._newest_at_fault:
+            return False
+        self._newest_at_fault = self.opened
+        self._http2_faults += 1
+        if self._http2_faults < FAULTS_TO_HTTP1:
+            return False
+        self.http2 = False
+        return True
+
+    async def aclose(self) -> None:
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            self._close(connection)
+        await asyncio.gather(*self._closing)
+        if self.opened:
+            self._emit(ConnectionsClosed("", self.opened, self.reused, self.replaced))
+
+    def _close(self, connection: Connection) -> None:
+        task = asyncio.get_running_loop().create_task(_closed(connection.client))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _client(self, *, http2: bool) -> httpx.AsyncClient:
+        # Loading certificates takes 40 ms, so it is done once; ALPN is written into the context,
+        # so the two protocols must not share one.
+        if http2 not in self._contexts:
+            self._contexts[http2] = trusting()
+        try:
+            client = httpx.AsyncClient(
+                http2=http2,
+                verify=self._contexts[http2],
+                headers=self._headers,
+                limits=httpx.Limits(
+                    max_connections=1, max_keepalive_connections=1, keepalive_expiry=None
+                ),
+                # Reading has a deadline of ours: httpx's own is a timer for idle connections.
+                timeout=httpx.Timeout(
+                    connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
+                ),
+                follow_redirects=False,
+                # Plain HTTP is for this machine alone: a proxy would be sent the key unencrypted.
+                mounts=dict.fromkeys(_THIS_MACHINE),
+            )
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise UsageError(
+                f"a proxy variable (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
+            ) from error
+        coalesce(client)
+        return client
+
+
+def trusting() -> ssl.SSLContext:
+    """Whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else what certifi knows.
+
+    Raises:
+        UsageError: what they name cannot be read.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except OSError as error:
+        raise UsageError(
+            f"SSL_CERT_FILE or SSL_CERT_DIR names nothing that holds certificates: {error}"
+        ) from error
+
+
+def distrust(error: BaseException) -> str | None:
+    """Why a certificate was not trusted, if that is what went wrong; trying again cures it not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the endpoint's certificate is not trusted ({cause.verify_message}). Behind a "
+                "company's proxy, or with an authority of your own, set SSL_CERT_FILE to the "
+                "file that holds its certificate"
+            )
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+async def _closed(client: httpx.AsyncClient) -> None:
+    # A peer that is gone answers no TLS shutdown.
+    with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, RuntimeError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await client.aclose()

@@ -1,0 +1,99 @@
+"""Is the endpoint there, how does it speak, and does it take our key?"""
+
+from __future__ import annotations
+
+import email.utils
+import io
+import time
+import wave
+from dataclasses import dataclass
+
+import httpx
+
+from sttbatch.core.engine import Engine, RecordPost
+from sttbatch.core.errors import EndpointUnreachable
+from sttbatch.core.models import Upload
+from sttbatch.core.options import RequestOptions
+from sttbatch.external.cloudru.connections import distrust, trusting
+
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How the endpoint answered.
+
+    Attributes:
+        http_version: HTTP/2 or HTTP/1.1.
+        tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it cannot be told.
+        clock_ahead_s: how far our clock is ahead of the endpoint's, give or take a second; None
+            where it sends no date.
+    """
+
+    base_url: str
+    status: int
+    http_version: str
+    tls: str | None
+    clock_ahead_s: float | None
+
+
+async def reach(base_url: str) -> Reached:
+    """Ask for the list of models, which needs no key.
+
+    Raises:
+        EndpointUnreachable: no connection, or no trust in its certificate.
+        UsageError: SSL_CERT_FILE names nothing that can be used.
+    """
+    trust = trusting()
+    try:
+        async with (
+            httpx.AsyncClient(http2=True, verify=trust, timeout=_TIMEOUT_S) as client,
+            # The connection's own facts are there only while the answer is open.
+            client.stream("GET", base_url.rstrip("/") + "/models") as response,
+        ):
+            network = response.extensions.get("network_stream")
+            tls = network.get_extra_info("ssl_object") if network is not None else None
+            return Reached(
+                base_url,
+                response.status_code,
+                response.http_version,
+                tls.version() if tls is not None else None,
+                _ahead_s(response.headers.get("date")),
+            )
+    except (httpx.RequestError, httpx.InvalidURL, ValueError, OSError) as error:
+        raise EndpointUnreachable(
+            distrust(error)
+            or f"{base_url} cannot be reached: {error or type(error).__name__}. Check the "
+            "network, and a proxy if there is one (HTTPS_PROXY)"
+        ) from error
+
+
+def _ahead_s(date: str | None) -> float | None:
+    try:
+        return time.time() - email.utils.parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return None
+
+
+async def one_second(engine: Engine, request: RequestOptions, record: RecordPost) -> float:
+    """Send one second of silence, which is paid for; the latency in seconds.
+
+    `record` is told of every post.
+    """
+    upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(_SECOND), data=_SECOND)
+    answer = await engine.transcribe(upload, request, record)
+    await record(answer.post)
+    return answer.post.latency_s
+
+
+def _silence() -> bytes:
+    target = io.BytesIO()
+    with wave.open(target, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(bytes(32_000))
+    return target.getvalue()
+
+
+_SECOND = _silence()

@@ -1,0 +1,53 @@
+"""Tell a webhook what happened: one post, no redirect, five seconds, never a key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from sttbatch import __version__
+from sttbatch.core.errors import NotificationError
+from sttbatch.external.cloudru.connections import distrust, trusting
+
+DEADLINE_S = 5.0
+
+
+async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
+    """Post `payload` as JSON.
+
+    Raises:
+        NotificationError: it was not taken. Names the host alone: such addresses hold tokens.
+        UsageError: SSL_CERT_FILE names nothing that can be used.
+    """
+    host = urlsplit(url).netloc
+    trust = await asyncio.to_thread(trusting)
+    try:
+        async with (
+            asyncio.timeout(DEADLINE_S),
+            httpx.AsyncClient(
+                verify=trust,
+                timeout=None,  # noqa: S113 - a second deadline would race with the one above
+                follow_redirects=False,
+                headers={"User-Agent": f"sttbatch/{__version__}"},
+            ) as client,
+            # The answer's body is not read: it is of no use and may be endless.
+            client.stream("POST", url, json=dict(payload)) as response,
+        ):
+            status = response.status_code
+    except TimeoutError as error:
+        raise NotificationError(
+            f"the webhook at {host} did not answer within {DEADLINE_S:g} s"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        reason = distrust(error) or type(error).__name__
+        raise NotificationError(
+            f"the webhook at {host} cannot be reached ({reason}); check its url in the settings"
+        ) from error
+    if not 200 <= status < 300:
+        raise NotificationError(
+            f"the webhook at {host} answered {status}; check its url in the settings"
+        )

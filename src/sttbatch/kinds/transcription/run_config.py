@@ -1,0 +1,19 @@
+"""What the user chose for one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sttbatch.core.models import ConcurrencyLimit
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Options of every room."""
+
+    request: RequestOptions
+    chunking: ChunkingOptions
+    outputs: OutputOptions
+    run: RunOptions
+    concurrency: ConcurrencyLimit

@@ -1,0 +1,289 @@
+"""The parent's side of the media workers: a small pool of processes that may die."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
+from sttbatch.core.models import AudioChunk, AudioFile
+from sttbatch.processing.media.loudness import Span
+from sttbatch.processing.media.media_messages import (
+    LENGTH,
+    Chunk,
+    Failed,
+    FileState,
+    Finished,
+    Measure,
+    Measured,
+    Next,
+    Probe,
+    Probed,
+    Reply,
+    Request,
+    Split,
+    encoder,
+    reply_decoder,
+)
+from sttbatch.processing.media.split_plan import SplitPlan
+
+ANSWER_WITHIN_S = 60.0
+ANSWER_PER_MIB_S = 4.0
+"""Wall seconds one answer may take, twice what CPU time allows and room for a busy machine."""
+
+WORKERS = 2
+
+# Secrets and settings of ours are none of a decoder's business.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is cut: a file that must not change meanwhile, or the bytes of an earlier upload."""
+
+    size_bytes: int
+    stream: int = 0
+    path: Path | None = None
+    data: bytes | None = field(default=None, repr=False)
+    state: FileState | None = None
+
+
+class _Worker:
+    """One process, started when it is first needed and again after it died."""
+
+    def __init__(self) -> None:
+        self._process: Process | None = None
+
+    async def ask(self, request: Request, size_bytes: int) -> Reply:
+        """Raises MediaError, or WorkerDied when the process does not survive the question."""
+        within_s = ANSWER_WITHIN_S + ANSWER_PER_MIB_S * (size_bytes / (1 << 20))
+        try:
+            async with asyncio.timeout(within_s):
+                reply = await self._exchange(request)
+        except TimeoutError as error:
+            await self.stop()
+            raise WorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
+        except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
+            raise WorkerDied(await self._cause_of_death()) from error
+        except OSError as error:
+            raise WorkerDied(f"no decoder could be started: {error.strerror}") from error
+        except asyncio.CancelledError:
+            # A half-read answer would be taken for the next one's.
+            await self.stop()
+            raise
+        if isinstance(reply, Failed):
+            raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
+        return reply
+
+    async def start(self) -> None:
+        """Begin loading what it needs; whoever asks first waits for the rest."""
+        # What keeps it from starting is told to whoever asks.
+        with contextlib.suppress(OSError):
+            self._process = self._process or await _start()
+
+    async def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    async def _exchange(self, request: Request) -> Reply:
+        process = self._process = self._process or await _start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        data = encoder.encode(request)
+        process.stdin.write(LENGTH.pack(len(data)))
+        process.stdin.write(data)
+        await process.stdin.drain()
+        (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        reply: Reply = reply_decoder.decode(await process.stdout.readexactly(length))
+        return reply
+
+    async def _cause_of_death(self) -> str:
+        process, self._process = self._process, None
+        status = await process.wait() if process is not None else 0
+        if status == -signal.SIGXCPU:
+            return "its decoder used up its CPU time"
+        if status == -signal.SIGKILL:
+            return "its decoder was killed (out of memory?)"
+        return f"its decoder crashed ({signal.Signals(-status).name if status < 0 else status})"
+
+
+def _environment() -> dict[str, str]:
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or name.startswith("PYTHON")
+    }
+
+
+async def _start() -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        # A folder of recordings may hold an av.py; -P keeps it off the import path.
+        "-P",
+        "-m",
+        "sttbatch.processing.media.media_worker",
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        env=_environment(),
+        limit=1 << 20,
+        # Ctrl-C in a terminal is for us alone: what is being cut is finished first.
+        start_new_session=True,
+    )
+
+
+class Cutting:
+    """A recording being cut, plan after plan. `counted_s` is set once every chunk was taken."""
+
+    def __init__(
+        self, worker: _Worker, source: Source, spool: Path, plans: tuple[SplitPlan, ...]
+    ) -> None:
+        self._worker = worker
+        self._source = source
+        self._spool = spool
+        self._plans = iter(plans)
+        self._count = 0
+        self.counted_s: float | None = None
+
+    async def begin_next(self) -> bool:
+        """Open the recording for the next plan; False after the last one.
+
+        Raises:
+            MediaError: it cannot be opened.
+        """
+        plan = next(self._plans, None)
+        if plan is None:
+            return False
+        source = self._source
+        path = os.fsencode(source.path) if source.path is not None else None
+        request = Split(plan, source.stream, str(self._spool), path, source.data, source.state)
+        await self._worker.ask(request, source.size_bytes)
+        return True
+
+    async def next(self) -> AudioChunk | None:
+        """Cut the next chunk; None after the last one.
+
+        Raises:
+            MediaError: the recording breaks off, changed, or its decoder died.
+        """
+        reply = await self._worker.ask(Next(), self._source.size_bytes)
+        while isinstance(reply, Finished):
+            if not await self.begin_next():
+                self.counted_s = reply.counted_s
+                return None
+            reply = await self._worker.ask(Next(), self._source.size_bytes)
+        assert isinstance(reply, Chunk)
+        # Each pass counts from 0.
+        span = replace(reply.chunk.span, index=self._count)
+        self._count += 1
+        return replace(reply.chunk, span=span)
+
+
+class MediaWorkers:
+    """Probes and cuts, at most `count` recordings at a time.
+
+    Attributes:
+        spool: folder for chunks too large for a pipe; whoever takes such a chunk removes it.
+    """
+
+    def __init__(self, spool: Path, count: int = WORKERS) -> None:
+        self.spool = spool
+        self._workers = [_Worker() for _ in range(count)]
+        # Last in, first out: a second process is only started when two are needed at once.
+        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        for worker in reversed(self._workers):
+            self._idle.put_nowait(worker)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for worker in self._workers:
+            await worker.stop()
+
+    async def start(self, recordings: int) -> None:
+        """Start what so many recordings will need, to load while other things are seen to."""
+        for worker in self._workers[:recordings]:
+            await worker.start()
+
+    async def probe(self, path: Path, stream: int = 0) -> AudioFile:
+        """Read a file's headers.
+
+        Raises:
+            NoAudioError: it holds no audio.
+            MediaError: it cannot be read.
+        """
+        worker = await self._idle.get()
+        try:
+            reply = await worker.ask(Probe(os.fsencode(path), stream), 0)
+        finally:
+            self._idle.put_nowait(worker)
+        assert isinstance(reply, Probed)
+        return reply.file
+
+    async def measure(self, source: Source, stretches: Sequence[Span]) -> Measured:
+        """How loud some stretches, in order and apart, are; nothing else is decoded.
+
+        Raises:
+            MediaError: it cannot be read.
+        """
+        path = os.fsencode(source.path) if source.path is not None else None
+        worker = await self._idle.get()
+        try:
+            request = Measure(tuple(stretches), path, source.data)
+            reply = await worker.ask(request, source.size_bytes)
+        finally:
+            self._idle.put_nowait(worker)
+        assert isinstance(reply, Measured)
+        return reply
+
+    @contextlib.asynccontextmanager
+    async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
+        """Hold a worker while `source` is cut, read once for each plan.
+
+        Raises:
+            MediaError: it cannot be opened.
+        """
+        worker = await self._idle.get()
+        try:
+            cutting = Cutting(worker, source, self.spool, plans)
+            await cutting.begin_next()
+            yield cutting
+        finally:
+            self._idle.put_nowait(worker)
+
+
+async def codec_report() -> str:
+    """What the media library can read and write, asked in a process of its own.
+
+    Raises:
+        MediaError: an encoder or decoder that sttbatch needs is missing.
+    """
+    program = (
+        "import av; from av.codec import Codec\n"
+        "missing = []\n"
+        "for name, mode in (('mp3','r'),('aac','r'),('opus','r'),('vorbis','r'),('flac','r'),"
+        "('flac','w'),('libopus','w')):\n"
+        "    try: Codec(name, mode)\n"
+        "    except Exception: missing.append(name + ' ' + mode)\n"
+        "print(av.__version__, ','.join(missing))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", "-c", program, stdout=PIPE, stderr=DEVNULL, env=_environment()
+    )
+    output, _ = await process.communicate()
+    version, _, missing = output.decode().strip().partition(" ")
+    if process.returncode != 0 or missing:
+        raise MediaError(f"PyAV cannot be used (missing: {missing or 'itself'}); reinstall av")
+    return f"PyAV {version} reads mp3, aac, opus, vorbis, flac and wav"

@@ -1,0 +1,194 @@
+"""Samples that are encoded anew for each upload."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sttbatch.core.models import MIXED, UploadCodec
+from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest, probes
+from sttbatch.processing.media.chunk_media import decoder_delay_s, encode
+from sttbatch.processing.media.silence import BYTES_PER_SECOND, SAMPLE_RATE, QuietSoFar
+from sttbatch.processing.media.track import JUMP_S, Decoder, Track
+from sttbatch.processing.media.upload_format import COPYABLE, ENCODED
+
+
+@dataclass(frozen=True, slots=True)
+class _Digested:
+    """A packet whose samples are held elsewhere."""
+
+    pts: int
+    end_pts: int
+    duration_s: float
+    digest: bytes
+
+
+class SampleBuffer:
+    """Decoded samples, mono s16 at 16 kHz, encoded anew when they are cut.
+
+    Where the packets could be copied as well, cuts fall between the same packets and take the
+    same ones along, so that either way of uploading finds the other's answer.
+
+    Args:
+        track: what is read.
+        codec: what the samples become.
+        channel: the only one that is taken; `MIXED`: all of them, mixed.
+        by_samples: cut exactly where it is said all the same, and take nothing along.
+    """
+
+    def __init__(
+        self, track: Track, codec: UploadCodec, channel: int = MIXED, *, by_samples: bool = False
+    ) -> None:
+        self.container = ENCODED[codec]
+        self.codec_name = str(codec)
+        self._codec = codec
+        self._track = track
+        self._on_packets = track.codec in COPYABLE and not by_samples
+        self.preroll_s = COPYABLE[track.codec].preroll_s if self._on_packets else 0.0
+        self._source = track.packets()
+        self._decoder = Decoder(track, channel)
+        self._of_channel = f" channel {channel}" if channel != MIXED else ""
+        self._digests: deque[_Digested] = deque()
+        self._pcm = bytearray()
+        # (offset in _pcm, second in the recording) wherever the timestamps jump.
+        self._anchors: list[tuple[int, float]] = []
+        self._end = track.origin_pts
+        self._ended = False
+
+    def fill(self, until: int, max_bytes: int) -> int:
+        while self._end < until and not self._ended and len(self._pcm) < max_bytes:
+            self._read_one(decode_from=None)
+        return min(self._end, until)
+
+    def at_end(self) -> bool:
+        return self._ended
+
+    def skip_to(self, pts: int) -> None:
+        self.drop_before(pts)
+        # The decoder needs a moment to settle; before that nothing need be decoded.
+        decode_from = pts - self._track.pts_of(1.0)
+        while self._end < pts and not self._ended:
+            self._read_one(decode_from=decode_from)
+            self.drop_before(pts)
+
+    def drop_before(self, pts: int) -> None:
+        while self._digests and self._digests[0].end_pts <= pts:
+            self._digests.popleft()
+        if self._on_packets and self._digests:
+            pts = min(pts, self._digests[0].pts)
+        offset = self._offset(self._track.seconds(pts))
+        if offset <= 0:
+            return
+        second = self._second(offset)
+        later = [(at - offset, s) for at, s in self._anchors if at > offset]
+        del self._pcm[:offset]
+        self._anchors = [(0, second), *later] if self._pcm else []
+
+    def first_within(self, start: int, end: int) -> int | None:
+        if not self._pcm:
+            return None
+        return next((max(start, item.pts) for item in self._covered(start, end)), None)
+
+    def end_pts(self) -> int:
+        return self._end
+
+    def snap(self, pts: int) -> int:
+        if not self._on_packets:
+            return pts
+        return nearest((item.pts for item in reversed(self._digests)), pts)
+
+    def pcm(self, start: int, end: int) -> tuple[int, bytes]:
+        low = self._offset(self._track.seconds(start))
+        high = self._offset(self._track.seconds(end))
+        return self._track.pts(self._second(low)), bytes(self._pcm[low:high])
+
+    def is_silent(self, start: int, end: int) -> bool:
+        quiet = QuietSoFar()
+        return all(quiet(self.pcm(low, high)[1]) for low, high in probes(start, end, self._track))
+
+    def cut(self, start: int, end: int) -> CutMedia | None:
+        covered = list(self._covered(start, end))
+        if not covered:
+            return None
+        start_s, end_s, within = self._exactly(start, end, covered)
+        low, high = self._offset(start_s), self._offset(end_s)
+        if low >= high:
+            return None
+        # What a player leaves out at the very start is heard where packets are copied.
+        lead_s = min(max(0.0, self._second(low) - start_s), 1.0) if self._on_packets else 0.0
+        lead = bytes(2 * round(lead_s * SAMPLE_RATE))
+        lead_s = len(lead) / BYTES_PER_SECOND
+        with memoryview(self._pcm) as held, held[low:high] as samples:
+            data = encode(memoryview(b"".join([lead, samples])) if lead else samples, self._codec)
+        anchors = [(0.0, self._second(low) - lead_s)]
+        anchors += [
+            ((at - low) / BYTES_PER_SECOND + lead_s, second)
+            for at, second in self._anchors
+            if low < at < high
+        ]
+        return CutMedia(
+            data,
+            (high - low) / BYTES_PER_SECOND + lead_s,
+            tuple(anchors),
+            audio_sha256(self._track, [item.digest for item in covered], within + self._of_channel),
+        )
+
+    def _exactly(
+        self, start: int, end: int, covered: Sequence[_Digested]
+    ) -> tuple[float, float, str]:
+        """From and to which second a cut takes samples, and what to say of it in the key."""
+        first, last = covered[0], covered[-1]
+        if self._on_packets:
+            delay_s = decoder_delay_s(self._track, first.duration_s)
+            return (
+                self._track.seconds(first.pts) + delay_s,
+                self._track.seconds(last.end_pts),
+                "",
+            )
+        # A cut may fall within a packet, so where it falls is part of what was heard.
+        within = f" {max(0, start - first.pts)} {max(0, last.end_pts - end)}"
+        return self._track.seconds(start), self._track.seconds(end), within
+
+    def _covered(self, start: int, end: int) -> Iterator[_Digested]:
+        return (item for item in self._digests if item.end_pts > start and item.pts < end)
+
+    def _read_one(self, decode_from: int | None) -> None:
+        item = next(self._source, None)
+        if item is None:
+            self._ended = True
+            self._pcm += self._decoder.flush()
+            return
+        self._end = item.end_pts
+        if decode_from is not None and item.end_pts < decode_from:
+            return
+        self._digests.append(_Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
+        for at_s, data in self._decoder.decode(item):
+            self._hold(at_s, data)
+
+    def _hold(self, at_s: float, data: bytes) -> None:
+        expected_s = self._second(len(self._pcm)) if self._anchors else None
+        if expected_s is None or abs(at_s - expected_s) > JUMP_S:
+            self._anchors.append((len(self._pcm), at_s))
+        self._pcm += data
+
+    def _second(self, offset: int) -> float:
+        if not self._anchors:
+            return self._track.seconds(self._end)
+        at, second = next(
+            (anchor for anchor in reversed(self._anchors) if anchor[0] <= offset),
+            self._anchors[0],
+        )
+        return second + (offset - at) / BYTES_PER_SECOND
+
+    def _offset(self, wanted_s: float) -> int:
+        """Byte offset of the first sample at or after a second, within what is held."""
+        offset = 0
+        for index, (at, second) in enumerate(self._anchors):
+            if second > wanted_s and index:
+                break
+            last = index + 1 == len(self._anchors)
+            limit = len(self._pcm) if last else self._anchors[index + 1][0]
+            samples = round((wanted_s - second) * SAMPLE_RATE)
+            offset = min(limit, max(at, at + 2 * samples))
+        return min(max(0, offset), len(self._pcm))

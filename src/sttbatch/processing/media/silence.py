@@ -1,0 +1,103 @@
+"""Where to cut: silence found with pydub on the small window around a cut."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+from sttbatch.processing.media.loudness import FRAME_S, is_quiet
+
+with warnings.catch_warnings():
+    # pydub looks for an ffmpeg program, which is never used here, and imports audioop.
+    warnings.simplefilter("ignore", RuntimeWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from pydub import AudioSegment
+    from pydub.silence import detect_silence
+    from pydub.utils import audioop
+
+SAMPLE_RATE = 16_000
+"""Hz. What Whisper hears; windows and re-encoded chunks are mono s16 at this rate."""
+
+BYTES_PER_SECOND = 2 * SAMPLE_RATE
+
+MIN_SILENCE_MS = 300
+"""Shorter pauses occur within words (stop consonants close the mouth for up to 200 ms)."""
+
+BELOW_WINDOW_DB = 16.0
+"""Silence is at least this far below the window's own level; pydub's documented advice."""
+
+BEFORE_WORD_MS = 80
+"""At least this much silence stays in front of the next word: soft onsets, and a packet's length
+that a cut may be moved by."""
+
+STEP_MS = 10
+QUIETEST_MS = 60
+"""Length of the quietest stretch looked for where there is no silence: a gap between words."""
+
+DIGITAL_SILENCE_PEAK = 33
+"""Of 32768, -60 dBFS: a peak below it leaves five bits, which no recording of speech has."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutPoint:
+    """Seconds from the window's start; `silent` is False where there was no silence."""
+
+    offset_s: float
+    silent: bool
+
+
+def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
+    """Choose where to cut a window of mono s16 samples at 16 kHz.
+
+    Within the longest silence, the later one of two alike: in its middle, or later if the next
+    chunk takes `lead_s` seconds along in front, so that they hold no end of a word. Without any
+    silence, the middle of the quietest 60 ms.
+    """
+    window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
+    if window.max < DIGITAL_SILENCE_PEAK:
+        return CutPoint(len(window) / 1000, silent=True)
+    silences: list[list[int]] = detect_silence(
+        window, MIN_SILENCE_MS, window.dBFS - BELOW_WINDOW_DB, seek_step=STEP_MS
+    )
+    if silences:
+        start, end = max(silences, key=lambda silence: (silence[1] - silence[0], silence[1]))
+        late_ms = min(start + 1000 * lead_s, end - BEFORE_WORD_MS)
+        return CutPoint(max((start + end) / 2, late_ms) / 1000, silent=True)
+    starts = range(0, max(1, len(window) - QUIETEST_MS), STEP_MS)
+    quietest = min(starts, key=lambda at: (window[at : at + QUIETEST_MS].rms, -at))
+    return CutPoint((quietest + QUIETEST_MS / 2) / 1000, silent=False)
+
+
+def frame_levels(pcm: bytes) -> bytes:
+    """RMS of each 20 ms of mono s16 at 16 kHz, in dB below full scale, at most 120."""
+    step = int(FRAME_S * BYTES_PER_SECOND)
+    return bytes(
+        _below_full_scale(audioop.rms(pcm[at : at + step], 2))
+        for at in range(0, len(pcm) - step + 1, step)
+    )
+
+
+def _below_full_scale(rms: int) -> int:
+    return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
+
+
+class QuietSoFar:
+    """Listens to a chunk bit by bit, for as long as it may turn out to hold no sound at all."""
+
+    def __init__(self) -> None:
+        self._frames = bytearray()
+
+    def __call__(self, pcm: bytes) -> bool:
+        """Whether all that was heard, this included, lies below the noise floor."""
+        if is_digital_silence(pcm):
+            self._frames += bytes([120]) * int(len(pcm) / (FRAME_S * BYTES_PER_SECOND))
+        else:
+            self._frames += frame_levels(pcm)
+        return is_quiet(bytes(self._frames))
+
+
+def is_digital_silence(pcm: bytes) -> bool:
+    """Whether no sample of mono s16 reaches -60 dBFS."""
+    segment = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
+    return bool(segment.max < DIGITAL_SILENCE_PEAK)

@@ -1,0 +1,211 @@
+"""One pass over a recording, front to back, cut in silence wherever there is some."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sttbatch.core.errors import MediaError
+from sttbatch.core.models import ChunkSpan, CutPoint, UploadCodec
+from sttbatch.processing.media.buffers import Buffer, CutMedia
+from sttbatch.processing.media.packet_buffer import PacketBuffer
+from sttbatch.processing.media.sample_buffer import SampleBuffer
+from sttbatch.processing.media.silence import find_cut
+from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.track import FAR, Track
+from sttbatch.processing.media.upload_format import COPYABLE
+
+OVERLAP_S = 2.0
+"""Heard by both neighbours of a cut that fell into speech, half on either side."""
+
+WINDOW_S = 20.0
+WINDOW_SHARE = 0.3
+"""Silence is looked for in 20 s around a target, in less where chunks are short."""
+
+NEAR_S = 6.0
+"""The middle of a wide window is looked at first: a silence there is good enough, and chunks come
+out alike. To decode all of it costs as much as to read everything else. In a window much shorter
+than this a level that silence could be told by is a matter of luck."""
+
+LAST_PIECE_SLACK = 1.05
+"""A remainder this little over the target is not worth a request of its own."""
+
+MIN_PIECE_S = 0.1
+"""Nothing shorter is sent: it holds no word, and servers refuse it."""
+
+SIZE_HEADROOM_BYTES = 256 * 1024
+"""The overlap after a cut, and the container, come on top of what was counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One chunk as the splitter yields it."""
+
+    span: ChunkSpan
+    media: CutMedia
+    silent: bool
+
+
+class Splitter:
+    """Cuts what a plan leaves open.
+
+    Raises:
+        MediaError: the codec cannot be copied though the plan asks for it, or the file breaks off.
+    """
+
+    def __init__(self, track: Track, plan: SplitPlan) -> None:
+        self._track = track
+        self._plan = plan
+        self.buffer = _buffer(track, plan)
+        # However small the limit is, something has to fit.
+        self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
+        self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
+        self._shortest = track.pts_of(MIN_PIECE_S)
+        self._index = 0
+
+    @property
+    def counted_s(self) -> float:
+        """Seconds read so far; the recording's duration once all pieces were taken."""
+        return max(0.0, self._track.seconds(self.buffer.end_pts()))
+
+    def pieces(self) -> Iterator[Piece]:
+        # Audio may begin before 0:00 (encoder delay) or long after.
+        begin = CutPoint(-FAR)
+        fixed = [(*each, False) for each in self._plan.kept]
+        fixed += [(*each, True) for each in self._plan.exact]
+        for start, end, wanted in sorted(fixed, key=lambda each: each[0].pts):
+            if not self._plan.only_exact:
+                yield from self._between(begin, start)
+            if wanted:
+                yield from self._whole(start, end)
+            self._skip_to(end)
+            begin = end
+        if not self._plan.only_exact:
+            yield from self._between(begin, None)
+
+    def _whole(self, start: CutPoint, end: CutPoint) -> Iterator[Piece]:
+        self._skip_to(start)
+        self.buffer.fill(end.pts + self._tail(end), FAR)
+        piece = self._piece(start, end)
+        if piece is not None:
+            yield piece
+
+    def _between(self, begin: CutPoint, end: CutPoint | None) -> Iterator[Piece]:
+        """Cut from `begin` to `end`, or to the end of the recording."""
+        while True:
+            begin = self._audio_from(begin)
+            if end is not None and end.pts - begin.pts < self._shortest:
+                return
+            cut = self._next_cut(begin, end)
+            # Nothing is read twice, so the overlap has to be there before the chunk is made.
+            self.buffer.fill(cut.pts + self._tail(cut), FAR)
+            piece = self._piece(begin, cut)
+            if piece is not None:
+                yield piece
+            if self.buffer.at_end() and cut.pts >= self.buffer.end_pts():
+                return
+            self._skip_to(cut)
+            begin = cut
+
+    def _audio_from(self, begin: CutPoint) -> CutPoint:
+        """`begin`, or where the audio goes on if there is none for a while."""
+        first = self.buffer.first_within(begin.pts, FAR)
+        while first is None and not self.buffer.at_end():
+            self.buffer.fill(self.buffer.end_pts() + 1, FAR)
+            first = self.buffer.first_within(begin.pts, FAR)
+        if first is None:
+            return CutPoint(max(begin.pts, self.buffer.end_pts()))
+        return begin if first - begin.pts < self._shortest else CutPoint(first)
+
+    def _next_cut(self, begin: CutPoint, end: CutPoint | None) -> CutPoint:
+        width, high = self._window(begin, end)
+        reached = self.buffer.fill(high, self._max_bytes)
+        # The overlap taken along in front may be all that the limit allows.
+        reached = max(reached, self.buffer.fill(begin.pts + self._track.pts_of(OVERLAP_S), FAR))
+        if end is not None and reached >= end.pts:
+            return end
+        if self.buffer.at_end() and reached == self.buffer.end_pts():
+            return CutPoint(max(begin.pts, reached))
+        return self._cut_in(max(begin.pts + self._shortest, reached - width), reached)
+
+    def _window(self, begin: CutPoint, end: CutPoint | None) -> tuple[int, int]:
+        """How wide to look for silence, and up to where."""
+        target_s = self._plan.target_s
+        end_s = self._track.seconds(end.pts) if end else self._plan.declared_s
+        rest_s = end_s - self._track.seconds(begin.pts)
+        whole_s = min(target_s * LAST_PIECE_SLACK, self._longest_s)
+        pieces = max(1, math.ceil(rest_s / whole_s))
+        width_s = min(WINDOW_S, WINDOW_SHARE * target_s)
+        width = self._track.pts_of(width_s)
+        if pieces == 1 and end is not None:
+            return width, end.pts
+        # Past the declared end, or where nothing is declared, the target alone decides.
+        ideal_s = rest_s / pieces if pieces > 1 else whole_s
+        high_s = min(ideal_s + width_s / 2, self._longest_s)
+        return width, begin.pts + self._track.pts_of(high_s)
+
+    def _cut_in(self, low: int, high: int) -> CutPoint:
+        aside = (high - low - self._track.pts_of(NEAR_S)) // 2
+        if aside > self._track.pts_of(NEAR_S / 2):
+            near = self._quietest(low + aside, high - aside)
+            if not near.overlap:
+                return near
+        return self._quietest(low, high)
+
+    def _quietest(self, low: int, high: int) -> CutPoint:
+        start, pcm = self.buffer.pcm(low, high)
+        if not pcm:
+            return CutPoint(high)
+        point = find_cut(pcm, self.buffer.preroll_s)
+        pts = self.buffer.snap(start + self._track.pts_of(point.offset_s))
+        return CutPoint(min(max(pts, low), high), overlap=not point.silent)
+
+    def _piece(self, begin: CutPoint, end: CutPoint) -> Piece | None:
+        first = self.buffer.first_within(begin.pts, end.pts)
+        if first is None or end.pts - first < self._shortest:
+            return None
+        media = self.buffer.cut(begin.pts - self._lead(begin), end.pts + self._tail(end))
+        if media is None:
+            return None
+        span = ChunkSpan(
+            index=self._index,
+            start=begin,
+            end=end,
+            start_s=max(0.0, self._track.seconds(first)),
+            end_s=self._track.seconds(end.pts),
+            time_map=media.time_map,
+            channel=self._plan.channel,
+        )
+        self._index += 1
+        # What is wanted exactly so was found to hold sound.
+        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        return Piece(span, media, silent)
+
+    def _skip_to(self, boundary: CutPoint) -> None:
+        self.buffer.skip_to(boundary.pts - self._lead(boundary))
+
+    def _lead(self, boundary: CutPoint) -> int:
+        overlap_s = OVERLAP_S / 2 if boundary.overlap else 0.0
+        return self._track.pts_of(self.buffer.preroll_s + overlap_s)
+
+    def _tail(self, boundary: CutPoint) -> int:
+        return self._track.pts_of(OVERLAP_S / 2) if boundary.overlap else 0
+
+
+def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
+    """Of a stretch whose upload, with what it takes along, lasts no longer than was allowed."""
+    if max_piece_s is None:
+        return math.inf
+    return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
+
+
+def _buffer(track: Track, plan: SplitPlan) -> Buffer:
+    if plan.codec is not UploadCodec.COPY:
+        return SampleBuffer(track, plan.codec, plan.channel, by_samples=plan.only_exact)
+    if track.codec not in COPYABLE:
+        raise MediaError(
+            f"its codec, {track.codec}, cannot be copied into an upload; "
+            "use --upload-codec auto or flac"
+        )
+    return PacketBuffer(track)

@@ -1,0 +1,291 @@
+"""One audio stream of a file, opened safely and read once from front to back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import BinaryIO, NamedTuple, Self
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from sttbatch.core.errors import MediaError, NoAudioError
+from sttbatch.core.models import MIXED, AudioFile
+from sttbatch.processing.media.channels import one_channel
+from sttbatch.processing.media.limits import (
+    MAX_DURATION_S,
+    MAX_EXPANSION,
+    SAMPLE_RATES_HZ,
+    check_bounds,
+    declared_s,
+    hours,
+    max_decoded_bytes,
+)
+from sttbatch.processing.media.silence import SAMPLE_RATE
+
+# Playlists and concatenations open other files and addresses, so only formats that hold their own
+# samples are read, from a file object, with no protocol at all.
+FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
+    "mp3,mpeg,mpegts,mpc,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
+)
+_OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
+
+FAR = 1 << 62
+"""A position beyond every timestamp."""
+
+JUMP_S = 0.04
+"""Timestamps that leave the running count of samples by more than this start a new anchor."""
+
+
+class StreamPacket(NamedTuple):
+    """One packet. `duration_s` is that of its samples, which its timestamps may round."""
+
+    pts: int
+    end_pts: int
+    duration_s: float
+    packet: Packet[AudioStream]
+
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.packet).digest()
+
+
+class Track:
+    """An audio stream and its clock.
+
+    Attributes:
+        origin_pts: the timestamp that a player shows as 0:00.
+
+    Raises:
+        NoAudioError: no audio stream, or not the one asked for.
+        MediaError: unreadable, or beyond the bounds on sample rate, channels, duration and on what
+            comes of it when it is decoded.
+    """
+
+    def __init__(self, file: BinaryIO, stream: int = 0) -> None:
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        self.max_decoded_bytes = max_decoded_bytes(size_bytes)
+        self._container = _open(file)
+        try:
+            self._stream = _pick(self._container, stream)
+            check_bounds(self._container, self._stream)
+        except MediaError:
+            self._container.close()
+            raise
+        time_base = self._stream.time_base or Fraction(1, 1000)
+        self.time_base = float(time_base)
+        self.origin_pts = _origin(self._container, self._stream, time_base)
+        self.context = self._stream.codec_context
+        self.context.thread_count = 1
+        # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
+        self.fingerprint = _fingerprint(self._stream)
+        self.extradata = self.context.extradata or b""
+        self._frame_s = self.context.frame_size / self.context.sample_rate
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    @property
+    def stream(self) -> AudioStream:
+        return self._stream
+
+    @property
+    def codec(self) -> str:
+        return self.context.codec.canonical_name
+
+    def seconds(self, pts: int) -> float:
+        return (pts - self.origin_pts) * self.time_base
+
+    def pts(self, seconds: float) -> int:
+        return round(seconds / self.time_base) + self.origin_pts
+
+    def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
+        """What the container declares."""
+        declared = declared_s(self._container, self._stream)
+        bit_rate = self._stream.bit_rate or 0
+        if not bit_rate and len(self._container.streams) == 1 and declared > 0:
+            bit_rate = round(size_bytes * 8 / declared)
+        return AudioFile(
+            size_bytes=size_bytes,
+            duration_s=max(0.0, declared),
+            duration_is_estimate=duration_is_estimate,
+            codec=self.codec,
+            container=self._container.format.name,
+            sample_rate=self.context.sample_rate,
+            channels=self.context.channels,
+            bit_rate=bit_rate,
+            stream=stream,
+        )
+
+    def packets(self) -> Iterator[StreamPacket]:
+        """All packets in order; their timestamps never go back by more than a rounding.
+
+        Raises:
+            MediaError: the file breaks off in a way that libavformat does not take for its end, or
+                its timestamps go on for ever.
+        """
+        return self._counted() if self._frame_s else self._measured()
+
+    def _counted(self) -> Iterator[StreamPacket]:
+        """With the length of a frame, which is exact where the timestamps are rounded."""
+        # An hour has 140,000 packets: nothing is looked up or called in here that need not be.
+        frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
+        usual = self.pts_of(frame_s)
+        # Some decoders double the rate that the frame's length is told at (HE-AAC).
+        shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
+        expected, earliest = self.origin_pts, -FAR
+        latest = self.pts(MAX_DURATION_S)
+        for packet in self._demuxed():
+            if not packet.size:
+                continue
+            pts = packet.pts
+            if pts is None or pts < earliest:
+                pts = expected
+            length = packet.duration or usual
+            expected = pts + length
+            if expected > latest:
+                raise MediaError(f"its timestamps go on to {hours(self.seconds(expected))}")
+            earliest = expected - jump
+            is_usual = shortest <= length <= longest
+            yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
+
+    def _measured(self) -> Iterator[StreamPacket]:
+        """Each lasting until the next one begins, where frames vary.
+
+        Adding up rounded lengths would drift, by 1 % for Vorbis in Matroska.
+        """
+        jump = self.pts_of(JUMP_S)
+        last: StreamPacket | None = None
+        for item in self._counted():
+            if last is not None:
+                follows = item.pts > last.pts and abs(item.pts - last.end_pts) <= jump
+                until = item.pts if follows else last.end_pts
+                yield last._replace(duration_s=(until - last.pts) * self.time_base)
+            last = item
+        if last is not None:
+            yield last
+
+    def _demuxed(self) -> Iterator[Packet[AudioStream]]:
+        try:
+            yield from self._container.demux(self._stream)
+        except av.FFmpegError as error:
+            raise MediaError(f"damaged: {_reason(error)}") from error
+
+    def pts_of(self, seconds: float) -> int:
+        return round(seconds / self.time_base)
+
+
+class Decoder:
+    """Packets in, mono s16 samples at 16 kHz out: of one channel, or of all of them mixed."""
+
+    def __init__(self, track: Track, channel: int = MIXED) -> None:
+        self._track = track
+        self._channel = channel
+        self._context = track.context
+        self._time_base = track.stream.time_base or Fraction(1, 1000)
+        self._bytes_left = track.max_decoded_bytes
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+    def restart(self) -> None:
+        """Forget what came before; the next packet is not its successor."""
+        self._context.flush_buffers()
+        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+
+    def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
+        """Pairs of (second in the recording, samples); damaged packets yield nothing.
+
+        Raises:
+            MediaError: more has come of the file than ever comes of a recording.
+        """
+        packet = item.packet
+        # Muxing rewrites them, and neighbours share the packets around a cut.
+        packet.time_base = self._time_base
+        packet.pts = packet.dts = item.pts
+        try:
+            frames = self._context.decode(packet)
+        except av.FFmpegError:
+            return
+        for frame in frames:
+            self._bytes_left -= frame.samples * self._context.channels * frame.format.bytes
+            if self._bytes_left < 0:
+                raise MediaError(f"decoded it is over {MAX_EXPANSION:,} times its size")
+            # A frame may claim another rate than its header, and 1 Hz becomes 16,000.
+            if SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+                yield from self._samples(frame, item)
+
+    def flush(self) -> bytes:
+        """What decoder and resampler still hold at the end of the stream."""
+        try:
+            late = [part for frame in self._context.decode() for part in self._resample(frame)]
+        except av.FFmpegError:
+            late = []
+        return b"".join(_bytes(frame) for frame in [*late, *self._resampler.resample(None)])
+
+    def _samples(self, frame: AudioFrame, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
+        at_s = self._track.seconds(item.pts if frame.pts is None else frame.pts)
+        data = b"".join(_bytes(part) for part in self._resample(frame))
+        if data:
+            yield at_s, data
+
+    def _resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        if self._channel != MIXED:
+            frame = one_channel(frame, self._channel)
+        try:
+            return self._resampler.resample(frame)
+        except (av.FFmpegError, ValueError):
+            # Sample rate or layout changed on the way.
+            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
+            return self._resampler.resample(frame)
+
+
+def _bytes(frame: AudioFrame) -> bytes:
+    # The plane is padded for alignment; only the samples count.
+    return bytes(frame.planes[0])[: frame.samples * 2]
+
+
+def _open(file: BinaryIO) -> InputContainer:
+    try:
+        container = av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"not a recording that can be read: {_reason(error)}") from error
+    return container
+
+
+def _pick(container: InputContainer, stream: int) -> AudioStream:
+    streams = [s for s in container.streams.audio if s.codec_context is not None]
+    if not streams:
+        raise NoAudioError("it has no audio stream")
+    if stream >= len(streams):
+        raise NoAudioError(
+            f"it has {len(streams)} audio stream(s), so --audio-stream goes up to "
+            f"{len(streams) - 1}"
+        )
+    return streams[stream]
+
+
+def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction) -> int:
+    # An mp3's encoder delay is the stream's start; elsewhere a picture may begin before the sound.
+    if container.format.name == "mp3" or len(container.streams) == 1:
+        return max(0, stream.start_time or 0)
+    return max(0, round((container.start_time or 0) / 1e6 / time_base))
+
+
+def _fingerprint(stream: AudioStream) -> bytes:
+    """Everything besides the packets that decides how they decode."""
+    context = stream.codec_context
+    sample_format = context.format.name if context.format else ""
+    facts = f"{context.codec.canonical_name} {context.sample_rate} {context.layout.name} "
+    return (facts + sample_format + " ").encode() + (context.extradata or b"")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

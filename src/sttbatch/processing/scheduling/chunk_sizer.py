@@ -1,0 +1,169 @@
+"""How long chunks should be: as few requests as possible, but every lane busy to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sttbatch.core.models import AudioFile, ConcurrencyLimit, LatencyModel
+from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions
+from sttbatch.processing.media.upload_format import upload_bytes_per_second, upload_codec_for
+from sttbatch.processing.scheduling.chunk_count_optimizer import BatchCuts, cut_batch, pieces
+from sttbatch.processing.scheduling.latency_model import GUESS
+from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+
+MIN_DURATION_S = 30.0
+"""Whisper hears 30 s at a time; shorter chunks lose context and cost more requests."""
+
+MIN_DURATION_WITHOUT_TIMES_S = 10.0
+MAX_DURATION_WITHOUT_TIMES_S = 30.0
+"""An answer without timestamps becomes one subtitle cue, so it must not last longer."""
+
+EVEN_PIECES = 20
+"""Up to so many, the length of equal pieces as a target gives that very number of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoad:
+    """What the whole batch has to send.
+
+    Attributes:
+        lengths_s: seconds of audio left to send of each recording, in the order they run; never
+            changed, and the same tuple for every recording of a batch.
+        position: which of them is asked about, counted from 0.
+    """
+
+    lengths_s: tuple[float, ...] = ()
+    position: int = 0
+
+    @property
+    def left_s(self) -> float:
+        """Of the recording that is asked about."""
+        return self.lengths_s[self.position] if self.position < len(self.lengths_s) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkSizeRecommendation:
+    """What `DynamicChunkSizer` advises for one recording.
+
+    Attributes:
+        size_bytes: no chunk's file should be larger.
+        duration_s: what a chunk should last.
+        max_duration_s: what it may last at most; None: only its size counts.
+        estimated_duration_s: wall seconds to transcribe this recording with all lanes its own.
+        reason: which rule decided.
+    """
+
+    size_bytes: int
+    duration_s: float
+    max_duration_s: float | None
+    chunk_count: int
+    estimated_duration_s: float
+    reason: str
+
+
+class DynamicChunkSizer:
+    """One per run. A batch is decided on once, and again when the number of lanes changes.
+
+    Args:
+        latency: how long answers take.
+        timestamps: whether answers say when things were said.
+        longest_s: what the engine hears best at a time; None: it takes any length.
+        requests_per_minute: the rate limit; None: there is none.
+    """
+
+    def __init__(
+        self,
+        options: ChunkingOptions,
+        latency: LatencyModel = GUESS,
+        *,
+        timestamps: bool = True,
+        longest_s: float | None = None,
+        requests_per_minute: float | None = None,
+    ) -> None:
+        self._options = options
+        self._latency = latency
+        self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
+        self._longest = (longest_s, "what the engine hears at a time")
+        shortest_s = MIN_DURATION_S
+        if not timestamps:
+            self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
+            shortest_s = MIN_DURATION_WITHOUT_TIMES_S
+        self._top = self._top_limit()
+        # A target that the user set below the floor is kept: it is theirs to choose.
+        self._floor_s = min(shortest_s, self._top[0])
+        self._decided: tuple[tuple[float, ...], int, BatchCuts] | None = None
+
+    def calculate_chunk_size(
+        self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
+    ) -> ChunkSizeRecommendation:
+        """The smallest of what the size table, the API, the target and idle lanes allow."""
+        size_bytes, size_reason = self._size_limit(file)
+        codec = upload_codec_for(file, self._options.upload_codec)
+        by_size_s = size_bytes / upload_bytes_per_second(file, codec)
+        duration_s, reason = min(
+            (by_size_s, size_reason), self._top, self._share(file, concurrency, load)
+        )
+        count = max(1, pieces(file.duration_s, duration_s))
+        return ChunkSizeRecommendation(
+            size_bytes=size_bytes,
+            duration_s=duration_s,
+            max_duration_s=self._longest[0],
+            chunk_count=count,
+            estimated_duration_s=self.makespan_s([(file.duration_s, count)], concurrency),
+            reason=reason,
+        )
+
+    def cuts(self, concurrency: ConcurrencyLimit, load: BatchLoad) -> BatchCuts:
+        """The decision on the whole batch: chunk lengths, requests and seconds until its end."""
+        known = self._decided
+        if known is None or known[0] is not load.lengths_s or known[1] != concurrency.value:
+            lanes = self._lanes(concurrency)
+            found = cut_batch(load.lengths_s, lanes, self._floor_s, self._top[0])
+            known = self._decided = (load.lengths_s, concurrency.value, found)
+        return known[2]
+
+    def makespan_s(
+        self, recordings: Iterable[tuple[float, int]], concurrency: ConcurrencyLimit
+    ) -> float:
+        """Wall seconds for (seconds of audio, equal chunks) of each recording, in this order."""
+        in_order = list(recordings)
+        schedule = LaneSchedule(self._lanes(concurrency), len(in_order))
+        for audio_s, chunks in in_order:
+            schedule.add(audio_s, chunks)
+        return schedule.makespan_s
+
+    def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
+        return Lanes(concurrency.value, self._latency, self._spacing_s)
+
+    def _top_limit(self) -> tuple[float, str]:
+        target = (self._options.target_duration_s, "the target duration")
+        max_duration_s, reason = self._longest
+        if max_duration_s is None:
+            return target
+        # The window for silence reaches past the target by up to 15 %.
+        return min(target, (0.8 * max_duration_s, reason))
+
+    def _share(
+        self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
+    ) -> tuple[float, str]:
+        """What keeps all lanes busy until the batch ends."""
+        target_s = self.cuts(concurrency, load).target_of(load.position)
+        if target_s >= self._top[0]:
+            return self._top
+        count = pieces(load.left_s, target_s)
+        if 1 < count <= EVEN_PIECES and load.left_s == file.duration_s:
+            target_s = min(target_s, max(self._floor_s, load.left_s / count))
+        if target_s == self._floor_s:
+            return target_s, "the shortest that keeps context, so that all lanes end together"
+        return target_s, "shorter than the target, so that all lanes end together"
+
+    def _size_limit(self, file: AudioFile) -> tuple[int, str]:
+        """The table of the design papers by file size, within the user's and the API's limits."""
+        size_mib = file.size_bytes / MIB
+        table_mib = 15 if size_mib < 50 else 20 if size_mib < 100 else 25
+        return min(
+            (table_mib * MIB, f"{table_mib} MiB for a file of {size_mib:.0f} MiB"),
+            (self._options.max_chunk_bytes, "the largest chunk allowed"),
+            (API_BODY_LIMIT_BYTES - MIB // 2, "the API's limit with headroom"),
+        )

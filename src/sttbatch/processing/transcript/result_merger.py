@@ -1,0 +1,239 @@
+"""Chunks' answers in, one transcript out: every word once, every hole named.
+
+At a cut in silence, what ends before a chunk's own start belongs to its predecessor. At a cut with
+overlap both neighbours heard the same two seconds; `overlap` decides where the transcript changes
+over from one to the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from sttbatch.core.models import (
+    MIXED,
+    ChunkSpan,
+    ChunkSummary,
+    Gap,
+    GapReason,
+    Segment,
+    Transcript,
+    Transcription,
+    Word,
+)
+from sttbatch.processing.transcript.overlap import (
+    ALIGN_WITHIN_UNTIMED_S,
+    Token,
+    change_over,
+    tokens_of,
+)
+from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
+
+TOUCHING_S = 0.1
+"""Gaps no further apart are one: chunks end on packets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkOutcome:
+    """What became of one stretch; `heard` is None where there are no words to have.
+
+    Attributes:
+        gap: why `heard` is None.
+        gaps: stretches within, in the recording's time, that should have words and have none.
+    """
+
+    span: ChunkSpan
+    heard: Transcription | None
+    cached: bool = False
+    gap: GapReason | None = None
+    detail: str = ""
+    gaps: tuple[Gap, ...] = ()
+
+
+class Outcome(Protocol):
+    """A `ChunkOutcome`, or what can be asked the same."""
+
+    @property
+    def span(self) -> ChunkSpan: ...
+    @property
+    def heard(self) -> Transcription | None: ...
+    @property
+    def cached(self) -> bool: ...
+    @property
+    def gap(self) -> GapReason | None: ...
+    @property
+    def detail(self) -> str: ...
+    @property
+    def gaps(self) -> tuple[Gap, ...]: ...
+
+
+class ResultMerger:
+    """Stateless; asks each outcome for its words once, and lets go of them."""
+
+    def __init__(self) -> None:
+        self._adjuster = TimestampAdjuster()
+
+    def merge(self, outcomes: Iterable[Outcome], duration_s: float) -> Transcript:
+        """Join the outcomes of one recording; `duration_s` is its counted length.
+
+        Channels that were heard on their own are joined on their own, and then put in the order
+        of time: what two people say at once is there twice, once for each.
+        """
+        ordered = sorted(outcomes, key=lambda o: (o.span.start_s, o.span.channel))
+        segments: list[Segment] = []
+        gaps: list[Gap] = []
+        languages: list[str] = []
+        for channel in sorted({outcome.span.channel for outcome in ordered}):
+            heard_there = [o for o in ordered if o.span.channel == channel]
+            gaps += _gaps(heard_there)
+            of_channel = self._joined(heard_there, languages)
+            if channel != MIXED:
+                of_channel = [replace(each, speaker=str(channel)) for each in of_channel]
+            segments += of_channel
+        segments.sort(key=lambda segment: segment.start_s)
+        return Transcript(
+            duration_s=duration_s,
+            language=languages[0] if languages else None,
+            segments=tuple(segments),
+            chunks=tuple(
+                ChunkSummary(
+                    index,
+                    outcome.span.start_s,
+                    outcome.span.end_s,
+                    outcome.cached,
+                    _status(outcome),
+                    outcome.span.channel,
+                )
+                for index, outcome in enumerate(ordered)
+            ),
+            gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
+        )
+
+    def _joined(self, ordered: Sequence[Outcome], languages: list[str]) -> list[Segment]:
+        """The words of one channel, and the languages that they are in."""
+        segments: list[Segment] = []
+        # Where the words before end; None: they were not heard.
+        reached_pts: int | None = None
+        for outcome in ordered:
+            span, heard = outcome.span, outcome.heard
+            added = self._segments(span, heard)
+            if span.start.overlap and reached_pts == span.start.pts:
+                segments, added = _join(segments, added, span.start_s)
+            else:
+                added = _from(added, span.start_s)
+            segments += added
+            reached_pts = span.end.pts if heard is not None else None
+            if heard is not None and heard.language:
+                languages.append(heard.language)
+        return list(_monotonic(segments))
+
+    def _segments(self, span: ChunkSpan, heard: Transcription | None) -> list[Segment]:
+        if heard is None:
+            return []
+        segments = self._adjuster.adjust(span, heard)
+        return [segment for segment in segments if segment.text or segment.words]
+
+
+def _status(outcome: Outcome) -> str:
+    if outcome.gap is None:
+        return "ok"
+    return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
+
+
+def _gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
+    """In order; one where several of a kind touch."""
+    last: Gap | None = None
+    for gap in _all_gaps(outcomes):
+        if last is None:
+            last = gap
+        elif (gap.reason, gap.detail) == (
+            last.reason,
+            last.detail,
+        ) and gap.start_s - last.end_s <= TOUCHING_S:
+            last = replace(last, end_s=max(last.end_s, gap.end_s))
+        else:
+            yield last
+            last = gap
+    if last is not None:
+        yield last
+
+
+def _all_gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
+    for outcome in outcomes:
+        yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
+        if outcome.gap is not None:
+            span = outcome.span
+            yield Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel)
+
+
+def _from(segments: list[Segment], start_s: float) -> list[Segment]:
+    """Leave to the predecessor what was heard before this chunk's own start."""
+    kept = []
+    for segment in segments:
+        if segment.words:
+            words = [word for word in segment.words if word.end_s > start_s]
+            if len(words) == len(segment.words):
+                kept.append(segment)
+            elif words:
+                kept.append(of_words(segment, words))
+        elif segment.end_s > start_s:
+            kept.append(segment)
+    return kept
+
+
+def _join(
+    before: list[Segment], after: list[Segment], cut_s: float
+) -> tuple[list[Segment], list[Segment]]:
+    """Decide which of the words heard twice around `cut_s` is kept, and from which side."""
+    # Of an hour's words, those near the cut.
+    first, past = len(before), 0
+    while first and before[first - 1].end_s >= cut_s - ALIGN_WITHIN_UNTIMED_S:
+        first -= 1
+    while past < len(after) and after[past].start_s <= cut_s + ALIGN_WITHIN_UNTIMED_S:
+        past += 1
+    tail, head = before[first:], after[:past]
+    left, right = tokens_of(tail), tokens_of(head)
+    left_end, right_start = change_over(left, right, cut_s)
+    return (
+        before[:first] + _rebuild(tail, left, left[:left_end]),
+        _rebuild(head, right, right[right_start:]) + after[past:],
+    )
+
+
+def _rebuild(
+    segments: Sequence[Segment], tokens: Sequence[Token], kept: Sequence[Token]
+) -> list[Segment]:
+    """The segments with only `kept` of their tokens; untouched where all were kept."""
+    rebuilt = []
+    for index, segment in enumerate(segments):
+        mine = [token for token in kept if token.segment == index]
+        if len(mine) == sum(token.segment == index for token in tokens):
+            rebuilt.append(segment)
+        elif mine:
+            words = [Word(token.text, token.start_s, token.end_s) for token in mine]
+            whole = of_words(segment, words)
+            rebuilt.append(whole if mine[0].exact else replace(whole, words=()))
+    return rebuilt
+
+
+def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+    """The segment with only `words` of its own, and the times that they have."""
+    # Languages written without spaces must not get any.
+    space = " " if " " in segment.text or len(words) == 1 else ""
+    return replace(
+        segment,
+        text=space.join(word.text for word in words),
+        start_s=words[0].start_s,
+        end_s=words[-1].end_s,
+        words=tuple(words),
+    )
+
+
+def _monotonic(segments: Iterable[Segment]) -> Iterable[Segment]:
+    """No segment starts before its predecessor, or ends before it starts."""
+    at_s = 0.0
+    for segment in segments:
+        start_s = max(at_s, segment.start_s)
+        yield replace(segment, start_s=start_s, end_s=max(start_s, segment.end_s))
+        at_s = start_s

@@ -1,0 +1,63 @@
+"""From an upload's time to the recording's."""
+
+from __future__ import annotations
+
+import sys
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import replace
+
+from sttbatch.core.models import ChunkSpan, Segment, Transcription, Word
+
+
+class TimestampAdjuster:
+    """Moves what was heard in an upload to where it was said in the recording."""
+
+    def adjust(self, span: ChunkSpan, heard: Transcription) -> tuple[Segment, ...]:
+        """Segments in the recording's time, in order, none ending before it starts.
+
+        What lies outside of the stretch (overlap, frames for the decoder to settle) is still
+        there: which neighbour owns it is the merger's to decide.
+        """
+        uploads = [upload_s for upload_s, _ in span.time_map]
+
+        def moved(at_s: float) -> float:
+            index = max(0, bisect_right(uploads, at_s) - 1)
+            upload_s, recording_s = span.time_map[index]
+            return max(0.0, recording_s + at_s - upload_s)
+
+        segments = sorted(heard.segments, key=lambda segment: segment.start_s)
+        return tuple(_moved(segment, moved) for segment in segments)
+
+    def recording_s(self, span: ChunkSpan, upload_s: float) -> float:
+        """Where a second of the upload lies in the recording, within the span."""
+        at, second = span.time_map[0]
+        for anchor in span.time_map:
+            if anchor[0] <= upload_s:
+                at, second = anchor
+        return min(max(second + upload_s - at, span.start_s), span.end_s)
+
+    def own_part(self, span: ChunkSpan) -> tuple[float, float]:
+        """From and to which second of the upload the stretch reaches."""
+        first, last = span.time_map[0], span.time_map[-1]
+        start_s = max(0.0, first[0] + span.start_s - first[1])
+        return start_s, max(start_s, last[0] + span.end_s - last[1])
+
+
+def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
+    start_s = moved(segment.start_s)
+    words = []
+    at_s = start_s
+    for word in segment.words:
+        # Recognisers let words overlap or run backwards by a few hundredths.
+        word_start_s = max(at_s, moved(word.start_s))
+        end_s = max(word_start_s, moved(word.end_s))
+        # Of a hundred thousand words a tenth are different.
+        words.append(Word(sys.intern(word.text), word_start_s, end_s))
+        at_s = word_start_s
+    return replace(
+        segment,
+        start_s=start_s,
+        end_s=max(start_s, moved(segment.end_s), words[-1].end_s if words else start_s),
+        words=tuple(words),
+    )

@@ -1,0 +1,249 @@
+"""Kept answers come back whole or not at all, from runs that are over alone."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
+from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.core.engine import Post
+from sttbatch.core.errors import StateError
+from sttbatch.core.models import Transcription
+from sttbatch.core.options import RequestOptions
+from tests.caching.harness import SHA, Rooms, key, rooms
+
+POST = Post(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
+
+Allocate = Callable[[int, int, int], None]
+
+
+def kept(number: int = 1, value: bytes | None = b"{}") -> SpooledResponse:
+    return SpooledResponse(key(number), value, POST, 0.5, SHA, "cloudru", "whisper", "1-ab")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "answers"
+
+
+def end(spool: ResponseSpool) -> None:
+    asyncio.run(spool.aclose())
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def left_behind(folder: Path) -> list[SpooledResponse]:
+    return list(ResponseSpool(folder, 1).left_behind())
+
+
+def test_reserved_private_and_gone_at_the_end(folder: Path) -> None:
+    spool = ResponseSpool(folder, 3)
+    assert not folder.exists(), "a run that sends nothing needs no room"
+    spool.reserve()
+    spool.reserve()
+    assert len(files(folder)) == 3
+    assert folder.stat().st_mode & 0o777 == 0o700
+    for path in files(folder):
+        status = path.stat()
+        assert status.st_mode & 0o777 == 0o600
+        assert status.st_blocks * 512 >= LANE_BYTES
+    end(spool)
+    assert files(folder) == []
+
+
+def test_kept_until_it_was_taken(folder: Path) -> None:
+    spool = ResponseSpool(folder, 3)
+    spool.reserve()
+    answers = [kept(1), kept(2, None)]
+    for each in answers:
+        spool.keep(each)
+    assert left_behind(folder) == [], "a living run's are its own"
+    assert len(files(folder)) == 3
+    end(spool)
+    assert len(files(folder)) == 2
+    reading = ResponseSpool(folder, 1).left_behind()
+    assert next(reading) in answers
+    reading.close()
+    assert len(files(folder)) == 2, "what was not stored stays"
+    assert sorted(left_behind(folder), key=lambda each: each.key) == answers
+    assert files(folder) == []
+
+
+def test_no_more_than_was_reserved(folder: Path) -> None:
+    spool = ResponseSpool(folder, 1)
+    with pytest.raises(StateError, match="no room was reserved"):
+        spool.keep(kept())
+    spool.reserve()
+    with pytest.raises(StateError, match="are reserved"):
+        spool.keep(kept(1, os.urandom(LANE_BYTES)))
+    large = kept(2, b"words and times " * LANE_BYTES)
+    spool.keep(large)
+    with pytest.raises(StateError, match="no room was reserved"):
+        spool.keep(kept(3))
+    assert files(folder)[0].stat().st_size == LANE_BYTES, "written in place"
+    end(spool)
+    assert left_behind(folder) == [large]
+
+
+@pytest.mark.parametrize("cut", [0, 10, 57, 58, 100, -1])
+def test_a_torn_record_is_removed(folder: Path, cut: int) -> None:
+    spool = ResponseSpool(folder, 1)
+    spool.reserve()
+    spool.keep(kept())
+    end(spool)
+    path = files(folder)[0]
+    whole = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(whole[:cut] + bytes(LANE_BYTES - len(whole[:cut])))
+    assert left_behind(folder) == []
+    assert files(folder) == []
+
+
+def test_any_flipped_bit_is_noticed(folder: Path) -> None:
+    spool = ResponseSpool(folder, 1)
+    spool.reserve()
+    spool.keep(kept())
+    path = files(folder)[0]
+    whole = path.read_bytes()
+    end(spool)
+    for at in range(len(whole.rstrip(b"\0"))):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert left_behind(folder) == []
+
+
+def test_killed_in_the_middle_of_writing(folder: Path) -> None:
+    program = f"""
+import os, signal
+from pathlib import Path
+from tests.caching.test_response_spool import kept
+from sttbatch.caching.response_spool import ResponseSpool
+spool = ResponseSpool(Path({str(folder)!r}), 3)
+spool.reserve()
+spool.keep(kept(1))
+write = os.pwrite
+def torn(descriptor, data, at):
+    write(descriptor, data[:len(data) // 2], at)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.pwrite = torn
+spool.keep(kept(2))
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(files(folder)) == 3
+    assert left_behind(folder) == [kept(1)]
+    assert files(folder) == []
+
+
+def _raises(number: int) -> Allocate:
+    def allocate(descriptor: int, offset: int, length: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return allocate
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.EINVAL, None])
+def test_zeros_where_nothing_can_be_preallocated(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: int | None
+) -> None:
+    if number is None:
+        monkeypatch.delattr(os, "posix_fallocate")
+    else:
+        monkeypatch.setattr(os, "posix_fallocate", _raises(number))
+    spool = ResponseSpool(folder, 2)
+    spool.reserve()
+    assert all(path.stat().st_blocks * 512 >= LANE_BYTES for path in files(folder))
+    end(spool)
+
+
+def test_no_room_is_said_and_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "posix_fallocate", _raises(errno.ENOSPC))
+    spool = ResponseSpool(folder, 4)
+    with pytest.raises(StateError, match="4 MiB: No space left on device; free some space"):
+        spool.reserve()
+    assert files(folder) == []
+
+
+def ledger(room: Rooms, spool: ResponseSpool) -> ResultCache:
+    request = RequestOptions("cloudru", "https://here", "whisper")
+    return ResultCache(room.cache, room.ledger, request, 0.01, spool)
+
+
+def chunk(text: str) -> StoredChunk:
+    return StoredChunk(Transcription(text, ()), "copy", "json")
+
+
+async def posts(room: Rooms) -> list[tuple[object, ...]]:
+    return await room.database.read(
+        lambda db: db.execute(
+            "SELECT chunk_key, status, cost, maybe_paid FROM requests ORDER BY chunk_key"
+        ).fetchall()
+    )
+
+
+def test_what_the_ledger_refuses_is_stored_by_the_next_run(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        spool = ResponseSpool(folder, 2)
+        async with rooms(tmp_path) as room:
+            results = ledger(room, spool)
+            results.reserve()
+
+            async def full(work: object) -> None:
+                raise StateError("disk is full")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(room.database, "write", full)
+                with pytest.raises(StateError, match="disk is full; what came in is kept in"):
+                    await results.store_chunk(key(1), chunk("one"), POST, SHA)
+                with pytest.raises(StateError, match="disk is full; what came in is kept in"):
+                    await results.record_post(key(2), replace(POST, status=500, paid=False))
+                with pytest.raises(StateError, match="an answer could not be kept: no room"):
+                    await results.store_chunk(key(3), chunk("three"), POST, SHA)
+            await spool.aclose()
+        copies = {path: path.read_bytes() for path in files(folder)}
+        for _ in range(2):
+            # The second time as if we had been killed before the files were removed.
+            for path, data in copies.items():
+                path.write_bytes(data)
+            async with rooms(tmp_path) as room:
+                results = ledger(room, ResponseSpool(folder, 2))
+                await results.recover()
+                hit = await results.chunk(key(1), SHA)
+                assert hit is not None
+                assert hit.value == chunk("one")
+                assert await posts(room) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
+            assert files(folder) == []
+
+    asyncio.run(story())
+
+
+def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
+    async def story() -> None:
+        spool = ResponseSpool(folder, 1)
+        spool.reserve()
+        spool.keep(kept(1, b"older"))
+        await spool.aclose()
+        async with rooms(tmp_path) as room:
+            results = ledger(room, spool)
+            await results.store_chunk(key(1), chunk("newer"), replace(POST, at=2.5), SHA)
+            await results.recover()
+            hit = await results.chunk(key(1), SHA)
+            assert hit is not None
+            assert hit.value == chunk("newer")
+            assert len(await posts(room)) == 2, "both were paid"
+
+    asyncio.run(story())

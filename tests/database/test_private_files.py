@@ -1,0 +1,110 @@
+"""Folders and files of state: the user's own, and closed to others from their first byte."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import StateError
+from sttbatch.database.private_files import private_file, private_folder
+from tests.cloudru import make_recording
+from tests.shell import Shell
+
+SOMEBODY = 65_534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders to others")
+
+
+@needs_root
+def test_a_folder_of_another_user_is_refused_and_left_as_it_is(shell: Shell) -> None:
+    """Whoever owns it could put a ledger of theirs there, or read ours."""
+    folder = shell.home / "data"
+    folder.mkdir(mode=0o755)
+    os.chown(folder, SOMEBODY, SOMEBODY)
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    result = shell.transcribe("talk.wav")
+    assert result.code == 1
+    assert f"{folder} belongs to another user (uid {SOMEBODY})" in result.err
+    assert shell.endpoint is not None
+    assert shell.endpoint.received == []
+    assert list(folder.iterdir()) == []
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@needs_root
+def test_a_link_to_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    os.chown(tmp_path / "theirs", SOMEBODY, SOMEBODY)
+    (tmp_path / "link").symlink_to("theirs")
+    with pytest.raises(StateError, match="another user"):
+        private_folder(tmp_path / "link")
+
+
+def test_a_folder_that_all_share_is_not_closed_to_them(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    for path in (shared, Path("/")):
+        before = path.stat().st_mode
+        with pytest.raises(StateError, match="name a folder of your own"):
+            private_folder(path)
+        assert path.stat().st_mode == before
+    assert stat.S_IMODE(private_folder(shared / "mine").stat().st_mode) == 0o700
+
+
+def test_a_folder_that_others_could_read_is_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    folder.chmod(0o777)
+    private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    before = os.umask(0)
+    try:
+        assert stat.S_IMODE(private_file(folder / "file").stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_every_file_of_state_is_closed_once_a_run_is_over(shell: Shell) -> None:
+    """With a umask that closes nothing."""
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    shell.finish(shell.start("transcribe", "talk.wav", umask=0))
+    data = shell.home / "data"
+    held = {path.name: path for path in data.rglob("*")}
+    assert {"ledger.db", "rate.db", "answers"} <= set(held)
+    for path in (data, *held.values()):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing: apt-get install strace")
+def test_every_file_of_state_is_closed_from_its_first_byte(shell: Shell, tmp_path: Path) -> None:
+    """As the kernel was asked for it: ledger, journals, rates, answers, locks, caches, chunks."""
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    log = tmp_path / "strace.log"
+    command = [sys.executable, "-m", "sttbatch", "transcribe", "talk.wav"]
+    done = subprocess.run(
+        ["strace", "-f", "-s", "500", "-e", "trace=%file,fchmod", "-o", str(log), *command],
+        check=False, capture_output=True, timeout=60, umask=0,
+        env=shell.environment | {"STTBATCH_CACHE_DIR": str(shell.home / "cache")}, cwd=shell.home,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made: dict[str, int] = {}
+    # A call that another thread overtakes stands in two parts, the first of which has it all.
+    calls = r'(?:openat\(AT_FDCWD, |mkdir\()"([^"]+)", (?:O_\S*O_CREAT\S* )?(0[0-7]+)(?:\)| <unf)'
+    pattern = re.compile(calls)
+    for path, mode in pattern.findall(log.read_text()):
+        if path.startswith((f"{shell.home}/data", f"{shell.home}/cache")):
+            # SQLite opens again, with a mode of its own, what is there already.
+            made.setdefault(path.removeprefix(f"{shell.home}/"), int(mode, 8))
+    assert "data/ledger.db" in made
+    assert "data/rate.db" in made
+    assert any(path.startswith("data/answers/") for path in made)
+    assert any(path.startswith("cache/") for path in made)
+    assert {path: oct(mode) for path, mode in made.items() if mode & 0o077} == {}

@@ -1,0 +1,151 @@
+"""Several chunks sent through one engine at once, and everything that came of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from sttbatch.core.engine import Answer, Post
+from sttbatch.core.events import Event
+from sttbatch.core.models import Upload
+from sttbatch.core.options import RequestOptions
+from sttbatch.external.cloudru.admission import Gate, RateLimiter
+from sttbatch.external.cloudru.connections import ConnectionPool
+from sttbatch.external.cloudru.rate_limit import RateLimits
+from sttbatch.external.cloudru.rate_store import RateStore
+from sttbatch.external.cloudru.transcription import CloudRu as Engine
+from sttbatch.external.secret import Secret
+from tests.cloudru import CloudRu, Heard, HeardWord
+
+OPTIONS = RequestOptions("cloudru", "https://127.0.0.1", "openai/whisper-large-v3", "en")
+MIB = 1024 * 1024
+
+# Seconds, where production waits for a minute or more. Only tests of uploads that do stand still
+# have a short time for that: a busy machine may hold up any other for so long.
+STALL_S = 20.0
+SHORT_STALL_S = 1.5
+PROBE_WAITS_S = (0.02, 0.1)
+BACKOFF_S = 0.02
+
+
+def hear_number(data: bytes) -> Heard:
+    """A recogniser of uploads that begin with their own word."""
+    return Heard((HeardWord(data[:4].decode(), 0.1, 0.5),), 1.0)
+
+
+def upload(number: int, size: int = 2000, duration_s: float = 1.0) -> Upload:
+    data = f"{number:04x}".encode().ljust(size, b".")
+    return Upload(f"{number}.mp3", "audio/mpeg", "mp3", duration_s, size, data=data)
+
+
+@dataclass
+class Lanes:
+    """An engine and what it has reported; chunks are known by their numbers."""
+
+    engine: Engine
+    pool: ConnectionPool
+    gate: Gate
+    warnings: list[str]
+    events: list[Event]
+    posts: dict[int, list[Post]] = field(default_factory=dict)
+    results: dict[int, Answer | Exception] = field(default_factory=dict)
+
+    async def send(self, number: int, chunk: Upload | None = None) -> Answer | Exception:
+        """One chunk's answer, or what was raised instead of one."""
+        posts = self.posts.setdefault(number, [])
+
+        async def record(post: Post) -> None:
+            posts.append(post)
+
+        try:
+            answer = await self.engine.transcribe(chunk or upload(number), OPTIONS, record)
+            posts.append(answer.post)
+            self.results[number] = answer
+        except Exception as error:  # noqa: BLE001 - looked at by the test
+            self.results[number] = error
+        return self.results[number]
+
+    async def send_all(self, count: int, lanes: int = 4, **of_uploads: Any) -> None:
+        numbers = iter(range(count))
+
+        async def lane() -> None:
+            for number in numbers:
+                await self.send(number, upload(number, **of_uploads))
+
+        await asyncio.gather(*(lane() for _ in range(lanes)))
+
+    @property
+    def all_posts(self) -> list[Post]:
+        return [post for posts in self.posts.values() for post in posts]
+
+    @property
+    def words(self) -> dict[int, str]:
+        """What was heard; raises what was raised instead."""
+        heard = {}
+        for number, result in sorted(self.results.items()):
+            if isinstance(result, Exception):
+                raise result
+            heard[number] = result.transcription.text
+        return heard
+
+
+@asynccontextmanager
+async def lanes_to(
+    endpoint: CloudRu,
+    *,
+    retries: int = 3,
+    outage_wait_s: float = 20.0,
+    probe_waits_s: tuple[float, float] = PROBE_WAITS_S,
+    stall_s: float = STALL_S,
+    deadline_base_s: float = 20.0,
+    backoff_base_s: float = BACKOFF_S,
+    base_url: str = "",
+    key: str = "",
+    store: RateStore | None = None,
+) -> AsyncIterator[Lanes]:
+    warnings: list[str] = []
+    events: list[Event] = []
+    gate = Gate(RateLimiter(RateLimits(60_000), store), outage_wait_s, probe_waits_s)
+    pool = ConnectionPool("sttbatch/tests", events.append)
+    engine = Engine(
+        base_url or endpoint.base_url,
+        Secret(key or endpoint.key),
+        gate,
+        pool,
+        retries=retries,
+        warn=warnings.append,
+        stall_s=stall_s,
+        deadline_base_s=deadline_base_s,
+        backoff_base_s=backoff_base_s,
+    )
+    try:
+        yield Lanes(engine, pool, gate, warnings, events)
+    finally:
+        await engine.aclose()
+
+
+def all_heard(count: int) -> dict[int, str]:
+    return {number: f"{number:04x}" for number in range(count)}
+
+
+async def until(condition: Any, endpoint: CloudRu) -> None:
+    """Wait for something the endpoint sees, without standing in its way."""
+    await asyncio.to_thread(endpoint.wait_for, condition)
+
+
+def run_lanes(
+    endpoint: CloudRu, count: int = 8, *, lanes: int = 4, size: int = 2000, **options: Any
+) -> Lanes:
+    async def sending() -> Lanes:
+        async with lanes_to(endpoint, **options) as started:
+            await started.send_all(count, lanes, size=size)
+        return started
+
+    return asyncio.run(sending())
+
+
+def assert_one_request_a_connection(endpoint: CloudRu) -> None:
+    assert {post.open_on_connection for post in endpoint.received} == {1}

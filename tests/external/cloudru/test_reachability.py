@@ -1,0 +1,49 @@
+"""What doctor asks of an endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sttbatch.core.engine import Post
+from sttbatch.core.errors import EndpointUnreachable
+from sttbatch.external.cloudru.reachability import one_second, reach
+from tests.cloudru import CloudRu
+
+from .lanes import OPTIONS, lanes_to
+
+
+def test_reach_says_how_it_speaks(endpoint: CloudRu) -> None:
+    for url in (endpoint.base_url, endpoint.base_url + "/"):
+        found = asyncio.run(reach(url))
+        assert (found.status, found.http_version, found.tls) == (200, "HTTP/2", "TLSv1.3")
+        assert found.clock_ahead_s is None or abs(found.clock_ahead_s) < 5
+
+
+def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    with pytest.raises(EndpointUnreachable, match="SSL_CERT_FILE"):
+        asyncio.run(reach(endpoint.base_url))
+    endpoint.go_away()
+    with pytest.raises(EndpointUnreachable, match=r"cannot be reached.*HTTPS_PROXY"):
+        asyncio.run(reach(endpoint.base_url))
+
+
+def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Post] = []
+
+    async def record(post: Post) -> None:
+        told.append(post)
+
+    async def sending(endpoint: CloudRu) -> float:
+        async with lanes_to(endpoint) as lanes:
+            return await one_second(lanes.engine, OPTIONS, record)
+
+    with CloudRu() as endpoint:
+        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+        assert asyncio.run(sending(endpoint)) > 0
+        (post,) = endpoint.received
+    assert post.audio_s == pytest.approx(1.0)
+    assert post.status == 200
+    assert [each.paid for each in told] == [True]

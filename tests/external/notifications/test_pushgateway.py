@@ -1,0 +1,136 @@
+"""A Pushgateway gets all figures, and nobody gets its password."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from sttbatch.core.errors import NotificationError, UsageError
+from sttbatch.external.notifications.pushgateway import gateway_at, push
+from tests.cloudru import KEY
+from tests.monitoring.exposed import value
+from tests.shell import Shell
+
+PASSWORD = "hunter2:/@ ü"
+QUOTED = "hunter2%3A%2F%40%20%C3%BC"
+
+
+class Received(ThreadingHTTPServer):
+    """A gateway that remembers what came, and answers with a status."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Received
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.command, self.path, dict(self.headers), body))
+        self.send_response(self.server.status)
+        self.send_header("Location", f"http://{self.server.address}/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_PUT  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway() -> Iterator[Received]:
+    with Received() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    found = CollectorRegistry()
+    Gauge("sttbatch_lanes", "Lanes", registry=found).set(4)
+    return found
+
+
+def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: Received) -> None:
+    result = shell.run("stats", "--push", f"http://me:{QUOTED}@{gateway.address}/behind/a/proxy/")
+    assert (result.code, result.out, result.err) == (0, "", "")
+    ((method, path, headers, body),) = gateway.requests
+    host = socket.gethostname()
+    assert (method, path) == ("PUT", f"/behind/a/proxy/metrics/job/sttbatch/instance/{host}")
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    scheme, _, login = headers["Authorization"].partition(" ")
+    assert (scheme, base64.b64decode(login).decode()) == ("Basic", f"me:{PASSWORD}")
+    assert value(body.decode(), "sttbatch_runs_begun_total") == 0
+    assert KEY not in f"{headers} {body.decode()}"
+
+
+@pytest.mark.parametrize("status", [302, 307, 400, 401, 500])
+def test_a_refusal_says_so_without_the_password(
+    gateway: Received, registry: CollectorRegistry, status: int
+) -> None:
+    gateway.status = status
+    with pytest.raises(NotificationError, match=f"{gateway.address} answered {status}; ") as caught:
+        push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), registry)
+    assert "hunter2" not in str(caught.value)
+    assert len(gateway.requests) == 1
+
+
+def test_a_gateway_that_is_not_there_ends_with_one_line(shell: Shell) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    result = shell.run("stats", "--push", f"http://me:{QUOTED}@127.0.0.1:{port}")
+    assert (result.code, result.out) == (1, "")
+    (line,) = result.err.splitlines()
+    assert f"http://127.0.0.1:{port} cannot be reached" in line
+    assert "hunter2" not in line
+
+
+def test_a_gateway_that_hangs_up_or_hangs(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sttbatch.external.notifications.pushgateway.DEADLINE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def hang_up() -> None:
+            connection, _ = server.accept()
+            connection.recv(1)
+            connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(NotificationError, match="cannot be reached"):
+            push(gateway_at(address), registry)
+        thread.join()
+        # The kernel takes the connection, and nobody ever answers.
+        with pytest.raises(NotificationError, match="timed out"):
+            push(gateway_at(address), registry)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["gateway:9091", "ftp://gateway", "http://", "http://me:hunter2@host:hunter2",
+     "http://gateway/?token=hunter2", "http://gateway/#hunter2"],
+)  # fmt: skip
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(UsageError, match="--push") as caught:
+        gateway_at(url)
+    assert "hunter2" not in str(caught.value)

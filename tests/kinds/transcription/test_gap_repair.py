@@ -1,0 +1,134 @@
+"""What the audit may ask for, and to whom the words belong that it listens to again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
+from sttbatch.core.options import ChunkingOptions, RunOptions
+from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.processing.discovery import discover
+from tests.calls import make_call
+from tests.cloudru import make_recording
+from tests.remuxing import remux
+from tests.shell import load, texts, words_of
+
+from .harness import CHOICES, FakeEngine, room
+
+
+class Pipe:
+    """Takes bytes and never goes back: what is written to it has no length in its header."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self.data += data
+        return len(data)
+
+
+def streamed(path: Path) -> bytes:
+    """A recording as a browser records it."""
+    pipe = Pipe()
+    remux(path, pipe, "matroska")
+    return bytes(pipe.data)
+
+
+def transcribed(path: Path, folder: Path, ear: FakeEngine, choices: RunConfig) -> BatchReport:
+    async def main() -> BatchReport:
+        async with room(folder, ear, choices=choices) as run:
+            return await run.batch.run(discover([path]))
+
+    return asyncio.run(main())
+
+
+def test_the_share_of_a_recording_without_a_declared_length_is_of_what_was_cut(
+    tmp_path: Path,
+) -> None:
+    """Its first chunks are audited long before its end is known."""
+    said = make_recording(tmp_path / "whole.mkv", duration_s=240, sample_rate=16_000, channels=1)
+    path = tmp_path / "talk.mkv"
+    path.write_bytes(streamed(tmp_path / "whole.mkv"))
+    choices = replace(
+        CHOICES,
+        chunking=ChunkingOptions(target_duration_s=35),
+        concurrency=ConcurrencyLimit(1),
+    )
+    ear = FakeEngine(lost=(12.0, 16.0))
+    report = transcribed(path, tmp_path, ear, choices)
+    assert [(each.outcome, each.reason) for each in report.recordings] == [(Outcome.DONE, "")]
+    assert len(ear.sent) > 2 * 5
+    assert words_of(path.with_suffix(".json")) == texts(said)
+
+
+def test_what_a_first_ask_brought_is_kept_where_nothing_can_be_cut_for_a_second(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "talk.wav"
+    said = make_recording(path, duration_s=60, sample_rate=16_000, channels=1)
+    choices = replace(
+        CHOICES,
+        chunking=ChunkingOptions(upload_codec=UploadCodec.WAV),
+        run=RunOptions(audit_share=1.0),
+        concurrency=ConcurrencyLimit(1),
+    )
+
+    async def lose(upload: Upload) -> None:
+        """The chunk's temporary file, while its first piece is under way."""
+        if len(ear.sent) == 2:
+            assert ear.sent[0].path is not None
+            await asyncio.to_thread(Path(ear.sent[0].path).unlink)
+
+    ear = FakeEngine(before=lose, lost=(12.0, 36.0), losing_s=20.0)
+    report = transcribed(path, tmp_path, ear, choices)
+    assert len(ear.sent) == 2
+    assert [each.outcome for each in report.recordings] == [Outcome.FAILED]
+    document = load(path.with_suffix(".json"))
+    (gap,) = document["gaps"]
+    assert gap["reason"] == "still_missing"
+    assert "cut out" in gap["detail"]
+    assert 22 < gap["start"] < 26 and 34 < gap["end"] < 38  # noqa: PT018 - one stretch
+    heard = words_of(path.with_suffix(".json"))
+    assert heard == sorted(set(heard))
+    outside = {w.text for w in said if w.end_s < gap["start"] or w.start_s > gap["end"]}
+    # Words at its ends may be heard from either side.
+    assert outside <= set(heard)
+    assert len(heard) <= len(outside) + 2
+
+
+def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    make_call(path, {"duration_s": 33.0}, {"duration_s": 33.0, "lead_silence_s": 0.9})
+    split = replace(CHOICES, chunking=ChunkingOptions(channels=ChannelMode.SPLIT))
+    ear = FakeEngine(lost=(12.0, 16.0))
+    transcribed(path, tmp_path, ear, replace(split, run=RunOptions(audit=False)))
+    assert len(ear.sent) == 2
+    before = load(path.with_suffix(".json"))["segments"]
+
+    async def main() -> BatchReport:
+        async with room(tmp_path, ear, choices=split) as run:
+            rows = await run.database.read(
+                lambda db: db.execute("SELECT file_sha256, chunk_key FROM cuts").fetchall()
+            )
+            for number, (sha256, key) in enumerate(rows):
+                hit = await run.results.chunk(key, sha256)
+                assert hit is not None
+                await run.results.store_joined(f"chunk:{number}", hit.value, 33.0, sha256)
+            await run.database.write(
+                lambda db: db.executemany(
+                    "UPDATE cuts SET chunk_key = ? WHERE chunk_key = ?",
+                    [(f"chunk:{number}", key) for number, (_, key) in enumerate(rows)],
+                )
+            )
+            return await run.batch.run(discover([path]))
+
+    report = asyncio.run(main())
+    assert [each.outcome for each in report.recordings] == [Outcome.DONE]
+    assert len(ear.sent) == 2
+    after = load(path.with_suffix(".json"))["segments"]
+    assert [(each["speaker"], each["text"]) for each in after] == [
+        (each["speaker"], each["text"]) for each in before
+    ]

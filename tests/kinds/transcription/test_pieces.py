@@ -1,0 +1,53 @@
+"""A chunk that the endpoint finds too large is sent in pieces."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import replace
+from pathlib import Path
+
+from sttbatch.core.errors import ChunkTooLarge
+from sttbatch.core.events import ChunkSplit, Event
+from sttbatch.core.models import ConcurrencyLimit, Upload, UploadCodec
+from sttbatch.core.options import ChunkingOptions
+from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.processing.discovery import discover
+from tests.cloudru import make_recording
+
+from .harness import CHOICES, FakeEngine, room
+
+BETWEEN_THE_PIECES_BYTES = 1_150_000
+
+
+def test_pieces_that_cannot_all_be_cut_leave_no_file_behind(tmp_path: Path) -> None:
+    """The first fits where the second does not, as on a disk that fills."""
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=72, sample_rate=16_000, channels=1, silences=((33.0, 2.0),))
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    async def too_large(upload: Upload) -> None:
+        if upload.duration_s > 60:
+            raise ChunkTooLarge("413")
+
+    def make_tight(event: Event) -> None:
+        # For processes that start from now on.
+        if isinstance(event, ChunkSplit):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (BETWEEN_THE_PIECES_BYTES, usual[1]))
+
+    ear = FakeEngine(too_large)
+
+    async def main() -> None:
+        chunking = ChunkingOptions(upload_codec=UploadCodec.WAV)
+        choices = replace(CHOICES, chunking=chunking, concurrency=ConcurrencyLimit(1))
+        async with room(tmp_path, ear, choices=choices, emit=make_tight) as run:
+            try:
+                report = await run.batch.run(discover([path]))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+            (ended,) = report.recordings
+            assert ended.outcome is Outcome.FAILED
+            assert "cutting it smaller failed" in ended.reason
+            assert list((tmp_path / "spool").iterdir()) == []
+
+    asyncio.run(main())

@@ -1,0 +1,286 @@
+"""Bounded, in order, never idle, and always to an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sttbatch.core.errors import Stopped
+from sttbatch.core.models import ConcurrencyLimit
+from sttbatch.processing.scheduling.orchestrator import (
+    CHUNKS_AHEAD,
+    SETTLING,
+    ParallelOrchestrator,
+    Steps,
+)
+from sttbatch.processing.scheduling.priority_semaphore import Lane
+
+Cut = Callable[[], Awaitable[str | None]]
+
+
+class Workshop:
+    """Recordings are numbers of chunks, named for their place; counts what exists and runs."""
+
+    def __init__(self, lanes: int, cutters: int = 2) -> None:
+        self.lanes = ParallelOrchestrator[tuple[int, int], str](ConcurrencyLimit(lanes), cutters)
+        self.exist = self.most_exist = self.run_now = self.most_run = 0
+        self.begun: list[str] = []
+        self.done: list[str] = []
+        self.dropped: list[str] = []
+        self.settled: list[int] = []
+        self.cutting = self.most_cutting = self.settling = self.most_settling = 0
+        self.work_s = 0.001
+        self.settle_s = 0.0
+        self.after: Callable[[str], None] = lambda _: None
+        self.cached: Callable[[str], bool] = lambda _: False
+        self.fail_cut_at: str | None = None
+
+    @asynccontextmanager
+    async def cut(self, recording: tuple[int, int]) -> AsyncIterator[Cut]:
+        place, chunks = recording
+        self.cutting += 1
+        self.most_cutting = max(self.most_cutting, self.cutting)
+        left = iter(range(chunks))
+
+        async def next_chunk() -> str | None:
+            await asyncio.sleep(0)
+            number = next(left, None)
+            if number is None:
+                return None
+            name = f"{place}.{number}"
+            if name == self.fail_cut_at:
+                raise OSError(name)
+            self.exist += 1
+            self.most_exist = max(self.most_exist, self.exist)
+            return name
+
+        try:
+            yield next_chunk
+        except OSError:
+            self.done.append("failed")
+        finally:
+            self.cutting -= 1
+
+    async def process(self, chunk: str, lane: Lane) -> None:
+        try:
+            await asyncio.sleep(0)
+            if not self.cached(chunk):
+                await self.in_lane(chunk, lane)
+            self.done.append(chunk)
+        except Stopped:
+            self.dropped.append(chunk)
+        finally:
+            self.exist -= 1
+        self.after(chunk)
+
+    async def in_lane(self, chunk: str, lane: Lane) -> None:
+        await lane.enter()
+        try:
+            self.begun.append(chunk)
+            self.run_now += 1
+            self.most_run = max(self.most_run, self.run_now)
+            await asyncio.sleep(self.work_s)
+            self.run_now -= 1
+        finally:
+            lane.leave()
+
+    async def settle(self, recording: tuple[int, int]) -> None:
+        self.settling += 1
+        self.most_settling = max(self.most_settling, self.settling)
+        await asyncio.sleep(self.settle_s)
+        self.settling -= 1
+        self.settled.append(recording[0])
+
+    def run(self, recordings: Sequence[int]) -> None:
+        async def main() -> None:
+            async with asyncio.timeout(10):
+                steps = Steps(self.cut, self.process, self.settle)
+                await self.lanes.run(list(enumerate(recordings)), steps)
+
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 10])
+def test_every_chunk_once_and_never_too_many(lanes: int) -> None:
+    shop = Workshop(lanes)
+    recordings = [30, 1, 0, 7, 12, 0]
+    shop.run(recordings)
+    expected = [f"{place}.{k}" for place, n in enumerate(recordings) for k in range(n)]
+    assert sorted(shop.done) == sorted(expected)
+    assert shop.most_run == lanes
+    assert shop.most_exist <= lanes + CHUNKS_AHEAD
+    assert shop.most_cutting == 2
+    assert shop.exist == 0
+    assert shop.dropped == []
+
+
+@pytest.mark.parametrize("recordings", [[], [0], [0] * 20])
+def test_recordings_without_chunks_are_no_deadlock(recordings: list[int]) -> None:
+    shop = Workshop(2)
+    shop.run(recordings)
+    assert shop.done == []
+    assert sorted(shop.settled) == list(range(len(recordings)))
+
+
+def test_recordings_end_one_after_the_other_though_two_are_cut() -> None:
+    """What two open recordings have cut, the earlier one's goes first."""
+    shop = Workshop(4)
+    shop.work_s = 0.005
+    shop.run([12] * 5)
+    ends = [max(shop.done.index(f"{place}.{k}") for k in range(12)) for place in range(5)]
+    assert ends == sorted(ends)
+    for place in range(4):
+        later = [name for name in shop.done[: ends[place]] if int(name[0]) > place]
+        # While it is cut and while it comes to its end, lanes are not left empty.
+        assert len(later) <= 2 * (4 + CHUNKS_AHEAD)
+    order = [tuple(map(int, name.split("."))) for name in shop.begun]
+    for place in range(5):
+        own = [index for where, index in order if where == place]
+        assert own == sorted(own)
+
+
+def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
+    """Whoever leaves is followed at once, across the ends of recordings too."""
+    shop = Workshop(3)
+    chunks = 5 * 6
+    inside: list[asyncio.Event] = []
+
+    async def process(_: str, lane: Lane) -> None:
+        await lane.enter()
+        done = asyncio.Event()
+        inside.append(done)
+        await done.wait()
+        lane.leave()
+
+    async def main() -> None:
+        steps = Steps(shop.cut, process, shop.settle)
+        running = asyncio.create_task(shop.lanes.run(list(enumerate([5] * 6)), steps))
+        for left in range(chunks, 0, -1):
+            # More turns of the loop than anything here takes.
+            for _turn in range(30):
+                await asyncio.sleep(0)
+            assert shop.lanes.in_lanes == min(3, left)
+            inside.pop(0).set()
+        await running
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_what_is_found_takes_no_lane() -> None:
+    shop = Workshop(1)
+    shop.cached = lambda name: not name.endswith(".0")
+    shop.run([20, 20])
+    assert shop.begun == ["0.0", "1.0"]
+    assert len(shop.done) == 40
+
+
+def test_a_recordings_end_holds_no_lane_and_is_bounded() -> None:
+    shop = Workshop(2, 3)
+    shop.settle_s = 0.01
+    shop.run([1] * 40)
+    assert sorted(set(shop.settled)) == list(range(40))
+    assert 1 < shop.most_settling <= SETTLING
+    assert shop.most_run == 2
+
+
+@pytest.mark.parametrize("cutters", [1, 2])
+def test_stop_finishes_what_runs_and_drops_what_waits(cutters: int) -> None:
+    shop = Workshop(3, cutters)
+    shop.after = lambda _: shop.lanes.stop() if len(shop.done) == 5 else None
+    shop.run([50, 51, 52])
+    assert 5 <= len(shop.done) <= 5 + 3
+    assert len(shop.dropped) <= 3 + CHUNKS_AHEAD
+    assert shop.exist == 0
+    assert shop.lanes.closed
+
+
+def test_close_cuts_nothing_more_and_lets_what_is_there_through() -> None:
+    shop = Workshop(3)
+    shop.after = lambda _: shop.lanes.close() if len(shop.done) == 5 else None
+    shop.run([50, 51])
+    assert shop.dropped == []
+    assert shop.exist == 0
+    assert 5 + CHUNKS_AHEAD <= len(shop.done) <= 5 + 3 + CHUNKS_AHEAD
+
+
+def test_stop_before_the_start_begins_nothing() -> None:
+    shop = Workshop(3)
+    shop.lanes.stop()
+    shop.run([5, 5])
+    assert shop.done == []
+    assert shop.most_exist == 0
+
+
+def test_a_recording_that_fails_gives_its_place_back() -> None:
+    """More failures than there are slots, and still everything else is done."""
+    shop = Workshop(1, 1)
+    recordings = [3] * 8
+    for place in range(8):
+        shop.fail_cut_at = f"{place}.2"
+        shop.run([0] * place + recordings[:1])
+    assert shop.done.count("failed") == 8
+    shop.fail_cut_at = None
+    shop.run([2])
+    assert shop.done[-1] == "0.1"
+    assert shop.most_exist <= 1 + CHUNKS_AHEAD
+
+
+def test_a_bug_in_a_chunk_ends_the_run() -> None:
+    shop = Workshop(2)
+
+    def broken(chunk: str) -> None:
+        raise RuntimeError(chunk)
+
+    shop.after = broken
+    with pytest.raises(ExceptionGroup) as raised:
+        shop.run([20, 20])
+    assert raised.group_contains(RuntimeError)
+
+
+def test_a_cut_is_ready_before_a_lane_asks_for_it() -> None:
+    """While all lanes wait for answers, the next two chunks are already there."""
+    shop = Workshop(2)
+    shop.work_s = 0.05
+    seen: list[int] = []
+    shop.after = lambda _: seen.append(shop.exist)
+    shop.run([12])
+    assert max(seen[2:6]) >= 3
+
+
+def test_the_limit_may_fall_and_rise_while_lanes_are_taken() -> None:
+    shop = Workshop(6)
+    runs: list[int] = []
+
+    def after(_: str) -> None:
+        shop.lanes.limit = 2 if 10 <= len(shop.done) < 30 else 5
+        if 18 <= len(shop.done) < 30:
+            runs.append(shop.run_now)
+
+    shop.after = after
+    shop.run([60])
+    assert len(shop.done) == 60
+    assert max(runs) <= 2
+    assert shop.exist == 0
+
+
+def test_whoever_steps_back_is_let_in_before_later_chunks() -> None:
+    shop = Workshop(3)
+    turns: list[str] = []
+
+    async def process(chunk: str, lane: Lane) -> None:
+        await lane.enter()
+        if chunk == "0.1":
+            shop.lanes.limit = 1
+            await lane.yield_if_over_limit()
+        turns.append(chunk)
+        await asyncio.sleep(shop.work_s)
+        lane.leave()
+
+    async def main() -> None:
+        await shop.lanes.run([(0, 8)], Steps(shop.cut, process, shop.settle))
+
+    asyncio.run(asyncio.wait_for(main(), 10))
+    assert turns == [f"0.{index}" for index in range(8)]

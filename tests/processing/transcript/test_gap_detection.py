@@ -1,0 +1,163 @@
+"""Which stretches of an answer are doubted, and what is asked for again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sttbatch.core.models import Segment, Transcription, UploadCodec
+from sttbatch.processing.media.loudness import (
+    FRAME_S,
+    LoudnessLevels,
+    Span,
+    is_quiet,
+    joined,
+    outside,
+    sound_limit,
+    sounds,
+)
+from sttbatch.processing.media.media_workers import MediaWorkers, Source
+from sttbatch.processing.transcript.gap_detection import (
+    PIECE_S,
+    LoudnessProfile,
+    asks,
+    doubts,
+    fits,
+    is_loop,
+)
+from tests.processing.conftest import Record
+from tests.processing.media.cutting import cut, plan_for
+
+ROOM_DB, SPEECH_DB = 55, 25
+
+
+def levels(*parts: tuple[float, int], start_s: float = 0.0) -> LoudnessLevels:
+    """(seconds, dB below full scale) after one another."""
+    frames = [bytes([below]) * round(length_s / FRAME_S) for length_s, below in parts]
+    return LoudnessLevels(start_s, b"".join(frames))
+
+
+def heard(*spans: tuple[float, float], text: str = "as many words as fit in here") -> Transcription:
+    return Transcription("", tuple(Segment(text, *span) for span in spans))
+
+
+def test_holes_are_stretches_without_a_segment() -> None:
+    found = doubts(heard((2, 5), (4, 9), (10.4, 20)), Span(1.0, 22.0))
+    assert found.holes == (Span(20, 22),)
+    assert doubts(heard(), Span(0, 1.4)).holes == ()
+    assert doubts(heard(), Span(0, 1.5)).holes == (Span(0, 1.5),)
+
+
+def test_a_phrase_many_times_over_is_a_loop() -> None:
+    assert is_loop("Thank you. " * 12)
+    assert is_loop("и так далее, " * 10)
+    assert is_loop("谢谢观看" * 12)
+    assert not is_loop("no no no no")
+    assert not is_loop(" ".join(f"{number:04x}" for number in range(300)))
+    segments = heard((0, 5), *((5 + at, 6 + at) for at in range(20)), text="Thank you.")
+    assert doubts(segments, Span(0, 25)).looped == frozenset(range(21))
+
+
+def test_few_letters_over_a_long_stretch_may_be_text_over_silence() -> None:
+    assert doubts(heard((0, 9), text="Thank you."), Span(0, 9)).sparse == {0}
+    assert doubts(heard((0, 1), text="Yes."), Span(0, 1)).sparse == frozenset()
+
+
+def test_sound_is_what_rises_above_the_noise_of_the_room() -> None:
+    measured = levels((2, ROOM_DB), (3, SPEECH_DB), (0.04, ROOM_DB), (1, SPEECH_DB), (2, ROOM_DB))
+    limit = sound_limit(measured.below)
+    assert sounds(measured, limit) == [pytest.approx((2, 6.04))]
+    click = levels((2, ROOM_DB), (0.1, 10), (2, ROOM_DB))
+    assert sounds(click, limit) == []
+
+
+@pytest.mark.parametrize("below", [120, 70, 50, 41])
+def test_a_level_chunk_is_quiet_unless_it_is_loud(below: int) -> None:
+    assert is_quiet(levels((60, below)).below)
+    assert not is_quiet(levels((30, below), (0.5, 20), (30, below)).below)
+    assert not is_quiet(levels((60, 30)).below), "music and noise are sound"
+
+
+def test_soft_speech_is_no_silence() -> None:
+    assert not is_quiet(levels(*[(0.2, 75), (0.3, 52)] * 50).below)
+
+
+def test_pauses_and_breaths_are_not_asked_for() -> None:
+    hole = Span(1, 6)
+    measured = [levels((1, SPEECH_DB), (2, ROOM_DB), (0.4, 40), (2.6, ROOM_DB), (1, SPEECH_DB))]
+    assert asks([hole], LoudnessProfile(measured, [hole]), timed=False) == []
+
+
+def test_a_lost_sentence_is_asked_for_with_silence_around_it() -> None:
+    hole = Span(1, 9)
+    measured = [levels((1, SPEECH_DB), (2, ROOM_DB), (4, SPEECH_DB), (2, ROOM_DB), (1, SPEECH_DB))]
+    assert asks([hole], LoudnessProfile(measured, [hole]), timed=True) == [
+        pytest.approx((2.8, 7.2))
+    ]
+
+
+@given(st.lists(st.floats(0.3, 40), min_size=1, max_size=8), st.floats(0.1, 1.5))
+def test_pieces_are_short_apart_and_cover_every_sound(
+    lengths_s: list[float], pause_s: float
+) -> None:
+    parts = [part for each in lengths_s for part in ((pause_s, ROOM_DB), (each, SPEECH_DB))]
+    measured = levels((2, ROOM_DB), *parts, (2, ROOM_DB))
+    hole = Span(0.5, measured.end_s - 0.5)
+    listened = LoudnessProfile([measured], [hole])
+    pieces = asks([hole], listened, timed=False)
+    assert all(piece.duration_s <= PIECE_S + 0.001 for piece in pieces)
+    assert pieces == sorted(pieces)
+    for sound in listened.sound_in(hole):
+        assert sum(part.duration_s for part in outside(pieces, sound)) < 0.01
+
+
+def test_what_was_heard_before_is_not_taken_again() -> None:
+    piece = heard((0.0, 1.0), (1.5, 4.0)).segments
+    assert list(fits(piece, Span(0.9, 4.0), [Span(-1, 0.9)])) == [piece[1]]
+    assert joined([Span(3, 4), Span(1, 2), Span(1.5, 3)]) == [Span(1, 4)]
+
+
+@pytest.mark.parametrize("name", ["pcm.wav", "cbr.mp3", "aac.m4a", "opus.ogg"])
+def test_a_worker_measures_only_what_it_is_asked_for(
+    record: Record, tmp_path: Path, name: str
+) -> None:
+    path, truth = record(name, 20.0, silences=((8.0, 4.0),))
+
+    async def measured() -> tuple[LoudnessLevels, ...]:
+        async with MediaWorkers(tmp_path, count=1) as workers:
+            data = path.read_bytes()
+            stretches = (Span(2.0, 3.0), Span(7.0, 13.0))
+            return (await workers.measure(Source(len(data), data=data), stretches)).levels
+
+    first, second = asyncio.run(measured())
+    assert (first.start_s, first.end_s) == pytest.approx((2.0, 3.0), abs=0.1)
+    assert (second.start_s, second.end_s) == pytest.approx((7.0, 13.0), abs=0.1)
+    said = [Span(word.start_s, word.end_s) for word in truth]
+    for sound in sounds(second, 40):
+        # Encoders smear a few milliseconds around each word.
+        assert sum(part.duration_s for part in outside(said, sound)) < 0.5
+    (pause,) = outside(sounds(second, 40), Span(7.2, 12.8), 3.0)
+    assert 3.5 < pause.duration_s < 5.2
+
+
+@pytest.mark.parametrize("codec", [UploadCodec.COPY, UploadCodec.FLAC])
+@pytest.mark.parametrize("name", ["cbr.mp3", "aac.m4a", "opus.ogg"])
+def test_a_stretch_that_is_cut_again_is_the_same(
+    record: Record, name: str, codec: UploadCodec
+) -> None:
+    path, _ = record(name, 30.0)
+    plan = plan_for(8.0, codec=codec)
+    whole = cut(path, plan).pieces
+    ends = [(piece.span.start, piece.span.end) for piece in whole]
+    for chosen in range(len(whole)):
+        kept = tuple(each for index, each in enumerate(ends) if index != chosen)
+        again = type(plan)(plan.target_s, plan.max_bytes, codec, kept=kept, exact=(ends[chosen],))
+        (piece,) = cut(path, again).pieces
+        assert piece.media.audio_sha256 == whole[chosen].media.audio_sha256
+        ((upload_s, second),) = piece.span.time_map
+        ((upload_before_s, before),) = whole[chosen].span.time_map
+        assert (upload_s, second) == pytest.approx((upload_before_s, before), abs=1e-4)

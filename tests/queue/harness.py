@@ -1,0 +1,149 @@
+"""A queue over a ledger in a folder, and other processes at the same one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sttbatch.database.database import Database, connect
+from sttbatch.queue.budgets import Budgets
+from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.queue.job import Claim, Job, JobPayload
+from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.worker import Worker, WorkerRegistry
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+PROCESS_TIMEOUT_S = 60
+
+
+class Clock:
+    """Stands still until it is set; seconds since the epoch."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True)
+class Room:
+    """One worker and everything it works with."""
+
+    database: Database
+    workers: WorkerRegistry
+    worker: Worker
+    queue: JobQueue
+    chunks: ChunkClaims
+    clock: Clock
+
+    async def queued(self, name: str = "a", max_retries: int = 3) -> Job:
+        """A job for a recording of its own."""
+        payload = JobPayload(f"{name}.mp3", 60.0)
+        return await self.queue.enqueue(name * 64, 0, "request", payload, max_retries=max_retries)
+
+    async def claimed(self, job: Job) -> Claim:
+        claim = await self.queue.claim(job.id, self.worker)
+        assert isinstance(claim, Claim)
+        return claim
+
+    async def reread(self, job: Job) -> Job:
+        return (await self.queue.jobs([job.id]))[job.id]
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path,
+    *,
+    clock: Clock | None = None,
+    budgets: Budgets | None = None,
+    machine: str | None = None,
+) -> AsyncIterator[Room]:
+    """A worker at the ledger in `folder`, as one process has it."""
+    clock = clock or Clock()
+    with contextlib.closing(Database(folder / "ledger.db")) as database:
+        workers = WorkerRegistry(database, folder, clock=clock, machine=machine)
+        async with workers.registered() as worker:
+            chunks = ChunkClaims(
+                database,
+                workers,
+                worker,
+                engine="cloudru",
+                model="whisper",
+                budgets=budgets,
+                clock=clock,
+            )
+            queue = JobQueue(database, workers, clock=clock)
+            yield Room(database, workers, worker, queue, chunks, clock)
+
+
+def in_room(folder: Path, work: Callable[[Room], Awaitable[T]], clock: Clock | None = None) -> T:
+    """What one process does at the ledger in `folder`."""
+
+    async def run() -> T:
+        async with opened(folder, clock=clock) as room:
+            return await work(room)
+
+    return asyncio.run(run())
+
+
+def rows(folder: Path, query: str, *values: object) -> list[tuple[object, ...]]:
+    """What a reader with sqlite3 would see."""
+    with contextlib.closing(connect(folder / "ledger.db")) as db:
+        return db.execute(query, values).fetchall()
+
+
+class CompetingProcess:
+    """`tests.queue.competing_process` as a process; it begins when `go` is called."""
+
+    def __init__(self, *arguments: object) -> None:
+        path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.queue.competing_process", *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            text=True,
+        )
+        assert self.line() == "ready"
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def go(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def rest(self) -> list[str]:
+        """Every line it still prints, once it has ended well."""
+        out, _ = self.process.communicate(timeout=PROCESS_TIMEOUT_S)
+        assert self.process.returncode == 0
+        return out.split()
+
+    def kill(self) -> None:
+        """SIGKILL: nothing of it runs any more."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def contenders(count: int, *arguments: object) -> Iterator[list[CompetingProcess]]:
+    """Processes that are all started and wait for `go`."""
+    running = [CompetingProcess(*arguments) for _ in range(count)]
+    try:
+        yield running
+    finally:
+        for each in running:
+            each.kill()
