@@ -18,7 +18,7 @@ from sttbatch.caching.cache_warmer import CacheWarmer
 from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import MIB, RequestOptions
 
@@ -76,7 +76,9 @@ def test_a_broken_disk_level_is_emptied_as_a_whole(tmp_path: Path) -> None:
 
 
 REQUEST = RequestOptions("cloudru", "https://example.org", "whisper")
-POST = Post(at=1.0, attempt=1, status=200, latency_s=1.0, sent_bytes=10, audio_s=5.0, paid=True)
+POST = APIRequest(
+    at=1.0, attempt=1, status=200, latency_s=1.0, sent_bytes=10, audio_s=5.0, paid=True
+)
 
 
 def held(folder: Path, needle: bytes) -> list[str]:

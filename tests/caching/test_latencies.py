@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
 from sttbatch.core.options import RequestOptions
 
@@ -22,8 +22,8 @@ def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultCach
     return ResultCache(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
 
 
-def post(number: int, status: int | None = 200, error: str | None = None) -> Post:
-    return Post(NOW + number, 1, status, float(number), 10, 60.0 + number, True, error=error)
+def post(number: int, status: int | None = 200, error: str | None = None) -> APIRequest:
+    return APIRequest(NOW + number, 1, status, float(number), 10, 60.0 + number, True, error=error)
 
 
 def stretch(start_s: float, end_s: float) -> ChunkSpan:

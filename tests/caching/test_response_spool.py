@@ -17,13 +17,13 @@ import pytest
 from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcription
 from sttbatch.core.options import RequestOptions
 from tests.caching.harness import SHA, Rooms, key, rooms
 
-POST = Post(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
+POST = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
 
 Allocate = Callable[[int, int, int], None]
 

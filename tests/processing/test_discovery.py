@@ -75,7 +75,7 @@ def test_one_file_by_two_ways_counts_once(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "link").symlink_to("a")
     monkeypatch.chdir(tmp_path)
     found = discover([Path("a/1.mp3"), tmp_path / "a", Path("link/../a/1.mp3"), Path("link")])
-    assert [candidate.shown for candidate in found.candidates] == ["a/1.mp3"]
+    assert [candidate.display_path for candidate in found.candidates] == ["a/1.mp3"]
     assert found.failures == []
 
 
@@ -127,7 +127,7 @@ def test_names_that_are_not_text_are_found(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp3")).write_bytes(b"x")
     (found,) = discover([tmp_path]).candidates
     assert os.fsencode(found.path).endswith(b"/\xff.mp3")
-    assert os.fsencode(found.shown).endswith(b"/\xff.mp3")
+    assert os.fsencode(found.display_path).endswith(b"/\xff.mp3")
 
 
 def test_patterns_that_no_shell_expanded(tmp_path: Path) -> None:

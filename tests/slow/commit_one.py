@@ -25,7 +25,7 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.settings import Settings
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions, RequestOptions
@@ -81,7 +81,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
                 await results.store_chunk(
                     KEY,
                     StoredChunk(Transcription(TEXT, ()), "copy", "verbose_json"),
-                    Post(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True),
+                    APIRequest(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True),
                     FILE_SHA256,
                     along=lambda db: claims.close(db, granted),
                 )

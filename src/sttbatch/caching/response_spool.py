@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.options import MIB
 from sttbatch.database.private_files import private_folder
@@ -41,7 +41,7 @@ class SpooledResponse(msgspec.Struct, frozen=True):
 
     key: str
     value: bytes | None
-    post: Post
+    post: APIRequest
     cost: float
     file_sha256: str
     engine: str

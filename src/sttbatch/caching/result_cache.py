@@ -17,7 +17,7 @@ from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
 from sttbatch.caching.stored_chunk import StoredAudit, StoredChunk, decode_audit, decode_chunk
 from sttbatch.caching.stored_transcript import decode_transcript, encode_transcript
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import ChunkSpan, Transcript
 from sttbatch.core.options import RequestOptions
@@ -121,7 +121,7 @@ class ResultCache:
         self,
         key: str,
         value: StoredChunk,
-        post: Post,
+        post: APIRequest,
         file_sha256: str,
         along: Callable[[sqlite3.Connection], object] = lambda _: None,
         worker_id: str = "",
@@ -163,7 +163,7 @@ class ResultCache:
         await self._cache.put(key, encode_transcript(transcript), facts)
 
     async def record_post(
-        self, key: str, post: Post, file_sha256: str = "", worker_id: str = ""
+        self, key: str, post: APIRequest, file_sha256: str = "", worker_id: str = ""
     ) -> None:
         """A post that brought no answer, or none that is kept.
 
@@ -211,7 +211,7 @@ class ResultCache:
         return EntryFacts(self._options.engine, self._options.model, audio_s, file_sha256)
 
     def _kept_answer(
-        self, key: str, value: bytes | None, post: Post, file_sha256: str, worker_id: str
+        self, key: str, value: bytes | None, post: APIRequest, file_sha256: str, worker_id: str
     ) -> SpooledResponse:
         cost = post.audio_s * self._price if post.paid or post.maybe_paid else 0.0
         engine, model = self._options.engine, self._options.model

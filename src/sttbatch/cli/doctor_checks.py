@@ -15,7 +15,7 @@ from sttbatch.composition.settings import Loaded, Settings, load_settings, user_
 from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
 
 if TYPE_CHECKING:
-    from sttbatch.core.engine import Post
+    from sttbatch.core.engine import APIRequest
     from sttbatch.core.options import RequestOptions
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
@@ -225,9 +225,9 @@ async def _send(settings: Settings) -> str:
     request = run_config_of(settings, RunFlags()).request
     key = load_key(settings)
     rates = data_folder(settings) / RATES
-    posts: list[Post] = []
+    posts: list[APIRequest] = []
 
-    async def record(post: Post) -> None:
+    async def record(post: APIRequest) -> None:
         posts.append(post)
 
     try:
@@ -238,7 +238,7 @@ async def _send(settings: Settings) -> str:
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"
 
 
-async def _book(settings: Settings, request: RequestOptions, posts: Sequence[Post]) -> None:
+async def _book(settings: Settings, request: RequestOptions, posts: Sequence[APIRequest]) -> None:
     """Budgets and `stats` count them like all others; the check of the database tells of faults."""
     from sttbatch.caching.ledger_level import LedgerLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache

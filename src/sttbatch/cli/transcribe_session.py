@@ -128,8 +128,8 @@ class Run:
         )
         for each in await finished.take_from(found):
             self._report.recordings.append(each)
-            self._emit(FileProcessingCompleted(each.shown, each.outputs))
-            self._emit(JobCompleted(each.shown, each.audio_s, each.cached))
+            self._emit(FileProcessingCompleted(each.display_path, each.outputs))
+            self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
         if not (found.candidates or found.failures):
             self._report.too_young = found.too_young
             self._report.skipped = await count_foreign_files(found, OutputRegistry(database))

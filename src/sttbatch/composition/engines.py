@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from sttbatch import __version__
 from sttbatch.composition.settings import Settings
-from sttbatch.core.engine import Answer, Engine, RecordPost
+from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
@@ -33,7 +33,7 @@ class DeferredEngine:
         return self._engine.longest_s
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordPost
+        self, upload: Upload, options: RequestOptions, record: RecordRequest
     ) -> Answer:
         return await self._engine.transcribe(upload, options, record)
 

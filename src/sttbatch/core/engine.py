@@ -11,7 +11,7 @@ from sttbatch.core.options import RequestOptions
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class APIRequest:
     """One request to a recogniser, answered or not; a row of the ledger's `requests`.
 
     Attributes:
@@ -43,11 +43,11 @@ class Answer:
     """What a recogniser heard, and the post that brought it, which is not recorded yet."""
 
     transcription: Transcription
-    post: Post
+    post: APIRequest
     response_format: str
 
 
-RecordPost = Callable[[Post], Awaitable[None]]
+RecordRequest = Callable[[APIRequest], Awaitable[None]]
 
 
 class Engine(Protocol):
@@ -62,7 +62,7 @@ class Engine(Protocol):
         """Seconds of audio that it hears best at a time; None: any length will do."""
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordPost
+        self, upload: Upload, options: RequestOptions, record: RecordRequest
     ) -> Answer:
         """Recognise one chunk; posts that failed are given to `record` as they end.
 

@@ -22,11 +22,11 @@ class History:
 
     Attributes:
         name: under which a file records what was applied.
-        shown: what people call the file.
+        title: what people call the file.
     """
 
     name: str
-    shown: str
+    title: str
     steps: Steps
 
     def apply(self, connection: sqlite3.Connection) -> None:
@@ -42,7 +42,7 @@ class History:
         unknown = sorted(applied - known)
         if unknown:
             raise StateError(
-                f"{self.shown} was written by a newer sttbatch (it knows {unknown[-1]}); "
+                f"{self.title} was written by a newer sttbatch (it knows {unknown[-1]}); "
                 "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
             )
         if applied == known:

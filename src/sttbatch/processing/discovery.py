@@ -37,21 +37,21 @@ class Candidate:
     """A file that may be a recording.
 
     Attributes:
-        shown: the path as the user gave it, or below the folder that they gave.
+        display_path: the path as the user gave it, or below the folder that they gave.
         root: the folder it was found under; outputs elsewhere mirror the tree below it.
         expected: by its ending, or because it was named, it should be a recording; other files
             count only if they turn out to hold sound.
         status: as it was found.
     """
 
-    shown: str
+    display_path: str
     root: str
     expected: bool
     status: os.stat_result = field(repr=False)
 
     @property
     def path(self) -> Path:
-        return Path(self.shown)
+        return Path(self.display_path)
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Discovery:
     """What a walk found.
 
     Attributes:
-        failures: (path as shown, reason) of what cannot be looked at.
+        failures: (display path, reason) of what cannot be looked at.
         skipped: by root, files that are no recordings, our own outputs among them.
         too_young: files left alone because something may still write to them.
     """

@@ -268,6 +268,6 @@ class JobQueue:
             raise UsageError(f"there is no job {job_id!r}")
         if job.worker_id is not None:
             holder = self._workers.worker(db, job.worker_id)
-            who = holder.shown if holder is not None else f"worker {job.worker_id}"
+            who = holder.label if holder is not None else f"worker {job.worker_id}"
             raise UsageError(f"job {job.short_id} is at work in {who}; stop that run first")
         return job

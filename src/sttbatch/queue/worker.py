@@ -36,7 +36,7 @@ class Worker:
     started_at: float
 
     @property
-    def shown(self) -> str:
+    def label(self) -> str:
         """For people."""
         return f"process {self.pid} on {self.host.rpartition(' ')[0]}"
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sttbatch.core.engine import Answer, Post
+from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
@@ -50,14 +50,14 @@ class Lanes:
     gate: Gate
     warnings: list[str]
     events: list[Event]
-    posts: dict[int, list[Post]] = field(default_factory=dict)
+    posts: dict[int, list[APIRequest]] = field(default_factory=dict)
     results: dict[int, Answer | Exception] = field(default_factory=dict)
 
     async def send(self, number: int, chunk: Upload | None = None) -> Answer | Exception:
         """One chunk's answer, or what was raised instead of one."""
         posts = self.posts.setdefault(number, [])
 
-        async def record(post: Post) -> None:
+        async def record(post: APIRequest) -> None:
             posts.append(post)
 
         try:
@@ -78,7 +78,7 @@ class Lanes:
         await asyncio.gather(*(lane() for _ in range(lanes)))
 
     @property
-    def all_posts(self) -> list[Post]:
+    def all_posts(self) -> list[APIRequest]:
         return [post for posts in self.posts.values() for post in posts]
 
     @property

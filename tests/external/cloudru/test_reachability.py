@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.external.cloudru.reachability import one_second, reach
 from tests.cloudru import CloudRu
@@ -31,9 +31,9 @@ def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatc
 
 
 def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Post] = []
+    told: list[APIRequest] = []
 
-    async def record(post: Post) -> None:
+    async def record(post: APIRequest) -> None:
         told.append(post)
 
     async def sending(endpoint: CloudRu) -> float:

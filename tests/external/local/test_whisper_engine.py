@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 
-from sttbatch.core.engine import Answer, Post
+from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
@@ -22,7 +22,7 @@ SPEECH = Path(__file__).parents[3] / "fixtures"
 T = TypeVar("T")
 
 
-async def record(_: Post) -> None:
+async def record(_: APIRequest) -> None:
     raise AssertionError("no post fails here")
 
 

@@ -14,7 +14,7 @@ from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.core.engine import Answer, Post, RecordPost
+from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Upload, Word
 from sttbatch.core.options import (
@@ -76,7 +76,7 @@ class FakeEngine:
     longest_s: float | None = None
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordPost
+        self, upload: Upload, options: RequestOptions, record: RecordRequest
     ) -> Answer:
         assert options == REQUEST
         self.sent.append(upload)
@@ -87,7 +87,7 @@ class FakeEngine:
         said = [w for w in words if not low_s <= w.start_s < high_s]
         segments = tuple(Segment(w.text, w.start_s, w.end_s, (w,)) for w in said)
         await self.before(upload)
-        post = Post(time.time(), 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
+        post = APIRequest(time.time(), 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
         text = " ".join(word.text for word in said)
         return Answer(Transcription(text, segments, "en"), post, "verbose_json")
 

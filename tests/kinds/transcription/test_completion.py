@@ -49,7 +49,7 @@ def record(folder: Path, count: int, **how: Any) -> None:
 
 
 def outcomes(report: BatchReport) -> Counter[tuple[str, Outcome]]:
-    return Counter((Path(each.shown).name, each.outcome) for each in report.recordings)
+    return Counter((Path(each.display_path).name, each.outcome) for each in report.recordings)
 
 
 def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_path: Path) -> None:
@@ -109,7 +109,10 @@ def test_a_copy_that_cannot_be_recorded_counts_once_and_so_does_the_other(
 
     report = asyncio.run(main())
     assert isinstance(report.fatal, StateError)
-    assert {Path(each.shown).name for each in report.recordings} == {"talk-0.wav", "talk-1.wav"}
+    assert {Path(each.display_path).name for each in report.recordings} == {
+        "talk-0.wav",
+        "talk-1.wav",
+    }
     assert [each.outcome for each in report.recordings] == [Outcome.DONE, Outcome.FAILED]
 
 

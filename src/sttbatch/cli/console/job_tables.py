@@ -64,7 +64,7 @@ def details_text(details: JobDetails) -> list[str]:
         "recording": job.payload.recording,
         "length": clock(job.payload.audio_s),
         "status": _status(job, {holder.id} if holder else ()),
-        "worker": holder.shown if holder else None,
+        "worker": holder.label if holder else None,
         "priority": job.priority.name.lower(),
         "retries": f"{job.retry_count} of {job.max_retries}",
         "created": _when(job.created_at),

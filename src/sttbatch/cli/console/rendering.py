@@ -94,10 +94,10 @@ def summary(report: BatchReport, wall_s: float, currency: str = "RUB") -> str:
 def forecast_lines(forecast: BatchForecast) -> list[str]:
     """What --dry-run prints."""
     lines = [
-        f"{printable(each.shown)}: {each.audio_s / 60:.1f} min, {each.chunks} "
+        f"{printable(each.display_path)}: {each.audio_s / 60:.1f} min, {each.chunks} "
         f"{'chunk' if each.chunks == 1 else 'chunks'} ({each.reason})"
         if each.chunks
-        else f"{printable(each.shown)}: nothing to send ({each.reason})"
+        else f"{printable(each.display_path)}: nothing to send ({each.reason})"
         for each in forecast.recordings
     ]
     forecasts = forecast.recordings

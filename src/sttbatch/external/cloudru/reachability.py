@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from sttbatch.core.engine import Engine, RecordPost
+from sttbatch.core.engine import Engine, RecordRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
@@ -75,7 +75,7 @@ def _ahead_s(date: str | None) -> float | None:
         return None
 
 
-async def one_second(engine: Engine, request: RequestOptions, record: RecordPost) -> float:
+async def one_second(engine: Engine, request: RequestOptions, record: RecordRequest) -> float:
     """Send one second of silence, which is paid for; the latency in seconds.
 
     `record` is told of every post.

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from sttbatch.core.engine import Post, RecordPost
+from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
 from sttbatch.external.cloudru.admission import Pass
@@ -43,7 +43,7 @@ class Ask:
 
     upload: Upload
     options: RequestOptions
-    record: RecordPost
+    record: RecordRequest
     pass_: Pass = field(init=False)
     idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempt: int = 0
@@ -63,8 +63,8 @@ class Ask:
         self.attempt += 1
         self.begun_at, self.begun = time.time(), time.monotonic()
 
-    def post(self, exchange: Exchange, status: int | None, **facts: Any) -> Post:
-        return Post(
+    def post(self, exchange: Exchange, status: int | None, **facts: Any) -> APIRequest:
+        return APIRequest(
             at=self.begun_at,
             attempt=self.attempt,
             status=status,

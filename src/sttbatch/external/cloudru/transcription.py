@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import tenacity
 
-from sttbatch.core.engine import Answer, RecordPost
+from sttbatch.core.engine import Answer, RecordRequest
 from sttbatch.core.errors import (
     ChunkError,
     ChunkRefused,
@@ -98,7 +98,7 @@ class CloudRu:
         await self._gate.aclose()
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordPost
+        self, upload: Upload, options: RequestOptions, record: RecordRequest
     ) -> Answer:
         around_it = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
         if upload.size_bytes + around_it > API_BODY_LIMIT_BYTES:

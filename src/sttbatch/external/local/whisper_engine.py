@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.core.engine import Answer, Post, RecordPost
+from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
 from sttbatch.core.options import RequestOptions
@@ -83,7 +83,7 @@ class LocalEngine:
         await asyncio.to_thread(self._executor.shutdown)
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordPost
+        self, upload: Upload, options: RequestOptions, record: RecordRequest
     ) -> Answer:
         loop = asyncio.get_running_loop()
         given_up = threading.Event()
@@ -138,7 +138,7 @@ class LocalEngine:
             # Whatever its decoder or its mathematics raise is the chunk's fault.
             raise ChunkError(f"the local engine failed: {error or type(error).__name__}") from error
         text = " ".join(segment.text for segment in segments)
-        post = Post(
+        post = APIRequest(
             at=at,
             attempt=1,
             status=None,

@@ -91,7 +91,7 @@ class ChunkPlanner:
 
     async def _forecast_of(self, job: Job) -> Forecast:
         if job.cached:
-            return Forecast(job.shown, 0.0, 0, 0.0, "from the cache")
+            return Forecast(job.display_path, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
         kept_s = 0.0
         for channel in job.channels:
@@ -99,7 +99,7 @@ class ChunkPlanner:
         left_s = max(0.0, job.to_hear_s - kept_s)
         chunks = pieces(left_s, size.duration_s)
         cost = left_s * self._choices.run.price_per_second
-        return Forecast(job.shown, left_s, chunks, cost, size.reason)
+        return Forecast(job.display_path, left_s, chunks, cost, size.reason)
 
     async def plan(self, job: Job) -> tuple[Source, list[SplitPlan]]:
         """What to cut and how, channel by channel; stretches kept become outcomes of the job."""
@@ -121,7 +121,7 @@ class ChunkPlanner:
         took_s = time.monotonic() - begun_s
         span = chunk.span
         job.reached_s = max(job.reached_s, span.end_s)
-        self._emit(events.ChunkPrepared(job.shown, span.index, span.duration_s, took_s))
+        self._emit(events.ChunkPrepared(job.display_path, span.index, span.duration_s, took_s))
         if job.failure is not None:
             chunk.upload.discard()
             return None
@@ -145,9 +145,9 @@ class ChunkPlanner:
             job.outcomes.append(packed(outcome))
             self._report.from_cache += 1
             # A cut is found together with its answer, in the ledger.
-            self._emit(events.CacheLookup(job.shown, each.chunk_key, "L3"))
+            self._emit(events.CacheLookup(job.display_path, each.chunk_key, "L3"))
             self._emit(
-                events.ChunkProcessingCompleted(job.shown, index, each.span.duration_s, True)
+                events.ChunkProcessingCompleted(job.display_path, index, each.span.duration_s, True)
             )
         ends = [(each.span.start, each.span.end) for each in kept]
         return tuple(each for each in ends if (channel, *each) not in job.again)

@@ -11,7 +11,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core import events
-from sttbatch.core.engine import Answer, Engine, Post
+from sttbatch.core.engine import Answer, APIRequest, Engine
 from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
 from sttbatch.core.models import (
     AudioChunk,
@@ -188,7 +188,7 @@ class ChunkTranscriber:
     ) -> Transcription:
         key = granted.chunk_key
 
-        async def record(post: Post) -> None:
+        async def record(post: APIRequest) -> None:
             self._account(asker.recording, chunk, post)
             await self._results.record_post(key, post, asker.file_sha256, granted.worker_id)
             if post.status == TOO_MANY_REQUESTS:
@@ -236,7 +236,7 @@ class ChunkTranscriber:
         self._report.sent += 1
         self._report.sent_audio_s += chunk.upload.duration_s
 
-    def _account(self, recording: str, chunk: AudioChunk, post: Post) -> None:
+    def _account(self, recording: str, chunk: AudioChunk, post: APIRequest) -> None:
         self._pacing.observe(post)
         if post.paid or post.maybe_paid:
             cost = post.audio_s * self._budget.price_per_second

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from sttbatch.core import events
-from sttbatch.core.engine import Post
+from sttbatch.core.engine import APIRequest
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, Outcome
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
@@ -32,7 +32,7 @@ class ConcurrencyFeedback:
         if adaptive is not None:
             orchestrator.limit = adaptive.limit
 
-    def observe(self, post: Post) -> None:
+    def observe(self, post: APIRequest) -> None:
         """One post, while the lane it was sent from is still taken."""
         if self._adaptive is None:
             return
@@ -48,7 +48,7 @@ class ConcurrencyFeedback:
             self._emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
 
 
-def _outcome(post: Post) -> Outcome:
+def _outcome(post: APIRequest) -> Outcome:
     if post.status == TOO_MANY_REQUESTS:
         return Outcome.SLOW_DOWN
     return Outcome.OK if post.paid else Outcome.OTHER

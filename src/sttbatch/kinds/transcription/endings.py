@@ -59,7 +59,7 @@ class Endings:
         self._report.gaps.update(gap.reason for gap in job.transcript.gaps)
         for candidate in job.candidates[job.told :]:
             document = Document(
-                candidate.shown,
+                candidate.display_path,
                 job.fingerprint.sha256,
                 self._choices.request.model,
                 self._choices.request.engine,
@@ -71,19 +71,19 @@ class Endings:
             except RecordingError as error:
                 job.told += 1
                 unwritten = str(error)
-                self.failed(candidate.shown, job.transcript.duration_s, unwritten)
+                self.failed(candidate.display_path, job.transcript.duration_s, unwritten)
                 continue
             if reason is None and self._up_to_date is not None:
                 await self._up_to_date.remember(
                     self.plans[candidate.path],
                     written.paths,
-                    made_from(job.transcript_key, candidate.shown, self._choices.outputs),
+                    made_from(job.transcript_key, candidate.display_path, self._choices.outputs),
                     job.transcript.duration_s,
                 )
             outputs = tuple(str(path) for path in written.paths)
-            self._emit(events.FileProcessingCompleted(candidate.shown, outputs))
+            self._emit(events.FileProcessingCompleted(candidate.display_path, outputs))
             report = RecordingReport(
-                candidate.shown,
+                candidate.display_path,
                 Outcome.FAILED if reason else Outcome.DONE,
                 job.transcript.duration_s,
                 job.cached,
@@ -99,32 +99,32 @@ class Endings:
         """Every copy of it that has not come to another end."""
         job.finished = True
         for candidate in self._untold(job):
-            self.failed(candidate.shown, job.declared_s, reason)
+            self.failed(candidate.display_path, job.declared_s, reason)
 
     def end(self, job: Job, outcome: Outcome, reason: str) -> None:
         """LEFT or TAKEN: nothing that failed."""
         job.finished = True
         for candidate in self._untold(job):
             self._report.recordings.append(
-                RecordingReport(candidate.shown, outcome, job.declared_s, reason=reason)
+                RecordingReport(candidate.display_path, outcome, job.declared_s, reason=reason)
             )
 
-    def left(self, shown: str) -> None:
+    def left(self, display_path: str) -> None:
         """The run ended before anything was known of it."""
-        self._report.recordings.append(RecordingReport(shown, Outcome.LEFT, reason=UNDONE))
+        self._report.recordings.append(RecordingReport(display_path, Outcome.LEFT, reason=UNDONE))
 
     def _untold(self, job: Job) -> list[Candidate]:
         untold, job.told = job.candidates[job.told :], len(job.candidates)
         return untold
 
-    def failed(self, shown: str, audio_s: float, reason: str) -> None:
-        self.add(RecordingReport(shown, Outcome.FAILED, audio_s, reason=reason))
+    def failed(self, display_path: str, audio_s: float, reason: str) -> None:
+        self.add(RecordingReport(display_path, Outcome.FAILED, audio_s, reason=reason))
 
     def add(self, report: RecordingReport) -> None:
         """DONE or FAILED."""
         self._report.recordings.append(report)
         if report.outcome is Outcome.DONE:
-            self._emit(events.JobCompleted(report.shown, report.audio_s, report.cached))
+            self._emit(events.JobCompleted(report.display_path, report.audio_s, report.cached))
             return
-        self._emit(events.JobFailed(report.shown, report.audio_s, report.reason))
+        self._emit(events.JobFailed(report.display_path, report.audio_s, report.reason))
         self._on_failure()

@@ -100,7 +100,7 @@ class Finishing:
         if abs(counted_s - job.declared_s) > tolerated_s and job.declared_s:
             self._emit(
                 events.Warned(
-                    job.shown,
+                    job.display_path,
                     f"its header declares {job.declared_s:.1f} s, {counted_s:.1f} s were found",
                 )
             )

@@ -100,11 +100,11 @@ class GapRepair:
         except MediaError as error:
             # The words that are there must not be lost over it.
             message = f"an answer could not be audited: {error}"
-            self._emit(events.Warned(job.shown, message))
+            self._emit(events.Warned(job.display_path, message))
             return RepairedChunk(heard)
         if found is None:
             return RepairedChunk(heard)
-        self._emit(found.audited(job.shown, chunk.span.index))
+        self._emit(found.audited(job.display_path, chunk.span.index))
         segments = tuple(sorted([*found.kept, *found.filled], key=lambda each: each.start_s))
         result = Transcription(gap_detection.joined_text(segments), segments, heard.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in found.gaps):

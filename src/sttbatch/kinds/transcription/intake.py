@@ -29,7 +29,7 @@ class IntakeResult:
         jobs: in the order of discovery; those that are `cached` need nothing more sent.
         failures: what should be recordings and cannot be read.
         skipped: files that hold no sound and were not expected to.
-        left: recordings, as shown, that the run's end came before.
+        left: display paths of recordings that the run's end came before.
     """
 
     jobs: list[Job] = field(default_factory=list)
@@ -74,16 +74,18 @@ class Intake:
             error = job.unreadable if job is not None else seen
             if isinstance(error, RecordingError):
                 if candidate.expected:
-                    failure = _unread(candidate.shown, str(error))
+                    failure = _unread(candidate.display_path, str(error))
                     if job is not None:
-                        failure = Failure(candidate.shown, job.fingerprint.sha256, str(error))
+                        failure = Failure(
+                            candidate.display_path, job.fingerprint.sha256, str(error)
+                        )
                     prepared.failures.append(failure)
                 else:
                     prepared.skipped += 1
             elif job is not None and candidate is job.candidates[0]:
                 prepared.jobs.append(job)
             elif seen is None and candidate.expected:
-                prepared.left.append(candidate.shown)
+                prepared.left.append(candidate.display_path)
         return prepared
 
     async def _looks(
@@ -121,7 +123,7 @@ class Intake:
         if not self._force:
             hit = await self._results.transcript(job.transcript_key)
             level = hit.level if hit is not None else None
-            self._emit(events.CacheLookup(job.shown, job.transcript_key, level))
+            self._emit(events.CacheLookup(job.display_path, job.transcript_key, level))
             # Read once more when it is written: together they may be more than memory holds.
             job.cached = hit is not None
         if job.cached:
@@ -140,5 +142,5 @@ class Intake:
         return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)
 
 
-def _unread(shown: str, reason: str) -> Failure:
-    return Failure(shown, unread_content(Path(shown)), reason)
+def _unread(display_path: str, reason: str) -> Failure:
+    return Failure(display_path, unread_content(Path(display_path)), reason)

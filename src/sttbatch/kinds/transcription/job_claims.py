@@ -27,7 +27,7 @@ class Failure:
         content: its SHA-256, or what `unread_content` says where it cannot be read.
     """
 
-    shown: str
+    display_path: str
     content: str
     reason: str
     audio_s: float = 0.0
@@ -126,21 +126,21 @@ class JobClaims:
         await self._queue.forget(job_ids)
 
     async def _note(self, failure: Failure) -> None:
-        row = await self._row(failure.content, failure.shown, failure.audio_s)
+        row = await self._row(failure.content, failure.display_path, failure.audio_s)
         taken = await self._queue.claim(row.id, self._worker)
         if isinstance(taken, Claim):
             await self._queue.fail(taken, failure.reason, retry=False)
 
     async def _enqueue(self, job: Job) -> tuple[str, int]:
-        row = await self._row(job.fingerprint.sha256, job.shown, job.declared_s)
+        row = await self._row(job.fingerprint.sha256, job.display_path, job.declared_s)
         return row.id, row.priority
 
-    async def _row(self, content: str, shown: str, audio_s: float) -> QueuedJob:
+    async def _row(self, content: str, display_path: str, audio_s: float) -> QueuedJob:
         return await self._queue.enqueue(
             content,
             self._stream,
             self._request_sha256,
-            JobPayload(shown, audio_s, self._request),
+            JobPayload(display_path, audio_s, self._request),
             self._priority,
             MAX_RETRIES,
         )

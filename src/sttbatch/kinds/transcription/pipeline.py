@@ -97,8 +97,8 @@ class TranscriptionPipeline:
     async def run(self, found: Discovery) -> BatchReport:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""
         prepared = await self._prepare(found)
-        for shown in prepared.left:
-            self._endings.left(shown)
+        for display_path in prepared.left:
+            self._endings.left(display_path)
         await self._settling.fail(prepared.failures)
         try:
             await self._write_stored([job for job in prepared.jobs if job.cached])
@@ -136,7 +136,7 @@ class TranscriptionPipeline:
 
     async def _transcribe(self, jobs: list[Job]) -> None:
         for job in jobs:
-            self._emit(events.JobQueued(job.shown, job.to_hear_s))
+            self._emit(events.JobQueued(job.display_path, job.to_hear_s))
         await self._claims.enqueue(jobs)
         # Within a priority the longest first: its chunks must not be the last to fill the lanes.
         jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
@@ -181,14 +181,14 @@ class TranscriptionPipeline:
         level = await self._settling.write_stored(job)
         if level is None:
             return False
-        self._emit(events.CacheLookup(job.shown, job.transcript_key, level))
+        self._emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
     async def forecast(self, found: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         prepared = await self._prepare(found)
         for each in prepared.failures:
-            self._endings.failed(each.shown, each.audio_s, each.reason)
+            self._endings.failed(each.display_path, each.audio_s, each.reason)
         open_jobs = [job for job in prepared.jobs if not job.cached]
         open_jobs.sort(key=lambda job: -job.to_hear_s)
         await self._planning.expect(open_jobs)
@@ -234,7 +234,7 @@ class TranscriptionPipeline:
             return _no_chunk
         if await self._found_finished(job):
             return _no_chunk
-        self._emit(events.JobStarted(job.shown, job.id))
+        self._emit(events.JobStarted(job.display_path, job.id))
         source, plans = await self._planning.plan(job)
         cutting = await held.enter_async_context(self._media.split(source, *plans))
         return lambda: self._planning.next_chunk(job, cutting)
@@ -248,9 +248,9 @@ class TranscriptionPipeline:
             job.outcomes.append(packed(outcome))
             done = outcome.gap is not GapReason.STILL_MISSING
             self._emit(
-                events.ChunkProcessingCompleted(job.shown, index, audio_s, outcome.cached)
+                events.ChunkProcessingCompleted(job.display_path, index, audio_s, outcome.cached)
                 if done
-                else events.ChunkProcessingFailed(job.shown, index, audio_s, outcome.detail)
+                else events.ChunkProcessingFailed(job.display_path, index, audio_s, outcome.detail)
             )
         except RetryLater as error:
             job.failure = str(error)
@@ -278,7 +278,7 @@ class TranscriptionPipeline:
         if kept is None and work.chunk.silent:
             return ChunkOutcome(span, None, gap=GapReason.NO_SPEECH)
         assert job.claim is not None
-        asker = ChunkContext(job.shown, job.fingerprint.sha256, job.claim, lane)
+        asker = ChunkContext(job.display_path, job.fingerprint.sha256, job.claim, lane)
         try:
             if kept is None:
                 heard, cached = await self._answers.heard(asker, work.chunk)

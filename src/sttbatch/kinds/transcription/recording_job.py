@@ -71,8 +71,8 @@ class Job:
     channel_mode: ChannelMode = ChannelMode.MIX
 
     @property
-    def shown(self) -> str:
-        return self.candidates[0].shown
+    def display_path(self) -> str:
+        return self.candidates[0].display_path
 
     @property
     def declared_s(self) -> float:

@@ -29,7 +29,7 @@ class RecordingReport:
         kept: files in an output's place that are not ours to overwrite.
     """
 
-    shown: str
+    display_path: str
     outcome: Outcome
     audio_s: float = 0.0
     cached: bool = False
@@ -88,7 +88,7 @@ class BatchForecast:
 class Forecast:
     """What a recording would need: seconds of audio, chunks, and how they would be cut."""
 
-    shown: str
+    display_path: str
     audio_s: float
     chunks: int
     cost: float

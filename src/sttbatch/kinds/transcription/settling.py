@@ -31,7 +31,7 @@ class Settling:
     async def fail(self, failures: Sequence[Failure]) -> None:
         """Report what cannot be read, and note it."""
         for each in failures:
-            self._endings.failed(each.shown, each.audio_s, each.reason)
+            self._endings.failed(each.display_path, each.audio_s, each.reason)
         await self._note(failures)
 
     async def write_stored(self, job: Job) -> str | None:
@@ -54,7 +54,7 @@ class Settling:
         elif job.claim is not None:
             await self._claims.fail(job, reason)
         else:
-            await self._note([Failure(job.shown, sha256, reason, hit.value.duration_s)])
+            await self._note([Failure(job.display_path, sha256, reason, hit.value.duration_s)])
         return hit.level
 
     async def settle(self, readable: Iterable[Job]) -> None:

@@ -25,12 +25,12 @@ class _Folder:
 
     Attributes:
         source, target: real paths, as the ledger has them; they end in a slash.
-        shown: the target as the run names it.
+        display_path: the target as the run names it.
     """
 
     source: bytes
     target: bytes
-    shown: str
+    display_path: str
 
 
 class _Folders:
@@ -42,12 +42,12 @@ class _Folders:
 
     def of(self, candidate: Candidate) -> tuple[_Folder, str]:
         """Its folder, and its name in there."""
-        path, slash, name = candidate.shown.rpartition("/")
+        path, slash, name = candidate.display_path.rpartition("/")
         where = path + slash, candidate.root
         known = self._known.get(where)
         if known is None:
-            shown = self._outputs(*where)
-            known = self._known[where] = _Folder(_real(where[0]), _real(shown), shown)
+            display_path = self._outputs(*where)
+            known = self._known[where] = _Folder(_real(where[0]), _real(display_path), display_path)
         return known, name
 
     def _outputs(self, folder: str, root: str) -> str:
@@ -90,7 +90,9 @@ class UpToDateFilter:
         """(reports of those that need nothing, the others)."""
         here = os.path.join(os.getcwd(), "")
         names = [
-            os.fsencode(each.shown if each.shown[0] == "/" else here + each.shown)
+            os.fsencode(
+                each.display_path if each.display_path[0] == "/" else here + each.display_path
+            )
             for each in candidates
         ]
         await self._index.load_names(names)
@@ -107,7 +109,7 @@ class UpToDateFilter:
                 wanted.append(None)
                 continue
             folder, name = folders.of(candidate)
-            origin = made_from(key, candidate.shown, self._options)
+            origin = made_from(key, candidate.display_path, self._options)
             wanted.append(
                 (Wanted(folder.source + os.fsencode(name), folder.target, origin), folder)
             )
@@ -120,9 +122,11 @@ class UpToDateFilter:
             if each is None or found is None:
                 others.append(candidate)
                 continue
-            paths = tuple([each[1].shown + name for name in found.names])
+            paths = tuple([each[1].display_path + name for name in found.names])
             reports.append(
-                RecordingReport(candidate.shown, Outcome.DONE, found.audio_s, True, outputs=paths)
+                RecordingReport(
+                    candidate.display_path, Outcome.DONE, found.audio_s, True, outputs=paths
+                )
             )
         return reports, others
 
