@@ -14,7 +14,7 @@ from pathlib import Path
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.core.options import ChunkingOptions
-from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.processing.media.media_messages import FileState
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
@@ -25,7 +25,7 @@ async def cut(path: Path, spool: Path, held: int) -> int:
     options = ChunkingOptions()
     chunks: deque[AudioChunk] = deque(maxlen=held)
     count = 0
-    with contextlib.closing(Database(spool / "ledger.sqlite3")) as database:
+    with contextlib.closing(open_ledger(spool)) as database:
         async with MediaWorkers(spool) as media:
             known = await FileIndex(database).fingerprint(path)
             file = await media.probe(path)

@@ -27,8 +27,7 @@ from benchmarks.measure import machine, measure
 from benchmarks.runs import command, fresh_state
 from benchmarks.stand_in import stand_in
 from sttbatch.core import events
-from sttbatch.database.database import Database
-from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring import collector as collector_module
 from sttbatch.monitoring.collector import MetricsCollector
 from sttbatch.monitoring.metrics import RunEnd, RunFacts
@@ -75,7 +74,7 @@ async def collect(path: Path, count: int) -> float:
     told = [events_of(number) for number in range(count)]
     facts = RunFacts(time.time(), "cloudru", "m", 10, 6000, 0.01, "talks")
     begun_s = time.process_time()
-    with contextlib.closing(Database(path, METRICS_HISTORY.apply, "NORMAL")) as database:
+    with contextlib.closing(open_metrics(path.parent)) as database:
         collector = MetricsCollector(database, facts, print)
         for number, of_one in enumerate(told):
             for event in of_one:

@@ -16,6 +16,7 @@ from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.options import MIB
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 
 SHA = "ab" * 32
 FACTS = EntryFacts("cloudru", "whisper", 12.5, SHA)
@@ -59,7 +60,7 @@ async def rooms(
     """Open the state in `folder`, as one run does."""
     clock = clock or Clock()
     warnings: list[str] = []
-    with contextlib.closing(Database(folder / "ledger.db")) as database:
+    with contextlib.closing(open_ledger(folder)) as database:
         memory = MemoryLevel(memory_bytes, clock)
         disk = DiskLevel(folder / "l2", disk_bytes, clock)
         ledger = LedgerLevel(database, max_age_s=max_age_s, warn=warnings.append, clock=clock)

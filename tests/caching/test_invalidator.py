@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import os
 import random
-import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import MIB, RequestOptions
+from sttbatch.database.session import Session
 
 from .harness import FACTS, SHA, Rooms, key, rooms
 
@@ -109,7 +109,7 @@ async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: 
     return sha
 
 
-def _rest(db: sqlite3.Connection, path: Path, sha: str) -> None:
+def _rest(db: Session, path: Path, sha: str) -> None:
     db.execute(
         """INSERT INTO outputs (path, source, format, sha256, written_at)
            VALUES (?, ?, 'txt', 'x', 1.0)""",

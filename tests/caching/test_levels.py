@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ from sttbatch.caching.levels import CacheValue
 from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
 from sttbatch.core.errors import StateError
+from sttbatch.database.session import Session
+from tests.database import sqlite
 
 from .harness import FACTS, SHA, Clock, Rooms, key, rooms
 
@@ -129,9 +130,9 @@ def test_many_are_found_by_few_queries(tmp_path: Path) -> None:
         async with rooms(tmp_path) as room:
             await room.database.write(lambda db: _fill(room, db, 1200))
             statements: list[str] = []
-            await room.database.read(lambda db: db.set_trace_callback(statements.append))
+            await room.database.read(lambda db: sqlite.trace(db, statements))
             found = await room.cache.get_many([key(n) for n in range(1300)])
-            await room.database.read(lambda db: db.set_trace_callback(None))
+            await room.database.read(lambda db: sqlite.connection(db).set_trace_callback(None))
             assert len(found) == 1200
             assert {hit.level for hit in found.values()} == {"L3"}
             assert sum("SELECT" in each for each in statements) <= 3 + 2, "and two to count reads"
@@ -141,7 +142,7 @@ def test_many_are_found_by_few_queries(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def _fill(room: Rooms, db: sqlite3.Connection, count: int) -> None:
+def _fill(room: Rooms, db: Session, count: int) -> None:
     from sttbatch.caching.entry_rows import PUT
     from sttbatch.caching.levels import seal
 
@@ -159,7 +160,7 @@ def test_a_value_and_what_comes_along_are_stored_together_or_not_at_all(tmp_path
     async def story() -> None:
         async with rooms(tmp_path) as room:
 
-            def along(db: sqlite3.Connection) -> None:
+            def along(db: Session) -> None:
                 db.execute("INSERT INTO no_such_table VALUES (1)")
 
             with pytest.raises(StateError):
@@ -176,11 +177,11 @@ def test_reads_are_counted_without_a_write_for_each(tmp_path: Path) -> None:
         async with rooms(tmp_path) as room:
             for number in range(3):
                 await room.cache.put(key(number), b"value", FACTS)
-            changes = await room.database.read(lambda db: db.total_changes)
+            changes = await room.database.read(sqlite.changes)
             for number, reads in enumerate((1, 40, 7)):
                 for _ in range(reads):
                     await room.cache.get(key(number))
-            assert await room.database.read(lambda db: db.total_changes) == changes
+            assert await room.database.read(sqlite.changes) == changes
             await room.cache.flush()
             assert await room.ledger.most_used(2) == ((key(1), 40), (key(2), 7))
 

@@ -15,6 +15,10 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
+from sttbatch.database.migrations import History
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.session import Session
+from sttbatch.database.sqlite_file import SqliteFile
 
 
 @pytest.fixture
@@ -24,11 +28,11 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
-    with contextlib.closing(Database(path)) as opened:
+    with contextlib.closing(open_ledger(path.parent)) as opened:
         yield opened
 
 
-def index(name: int, db: sqlite3.Connection) -> int:
+def index(name: int, db: Session) -> int:
     row = (str(name).encode(),)
     return db.execute("INSERT INTO files VALUES (?, 1, 1, 1, 1, 1, 'x')", row).rowcount
 
@@ -48,7 +52,7 @@ def test_what_was_written_is_there_for_others(database: Database, path: Path) ->
 
 
 def test_a_task_that_fails_takes_no_other_with_it(database: Database, path: Path) -> None:
-    def twice(db: sqlite3.Connection) -> None:
+    def twice(db: Session) -> None:
         index(1000, db)
         index(1000, db)
 
@@ -82,22 +86,23 @@ def test_what_was_handed_over_is_done_though_nobody_waits(database: Database, pa
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:
     path.write_bytes(b"not a database at all" * 100)
     with pytest.raises(StateError, match=r"ledger\.db: file is not a database"):
-        Database(path)
+        open_ledger(path.parent)
 
 
 def test_a_lock_that_cannot_be_had_is_named(path: Path) -> None:
     """And not waited for: who opens the file waits for its thread."""
     os.mkfifo(path.with_suffix(".lock"))
     with pytest.raises(StateError, match=r"ledger\.lock cannot be locked"):
-        Database(path)
+        open_ledger(path.parent)
 
 
 def test_a_migration_that_fails_otherwise_is_told(path: Path) -> None:
-    def broken(_: sqlite3.Connection) -> None:
-        raise ImportError("no module named sqlite_utils")
+    class Broken(History):
+        def apply(self, connection: sqlite3.Connection) -> None:
+            raise ImportError("no module named sqlite_utils")
 
     with pytest.raises(ImportError, match="sqlite_utils"):
-        Database(path, broken)
+        Database(SqliteFile(path, Broken("x", "x", ())))
 
 
 def test_files_are_private_from_the_first(database: Database, path: Path) -> None:

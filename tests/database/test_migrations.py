@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database import ledger_migrations
-from sttbatch.database.database import Database, connect
+from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
+from sttbatch.database.migrations import Steps
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.sqlite_file import connect
 
-FIRST_RELEASE = ledger_migrations.LEDGER[:2]
+FIRST_RELEASE = LEDGER[:2]
 
 
-def made_by(steps: tuple[tuple[str, tuple[str, ...]], ...], path: Path) -> None:
+def made_by(steps: Steps, path: Path) -> None:
     """A ledger as a sttbatch that knew only `steps` left it."""
-    with pytest.MonkeyPatch.context() as patch, contextlib.closing(connect(path)) as connection:
-        patch.setattr(ledger_migrations, "LEDGER", steps)
-        ledger_migrations.migrate(connection)
+    with contextlib.closing(connect(path)) as connection:
+        replace(LEDGER_HISTORY, steps=steps).apply(connection)
 
 
 def tables(path: Path) -> set[str]:
@@ -38,7 +40,7 @@ def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
         connection.execute(
             "INSERT INTO cache_entries VALUES ('chunk:1', x'00', x'00', 'cloudru', 'm', 1.0, 2.0)"
         )
-    database = Database(path)
+    database = open_ledger(tmp_path)
     rows = asyncio.run(
         database.read(lambda db: db.execute("SELECT key, expires_at FROM cache_entries").fetchall())
     )
@@ -49,11 +51,9 @@ def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
 
 def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    made_by(
-        (*ledger_migrations.LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path
-    )
+    made_by((*LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path)
     with pytest.raises(StateError, match=r"newer sttbatch .*9999_from_the_future.*upgrade"):
-        Database(path)
+        open_ledger(tmp_path)
     assert "future" in tables(path)
 
 
@@ -63,7 +63,7 @@ def test_a_step_that_fails_leaves_neither_tables_nor_a_record(tmp_path: Path) ->
     with pytest.raises(sqlite3.OperationalError):
         made_by((*FIRST_RELEASE, broken), path)
     assert "half" not in tables(path)
-    database = Database(path)
+    database = open_ledger(tmp_path)
     database.close()
     assert "processing_jobs" in tables(path)
 
@@ -71,7 +71,7 @@ def test_a_step_that_fails_leaves_neither_tables_nor_a_record(tmp_path: Path) ->
 def test_every_name_is_applied_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     for _ in range(2):
-        Database(path).close()
+        open_ledger(tmp_path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")]
-    assert names == [name for name, _ in ledger_migrations.LEDGER]
+    assert names == [name for name, _ in LEDGER]

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sttbatch.database.database import connect
 from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.session import Session
+from sttbatch.database.sqlite_file import connect
 from sttbatch.monitoring.aggregator import COUNTS, LABELLED, TOTALS, VALUES, Aggregator, Window
 from sttbatch.monitoring.expiry import expire
 from sttbatch.monitoring.metrics import Metric, RunFacts, insert_measurements, insert_run
@@ -23,13 +24,13 @@ LATENCY = Metric.REQUEST_SECONDS
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def db(tmp_path: Path) -> Iterator[Session]:
     with contextlib.closing(connect(tmp_path / "metrics.db", "NORMAL")) as connection:
         METRICS_HISTORY.apply(connection)
         yield connection
 
 
-def record(db: sqlite3.Connection, values: list[float], label: str = "ok") -> None:
+def record(db: Session, values: list[float], label: str = "ok") -> None:
     """One a second, from 0 on."""
     db.execute("BEGIN")
     run = insert_run(db, FACTS)
@@ -39,7 +40,7 @@ def record(db: sqlite3.Connection, values: list[float], label: str = "ok") -> No
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 100, 1_000_000])
-def test_percentiles_are_numpys(db: sqlite3.Connection, count: int) -> None:
+def test_percentiles_are_numpys(db: Session, count: int) -> None:
     lot = random.Random(count)
     values = [lot.lognormvariate(0, 1) for _ in range(count)]
     record(db, values)
@@ -50,19 +51,19 @@ def test_percentiles_are_numpys(db: sqlite3.Connection, count: int) -> None:
         assert found.percentile(percent) == pytest.approx(np.percentile(values, percent))
 
 
-def test_a_window_holds_its_begin_and_not_its_end(db: sqlite3.Connection) -> None:
+def test_a_window_holds_its_begin_and_not_its_end(db: Session) -> None:
     record(db, [1.0, 2.0, 3.0, 4.0])
     aggregator = Aggregator(db)
     assert aggregator.distribution(LATENCY, Window(1, 3)).ordered == [2.0, 3.0]
     assert aggregator.rate(LATENCY, Window(1, 3)) == 2.5
 
 
-def test_nothing_measured_is_no_figure(db: sqlite3.Connection) -> None:
+def test_nothing_measured_is_no_figure(db: Session) -> None:
     found = Aggregator(db).distribution(LATENCY, Window(0, 9))
     assert (found.count, found.mean, found.percentile(50)) == (0, None, None)
 
 
-def test_labels_are_kept_apart(db: sqlite3.Connection) -> None:
+def test_labels_are_kept_apart(db: Session) -> None:
     record(db, [1.0, 2.0])
     record(db, [7.0], label="503")
     aggregator = Aggregator(db)
@@ -72,7 +73,7 @@ def test_labels_are_kept_apart(db: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("table", ["measurements", "runs"])
-def test_what_was_measured_never_changes(db: sqlite3.Connection, table: str) -> None:
+def test_what_was_measured_never_changes(db: Session, table: str) -> None:
     record(db, [1.0])
     column = "value" if table == "measurements" else "lanes"
     with pytest.raises(sqlite3.IntegrityError, match="never changes"):
@@ -80,7 +81,7 @@ def test_what_was_measured_never_changes(db: sqlite3.Connection, table: str) -> 
 
 
 def test_what_is_too_old_goes_and_the_rest_stays(
-    db: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    db: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sttbatch.monitoring.expiry.RETENTION_S", 100.0)
     monkeypatch.setattr("sttbatch.monitoring.expiry.EXPIRED_AT_ONCE", 3)
@@ -105,7 +106,7 @@ def test_what_is_too_old_goes_and_the_rest_stays(
         LATENCIES.format(group="model"),
     ],
 )
-def test_every_window_is_found_by_the_order_of_the_rows(db: sqlite3.Connection, query: str) -> None:
+def test_every_window_is_found_by_the_order_of_the_rows(db: Session, query: str) -> None:
     row = (LATENCY, 0, 1, "ok")[: query.count("?")]
     plan = [detail for *_, detail in db.execute(f"EXPLAIN QUERY PLAN {query}", row)]
     read = [detail for detail in plan if "measurements" in detail]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 from sttbatch.core.errors import NotificationError
 from sttbatch.core.events import AlertTriggered, Event, Warned
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.session import Session
 from sttbatch.monitoring.alert_queries import (
     ANSWERED,
     LATENCY,
@@ -82,7 +83,7 @@ class Desk:
 
 def at_desk(folder: Path, story: Callable[[Desk], Awaitable[None]]) -> None:
     async def run() -> None:
-        with contextlib.closing(Database(folder / "ledger.db")) as database:
+        with contextlib.closing(open_ledger(folder)) as database:
             await story(Desk(database))
 
     asyncio.run(run())
@@ -116,7 +117,7 @@ def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
 def test_two_runs_that_notice_together_tell_it_once(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.post(error="503")
-        with contextlib.closing(Database(tmp_path / "ledger.db")) as second:
+        with contextlib.closing(open_ledger(tmp_path)) as second:
             other = Desk(second, events=desk.events)
             await asyncio.gather(
                 *(each.evaluator(FAILING).evaluate() for each in (desk, other) for _ in range(5))
@@ -200,7 +201,7 @@ def test_every_reading_uses_an_index(tmp_path: Path) -> None:
         states = (AlertStates.FIRE, AlertStates.CLEAR, AlertStates.SINCE)
         for statement in (*QUERIES.values(), ANSWERED, LATENCY, *states):
 
-            def plan(db: sqlite3.Connection, statement: str = statement) -> list[str]:
+            def plan(db: Session, statement: str = statement) -> list[str]:
                 values = ["1"] * statement.count("?")
                 rows = db.execute(f"EXPLAIN QUERY PLAN {statement}", values)
                 return [row[3] for row in rows]
@@ -248,7 +249,7 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
                 third.set()
             return NOW
 
-        with contextlib.closing(Database(tmp_path / "ledger.db")) as database:
+        with contextlib.closing(open_ledger(tmp_path)) as database:
             evaluator = AlertEvaluator(
                 [FAILING],
                 LedgerReadings(database),

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from sttbatch.caching.result_cache import RECORD_POST
-from sttbatch.database.database import connect
-from sttbatch.database.ledger_migrations import migrate
+from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.session import Session
+from sttbatch.database.sqlite_file import connect
 from sttbatch.monitoring.expiry import RETENTION_S, expire
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.lifetime_queries import DURATION_BOUNDS_S
@@ -50,7 +51,7 @@ def sources(tmp_path: Path) -> Iterator[Sources]:
         contextlib.closing(connect(tmp_path / "ledger.db")) as ledger,
     ):
         METRICS_HISTORY.apply(metrics)
-        migrate(ledger)
+        LEDGER_HISTORY.apply(ledger)
         yield Sources(metrics, ledger)
 
 
@@ -58,7 +59,7 @@ def exposed(sources: Sources) -> str:
     return exposition(sources).decode()
 
 
-def record_run(db: sqlite3.Connection, at: float, lot: random.Random, end: RunEnd | None) -> None:
+def record_run(db: Session, at: float, lot: random.Random, end: RunEnd | None) -> None:
     """A run of a few minutes, with some of everything that is measured."""
     db.execute("BEGIN")
     run = insert_run(db, RunFacts(at, "cloudru", "m", 4, 600, 0.01, "2 recordings in talks"))
@@ -75,7 +76,7 @@ def record_run(db: sqlite3.Connection, at: float, lot: random.Random, end: RunEn
 
 
 def post(
-    ledger: sqlite3.Connection,
+    ledger: Session,
     latency_s: float = 1.0,
     status: int | None = 200,
     error: str | None = None,

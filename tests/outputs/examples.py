@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sttbatch.core.models import Gap, Segment, Transcript, Word
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import OutputPlan, Recording
@@ -48,7 +49,7 @@ def with_ledger(folder: Path, work: Callable[[Database], Awaitable[T]]) -> T:
     """What one run does with the ledger in `folder`."""
 
     async def run() -> T:
-        database = Database(folder / "ledger.db")
+        database = open_ledger(folder)
         try:
             return await work(database)
         finally:

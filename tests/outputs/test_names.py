@@ -11,6 +11,7 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.outputs.names import NameTakenError, OutputRegistry, below_sql
 from sttbatch.outputs.plans import Recording, fitted, stems
+from tests.database import sqlite
 from tests.outputs.examples import names, planned, recording, saying, with_ledger, write
 
 
@@ -176,7 +177,7 @@ def test_planning_asks_the_ledger_once_for_a_batch(tmp_path: Path, talks: Path) 
     seen: list[str] = []
 
     async def work(database: Database) -> int:
-        await database.read(lambda connection: connection.set_trace_callback(seen.append))
+        await database.read(lambda connection: sqlite.trace(connection, seen))
         return len(await OutputRegistry(database).plan(items, OutputOptions()))
 
     assert with_ledger(tmp_path, work) == 3000

@@ -12,6 +12,7 @@ import pytest
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import OutputPlan, Recording
 from sttbatch.outputs.up_to_date import Standing, UpToDate, Wanted, made_from
@@ -22,7 +23,7 @@ ORIGIN = made_from("transcript:1", "talk.mp3", OPTIONS)
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with contextlib.closing(Database(tmp_path / "ledger.db")) as opened:
+    with contextlib.closing(open_ledger(tmp_path)) as opened:
         yield opened
 
 

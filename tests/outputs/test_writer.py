@@ -243,7 +243,7 @@ def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) ->
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
-from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.outputs import files
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
@@ -253,7 +253,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main(ledger: str, path: Path, moment: str) -> None:
-    registry = OutputRegistry(Database(Path(ledger) / "ledger.db"))
+    registry = OutputRegistry(open_ledger(Path(ledger)))
     content = saying("Second.", formats=("txt",))
     plan = (await registry.plan([Recording(path, path.parent)], content.options))[path]
     if moment == "before":

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import sys
 import time
 from functools import partial
 from pathlib import Path
 
+from sttbatch.database.session import Session
 from sttbatch.queue.budgets import Budgets
 from sttbatch.queue.chunk_claims import Granted
 from sttbatch.queue.job import Claim, JobStatus
@@ -68,12 +68,12 @@ async def spend(room: Room, count: str) -> None:
         await asyncio.gather(*(one(index) for index in range(at, at + LANES)))
 
 
-def _store(db: sqlite3.Connection, room: Room, granted: Granted) -> None:
+def _store(db: Session, room: Room, granted: Granted) -> None:
     post(db, room.clock(), granted.chunk_key, 1.0)
     assert room.chunks.close(db, granted)
 
 
-def post(db: sqlite3.Connection, at: float, chunk_key: str, cost: float) -> None:
+def post(db: Session, at: float, chunk_key: str, cost: float) -> None:
     """An answered post."""
     db.execute(
         """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, latency_s, audio_s,

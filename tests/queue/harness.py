@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sttbatch.database.database import Database, connect
+from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.sqlite_file import connect
 from sttbatch.queue.budgets import Budgets
 from sttbatch.queue.chunk_claims import ChunkClaims
 from sttbatch.queue.job import Claim, Job, JobPayload
@@ -70,7 +72,7 @@ async def opened(
 ) -> AsyncIterator[Room]:
     """A worker at the ledger in `folder`, as one process has it."""
     clock = clock or Clock()
-    with contextlib.closing(Database(folder / "ledger.db")) as database:
+    with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder, clock=clock, machine=machine)
         async with workers.registered() as worker:
             chunks = ChunkClaims(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import connect
+from sttbatch.database.session import Session
+from sttbatch.database.sqlite_file import connect
 from sttbatch.queue.attempts import ChunkTask, chunks_of, passes_of
 from sttbatch.queue.budgets import Budgets, OverBudget, first_of_month, midnight
 from sttbatch.queue.chunk_claims import Answered, Granted, HeldBy
@@ -53,7 +53,7 @@ def test_a_chunk_is_held_until_its_answer_is_stored(tmp_path: Path) -> None:
         assert await room.chunks.claim("chunk:1", claim, 3, 60.0, 1.0) == HeldBy(room.worker.id)
         answers: set[str] = set()
 
-        def store(db: sqlite3.Connection) -> bool:
+        def store(db: Session) -> bool:
             answers.add("chunk:1")
             return room.chunks.close(db, first)
 
@@ -92,7 +92,7 @@ def test_storing_and_closing_are_one_transaction(tmp_path: Path) -> None:
         claim = await room.claimed(await room.queued())
         found = await granted(room, "chunk:1", claim)
 
-        def store(db: sqlite3.Connection) -> None:
+        def store(db: Session) -> None:
             room.chunks.close(db, found)
             db.execute("INSERT INTO requests (at) VALUES (1.0)")
 
@@ -201,7 +201,7 @@ def test_a_new_day_has_a_new_budget_and_a_month_adds_its_days_up(tmp_path: Path)
                     return found
                 assert isinstance(found, Granted)
 
-                def store(db: sqlite3.Connection) -> None:
+                def store(db: Session) -> None:
                     post(db, clock(), key, 1.0)
                     room.chunks.close(db, found)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import UsageError
-from sttbatch.database.database import connect
-from sttbatch.database.ledger_migrations import migrate
+from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.session import Session
+from sttbatch.database.sqlite_file import connect
 from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
 
 Q, P, C, F, X = (
@@ -34,13 +35,13 @@ def job(status: JobStatus, retry_count: int = 0, max_retries: int = 3) -> Job:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def db(tmp_path: Path) -> Iterator[Session]:
     with contextlib.closing(connect(tmp_path / "ledger.db")) as connection:
-        migrate(connection)
+        LEDGER_HISTORY.apply(connection)
         yield connection
 
 
-def insert(db: sqlite3.Connection, row: Job) -> None:
+def insert(db: Session, row: Job) -> None:
     db.execute(
         """INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload, status,
                                         retry_count, max_retries, worker_id, created_at)
@@ -62,7 +63,7 @@ def insert(db: sqlite3.Connection, row: Job) -> None:
 
 @pytest.mark.parametrize(("old", "new"), ALL_PAIRS)
 def test_code_and_sql_allow_the_same_transitions(
-    db: sqlite3.Connection, old: JobStatus, new: JobStatus
+    db: Session, old: JobStatus, new: JobStatus
 ) -> None:
     insert(db, job(old))
     change = """UPDATE processing_jobs SET status = :new,
@@ -93,16 +94,14 @@ def test_code_and_sql_allow_the_same_transitions(
     ],
 )
 @pytest.mark.parametrize("status", list(JobStatus))
-def test_what_was_asked_for_never_changes(
-    db: sqlite3.Connection, status: JobStatus, change: str
-) -> None:
+def test_what_was_asked_for_never_changes(db: Session, status: JobStatus, change: str) -> None:
     insert(db, job(status))
     with pytest.raises(sqlite3.IntegrityError, match="never changes after it was queued"):
         db.execute(f"UPDATE processing_jobs SET {change}")
 
 
 @pytest.mark.parametrize("status", list(JobStatus))
-def test_priority_changes_only_while_queued(db: sqlite3.Connection, status: JobStatus) -> None:
+def test_priority_changes_only_while_queued(db: Session, status: JobStatus) -> None:
     insert(db, job(status))
     change = "UPDATE processing_jobs SET priority = 3"
     if status is Q:
@@ -120,9 +119,7 @@ def test_priority_changes_only_while_queued(db: sqlite3.Connection, status: JobS
         "status = 'QUEUED', worker_id = NULL, claim_number = claim_number - 1",
     ],
 )
-def test_a_job_at_work_cannot_be_taken_without_the_queue(
-    db: sqlite3.Connection, change: str
-) -> None:
+def test_a_job_at_work_cannot_be_taken_without_the_queue(db: Session, change: str) -> None:
     insert(db, job(P))
     with pytest.raises(sqlite3.IntegrityError, match="the next number and one holder"):
         db.execute(f"UPDATE processing_jobs SET {change}")
@@ -140,7 +137,7 @@ def test_a_job_at_work_cannot_be_taken_without_the_queue(
         (job(Q, 1), "retry_count = 0"),
     ],
 )
-def test_retries_are_counted_one_by_one(db: sqlite3.Connection, old: Job, change: str) -> None:
+def test_retries_are_counted_one_by_one(db: Session, old: Job, change: str) -> None:
     insert(db, old)
     with pytest.raises(sqlite3.IntegrityError):
         db.execute(f"UPDATE processing_jobs SET {change}")
@@ -150,7 +147,7 @@ def test_retries_are_counted_one_by_one(db: sqlite3.Connection, old: Job, change
     ("failed", "expected"), [(job(F, 0), 1), (job(F, 2), 3), (job(F, 3), 0), (job(X, 2), 2)]
 )
 def test_a_revival_counts_as_a_retry_and_a_dead_letter_begins_anew(
-    db: sqlite3.Connection, failed: Job, expected: int
+    db: Session, failed: Job, expected: int
 ) -> None:
     assert failed.revived_retry_count == expected
     assert failed.is_dead_letter == (failed.retry_count == 3)
@@ -161,7 +158,7 @@ def test_a_revival_counts_as_a_retry_and_a_dead_letter_begins_anew(
 @pytest.mark.parametrize("first", [Q, P])
 @pytest.mark.parametrize("second", list(JobStatus))
 def test_one_active_job_for_a_content_and_request(
-    db: sqlite3.Connection, first: JobStatus, second: JobStatus
+    db: Session, first: JobStatus, second: JobStatus
 ) -> None:
     insert(db, job(first))
     db.execute("UPDATE processing_jobs SET started_at = 1.0")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 from pathlib import Path
 
+from sttbatch.database.session import Session
 from sttbatch.queue.attempts import chunks_of, passes_of
 from sttbatch.queue.budgets import Budgets
 from sttbatch.queue.chunk_claims import Granted
 from sttbatch.queue.job import JobPriority, JobStatus
 from sttbatch.queue.polling import wait_until_free
+from tests.database import sqlite
 from tests.queue.harness import Room, opened
 
 # All of its rows are wanted: one for each process that lives, or died since the last start.
@@ -52,7 +53,7 @@ async def everything(room: Room) -> None:
     await queue.purge()
 
 
-def scans(db: sqlite3.Connection, statement: str) -> list[str]:
+def scans(db: Session, statement: str) -> list[str]:
     """The steps of a plan that read a whole table or index."""
     plan = db.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
     return [detail for *_, detail in plan if detail.startswith("SCAN")]
@@ -62,9 +63,9 @@ def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
     async def work() -> tuple[set[str], dict[str, list[str]]]:
         seen: list[str] = []
         async with opened(tmp_path, budgets=Budgets(1e6, 1e6)) as room:
-            await room.database.read(lambda db: db.set_trace_callback(seen.append))
+            await room.database.read(lambda db: sqlite.trace(db, seen))
             await everything(room)
-            await room.database.read(lambda db: db.set_trace_callback(None))
+            await room.database.read(lambda db: sqlite.connection(db).set_trace_callback(None))
             statements = {
                 " ".join(statement.split())
                 for statement in seen

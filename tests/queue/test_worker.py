@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.queue.attempts import passes_of
 from sttbatch.queue.job import Claim, JobStatus, TakenBy
 from sttbatch.queue.liveness import hold, is_held, remove_if_left_behind, same_machine
@@ -112,7 +112,7 @@ def test_a_worker_elsewhere_lives_until_its_heartbeat_is_old(tmp_path: Path) -> 
 def test_a_heart_beats_while_the_worker_does_something_else(tmp_path: Path) -> None:
     async def work() -> None:
         clock = Clock()
-        with contextlib.closing(Database(tmp_path / "ledger.db")) as database:
+        with contextlib.closing(open_ledger(tmp_path)) as database:
             workers = WorkerRegistry(database, tmp_path, clock=clock, heartbeat_s=0.02)
             async with workers.registered():
                 clock.now += 60

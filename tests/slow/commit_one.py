@@ -29,7 +29,7 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions, RequestOptions
-from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import Recording
@@ -61,7 +61,7 @@ def pool() -> ThreadPoolExecutor:
 async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothing) -> str:
     """What a run does with one answer; returns the level that has it then."""
     settings = Settings(cache_dir=str(data / "cache"))
-    database = Database(data / "ledger.db")
+    database = open_ledger(data)
     workers = WorkerRegistry(database, data)
     try:
         async with (
@@ -106,7 +106,7 @@ async def write_output(
 ) -> None:
     """What a run does with one finished recording."""
     asyncio.get_running_loop().set_default_executor(pool())
-    database = Database(data / "ledger.db")
+    database = open_ledger(data)
     try:
         registry = OutputRegistry(database)
         options = OutputOptions(formats=FORMATS, directory=out)

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 import diskcache
 
-from sttbatch.database.database import journal_mode
+from sttbatch.database.sqlite_file import journal_mode
 
 LOCK_TIMEOUT_S = 10.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.levels import KEYS_A_QUERY
 from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core.models import ChunkSpan, CutPoint
+from sttbatch.database.session import Session
 
 _anchors_decoder = msgspec.json.Decoder(tuple[tuple[float, float], ...])
 
@@ -53,7 +53,7 @@ class ChunkIndex:
 
     def remembering(
         self, file_sha256: str, stream: int, request_sha256: str, span: ChunkSpan, key: str
-    ) -> Callable[[sqlite3.Connection], object]:
+    ) -> Callable[[Session], object]:
         """Writes down a cut, in the transaction of whoever calls it."""
         row = (
             file_sha256,
@@ -115,7 +115,7 @@ class ChunkIndex:
         return StoredSpan(span, key, value)
 
 
-def _stretches(db: sqlite3.Connection, row: Sequence[Any]) -> list[tuple[str, float, float]]:
+def _stretches(db: Session, row: Sequence[Any]) -> list[tuple[str, float, float]]:
     return db.execute(kept_lengths(len(row) - 2), row).fetchall()
 
 

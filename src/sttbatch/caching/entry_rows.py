@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 from sttbatch.caching.levels import Checked, seal
+from sttbatch.database.session import Session
 
 CHECKED_AT_A_TIME = 16
 
@@ -42,7 +42,7 @@ def select_many(count: int) -> str:
                FROM cache_entries WHERE key IN ({marks})"""  # noqa: S608 - question marks only
 
 
-def select(db: sqlite3.Connection, keys: Sequence[str]) -> list[tuple[Any, ...]]:
+def select(db: Session, keys: Sequence[str]) -> list[tuple[Any, ...]]:
     return db.execute(select_many(len(keys)), keys).fetchall()
 
 
@@ -53,7 +53,7 @@ def select_ages(count: int) -> str:
                FROM cache_entries WHERE key IN ({marks})"""  # noqa: S608 - question marks only
 
 
-def ages(db: sqlite3.Connection, keys: Sequence[str]) -> list[tuple[str, float, float | None]]:
+def ages(db: Session, keys: Sequence[str]) -> list[tuple[str, float, float | None]]:
     return db.execute(select_ages(len(keys)), keys).fetchall()
 
 
@@ -64,12 +64,12 @@ def linked(count: int) -> str:
                UNION SELECT chunk_key FROM cuts WHERE file_sha256 IN ({marks})"""  # noqa: S608
 
 
-def linked_to(db: sqlite3.Connection, file_sha256s: Sequence[str]) -> list[str]:
+def linked_to(db: Session, file_sha256s: Sequence[str]) -> list[str]:
     rows = db.execute(linked(len(file_sha256s)), (*file_sha256s, *file_sha256s))
     return [key for (key,) in rows]
 
 
-def checked_after(db: sqlite3.Connection, last: int) -> list[Checked]:
+def checked_after(db: Session, last: int) -> list[Checked]:
     """The next values after row `last`, hashed again."""
     rows = db.execute(
         """SELECT rowid, CAST(key AS BLOB), CASE typeof(value) WHEN 'blob' THEN value END, sha256

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.entry_rows import linked
 from sttbatch.caching.file_index import unread_content
+from sttbatch.database.session import Session
 
 FORGOTTEN = "forgotten"
 """Stands for a chunk's key in `requests`: the key is a hash of the recording's sound."""
@@ -50,7 +50,7 @@ def spellings(path: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((whole, plain, real)))
 
 
-def find(db: sqlite3.Connection, contents: Sequence[str], path: Path) -> Traces:
+def find(db: Session, contents: Sequence[str], path: Path) -> Traces:
     """Everything that is tied to `contents`, or to the file at `path`."""
     keys: set[str] = set()
     paths = {os.fsencode(each) for each in spellings(path)}
@@ -64,13 +64,13 @@ def find(db: sqlite3.Connection, contents: Sequence[str], path: Path) -> Traces:
     return Traces(tuple(contents), tuple(sorted(keys)), tuple(sorted(paths)), in_progress)
 
 
-def failed_unread(db: sqlite3.Connection, path: Path) -> bool:
+def failed_unread(db: Session, path: Path) -> bool:
     """Whether the file was named as one that cannot be read."""
     contents = {unread_content(each) for each in spellings(path)}
     return any(db.execute(_UNREAD, (each,)).fetchone() for each in contents)
 
 
-def remove(db: sqlite3.Connection, found: Traces) -> dict[str, int]:
+def remove(db: Session, found: Traces) -> dict[str, int]:
     """Remove all of it but cache entries, which have levels; returns rows by table.
 
     `requests` keep what was paid, without the chunk's key and the endpoint's words.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 
 RACY_NS = 2_000_000_000
 """A file that changed this shortly before it was indexed may change again within the same tick of
@@ -140,7 +140,7 @@ def _hash(path: Path) -> tuple[str, os.stat_result]:
         return digest, os.fstat(file.fileno())
 
 
-def _select(db: sqlite3.Connection, names: Sequence[bytes]) -> dict[bytes, _Row]:
+def _select(db: Session, names: Sequence[bytes]) -> dict[bytes, _Row]:
     marks = ",".join("?" * len(names))
     rows = db.execute(
         f"""SELECT path, size_bytes, mtime_ns, ctime_ns, inode, indexed_at_ns, sha256

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -21,6 +20,7 @@ from sttbatch.caching.levels import (
 )
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 
 _T = TypeVar("_T")
 
@@ -90,7 +90,7 @@ class LedgerLevel:
             }
         return found
 
-    def holds(self, db: sqlite3.Connection, key: str) -> bool:
+    def holds(self, db: Session, key: str) -> bool:
         """Whether a look-up of `key` would find something; within the caller's transaction."""
         return any(self.opened(*row) is not None for row in entry_rows.select(db, [key]))
 
@@ -108,7 +108,7 @@ class LedgerLevel:
             value.expires_at,
         )
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Session) -> None:
             db.execute(entry_rows.PUT, row)
             db.execute(entry_rows.LINK, (facts.file_sha256, key))
             if along is not None:
@@ -117,7 +117,7 @@ class LedgerLevel:
         await self.database.write(write)
 
     async def note(self, accesses: Sequence[Access], links: Sequence[tuple[str, str]]) -> None:
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Session) -> None:
             db.executemany(entry_rows.NOTE, [(each.at, each.count, each.key) for each in accesses])
             db.executemany(entry_rows.LINK, links)
 
@@ -135,7 +135,7 @@ class LedgerLevel:
     async def delete_expired(self) -> int:
         now = self._clock()
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Session) -> int:
             count = db.execute(entry_rows.DELETE_EXPIRED, (now,)).rowcount
             if self._max_age_s is not None:
                 count += db.execute(entry_rows.DELETE_OLD, (now - self._max_age_s,)).rowcount
@@ -149,23 +149,20 @@ class LedgerLevel:
         )
 
     async def clear(self) -> int:
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Session) -> int:
             db.execute("DELETE FROM cuts")
             return db.execute("DELETE FROM cache_entries").rowcount
 
         return await self._securely(work)
 
     async def scrub(self) -> None:
-        # What rows left behind when they moved between pages is not reached by secure_delete.
-        for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-            await self._alone(statement)
+        await self.database.maintain(lambda store: store.vacuum())
 
     async def usage(self) -> LevelUsage:
         entries, size_bytes, oldest, newest = await self.database.read(
             lambda db: db.execute(entry_rows.USAGE).fetchone()
         )
-        path = self.database.path
-        disk_bytes = sum(each.stat().st_size for each in path.parent.glob(f"{path.name}*"))
+        disk_bytes = await self.database.maintain(lambda store: store.size_bytes())
         return LevelUsage(entries, size_bytes, oldest, newest, disk_bytes)
 
     async def keys_of(self, file_sha256s: Sequence[str]) -> tuple[str, ...]:
@@ -193,12 +190,9 @@ class LedgerLevel:
 
     async def integrity(self) -> tuple[str, ...]:
         try:
-            rows = await self.database.read(
-                lambda db: db.execute("PRAGMA integrity_check").fetchall()
-            )
+            return await self.database.maintain(lambda store: store.integrity())
         except StateError as error:
             return (str(error),)
-        return tuple(str(text) for (text,) in rows if text != "ok")
 
     async def drop(self, rows: Sequence[int]) -> None:
         numbers = [(row,) for row in rows]
@@ -207,19 +201,14 @@ class LedgerLevel:
         )
 
     async def rebuild(self) -> None:
-        """Indexes can be made again from their tables; tables cannot."""
-        await self._alone("REINDEX")
+        await self.database.maintain(lambda store: store.rebuild_indexes())
 
     async def aclose(self) -> None:
         """The database belongs to whoever opened it."""
 
-    async def _securely(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        await self._alone("PRAGMA secure_delete = ON")
+    async def _securely(self, work: Callable[[Session], _T]) -> _T:
+        await self.database.maintain(lambda store: store.erase_on_delete())
         return await self.database.write(work)
-
-    async def _alone(self, statement: str) -> None:
-        """For what may not, or need not, stand in a transaction."""
-        await self.database.read(lambda db: db.execute(statement).fetchall())
 
     def _warn_of_damage(self) -> None:
         if self._warn is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,6 +20,7 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import ChunkSpan, Transcript
 from sttbatch.core.options import RequestOptions
+from sttbatch.database.session import Session
 
 _T = TypeVar("_T")
 
@@ -109,7 +109,7 @@ class ResultCache:
     ) -> None:
         await self._cache.put(key, msgspec.json.encode(value), self._facts(audio_s, file_sha256))
 
-    def holds_chunk(self, db: sqlite3.Connection, key: str) -> bool:
+    def holds_chunk(self, db: Session, key: str) -> bool:
         """Whether a chunk's answer is stored; for decisions within a transaction."""
         return self._ledger.holds(db, key)
 
@@ -123,7 +123,7 @@ class ResultCache:
         value: StoredChunk,
         post: APIRequest,
         file_sha256: str,
-        along: Callable[[sqlite3.Connection], object] = lambda _: None,
+        along: Callable[[Session], object] = lambda _: None,
         worker_id: str = "",
         stored: Callable[[], None] | None = None,
     ) -> None:
@@ -137,7 +137,7 @@ class ResultCache:
         """
         kept = self._kept_answer(key, msgspec.json.encode(value), post, file_sha256, worker_id)
 
-        def beside(db: sqlite3.Connection) -> None:
+        def beside(db: Session) -> None:
             _insert_post(db, kept)
             along(db)
 
@@ -186,7 +186,7 @@ class ResultCache:
 
     def remembering_cut(
         self, file_sha256: str, stream: int, request_sha256: str, span: ChunkSpan, key: str
-    ) -> Callable[[sqlite3.Connection], object]:
+    ) -> Callable[[Session], object]:
         """The same, for a transaction that writes something else as well."""
         return self._cuts.remembering(file_sha256, stream, request_sha256, span, key)
 
@@ -231,7 +231,7 @@ class ResultCache:
         )
 
     async def _recover(self, kept: SpooledResponse) -> None:
-        def beside(db: sqlite3.Connection) -> None:
+        def beside(db: Session) -> None:
             # We may have been killed after this was committed and before its file was removed.
             row = (kept.key, kept.post.at, kept.post.attempt)
             if db.execute(POST_IS_RECORDED, row).fetchone() is None:
@@ -249,7 +249,7 @@ class ResultCache:
         await self._cache.put(kept.key, kept.value, facts, along=beside)
 
 
-def _insert_post(db: sqlite3.Connection, kept: SpooledResponse) -> None:
+def _insert_post(db: Session, kept: SpooledResponse) -> None:
     post = kept.post
     row = (
         post.at,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import sqlite3
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -170,26 +169,15 @@ async def _disk(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    from sttbatch.composition.paths import LEDGER, data_folder
-    from sttbatch.database.database import Database, journal_mode
+    from sttbatch.composition.paths import data_folder
+    from sttbatch.database.opening import open_ledger
 
-    path = data_folder(settings) / LEDGER
-    database = Database(path)
-    try:
-        found = await database.read(_damage)
-    finally:
-        database.close()
-    if found is not None:
-        raise StateError(f"{path} is damaged: {found}")
-    return f"{path} is sound, SQLite {sqlite3.sqlite_version}, journal {journal_mode()}"
-
-
-def _damage(db: sqlite3.Connection) -> str | None:
-    (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        return str(found)
-    orphan = db.execute("PRAGMA foreign_key_check").fetchone()
-    return None if orphan is None else f"a row of {orphan[0]} belongs to nothing"
+    with contextlib.closing(open_ledger(data_folder(settings))) as database:
+        damage = await database.maintain(lambda store: store.integrity(quick=True))
+        described = await database.maintain(lambda store: store.describe())
+    if damage:
+        raise StateError(f"{database.title} is damaged: {damage[0]}")
+    return f"{database.title} is sound, {described}"
 
 
 async def _codecs() -> str:
@@ -243,12 +231,12 @@ async def _book(settings: Settings, request: RequestOptions, posts: Sequence[API
     from sttbatch.caching.ledger_level import LedgerLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
     from sttbatch.caching.result_cache import ResultCache
-    from sttbatch.composition.paths import LEDGER, data_folder
-    from sttbatch.database.database import Database
+    from sttbatch.composition.paths import data_folder
+    from sttbatch.database.opening import open_ledger
 
     with (
         contextlib.suppress(StateError),
-        contextlib.closing(Database(data_folder(settings) / LEDGER)) as database,
+        contextlib.closing(open_ledger(data_folder(settings))) as database,
     ):
         ledger = LedgerLevel(database)
         cache = MultiLevelCache((), ledger)

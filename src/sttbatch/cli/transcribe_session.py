@@ -15,11 +15,12 @@ from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
 from sttbatch.composition.alert_watch import watching
 from sttbatch.composition.effective_options import RunFlags, run_config_of
-from sttbatch.composition.paths import LEDGER, data_folder
+from sttbatch.composition.paths import data_folder
 from sttbatch.composition.run_metrics import measured
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
 from sttbatch.processing.discovery import Discovery
@@ -77,7 +78,7 @@ class Run:
     async def _transcribe(self, found: Discovery, caught: Signals) -> None:
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(
-                contextlib.closing(Database(data_folder(self._settings) / LEDGER))
+                contextlib.closing(open_ledger(data_folder(self._settings)))
             )
             collector = await opened.enter_async_context(
                 measured(self._settings, found, self._report, self._warn)
@@ -102,7 +103,7 @@ class Run:
         with (
             Signals(self._say) as caught,
             caught.cancelling(),
-            contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database,
+            contextlib.closing(open_ledger(data_folder(self._settings))) as database,
         ):
             async with self._batch(found, database) as batch:
                 forecast = await batch.forecast(found)
@@ -147,7 +148,8 @@ class Run:
     ) -> AsyncIterator[TranscriptionPipeline]:
         from sttbatch.processing.media.media_workers import MediaWorkers
 
-        with run_folder(database.path.parent / "spool") as spool:
+        folder = data_folder(self._settings)
+        with run_folder(folder / "spool") as spool:
             async with MediaWorkers(spool) as media:
                 # Their libraries load while ours do.
                 await media.start(len(found.candidates))
@@ -162,6 +164,7 @@ class Run:
                 async with open_batch(
                     self._settings,
                     self._flags,
+                    folder,
                     database,
                     media,
                     self._key,

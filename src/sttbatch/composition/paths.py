@@ -7,10 +7,8 @@ from pathlib import Path
 from sttbatch.composition.settings import Settings
 from sttbatch.database.private_files import private_folder
 
-LEDGER = "ledger.db"
 ANSWERS = "answers"
 RATES = "rate.db"
-METRICS = "metrics.db"
 
 
 def data_folder(settings: Settings) -> Path:

@@ -7,11 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from sttbatch.composition.effective_options import run_config_of
-from sttbatch.composition.paths import METRICS, data_folder
+from sttbatch.composition.paths import data_folder
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import StateError
+from sttbatch.database import opening
 from sttbatch.database.database import Database
-from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.monitoring.collector import MetricsCollector
 from sttbatch.monitoring.metrics import RunEnd, RunFacts
@@ -22,7 +22,7 @@ _FOLDERS_NAMED = 3
 
 def open_metrics(settings: Settings) -> Database:
     """Raises: StateError."""
-    return Database(data_folder(settings) / METRICS, METRICS_HISTORY.apply, "NORMAL")
+    return opening.open_metrics(data_folder(settings))
 
 
 @contextlib.asynccontextmanager

@@ -6,11 +6,12 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from sttbatch.composition.paths import LEDGER, METRICS, data_folder
+from sttbatch.composition.paths import data_folder
 from sttbatch.composition.run_metrics import open_metrics
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database, connect
+from sttbatch.database.opening import LEDGER_FILE, METRICS_FILE, open_ledger
+from sttbatch.database.sqlite_file import connect
 from sttbatch.monitoring.statistics import Sources
 
 
@@ -24,10 +25,10 @@ def statistics_sources(settings: Settings) -> Iterator[Sources]:
     folder = data_folder(settings)
     # Opened as a run does, which makes what is missing and brings old files up to date.
     open_metrics(settings).close()
-    Database(folder / LEDGER).close()
+    open_ledger(folder).close()
     with (
-        contextlib.closing(connect(folder / METRICS)) as metrics,
-        contextlib.closing(connect(folder / LEDGER)) as ledger,
+        contextlib.closing(connect(folder / METRICS_FILE)) as metrics,
+        contextlib.closing(connect(folder / LEDGER_FILE)) as ledger,
     ):
         try:
             yield Sources(metrics, ledger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.file_index import FileIndex
@@ -41,6 +42,7 @@ from sttbatch.queue.worker import WorkerRegistry
 async def open_batch(
     settings: Settings,
     flags: RunFlags,
+    folder: Path,
     database: Database,
     media: MediaWorkers,
     key: Secret | None,
@@ -48,9 +50,8 @@ async def open_batch(
     report: BatchReport,
     stdout: Writer | None,
 ) -> AsyncIterator[TranscriptionPipeline]:
-    """A batch ready to run. `stdout`: write there instead of into files."""
+    """A batch ready to run over the data folder `folder`. `stdout`: write there, not into files."""
     choices = run_config_of(settings, flags, to_stdout=stdout is not None)
-    folder = database.path.parent
     addresser = ContentAddresser(choices.request, choices.chunking.channels)
     registry = OutputRegistry(database)
     workers = WorkerRegistry(database, folder)

@@ -1,105 +1,94 @@
-"""One SQLite file behind one thread, which commits what has queued up in one transaction."""
+"""A store behind one thread, which commits what has queued up in one transaction."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar
+from enum import Enum
+from itertools import groupby
+from typing import Any, TypeVar
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.ledger_migrations import migrate
-from sttbatch.database.private_files import locked, private_file
+from sttbatch.database.session import Rows, Session, Store, Work
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-Migrate: TypeAlias = Callable[[sqlite3.Connection], None]
-Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
 
 _GROUP_LIMIT = 256
 
-# Where a damaged schema makes SQLite complain in bytes that are no text, Python raises the second.
-_FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
+class _Mode(Enum):
+    WRITE = "in a transaction, together with its neighbours in the queue"
+    READ = "beside them"
+    UPKEEP = "by itself, outside of any transaction"
 
 
-def journal_mode() -> str:
-    """WAL where its checkpoint race is fixed (SQLite 3.51.3), a rollback journal before."""
-    return "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
-
-
-def connect(path: Path, synchronous: Synchronous = "FULL") -> sqlite3.Connection:
-    """Open `path` as every part of sttbatch does; transactions are begun explicitly."""
-    connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
-    connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    return connection
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Task:
-    work: Work[Any]
-    writes: bool
+    run: Callable[[Any], Any]
+    mode: _Mode
     future: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
     result: Any = None
+    error: Exception | None = None
 
 
 class Database:
-    """The ledger, or another file of state. `write` returns when what was written is on the disk.
-
-    Args:
-        migrate: brings the file to its newest shape.
-        synchronous: NORMAL for what may be lost when the power fails.
+    """Units of work over a store. `write` returns when what was written is on the disk.
 
     Raises:
-        StateError: the file cannot be opened, is damaged, or was written by a newer sttbatch.
+        StateError: the store cannot be opened, is damaged, or was written by a newer sttbatch.
     """
 
-    def __init__(
-        self, path: Path, migrate: Migrate = migrate, synchronous: Synchronous = "FULL"
-    ) -> None:
-        self.path = path
-        self._migrate = migrate
-        self._synchronous: Synchronous = synchronous
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._serve, args=(opened,), name=f"sqlite {path.name}", daemon=True
+            target=self._serve, args=(opened,), name=f"database {store.title}", daemon=True
         )
         self._thread.start()
         opened.result()
 
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self._store.title
+
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction that is committed when this returns."""
-        return await asyncio.wrap_future(self._submit(work, writes=True))
+        return await asyncio.wrap_future(self._submit(work, _Mode.WRITE))
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which must not write."""
-        return await asyncio.wrap_future(self._submit(work, writes=False))
+        return await asyncio.wrap_future(self._submit(work, _Mode.READ))
+
+    async def maintain(self, upkeep: Callable[[Store], T]) -> T:
+        """Run what may not, or need not, stand in a transaction."""
+        return await asyncio.wrap_future(self._submit(upkeep, _Mode.UPKEEP))
 
     def close(self) -> None:
-        """Commit what is queued and close the file."""
+        """Commit what is queued and close the store."""
         self._tasks.put(None)
         self._thread.join()
 
-    def _submit(self, work: Work[T], *, writes: bool) -> Future[T]:
+    def _submit(self, run: Callable[[Any], T], mode: _Mode) -> Future[T]:
         future: Future[T] = Future()
         # What was handed over is done even if the one who awaits it is cancelled.
         future.set_running_or_notify_cancel()
-        self._tasks.put(_Task(work, writes, future))
+        self._tasks.put(_Task(run, mode, future))
         return future
 
     def _serve(self, opened: Future[None]) -> None:
         try:
-            connection = connect(self.path, self._synchronous)
-            with locked(self.path.with_suffix(".lock")):
-                self._migrate(connection)
-        except _FAULTS as error:
+            self._store.open()
+        except self._store.faults as error:
             opened.set_exception(self._translated(error))
             return
         except BaseException as error:  # noqa: BLE001 - whoever opens it would wait for ever
@@ -108,66 +97,81 @@ class Database:
         opened.set_result(None)
         going_on = True
         while going_on:
-            group, going_on = self._next_group()
-            self._commit(connection, group)
-        connection.close()
+            tasks, going_on = self._drain()
+            for is_upkeep, group in groupby(tasks, key=lambda task: task.mode is _Mode.UPKEEP):
+                if is_upkeep:
+                    for task in group:
+                        self._tell([task], [_run(task.run, self._store)])
+                else:
+                    self._commit(list(group))
+        self._store.close()
 
-    def _next_group(self) -> tuple[list[_Task], bool]:
+    def _drain(self) -> tuple[list[_Task], bool]:
+        """What has queued up, in order, and whether more may come."""
         task = self._tasks.get()
-        group: list[_Task] = []
+        tasks: list[_Task] = []
         while task is not None:
-            group.append(task)
-            if len(group) == _GROUP_LIMIT or self._tasks.empty():
-                return group, True
+            tasks.append(task)
+            if len(tasks) == _GROUP_LIMIT or self._tasks.empty():
+                return tasks, True
             task = self._tasks.get()
-        return group, False
+        return tasks, False
 
-    def _commit(self, connection: sqlite3.Connection, group: list[_Task]) -> None:
-        """Each task in a savepoint of its own: one that fails takes no other with it."""
-        done: list[_Task] = []
+    def _commit(self, group: list[_Task]) -> None:
         try:
-            writes = any(task.writes for task in group)
-            if writes:
-                connection.execute("BEGIN IMMEDIATE")
-            done += [task for task in group if self._run(connection, task, savepoint=writes)]
-            if writes:
-                connection.execute("COMMIT")
-        except _FAULTS as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for task in group:
-                if not task.future.done():
-                    task.future.set_exception(self._translated(error))
-            return
-        for task in done:
-            task.future.set_result(task.result)
+            if any(task.mode is _Mode.WRITE for task in group):
+                outcomes = self._store.transact(
+                    lambda session: [_run_in_savepoint(task.run, session) for task in group]
+                )
+            else:
+                outcomes = self._store.read(
+                    lambda session: [_run(task.run, session) for task in group]
+                )
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the futures
+            outcomes = [_Outcome(error=error)] * len(group)
+        self._tell(group, outcomes)
 
-    def _run(self, connection: sqlite3.Connection, task: _Task, *, savepoint: bool) -> bool:
-        if savepoint:
-            connection.execute("SAVEPOINT task")
-        try:
-            result = task.work(connection)
-            # A cursor that is freed in the caller's thread resets its statement while this thread
-            # may be using the connection (SQLITE_MISUSE), so none leaves it.
-            if isinstance(result, sqlite3.Cursor):
-                result.close()
-                result = None
-            task.result = result
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
-            if savepoint and connection.in_transaction:
-                connection.execute("ROLLBACK TO task")
-            is_sqlite = isinstance(error, _FAULTS)
-            task.future.set_exception(self._translated(error) if is_sqlite else error)
-            return False
-        finally:
-            if savepoint and connection.in_transaction:
-                connection.execute("RELEASE task")
-        return True
+    def _tell(self, group: list[_Task], outcomes: list[_Outcome]) -> None:
+        """Resolve futures, after the commit: what is told must not be undone by a rollback."""
+        for task, outcome in zip(group, outcomes, strict=True):
+            error = outcome.error
+            if error is None:
+                task.future.set_result(outcome.result)
+            elif isinstance(error, self._store.faults):
+                task.future.set_exception(self._translated(error))
+            else:
+                task.future.set_exception(error)
 
     def _translated(self, error: BaseException) -> StateError:
         translated = StateError(
-            f"{self.path}: {error}. Is the disk full, or the file damaged? "
+            f"{self.title}: {error}. Is the disk full, or the file damaged? "
             "`sttbatch doctor` tells more"
         )
         translated.__cause__ = error
         return translated
+
+
+def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> _Outcome:
+    """A unit of work that fails takes no other in its transaction with it."""
+    session.execute("SAVEPOINT task")
+    outcome = _run(run, session)
+    if outcome.error is not None:
+        try:
+            session.execute("ROLLBACK TO task")
+        except Exception:  # noqa: BLE001 - the whole transaction is gone, as after a full disk
+            raise outcome.error from None
+    session.execute("RELEASE task")
+    return outcome
+
+
+def _run(run: Callable[[Any], Any], argument: object) -> _Outcome:
+    try:
+        result = run(argument)
+    except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+        return _Outcome(error=error)
+    if isinstance(result, Rows):
+        # A cursor that is freed in the caller's thread resets its statement while this thread may
+        # be using the connection (SQLITE_MISUSE), so none leaves it.
+        result.close()
+        return _Outcome()
+    return _Outcome(result)

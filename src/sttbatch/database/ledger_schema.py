@@ -1,12 +1,10 @@
-"""The ledger's tables, as numbered steps; a step that has been released never changes.
-
-SQL that reads and writes a table stands in the room that owns it; their shapes stand here,
-because one file of state has one history.
-"""
+"""The ledger's tables, as numbered steps; a step that has been released never changes."""
 
 from __future__ import annotations
 
-LEDGER: tuple[tuple[str, tuple[str, ...]], ...] = (
+from sttbatch.database.migrations import History, Steps
+
+LEDGER: Steps = (
     (
         "0001_results",
         (
@@ -253,3 +251,5 @@ LEDGER: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
 )
+
+LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

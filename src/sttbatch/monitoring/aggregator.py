@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sttbatch.database.session import Session
 from sttbatch.monitoring.metrics import Metric
 
 VALUES = "SELECT value FROM measurements WHERE metric = ? AND at >= ? AND at < ?"
@@ -67,7 +67,7 @@ class Distribution:
 class Aggregator:
     """Reads metrics.db; never more than the rows of one metric in one window."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: Session) -> None:
         self._db = db
 
     def distribution(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 
 # Each takes the window's beginning, in seconds since the epoch.
 QUERIES = {
@@ -46,7 +46,7 @@ class LedgerReadings:
         return await self._database.read(lambda db: _number(db, query, since))
 
 
-def latency_percentile(db: sqlite3.Connection, share: float, since: float) -> float | None:
+def latency_percentile(db: Session, share: float, since: float) -> float | None:
     """Seconds, between the two nearest answers by linear interpolation, as numpy does it."""
     (answers,) = db.execute(ANSWERED, (since,)).fetchone()
     if not answers:
@@ -56,6 +56,6 @@ def latency_percentile(db: sqlite3.Connection, share: float, since: float) -> fl
     return float(found[0] + rest * (found[-1] - found[0]))
 
 
-def _number(db: sqlite3.Connection, query: str, since: float) -> float | None:
+def _number(db: Session, query: str, since: float) -> float | None:
     (found,) = db.execute(query, (since,)).fetchone()
     return None if found is None else float(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 from sttbatch.core import events
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 from sttbatch.monitoring.expiry import expire
 from sttbatch.monitoring.metrics import (
     DOUBTED,
@@ -116,7 +116,7 @@ class MetricsCollector:
             samples.append((metric, now, self._next(), value, label, ""))
         self._counters.clear()
 
-        def write(db: sqlite3.Connection) -> None:
+        def write(db: Session) -> None:
             if self._run is None:
                 self._run = insert_run(db, self._facts)
             insert_measurements(db, self._run, samples)

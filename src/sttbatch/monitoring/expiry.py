@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-
+from sttbatch.database.session import Session
 from sttbatch.monitoring.lifetime_totals import CARRIED, RUNS_BEGUN, RUNS_ENDED, carry
 from sttbatch.monitoring.metrics import Metric
 
@@ -18,7 +17,7 @@ _UNTIL = """
         :before))"""
 
 
-def expire(db: sqlite3.Connection, now: float) -> None:
+def expire(db: Session, now: float) -> None:
     """Remove what is older than the retention, `EXPIRED_AT_ONCE` rows of each kind at most.
 
     To be called in a transaction.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
+
+from sttbatch.database.session import Session
 
 LAST_BEGUN = "SELECT begun_at, lanes FROM runs ORDER BY begun_at DESC LIMIT 1"
 LAST_ENDED = """
@@ -14,7 +15,7 @@ LAST_ENDED = """
     FROM run_ends ORDER BY ended_at DESC LIMIT 1"""
 
 
-def last_run_families(metrics: sqlite3.Connection) -> Iterator[Family]:
+def last_run_families(metrics: Session) -> Iterator[Family]:
     """Nothing where no run has begun, or none has ended yet."""
     begun = metrics.execute(LAST_BEGUN).fetchone()
     if begun is not None:

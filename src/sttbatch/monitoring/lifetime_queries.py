@@ -6,10 +6,10 @@ paid, until its answer turns up in the spool; then both of these fall by one.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sttbatch.database.session import Session
 from sttbatch.monitoring.lifetime_totals import MILLION, Bucket, bound_of, millionths
 from sttbatch.monitoring.statistics import JOBS
 
@@ -63,7 +63,7 @@ class RequestTotal:
     paid_s: float
 
 
-def request_totals(ledger: sqlite3.Connection) -> list[RequestTotal]:
+def request_totals(ledger: Session) -> list[RequestTotal]:
     return [
         RequestTotal(
             engine, model, cause, count, maybe_paid,
@@ -74,7 +74,7 @@ def request_totals(ledger: sqlite3.Connection) -> list[RequestTotal]:
     ]  # fmt: skip
 
 
-def durations(ledger: sqlite3.Connection) -> dict[tuple[str, str], list[Bucket]]:
+def durations(ledger: Session) -> dict[tuple[str, str], list[Bucket]]:
     """How long answers took, by engine and model."""
     found: dict[tuple[str, str], list[Bucket]] = {}
     for engine, model, bound, count, total in ledger.execute(DURATIONS):
@@ -82,11 +82,11 @@ def durations(ledger: sqlite3.Connection) -> dict[tuple[str, str], list[Bucket]]
     return found
 
 
-def jobs_by_state(ledger: sqlite3.Connection) -> Mapping[str, int]:
+def jobs_by_state(ledger: Session) -> Mapping[str, int]:
     """As they are now; states without a job are 0."""
     return dict.fromkeys(JOB_STATES, 0) | dict(ledger.execute(JOBS).fetchall())
 
 
-def dead_letters(ledger: sqlite3.Connection) -> int:
+def dead_letters(ledger: Session) -> int:
     (count,) = ledger.execute(DEAD_LETTERS).fetchone()
     return int(count)

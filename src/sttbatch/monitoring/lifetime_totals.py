@@ -8,10 +8,10 @@ floats depend on their order, and would fall by a trillionth now and then.
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sttbatch.database.session import Session
 from sttbatch.monitoring.metrics import Metric
 
 MILLION = 1_000_000
@@ -93,12 +93,12 @@ def kept(name: str) -> str:
     return MEASURED.format(bound=bound, millionths=millionths("value"))
 
 
-def carry(db: sqlite3.Connection, name: str, before: float) -> None:
+def carry(db: Session, name: str, before: float) -> None:
     """Add what is older to the totals; the caller removes it in the same transaction."""
     db.execute(CARRY.format(kept=kept(name)), {"name": name, "before": before})
 
 
-def all_time(db: sqlite3.Connection, name: str) -> dict[str, list[Bucket]]:
+def all_time(db: Session, name: str) -> dict[str, list[Bucket]]:
     """Buckets by label, in order; those without a value are left out.
 
     One statement, so that nothing expires between its two halves.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
+
+from sttbatch.database.session import Session
 
 OK = "ok"
 """The label of a request that brought its answer; others are labelled with what went wrong."""
@@ -80,11 +81,11 @@ class RunEnd:
     error: str | None = None
 
 
-def insert_run(db: sqlite3.Connection, facts: RunFacts) -> int:
+def insert_run(db: Session, facts: RunFacts) -> int:
     """The run's id."""
-    cursor = db.execute(
+    (run,) = db.execute(
         "INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second, summary) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             facts.begun_at,
             facts.engine,
@@ -94,12 +95,11 @@ def insert_run(db: sqlite3.Connection, facts: RunFacts) -> int:
             facts.price_per_second,
             facts.summary,
         ),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    ).fetchone()
+    return int(run)
 
 
-def insert_end(db: sqlite3.Connection, run: int, at: float, end: RunEnd) -> None:
+def insert_end(db: Session, run: int, at: float, end: RunEnd) -> None:
     db.execute(
         "INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -107,9 +107,7 @@ def insert_end(db: sqlite3.Connection, run: int, at: float, end: RunEnd) -> None
     )
 
 
-def insert_measurements(
-    db: sqlite3.Connection, run: int, measurements: Iterable[Measurement]
-) -> None:
+def insert_measurements(db: Session, run: int, measurements: Iterable[Measurement]) -> None:
     db.executemany(
         "INSERT INTO measurements (metric, at, number, value, label, subject, run) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -6,10 +6,10 @@ for ever; how long things took comes from metrics.db, which forgets after 30 day
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sttbatch.database.session import Session
 from sttbatch.monitoring.aggregator import Aggregator, Distribution, Window
 from sttbatch.monitoring.metrics import MISS, OK, Metric
 from sttbatch.monitoring.repair_metrics import AuditFindings, audit_findings
@@ -180,8 +180,8 @@ class Statistics:
 class Sources:
     """The two files that statistics are read from."""
 
-    metrics: sqlite3.Connection
-    ledger: sqlite3.Connection
+    metrics: Session
+    ledger: Session
 
 
 def statistics(sources: Sources, window: Window) -> Statistics:
@@ -226,14 +226,14 @@ def groups(sources: Sources, window: Window, by: str) -> list[Group]:
     ]
 
 
-def requests_by(ledger: sqlite3.Connection, window: Window, by: str) -> dict[str, Requests]:
+def requests_by(ledger: Session, window: Window, by: str) -> dict[str, Requests]:
     """The ledger's requests by `all` (one group, named ''), `model`, `engine` or `day`."""
     query = REQUESTS.format(group=GROUPS[by])
     rows = ledger.execute(query, (window.since, window.until))
     return {name: Requests(*figures) for name, *figures in rows}
 
 
-def cache_use(metrics: sqlite3.Connection, window: Window) -> CacheUse:
+def cache_use(metrics: Session, window: Window) -> CacheUse:
     aggregator = Aggregator(metrics)
     found = _whole(aggregator.totals(Metric.CACHE_LOOKUPS, window))
     saved_s = aggregator.totals(Metric.SAVED_SECONDS, window).get("", 0.0)
@@ -242,7 +242,7 @@ def cache_use(metrics: sqlite3.Connection, window: Window) -> CacheUse:
     return CacheUse(sum(hits.values()) + found.get(MISS, 0), hits, saved_s, saved_cost)
 
 
-def throughput(metrics: sqlite3.Connection, window: Window) -> Throughput:
+def throughput(metrics: Session, window: Window) -> Throughput:
     row = (Metric.REQUEST_SECONDS, window.since, window.until)
     runs = metrics.execute(BUSY, row).fetchall()
     busiest = metrics.execute(BUSIEST_MINUTE, row).fetchone()[0] or 0
@@ -262,12 +262,12 @@ def throughput(metrics: sqlite3.Connection, window: Window) -> Throughput:
     )
 
 
-def _runs(metrics: sqlite3.Connection, window: Window) -> Runs:
+def _runs(metrics: Session, window: Window) -> Runs:
     row = metrics.execute(RUNS, (window.since, window.until)).fetchone()
     return Runs(*(count or 0 for count in row))
 
 
-def _seen(ledger: sqlite3.Connection, query: str, window: Window) -> list[RecordingSeen]:
+def _seen(ledger: Session, query: str, window: Window) -> list[RecordingSeen]:
     rows = ledger.execute(query, (window.since, window.until, LISTED))
     return [RecordingSeen(*row) for row in rows]
 

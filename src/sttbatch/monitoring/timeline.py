@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sttbatch.database.session import Session
 from sttbatch.monitoring.aggregator import Distribution, Window
 from sttbatch.monitoring.metrics import OK, Metric
 
@@ -73,7 +73,7 @@ class RequestSeen:
         return self.outcome == OK
 
 
-def latency_over_time(metrics: sqlite3.Connection, window: Window) -> list[LatencyPoint]:
+def latency_over_time(metrics: Session, window: Window) -> list[LatencyPoint]:
     """At most `POINTS`, over the time in which there were requests."""
     row = (Metric.REQUEST_SECONDS, window.since, window.until)
     samples = metrics.execute(LATENCIES, row).fetchall()
@@ -94,7 +94,7 @@ def latency_over_time(metrics: sqlite3.Connection, window: Window) -> list[Laten
     return points
 
 
-def last_run(metrics: sqlite3.Connection) -> list[RequestSeen]:
+def last_run(metrics: Session) -> list[RequestSeen]:
     """The last `REQUESTS_SHOWN` requests of the run that was the last to send, in that order."""
     found = metrics.execute(LAST, (Metric.REQUEST_SECONDS,)).fetchone()
     if found is None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 from sttbatch.outputs.plans import OutputPlan, Place, Placer, Recording, folded, stems
 
 _FOLDERS_A_QUERY = 400
@@ -151,7 +151,7 @@ class _Naming:
         )
 
 
-def rows_below(connection: sqlite3.Connection, folders: Iterable[bytes]) -> list[Row]:
+def rows_below(connection: Session, folders: Iterable[bytes]) -> list[Row]:
     """Path, source and format of every output in or below `folders` (real paths)."""
     ranges: list[tuple[bytes, bytes]] = []
     for folder in sorted(folder.rstrip(b"/") + b"/" for folder in folders):
@@ -175,14 +175,14 @@ def below_sql(count: int) -> str:
     )
 
 
-def _rows_of_stem(connection: sqlite3.Connection, plan: OutputPlan) -> list[Row]:
+def _rows_of_stem(connection: Session, plan: OutputPlan) -> list[Row]:
     keys = [plan.key(name) for name in OUTPUT_FORMATS]
     marks = ", ".join("?" * len(keys))
     query = f"SELECT path, source, sha256 FROM outputs WHERE path IN ({marks})"  # noqa: S608 - marks
     return connection.execute(query, keys).fetchall()
 
 
-def _digests(connection: sqlite3.Connection, plan: OutputPlan) -> dict[str, frozenset[str]]:
+def _digests(connection: Session, plan: OutputPlan) -> dict[str, frozenset[str]]:
     known: dict[bytes, str] = {}
     for path, source, digests in _rows_of_stem(connection, plan):
         if source == plan.source:
@@ -192,7 +192,7 @@ def _digests(connection: sqlite3.Connection, plan: OutputPlan) -> dict[str, froz
     return {name: frozenset(known.get(plan.key(name), "").split()) for name in plan.paths}
 
 
-def _intend(connection: sqlite3.Connection, plan: OutputPlan, digests: Mapping[str, str]) -> None:
+def _intend(connection: Session, plan: OutputPlan, digests: Mapping[str, str]) -> None:
     known: dict[bytes, str] = {}
     for path, source, accepted in _rows_of_stem(connection, plan):
         if source == plan.source:
@@ -205,7 +205,7 @@ def _intend(connection: sqlite3.Connection, plan: OutputPlan, digests: Mapping[s
         _store(connection, plan, name, _with(known.get(plan.key(name), ""), digest))
 
 
-def _record(connection: sqlite3.Connection, plan: OutputPlan, digests: Mapping[str, str]) -> None:
+def _record(connection: Session, plan: OutputPlan, digests: Mapping[str, str]) -> None:
     for path, source, accepted in _rows_of_stem(connection, plan):
         for name, digest in digests.items():
             if path == plan.key(name) and source == plan.source:
@@ -215,7 +215,7 @@ def _record(connection: sqlite3.Connection, plan: OutputPlan, digests: Mapping[s
                 _store(connection, plan, name, digest if alone else _with(accepted, digest))
 
 
-def _store(connection: sqlite3.Connection, plan: OutputPlan, name: str, digests: str) -> None:
+def _store(connection: Session, plan: OutputPlan, name: str, digests: str) -> None:
     connection.execute(
         "INSERT INTO outputs (path, source, format, sha256, written_at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (path) DO UPDATE SET source = excluded.source, sha256 = excluded.sha256, "

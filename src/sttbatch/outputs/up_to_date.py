@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 
 if TYPE_CHECKING:
     from sttbatch.outputs.plans import OutputPlan
@@ -69,7 +69,7 @@ class UpToDate:
                 continue
             rows.append((made_from, state, audio_s, plan.key(path.suffix[1:]), plan.source))
 
-        def news(db: sqlite3.Connection) -> bool:
+        def news(db: Session) -> bool:
             return any(
                 db.execute(
                     """SELECT 1 FROM outputs WHERE path = ?4 AND source = ?5
@@ -124,7 +124,7 @@ def _standing(
 
 
 def _select(
-    db: sqlite3.Connection, sources: Sequence[bytes]
+    db: Session, sources: Sequence[bytes]
 ) -> list[tuple[bytes, str, bytes, str, str, float]]:
     marks = ",".join("?" * len(sources))
     return db.execute(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
+
+from sttbatch.database.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class ChunkTask:
     error_message: str | None
 
 
-def passes_of(db: sqlite3.Connection, job_id: str) -> list[JobAttempt]:
+def passes_of(db: Session, job_id: str) -> list[JobAttempt]:
     """In the order of their claims."""
     rows = db.execute(
         """SELECT claim_number, worker_id, status, total_chunks, completed_chunks,
@@ -58,7 +59,7 @@ def passes_of(db: sqlite3.Connection, job_id: str) -> list[JobAttempt]:
     return [JobAttempt(*row) for row in rows]
 
 
-def chunks_of(db: sqlite3.Connection, job_id: str) -> list[ChunkTask]:
+def chunks_of(db: Session, job_id: str) -> list[ChunkTask]:
     """In the order in which they are heard."""
     rows = db.execute(
         """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from sttbatch.database.session import Session
 
 ROUNDING = 1e-9
 """Sums of prices are off by less; a budget that is met exactly is kept."""
@@ -57,21 +58,19 @@ def first_of_month(now: float) -> float:
     return time.mktime((local.tm_year, local.tm_mon, 1, 0, 0, 0, -1, -1, -1))
 
 
-def spent_since(db: sqlite3.Connection, at: float) -> float:
+def spent_since(db: Session, at: float) -> float:
     """What posts since then cost, maybe paid ones included."""
     query = "SELECT coalesce(sum(cost), 0.0) FROM requests WHERE at >= ?"
     return float(db.execute(query, (at,)).fetchone()[0])
 
 
-def reserved(db: sqlite3.Connection) -> float:
+def reserved(db: Session) -> float:
     """What is being sent and has no row in `requests` yet."""
     query = "SELECT coalesce(sum(reserved_cost), 0.0) FROM chunk_tasks WHERE status = 'PROCESSING'"
     return float(db.execute(query).fetchone()[0])
 
 
-def over_budget(
-    db: sqlite3.Connection, budgets: Budgets, cost: float, now: float
-) -> OverBudget | None:
+def over_budget(db: Session, budgets: Budgets, cost: float, now: float) -> OverBudget | None:
     """What forbids to spend `cost`, if anything does; what is free is never forbidden.
 
     Reservations count whole: what was claimed before midnight may well be billed after it.

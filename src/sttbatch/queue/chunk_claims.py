@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 from sttbatch.queue.budgets import Budgets, OverBudget, over_budget
 from sttbatch.queue.job import Claim
 from sttbatch.queue.polling import Pace
@@ -37,7 +37,7 @@ class Answered:
     """Its answer was stored since it was looked up."""
 
 
-Answers = Callable[[sqlite3.Connection, str], bool]
+Answers = Callable[[Session, str], bool]
 """Whether the answer of a chunk key is stored."""
 
 
@@ -75,7 +75,7 @@ class ChunkClaims:
         audio_s: float,
         cost: float,
         answered: Answers | None = None,
-        along: Callable[[sqlite3.Connection], object] = lambda _: None,
+        along: Callable[[Session], object] = lambda _: None,
     ) -> Granted | Answered | HeldBy | OverBudget:
         """Reserve the right to send a chunk of a claimed job, and its `cost`; one transaction.
 
@@ -86,7 +86,7 @@ class ChunkClaims:
         """
         granted: Granted | None = None
 
-        def write(db: sqlite3.Connection) -> Granted | Answered | HeldBy | OverBudget:
+        def write(db: Session) -> Granted | Answered | HeldBy | OverBudget:
             along(db)
             if answered is not None and answered(db, chunk_key):
                 return Answered()
@@ -103,7 +103,7 @@ class ChunkClaims:
             granted = self._grant(db, chunk_key, claim, index, audio_s, cost)
             return granted
 
-        def undo(db: sqlite3.Connection) -> None:
+        def undo(db: Session) -> None:
             if granted is not None:
                 self.close(db, granted, "cancelled before it was sent")
 
@@ -114,7 +114,7 @@ class ChunkClaims:
             await self._database.write(undo)
             raise
 
-    def close(self, db: sqlite3.Connection, granted: Granted, error: str | None = None) -> bool:
+    def close(self, db: Session, granted: Granted, error: str | None = None) -> bool:
         """End a claim and drop its reservation, in the transaction that stores answer and post.
 
         `error` says why there is no answer; None: there is one.
@@ -155,13 +155,13 @@ class ChunkClaims:
         while not stopping() and await self._database.read(lambda db: self._is_held(db, chunk_key)):
             await pace.pause()
 
-    def _is_held(self, db: sqlite3.Connection, chunk_key: str) -> bool:
+    def _is_held(self, db: Session, chunk_key: str) -> bool:
         holder = _holder(db, chunk_key)
         return holder is not None and self._workers.is_alive(db, holder)
 
     def _grant(
         self,
-        db: sqlite3.Connection,
+        db: Session,
         chunk_key: str,
         claim: Claim,
         index: int,
@@ -199,7 +199,7 @@ class ChunkClaims:
         return Granted(chunk_key, claim.task_id, self._worker.id)
 
 
-def _holder(db: sqlite3.Connection, chunk_key: str) -> str | None:
+def _holder(db: Session, chunk_key: str) -> str | None:
     row = db.execute(
         "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'",
         (chunk_key,),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+from sttbatch.database.session import Session
 
 KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
 
-def requeue_orphans(db: sqlite3.Connection, worker_id: str, reason: str, now: float) -> None:
+def requeue_orphans(db: Session, worker_id: str, reason: str, now: float) -> None:
     """Put a worker's jobs back into the queue, and count what it was sending as maybe paid.
 
     Its reservations become rows of `requests`: the endpoint may bill what was on its way, so it

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import builtins
-import sqlite3
 import time
 from collections.abc import Callable, Collection
 
 from sttbatch.core.errors import UsageError
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 from sttbatch.queue import job_rows, transitions
 from sttbatch.queue.job import (
     TERMINAL,
@@ -65,7 +65,7 @@ class JobQueue:
         """
         content = (file_sha256, stream, request_sha256)
 
-        def write(db: sqlite3.Connection) -> Job:
+        def write(db: Session) -> Job:
             job = job_rows.unfinished_job(db, *content)
             if job is None:
                 return transitions.insert(
@@ -83,7 +83,7 @@ class JobQueue:
     async def claim(self, job_id: str, worker: Worker) -> Claim | TakenBy | Ended:
         """Take a queued job, or one whose holder died, whatever its row says."""
 
-        def write(db: sqlite3.Connection) -> Claim | TakenBy | Ended:
+        def write(db: Session) -> Claim | TakenBy | Ended:
             self._workers.touch(db, worker)
             job = self._freed(db, job_id)
             if job is None or job.status.is_terminal:
@@ -97,7 +97,7 @@ class JobQueue:
     async def revive(self, job_id: str, worker: Worker) -> Claim | TakenBy | Ended:
         """Claim a job that is queued or has failed."""
 
-        def requeue(db: sqlite3.Connection) -> None:
+        def requeue(db: Session) -> None:
             job = job_rows.job_by_id(db, job_id)
             if job is not None and job.status is JobStatus.FAILED:
                 transitions.requeue(db, job, job.revived_retry_count)
@@ -108,7 +108,7 @@ class JobQueue:
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
 
-        def write(db: sqlite3.Connection) -> bool:
+        def write(db: Session) -> bool:
             job = transitions.held(db, claim)
             if job is None:
                 return False
@@ -126,7 +126,7 @@ class JobQueue:
             What it became; None: the claim is void, and nothing was changed.
         """
 
-        def write(db: sqlite3.Connection) -> JobStatus | None:
+        def write(db: Session) -> JobStatus | None:
             job = transitions.held(db, claim)
             if job is None:
                 return None
@@ -142,7 +142,7 @@ class JobQueue:
     async def release(self, claim: Claim) -> bool:
         """PROCESSING -> QUEUED, no retry counted. False: the claim is void, nothing was changed."""
 
-        def write(db: sqlite3.Connection) -> bool:
+        def write(db: Session) -> bool:
             job = transitions.held(db, claim)
             if job is None:
                 return False
@@ -159,7 +159,7 @@ class JobQueue:
             UsageError: it is done, or a living process works on it.
         """
 
-        def write(db: sqlite3.Connection) -> Job:
+        def write(db: Session) -> Job:
             job = self._free_or_refuse(db, job_id)
             if job.status is JobStatus.COMPLETED:
                 raise UsageError(
@@ -174,7 +174,7 @@ class JobQueue:
     async def retry_failed(self) -> builtins.list[Job]:
         """Queue every failed job again."""
 
-        def write(db: sqlite3.Connection) -> builtins.list[Job]:
+        def write(db: Session) -> builtins.list[Job]:
             failed = job_rows.listed_jobs(db, JobStatus.FAILED, EVERY)
             return [transitions.requeue(db, job, job.revived_retry_count) for job in failed]
 
@@ -187,7 +187,7 @@ class JobQueue:
             UsageError: it has ended, or a living process works on it.
         """
 
-        def write(db: sqlite3.Connection) -> Job:
+        def write(db: Session) -> Job:
             job = self._free_or_refuse(db, job_id)
             transitions.end(db, job, JobStatus.CANCELLED, job.error_message, self._clock())
             return transitions.reread(db, job.id)
@@ -197,7 +197,7 @@ class JobQueue:
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job:
         """Raises UsageError when it is not queued any more."""
 
-        def write(db: sqlite3.Connection) -> Job:
+        def write(db: Session) -> Job:
             job = self._free_or_refuse(db, job_id)
             if job.status is not JobStatus.QUEUED:
                 raise UsageError(
@@ -216,7 +216,7 @@ class JobQueue:
         """
         before = self._clock() - older_than_s
 
-        def write(db: sqlite3.Connection) -> int:
+        def write(db: Session) -> int:
             removed = 0
             for status in sorted(TERMINAL.intersection(statuses)):
                 removed += db.execute(
@@ -254,7 +254,7 @@ class JobQueue:
     async def statuses(self, job_ids: Collection[str]) -> dict[str, JobStatus]:
         return {job_id: job.status for job_id, job in (await self.jobs(job_ids)).items()}
 
-    def _freed(self, db: sqlite3.Connection, job_id: str) -> Job | None:
+    def _freed(self, db: Session, job_id: str) -> Job | None:
         """The job; QUEUED if its holder has died."""
         job = job_rows.job_by_id(db, job_id)
         if job is None or job.worker_id is None or self._workers.is_alive(db, job.worker_id):
@@ -262,7 +262,7 @@ class JobQueue:
         self._workers.reap(db, job.worker_id)
         return transitions.reread(db, job_id)
 
-    def _free_or_refuse(self, db: sqlite3.Connection, job_id: str) -> Job:
+    def _free_or_refuse(self, db: Session, job_id: str) -> Job:
         job = self._freed(db, job_id)
         if job is None:
             raise UsageError(f"there is no job {job_id!r}")

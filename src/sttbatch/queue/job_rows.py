@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sttbatch.core.errors import UsageError
+from sttbatch.database.session import Session
 from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
 
 _COLUMNS = """id, file_sha256, stream, request_sha256, payload, priority, status, retry_count,
@@ -34,11 +34,11 @@ _ENDED = f"""SELECT {_COLUMNS} FROM processing_jobs
     WHERE status = ? ORDER BY completed_at DESC LIMIT ?"""  # noqa: S608 - names only
 
 
-def job_by_id(db: sqlite3.Connection, job_id: str) -> Job | None:
+def job_by_id(db: Session, job_id: str) -> Job | None:
     return _first(db.execute(_BY_ID, (job_id,)))
 
 
-def job_by_prefix(db: sqlite3.Connection, prefix: str) -> Job:
+def job_by_prefix(db: Session, prefix: str) -> Job:
     """Raises UsageError when no job, or more than one, has an id that begins so."""
     wanted = prefix.lower()
     # No character of an id sorts behind this one.
@@ -52,14 +52,12 @@ def job_by_prefix(db: sqlite3.Connection, prefix: str) -> Job:
     raise UsageError(f"more than one job begins with {prefix!r}: {some}; give more of the id")
 
 
-def unfinished_job(
-    db: sqlite3.Connection, file_sha256: str, stream: int, request_sha256: str
-) -> Job | None:
+def unfinished_job(db: Session, file_sha256: str, stream: int, request_sha256: str) -> Job | None:
     """The active job of this content and request, else one that failed or was cancelled."""
     return _first(db.execute(_BY_CONTENT, (file_sha256, stream, request_sha256)))
 
 
-def jobs_by_id(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, Job]:
+def jobs_by_id(db: Session, job_ids: Iterable[str]) -> dict[str, Job]:
     """Those that are there."""
     wanted = list(job_ids)
     found: dict[str, Job] = {}
@@ -74,7 +72,7 @@ def jobs_by_id(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, Job]
     return found
 
 
-def listed_jobs(db: sqlite3.Connection, status: JobStatus | None, limit: int) -> list[Job]:
+def listed_jobs(db: Session, status: JobStatus | None, limit: int) -> list[Job]:
     """What waits or is at work in the order of the queue, anything else the newest first."""
     if status is None:
         return [_job(row) for row in db.execute(_NEWEST, (limit,))]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
 from sttbatch.database.database import Database
+from sttbatch.database.session import Session
 from sttbatch.queue.job import JobStatus
 from sttbatch.queue.job_rows import jobs_by_id
 from sttbatch.queue.worker import WorkerRegistry
@@ -67,9 +67,7 @@ async def wait_until_free(
             await pace.pause()
 
 
-def _settled(
-    db: sqlite3.Connection, workers: WorkerRegistry, job_ids: Collection[str]
-) -> list[Settled]:
+def _settled(db: Session, workers: WorkerRegistry, job_ids: Collection[str]) -> list[Settled]:
     found = jobs_by_id(db, job_ids)
     holders = {job.worker_id for job in found.values() if job.worker_id is not None}
     alive = {worker_id for worker_id in holders if workers.is_alive(db, worker_id)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 
+from sttbatch.database.session import Session
 from sttbatch.queue.job import Claim, Job, JobPayload, JobPriority, JobStatus
 from sttbatch.queue.job_rows import job_by_id
 from sttbatch.queue.worker import Worker
@@ -14,7 +14,7 @@ Content = tuple[str, int, str]
 
 
 def insert(
-    db: sqlite3.Connection,
+    db: Session,
     content: Content,
     payload: JobPayload,
     priority: JobPriority,
@@ -32,7 +32,7 @@ def insert(
     return reread(db, job_id)
 
 
-def start(db: sqlite3.Connection, job: Job, worker: Worker, now: float) -> Claim:
+def start(db: Session, job: Job, worker: Worker, now: float) -> Claim:
     """QUEUED -> PROCESSING, with the next claim number and a pass of its own."""
     job.check_may_become(JobStatus.PROCESSING)
     number = job.claim_number + 1
@@ -42,16 +42,15 @@ def start(db: sqlite3.Connection, job: Job, worker: Worker, now: float) -> Claim
            WHERE id = ?""",
         (worker.id, number, now, job.id),
     )
-    task_id = db.execute(
+    (task_id,) = db.execute(
         """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
-           VALUES (?, ?, ?, ?)""",
+           VALUES (?, ?, ?, ?) RETURNING id""",
         (job.id, number, worker.id, now),
-    ).lastrowid
-    assert task_id is not None
+    ).fetchone()
     return Claim(job.id, worker.id, number, task_id)
 
 
-def end(db: sqlite3.Connection, job: Job, status: JobStatus, error: str | None, now: float) -> None:
+def end(db: Session, job: Job, status: JobStatus, error: str | None, now: float) -> None:
     """To one of the states in which nobody works on it."""
     job.check_may_become(status)
     db.execute(
@@ -62,7 +61,7 @@ def end(db: sqlite3.Connection, job: Job, status: JobStatus, error: str | None, 
     )
 
 
-def requeue(db: sqlite3.Connection, job: Job, retry_count: int, error: str | None = None) -> Job:
+def requeue(db: Session, job: Job, retry_count: int, error: str | None = None) -> Job:
     """Back into the queue; without an `error` that of its last failure stays to be read."""
     job.check_may_become(JobStatus.QUEUED)
     db.execute(
@@ -75,12 +74,12 @@ def requeue(db: sqlite3.Connection, job: Job, retry_count: int, error: str | Non
     return reread(db, job.id)
 
 
-def prioritise(db: sqlite3.Connection, job: Job, priority: JobPriority) -> Job:
+def prioritise(db: Session, job: Job, priority: JobPriority) -> Job:
     db.execute("UPDATE processing_jobs SET priority = ? WHERE id = ?", (priority, job.id))
     return reread(db, job.id)
 
 
-def close_pass(db: sqlite3.Connection, claim: Claim, status: str, now: float) -> None:
+def close_pass(db: Session, claim: Claim, status: str, now: float) -> None:
     """COMPLETED, FAILED or RELEASED."""
     db.execute(
         "UPDATE processing_tasks SET status = ?, completed_at = ? WHERE id = ?",
@@ -88,7 +87,7 @@ def close_pass(db: sqlite3.Connection, claim: Claim, status: str, now: float) ->
     )
 
 
-def held(db: sqlite3.Connection, claim: Claim) -> Job | None:
+def held(db: Session, claim: Claim) -> Job | None:
     """The job of a claim that is not void."""
     job = job_by_id(db, claim.job_id)
     if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
@@ -96,13 +95,13 @@ def held(db: sqlite3.Connection, claim: Claim) -> Job | None:
     return job
 
 
-def reread(db: sqlite3.Connection, job_id: str) -> Job:
+def reread(db: Session, job_id: str) -> Job:
     job = job_by_id(db, job_id)
     assert job is not None
     return job
 
 
-def drop_orphans(db: sqlite3.Connection) -> None:
+def drop_orphans(db: Session) -> None:
     """Closed chunks whose job was removed; one that is being sent keeps its reservation."""
     db.execute("DELETE FROM chunk_tasks WHERE task_id IS NULL AND status <> 'PROCESSING'")
 

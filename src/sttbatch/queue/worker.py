@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Database
 from sttbatch.database.private_files import private_folder
+from sttbatch.database.session import Session
 from sttbatch.queue.crash_recovery import ENDED, KILLED, requeue_orphans
 from sttbatch.queue.liveness import hold, is_held, remove_if_left_behind, same_machine, this_machine
 
@@ -101,14 +101,14 @@ class WorkerRegistry:
     async def living(self, worker_ids: Collection[str]) -> dict[str, Worker]:
         """Those of these workers that are alive, by id."""
 
-        def read(db: sqlite3.Connection) -> dict[str, Worker]:
+        def read(db: Session) -> dict[str, Worker]:
             alive = [each for each in worker_ids if self.is_alive(db, each)]
             rows = [self.worker(db, each) for each in alive]
             return {row.id: row for row in rows if row is not None}
 
         return await self._database.read(read)
 
-    def is_alive(self, db: sqlite3.Connection, worker_id: str) -> bool:
+    def is_alive(self, db: Session, worker_id: str) -> bool:
         """Whether a worker lives: here by its lock, elsewhere by its heartbeat.
 
         Raises:
@@ -123,7 +123,7 @@ class WorkerRegistry:
             return False
         return bool(self._clock() - row[1] < self._expiry_s)
 
-    def touch(self, db: sqlite3.Connection, worker: Worker) -> None:
+    def touch(self, db: Session, worker: Worker) -> None:
         """Heartbeat; brings back the row of one that others, on other machines, gave up."""
         db.execute(
             """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
@@ -132,22 +132,22 @@ class WorkerRegistry:
             (worker.id, worker.host, worker.pid, worker.started_at, self._clock()),
         )
 
-    def reap(self, db: sqlite3.Connection, worker_id: str) -> None:
+    def reap(self, db: Session, worker_id: str) -> None:
         """Free what a dead worker held, in the transaction of `db`."""
         requeue_orphans(db, worker_id, KILLED, self._clock())
         remove_if_left_behind(self._lock(worker_id), self._machine)
 
-    def worker(self, db: sqlite3.Connection, worker_id: str) -> Worker | None:
+    def worker(self, db: Session, worker_id: str) -> Worker | None:
         row = db.execute(
             "SELECT id, host, pid, started_at FROM workers WHERE id = ?", (worker_id,)
         ).fetchone()
         return Worker(*row) if row is not None else None
 
-    def _enlist(self, db: sqlite3.Connection, worker: Worker) -> None:
+    def _enlist(self, db: Session, worker: Worker) -> None:
         self.touch(db, worker)
         self._sweep(db)
 
-    def _sweep(self, db: sqlite3.Connection) -> None:
+    def _sweep(self, db: Session) -> None:
         known = [worker_id for (worker_id,) in db.execute("SELECT id FROM workers")]
         for worker_id in known:
             if not self.is_alive(db, worker_id):

@@ -25,6 +25,7 @@ from sttbatch.core.options import (
     RunOptions,
 )
 from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
 from sttbatch.kinds.transcription.endings import Writer
@@ -126,7 +127,7 @@ async def room(
     run, chunking = choices.run, choices.chunking
     addresser = ContentAddresser(REQUEST, chunking.channels)
     lanes = ParallelOrchestrator[Job, ChunkWork](choices.concurrency, 2)
-    with contextlib.closing(Database(folder / "ledger.db")) as database:
+    with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder)
         ledger = LedgerLevel(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)

@@ -95,12 +95,12 @@ async def _standings(loaded: Loaded) -> list[_Standing]:
     import contextlib
     import time
 
-    from sttbatch.composition.paths import LEDGER, data_folder
-    from sttbatch.database.database import Database
+    from sttbatch.composition.paths import data_folder
+    from sttbatch.database.opening import open_ledger
     from sttbatch.monitoring.alert_queries import LedgerReadings
     from sttbatch.monitoring.alerts import AlertStates
 
-    with contextlib.closing(Database(data_folder(loaded.settings) / LEDGER)) as database:
+    with contextlib.closing(open_ledger(data_folder(loaded.settings))) as database:
         readings, states = LedgerReadings(database), AlertStates(database)
         now = time.time()
         return [

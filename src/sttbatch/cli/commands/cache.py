@@ -125,12 +125,12 @@ class _Room:
 async def _opened() -> AsyncIterator[_Room]:
     from sttbatch.caching.file_index import FileIndex
     from sttbatch.composition.caches import open_caches
-    from sttbatch.composition.paths import LEDGER, data_folder
+    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
-    from sttbatch.database.database import Database
+    from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
-    with contextlib.closing(Database(data_folder(settings) / LEDGER)) as database:
+    with contextlib.closing(open_ledger(data_folder(settings))) as database:
         async with open_caches(settings, database, _warn) as caches:
             yield _Room(settings, caches, FileIndex(database))
 

@@ -150,16 +150,16 @@ def purge(
 
 
 def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
-    from sttbatch.composition.paths import LEDGER, data_folder
+    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
-    from sttbatch.database.database import Database
+    from sttbatch.database.opening import open_ledger
     from sttbatch.queue.job_queue import JobQueue
     from sttbatch.queue.worker import WorkerRegistry
 
     folder = data_folder(load_settings().settings)
 
     async def run() -> T:
-        with contextlib.closing(Database(folder / LEDGER)) as database:
+        with contextlib.closing(open_ledger(folder)) as database:
             workers = WorkerRegistry(database, folder)
             return await work(_Desk(database, workers, JobQueue(database, workers)))
 

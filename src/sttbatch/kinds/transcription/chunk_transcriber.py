@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from sttbatch.core.models import (
     UploadCodec,
 )
 from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
+from sttbatch.database.session import Session
 from sttbatch.execution.run_budget import Budget
 from sttbatch.kinds.transcription.concurrency_feedback import TOO_MANY_REQUESTS, ConcurrencyFeedback
 from sttbatch.kinds.transcription.report import BatchReport
@@ -306,5 +306,5 @@ class ChunkTranscriber:
         return Transcription(heard.text, (whole,) if heard.text else (), heard.language)
 
 
-def _nothing(_: sqlite3.Connection) -> None:
+def _nothing(_: Session) -> None:
     """Writes nothing."""
