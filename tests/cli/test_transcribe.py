@@ -241,7 +241,7 @@ def test_a_dry_run_knows_how_long_earlier_answers_took(
     rows = [(at, f"chunk:{at}", 20.0 + 7 * at, 80.0 + 7 * at) for at in range(40)]
     with contextlib.closing(sqlite3.connect(shell.home / "data" / "ledger.db")) as db, db:
         db.executemany(
-            """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, audio_s,
+            """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, quantity,
                                      latency_s, sent_bytes, cost, maybe_paid)
                VALUES (?, ?, 'cloudru', 'openai/whisper-large-v3', 1, 200, ?, ?, 1, 0.0, 0)""",
             rows,

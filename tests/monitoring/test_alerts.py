@@ -31,7 +31,8 @@ from tests.external.cloudru.virtual_time import in_virtual_time
 NOW = 1_700_000_000.0
 FAILING = AlertRule("requests fail", "failed_share", 0.4)
 POST = """INSERT INTO requests
-          VALUES (NULL, ?, 'chunk:1', 'cloudru', 'm', ?, 200, ?, 'id', ?, ?, 1, ?, ?)"""
+          VALUES (NULL, ?, 'chunk:1', 'cloudru', 'm', ?, 200, ?, 'id', ?, ?, 1, ?, ?,
+                  'audio_seconds')"""
 
 
 @dataclass

@@ -76,7 +76,7 @@ def _store(db: Session, room: Room, granted: Granted) -> None:
 def post(db: Session, at: float, chunk_key: str, cost: float) -> None:
     """An answered post."""
     db.execute(
-        """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, latency_s, audio_s,
+        """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, latency_s, quantity,
                                  sent_bytes, cost, maybe_paid)
            VALUES (?, ?, 'cloudru', 'whisper', 1, 200, 1.0, 60.0, 1, ?, 0)""",
         (at, chunk_key, cost),

@@ -128,7 +128,7 @@ def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
         asyncio.run(work())
     killed, left = rows(
         tmp_path,
-        "SELECT status, cost, maybe_paid, audio_s, engine, model, attempt, error FROM requests",
+        "SELECT status, cost, maybe_paid, quantity, engine, model, attempt, error FROM requests",
     )
     assert killed[:-1] == (None, 1.0, 1, 60.0, "cloudru", "whisper", 1)
     assert killed[-1] == "the run that sent it was killed"

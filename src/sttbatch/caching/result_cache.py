@@ -26,13 +26,13 @@ _T = TypeVar("_T")
 
 RECORD_POST = """
     INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
-                          latency_s, audio_s, sent_bytes, cost, maybe_paid)
+                          latency_s, quantity, sent_bytes, cost, maybe_paid)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 POST_IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
 # A post without an error brought an answer, whether over the network (200) or not (NULL).
 LATENCIES = """
-    SELECT audio_s, latency_s FROM requests
+    SELECT quantity, latency_s FROM requests
     WHERE engine = ? AND model = ? AND error IS NULL ORDER BY at DESC LIMIT ?"""
 
 # What a run that is over had reserved became a request of its own, begun when it was claimed; the

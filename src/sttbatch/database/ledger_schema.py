@@ -250,6 +250,16 @@ LEDGER: Steps = (
             ) STRICT, WITHOUT ROWID""",
         ),
     ),
+    (
+        "0007_units",
+        (
+            # Seconds of audio are one unit among several that are billed; tokens are another.
+            "ALTER TABLE requests RENAME COLUMN audio_s TO quantity",
+            "ALTER TABLE requests ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
+            "ALTER TABLE chunk_tasks RENAME COLUMN audio_s TO quantity",
+            "ALTER TABLE chunk_tasks ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
+        ),
+    ),
 )
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -14,7 +14,7 @@ QUERIES = {
     "retries": "SELECT count(*) FROM requests WHERE at > ? AND attempt > 1",
     "maybe_paid": "SELECT count(*) FROM requests WHERE at > ? AND maybe_paid",
     "cost": "SELECT total(cost) FROM requests WHERE at > ?",
-    "audio_seconds": "SELECT total(audio_s) FROM requests WHERE at > ? AND error IS NULL",
+    "audio_seconds": "SELECT total(quantity) FROM requests WHERE at > ? AND error IS NULL",
     "jobs_failed": """SELECT count(*) FROM processing_jobs
                       WHERE status = 'FAILED' AND completed_at > ?""",
 }

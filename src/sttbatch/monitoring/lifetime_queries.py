@@ -29,8 +29,8 @@ REQUESTS = f"""
                 ELSE substr(error, 1, min(40, instr(error || ':', ':') - 1,
                                           instr(error || ',', ',') - 1)) END,
            count(*), sum(maybe_paid), {millionths("cost")}, sum(sent_bytes),
-           {millionths("audio_s")},
-           {millionths("iif((error IS NULL OR maybe_paid) AND engine <> 'local', audio_s, 0.0)")}
+           {millionths("quantity")},
+           {millionths("iif((error IS NULL OR maybe_paid) AND engine <> 'local', quantity, 0.0)")}
     FROM requests GROUP BY 1, 2, 3"""  # noqa: S608 - of constants
 DURATIONS = f"""
     SELECT engine, model, {bound_of("latency_s", DURATION_BOUNDS_S)}, count(*),

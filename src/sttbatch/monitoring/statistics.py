@@ -21,7 +21,7 @@ LISTED = 5
 REQUESTS = """
     SELECT {group}, count(*), sum(error IS NULL), sum(attempt > 1), sum(error IS NOT NULL),
            sum(maybe_paid), sum(cost), sum(sent_bytes),
-           sum(iif((error IS NULL OR maybe_paid) AND engine <> 'local', audio_s, 0.0))
+           sum(iif((error IS NULL OR maybe_paid) AND engine <> 'local', quantity, 0.0))
     FROM requests WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY 1"""
 GROUPS = {
     "all": "''",

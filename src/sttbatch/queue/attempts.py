@@ -63,7 +63,7 @@ def chunks_of(db: Session, job_id: str) -> list[ChunkTask]:
     """In the order in which they are heard."""
     rows = db.execute(
         """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
-                  chunk.retry_count, reserved_cost, audio_s, chunk.started_at,
+                  chunk.retry_count, reserved_cost, quantity, chunk.started_at,
                   chunk.completed_at, chunk.error_message
            FROM processing_tasks AS task JOIN chunk_tasks AS chunk ON chunk.task_id = task.id
            WHERE task.job_id = ? ORDER BY chunk_index, chunk.started_at""",

@@ -181,13 +181,13 @@ class ChunkClaims:
         )
         db.execute(
             """INSERT INTO chunk_tasks (chunk_key, task_id, worker_id, engine, model, chunk_index,
-                                        reserved_cost, audio_s, started_at, status)
+                                        reserved_cost, quantity, started_at, status)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'PROCESSING')
                ON CONFLICT (chunk_key) DO UPDATE SET
                    task_id = excluded.task_id, worker_id = excluded.worker_id,
                    engine = excluded.engine, model = excluded.model,
                    chunk_index = excluded.chunk_index, reserved_cost = excluded.reserved_cost,
-                   audio_s = excluded.audio_s, started_at = excluded.started_at,
+                   quantity = excluded.quantity, started_at = excluded.started_at,
                    retry_count = retry_count + (status = 'FAILED'),
                    status = 'PROCESSING', completed_at = NULL, error_message = NULL""",
             row,

@@ -17,9 +17,9 @@ def requeue_orphans(db: Session, worker_id: str, reason: str, now: float) -> Non
     """
     db.execute(
         """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, latency_s,
-                                 audio_s, sent_bytes, cost, maybe_paid)
+                                 quantity, sent_bytes, cost, maybe_paid)
            SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?, 0.0,
-                  audio_s, 0, reserved_cost, engine <> 'local'
+                  quantity, 0, reserved_cost, engine <> 'local'
            FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?""",
         (reason, worker_id),
     )
