@@ -8,17 +8,26 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from sttbatch.caching.disk_level import DiskLevel
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.composition.ledgers import work_ledger
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Granted, RequestRecord, WorkItem, record_of
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.work_ledger import SqlWorkLedger
 
 SHA = "ab" * 32
+ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
 FACTS = EntryFacts("cloudru", "whisper", 12.5, SHA)
 
 
@@ -42,6 +51,11 @@ class Rooms:
     index: FileIndex
     clock: Clock
     warnings: list[str]
+    work: SqlWorkLedger
+
+    async def store(self, record: RequestRecord) -> None:
+        """Store what was paid for, though nobody claimed it."""
+        await self.work.store(Granted(ITEM, 0, ""), record)
 
     async def level_of(self, key: str) -> str | None:
         found = await self.cache.get(key)
@@ -67,9 +81,31 @@ async def rooms(
         cache = MultiLevelCache((memory, disk), ledger, warn=warnings.append, clock=clock)
         try:
             index = FileIndex(database)
-            yield Rooms(database, memory, disk, ledger, cache, index, clock, warnings)
+            work = work_ledger(database, ledger)
+            yield Rooms(database, memory, disk, ledger, cache, index, clock, warnings, work)
         finally:
             await cache.aclose()
+
+
+def recorded(
+    key: str,
+    request: APIRequest,
+    value: StoredChunk | None = None,
+    *,
+    sha256: str = SHA,
+    model: str = "whisper",
+    engine: str = "cloudru",
+) -> RequestRecord:
+    """A request of a kopeck a second, as the ledger books it."""
+    usage = Usage(AUDIO_SECONDS, request.audio_s)
+    item = WorkItem(key, sha256, 0, engine, model, usage, 0.01 * request.audio_s)
+    return record_of(item, request, None if value is None else msgspec.json.encode(value))
+
+
+async def chunk(room: Rooms, key: str) -> StoredChunk | None:
+    """What a look-up brings."""
+    hit = await room.cache.get(key, SHA)
+    return decode_chunk(hit.value) if hit is not None else None
 
 
 def key(number: int) -> str:

@@ -10,19 +10,22 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
 from sttbatch.caching.cache_warmer import CacheWarmer
-from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.chunk_index import ChunkIndex
+from sttbatch.caching.levels import CacheValue, EntryFacts
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import MIB, RequestOptions
+from sttbatch.core.work import IndexedSpan
 from sttbatch.database.session import Session
 
-from .harness import FACTS, SHA, Rooms, key, rooms
+from .harness import FACTS, SHA, Rooms, key, recorded, rooms
 
 Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
@@ -48,8 +51,9 @@ def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set
         async with rooms(tmp_path) as room:
             for number in range(6):
                 facts = replace(FACTS, model="another" if number > 3 else "whisper")
-                ttl_s = 10 if number == 5 else None
-                await room.cache.put(key(number), b"value", facts, ttl_s=ttl_s)
+                expires_at = room.clock.now + 10 if number == 5 else None
+                await room.ledger.put(key(number), CacheValue(b"value", expires_at), facts)
+                await room.cache.get(key(number))
             room.clock.now += 11
             removed = await removal(invalidator(room))
             assert removed.entries == dict.fromkeys(("L1", "L2", "L3"), len(gone))
@@ -91,7 +95,8 @@ async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: 
     """As a run leaves it: cuts, chunks, a failed post, a transcript, outputs, a job."""
     print_ = await room.index.fingerprint(path)
     sha = print_.sha256
-    results = ResultCache(room.cache, room.ledger, REQUEST, 0.01)
+    spans = ChunkIndex(room.ledger)
+    results = ResultCache(room.cache, spans, room.work, REQUEST)
     for number, word in enumerate(words):
         name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
         value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
@@ -99,9 +104,11 @@ async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: 
             0, CutPoint(number), CutPoint(number + 1), number, number + 1.0, ((0.0, 0.0),)
         )
         if not pieces:
-            await results.remember_cut(sha, 0, "r", span, name)
-        await results.record_post(name, replace(POST, status=500, error=f"no {word}", paid=False))
-        await results.store_chunk(name, value, POST, sha)
+            await spans.remember(IndexedSpan(sha, 0, "r", span, name))
+        failed = replace(POST, status=500, error=f"no {word}", paid=False)
+        await room.work.record(recorded(name, failed, sha256=sha))
+        await room.store(recorded(name, POST, value, sha256=sha))
+        await room.cache.fill_fronts(name, msgspec.json.encode(value))
         await results.store_joined(name + "j", value, 5.0, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)

@@ -10,11 +10,10 @@ import pytest
 from sttbatch.caching.levels import CacheValue
 from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
-from sttbatch.core.errors import StateError
 from sttbatch.database.session import Session
 from tests.database import sqlite
 
-from .harness import FACTS, SHA, Clock, Rooms, key, rooms
+from .harness import FACTS, Clock, Rooms, key, rooms
 
 L2_TTL_S = 24 * 3600
 
@@ -57,7 +56,7 @@ def test_values_are_true_for_as_long_as_their_level_allows(tmp_path: Path) -> No
 def test_a_time_to_live_holds_in_every_level(tmp_path: Path, after_s: float) -> None:
     async def story() -> None:
         async with rooms(tmp_path) as room:
-            await room.cache.put(key(1), b"one", FACTS, ttl_s=10)
+            await room.ledger.put(key(1), CacheValue(b"one", room.clock.now + 10), FACTS)
             room.clock.now += after_s
             # Promoted late, it must not live longer for that.
             await room.memory.clear()
@@ -154,22 +153,6 @@ def _fill(room: Rooms, db: Session, count: int) -> None:
             for n in range(count)
         ],
     )
-
-
-def test_a_value_and_what_comes_along_are_stored_together_or_not_at_all(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with rooms(tmp_path) as room:
-
-            def along(db: Session) -> None:
-                db.execute("INSERT INTO no_such_table VALUES (1)")
-
-            with pytest.raises(StateError):
-                await room.cache.put(key(1), b"one", FACTS, along=along)
-            assert await room.level_of(key(1)) is None
-            linked = await room.ledger.keys_of([SHA])
-            assert linked == ()
-
-    asyncio.run(story())
 
 
 def test_reads_are_counted_without_a_write_for_each(tmp_path: Path) -> None:

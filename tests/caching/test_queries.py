@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.caching import chunk_index, entry_rows
-from sttbatch.caching.result_cache import LATENCIES, RECORD_POST
+from sttbatch.database.work_ledger import LATENCIES, RECORD
 
 from .harness import rooms
 
@@ -26,7 +26,7 @@ QUERIES = {
     "kept": chunk_index.KEPT,
     "remember": chunk_index.REMEMBER,
     "kept lengths": chunk_index.kept_lengths(3),
-    "post": RECORD_POST,
+    "request": RECORD,
     "latencies": LATENCIES,
 }
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from sttbatch.queue.job import Job, JobPayload, JobStatus
-from tests.queue.competing_process import post
 from tests.queue.harness import Clock, Room, contenders, in_room
 from tests.shell import Result, Shell
 
@@ -36,9 +35,8 @@ def jobs(bare: Shell) -> dict[str, Job]:
             claim = await room.claimed(made[name])
             await room.queue.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
         claim = await room.claimed(made["done"])
-        granted: Any = await room.chunks.claim("chunk:" + "c" * 64, claim, 0, 60.0, 1.0)
-        await room.database.write(lambda db: post(db, room.clock(), granted.chunk_key, 1.0))
-        await room.database.write(lambda db: room.chunks.close(db, granted))
+        granted: Any = await room.claim("chunk:" + "c" * 64, claim)
+        await room.answer(granted)
         await room.queue.complete(claim)
         await room.queue.cancel(made["cancelled"].id)
         return made

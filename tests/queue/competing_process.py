@@ -12,12 +12,10 @@ import asyncio
 import random
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
+from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import Granted
 from sttbatch.queue.job import Claim, JobStatus
 from tests.queue.harness import Clock, Room, opened
 
@@ -45,7 +43,7 @@ async def hold(room: Room, job_id: str, chunk_key: str) -> None:
     say("ready")
     claim = await room.queue.claim(job_id, room.worker)
     assert isinstance(claim, Claim)
-    granted = await room.chunks.claim(chunk_key, claim, 0, 60.0, 1.0)
+    granted = await room.claim(chunk_key, claim)
     assert isinstance(granted, Granted)
     say("held")
     await asyncio.sleep(600)
@@ -58,19 +56,14 @@ async def spend(room: Room, count: str) -> None:
     sys.stdin.readline()
 
     async def one(index: int) -> None:
-        granted = await room.chunks.claim(f"{room.worker.id} {index}", claim, index, 60.0, 1.0)
+        granted = await room.claim(f"{room.worker.id} {index}", claim, index, 1.0)
         if isinstance(granted, Granted):
             say("paid")
             await asyncio.sleep(random.uniform(0, 0.05))
-            await room.database.write(partial(_store, room=room, granted=granted))
+            await room.answer(granted)
 
     for at in range(0, int(count), LANES):
         await asyncio.gather(*(one(index) for index in range(at, at + LANES)))
-
-
-def _store(db: Session, room: Room, granted: Granted) -> None:
-    post(db, room.clock(), granted.chunk_key, 1.0)
-    assert room.chunks.close(db, granted)
 
 
 def post(db: Session, at: float, chunk_key: str, cost: float) -> None:

@@ -12,13 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.composition.ledgers import work_ledger
+from sttbatch.core.engine import APIRequest
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.sqlite_file import connect
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.database.work_ledger import SqlWorkLedger
 from sttbatch.queue.job import Claim, Job, JobPayload
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import Worker, WorkerRegistry
 
 T = TypeVar("T")
@@ -45,7 +50,8 @@ class Room:
     workers: WorkerRegistry
     worker: Worker
     queue: JobQueue
-    chunks: ChunkClaims
+    ledger: SqlWorkLedger
+    claims: WorkClaims
     clock: Clock
 
     async def queued(self, name: str = "a", max_retries: int = 3) -> Job:
@@ -58,8 +64,25 @@ class Room:
         assert isinstance(claim, Claim)
         return claim
 
+    async def claim(
+        self, key: str, claim: Claim, index: int = 0, cost: float = 1.0, *, force: bool = False
+    ) -> Granted | Answered | HeldBy | OverBudget:
+        """Claim a minute of audio."""
+        return await self.claims.claim(item(key, index, cost), claim.task_id, force=force)
+
+    async def answer(self, granted: Granted) -> None:
+        """Store a result for what was claimed, and book the request that brought it."""
+        request = APIRequest(self.clock(), 1, 200, 1.0, 1, 60.0, paid=True)
+        await self.ledger.store(granted, record_of(granted.item, request, b"{}", self.worker.id))
+
     async def reread(self, job: Job) -> Job:
         return (await self.queue.jobs([job.id]))[job.id]
+
+
+def item(key: str, index: int = 0, cost: float = 1.0) -> WorkItem:
+    """A minute of audio."""
+    usage = Usage(AUDIO_SECONDS, 60.0)
+    return WorkItem(key, "a" * 64, index, "cloudru", "whisper", usage, cost)
 
 
 @contextlib.asynccontextmanager
@@ -72,20 +95,13 @@ async def opened(
 ) -> AsyncIterator[Room]:
     """A worker at the ledger in `folder`, as one process has it."""
     clock = clock or Clock()
-    with contextlib.closing(open_ledger(folder)) as database:
+    with contextlib.closing(open_ledger(folder, clock)) as database:
         workers = WorkerRegistry(database, folder, clock=clock, machine=machine)
         async with workers.registered() as worker:
-            chunks = ChunkClaims(
-                database,
-                workers,
-                worker,
-                engine="cloudru",
-                model="whisper",
-                budgets=budgets,
-                clock=clock,
-            )
+            ledger = work_ledger(database, LedgerLevel(database, clock=clock), worker.id, budgets)
+            claims = WorkClaims(ledger, workers)
             queue = JobQueue(database, workers, clock=clock)
-            yield Room(database, workers, worker, queue, chunks, clock)
+            yield Room(database, workers, worker, queue, ledger, claims, clock)
 
 
 def in_room(folder: Path, work: Callable[[Room], Awaitable[T]], clock: Clock | None = None) -> T:

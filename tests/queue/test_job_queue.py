@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.work import Granted
 from sttbatch.queue.attempts import chunks_of, passes_of
 from sttbatch.queue.job import Claim, Ended, Job, JobPayload, JobPriority, JobStatus, TakenBy
 from tests.queue.harness import Clock, Room, in_room, rows
@@ -192,11 +193,12 @@ def test_purge_removes_what_ended_and_its_chunks_but_nothing_active(tmp_path: Pa
     async def work(room: Room) -> None:
         done, failed, queued, held = [await room.queued(name) for name in "abcd"]
         claim = await room.claimed(done)
-        granted = await room.chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
-        await room.database.write(lambda db: room.chunks.close(db, granted))  # type: ignore[arg-type]
+        granted = await room.claim("chunk:1", claim)
+        assert isinstance(granted, Granted)
+        await room.answer(granted)
         await room.queue.complete(claim)
         await room.queue.fail(await room.claimed(failed), "no", retry=False)
-        await room.chunks.claim("chunk:2", await room.claimed(held), 0, 60.0, 1.0)
+        await room.claim("chunk:2", await room.claimed(held))
         assert len(await room.database.read(lambda db: chunks_of(db, done.id))) == 1
         room.clock.now += 100
         assert await room.queue.purge(101) == 0

@@ -6,29 +6,28 @@ import asyncio
 import re
 from pathlib import Path
 
+from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
 from sttbatch.queue.attempts import chunks_of, passes_of
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import Granted
 from sttbatch.queue.job import JobPriority, JobStatus
 from sttbatch.queue.polling import wait_until_free
 from tests.database import sqlite
 from tests.queue.harness import Room, opened
 
 # All of its rows are wanted: one for each process that lives, or died since the last start.
-WANTED_WHOLE = {"SELECT id FROM workers"}
+WANTED_WHOLE = {"SELECT id FROM workers", "SELECT ledger_now()"}
 
 
 async def everything(room: Room) -> None:
     """Each thing that this room can do, once or more."""
-    queue, chunks = room.queue, room.chunks
+    queue = room.queue
     job, dropped = await room.queued(), await room.queued("b")
     claim = await room.claimed(job)
-    granted = await chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+    granted = await room.claim("chunk:1", claim)
     assert isinstance(granted, Granted)
-    await chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
-    await room.database.write(lambda db: chunks.close(db, granted))
-    await chunks.wait_until_closed("chunk:1")
+    await room.claim("chunk:1", claim)
+    await room.answer(granted)
+    await room.claims.wait_until_ended("chunk:1")
     await queue.release(claim)
     await queue.fail(await room.claimed(job), "no", retry=True)
     await queue.fail(await room.claimed(job), "no", retry=False)
@@ -49,7 +48,7 @@ async def everything(room: Room) -> None:
     await room.claimed(dropped)
     await room.workers.living([room.worker.id])
     await room.workers.sweep()
-    await room.database.write(lambda db: room.workers.reap(db, room.worker.id))
+    await room.workers.reap(room.worker.id)
     await queue.purge()
 
 

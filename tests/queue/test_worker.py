@@ -66,7 +66,7 @@ def test_a_worker_that_leaves_frees_what_it_held(tmp_path: Path) -> None:
     async def leave(room: Room) -> str:
         job = await room.queued()
         claim = await room.claimed(job)
-        await room.chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+        await room.claim("chunk:1", claim)
         return job.id
 
     job_id = in_room(tmp_path, leave)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.levels import KEYS_A_QUERY
 from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core.models import ChunkSpan, CutPoint
+from sttbatch.core.work import IndexedSpan
 from sttbatch.database.session import Session
 
 _anchors_decoder = msgspec.json.Decoder(tuple[tuple[float, float], ...])
@@ -51,14 +52,17 @@ class ChunkIndex:
     def __init__(self, ledger: LedgerLevel) -> None:
         self._ledger = ledger
 
-    def remembering(
-        self, file_sha256: str, stream: int, request_sha256: str, span: ChunkSpan, key: str
-    ) -> Callable[[Session], object]:
-        """Writes down a cut, in the transaction of whoever calls it."""
+    async def remember(self, indexed: IndexedSpan) -> None:
+        """Write down where a recording was cut."""
+        await self._ledger.database.write(lambda db: self.insert(db, indexed))
+
+    def insert(self, db: Session, indexed: IndexedSpan) -> None:
+        """The same, within the caller's transaction."""
+        span = indexed.span
         row = (
-            file_sha256,
-            stream,
-            request_sha256,
+            indexed.file_sha256,
+            indexed.stream,
+            indexed.request_sha256,
             span.start.pts,
             span.end.pts,
             span.start.overlap,
@@ -66,9 +70,9 @@ class ChunkIndex:
             span.start_s,
             span.end_s,
             msgspec.json.encode(span.time_map).decode(),
-            key,
+            indexed.chunk_key,
         )
-        return lambda db: db.execute(REMEMBER, row)
+        db.execute(REMEMBER, row)
 
     async def of(
         self, file_sha256: str, stream: int, request_sha256: str

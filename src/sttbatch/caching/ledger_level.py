@@ -11,7 +11,6 @@ from sttbatch.caching import entry_rows
 from sttbatch.caching.levels import (
     KEYS_A_QUERY,
     Access,
-    Along,
     CacheValue,
     Checked,
     EntryFacts,
@@ -19,6 +18,7 @@ from sttbatch.caching.levels import (
     seal,
 )
 from sttbatch.core.errors import StateError
+from sttbatch.core.work import RequestRecord
 from sttbatch.database.database import Database
 from sttbatch.database.session import Session
 
@@ -94,9 +94,16 @@ class LedgerLevel:
         """Whether a look-up of `key` would find something; within the caller's transaction."""
         return any(self.opened(*row) is not None for row in entry_rows.select(db, [key]))
 
-    async def put(
-        self, key: str, value: CacheValue, facts: EntryFacts, along: Along | None = None
-    ) -> None:
+    async def put(self, key: str, value: CacheValue, facts: EntryFacts) -> None:
+        await self.database.write(lambda db: self._insert(db, key, value, facts))
+
+    def insert(self, db: Session, record: RequestRecord) -> None:
+        """Store a paid result, within the caller's transaction."""
+        assert record.value is not None
+        facts = EntryFacts(record.engine, record.model, record.usage.quantity, record.file_sha256)
+        self._insert(db, record.key, CacheValue(record.value), facts)
+
+    def _insert(self, db: Session, key: str, value: CacheValue, facts: EntryFacts) -> None:
         row = (
             key,
             value.data,
@@ -107,14 +114,8 @@ class LedgerLevel:
             self._clock(),
             value.expires_at,
         )
-
-        def write(db: Session) -> None:
-            db.execute(entry_rows.PUT, row)
-            db.execute(entry_rows.LINK, (facts.file_sha256, key))
-            if along is not None:
-                along(db)
-
-        await self.database.write(write)
+        db.execute(entry_rows.PUT, row)
+        db.execute(entry_rows.LINK, (facts.file_sha256, key))
 
     async def note(self, accesses: Sequence[Access], links: Sequence[tuple[str, str]]) -> None:
         def write(db: Session) -> None:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 KEYS_A_QUERY = 500
-
-Along = Callable[[Any], object]
-"""Called with the authority's open transaction: what it writes is committed with the value, or
-neither is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +129,7 @@ class VerifiableLevel(CacheLevel, Protocol):
 class AuthorityLevel(VerifiableLevel, Protocol):
     """The level that is written first and is sufficient alone."""
 
-    async def put(
-        self, key: str, value: CacheValue, facts: EntryFacts, along: Along | None = None
-    ) -> None:
+    async def put(self, key: str, value: CacheValue, facts: EntryFacts) -> None:
         """Store one value; it is on the disk when this returns."""
 
     async def note(self, accesses: Sequence[Access], links: Sequence[tuple[str, str]]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from sttbatch.caching.levels import (
     KEYS_A_QUERY,
     Access,
-    Along,
     AuthorityLevel,
     CacheLevel,
     CacheValue,
@@ -99,29 +98,19 @@ class MultiLevelCache:
                 await self._count(found)
         return results
 
-    async def put(
-        self,
-        key: str,
-        data: bytes,
-        facts: EntryFacts,
-        *,
-        along: Along | None = None,
-        ttl_s: float | None = None,
-        stored: Callable[[], None] | None = None,
-    ) -> None:
-        """Store a value, the authority first; `along` writes in the same transaction.
-
-        `stored` is called as soon as the authority has it.
+    async def put(self, key: str, data: bytes, facts: EntryFacts) -> None:
+        """Store a value, the authority first.
 
         Raises:
             StateError: the authority did not take it.
         """
-        value = CacheValue(data, None if ttl_s is None else self._clock() + ttl_s)
-        await self.authority.put(key, value, facts, along)
-        if stored is not None:
-            stored()
+        await self.authority.put(key, CacheValue(data), facts)
+        await self.fill_fronts(key, data)
+
+    async def fill_fronts(self, key: str, data: bytes) -> None:
+        """Copy what the authority has just stored into the nearer levels."""
         for front in reversed(self._fronts.copy()):
-            await self._filled(front, {key: value})
+            await self._filled(front, {key: CacheValue(data)})
 
     async def fill(self, keys: Sequence[str]) -> tuple[int, int]:
         """Copy entries from the authority into every front; returns how many, and their bytes."""

@@ -229,17 +229,19 @@ async def _send(settings: Settings) -> str:
 async def _book(settings: Settings, request: RequestOptions, posts: Sequence[APIRequest]) -> None:
     """Budgets and `stats` count them like all others; the check of the database tells of faults."""
     from sttbatch.caching.ledger_level import LedgerLevel
-    from sttbatch.caching.multi_level_cache import MultiLevelCache
-    from sttbatch.caching.result_cache import ResultCache
+    from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import data_folder
+    from sttbatch.core.usage import AUDIO_SECONDS, Usage
+    from sttbatch.core.work import PROBE, WorkItem, record_of
     from sttbatch.database.opening import open_ledger
 
     with (
         contextlib.suppress(StateError),
         contextlib.closing(open_ledger(data_folder(settings))) as database,
     ):
-        ledger = LedgerLevel(database)
-        cache = MultiLevelCache((), ledger)
-        results = ResultCache(cache, ledger, request, settings.price_per_second)
+        ledger = work_ledger(database, LedgerLevel(database))
         for post in posts:
-            await results.record_post("doctor", post)
+            usage = Usage(AUDIO_SECONDS, post.audio_s)
+            cost = post.audio_s * settings.price_per_second
+            item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
+            await ledger.record(record_of(item, post))

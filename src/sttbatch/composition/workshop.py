@@ -7,16 +7,22 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.caching.chunk_index import ChunkIndex
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.spooling_ledger import SpoolingLedger
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.effective_options import RunFlags, adapts, run_config_of
 from sttbatch.composition.engines import engine_of
+from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Emit, Warned
+from sttbatch.core.work import Budgets
 from sttbatch.database.database import Database
+from sttbatch.execution.pay_once import PayOnce
+from sttbatch.execution.run_budget import RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
@@ -33,8 +39,7 @@ from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
 
@@ -71,37 +76,34 @@ async def open_batch(
         ) as answer_spool,
     ):
         caches.disk.start()
-        results = ResultCache(
-            caches.levels,
-            caches.ledger,
-            choices.request,
-            choices.run.price_per_second,
-            answer_spool,
+        budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
+        ledger = SpoolingLedger(
+            work_ledger(database, caches.ledger, worker.id, budgets), answer_spool
         )
+        spans = ChunkIndex(caches.ledger)
+        results = ResultCache(caches.levels, spans, ledger, choices.request)
         # After the worker came: what runs that are over had reserved is accounted for by then.
-        await results.recover()
+        await ledger.recover_spooled()
         answers = ChunkTranscriber(
             engine=engine,
-            results=results,
-            claims=ChunkClaims(
-                database,
-                workers,
-                worker,
-                engine=choices.request.engine,
-                model=choices.request.model,
-                budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
+            pay_once=PayOnce(
+                caches.levels,
+                ledger,
+                spans,
+                WorkClaims(ledger, workers),
+                RunBudget(choices.run.max_cost),
+                closed=lambda: orchestrator.closed,
+                force=choices.run.force,
             ),
-            closed=lambda: orchestrator.closed,
-            pacing=ConcurrencyFeedback(
+            results=results,
+            addresser=addresser,
+            splitters=splitters,
+            config=choices,
+            observe=ConcurrencyFeedback(
                 orchestrator,
                 AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
                 emit,
-            ),
-            addresser=addresser,
-            splitters=splitters,
-            request=choices.request,
-            chunking=choices.chunking,
-            run=choices.run,
+            ).observe,
             emit=emit,
             report=report,
         )

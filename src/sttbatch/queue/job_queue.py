@@ -259,7 +259,7 @@ class JobQueue:
         job = job_rows.job_by_id(db, job_id)
         if job is None or job.worker_id is None or self._workers.is_alive(db, job.worker_id):
             return job
-        self._workers.reap(db, job.worker_id)
+        self._workers.reap_now(db, job.worker_id)
         return transitions.reread(db, job_id)
 
     def _free_or_refuse(self, db: Session, job_id: str) -> Job:

@@ -132,8 +132,12 @@ class WorkerRegistry:
             (worker.id, worker.host, worker.pid, worker.started_at, self._clock()),
         )
 
-    def reap(self, db: Session, worker_id: str) -> None:
-        """Free what a dead worker held, in the transaction of `db`."""
+    async def reap(self, worker_id: str) -> None:
+        """Free what a dead worker held."""
+        await self._database.write(lambda db: self.reap_now(db, worker_id))
+
+    def reap_now(self, db: Session, worker_id: str) -> None:
+        """The same in the transaction of `db`."""
         requeue_orphans(db, worker_id, KILLED, self._clock())
         remove_if_left_behind(self._lock(worker_id), self._machine)
 
@@ -151,7 +155,7 @@ class WorkerRegistry:
         known = [worker_id for (worker_id,) in db.execute("SELECT id FROM workers")]
         for worker_id in known:
             if not self.is_alive(db, worker_id):
-                self.reap(db, worker_id)
+                self.reap_now(db, worker_id)
         for path in self._locks.glob("*.lock"):
             if path.stem not in known:
                 remove_if_left_behind(path, self._machine)

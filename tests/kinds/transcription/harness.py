@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.caching.chunk_index import ChunkIndex
 from sttbatch.caching.file_index import FileIndex
 from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Upload, Word
@@ -26,6 +28,8 @@ from sttbatch.core.options import (
 )
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
+from sttbatch.execution.pay_once import PayOnce
+from sttbatch.execution.run_budget import RunBudget
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
 from sttbatch.kinds.transcription.endings import Writer
@@ -41,8 +45,8 @@ from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.queue.chunk_claims import ChunkClaims
 from sttbatch.queue.job import JobPriority
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
@@ -131,24 +135,31 @@ async def room(
         workers = WorkerRegistry(database, folder)
         ledger = LedgerLevel(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
-        results = ResultCache(cache, ledger, REQUEST, run.price_per_second)
+        spans = ChunkIndex(ledger)
         registry = OutputRegistry(database)
         async with (
             workers.registered() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
         ):
+            work = work_ledger(database, ledger, worker.id)
+            results = ResultCache(cache, spans, work, REQUEST)
             answers = ChunkTranscriber(
                 engine=ear,
+                pay_once=PayOnce(
+                    cache,
+                    work,
+                    spans,
+                    WorkClaims(work, workers),
+                    RunBudget(run.max_cost),
+                    closed=lambda: lanes.closed,
+                    force=run.force,
+                ),
                 results=results,
-                claims=ChunkClaims(database, workers, worker, engine="cloudru", model="whisper"),
-                closed=lambda: lanes.closed,
-                pacing=ConcurrencyFeedback(lanes, None, emit),
                 addresser=addresser,
                 splitters=splitters,
-                request=REQUEST,
-                chunking=chunking,
-                run=run,
+                config=choices,
+                observe=ConcurrencyFeedback(lanes, None, emit).observe,
                 emit=emit,
                 report=report,
             )

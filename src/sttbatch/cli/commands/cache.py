@@ -156,13 +156,13 @@ async def _invalidate(removal: _Removal) -> Invalidated:
 
 async def _recover(room: _Room) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
-    from sttbatch.caching.result_cache import ResultCache
-    from sttbatch.composition.effective_options import run_config_of
+    from sttbatch.caching.spooling_ledger import SpoolingLedger
+    from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import ANSWERS, data_folder
 
-    request = run_config_of(room.settings).request
     spool = ResponseSpool(data_folder(room.settings) / ANSWERS, lanes=0)
-    await ResultCache(room.caches.levels, room.caches.ledger, request, 0.0, spool).recover()
+    ledger = work_ledger(room.caches.ledger.database, room.caches.ledger)
+    await SpoolingLedger(ledger, spool).recover_spooled()
 
 
 async def _warm(paths: list[str]) -> Warmed:

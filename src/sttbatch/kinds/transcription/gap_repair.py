@@ -241,7 +241,7 @@ class GapRepair:
         job.audit_s += audio_s
         found.asked_s += audio_s
         try:
-            heard, cached = await self._answers.heard_again(asker, piece, ask)
+            heard, cached = await self._answers.retranscribe(asker, piece, ask)
         except ChunkRefused as error:
             found.gaps.append(Gap(*span, GapReason.REFUSED, str(error)))
         except BudgetReached as error:

@@ -281,7 +281,7 @@ class TranscriptionPipeline:
         asker = ChunkContext(job.display_path, job.fingerprint.sha256, job.claim, lane)
         try:
             if kept is None:
-                heard, cached = await self._answers.heard(asker, work.chunk)
+                heard, cached = await self._answers.transcribe(asker, work.chunk)
             else:
                 heard, cached = kept.value.heard, True
                 self.report.from_cache += 1

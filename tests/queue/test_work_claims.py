@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
-from sttbatch.database.session import Session
+from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, record_of
 from sttbatch.database.sqlite_file import connect
+from sttbatch.database.work_ledger import first_of_month, midnight
 from sttbatch.queue.attempts import ChunkTask, chunks_of, passes_of
-from sttbatch.queue.budgets import Budgets, OverBudget, first_of_month, midnight
-from sttbatch.queue.chunk_claims import Answered, Granted, HeldBy
 from sttbatch.queue.job import Claim
-from tests.queue.competing_process import post
 from tests.queue.harness import Clock, Room, contenders, in_room, opened, rows
 
 NOON = 1_700_000_000.0
@@ -35,7 +34,7 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 async def granted(room: Room, key: str, claim: Claim, cost: float = 1.0) -> Granted:
-    found = await room.chunks.claim(key, claim, 0, 60.0, cost)
+    found = await room.claim(key, claim, cost=cost)
     assert isinstance(found, Granted)
     return found
 
@@ -50,24 +49,15 @@ def test_a_chunk_is_held_until_its_answer_is_stored(tmp_path: Path) -> None:
         claim = await room.claimed(await room.queued())
         first = await granted(room, "chunk:1", claim)
         # Another lane of the same process waits as another process would.
-        assert await room.chunks.claim("chunk:1", claim, 3, 60.0, 1.0) == HeldBy(room.worker.id)
-        answers: set[str] = set()
-
-        def store(db: Session) -> bool:
-            answers.add("chunk:1")
-            return room.chunks.close(db, first)
-
-        assert await room.database.write(store)
-        again = await room.chunks.claim(
-            "chunk:1", claim, 3, 60.0, 1.0, answered=lambda _, key: key in answers
-        )
-        assert again == Answered()
+        assert await room.claim("chunk:1", claim, 3, 1.0) == HeldBy(room.worker.id)
+        await room.answer(first)
+        assert await room.claim("chunk:1", claim, 3) == Answered()
         closed = await chunk(room, claim)
         assert (closed.status, closed.reserved_cost, closed.retry_count) == ("COMPLETED", 0.0, 0)
         (only,) = await room.database.read(lambda db: passes_of(db, claim.job_id))
         assert (only.completed_chunks, only.total_chunks) == (1, 1)
         # --force asks for it again.
-        await granted(room, "chunk:1", claim)
+        assert isinstance(await room.claim("chunk:1", claim, force=True), Granted)
 
     in_room(tmp_path, work)
 
@@ -78,8 +68,8 @@ def test_a_failed_chunk_can_be_claimed_again_and_counts(tmp_path: Path) -> None:
         for count in range(3):
             found = await granted(room, "chunk:1", claim)
             assert (await chunk(room, claim)).retry_count == count
-            assert await room.chunks.give_up(found, "500 \udcff")
-            assert not await room.chunks.give_up(found, "twice")
+            assert await room.ledger.give_up(found, "500 \udcff")
+            assert not await room.ledger.give_up(found, "twice")
         failed = await chunk(room, claim)
         assert (failed.status, failed.error_message) == ("FAILED", "500 \\udcff")
         assert rows(tmp_path, "SELECT count(*) FROM requests") == [(0,)]
@@ -92,12 +82,10 @@ def test_storing_and_closing_are_one_transaction(tmp_path: Path) -> None:
         claim = await room.claimed(await room.queued())
         found = await granted(room, "chunk:1", claim)
 
-        def store(db: Session) -> None:
-            room.chunks.close(db, found)
-            db.execute("INSERT INTO requests (at) VALUES (1.0)")
-
+        request = APIRequest(1.0, None, 200, 1.0, 1, 60.0, paid=True)  # type: ignore[arg-type]
         with pytest.raises(StateError, match="NOT NULL"):
-            await room.database.write(store)
+            await room.ledger.store(found, record_of(found.item, request, b"{}"))
+        assert rows(tmp_path, "SELECT count(*) FROM cache_entries") == [(0,)]
         assert (await chunk(room, claim)).status == "PROCESSING"
 
     in_room(tmp_path, work)
@@ -112,17 +100,17 @@ def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
         async def work() -> None:
             async with opened(tmp_path, clock=clock, budgets=Budgets(per_day=2.5)) as room:
                 claim = await room.claimed(await room.queued("b"))
-                held = await room.chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+                held = await room.claim("chunk:1", claim)
                 assert isinstance(held, HeldBy)
                 assert held.worker_id != room.worker.id
-                waiting = asyncio.create_task(room.chunks.wait_until_closed("chunk:1"))
+                waiting = asyncio.create_task(room.claims.wait_until_ended("chunk:1"))
                 await asyncio.sleep(0.3)
                 assert not waiting.done()
                 holder.kill()
                 await asyncio.wait_for(waiting, 30)
                 await granted(room, "chunk:1", claim)
                 assert (await chunk(room, claim)).retry_count == 1
-                over = await room.chunks.claim("chunk:2", claim, 1, 60.0, 1.0)
+                over = await room.claim("chunk:2", claim, 1, 1.0)
                 assert over == OverBudget("budget_per_day", 2.5, 2.0)
 
         asyncio.run(work())
@@ -141,7 +129,7 @@ def test_a_claim_that_is_cancelled_holds_nothing(tmp_path: Path) -> None:
         with contextlib.closing(connect(tmp_path / "ledger.db", "FULL")) as other:
             # The claim waits for the file while its task is cancelled.
             other.execute("BEGIN IMMEDIATE")
-            claiming = asyncio.create_task(room.chunks.claim("chunk:1", claim, 0, 60.0, 1.0))
+            claiming = asyncio.create_task(room.claim("chunk:1", claim))
             # The task has begun to wait when the next one after it runs.
             await asyncio.create_task(asyncio.sleep(0))
             claiming.cancel()
@@ -159,10 +147,10 @@ def test_a_late_answer_does_not_take_the_new_holders_reservation(tmp_path: Path)
     async def work(room: Room) -> None:
         old_claim = await room.claimed(await room.queued())
         late = await granted(room, "chunk:1", old_claim)
-        await room.database.write(lambda db: room.workers.reap(db, room.worker.id))
+        await room.workers.reap(room.worker.id)
         new_claim = await room.claimed(await room.queued())
         await granted(room, "chunk:1", new_claim)
-        assert not await room.database.write(lambda db: room.chunks.close(db, late))
+        await room.answer(late)
         assert (await chunk(room, new_claim)).reserved_cost == 1.0
 
     in_room(tmp_path, work)
@@ -196,16 +184,12 @@ def test_a_new_day_has_a_new_budget_and_a_month_adds_its_days_up(tmp_path: Path)
             claim = await room.claimed(await room.queued())
 
             async def spend(key: str) -> OverBudget | None:
-                found = await room.chunks.claim(key, claim, 0, 60.0, 1.0)
+                found = await room.claim(key, claim)
                 if isinstance(found, OverBudget):
                     return found
                 assert isinstance(found, Granted)
 
-                def store(db: Session) -> None:
-                    post(db, clock(), key, 1.0)
-                    room.chunks.close(db, found)
-
-                await room.database.write(store)
+                await room.answer(found)
                 return None
 
             assert [await spend("1"), await spend("2")] == [None, None]
@@ -227,7 +211,7 @@ def test_what_is_on_its_way_over_midnight_still_counts(tmp_path: Path) -> None:
             claim = await room.claimed(await room.queued())
             await granted(room, "chunk:1", claim)
             clock.now += DAY_S
-            over = await room.chunks.claim("chunk:2", claim, 1, 60.0, 0.5)
+            over = await room.claim("chunk:2", claim, 1, 0.5)
             assert isinstance(over, OverBudget)
             assert "budget_per_day 1 (1.00 are spent or reserved)" in over.message
             # What costs nothing is never forbidden.
@@ -242,6 +226,6 @@ def test_a_budget_can_be_spent_to_the_last_kopeck(tmp_path: Path) -> None:
             claim = await room.claimed(await room.queued())
             for number in range(10):
                 await granted(room, f"chunk:{number}", claim, cost=0.1)
-            assert isinstance(await room.chunks.claim("11", claim, 0, 1.0, 0.01), OverBudget)
+            assert isinstance(await room.claim("11", claim, 0, 0.01), OverBudget)
 
     asyncio.run(work())
