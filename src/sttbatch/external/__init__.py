@@ -1,4 +1,4 @@
-"""Recognisers, and how they are reached."""
+"""Clients of speech recognition and notification services."""
 
 import sys
 
