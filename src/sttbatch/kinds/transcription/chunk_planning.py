@@ -214,5 +214,6 @@ class ChunkPlanner:
                 timestamps=kind[0],
                 longest_s=kind[1],
                 requests_per_minute=self._choices.run.requests_per_minute,
+                audio_s_per_minute=self._choices.run.audio_seconds_per_minute,
             )
         return self._sizers[kind]
