@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import httpx
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
 from sttbatch.external.cloudru.coalescing import coalesce
+from sttbatch.external.tls import ssl_context
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
@@ -36,12 +36,6 @@ CLOSE_TIMEOUT_S = 2.0
 _THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
 """HTTP/1.1 is used once HTTP/2 has failed on so many connections in a row."""
-
-# At INFO they print addresses, at DEBUG headers.
-for _name in ("httpx", "httpcore", "hpack", "h2"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-# At DEBUG it writes whole header blocks, in a code that anybody can read, the key among them.
-logging.getLogger("hpack.hpack").addFilter(lambda _: False)
 
 
 @dataclass(slots=True, eq=False)
@@ -186,34 +180,6 @@ class ConnectionPool:
             ) from error
         coalesce(client)
         return client
-
-
-def ssl_context() -> ssl.SSLContext:
-    """The certificates to trust: SSL_CERT_FILE or SSL_CERT_DIR, else those of certifi.
-
-    Raises:
-        UsageError: they name nothing that can be read.
-    """
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise UsageError(
-            f"SSL_CERT_FILE or SSL_CERT_DIR names nothing that holds certificates: {error}"
-        ) from error
-
-
-def distrust(error: BaseException) -> str | None:
-    """Why a certificate was not trusted, if that is what failed; retrying will not help."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the endpoint's certificate is not trusted ({cause.verify_message}). Behind a "
-                "company's proxy, or with an authority of your own, set SSL_CERT_FILE to the "
-                "file that holds its certificate"
-            )
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 async def _closed(client: httpx.AsyncClient) -> None:

@@ -14,7 +14,7 @@ from sttbatch.core.engine import Engine, RecordRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.cloudru.connections import distrust, ssl_context
+from sttbatch.external.tls import certificate_error, ssl_context
 
 _TIMEOUT_S = 10.0
 
@@ -62,7 +62,7 @@ async def check_reachability(base_url: str) -> Reachability:
             )
     except (httpx.RequestError, httpx.InvalidURL, ValueError, OSError) as error:
         raise EndpointUnreachable(
-            distrust(error)
+            certificate_error(error)
             or f"{base_url} cannot be reached: {error or type(error).__name__}. Check the "
             "network, and a proxy if there is one (HTTPS_PROXY)"
         ) from error

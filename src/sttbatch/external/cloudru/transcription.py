@@ -23,7 +23,7 @@ from sttbatch.core.errors import (
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionControl
-from sttbatch.external.cloudru.connections import Connection, ConnectionPool, distrust
+from sttbatch.external.cloudru.connections import Connection, ConnectionPool
 from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAttempt
 from sttbatch.external.cloudru.request_state import (
     FORMATS,
@@ -35,6 +35,7 @@ from sttbatch.external.cloudru.request_state import (
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
 from sttbatch.external.cloudru.retry_policy import Action, RetryDecision, decide
 from sttbatch.external.secret import Secret
+from sttbatch.external.tls import certificate_error
 
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 60.0
@@ -193,7 +194,7 @@ class CloudRuTranscription:
         await state.record_attempt(http, None, error=reason, maybe_paid=http.complete)
         if gave_up:
             self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
-        if (untrusted := distrust(error)) is not None:
+        if (untrusted := certificate_error(error)) is not None:
             return EndpointUnreachable(untrusted)
         state.ambiguous += http.complete
         state.fresh = True

@@ -11,7 +11,7 @@ import httpx
 
 from sttbatch import __version__
 from sttbatch.core.errors import NotificationError
-from sttbatch.external.cloudru.connections import distrust, ssl_context
+from sttbatch.external.tls import certificate_error, ssl_context
 
 DEADLINE_S = 5.0
 
@@ -44,7 +44,7 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
             f"the webhook at {host} did not answer within {DEADLINE_S:g} s"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-        reason = distrust(error) or type(error).__name__
+        reason = certificate_error(error) or type(error).__name__
         raise NotificationError(
             f"the webhook at {host} cannot be reached ({reason}); check its url in the settings"
         ) from error
