@@ -26,6 +26,7 @@ class HttpAttempt(httpx.AsyncByteStream):
             moves has no other deadline: on a slow line it would be thrown away when it is done.
 
     Attributes:
+        connection: the one that it is sent over.
         sent_bytes: how much of the body was written to the connection.
         complete: the whole body was written, so it may have been billed.
         reused: the connection had served a request before and was not opened for this one.
@@ -37,7 +38,7 @@ class HttpAttempt(httpx.AsyncByteStream):
         self.complete = False
         self.reused = True
         self.spoke_http2 = False
-        self._connection = connection
+        self.connection = connection
         self._stall_s = stall_s
         self._response_s = response_s
         self._blocks: Iterator[bytes] | None = None
@@ -58,7 +59,7 @@ class HttpAttempt(httpx.AsyncByteStream):
             ChunkError: the file could not be read.
             UsageError: the URL is invalid.
         """
-        client = self._connection.client
+        client = self.connection.client
         try:
             request = client.build_request(
                 "POST", url, data=fields, files={"file": file}, headers=headers,

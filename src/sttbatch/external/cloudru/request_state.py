@@ -36,6 +36,7 @@ class RequestState:
     Attributes:
         counted: failures that use up retries; those of an outage do not.
         ambiguous: uploads that were possibly billed for nothing.
+        http, format_index: of the latest attempt; the latter is an index into FORMATS.
         reconnected: its one free retry, after a connection that went stale, is used up.
         fresh: the next attempt opens a connection of its own.
         http1: the next attempt goes over HTTP/1.1, to learn what an early response said.
@@ -47,6 +48,8 @@ class RequestState:
     ticket: AdmissionTicket = field(init=False)
     idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempt: int = 0
+    http: HttpAttempt = field(init=False)
+    format_index: int = 0
     began_at: float = 0.0
     began: float = 0.0
     counted: int = 0
@@ -58,27 +61,28 @@ class RequestState:
     def __post_init__(self) -> None:
         self.ticket = AdmissionTicket(self.upload.duration_s)
 
-    def begin_attempt(self) -> None:
+    def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
         """Begin another attempt; its latency counts from here."""
+        self.http, self.format_index = http, format_index
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 
-    def api_request(self, http: HttpAttempt, status: int | None, **facts: Any) -> APIRequest:
+    def api_request(self, status: int | None, **facts: Any) -> APIRequest:
         """The record of the latest attempt, for the ledger."""
         return APIRequest(
             at=self.began_at,
             attempt=self.attempt,
             status=status,
             latency_s=time.monotonic() - self.began,
-            sent_bytes=http.sent_bytes,
+            sent_bytes=self.http.sent_bytes,
             audio_s=self.upload.duration_s,
             rate_wait_s=self.ticket.rate_wait_s,
             **facts,
         )
 
-    async def record_attempt(self, http: HttpAttempt, status: int | None, **facts: Any) -> None:
+    async def record_attempt(self, status: int | None, **facts: Any) -> None:
         """Record an attempt that brought no transcription."""
-        await self.record(self.api_request(http, status, **facts))
+        await self.record(self.api_request(status, **facts))
 
 
 def form_fields(options: RequestOptions, format_index: int) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sttbatch.core.errors import (
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionControl
-from sttbatch.external.cloudru.connections import Connection, ConnectionPool
+from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAttempt
 from sttbatch.external.cloudru.request_state import (
     FORMATS,
@@ -141,27 +141,24 @@ class CloudRuTranscription:
         connection = self._pool.take(http1=state.http1, fresh=state.fresh)
         response_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
         http = HttpAttempt(connection, stall_s=self._stall_s, response_s=response_s)
-        format_index = self._format
-        state.begin_attempt()
+        state.begin_attempt(http, self._format)
         try:
-            response = await self._send(http, state, format_index)
+            response = await self._send(state)
         except FAULTS as error:
-            raise await self._after_fault(state, connection, http, error) from error
+            raise await self._after_fault(state, error) from error
         except BaseException as error:
             # Cancelled, or a bug: either way the connection's streams are in no known state.
             self._pool.retire(connection)
             if isinstance(error, asyncio.CancelledError):
-                await state.record_attempt(http, None, error="cancelled", maybe_paid=http.complete)
+                await state.record_attempt(None, error="cancelled", maybe_paid=http.complete)
             raise
         self._pool.give_back(connection, response.http_version)
         state.fresh = state.http1 = False
         if response.status_code == 200:
-            return await self._after_success(state, http, response, format_index)
-        raise await self._after_refusal(state, http, response, format_index)
+            return await self._after_success(state, response)
+        raise await self._after_refusal(state, response)
 
-    async def _send(
-        self, http: HttpAttempt, state: RequestState, format_index: int
-    ) -> httpx.Response:
+    async def _send(self, state: RequestState) -> httpx.Response:
         headers = {
             "Authorization": f"Bearer {self._key.reveal()}",
             "Idempotency-Key": state.idempotency_key,
@@ -172,26 +169,25 @@ class CloudRuTranscription:
             raise ChunkError(f"the upload's temporary file cannot be read: {error}") from error
         # A file object, because httpx slices bytes in quadratic time.
         with file:
-            return await http.send(
+            return await state.http.send(
                 self._url,
                 headers=headers,
-                fields=form_fields(state.options, format_index),
+                fields=form_fields(state.options, state.format_index),
                 file=(state.upload.filename, file, state.upload.content_type),
             )
 
-    async def _after_fault(
-        self, state: RequestState, connection: Connection, http: HttpAttempt, error: Exception
-    ) -> Exception:
+    async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
         """Record a request that brought no response, and say what to raise."""
+        http = state.http
         reason = self._key.masked(_described(error))
         is_late = isinstance(error, TimeoutError) and http.complete
         # Slow servers and stale connections say nothing against the protocol.
         against_http2 = http.spoke_http2 and not http.reused and not is_late
-        gave_up = self._pool.retire(connection, http2_failed=against_http2)
+        gave_up = self._pool.retire(http.connection, http2_failed=against_http2)
         if isinstance(error, TimeoutError):
             waited_for = "no answer came" if http.complete else "the upload stood still"
             reason = f"{waited_for}, given up after {time.monotonic() - state.began:.0f} s"
-        await state.record_attempt(http, None, error=reason, maybe_paid=http.complete)
+        await state.record_attempt(None, error=reason, maybe_paid=http.complete)
         if gave_up:
             self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
         if (untrusted := certificate_error(error)) is not None:
@@ -206,18 +202,16 @@ class CloudRuTranscription:
         is_outage = self._admission.failed(state.ticket, reason, answered=False)
         return self._again(state, reason, free=is_outage)
 
-    async def _after_success(
-        self, state: RequestState, http: HttpAttempt, response: httpx.Response, format_index: int
-    ) -> Answer:
+    async def _after_success(self, state: RequestState, response: httpx.Response) -> Answer:
+        format_index = state.format_index
         request_id = self._request_id(response)
         content_type = response.headers.get("content-type", "")
         try:
             body = self._key.masked_bytes(response.content)
             transcription = parse_transcription(body, state.upload.duration_s, content_type)
         except UnreadableResponse as error:
-            await state.record_attempt(
-                http, 200, error=str(error), maybe_paid=True, request_id=request_id
-            )
+            facts = {"error": str(error), "maybe_paid": True, "request_id": request_id}
+            await state.record_attempt(200, **facts)
             self._admission.succeeded(state.ticket)
             state.ambiguous += 1
             raise self._again(state, str(error)) from error
@@ -228,12 +222,10 @@ class CloudRuTranscription:
                 f"the endpoint refuses {format_name(0)} ({self._format_refusal}); going on with "
                 f"{format_name(format_index)}"
             )
-        api_request = state.api_request(http, 200, paid=True, request_id=request_id)
+        api_request = state.api_request(200, paid=True, request_id=request_id)
         return Answer(transcription, api_request, FORMATS[format_index][0])
 
-    async def _after_refusal(
-        self, state: RequestState, http: HttpAttempt, response: httpx.Response, format_index: int
-    ) -> Exception:
+    async def _after_refusal(self, state: RequestState, response: httpx.Response) -> Exception:
         """Record a response whose status is not 200, and say what to raise."""
         # Some servers repeat the key that they refuse.
         body = self._key.masked_bytes(response.content)
@@ -253,9 +245,8 @@ class CloudRuTranscription:
         elif free:
             # The outage's own waits may be shorter than the server's hint.
             await self._admission.slow_down(decision.hint_s)
-        await state.record_attempt(
-            http, response.status_code, error=decision.message, request_id=request_id
-        )
+        status, message = response.status_code, decision.message
+        await state.record_attempt(status, error=message, request_id=request_id)
         match decision.action:
             case Action.REFUSED:
                 return EndpointRefused(f"the endpoint refuses us: {decision.message}")
@@ -266,7 +257,7 @@ class CloudRuTranscription:
             case Action.FAIL_CHUNK:
                 return ChunkRefused(decision.message)
             case Action.SIMPLER_FORMAT:
-                return self._after_format(decision.message, format_index)
+                return self._after_format(decision.message, state.format_index)
         return self._again(state, decision.message, decision.hint_s, free=free)
 
     def _request_id(self, response: httpx.Response) -> str | None:

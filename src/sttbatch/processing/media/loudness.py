@@ -8,8 +8,9 @@ puts its margin at 15.9 dB, for clean telephone speech; 10 dB keeps distant voic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 FRAME_S = 0.02
@@ -76,7 +77,7 @@ def find_sounds(levels: LoudnessLevels, threshold: int) -> list[Span]:
     """Find the spans of sound, with short dips bridged and clicks left out."""
     spans = [
         Span(levels.start_s + FRAME_S * first, levels.start_s + FRAME_S * past)
-        for first, past in _runs(levels.attenuation_db, threshold)
+        for first, past in _runs(levels.attenuation_db, threshold, sound=True)
     ]
     return [
         span for span in merge_spans(spans, BRIDGE_S) if span.duration_s >= SHORTEST_SOUND_S - 1e-6
@@ -113,7 +114,7 @@ def is_quiet(frames: bytes) -> bool:
 
 def quietest_s(levels: LoudnessLevels, threshold: int) -> float:
     """The second in the middle of the longest pause or, if there is none, of the quietest frame."""
-    pauses = list(_pauses(levels.attenuation_db, threshold))
+    pauses = list(_runs(levels.attenuation_db, threshold, sound=False))
     if pauses:
         first, past = max(pauses, key=lambda pause: pause[1] - pause[0])
         return levels.start_s + FRAME_S * (first + past) / 2
@@ -121,23 +122,12 @@ def quietest_s(levels: LoudnessLevels, threshold: int) -> float:
     return levels.start_s + FRAME_S * (min(loudness)[1] + 0.5 if loudness else 0.0)
 
 
-def _runs(attenuation_db: Sequence[int], threshold: int) -> Iterator[tuple[int, int]]:
-    first: int | None = None
-    for at, each in enumerate(attenuation_db):
-        if each < threshold and first is None:
-            first = at
-        elif each >= threshold and first is not None:
-            yield first, at
-            first = None
-    if first is not None:
-        yield first, len(attenuation_db)
-
-
-def _pauses(attenuation_db: Sequence[int], threshold: int) -> Iterator[tuple[int, int]]:
-    at = 0
-    for first, past in _runs(attenuation_db, threshold):
-        if first > at:
-            yield at, first
-        at = past
-    if at < len(attenuation_db):
-        yield at, len(attenuation_db)
+def _runs(
+    attenuation_db: Iterable[int], threshold: int, *, sound: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield the first frame of each run of sound, or of none, and the frame after its last."""
+    past = 0
+    for is_sound, run in groupby(attenuation_db, lambda each: each < threshold):
+        first, past = past, past + sum(1 for _ in run)
+        if is_sound is sound:
+            yield first, past

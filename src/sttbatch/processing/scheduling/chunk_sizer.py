@@ -85,7 +85,7 @@ class DynamicChunkSizer:
         self._options = options
         self._latency = latency
         self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
-        self._spacing_per_audio_s = 60.0 / audio_s_per_minute if audio_s_per_minute else 0.0
+        self._audio_spacing_s = 60.0 / audio_s_per_minute if audio_s_per_minute else 0.0
         self._longest = (longest_s, "what the engine hears at a time")
         shortest_s = MIN_DURATION_S
         if not timestamps:
@@ -136,12 +136,7 @@ class DynamicChunkSizer:
         return schedule.makespan_s
 
     def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
-        return Lanes(
-            concurrency.value,
-            self._latency,
-            self._spacing_s,
-            spacing_per_audio_s=self._spacing_per_audio_s,
-        )
+        return Lanes(concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s)
 
     def _top_limit(self) -> tuple[float, str]:
         target = (self._options.target_duration_s, "the target duration")

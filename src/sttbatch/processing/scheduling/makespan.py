@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from copy import copy
 from dataclasses import dataclass
 
 from sttbatch.core.models import LatencyModel
@@ -18,16 +19,16 @@ class Lanes:
 
     Attributes:
         spacing_s: seconds between two requests by the rate limit; 0: there is none.
-        cutters: recordings that are cut at the same time, if there are as many.
         spacing_per_audio_s: seconds until the next request by the limit on audio, for each second
             of audio in a request; 0: there is none.
+        cutters: recordings that are cut at the same time, if there are as many.
     """
 
     count: int
     latency: LatencyModel
     spacing_s: float = 0.0
-    cutters: int = 2
     spacing_per_audio_s: float = 0.0
+    cutters: int = 2
 
 
 class LaneSchedule:
@@ -43,7 +44,6 @@ class LaneSchedule:
 
     def __init__(self, lanes: Lanes, recordings: int) -> None:
         self._lanes = lanes
-        self._recordings = recordings
         self._cut_per_audio_s = CUT_PER_AUDIO_S / max(1, min(lanes.cutters, recordings))
         self._free_s = [0.0] * lanes.count
         self._cut_s = 0.0
@@ -63,12 +63,8 @@ class LaneSchedule:
         return max(self.work_s / self._lanes.count, self._cut_s, self._slot_s)
 
     def copy(self) -> LaneSchedule:
-        other = LaneSchedule(self._lanes, self._recordings)
-        other._free_s = self._free_s.copy()
-        other._cut_s, other._slot_s, other._next_slot_s = (
-            self._cut_s, self._slot_s, self._next_slot_s
-        )  # fmt: skip
-        other.chunks, other.work_s = self.chunks, self.work_s
+        other = copy(self)
+        other._free_s = self._free_s.copy()  # noqa: SLF001 - it is one of ours
         return other
 
     def add(self, audio_s: float, chunks: int) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from sttbatch.core.models import Segment, Transcription
+from sttbatch.core.models import Segment, Transcription, Word
 from sttbatch.processing.media.loudness import (
     LOUD_DB,
     SILENT_DB,
@@ -182,27 +182,18 @@ def drop_duplicates(
     segments: Iterable[Segment], piece: Span, known: Sequence[Span]
 ) -> Iterator[Segment]:
     """Drop what lies within `known` spans; segments without word times are clamped to the piece."""
+
+    def is_new(part: Segment | Word) -> bool:
+        middle_s = (part.start_s + part.end_s) / 2
+        return not any(each.start_s < middle_s < each.end_s for each in known)
+
     for segment in segments:
-        if not segment.words:
-            middle_s = (segment.start_s + segment.end_s) / 2
-            if segment.text and not any(each.start_s < middle_s < each.end_s for each in known):
-                yield replace(
-                    segment,
-                    start_s=max(segment.start_s, piece.start_s),
-                    end_s=max(piece.start_s, min(segment.end_s, piece.end_s)),
-                )
-            continue
-        words = [
-            word
-            for word in segment.words
-            if not any(
-                each.start_s < (word.start_s + word.end_s) / 2 < each.end_s for each in known
-            )
-        ]
-        if len(words) == len(segment.words):
-            yield segment
-        elif words:
-            yield of_words(segment, words)
+        words = [word for word in segment.words if is_new(word)]
+        if words:
+            yield segment if len(words) == len(segment.words) else of_words(segment, words)
+        elif not segment.words and segment.text and is_new(segment):
+            end_s = max(piece.start_s, min(segment.end_s, piece.end_s))
+            yield replace(segment, start_s=max(segment.start_s, piece.start_s), end_s=end_s)
 
 
 def is_loop(text: str) -> bool:
