@@ -255,6 +255,23 @@ def test_a_dry_run_knows_how_long_earlier_answers_took(
     assert "about 2:35 (estimated from 40 earlier requests)" in result.out
 
 
+def test_a_dry_run_respects_the_limit_on_audio(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """At 30 s of audio a minute, the last of four chunks of 24 s may go after 2:22."""
+    options = ("--dry-run", "-j", "4", "--chunk-duration", "24", "--log-format", "json")
+    free = shell.transcribe(folder, *options)
+    shell.extra["STTBATCH_AUDIO_RATE_LIMIT"] = "30"
+    limited = shell.transcribe(folder, *options)
+
+    def wall_s(result: Result) -> float:
+        assert result.code == 0, result.err
+        return float(json.loads(result.summary)["would_send"]["wall_seconds"])
+
+    assert wall_s(free) < 30
+    assert wall_s(limited) > 3 * 47
+
+
 def test_a_run_is_planned_with_what_the_runs_before_it_saw(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:

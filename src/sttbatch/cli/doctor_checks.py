@@ -131,9 +131,9 @@ class _Endpoint:
         self._ahead_s: float | None = None
 
     async def reach(self) -> str:
-        from sttbatch.external.cloudru.reachability import reach
+        from sttbatch.external.cloudru.reachability import check_reachability
 
-        found = await reach(self._base_url)
+        found = await check_reachability(self._base_url)
         self._ahead_s = found.clock_ahead_s
         if found.status in {404, 405}:
             hint = " (no list of models, which some endpoints lack; /v1 may be missing)"
@@ -208,7 +208,7 @@ async def _send(settings: Settings) -> str:
     from sttbatch.composition.effective_options import RunFlags, run_config_of
     from sttbatch.composition.engines import engine_of
     from sttbatch.composition.paths import RATES, data_folder
-    from sttbatch.external.cloudru.reachability import one_second
+    from sttbatch.external.cloudru.reachability import check_transcription
 
     request = run_config_of(settings, RunFlags()).request
     key = load_key(settings)
@@ -220,7 +220,7 @@ async def _send(settings: Settings) -> str:
 
     try:
         async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
-            latency_s = await one_second(engine, request, record)
+            latency_s = await check_transcription(engine, request, record)
     finally:
         await _book(settings, request, posts)
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"

@@ -83,24 +83,25 @@ async def engine_of(
 
 
 def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) -> Engine:
-    from sttbatch.external.cloudru.admission import Gate, RateLimiter
+    from sttbatch.database.rates import InMemoryRates, SqliteRates
+    from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.rate_limit import RateLimits
-    from sttbatch.external.cloudru.rate_store import RateStore
-    from sttbatch.external.cloudru.transcription import CloudRu
+    from sttbatch.external.cloudru.transcription import CloudRuTranscription
 
     def warn(message: str) -> None:
         emit(Warned("", message))
 
     base = urlsplit(settings.base_url)
+    bucket = f"{base.scheme}://{base.netloc}"
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        RateStore(rates, f"{base.scheme}://{base.netloc}", warn),
+        SqliteRates(rates, bucket, warn) if rates is not None else InMemoryRates(),
     )
-    return CloudRu(
+    return CloudRuTranscription(
         settings.base_url,
         key,
-        Gate(limiter, settings.outage_wait),
+        AdmissionControl(limiter, settings.outage_wait),
         ConnectionPool(f"sttbatch/{__version__}", emit),
         retries=settings.retries,
         warn=warn,

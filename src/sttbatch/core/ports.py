@@ -6,8 +6,10 @@ the store cannot be read or written.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
+from sttbatch.core.rates import RateState
 from sttbatch.core.work import (
     Answered,
     Granted,
@@ -17,6 +19,8 @@ from sttbatch.core.work import (
     RequestRecord,
     WorkItem,
 )
+
+T = TypeVar("T")
 
 # Jobs: JobStore, Liveness.
 
@@ -68,4 +72,11 @@ class SpanIndex(Protocol):
 
 # Figures: MetricsStore, AlertStore.
 
-# Rates: RateStore.
+
+class RateStore(Protocol):
+    """One endpoint's `RateState`, which whoever shares the store changes one at a time."""
+
+    async def change(self, change: Callable[[RateState, float], T]) -> T:
+        """Apply `change` to the state and the store's time in seconds; it may be called twice."""
+
+    async def aclose(self) -> None: ...

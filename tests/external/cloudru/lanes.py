@@ -12,11 +12,12 @@ from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.cloudru.admission import Gate, RateLimiter
+from sttbatch.core.ports import RateStore
+from sttbatch.database.rates import InMemoryRates
+from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.rate_limit import RateLimits
-from sttbatch.external.cloudru.rate_store import RateStore
-from sttbatch.external.cloudru.transcription import CloudRu as Engine
+from sttbatch.external.cloudru.transcription import CloudRuTranscription as Engine
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Heard, HeardWord
 
@@ -47,7 +48,7 @@ class Lanes:
 
     engine: Engine
     pool: ConnectionPool
-    gate: Gate
+    admission: AdmissionControl
     warnings: list[str]
     events: list[Event]
     posts: dict[int, list[APIRequest]] = field(default_factory=dict)
@@ -108,12 +109,13 @@ async def lanes_to(
 ) -> AsyncIterator[Lanes]:
     warnings: list[str] = []
     events: list[Event] = []
-    gate = Gate(RateLimiter(RateLimits(60_000), store), outage_wait_s, probe_waits_s)
+    limiter = RateLimiter(RateLimits(60_000), store or InMemoryRates())
+    admission = AdmissionControl(limiter, outage_wait_s, probe_waits_s)
     pool = ConnectionPool("sttbatch/tests", events.append)
     engine = Engine(
         base_url or endpoint.base_url,
         Secret(key or endpoint.key),
-        gate,
+        admission,
         pool,
         retries=retries,
         warn=warnings.append,
@@ -122,7 +124,7 @@ async def lanes_to(
         backoff_base_s=backoff_base_s,
     )
     try:
-        yield Lanes(engine, pool, gate, warnings, events)
+        yield Lanes(engine, pool, admission, warnings, events)
     finally:
         await engine.aclose()
 

@@ -12,7 +12,7 @@ from sttbatch.core.errors import Stopped
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.processing.scheduling.orchestrator import (
     CHUNKS_AHEAD,
-    SETTLING,
+    COMPLETIONS_AT_ONCE,
     ParallelOrchestrator,
     Steps,
 )
@@ -31,7 +31,7 @@ class Workshop:
         self.done: list[str] = []
         self.dropped: list[str] = []
         self.settled: list[int] = []
-        self.cutting = self.most_cutting = self.settling = self.most_settling = 0
+        self.cutting = self.most_cutting = self.completing = self.most_completing = 0
         self.work_s = 0.001
         self.settle_s = 0.0
         self.after: Callable[[str], None] = lambda _: None
@@ -88,10 +88,10 @@ class Workshop:
             lane.leave()
 
     async def settle(self, recording: tuple[int, int]) -> None:
-        self.settling += 1
-        self.most_settling = max(self.most_settling, self.settling)
+        self.completing += 1
+        self.most_completing = max(self.most_completing, self.completing)
         await asyncio.sleep(self.settle_s)
-        self.settling -= 1
+        self.completing -= 1
         self.settled.append(recording[0])
 
     def run(self, recordings: Sequence[int]) -> None:
@@ -162,7 +162,7 @@ def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
             # More turns of the loop than anything here takes.
             for _turn in range(30):
                 await asyncio.sleep(0)
-            assert shop.lanes.in_lanes == min(3, left)
+            assert shop.lanes.busy_lanes == min(3, left)
             inside.pop(0).set()
         await running
 
@@ -182,7 +182,7 @@ def test_a_recordings_end_holds_no_lane_and_is_bounded() -> None:
     shop.settle_s = 0.01
     shop.run([1] * 40)
     assert sorted(set(shop.settled)) == list(range(40))
-    assert 1 < shop.most_settling <= SETTLING
+    assert 1 < shop.most_completing <= COMPLETIONS_AT_ONCE
     assert shop.most_run == 2
 
 

@@ -39,7 +39,7 @@ from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import NextChunk, ParallelOrchestrator, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
-from sttbatch.processing.transcript.compressed_result import packed
+from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 from sttbatch.queue.job import JobStatus
 
@@ -245,7 +245,7 @@ class TranscriptionPipeline:
         index, audio_s = chunk.span.index, chunk.span.duration_s
         try:
             outcome = await self._outcome(work, lane)
-            job.outcomes.append(packed(outcome))
+            job.outcomes.append(compress(outcome))
             done = outcome.gap is not GapReason.STILL_MISSING
             self._emit(
                 events.ChunkProcessingCompleted(job.display_path, index, audio_s, outcome.cached)

@@ -1,10 +1,11 @@
-"""What all processes of the user know of the rate limit: one row of a disposable SQLite file."""
+"""Stores of the rate limit's state: one row of a disposable SQLite file, or memory."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,51 +14,69 @@ from typing import TypeVar
 import msgspec
 
 from sttbatch.core.errors import StateError
+from sttbatch.core.rates import RateState
 from sttbatch.database.private_files import private_file, private_folder
-from sttbatch.external.cloudru.rate_limit import RateState
 
 T = TypeVar("T")
-Change = Callable[[RateState], T]
+Change = Callable[[RateState, float], T]
 
 LOCK_TIMEOUT_S = 5.0
-"""A transaction takes a tenth of a millisecond; whoever holds the file for so long hangs."""
+"""A transaction takes a tenth of a millisecond; a process that holds the file for so long hangs."""
 
 _FAULTS = (sqlite3.Error, OSError, StateError, UnicodeDecodeError)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class RateStore:
-    """One endpoint's `RateState`, changed by one process at a time.
+class InMemoryRates:
+    """A `RateStore` for one process; `clock` gives its time in seconds."""
 
-    Times in it are those of the monotonic clock, which all processes share, which nobody can set,
-    and which begins anew at each start of the machine: hence a row for each boot.
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.state = RateState()
+
+    async def change(self, change: Change[T]) -> T:
+        return self.change_now(change)
+
+    def change_now(self, change: Change[T]) -> T:
+        return change(self.state, self.clock())
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+class SqliteRates:
+    """A `RateStore` for all processes of one user on one machine.
+
+    Its time is the monotonic clock, which all processes share and nobody can set, and which begins
+    anew at each start of the machine: hence a row for each boot.
 
     Args:
-        path: the file; None: in memory, for this process alone.
-        bucket: whose limit it is, such as the endpoint's origin.
-        warn: is told once when the file cannot be used; this process then keeps to its limit alone.
+        path: the file, which is created and, where it is damaged, replaced.
+        bucket: what the limit belongs to, such as the endpoint's origin.
+        warn: is called once when the file cannot be used; from then on this process keeps to its
+            limit alone.
+        clock: the same in all processes that share the file.
     """
 
     def __init__(
         self,
-        path: Path | None = None,
-        bucket: str = "",
+        path: Path,
+        bucket: str,
         warn: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._row = (bucket, _boot_id())
         self._warn = warn
         self._trouble: str | None = None
         self._warned = False
-        self._state = RateState()
+        self._fallback = InMemoryRates(clock)
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._thread: ThreadPoolExecutor | None = None
 
     async def change(self, change: Change[T]) -> T:
-        """Apply `change`, which may be called twice, off the loop's thread."""
-        if self._path is None:
-            return change(self._state)
+        """Apply `change` off the loop's thread."""
         if self._thread is None:
             # SQLite's connections belong to one thread.
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {self._path.name}")
@@ -70,25 +89,25 @@ class RateStore:
         return result
 
     def change_now(self, change: Change[T]) -> T:
-        """The same in the calling thread, which must be the same each time."""
-        if self._path is None or self._trouble is not None:
-            return change(self._state)
+        """Apply `change` in the calling thread, which must be the same each time."""
+        if self._trouble is not None:
+            return self._fallback.change_now(change)
         try:
             try:
-                return self._transact(self._path, change)
+                return self._transact(change)
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 if not _is_damage(error):
                     raise
                 # It holds nothing that a minute does not heal.
-                self._replace(self._path)
-                return self._transact(self._path, change)
+                self._replace()
+                return self._transact(change)
         except _FAULTS as error:
             self._disconnect()
             self._trouble = (
                 f"{self._path} cannot be used ({error}): the rate limit holds for this run alone, "
                 "so let no other run at the same time, or delete the file"
             )
-            return change(self._state)
+            return self._fallback.change_now(change)
 
     async def aclose(self) -> None:
         if self._thread is not None:
@@ -96,8 +115,8 @@ class RateStore:
             await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
             thread.shutdown()
 
-    def _transact(self, path: Path, change: Change[T]) -> T:
-        db = self._connected(path)
+    def _transact(self, change: Change[T]) -> T:
+        db = self._connected()
         try:
             db.execute("BEGIN IMMEDIATE")
             found = db.execute(
@@ -105,29 +124,34 @@ class RateStore:
             ).fetchone()
             before = found[0] if found else b""
             state = _decoded(before)
-            result = change(state)
+            # The clock is read once the row is locked: there may have been a wait for it.
+            result = change(state, self._fallback.clock())
             after = msgspec.json.encode(state)
             if after != before:
-                db.execute("INSERT OR REPLACE INTO rates VALUES (?, ?, ?)", (*self._row, after))
+                db.execute(
+                    """INSERT INTO rates (bucket, boot, state) VALUES (?, ?, ?)
+                       ON CONFLICT (bucket, boot) DO UPDATE SET state = excluded.state""",
+                    (*self._row, after),
+                )
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 db.rollback()
             raise
-        # Should the file fail us, we go on from here.
-        self._state = state
+        # Should the file fail, this process goes on from here.
+        self._fallback.state = state
         return result
 
-    def _connected(self, path: Path) -> sqlite3.Connection:
-        if self._connection is not None and _inode(path) == self._inode:
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None and _inode(self._path) == self._inode:
             return self._connection
-        # Not there yet, or deleted while we had it open: others use the new one by now.
+        # Not there yet, or deleted while it was open: other processes use the new one by now.
         self._disconnect()
-        private_folder(path.parent)
+        private_folder(self._path.parent)
         self._connection = sqlite3.connect(
-            private_file(path), timeout=LOCK_TIMEOUT_S, isolation_level=None
+            private_file(self._path), timeout=LOCK_TIMEOUT_S, isolation_level=None
         )
-        self._inode = _inode(path)
+        self._inode = _inode(self._path)
         # A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
         self._connection.execute("PRAGMA journal_mode = TRUNCATE")
         self._connection.execute("PRAGMA synchronous = OFF")
@@ -137,11 +161,11 @@ class RateStore:
         )
         return self._connection
 
-    def _replace(self, path: Path) -> None:
+    def _replace(self) -> None:
         """Delete the file, unless another process has done so already."""
         self._disconnect()
-        if _inode(path) == self._inode:
-            for each in (path, path.with_name(f"{path.name}-journal")):
+        if _inode(self._path) == self._inode:
+            for each in (self._path, self._path.with_name(f"{self._path.name}-journal")):
                 each.unlink(missing_ok=True)
 
     def _disconnect(self) -> None:
@@ -158,7 +182,7 @@ def _decoded(text: bytes) -> RateState:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Whether a new file would help: damaged, of another layout, or deleted under our hands."""
+    """Whether a new file would help: damaged, of another layout, or deleted while in use."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     # The low byte is the primary code.
     return code & 0xFF in {
