@@ -37,6 +37,17 @@ LOCAL_SETTINGS = frozenset(
     }
 )  # fmt: skip
 
+LANGUAGES = frozenset(
+    """
+    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
+    haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
+    ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
+    th tk tl tr tt uk ur uz vi yi yo zh yue
+    """.split()
+)
+"""The codes of Whisper's language tokens, from LANGUAGES in openai/whisper's `tokenizer.py`:
+ISO 639-1 but for haw, jw and yue."""
+
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -272,8 +283,8 @@ def _check_range(name: str, value: Any) -> None:
         unknown = [each for each in value if each not in OUTPUT_FORMATS]
         if unknown or not value:
             raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
-    if name == "language" and value is not None and not re.fullmatch(r"[a-z]{2,3}", value):
-        raise ValueError("it must be an ISO-639-1 code such as ru or en")
+    if name == "language" and value is not None and value not in LANGUAGES:
+        raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
 

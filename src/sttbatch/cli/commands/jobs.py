@@ -45,16 +45,31 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first; queued ones in the order in which they will be taken."""
+    """List running jobs, then queued ones in the order of the queue, then the last to end."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
     async def read(desk: _Desk) -> tuple[list[Job], set[str]]:
-        found = await desk.queue.list(status, limit)
+        found = await _in_queue_order(desk.queue, status, limit)
         holders = {job.worker_id for job in found if job.worker_id is not None}
         return found, set(await desk.workers.living(holders))
 
     jobs, living = _at_desk(read)
     _print(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
+
+
+async def _in_queue_order(queue: JobQueue, status: JobStatus | None, limit: int) -> list[Job]:
+    if status is not None:
+        return await queue.list(status, limit)
+    # As jobs go through them, so that one which moves on meanwhile is read twice and not missed.
+    states = (JobStatus.QUEUED, JobStatus.PROCESSING, *TERMINAL)
+    jobs = {job.id: job for state in states for job in await queue.list(state, limit)}
+
+    def place(job: Job) -> tuple[bool, bool, float, float]:
+        if job.status.is_terminal:
+            return True, True, -(job.completed_at or 0.0), -job.created_at
+        return False, job.status is JobStatus.QUEUED, -job.priority, job.created_at
+
+    return sorted(jobs.values(), key=place)[:limit]
 
 
 @app.command()
