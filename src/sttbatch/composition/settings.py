@@ -37,14 +37,12 @@ LOCAL_SETTINGS = frozenset(
     }
 )  # fmt: skip
 
-LANGUAGES = frozenset(
-    """
+LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
     haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
     ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
     th tk tl tr tt uk ur uz vi yi yo zh yue
-    """.split()
-)
+"""
 """The codes of Whisper's language tokens, from LANGUAGES in openai/whisper's `tokenizer.py`:
 ISO 639-1 but for haw, jw and yue."""
 
@@ -283,7 +281,7 @@ def _check_range(name: str, value: Any) -> None:
         unknown = [each for each in value if each not in OUTPUT_FORMATS]
         if unknown or not value:
             raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
-    if name == "language" and value is not None and value not in LANGUAGES:
+    if name == "language" and value is not None and value not in LANGUAGES.split():
         raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
