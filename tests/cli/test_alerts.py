@@ -189,7 +189,7 @@ def test_a_webhook_that_fails_fails_no_run(
     assert failing.code == 1
     assert "FAIL  sent" in failing.out
     hook.status = 200
-    assert shell.run("alerts", "test", "sent").out == "ok    sent: the webhook took it\n"
+    assert shell.run("alerts", "test", "sent").out == "ok    sent: the webhook accepted it\n"
     assert hook.told[-1]["test"] is True
     assert shell.run("alerts", "test", "absent").code == 2
     assert shell.transcribe(talk).code == 0

@@ -80,7 +80,7 @@ def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("STTBATCH_ENGINE", "local")
     monkeypatch.setenv("STTBATCH_MODEL", str(home / "absent"))
     monkeypatch.setattr(doctor_checks, "MIN_FREE_BYTES", 1 << 62)
-    found = {each.name: each for each in asyncio.run(doctor_checks.examine(send=False))}
+    found = {each.name: each for each in asyncio.run(doctor_checks.run_checks(send=False))}
     assert {name for name, each in found.items() if not each.ok} == {"disk", "local engine"}
     assert "MiB free" in found["disk"].text
     assert "--model" in (found["local engine"].advice or "")

@@ -74,7 +74,7 @@ def test_an_edited_output_is_kept_and_named(
     (folder / "talk.txt").write_text("corrected by hand")
     result = shell.transcribe(folder)
     assert result.code == 0
-    assert "talk.txt: kept" in result.err
+    assert "talk.txt: not replaced" in result.err
     assert (folder / "talk.txt").read_text() == "corrected by hand"
     assert shell.transcribe(folder, "--overwrite").code == 0
     assert (folder / "talk.txt").read_text().split() == texts(talk)

@@ -1,4 +1,4 @@
-"""What the cache commands print."""
+"""Output of `sttbatch cache`, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from sttbatch.caching.cache_stats import CacheStats
 from sttbatch.caching.cache_verifier import Verification
 from sttbatch.caching.cache_warmer import Warmed
 from sttbatch.caching.levels import LevelUsage
+from sttbatch.cli.console.text import counted
 
 _KIB = 1024
 
 
 def stats_lines(stats: CacheStats) -> list[str]:
-    """A table, the entries that are read most, and the last verification."""
+    """The levels as a table, the most read entries, and the last verification."""
     lines = [f"{'level':<7}{'entries':>9}{'size':>12}{'on disk':>12}  {'oldest':<18}newest"]
     for name, usage in stats.levels.items():
         lines.append(_usage_line(name, usage))
     if stats.most_used:
-        lines.append("most used:")
+        lines.append("most read:")
         lines += [f"{reads:>9}  {key}" for key, reads in stats.most_used]
     if stats.verified is None:
-        lines.append("never verified; `sttbatch cache verify` does")
+        lines.append("never verified; run `sttbatch cache verify`")
     else:
         lines.append(f"damaged: {stats.verified.damaged}, verified {_when(stats.verified.at)}")
     return lines
@@ -56,11 +57,10 @@ def invalidated_lines(found: Invalidated) -> list[str]:
     lines = [f"removed: {entries}"]
     if found.rows:
         rows = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
-        lines.append(f"forgotten: {rows}" if rows else "nothing else was known of it")
+        lines.append(f"forgotten: {rows}" if rows else "no other records")
     if found.in_progress:
-        lines.append(
-            f"{found.in_progress} runs had it in hand: what they still finish is stored again"
-        )
+        users = f"{counted(found.in_progress, 'running job')} use{'s' * (found.in_progress == 1)}"
+        lines.append(f"{users} it, so results may be stored again")
     return lines
 
 
@@ -95,7 +95,7 @@ def _json(**facts: object) -> list[str]:
 
 def _usage_line(name: str, usage: LevelUsage | None) -> str:
     if usage is None:
-        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` begins it anew"
+        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` recreates it"
     if usage.disk_bytes is None:
         return f"{name:<7}in the memory of each run"
     oldest = _when(usage.oldest_at)

@@ -16,7 +16,7 @@ JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
 def stats_json(found: Statistics, by: str | None, groups: Sequence[Group]) -> str:
-    """Seconds throughout, except where a name says otherwise; what is not known is null."""
+    """All durations are in seconds unless a key says otherwise; null is unknown."""
     requests = asdict(found.requests)
     facts: dict[str, Any] = {
         "since": _time(found.window.since),

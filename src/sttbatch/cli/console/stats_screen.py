@@ -1,4 +1,4 @@
-"""`stats` for people: one screen, what they ask first at the top."""
+"""`stats` on one screen, the most important figures first."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sttbatch.cli.console.rendering import clock, printable
+from sttbatch.cli.console.run_summary import CURRENCY
+from sttbatch.cli.console.text import clock, counted, printable
 from sttbatch.monitoring.aggregator import Distribution
 from sttbatch.monitoring.repair_metrics import AuditFindings
 from sttbatch.monitoring.statistics import Group as RequestGroup
 from sttbatch.monitoring.statistics import RecordingSeen, Statistics
 
-CURRENCY = "RUB"
 _BARS = "▁▂▃▄▅▆▇█"
 _BUCKETS = 24
 _REASON_CHARS = 200
@@ -24,7 +24,7 @@ _LABEL_WIDTH = 11
 
 
 def screen(found: Statistics, by: str | None, groups: Sequence[RequestGroup]) -> RenderableType:
-    """Everything; sections that have nothing to say are left out."""
+    """The whole screen; sections without figures are omitted."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", min_width=_LABEL_WIDTH, no_wrap=True)
     facts.add_column(overflow="fold")
@@ -39,7 +39,7 @@ def screen(found: Statistics, by: str | None, groups: Sequence[RequestGroup]) ->
 
 
 def print_screen(console: Console, rendered: RenderableType) -> None:
-    """Lines that end where their text ends, as files and pipes want them."""
+    """Print without trailing blanks where the output is not a terminal."""
     if console.is_terminal:
         console.print(rendered)
         return
@@ -84,7 +84,7 @@ def _runs(found: Statistics) -> str:
     if found.runs.stopped:
         text += f", {found.runs.stopped} stopped by an error"
     if found.runs.unfinished:
-        text += f", {found.runs.unfinished} still going on or killed"
+        text += f", {found.runs.unfinished} still running or killed"
     return text
 
 
@@ -92,7 +92,7 @@ def _recordings_done(found: Statistics) -> str:
     seen = found.recordings
     return (
         f"{seen.get('transcribed', 0)} transcribed, {seen.get('cached', 0)} from cache, "
-        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} found unchanged"
+        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} unchanged"
     )
 
 
@@ -107,14 +107,14 @@ def _money(found: Statistics) -> str:
         f"saved by the cache ({found.cache.saved_s / 60:.1f} min)"
     )
     if found.requests.maybe_paid:
-        text += f"; {found.requests.maybe_paid} requests maybe paid"
+        text += f"; {found.requests.maybe_paid} requests possibly billed"
     return text
 
 
 def _cache(found: Statistics) -> str:
     rate = found.cache.hit_rate
     if rate is None:
-        return "not asked"
+        return "no lookups"
     levels = ", ".join(f"{level} {count}" for level, count in found.cache.hits.items())
     return f"{rate:.0%} of {found.cache.lookups} lookups: {levels}"
 
@@ -133,7 +133,7 @@ def _percentiles(found: Distribution) -> str:
 
 
 def _histogram(found: Distribution) -> str:
-    """Equal steps in the logarithm: a slow tenth must not squeeze the rest into one bar."""
+    """Buckets of equal width in the logarithm, so that a slow tail leaves the rest readable."""
     low, high = max(found.ordered[0], 1e-3), max(found.ordered[-1], 1e-3)
     if high / low < 1.01:
         return f"{_seconds(low)} all of them"
@@ -175,13 +175,13 @@ def _throughput(found: Statistics) -> str:
 
 
 def _audit(found: AuditFindings) -> str:
-    parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
+    parts = [f"{counted(found.found, 'gap')} found"]
     parts += [f"{count} {name}" for name, count in found.named() if count]
-    return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
+    return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min retried"
 
 
 def _causes(counts: Mapping[str, int]) -> str:
-    """Many are numbers themselves."""
+    # `3 x 503`: causes may be numbers themselves.
     ordered = sorted(counts.items(), key=lambda each: -each[1])
     return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
 
