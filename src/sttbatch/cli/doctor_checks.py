@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sttbatch.cli.console.text import counted
-from sttbatch.composition.settings import Loaded, Settings, load_settings, user_file
+from sttbatch.composition.settings import LoadedSettings, Settings, load_settings, user_file
 from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
     return [*remote, *here, local]
 
 
-def _settings(loaded: Loaded) -> str:
+def _settings(loaded: LoadedSettings) -> str:
     file = user_file()
     where = str(file) if file.is_file() else f"defaults ({file} does not exist)"
     return f"{where}, {counted(len(loaded.alerts), 'alert')}"
@@ -134,15 +134,15 @@ class _Endpoint:
     async def reach(self) -> str:
         from sttbatch.external.cloudru.reachability import reach
 
-        found = await reach(self._base_url)
-        self._ahead_s = found.clock_ahead_s
-        if found.status in {404, 405}:
+        answer = await reach(self._base_url)
+        self._ahead_s = answer.clock_ahead_s
+        if answer.status in {404, 405}:
             hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
         else:
             hint = ""
         return (
-            f"{found.base_url} answers {found.status} over {found.http_version}, "
-            f"{found.tls or 'no TLS'}{hint}"
+            f"{answer.base_url} answers {answer.status} over {answer.http_version}, "
+            f"{answer.tls or 'no TLS'}{hint}"
         )
 
     async def clock(self) -> str:
@@ -176,11 +176,11 @@ async def _database(settings: Settings) -> str:
     path = data_folder(settings) / LEDGER
     database = Database(path)
     try:
-        found = await database.read(_damage)
+        damage = await database.read(_damage)
     finally:
         database.close()
-    if found is not None:
-        raise StateError(f"{path} is damaged: {found}")
+    if damage is not None:
+        raise StateError(f"{path} is damaged: {damage}")
     return f"{path} is sound, SQLite {sqlite3.sqlite_version}, journal {journal_mode()}"
 
 

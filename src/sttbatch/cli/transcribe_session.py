@@ -75,39 +75,39 @@ class TranscribeSession:
             self._listeners.append(log)
         self._report = BatchReport()
 
-    async def transcribe(self, found: Discovery) -> int:
+    async def transcribe(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
         started_at = time.monotonic()
         with Signals(self._say) as signals, signals.absorb_cancellation():
-            await self._transcribe(found, signals)
+            await self._transcribe(discovery, signals)
         code = exit_code(self._report, signals.first)
         if code == OK and self._output.fault:
             code = SOME_FAILED
         self._report_end(time.monotonic() - started_at, code)
         return code
 
-    async def _transcribe(self, found: Discovery, signals: Signals) -> None:
+    async def _transcribe(self, discovery: Discovery, signals: Signals) -> None:
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(
                 contextlib.closing(Database(data_folder(self._settings) / LEDGER))
             )
             collector = await opened.enter_async_context(
-                measured(self._settings, found, self._report, self._warn)
+                measured(self._settings, discovery, self._report, self._warn)
             )
             await opened.enter_async_context(watching(self._alerts, database, self._emit))
             if not (self._mode.text or self._flags.force):
                 # It makes no garbage, and collecting would take a tenth of its time.
                 gc.disable()
-                await self._report_up_to_date(found, database)
+                await self._report_up_to_date(discovery, database)
                 gc.enable()
             if collector is not None:
                 # Counting them one by one would take longer than checking them.
                 collector.found_unchanged(len(self._report.recordings))
                 self._listeners.append(collector)
-            if found.candidates or found.failures:
-                await self._work(found, database, signals)
+            if discovery.candidates or discovery.failures:
+                await self._work(discovery, database, signals)
 
-    async def forecast(self, found: Discovery) -> int:
+    async def forecast(self, discovery: Discovery) -> int:
         """Print what `transcribe` would send; returns the exit code."""
         started_at = time.monotonic()
         forecast = BatchForecast((), 0.0, 0)
@@ -116,8 +116,8 @@ class TranscribeSession:
             signals.absorb_cancellation(),
             contextlib.closing(Database(data_folder(self._settings) / LEDGER)) as database,
         ):
-            async with self._batch(found, database) as batch:
-                forecast = await batch.forecast(found)
+            async with self._batch(discovery, database) as batch:
+                forecast = await batch.forecast(discovery)
         code = exit_code(self._report, signals.first)
         lines = forecast_lines(forecast)
         if not self._mode.quiet and signals.first is None:
@@ -128,7 +128,7 @@ class TranscribeSession:
             self._log.summary(lines[-1], facts | {"would_send": forecast_facts(forecast)})
         return code
 
-    async def _report_up_to_date(self, found: Discovery, database: Database) -> None:
+    async def _report_up_to_date(self, discovery: Discovery, database: Database) -> None:
         """Report up-to-date recordings, without importing what a batch needs."""
         from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
         from sttbatch.outputs.names import OutputRegistry
@@ -138,31 +138,31 @@ class TranscribeSession:
             run_config_of(self._settings, self._flags),
             cache_max_age_s=self._settings.cache_max_age,
         )
-        for each in await finished.take_from(found):
+        for each in await finished.take_from(discovery):
             self._report.recordings.append(each)
             self._emit(FileProcessingCompleted(each.display_path, each.outputs))
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
-        if not (found.candidates or found.failures):
-            self._report.too_young = found.too_young
-            self._report.skipped = await count_foreign_files(found, OutputRegistry(database))
+        if not (discovery.candidates or discovery.failures):
+            self._report.too_young = discovery.too_young
+            self._report.skipped = await count_foreign_files(discovery, OutputRegistry(database))
 
-    async def _work(self, found: Discovery, database: Database, signals: Signals) -> None:
+    async def _work(self, discovery: Discovery, database: Database, signals: Signals) -> None:
         """Transcribe the recordings that are not up to date."""
-        async with self._batch(found, database) as batch:
+        async with self._batch(discovery, database) as batch:
             signals.stop = batch.stop
             with self._display, signals.absorb_cancellation():
-                await batch.run(found)
+                await batch.run(discovery)
 
     @contextlib.asynccontextmanager
     async def _batch(
-        self, found: Discovery, database: Database
+        self, discovery: Discovery, database: Database
     ) -> AsyncIterator[TranscriptionPipeline]:
         from sttbatch.processing.media.media_workers import MediaWorkers
 
         with run_folder(database.path.parent / "spool") as spool:
             async with MediaWorkers(spool) as media:
                 # Their imports run in parallel with ours.
-                await media.start(len(found.candidates))
+                await media.start(len(discovery.candidates))
                 from sttbatch.cli.console.stdout_writer import StdoutWriter
                 from sttbatch.composition.workshop import open_batch
 

@@ -123,7 +123,7 @@ DESCRIPTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """Settings, the origin of each value by name, and alert rules."""
 
     settings: Settings
@@ -141,7 +141,7 @@ def user_file() -> Path:
     return user_config_path("sttbatch") / "config.toml"
 
 
-def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
+def load_settings(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     """Merge all layers.
 
     Args:
@@ -164,7 +164,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
             where = origin.format(name.upper()) if origin == _VARIABLE else origin
             merged[name] = _checked(name, value, where)
             origins[name] = where
-    return Loaded(msgspec.convert(merged, Settings), origins, alerts)
+    return LoadedSettings(msgspec.convert(merged, Settings), origins, alerts)
 
 
 _VARIABLE = "STTBATCH_{}"
@@ -224,12 +224,12 @@ def _line(text: str, name: str) -> int:
 
 
 def _environment() -> tuple[dict[str, Any], str]:
-    found = {}
+    values = {}
     for name in Settings.__struct_fields__:
         value = os.environ.get(_VARIABLE.format(name.upper()))
         if value:
-            found[name] = value
-    return found, _VARIABLE
+            values[name] = value
+    return values, _VARIABLE
 
 
 def _checked(name: str, value: Any, where: str) -> Any:

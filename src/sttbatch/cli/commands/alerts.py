@@ -13,7 +13,7 @@ from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.composition.settings import Loaded
+    from sttbatch.composition.settings import LoadedSettings
     from sttbatch.monitoring.alert_rules import AlertRule
 
 app = typer.Typer(
@@ -90,7 +90,7 @@ async def _tested(rule: AlertRule) -> bool:
     return True
 
 
-async def _rule_states(loaded: Loaded) -> list[_RuleState]:
+async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
     import contextlib

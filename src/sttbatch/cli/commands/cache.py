@@ -119,9 +119,9 @@ def verify(
 
     from sttbatch.cli.console.cache_rendering import verification_json, verification_lines
 
-    found = asyncio.run(_verify(repair=repair))
-    _print(found, verification_json if as_json else verification_lines)
-    raise typer.Exit(0 if found.is_sound else 1)
+    result = asyncio.run(_verify(repair=repair))
+    _print(result, verification_json if as_json else verification_lines)
+    raise typer.Exit(0 if result.is_sound else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +196,11 @@ async def _verify(*, repair: bool) -> Verification:
     from sttbatch.composition.caches import cache_folder
 
     async with _opened() as services:
-        found = await CacheVerifier((services.caches.disk, services.caches.ledger)).verify(
-            repair=repair
-        )
-        left = 0 if found.repaired else len(found.damaged)
-        record_verification(cache_folder(services.settings), left)
-        return found
+        verifier = CacheVerifier((services.caches.disk, services.caches.ledger))
+        result = await verifier.verify(repair=repair)
+        damaged = 0 if result.repaired else len(result.damaged)
+        record_verification(cache_folder(services.settings), damaged)
+        return result
 
 
 async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
@@ -209,12 +208,12 @@ async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
     from sttbatch.processing.discovery import discover, expand
 
     try:
-        found = discover(list(expand(arguments)))
+        discovery = discover(list(expand(arguments)))
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: no such file or folder") from error
     contents = []
-    await index.load([each.path.absolute() for each in found.candidates])
-    for each in found.candidates:
+    await index.load([each.path.absolute() for each in discovery.candidates])
+    for each in discovery.candidates:
         path = each.path.absolute()
         with contextlib.suppress(RecordingError):
             # Hashing a large file that is not a recording is wasted time.
@@ -223,8 +222,8 @@ async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
     return contents
 
 
-def _print(found: _T, rendered: Callable[[_T], list[str]]) -> None:
-    print_lines(rendered(found))
+def _print(result: _T, render: Callable[[_T], list[str]]) -> None:
+    print_lines(render(result))
 
 
 def _warn(message: str) -> None:

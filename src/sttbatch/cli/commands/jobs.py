@@ -50,9 +50,9 @@ def list_(
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
     async def read(services: _Services) -> tuple[list[Job], set[str]]:
-        found = await _in_queue_order(services.queue, status, limit)
-        holders = {job.worker_id for job in found if job.worker_id is not None}
-        return found, set(await services.workers.living(holders))
+        jobs = await _in_queue_order(services.queue, status, limit)
+        holders = {job.worker_id for job in jobs if job.worker_id is not None}
+        return jobs, set(await services.workers.living(holders))
 
     jobs, living = _with_services(read)
     print_lines(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
@@ -65,12 +65,12 @@ async def _in_queue_order(queue: JobQueue, status: JobStatus | None, limit: int)
     states = (JobStatus.QUEUED, JobStatus.PROCESSING, *TERMINAL)
     jobs = {job.id: job for state in states for job in await queue.list(state, limit)}
 
-    def place(job: Job) -> tuple[bool, bool, float, float]:
+    def sort_key(job: Job) -> tuple[bool, bool, float, float]:
         if job.status.is_terminal:
             return True, True, -(job.completed_at or 0.0), -job.created_at
         return False, job.status is JobStatus.QUEUED, -job.priority, job.created_at
 
-    return sorted(jobs.values(), key=place)[:limit]
+    return sorted(jobs.values(), key=sort_key)[:limit]
 
 
 @app.command()

@@ -103,8 +103,8 @@ def stats(
         elif as_json:
             from sttbatch.cli.console.stats_json import stats_json
 
-            found, groups = query.run(sources)
-            print_lines([stats_json(found, by, groups)])
+            figures, groups = query.run(sources)
+            print_lines([stats_json(figures, by, groups)])
         else:
             _draw(sources, query, watch=watch)
 
@@ -147,8 +147,8 @@ def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
     console = Console(highlight=False)
 
     def drawn() -> RenderableType:
-        found, groups = query.run(sources)
-        return screen(found, query.by, groups)
+        figures, groups = query.run(sources)
+        return screen(figures, query.by, groups)
 
     if not (watch and console.is_terminal):
         print_screen(console, drawn())

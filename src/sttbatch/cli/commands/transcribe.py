@@ -144,11 +144,11 @@ def _transcribe(mode: OutputMode, request: _Request, log: EventLog | None) -> in
         age_s = duration_s(request.min_age)
     except ValueError as error:
         raise UsageError(f"--min-age {request.min_age}: {error}") from error
-    found = _discover(request.paths, request.files_from, age_s)
+    discovery = _discover(request.paths, request.files_from, age_s)
     settings, dry_run = loaded.settings, request.flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
     session = TranscribeSession(settings, request.flags, mode, key, loaded.alerts, log)
-    return asyncio.run(session.forecast(found) if dry_run else session.transcribe(found))
+    return asyncio.run(session.forecast(discovery) if dry_run else session.transcribe(discovery))
 
 
 def _priority(name: str) -> JobPriority:

@@ -52,14 +52,14 @@ def stats_json(stats: CacheStats) -> list[str]:
     )
 
 
-def invalidated_lines(found: Invalidated) -> list[str]:
-    entries = ", ".join(f"{name} {count}" for name, count in sorted(found.entries.items()))
+def invalidated_lines(result: Invalidated) -> list[str]:
+    entries = ", ".join(f"{name} {count}" for name, count in sorted(result.entries.items()))
     lines = [f"removed: {entries}"]
-    if found.rows:
-        rows = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
+    if result.rows:
+        rows = ", ".join(f"{table} {count}" for table, count in result.rows.items() if count)
         lines.append(f"forgotten: {rows}" if rows else "no other records")
-    if found.in_progress:
-        users = f"{counted(found.in_progress, 'running job')} use{'s' * (found.in_progress == 1)}"
+    if result.in_progress:
+        users = f"{counted(result.in_progress, 'running job')} use{'s' * (result.in_progress == 1)}"
         lines.append(f"{users} it, so results may be stored again")
     return lines
 
@@ -69,23 +69,23 @@ def warmed_lines(warmed: Warmed) -> list[str]:
     return [f"{warmed.entries} {noun} loaded, {_size(warmed.size_bytes)}"]
 
 
-def verification_lines(found: Verification) -> list[str]:
-    lines = [f"damaged: {each.key} in {each.level}" for each in found.damaged]
-    for level, problems in found.problems.items():
+def verification_lines(result: Verification) -> list[str]:
+    lines = [f"damaged: {each.key} in {each.level}" for each in result.damaged]
+    for level, problems in result.problems.items():
         lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
-    checked = ", ".join(f"{name} {count}" for name, count in found.checked.items())
-    if found.is_sound:
+    checked = ", ".join(f"{name} {count}" for name, count in result.checked.items())
+    if result.is_sound:
         return [f"sound: {checked} values checked"]
-    end = "removed" if found.repaired else "`sttbatch cache verify --repair` removes them"
-    return [*lines, f"{checked} values checked, {len(found.damaged)} damaged; {end}"]
+    end = "removed" if result.repaired else "`sttbatch cache verify --repair` removes them"
+    return [*lines, f"{checked} values checked, {len(result.damaged)} damaged; {end}"]
 
 
-def verification_json(found: Verification) -> list[str]:
+def verification_json(result: Verification) -> list[str]:
     return _json(
-        checked=found.checked,
-        damaged=[{"key": each.key, "level": each.level} for each in found.damaged],
-        problems=found.problems,
-        repaired=found.repaired,
+        checked=result.checked,
+        damaged=[{"key": each.key, "level": each.level} for each in result.damaged],
+        problems=result.problems,
+        repaired=result.repaired,
     )
 
 

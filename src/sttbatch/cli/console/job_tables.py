@@ -50,10 +50,10 @@ def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
 
 
 def details_json(details: JobDetails) -> list[str]:
-    found = _fields(details.job, alive=details.holder is not None)
-    found["passes"] = [_stamped(asdict(each)) for each in details.attempts]
-    found["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
-    return [json.dumps(found)]
+    fields = _fields(details.job, alive=details.holder is not None)
+    fields["passes"] = [_stamped(asdict(each)) for each in details.attempts]
+    fields["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
+    return [json.dumps(fields)]
 
 
 def details_text(details: JobDetails) -> list[str]:
@@ -127,12 +127,12 @@ def _status(job: Job, living: Collection[str]) -> str:
 
 def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
     payload = asdict(job.payload)
-    found = {name: value for name, value in asdict(job).items() if name != "payload"}
-    found |= payload
-    found["priority"] = job.priority.name.lower()
-    found["dead_letter"] = job.is_dead_letter
-    found["worker_alive"] = alive if job.worker_id is not None else None
-    return _stamped(found)
+    fields = {name: value for name, value in asdict(job).items() if name != "payload"}
+    fields |= payload
+    fields["priority"] = job.priority.name.lower()
+    fields["dead_letter"] = job.is_dead_letter
+    fields["worker_alive"] = alive if job.worker_id is not None else None
+    return _stamped(fields)
 
 
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
