@@ -46,7 +46,7 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List running jobs, then queued ones in the order of the queue, then the last to end."""
+    """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
     async def read(services: _Services) -> tuple[list[Job], set[str]]:
