@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sttbatch.queue.job import Job, JobPayload, JobStatus
+from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
 from tests.queue.harness import Clock, Room, contenders, in_room
 from tests.shell import Result, Shell
 
@@ -95,6 +95,39 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
     }
     assert set(listed(bare, "--status", "failed")) == {"dead.mp3", "failed.mp3"}
     assert set(listed(bare, "--limit", "1")) == {"queued.mp3"}
+
+
+def test_the_list_is_in_the_order_of_the_queue(bare: Shell) -> None:
+    async def fill(room: Room) -> None:
+        made = {}
+        for name in ("low", "early", "done", "late", "failed", "high", "cancelled"):
+            room.clock.now += 60
+            made[name] = await room.queued(name)
+        await room.queue.set_priority(made["low"].id, JobPriority.LOW)
+        await room.queue.set_priority(made["high"].id, JobPriority.HIGH)
+        # They end in another order than they were made in.
+        for name in ("failed", "done", "cancelled"):
+            room.clock.now += 60
+            if name == "cancelled":
+                await room.queue.cancel(made[name].id)
+                continue
+            claim = await room.claimed(made[name])
+            if name == "failed":
+                await room.queue.fail(claim, "it cannot be read", retry=False)
+            else:
+                await room.queue.complete(claim)
+
+    in_room(bare.home / "data", fill, Clock(LONG_AGO))
+    ended = ["cancelled", "done", "failed"]
+    assert list(statuses(bare)) == ["high", "early", "late", "low", *ended]
+    assert list(listed(bare, "--limit", "5")) == [
+        f"{name}.mp3" for name in ("high", "early", "late", "low", "cancelled")
+    ]
+    data = bare.home / "data"
+    (low,) = (job for name, job in listed(bare).items() if name == "low.mp3")
+    with contenders(1, "hold", data, low["id"], "chunk:1") as (holder,):
+        assert holder.line() == "held"
+        assert list(statuses(bare)) == ["low", "high", "early", "late", *ended]
 
 
 def test_one_job_with_its_passes_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:

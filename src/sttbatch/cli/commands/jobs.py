@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 from sttbatch.queue.job import TERMINAL, Job, JobPriority, JobStatus
 
@@ -20,18 +22,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KEPT_S = 30 * 86_400.0
-"""`purge` leaves younger jobs alone unless it is told otherwise."""
+"""`purge` removes jobs that ended longer ago than this, unless --older-than is given."""
 
 PRIORITIES = "|".join(priority.name.lower() for priority in JobPriority)
 
-app = typer.Typer(help="Recordings that wait, are at work, or ended.", no_args_is_help=True)
+app = typer.Typer(help="Inspect and manage the queue of recordings.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="Its beginning is enough.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="A unique prefix is enough.")]
 
 
 @dataclass(frozen=True, slots=True)
-class _Desk:
+class _Services:
     database: Database
     workers: WorkerRegistry
     queue: JobQueue
@@ -40,69 +41,84 @@ class _Desk:
 @app.command("list")
 def list_(
     status: Annotated[
-        JobStatus | None, typer.Option(case_sensitive=False, help="Only those in this state.")
+        JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs in this state.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first; queued ones in the order in which they will be taken."""
+    """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
-    async def read(desk: _Desk) -> tuple[list[Job], set[str]]:
-        found = await desk.queue.list(status, limit)
-        holders = {job.worker_id for job in found if job.worker_id is not None}
-        return found, set(await desk.workers.living(holders))
+    async def read(services: _Services) -> tuple[list[Job], set[str]]:
+        jobs = await _in_queue_order(services.queue, status, limit)
+        holders = {job.worker_id for job in jobs if job.worker_id is not None}
+        return jobs, set(await services.workers.living(holders))
 
-    jobs, living = _at_desk(read)
-    _print(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
+    jobs, living = _with_services(read)
+    print_lines(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
+
+
+async def _in_queue_order(queue: JobQueue, status: JobStatus | None, limit: int) -> list[Job]:
+    if status is not None:
+        return await queue.list(status, limit)
+    # As jobs go through them, so that one which moves on meanwhile is read twice and not missed.
+    states = (JobStatus.QUEUED, JobStatus.PROCESSING, *TERMINAL)
+    jobs = {job.id: job for state in states for job in await queue.list(state, limit)}
+
+    def sort_key(job: Job) -> tuple[bool, bool, float, float]:
+        if job.status.is_terminal:
+            return True, True, -(job.completed_at or 0.0), -job.created_at
+        return False, job.status is JobStatus.QUEUED, -job.priority, job.created_at
+
+    return sorted(jobs.values(), key=sort_key)[:limit]
 
 
 @app.command()
 def show(job: JobId, as_json: AsJson = False) -> None:
-    """Show one job, who worked on it, and the chunks that were sent for it."""
+    """Show a job, its attempts and the chunks that were sent."""
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
     from sttbatch.queue.attempts import chunks_of, passes_of
 
-    async def read(desk: _Desk) -> JobDetails:
-        found = await desk.queue.find(job)
+    async def read(services: _Services) -> JobDetails:
+        found = await services.queue.find(job)
         holders = {found.worker_id} if found.worker_id is not None else set()
-        living = await desk.workers.living(holders)
-        passes = await desk.database.read(lambda db: passes_of(db, found.id))
-        chunks = await desk.database.read(lambda db: chunks_of(db, found.id))
-        return JobDetails(found, living.get(found.worker_id or ""), passes, chunks)
+        living = await services.workers.living(holders)
+        attempts = await services.database.read(lambda db: passes_of(db, found.id))
+        chunks = await services.database.read(lambda db: chunks_of(db, found.id))
+        return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
 
-    details = _at_desk(read)
-    _print(details_json(details) if as_json else details_text(details))
+    details = _with_services(read)
+    print_lines(details_json(details) if as_json else details_text(details))
 
 
 @app.command()
 def retry(
     job: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Its beginning is enough.")
+        str | None, typer.Argument(metavar="[ID]", help="A unique prefix is enough.")
     ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Every failed one.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry every failed job.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a failed or cancelled job again; the next transcribe of its recording takes it."""
+    """Queue a failed or cancelled job again; the next transcribe of its recording runs it."""
     if (job is None) is not failed:
-        raise UsageError("name one job, or --failed for all that failed")
+        raise UsageError("give the ID of a job, or --failed for all that failed")
 
-    async def write(desk: _Desk) -> list[Job]:
+    async def write(services: _Services) -> list[Job]:
         if job is None:
-            return await desk.queue.retry_failed()
-        return [await desk.queue.retry((await desk.queue.find(job)).id)]
+            return await services.queue.retry_failed()
+        return [await services.queue.retry((await services.queue.find(job)).id)]
 
-    _report("queued", _at_desk(write), as_json=as_json)
+    _report("queued", _with_services(write), as_json=as_json)
 
 
 @app.command()
 def cancel(job: JobId, as_json: AsJson = False) -> None:
-    """Take a job out of the queue; one that a living process works on is refused."""
+    """Cancel a queued job; one that is being processed is refused."""
 
-    async def write(desk: _Desk) -> Job:
-        return await desk.queue.cancel((await desk.queue.find(job)).id)
+    async def write(services: _Services) -> Job:
+        return await services.queue.cancel((await services.queue.find(job)).id)
 
-    _report("cancelled", [_at_desk(write)], as_json=as_json)
+    _report("cancelled", [_with_services(write)], as_json=as_json)
 
 
 @app.command()
@@ -115,26 +131,33 @@ def priority(
     if level not in PRIORITIES.split("|"):
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
-    async def write(desk: _Desk) -> Job:
-        found = await desk.queue.find(job)
-        return await desk.queue.set_priority(found.id, JobPriority[level.upper()])
+    async def write(services: _Services) -> Job:
+        found = await services.queue.find(job)
+        return await services.queue.set_priority(found.id, JobPriority[level.upper()])
 
-    _report(f"priority {level}", [_at_desk(write)], as_json=as_json)
+    _report(f"priority {level}", [_with_services(write)], as_json=as_json)
 
 
 @app.command()
 def purge(
     older_than: Annotated[
-        str | None, typer.Option(metavar="D", help="Ended so long ago: 90s, 10m, 2h, 30d.")
+        str | None,
+        typer.Option(
+            metavar="D", help="Only jobs that ended longer ago than D: 90s, 10m, 2h, 30d."
+        ),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Failed ones too, and of any age unless --older-than.")
+        bool,
+        typer.Option(
+            "--all", help="Include failed jobs, and jobs of any age unless --older-than is given."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget jobs that were done or cancelled over 30 days ago; what was paid for is kept."""
+    """Remove jobs completed or cancelled over 30 days ago; paid results are kept."""
     import json
 
+    from sttbatch.cli.console.text import counted
     from sttbatch.composition.settings import duration_s
 
     age_s = 0.0 if every else KEPT_S
@@ -144,12 +167,12 @@ def purge(
         except ValueError as error:
             raise UsageError(f"--older-than {older_than}: {error}") from error
     statuses = TERMINAL if every else TERMINAL - {JobStatus.FAILED}
-    removed = _at_desk(lambda desk: desk.queue.purge(age_s, statuses))
-    words = f"{removed} {'job' if removed == 1 else 'jobs'} removed"
-    _print([json.dumps({"removed": removed}) if as_json else words])
+    removed = _with_services(lambda services: services.queue.purge(age_s, statuses))
+    text = f"{counted(removed, 'job')} removed"
+    print_lines([json.dumps({"removed": removed}) if as_json else text])
 
 
-def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
+def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
     from sttbatch.database.opening import open_ledger
@@ -161,7 +184,7 @@ def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
     async def run() -> T:
         with contextlib.closing(open_ledger(folder)) as database:
             workers = WorkerRegistry(database, folder)
-            return await work(_Desk(database, workers, JobQueue(database, workers)))
+            return await work(_Services(database, workers, JobQueue(database, workers)))
 
     import asyncio
 
@@ -172,12 +195,4 @@ def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:
     from sttbatch.cli.console.job_tables import jobs_json
 
     lines = [f"{what} {job.short_id} {job.payload.recording}" for job in jobs]
-    _print(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])
-
-
-def _print(lines: list[str]) -> None:
-    from sttbatch.cli.console.rendering import Out
-
-    out = Out()
-    for line in lines:
-        out.line(line)
+    print_lines(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])

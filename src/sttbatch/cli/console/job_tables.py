@@ -1,4 +1,4 @@
-"""Jobs as people and programs read them."""
+"""Tables and JSON of `sttbatch jobs`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sttbatch.cli.console.rendering import clock
+from sttbatch.cli.console.text import clock
 from sttbatch.queue.attempts import ChunkTask, JobAttempt
 from sttbatch.queue.job import Job, JobStatus
 from sttbatch.queue.worker import Worker
@@ -18,16 +18,16 @@ _KEY_CHARS = len("chunk:") + 12
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """One job and all that is known of it; `holder` is the living process that works on it."""
+    """A job, its attempts and chunks; `holder` is the running process that works on it, if any."""
 
     job: Job
     holder: Worker | None
-    passes: Sequence[JobAttempt]
+    attempts: Sequence[JobAttempt]
     chunks: Sequence[ChunkTask]
 
 
 def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """One line a job, the recording last."""
+    """One line per job, the recording last; `living` are ids of running workers."""
     rows = [("ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
     rows += [
         (
@@ -45,19 +45,19 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
 
 
 def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """A list, on one line."""
+    """A JSON list on one line."""
     return [json.dumps([_fields(job, alive=job.worker_id in living) for job in jobs])]
 
 
 def details_json(details: JobDetails) -> list[str]:
-    found = _fields(details.job, alive=details.holder is not None)
-    found["passes"] = [_stamped(asdict(each)) for each in details.passes]
-    found["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
-    return [json.dumps(found)]
+    fields = _fields(details.job, alive=details.holder is not None)
+    fields["passes"] = [_stamped(asdict(each)) for each in details.attempts]
+    fields["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
+    return [json.dumps(fields)]
 
 
 def details_text(details: JobDetails) -> list[str]:
-    """Facts, then passes, then chunks."""
+    """Fields, then attempts, then chunks."""
     job, holder = details.job, details.holder
     facts = {
         "job": job.id,
@@ -77,13 +77,13 @@ def details_text(details: JobDetails) -> list[str]:
         ),
     }
     lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
-    return [*lines, *_passes(details.passes), *_chunks(details.chunks)]
+    return [*lines, *_attempts(details.attempts), *_chunks(details.chunks)]
 
 
-def _passes(passes: Sequence[JobAttempt]) -> list[str]:
-    if not passes:
+def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
+    if not attempts:
         return []
-    rows = [("PASS", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
+    rows = [("ATTEMPT", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
     rows += [
         (
             str(each.claim_number),
@@ -93,7 +93,7 @@ def _passes(passes: Sequence[JobAttempt]) -> list[str]:
             _when(each.completed_at),
             each.worker_id,
         )
-        for each in passes
+        for each in attempts
     ]
     return ["", *_aligned(rows)]
 
@@ -101,7 +101,7 @@ def _passes(passes: Sequence[JobAttempt]) -> list[str]:
 def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
     if not chunks:
         return []
-    rows = [("CHUNK", "PASS", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
+    rows = [("CHUNK", "ATTEMPT", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
     rows += [
         (
             str(each.index),
@@ -127,12 +127,12 @@ def _status(job: Job, living: Collection[str]) -> str:
 
 def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
     payload = asdict(job.payload)
-    found = {name: value for name, value in asdict(job).items() if name != "payload"}
-    found |= payload
-    found["priority"] = job.priority.name.lower()
-    found["dead_letter"] = job.is_dead_letter
-    found["worker_alive"] = alive if job.worker_id is not None else None
-    return _stamped(found)
+    fields = {name: value for name, value in asdict(job).items() if name != "payload"}
+    fields |= payload
+    fields["priority"] = job.priority.name.lower()
+    fields["dead_letter"] = job.is_dead_letter
+    fields["worker_alive"] = alive if job.worker_id is not None else None
+    return _stamped(fields)
 
 
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +146,6 @@ def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _when(at: float | None) -> str:
-    """Local time."""
     if at is None:
         return ""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
