@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,7 +23,6 @@ class DeferredEngine:
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._make = make
         self._made: Engine | None = None
-        self._stopped = False
 
     @property
     def timestamps(self) -> bool:
@@ -33,14 +33,13 @@ class DeferredEngine:
         return self._engine.longest_s
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
-        return await self._engine.transcribe(upload, options, record)
-
-    def stop(self) -> None:
-        self._stopped = True
-        if self._made is not None:
-            self._made.stop()
+        return await self._engine.transcribe(upload, options, record, stopped)
 
     async def aclose(self) -> None:
         if self._made is not None:
@@ -50,8 +49,6 @@ class DeferredEngine:
     def _engine(self) -> Engine:
         if self._made is None:
             self._made = self._make()
-            if self._stopped:
-                self._made.stop()
         return self._made
 
 

@@ -39,6 +39,7 @@ from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
@@ -62,7 +63,7 @@ async def open_batch(
     workers = WorkerRegistry(database, folder)
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
         # One more than there are workers: it is claimed and planned while those are at work.
-        choices.concurrency,
+        PrioritySemaphore(choices.concurrency.value),
         WORKERS + 1,
     )
     async with (
@@ -93,6 +94,7 @@ async def open_batch(
                 WorkClaims(ledger, workers),
                 RunBudget(choices.run.max_cost),
                 closed=lambda: orchestrator.closed,
+                stopped=orchestrator.stopped,
                 force=choices.run.force,
             ),
             results=results,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class PaidRequest(Protocol[T]):
     def decode(self, stored: bytes) -> T | None:
         """The result out of its stored form; None: it is damaged, and counts as missing."""
 
-    async def send(self, record: RecordRequest) -> Reply[T]:
-        """Ask the engine; requests that brought nothing are given to `record`."""
+    async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[T]:
+        """Ask the engine; as `Engine.transcribe` uses `record` and `stopped`."""
 
     def looked_up(self, level: str | None) -> None:
         """The cache was asked; `level` had the result, None: none had it."""
@@ -75,6 +76,7 @@ class PayOnce:
     Args:
         budget: what this run may cost.
         closed: whether nothing more may be claimed.
+        stopped: ends the waits for another attempt.
         force: send what is stored, too.
     """
 
@@ -87,6 +89,7 @@ class PayOnce:
         budget: RunBudget,
         *,
         closed: Callable[[], bool],
+        stopped: asyncio.Event,
         force: bool = False,
     ) -> None:
         self._cache = cache
@@ -95,6 +98,7 @@ class PayOnce:
         self._claims = claims
         self._budget = budget
         self._closed = closed
+        self._stopped = stopped
         self._force = force
 
     async def result(self, request: PaidRequest[T], task_id: int, lane: Lane) -> tuple[T, bool]:
@@ -147,7 +151,7 @@ class PayOnce:
                 queued_at_s = time.monotonic()
                 await lane.enter()
                 request.started(time.monotonic() - queued_at_s)
-                reply = await request.send(record)
+                reply = await request.send(record, self._stopped)
             self._account(request, reply.request)
             await self._ledger.store(
                 granted, record_of(item, reply.request, reply.stored, granted.worker_id)

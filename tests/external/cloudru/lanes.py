@@ -53,6 +53,7 @@ class Lanes:
     events: list[Event]
     posts: dict[int, list[APIRequest]] = field(default_factory=dict)
     results: dict[int, Answer | Exception] = field(default_factory=dict)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, number: int, chunk: Upload | None = None) -> Answer | Exception:
         """One chunk's answer, or what was raised instead of one."""
@@ -62,7 +63,9 @@ class Lanes:
             posts.append(post)
 
         try:
-            answer = await self.engine.transcribe(chunk or upload(number), OPTIONS, record)
+            answer = await self.engine.transcribe(
+                chunk or upload(number), OPTIONS, record, self.stopped
+            )
             posts.append(answer.post)
             self.results[number] = answer
         except Exception as error:  # noqa: BLE001 - looked at by the test

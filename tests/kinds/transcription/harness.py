@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,6 +46,7 @@ from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 from sttbatch.queue.job import JobPriority
 from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
@@ -81,7 +83,11 @@ class FakeEngine:
     longest_s: float | None = None
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
         assert options == REQUEST
         self.sent.append(upload)
@@ -95,9 +101,6 @@ class FakeEngine:
         post = APIRequest(time.time(), 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
         text = " ".join(word.text for word in said)
         return Answer(Transcription(text, segments, "en"), post, "verbose_json")
-
-    def stop(self) -> None:
-        """It never waits."""
 
     async def aclose(self) -> None: ...
 
@@ -130,7 +133,7 @@ async def room(
     report = BatchReport()
     run, chunking = choices.run, choices.chunking
     addresser = ContentAddresser(REQUEST, chunking.channels)
-    lanes = ParallelOrchestrator[Job, ChunkWork](choices.concurrency, 2)
+    lanes = ParallelOrchestrator[Job, ChunkWork](PrioritySemaphore(choices.concurrency.value), 2)
     with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder)
         ledger = LedgerLevel(database)
@@ -153,6 +156,7 @@ async def room(
                     WorkClaims(work, workers),
                     RunBudget(run.max_cost),
                     closed=lambda: lanes.closed,
+                    stopped=lanes.stopped,
                     force=run.force,
                 ),
                 results=results,

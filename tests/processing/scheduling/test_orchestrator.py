@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sttbatch.core.errors import Stopped
-from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.processing.scheduling.orchestrator import (
     CHUNKS_AHEAD,
     COMPLETIONS_AT_ONCE,
     ParallelOrchestrator,
     Steps,
 )
-from sttbatch.processing.scheduling.priority_semaphore import Lane
+from sttbatch.processing.scheduling.priority_semaphore import Lane, PrioritySemaphore
 
 Cut = Callable[[], Awaitable[str | None]]
 
@@ -25,7 +24,7 @@ class Workshop:
     """Recordings are numbers of chunks, named for their place; counts what exists and runs."""
 
     def __init__(self, lanes: int, cutters: int = 2) -> None:
-        self.lanes = ParallelOrchestrator[tuple[int, int], str](ConcurrencyLimit(lanes), cutters)
+        self.lanes = ParallelOrchestrator[tuple[int, int], str](PrioritySemaphore(lanes), cutters)
         self.exist = self.most_exist = self.run_now = self.most_run = 0
         self.begun: list[str] = []
         self.done: list[str] = []
@@ -284,3 +283,21 @@ def test_whoever_steps_back_is_let_in_before_later_chunks() -> None:
 
     asyncio.run(asyncio.wait_for(main(), 10))
     assert turns == [f"0.{index}" for index in range(8)]
+
+
+def test_batches_share_lanes_and_the_end_of_one_ends_only_its_own_waits() -> None:
+    async def story() -> None:
+        lanes = PrioritySemaphore(1)
+        ending, lasting = (ParallelOrchestrator[int, int](lanes, 1) for _ in range(2))
+        assert await lanes.acquire((0, 0), ending)
+        waiting = [asyncio.ensure_future(lanes.acquire((0, 1), each)) for each in (ending, lasting)]
+        await asyncio.sleep(0)
+        lanes.close(ending)
+        assert not await waiting[0]
+        assert not waiting[1].done()
+        assert not await lanes.acquire((0, 2), ending)
+        lanes.release()
+        assert await waiting[1]
+        assert lanes.in_use == 1
+
+    asyncio.run(story())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sttbatch.core.errors import EndpointUnreachable, Stopped
@@ -56,17 +56,19 @@ class AdmissionTicket:
 
     Attributes:
         audio_s: seconds of audio in each of its requests.
+        stopped: set when the run that it belongs to ends.
         rate_wait_s: how long the latest request waited for its slot.
     """
 
     audio_s: float = 0.0
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     rate_wait_s: float = 0.0
     sent_at: float = 0.0
     first_failed_at: float | None = None
 
 
 class AdmissionControl:
-    """Decides for all lanes of a run when each may send; a chunk is known by its ticket.
+    """Decides for all lanes of a process when each may send; a chunk is known by its ticket.
 
     Args:
         outage_wait_s: how long to wait for the endpoint to recover.
@@ -82,7 +84,6 @@ class AdmissionControl:
         self._limiter = limiter
         self._outage_wait_s = outage_wait_s
         self._probe_waits_s = probe_waits_s
-        self._stopped = asyncio.Event()
         # Lanes take their slots in the order they come in, one at a time: each process holds one
         # slot at most, so all processes have equal shares and little is lost when one ends.
         self._slot_lock = asyncio.Lock()
@@ -94,16 +95,9 @@ class AdmissionControl:
         self._answered_sent_at = 0.0
         self._changed = asyncio.Event()
 
-    @property
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait; raises Stopped when the run ends meanwhile."""
-        await self._unless_stopped(asyncio.sleep(seconds))
+    async def sleep(self, ticket: AdmissionTicket, seconds: float) -> None:
+        """Wait; raises Stopped when the ticket's run ends meanwhile."""
+        await _unless_stopped(ticket, asyncio.sleep(seconds))
 
     async def admit(self, ticket: AdmissionTicket) -> None:
         """Return when a request may be sent.
@@ -112,7 +106,7 @@ class AdmissionControl:
             Stopped: the run ends.
             EndpointUnreachable: the outage outlasted the outage wait.
         """
-        await self._unless_stopped(self._admit(ticket))
+        await _unless_stopped(ticket, self._admit(ticket))
 
     async def slow_down(self, seconds: float) -> None:
         """Admit nobody for so long: a 429 concerns every lane of every process."""
@@ -207,21 +201,22 @@ class AdmissionControl:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> None:
-        if self.stopped:
-            work.close()
-            raise Stopped
-        working = asyncio.ensure_future(work)
-        stopped = asyncio.ensure_future(self._stopped.wait())
-        try:
-            await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopped.cancel()
-            working.cancel()
-            await asyncio.gather(working, stopped, return_exceptions=True)
-        if self.stopped:
-            raise Stopped
-        working.result()
+
+async def _unless_stopped(ticket: AdmissionTicket, work: Coroutine[Any, Any, None]) -> None:
+    if ticket.stopped.is_set():
+        work.close()
+        raise Stopped
+    working = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(ticket.stopped.wait())
+    try:
+        await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopped.cancel()
+        working.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
+    if ticket.stopped.is_set():
+        raise Stopped
+    working.result()
 
 
 def _now() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import io
 import time
@@ -83,7 +84,7 @@ async def check_transcription(
     `record` receives every request.
     """
     upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(_SECOND), data=_SECOND)
-    answer = await engine.transcribe(upload, options, record)
+    answer = await engine.transcribe(upload, options, record, asyncio.Event())
     await record(answer.post)
     return answer.post.latency_s
 

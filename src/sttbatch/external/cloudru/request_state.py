@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class RequestState:
     upload: Upload
     options: RequestOptions
     record: RecordRequest
+    stopped: asyncio.Event
     ticket: AdmissionTicket = field(init=False)
     idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempt: int = 0
@@ -59,7 +61,7 @@ class RequestState:
     http1: bool = False
 
     def __post_init__(self) -> None:
-        self.ticket = AdmissionTicket(self.upload.duration_s)
+        self.ticket = AdmissionTicket(self.upload.duration_s, self.stopped)
 
     def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
         """Begin another attempt; its latency counts from here."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 
 import httpx
 import tenacity
@@ -96,31 +97,32 @@ class CloudRuTranscription:
     def longest_s(self) -> float | None:
         return None
 
-    def stop(self) -> None:
-        self._admission.stop()
-
     async def aclose(self) -> None:
         await self._pool.aclose()
         await self._admission.aclose()
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
         overhead = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
         if upload.size_bytes + overhead > API_BODY_LIMIT_BYTES:
             raise ChunkTooLarge(f"its {upload.size_bytes:,} bytes are over the endpoint's limit")
-        state = RequestState(upload, options, record)
+        state = RequestState(upload, options, record, stopped)
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retry),
             stop=lambda _: self._is_exhausted(state),
             wait=_wait_s,
-            sleep=self._admission.sleep,
+            sleep=partial(self._admission.sleep, state.ticket),
             reraise=True,
         )
         try:
             return await attempts(self._attempt, state)
         except Retry as error:
-            if self._admission.stopped:
+            if stopped.is_set():
                 raise Stopped from error
             raise ChunkError(f"{error} (after {state.attempt} attempts)") from error
         finally:
@@ -129,7 +131,7 @@ class CloudRuTranscription:
     def _is_exhausted(self, state: RequestState) -> bool:
         """Whether the retries are used up."""
         too_often = state.counted > self._retries or state.ambiguous > AMBIGUOUS_RETRIES
-        return too_often or self._admission.stopped
+        return too_often or state.stopped.is_set()
 
     async def _attempt(self, state: RequestState) -> Answer:
         await self._pool.prepare()

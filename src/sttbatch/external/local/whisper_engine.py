@@ -67,7 +67,6 @@ class LocalEngine:
     def __init__(self, model: str, threads: int | None = None) -> None:
         self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
-        self._stopped = threading.Event()
         self._weights = find_weights(model)
         self._loaded: WhisperModel | None = None
 
@@ -76,18 +75,25 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         self._loaded = await loop.run_in_executor(self._executor, self._load)
 
-    def stop(self) -> None:
-        self._stopped.set()
-
     async def aclose(self) -> None:
         await asyncio.to_thread(self._executor.shutdown)
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
         loop = asyncio.get_running_loop()
         cancelled = threading.Event()
-        work = loop.run_in_executor(self._executor, self._transcribe, upload, options, cancelled)
+
+        def transcribe() -> Answer:
+            if stopped.is_set():
+                raise Stopped
+            return self._transcribe(upload, options, cancelled)
+
+        work = loop.run_in_executor(self._executor, transcribe)
         try:
             return await work
         finally:
@@ -113,8 +119,6 @@ class LocalEngine:
     def _transcribe(
         self, upload: Upload, options: RequestOptions, cancelled: threading.Event
     ) -> Answer:
-        if self._stopped.is_set():
-            raise Stopped
         if self._loaded is None:
             self._loaded = self._load()
         at, begun = time.time(), time.monotonic()

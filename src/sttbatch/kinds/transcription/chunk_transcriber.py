@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -213,10 +214,10 @@ class _ChunkRequest:
         value = decode_chunk(stored)
         return None if value is None else value.heard
 
-    async def send(self, record: RecordRequest) -> Reply[Transcription]:
+    async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[Transcription]:
         upload = self.chunk.upload
         answer = await self.transcriber.engine.transcribe(
-            upload, self.transcriber.config.request, record
+            upload, self.transcriber.config.request, record, stopped
         )
         value = StoredChunk(answer.transcription, upload.codec, answer.response_format)
         return Reply(answer.transcription, msgspec.json.encode(value), answer.post)

@@ -72,7 +72,6 @@ class TranscriptionPipeline:
     ) -> None:
         self._choices = choices
         self._preparation = preparation
-        self._engine = engine
         self._answers = answers
         self._auditing = auditing
         self._addresser = addresser
@@ -92,7 +91,6 @@ class TranscriptionPipeline:
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
         self._orchestrator.stop()
-        self._engine.stop()
 
     async def run(self, found: Discovery) -> BatchReport:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""

@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.processing.scheduling.priority_semaphore import Lane, Priority, PrioritySemaphore
 
 R = TypeVar("R")
@@ -47,15 +46,20 @@ class ParallelOrchestrator(Generic[R, C]):
     the earliest recording that waits for them, so recordings end one after the other.
 
     Args:
+        lanes: the process's; other batches may use them too.
         cutters: recordings that are open at the same time.
+
+    Attributes:
+        stopped: set by `stop`; what waits for another attempt ends its wait.
     """
 
-    def __init__(self, concurrency: ConcurrencyLimit, cutters: int) -> None:
+    def __init__(self, lanes: PrioritySemaphore, cutters: int) -> None:
         self._cutters = cutters
-        self._lanes = PrioritySemaphore(concurrency.value)
-        self._slots = PrioritySemaphore(concurrency.value + CHUNKS_AHEAD)
+        self._lanes = lanes
+        self._slots = PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
         self._completing = asyncio.Semaphore(COMPLETIONS_AT_ONCE)
         self._closed = False
+        self.stopped = asyncio.Event()
 
     @property
     def limit(self) -> int:
@@ -79,12 +83,13 @@ class ParallelOrchestrator(Generic[R, C]):
     def close(self) -> None:
         """Cut nothing more; chunks that exist may still enter lanes."""
         self._closed = True
-        self._slots.close()
+        self._slots.close(self)
 
     def stop(self) -> None:
         """Admit no chunk to a lane any more; those in one are finished."""
+        self.stopped.set()
         self.close()
-        self._lanes.close()
+        self._lanes.close(self)
 
     async def run(self, recordings: Iterable[R], steps: Steps[R, C]) -> None:
         """Run to the end, or until `close` or `stop`; recordings are taken in order."""
@@ -110,7 +115,7 @@ class ParallelOrchestrator(Generic[R, C]):
                 running.create_task(cutter())
 
     async def _cut_one(self, next_chunk: NextChunk[C], priority: Priority) -> C | None:
-        if not await self._slots.acquire(priority):
+        if not await self._slots.acquire(priority, self):
             return None
         chunk = None
         try:
@@ -124,7 +129,7 @@ class ParallelOrchestrator(Generic[R, C]):
         self, recording: R, chunk: C, priority: Priority, steps: Steps[R, C]
     ) -> None:
         try:
-            await steps.process(chunk, Lane(self._lanes, priority))
+            await steps.process(chunk, Lane(self._lanes, priority, self))
             # Before its slot is free: what waits for its end is bounded too.
             await self._completing.acquire()
         finally:

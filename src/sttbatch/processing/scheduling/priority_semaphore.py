@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from typing import TypeAlias
+import weakref
+from typing import NamedTuple, TypeAlias
 
 from sttbatch.core.errors import Stopped
 
 Priority: TypeAlias = tuple[int, int]
 """The position of a recording in its batch, and of a chunk in it; the lowest comes first."""
+
+
+class _Waiter(NamedTuple):
+    permit: asyncio.Future[bool]
+    batch: object
 
 
 class PrioritySemaphore:
@@ -22,9 +28,9 @@ class PrioritySemaphore:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiters: list[tuple[Priority, int, asyncio.Future[bool]]] = []
+        self._waiters: list[tuple[Priority, int, _Waiter]] = []
         self._arrivals = itertools.count()
-        self._closed = False
+        self._closed: weakref.WeakSet[object] = weakref.WeakSet()
         self.in_use = 0
 
     @property
@@ -36,15 +42,16 @@ class PrioritySemaphore:
         self._limit = limit
         self._wake_waiters()
 
-    async def acquire(self, priority: Priority) -> bool:
-        """Wait for a permit, the lowest priority first; False: the semaphore was closed."""
-        if self._closed:
+    async def acquire(self, priority: Priority, batch: object) -> bool:
+        """Wait for a permit, the lowest priority first; False: it was closed for this batch."""
+        if batch in self._closed:
             return False
         if self.in_use < self._limit:
             self.in_use += 1
             return True
         permit: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (priority, next(self._arrivals), permit))
+        waiter = _Waiter(permit, batch)
+        heapq.heappush(self._waiters, (priority, next(self._arrivals), waiter))
         try:
             return await permit
         except asyncio.CancelledError:
@@ -56,17 +63,16 @@ class PrioritySemaphore:
         self.in_use -= 1
         self._wake_waiters()
 
-    def close(self) -> None:
-        """Grant no more permits; those in use stay valid."""
-        self._closed = True
-        for _, _, permit in self._waiters:
-            if not permit.done():
-                permit.set_result(False)
-        self._waiters.clear()
+    def close(self, batch: object) -> None:
+        """Grant no more permits to one of the batches that share them; those in use stay valid."""
+        self._closed.add(batch)
+        for _, _, waiter in self._waiters:
+            if waiter.batch is batch and not waiter.permit.done():
+                waiter.permit.set_result(False)
 
     def _wake_waiters(self) -> None:
         while self._waiters and self.in_use < self._limit:
-            _, _, permit = heapq.heappop(self._waiters)
+            permit = heapq.heappop(self._waiters)[2].permit
             # A waiter that was cancelled meanwhile is passed over.
             if not permit.done():
                 self.in_use += 1
@@ -76,8 +82,9 @@ class PrioritySemaphore:
 class Lane:
     """A chunk's access to a lane, which it holds while its request is in flight."""
 
-    def __init__(self, lanes: PrioritySemaphore, priority: Priority) -> None:
+    def __init__(self, lanes: PrioritySemaphore, priority: Priority, batch: object) -> None:
         self._lanes = lanes
+        self._batch = batch
         self._priority = priority
         self._held = False
 
@@ -87,7 +94,7 @@ class Lane:
         Raises:
             Stopped: the run has ended.
         """
-        if not await self._lanes.acquire(self._priority):
+        if not await self._lanes.acquire(self._priority, self._batch):
             raise Stopped
         self._held = True
 
