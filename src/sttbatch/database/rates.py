@@ -201,7 +201,7 @@ def _inode(path: Path) -> int:
 
 
 def _boot_id() -> str:
-    # Elsewhere than on Linux, times of an earlier boot are told by being impossibly far ahead.
+    # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
     with contextlib.suppress(OSError):
         return _BOOT_ID.read_text("ascii").strip()
     return ""

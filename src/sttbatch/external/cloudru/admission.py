@@ -139,7 +139,7 @@ class AdmissionControl:
         if self._outage_since is None:
             self._outage_since = now
             self._probe_wait_s = self._probe_waits_s[0]
-        # The lanes take turns, lest all depend on a chunk that always fails.
+        # The lanes take turns, so that not all depend on a chunk that always fails.
         self.release(ticket)
         return not (answered and self._answered_sent_at > ticket.first_failed_at)
 

@@ -28,8 +28,8 @@ IDLE_S = 30.0
 
 REQUESTS_A_CONNECTION = 90
 """Gateways end a connection after so many requests, nginx for one after 1000, before 1.19.10 after
-100 (keepalive_requests). Ours is closed before that, lest it happens during an upload; a handshake
-in 90 requests is nothing.
+100 (keepalive_requests). Ours is closed before that, so that no upload meets it; a handshake in 90
+requests is nothing.
 """
 
 CLOSE_TIMEOUT_S = 2.0

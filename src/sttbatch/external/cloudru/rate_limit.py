@@ -5,8 +5,8 @@ and a slot may come before it by as much as the burst is worth. Two numbers are 
 remember, so any number of processes can share them.
 
 Why it keeps to N a minute, and to nearly all of it. With a burst of b = max(1, 2 % of N) slots are
-T = 62 s / (N - b + 1) apart. The n-th slot of any stretch comes at least (n - b) T after the
-first, so a stretch of t seconds holds at most t / T + b of them: for t < 62 s fewer than N + 1.
+T = 62 s / (N - b + 1) apart. The n-th slot of any interval comes at least (n - b) T after the
+first, so an interval of t seconds holds at most t / T + b of them: for t < 62 s fewer than N + 1.
 The endpoint counts arrivals, and requests reach it some time after their slots (a first one after
 a TLS handshake): as long as those delays differ by less than 2 s, any 60 s there hold at most N.
 What is used of the limit when there is always somebody waiting is (60 / 62) (N - b + 1) / N, at

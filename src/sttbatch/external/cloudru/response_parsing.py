@@ -23,15 +23,15 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
     Raises:
         UnreadableResponse: cut short, not JSON, or no transcription.
     """
-    answer = _decoded(body, content_type)
-    if isinstance(answer, str):
-        answer = {"text": answer}
-    if not isinstance(answer, dict) or not ("text" in answer or "segments" in answer):
+    parsed = _decoded(body, content_type)
+    if isinstance(parsed, str):
+        parsed = {"text": parsed}
+    if not isinstance(parsed, dict) or not ("text" in parsed or "segments" in parsed):
         raise UnreadableResponse("the answer is JSON without a text")
-    words = [word for item in _items(answer, "words") if (word := _word(item, audio_s))]
-    segments = _segments(_items(answer, "segments"), audio_s)
+    words = [word for item in _items(parsed, "words") if (word := _word(item, audio_s))]
+    segments = _segments(_items(parsed, "segments"), audio_s)
     text = (
-        _text(answer.get("text"))
+        _text(parsed.get("text"))
         or " ".join(segment.text for segment in segments)
         or " ".join(word.text for word in words)
     )
@@ -41,7 +41,7 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
         segments = [Segment(text, start_s, end_s)]
     if not any(segment.words for segment in segments):
         segments = _with_words(segments, words)
-    return Transcription(text, tuple(segments), _text(answer.get("language")) or None)
+    return Transcription(text, tuple(segments), _text(parsed.get("language")) or None)
 
 
 def _decoded(body: bytes, content_type: str) -> Any:
@@ -66,8 +66,8 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode().strip()
 
 
-def _items(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    value = answer.get(name)
+def _items(parsed: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = parsed.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 

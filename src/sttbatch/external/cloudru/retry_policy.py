@@ -91,16 +91,16 @@ def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
     The code holds what `code`, `type` and `param` say, whichever there are.
     """
     try:
-        answer = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         if "html" in content_type or body.lstrip().startswith(b"<"):
             return "an HTML page (a gateway's?)", ""
         return _short(body.decode("utf-8", "replace")), ""
-    if not isinstance(answer, dict):
-        return _short(answer), ""
-    inner = answer.get("error") or answer
+    if not isinstance(parsed, dict):
+        return _short(parsed), ""
+    inner = parsed.get("error") or parsed
     if not isinstance(inner, dict):
-        return _short(inner), _codes(answer)
+        return _short(inner), _codes(parsed)
     return _short(inner.get("message") or inner.get("detail") or inner), _codes(inner)
 
 

@@ -278,10 +278,9 @@ async def codec_report() -> str:
     program = (
         "import av; from av.codec import Codec\n"
         "missing = []\n"
-        "for name, mode in (('mp3','r'),('aac','r'),('opus','r'),('vorbis','r'),('flac','r'),"
-        "('flac','w'),('libopus','w')):\n"
-        "    try: Codec(name, mode)\n"
-        "    except Exception: missing.append(name + ' ' + mode)\n"
+        "for each in 'mp3 r,aac r,opus r,vorbis r,flac r,flac w,libopus w'.split(','):\n"
+        "    try: Codec(*each.split())\n"
+        "    except Exception: missing.append(each)\n"
         "print(av.__version__, ','.join(missing))"
     )
     process = await asyncio.create_subprocess_exec(

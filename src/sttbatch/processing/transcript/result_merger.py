@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from sttbatch.core.models import (
     MIXED,
@@ -29,6 +29,9 @@ from sttbatch.processing.transcript.overlap import (
     tokens_of,
 )
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
+
+if TYPE_CHECKING:
+    from sttbatch.processing.transcript.compressed_result import CompressedResult
 
 TOUCHING_S = 0.1
 """Gaps no further apart are one: chunks end on packets."""
@@ -51,21 +54,7 @@ class ChunkOutcome:
     gaps: tuple[Gap, ...] = ()
 
 
-class MergeInput(Protocol):
-    """What `ResultMerger` reads of a `ChunkOutcome`, in whatever form it is held."""
-
-    @property
-    def span(self) -> ChunkSpan: ...
-    @property
-    def transcription(self) -> Transcription | None: ...
-    @property
-    def cached(self) -> bool: ...
-    @property
-    def gap(self) -> GapReason | None: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def gaps(self) -> tuple[Gap, ...]: ...
+MergeInput: TypeAlias = "ChunkOutcome | CompressedResult"
 
 
 class ResultMerger:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 
 from sttbatch.core.models import ChunkSpan, Segment, Transcription, Word
 
@@ -19,23 +19,12 @@ class TimestampAdjuster:
         What lies outside of the span (overlap, frames for the decoder to settle) is included: the
         merger decides which neighbour it belongs to.
         """
-        uploads = [upload_s for upload_s, _ in span.time_map]
-
-        def moved(at_s: float) -> float:
-            index = max(0, bisect_right(uploads, at_s) - 1)
-            upload_s, recording_s = span.time_map[index]
-            return max(0.0, recording_s + at_s - upload_s)
-
         segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
-        return tuple(_moved(segment, moved) for segment in segments)
+        return tuple(_moved(segment, span) for segment in segments)
 
     def recording_s(self, span: ChunkSpan, upload_s: float) -> float:
         """Convert a second of the upload to one of the recording, clamped to the span."""
-        at, second = span.time_map[0]
-        for anchor in span.time_map:
-            if anchor[0] <= upload_s:
-                at, second = anchor
-        return min(max(second + upload_s - at, span.start_s), span.end_s)
+        return min(max(_recording_s(span, upload_s), span.start_s), span.end_s)
 
     def own_part(self, span: ChunkSpan) -> tuple[float, float]:
         """The first and the last second of the span in the upload."""
@@ -44,7 +33,16 @@ class TimestampAdjuster:
         return start_s, max(start_s, last[0] + span.end_s - last[1])
 
 
-def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
+def _recording_s(span: ChunkSpan, upload_s: float) -> float:
+    index = max(0, bisect_right(span.time_map, upload_s, key=itemgetter(0)) - 1)
+    at_s, recording_s = span.time_map[index]
+    return recording_s + upload_s - at_s
+
+
+def _moved(segment: Segment, span: ChunkSpan) -> Segment:
+    def moved(upload_s: float) -> float:
+        return max(0.0, _recording_s(span, upload_s))
+
     start_s = moved(segment.start_s)
     words = []
     at_s = start_s
