@@ -49,20 +49,17 @@ Language = Annotated[str | None, option(
     "--language", "-l", metavar="CODE", default="detected")]
 Prompt = Annotated[str | None, option(
     "Vocabulary and style, sent with every chunk.", metavar="TEXT")]
-Words = Annotated[bool | None, option(
-    "Include word timestamps in the json output.", "--words")]
+Words = Annotated[bool | None, option("Include word timestamps in the json output.", "--words")]
 Engine = Annotated[str | None, option(
     "Recognition engine: cloudru, or local, which works offline.",
     metavar="NAME", default="cloudru")]
 Concurrency = Annotated[str | None, option(
     "Number of parallel requests, 1 to 10, or auto.",
     "--concurrency", "-j", metavar="N|auto", default="4")]
-DryRun = Annotated[bool, option(
-    "Show what would be sent and what it would cost.", "--dry-run")]
+DryRun = Annotated[bool, option("Show what would be sent and what it would cost.", "--dry-run")]
 MaxCost = Annotated[float | None, option(
     "Send nothing beyond a cost of N RUB, then exit with code 4.", metavar="N", minimum=0)]
-Quiet = Annotated[bool, option(
-    "Print nothing unless something fails.", "--quiet", "-q")]
+Quiet = Annotated[bool, option("Print nothing unless something fails.", "--quiet", "-q")]
 
 FilesFrom = Annotated[str | None, option(
     "Read more paths from a file, one per line or separated by NUL; - is standard input.",
@@ -94,12 +91,10 @@ Model = Annotated[str | None, option(
     "Model to use; for the local engine also a folder.",
     metavar="NAME", default="openai/whisper-large-v3, locally tiny.en", panel=ENGINE)]
 BaseUrl = Annotated[str | None, option(
-    "Address of an OpenAI-compatible endpoint.",
-    metavar="URL", default="Cloud.ru's", panel=ENGINE)]
+    "Address of an OpenAI-compatible endpoint.", metavar="URL", default="Cloud.ru's", panel=ENGINE)]
 
 ChunkDuration = Annotated[float | None, option(
-    "Target duration of a chunk in seconds, at least 10.",
-    metavar="S", default="300", panel=SPEED)]
+    "Target duration of a chunk in seconds, at least 10.", metavar="S", default="300", panel=SPEED)]
 MaxChunkMb = Annotated[float | None, option(
     "Maximum size of an upload in MiB.", metavar="N", default="24", panel=SPEED)]
 UploadCodec = Annotated[str | None, option(
@@ -109,8 +104,7 @@ Priority = Annotated[str, option(
     "Priority in the queue: high, medium or low.", metavar="NAME", panel=SPEED)]
 
 RateLimit = Annotated[int | None, option(
-    "Maximum requests per minute, of all runs together.",
-    metavar="N", default="600", panel=LIMITS)]
+    "Maximum requests per minute, of all runs together.", metavar="N", default="600", panel=LIMITS)]
 Retries = Annotated[int | None, option(
     "Maximum retries per chunk.", metavar="N", default="3", panel=LIMITS)]
 OutageWait = Annotated[str | None, option(

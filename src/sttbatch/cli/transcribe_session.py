@@ -8,15 +8,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
+from sttbatch.cli.console import run_summary
 from sttbatch.cli.console.output_mode import OutputMode
 from sttbatch.cli.console.progress import Display
-from sttbatch.cli.console.run_summary import (
-    forecast_facts,
-    forecast_lines,
-    summary_facts,
-    summary_line,
-)
-from sttbatch.cli.console.stdio import StandardOutput
+from sttbatch.cli.console.stdio import StandardOutput, print_lines
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
@@ -63,14 +58,11 @@ class TranscribeSession:
         self._output = StandardOutput()
         self._alerts = alerts
         self._log = log
+        # A log on standard error has the events already.
         self._display = Display(
-            self._output,
-            bars=mode.draws,
-            quiet=mode.quiet,
-            paths=not mode.text,
-            # A log on standard error has the events already.
+            self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
-        )
+        )  # fmt: skip
         self._listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:
             self._listeners.append(log)
@@ -120,13 +112,14 @@ class TranscribeSession:
             async with self._batch(discovery, database) as batch:
                 forecast = await batch.forecast(discovery)
         code = exit_code(self._report, signals.first)
-        lines = forecast_lines(forecast)
+        lines = run_summary.forecast_lines(forecast)
         if not self._mode.quiet and signals.first is None:
-            for line in lines:
-                self._output.line(line)
+            print_lines(lines)
         if self._log is not None and self._logs_summary(code):
-            facts = summary_facts(self._report, time.monotonic() - started_at, code)
-            self._log.summary(lines[-1], facts | {"would_send": forecast_facts(forecast)})
+            facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
+            self._log.summary(
+                lines[-1], facts | {"would_send": run_summary.forecast_facts(forecast)}
+            )
         return code
 
     async def _report_up_to_date(self, discovery: Discovery, database: Database) -> None:
@@ -134,12 +127,9 @@ class TranscribeSession:
         from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
         from sttbatch.outputs.names import OutputRegistry
 
-        finished = UpToDateFilter(
-            database,
-            run_config_of(self._settings, self._flags),
-            cache_max_age_s=self._settings.cache_max_age,
-        )
-        for each in await finished.take_from(discovery):
+        config = run_config_of(self._settings, self._flags)
+        up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
+        for each in await up_to_date.take_from(discovery):
             self._report.recordings.append(each)
             self._emit(FileProcessingCompleted(each.display_path, each.outputs))
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
@@ -196,12 +186,7 @@ class TranscribeSession:
         report, quiet = self._report, self._mode.quiet
         for each in report.recordings:
             for path in each.kept:
-                self._emit(
-                    Warned(
-                        "",
-                        f"{path}: not replaced, edited or not ours; --overwrite replaces it",
-                    )
-                )
+                self._warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
         if self._output.fault is not None:
@@ -211,10 +196,10 @@ class TranscribeSession:
                 important=True,
             )
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
-        line = summary_line(report, wall_s)
+        line = run_summary.summary_line(report, wall_s)
         self._say(line, important=failed and not quiet)
         if self._log is not None and self._logs_summary(code):
-            self._log.summary(line, summary_facts(report, wall_s, code))
+            self._log.summary(line, run_summary.summary_facts(report, wall_s, code))
 
     def _logs_summary(self, code: int) -> bool:
         """Whether the log gets a summary; a text log on standard error has it already."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sttbatch.cli.console.text import printable
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.console.text import aligned, printable
 from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 
@@ -137,10 +138,7 @@ def _print_table(states: Sequence[_RuleState]) -> None:
         rows.append(
             (printable(rule.name), rule.condition, value, rule.severity, rule.notify, _state(each))
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    print_lines(aligned(rows))
 
 
 def _state(state: _RuleState) -> str:

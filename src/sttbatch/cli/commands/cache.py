@@ -13,7 +13,7 @@ import typer
 
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.console.text import printable
-from sttbatch.cli.options import AsJson
+from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -45,28 +45,20 @@ def stats(as_json: AsJson = False) -> None:
     _print(asyncio.run(_stats()), stats_json if as_json else stats_lines)
 
 
+# fmt: off
 @app.command()
 def invalidate(
-    key: Annotated[
-        str | None, typer.Argument(help="The key of one entry.", show_default=False)
-    ] = None,
-    pattern: Annotated[
-        str | None,
-        typer.Option(metavar="P", help="Entries whose keys match, such as 'transcript:*'."),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="F", help="Everything stored about a recording, even if the file is gone."
-        ),
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="M", help="All results of a model.")] = None,
-    expired: Annotated[
-        bool, typer.Option("--expired", help="Results older than cache_max_age.")
-    ] = False,
-    everything: Annotated[bool, typer.Option("--all", help="All results.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    key: Annotated[str | None, typer.Argument(help="The key of one entry.")] = None,
+    pattern: Annotated[str | None, option(
+        "Entries whose keys match, such as 'transcript:*'.", metavar="P")] = None,
+    file: Annotated[Path | None, option(
+        "Everything stored about a recording, even if the file is gone.", metavar="F")] = None,
+    model: Annotated[str | None, option("All results of a model.", metavar="M")] = None,
+    expired: Annotated[bool, option("Results older than cache_max_age.", "--expired")] = False,
+    everything: Annotated[bool, option("All results.", "--all")] = False,
+    yes: Annotated[bool, option("Do not ask for confirmation.", "--yes")] = False,
 ) -> None:
+    # fmt: on
     """Remove results; they are requested and paid for again when they are needed."""
     from sttbatch.cli.console.cache_rendering import invalidated_lines
 
@@ -84,7 +76,7 @@ def invalidate(
     if everything:
         choices.append(lambda each: each.all())
     if len(choices) != 1:
-        raise UsageError("name one of KEY, --pattern, --file, --model, --expired and --all")
+        raise UsageError("give one of KEY, --pattern, --file, --model, --expired and --all")
     if everything and not yes and sys.stdin.isatty():
         typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
     import asyncio
@@ -94,13 +86,10 @@ def invalidate(
 
 @app.command()
 def warm(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...", help="Recordings or folders. \\[default: the most read entries]"
-        ),
+    paths: Annotated[list[str] | None, typer.Argument(
+        metavar="[PATH]...", help="Recordings or folders. \\[default: the most read entries]")
     ] = None,
-) -> None:
+) -> None:  # fmt: skip
     """Load results into the L2 cache in advance."""
     import asyncio
 

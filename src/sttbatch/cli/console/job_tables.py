@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sttbatch.cli.console.text import clock
+from sttbatch.cli.console.text import aligned, clock
 from sttbatch.queue.attempts import ChunkTask, JobAttempt
 from sttbatch.queue.job import Job, JobStatus
 from sttbatch.queue.worker import Worker
@@ -41,7 +41,7 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
         )
         for job in jobs
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
@@ -95,7 +95,7 @@ def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
         )
         for each in attempts
     ]
-    return ["", *_aligned(rows)]
+    return ["", *aligned(rows)]
 
 
 def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
@@ -114,7 +114,7 @@ def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
         )
         for each in chunks
     ]
-    return ["", *_aligned(rows)]
+    return ["", *aligned(rows)]
 
 
 def _status(job: Job, living: Collection[str]) -> str:
@@ -149,11 +149,3 @@ def _when(at: float | None) -> str:
     if at is None:
         return ""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

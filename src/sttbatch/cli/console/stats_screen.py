@@ -68,9 +68,9 @@ def _facts(stats: Statistics) -> list[tuple[str, str]]:
             ("throughput", _throughput(stats)),
         ]
     if stats.errors:
-        rows.append(("errors", _causes(stats.errors)))
+        rows.append(("errors", _counts(stats.errors, " x")))
     if stats.retries:
-        rows.append(("retried for", _causes(stats.retries)))
+        rows.append(("retried for", _counts(stats.retries, " x")))
     if stats.audit:
         rows.append(("audit", _audit(stats.audit)))
     jobs = {state.lower(): count for state, count in stats.jobs.items()}
@@ -182,15 +182,9 @@ def _audit(findings: AuditFindings) -> str:
     return f"{', '.join(parts)}; {findings.asked_s / 60:.1f} min retried"
 
 
-def _causes(counts: Mapping[str, int]) -> str:
-    # `3 x 503`: causes may be numbers themselves.
+def _counts(counts: Mapping[str, int], times: str = "") -> str:
     ordered = sorted(counts.items(), key=lambda each: -each[1])
-    return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda each: -each[1])
-    return ", ".join(f"{count} {printable(name)}" for name, count in ordered if count)
+    return ", ".join(f"{count}{times} {printable(name)}" for name, count in ordered if count)
 
 
 def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
