@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.disk_level import DiskLevel
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.ledger_level import LedgerLevel
-from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.options import MIB
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.results import SqlResultStore
 
 SHA = "ab" * 32
-FACTS = EntryFacts("cloudru", "whisper", 12.5, SHA)
+METADATA = EntryMetadata("cloudru", "whisper", 12.5, SHA)
 
 
 @dataclass
@@ -33,15 +34,21 @@ class Clock:
 
 
 @dataclass
-class Rooms:
+class Harness:
     database: Database
     memory: MemoryLevel
     disk: DiskLevel
-    ledger: LedgerLevel
+    ledger: SqlResultStore
     cache: MultiLevelCache
-    index: FileIndex
+    files: SqlFileIndex
+    fingerprinter: Fingerprinter
     clock: Clock
     warnings: list[str]
+
+    async def put_expiring(self, key: str, data: bytes, expires_at: float) -> None:
+        """Store a value that is true until `expires_at` in every level."""
+        await self.ledger.put(key, CacheValue(data, expires_at), METADATA)
+        await self.cache.warm([key])
 
     async def level_of(self, key: str) -> str | None:
         found = await self.cache.get(key)
@@ -49,25 +56,35 @@ class Rooms:
 
 
 @contextlib.asynccontextmanager
-async def rooms(
+async def harness(
     folder: Path,
     *,
     clock: Clock | None = None,
     memory_bytes: int = MIB,
     disk_bytes: int = 64 * MIB,
     max_age_s: float | None = None,
-) -> AsyncIterator[Rooms]:
+) -> AsyncIterator[Harness]:
     """Open the state in `folder`, as one run does."""
     clock = clock or Clock()
     warnings: list[str] = []
-    with contextlib.closing(open_ledger(folder)) as database:
+    with contextlib.closing(open_ledger(folder, clock)) as database:
         memory = MemoryLevel(memory_bytes, clock)
         disk = DiskLevel(folder / "l2", disk_bytes, clock)
-        ledger = LedgerLevel(database, max_age_s=max_age_s, warn=warnings.append, clock=clock)
+        ledger = SqlResultStore(database, max_age_s=max_age_s, warn=warnings.append)
         cache = MultiLevelCache((memory, disk), ledger, warn=warnings.append, clock=clock)
         try:
-            index = FileIndex(database)
-            yield Rooms(database, memory, disk, ledger, cache, index, clock, warnings)
+            files = SqlFileIndex(database)
+            yield Harness(
+                database,
+                memory,
+                disk,
+                ledger,
+                cache,
+                files,
+                Fingerprinter(files),
+                clock,
+                warnings,
+            )
         finally:
             await cache.aclose()
 

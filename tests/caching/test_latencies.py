@@ -12,14 +12,14 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
 from sttbatch.core.options import RequestOptions
 
-from .harness import SHA, Rooms, key, rooms
+from .harness import SHA, Harness, harness, key
 
 NOW = time.time()
 HEARD = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
 
 
-def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultCache:
-    return ResultCache(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
+def ledger(state: Harness, model: str = "m", engine: str = "cloudru") -> ResultCache:
+    return ResultCache(state.cache, state.ledger, RequestOptions(engine, "", model), 0.01)
 
 
 def post(number: int, status: int | None = 200, error: str | None = None) -> APIRequest:
@@ -33,9 +33,9 @@ def stretch(start_s: float, end_s: float) -> ChunkSpan:
 
 def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            ours, others = ledger(room), ledger(room, "another")
-            embedded = ledger(room, engine="local")
+        async with harness(tmp_path) as state:
+            ours, others = ledger(state), ledger(state, "another")
+            embedded = ledger(state, engine="local")
             for number in (2, 1, 3):
                 await ours.store_chunk(key(number), HEARD, post(number), SHA)
             await ours.record_post(key(4), post(4, 503, "busy"))
@@ -46,7 +46,7 @@ def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
             assert await ours.latencies(2) == [(63.0, 3.0), (62.0, 2.0)]
             assert await others.latencies(10) == [(66.0, 6.0)]
             assert await embedded.latencies(10) == [(67.0, 7.0)]
-            assert await ledger(room, "new").latencies(10) == []
+            assert await ledger(state, "new").latencies(10) == []
 
     asyncio.run(story())
 
@@ -55,8 +55,8 @@ def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
     """Each second counts once, and only where its answer is there."""
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            results = ledger(room)
+        async with harness(tmp_path) as state:
+            results = ledger(state)
             cuts = [(0.0, 100.0), (50.0, 150.0), (60.0, 70.0), (200.0, 300.0), (400.0, 500.0)]
             for number, cut in enumerate(cuts):
                 await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
@@ -74,12 +74,12 @@ def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
     """Its neighbours are; what is cut there again finds its answer by its own key."""
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            results = ledger(room)
+        async with harness(tmp_path) as state:
+            results = ledger(state)
             for number, cut in enumerate([(0.0, 100.0), (100.0, 200.0)]):
                 await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
                 await results.store_chunk(key(number), HEARD, post(number), SHA)
-            await room.database.write(
+            await state.database.write(
                 lambda db: db.execute("UPDATE cuts SET anchors = '[[0.0' WHERE start_s = 0.0")
             )
             kept = await results.kept(SHA, 0, "request")

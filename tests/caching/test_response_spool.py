@@ -21,7 +21,7 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcription
 from sttbatch.core.options import RequestOptions
-from tests.caching.harness import SHA, Rooms, key, rooms
+from tests.caching.harness import SHA, Harness, harness, key
 
 POST = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
 
@@ -176,17 +176,17 @@ def test_no_room_is_said_and_leaves_nothing(folder: Path, monkeypatch: pytest.Mo
     assert files(folder) == []
 
 
-def ledger(room: Rooms, spool: ResponseSpool) -> ResultCache:
+def ledger(state: Harness, spool: ResponseSpool) -> ResultCache:
     request = RequestOptions("cloudru", "https://here", "whisper")
-    return ResultCache(room.cache, room.ledger, request, 0.01, spool)
+    return ResultCache(state.cache, state.ledger, request, 0.01, spool)
 
 
 def chunk(text: str) -> StoredChunk:
     return StoredChunk(Transcription(text, ()), "copy", "json")
 
 
-async def posts(room: Rooms) -> list[tuple[object, ...]]:
-    return await room.database.read(
+async def posts(state: Harness) -> list[tuple[object, ...]]:
+    return await state.database.read(
         lambda db: db.execute(
             "SELECT chunk_key, status, cost, maybe_paid FROM requests ORDER BY chunk_key"
         ).fetchall()
@@ -198,15 +198,15 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
 ) -> None:
     async def story() -> None:
         spool = ResponseSpool(folder, 2)
-        async with rooms(tmp_path) as room:
-            results = ledger(room, spool)
+        async with harness(tmp_path) as state:
+            results = ledger(state, spool)
             results.reserve()
 
             async def full(work: object) -> None:
                 raise StateError("disk is full")
 
             with monkeypatch.context() as patch:
-                patch.setattr(room.database, "write", full)
+                patch.setattr(state.database, "write", full)
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
                     await results.store_chunk(key(1), chunk("one"), POST, SHA)
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
@@ -219,13 +219,13 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
             # The second time as if we had been killed before the files were removed.
             for path, data in copies.items():
                 path.write_bytes(data)
-            async with rooms(tmp_path) as room:
-                results = ledger(room, ResponseSpool(folder, 2))
+            async with harness(tmp_path) as state:
+                results = ledger(state, ResponseSpool(folder, 2))
                 await results.recover()
                 hit = await results.chunk(key(1), SHA)
                 assert hit is not None
                 assert hit.value == chunk("one")
-                assert await posts(room) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
+                assert await posts(state) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
             assert files(folder) == []
 
     asyncio.run(story())
@@ -237,13 +237,13 @@ def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
         spool.reserve()
         spool.keep(kept(1, b"older"))
         await spool.aclose()
-        async with rooms(tmp_path) as room:
-            results = ledger(room, spool)
+        async with harness(tmp_path) as state:
+            results = ledger(state, spool)
             await results.store_chunk(key(1), chunk("newer"), replace(POST, at=2.5), SHA)
             await results.recover()
             hit = await results.chunk(key(1), SHA)
             assert hit is not None
             assert hit.value == chunk("newer")
-            assert len(await posts(room)) == 2, "both were paid"
+            assert len(await posts(state)) == 2, "both were paid"
 
     asyncio.run(story())

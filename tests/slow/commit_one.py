@@ -30,9 +30,10 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions, RequestOptions
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.queue.chunk_claims import Answered, ChunkClaims, Granted
 from sttbatch.queue.job import Claim, JobPayload
@@ -108,7 +109,7 @@ async def write_output(
     asyncio.get_running_loop().set_default_executor(pool())
     database = open_ledger(data)
     try:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         options = OutputOptions(formats=FORMATS, directory=out)
         recording = Recording(data / "talk.mp3", data)
         plans = await registry.plan([recording], options)
@@ -122,7 +123,7 @@ async def write_output(
             options,
         )
         written = await OutputWriter(registry).write(document, plans[recording.path])
-        if not written.kept:
+        if not written.untouched:
             stored()
     finally:
         database.close()

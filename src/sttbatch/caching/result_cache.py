@@ -9,17 +9,18 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from sttbatch.caching.chunk_index import ChunkIndex, StoredSpan
-from sttbatch.caching.ledger_level import LedgerLevel
-from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
 from sttbatch.caching.stored_chunk import StoredAudit, StoredChunk, decode_audit, decode_chunk
+from sttbatch.caching.stored_spans import StoredSpan, stored_spans
 from sttbatch.caching.stored_transcript import decode_transcript, encode_transcript
+from sttbatch.core.cache_entries import EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import ChunkSpan, Transcript
 from sttbatch.core.options import RequestOptions
+from sttbatch.database.chunk_index import SqlChunkIndex
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.session import Session
 
 _T = TypeVar("_T")
@@ -67,7 +68,7 @@ class ResultCache:
     def __init__(
         self,
         cache: MultiLevelCache,
-        ledger: LedgerLevel,
+        ledger: SqlResultStore,
         options: RequestOptions,
         price_per_second: float,
         spool: ResponseSpool | None = None,
@@ -75,7 +76,7 @@ class ResultCache:
         self._cache = cache
         self._ledger = ledger
         self._database = ledger.database
-        self._cuts = ChunkIndex(ledger)
+        self._cuts = SqlChunkIndex(ledger.database, ledger)
         self._options = options
         self._price = price_per_second
         self._spool = spool
@@ -180,35 +181,35 @@ class ResultCache:
         self, file_sha256: str, stream: int, request_sha256: str, span: ChunkSpan, key: str
     ) -> None:
         """Where a recording was cut, so that a later run keeps what has its words."""
-        await self._database.write(
-            self.remembering_cut(file_sha256, stream, request_sha256, span, key)
-        )
+        await self._cuts.remember(file_sha256, stream, request_sha256, span, key)
 
     def remembering_cut(
         self, file_sha256: str, stream: int, request_sha256: str, span: ChunkSpan, key: str
     ) -> Callable[[Session], object]:
         """The same, for a transaction that writes something else as well."""
-        return self._cuts.remembering(file_sha256, stream, request_sha256, span, key)
+        return lambda session: self._cuts.insert(
+            session, file_sha256, stream, request_sha256, span, key
+        )
 
     async def kept(
         self, file_sha256: str, stream: int, request_sha256: str
     ) -> tuple[StoredSpan, ...]:
         """The stretches of a recording that have their words: in order, and apart."""
-        return await self._cuts.of(file_sha256, stream, request_sha256)
+        return await stored_spans(self._cuts, file_sha256, stream, request_sha256)
 
     async def kept_s(
         self, file_sha256s: Sequence[str], stream: int, request_sha256: str
     ) -> dict[str, float]:
         """Seconds of those recordings that have their words, by few queries."""
-        return await self._cuts.lengths(file_sha256s, stream, request_sha256)
+        return await self._cuts.covered_s(file_sha256s, stream, request_sha256)
 
     async def latencies(self, limit: int) -> list[tuple[float, float]]:
         """(seconds of audio, seconds until its answer) of the latest answers of this model."""
         row = (self._options.engine, self._options.model, limit)
         return await self._database.read(lambda db: db.execute(LATENCIES, row).fetchall())
 
-    def _facts(self, audio_s: float, file_sha256: str) -> EntryFacts:
-        return EntryFacts(self._options.engine, self._options.model, audio_s, file_sha256)
+    def _facts(self, audio_s: float, file_sha256: str) -> EntryMetadata:
+        return EntryMetadata(self._options.engine, self._options.model, audio_s, file_sha256)
 
     def _kept_answer(
         self, key: str, value: bytes | None, post: APIRequest, file_sha256: str, worker_id: str
@@ -245,7 +246,7 @@ class ResultCache:
         if kept.value is None or await self._ledger.get_many([kept.key]):
             await self._database.write(beside)
             return
-        facts = EntryFacts(kept.engine, kept.model, kept.post.audio_s, kept.file_sha256)
+        facts = EntryMetadata(kept.engine, kept.model, kept.post.audio_s, kept.file_sha256)
         await self._cache.put(kept.key, kept.value, facts, along=beside)
 
 

@@ -228,17 +228,17 @@ async def _send(settings: Settings) -> str:
 
 async def _book(settings: Settings, request: RequestOptions, posts: Sequence[APIRequest]) -> None:
     """Budgets and `stats` count them like all others; the check of the database tells of faults."""
-    from sttbatch.caching.ledger_level import LedgerLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
     from sttbatch.caching.result_cache import ResultCache
     from sttbatch.composition.paths import data_folder
     from sttbatch.database.opening import open_ledger
+    from sttbatch.database.results import SqlResultStore
 
     with (
         contextlib.suppress(StateError),
         contextlib.closing(open_ledger(data_folder(settings))) as database,
     ):
-        ledger = LedgerLevel(database)
+        ledger = SqlResultStore(database)
         cache = MultiLevelCache((), ledger)
         results = ResultCache(cache, ledger, request, settings.price_per_second)
         for post in posts:

@@ -119,8 +119,9 @@ class Run:
 
     async def _take_finished(self, found: Discovery, database: Database) -> None:
         """Report what former runs have finished; nothing that a batch needs is loaded for it."""
+        from sttbatch.database.outputs import SqlOutputStore
         from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
-        from sttbatch.outputs.names import OutputRegistry
+        from sttbatch.outputs.output_registry import OutputRegistry
 
         finished = UpToDateFilter(
             database,
@@ -133,7 +134,9 @@ class Run:
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
         if not (found.candidates or found.failures):
             self._report.too_young = found.too_young
-            self._report.skipped = await count_foreign_files(found, OutputRegistry(database))
+            self._report.skipped = await count_foreign_files(
+                found, OutputRegistry(SqlOutputStore(database))
+            )
 
     async def _work(self, found: Discovery, database: Database, caught: Signals) -> None:
         """Transcribe what is left."""

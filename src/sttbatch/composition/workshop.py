@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.caches import open_caches
@@ -17,6 +17,8 @@ from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Emit, Warned
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
@@ -27,9 +29,9 @@ from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
@@ -53,7 +55,8 @@ async def open_batch(
     """A batch ready to run over the data folder `folder`. `stdout`: write there, not into files."""
     choices = run_config_of(settings, flags, to_stdout=stdout is not None)
     addresser = ContentAddresser(choices.request, choices.chunking.channels)
-    registry = OutputRegistry(database)
+    outputs = SqlOutputStore(database)
+    registry = OutputRegistry(outputs)
     workers = WorkerRegistry(database, folder)
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
         # One more than there are workers: it is claimed and planned while those are at work.
@@ -106,7 +109,7 @@ async def open_batch(
             report=report,
         )
         preparation = Intake(
-            FileIndex(database),
+            Fingerprinter(SqlFileIndex(database)),
             results,
             addresser,
             media,
@@ -133,7 +136,7 @@ async def open_batch(
                 priority=flags.priority,
             ),
             addresser=addresser,
-            up_to_date=None if stdout is not None else UpToDate(database),
+            up_to_date=None if stdout is not None else WrittenOutputs(outputs),
             media=media,
             registry=registry,
             writer=stdout or OutputWriter(registry),

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.cache_warmer import Warmed
-    from sttbatch.caching.file_index import FileIndex
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
+    from sttbatch.core.ports import FileIndex
 
     _Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
@@ -115,65 +116,68 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class _Stores:
     settings: Settings
     caches: Caches
-    index: FileIndex
+    files: FileIndex
+    fingerprinter: Fingerprinter
 
 
 @contextlib.asynccontextmanager
-async def _opened() -> AsyncIterator[_Room]:
-    from sttbatch.caching.file_index import FileIndex
+async def _opened() -> AsyncIterator[_Stores]:
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import open_caches
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.database.files import SqlFileIndex
     from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
     with contextlib.closing(open_ledger(data_folder(settings))) as database:
         async with open_caches(settings, database, _warn) as caches:
-            yield _Room(settings, caches, FileIndex(database))
+            files = SqlFileIndex(database)
+            yield _Stores(settings, caches, files, Fingerprinter(files))
 
 
 async def _stats() -> CacheStats:
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as room:
-        caches = room.caches
-        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(room.settings))
+    async with _opened() as stores:
+        caches = stores.caches
+        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
 
 
 async def _invalidate(removal: _Removal) -> Invalidated:
     from sttbatch.caching.cache_invalidator import CacheInvalidator
 
-    async with _opened() as room:
-        caches = room.caches
+    async with _opened() as stores:
+        caches = stores.caches
         # Answers kept aside on a full disk are results too; what is forgotten must not come back.
-        await _recover(room)
-        return await removal(CacheInvalidator(caches.levels, caches.ledger.database, room.index))
+        await _recover(stores)
+        return await removal(CacheInvalidator(caches.levels, stores.files, stores.fingerprinter))
 
 
-async def _recover(room: _Room) -> None:
+async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
     from sttbatch.caching.result_cache import ResultCache
     from sttbatch.composition.effective_options import run_config_of
     from sttbatch.composition.paths import ANSWERS, data_folder
 
-    request = run_config_of(room.settings).request
-    spool = ResponseSpool(data_folder(room.settings) / ANSWERS, lanes=0)
-    await ResultCache(room.caches.levels, room.caches.ledger, request, 0.0, spool).recover()
+    request = run_config_of(stores.settings).request
+    spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
+    await ResultCache(stores.caches.levels, stores.caches.ledger, request, 0.0, spool).recover()
 
 
 async def _warm(paths: list[str]) -> Warmed:
     from sttbatch.caching.cache_warmer import CacheWarmer
     from sttbatch.core.options import MIB
 
-    async with _opened() as room:
-        warmer = CacheWarmer(room.caches.levels, int(room.settings.l2_max_mb * MIB))
+    async with _opened() as stores:
+        warmer = CacheWarmer(stores.caches.levels, int(stores.settings.l2_max_mb * MIB))
         if not paths:
             return await warmer.most_used(MOST_USED)
-        return await warmer.recordings(await _contents(paths, room.index))
+        return await warmer.recordings(await _contents(paths, stores.fingerprinter))
 
 
 async def _verify(*, repair: bool) -> Verification:
@@ -181,14 +185,15 @@ async def _verify(*, repair: bool) -> Verification:
     from sttbatch.caching.cache_verifier import CacheVerifier
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as room:
-        found = await CacheVerifier((room.caches.disk, room.caches.ledger)).verify(repair=repair)
-        left = 0 if found.repaired else len(found.damaged)
-        record_verification(cache_folder(room.settings), left)
-        return found
+    async with _opened() as stores:
+        verifier = CacheVerifier((stores.caches.disk, stores.caches.ledger))
+        verification = await verifier.verify(repair=repair)
+        damaged = 0 if verification.repaired else len(verification.damaged)
+        record_verification(cache_folder(stores.settings), damaged)
+        return verification
 
 
-async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
+async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:
     """The recordings below what was named; what cannot be read has nothing stored."""
     from sttbatch.processing.discovery import discover, expand
 
@@ -197,13 +202,13 @@ async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: no such file or folder") from error
     contents = []
-    await index.load([each.path.absolute() for each in found.candidates])
+    await fingerprinter.load([each.path.absolute() for each in found.candidates])
     for each in found.candidates:
         path = each.path.absolute()
         with contextlib.suppress(RecordingError):
             # A large file that is no recording is not worth hashing.
-            if each.expected or await index.remembered(path) is not None:
-                contents.append((await index.fingerprint(path)).sha256)
+            if each.expected or await fingerprinter.remembered(path) is not None:
+                contents.append((await fingerprinter.fingerprint(path)).sha256)
     return contents
 
 
