@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
 
 from .harness import METADATA, Harness, harness, key
@@ -89,6 +90,32 @@ def test_a_broken_level_is_a_miss_and_one_warning(tmp_path: Path, harm: object) 
             await state.cache.put(key(99), b"another", METADATA)
             assert len(state.warnings) == 1
             assert "L2" in state.warnings[0]
+
+    asyncio.run(story())
+
+
+def test_a_level_that_works_again_is_used_again(tmp_path: Path) -> None:
+    """It is tried every 30 s, and one incident is one warning."""
+    stored(tmp_path)
+    (tmp_path / "l2").rename(tmp_path / "intact")
+
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            for incident in (1, 2):
+                file = tmp_path / "l2"
+                file.write_text("not a folder")
+                for _ in range(3):
+                    await state.cache.put(key(99), b"another", METADATA)
+                    assert len(state.warnings) == incident
+                    state.clock.now += RETRY_AFTER_S
+                file.unlink()
+                (tmp_path / "intact").rename(tmp_path / "l2")
+                await state.memory.clear()
+                assert await answers(state) == {"L2"}
+                await state.cache.put(key(99), b"another", METADATA)
+                await state.memory.clear()
+                assert await state.level_of(key(99)) == "L2"
+                (tmp_path / "l2").rename(tmp_path / "intact")
 
     asyncio.run(story())
 
@@ -242,6 +269,7 @@ def test_processes_share_the_level(tmp_path: Path) -> None:
 import asyncio, sys
 from pathlib import Path
 from sttbatch.caching.disk_level import DiskLevel
+from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
 
 async def main(folder: str, own: int) -> None:

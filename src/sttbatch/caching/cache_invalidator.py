@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
-from sttbatch.caching.levels import CacheLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.core.cache_levels import CacheLevel
 from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.file_records import RecordingIdentity
 from sttbatch.core.ports import FileIndex

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.caching.levels import CacheLevel
 from sttbatch.core.cache_entries import LevelUsage
+from sttbatch.core.cache_levels import CacheLevel
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 from sttbatch.database.private_files import private_file, private_folder
@@ -21,7 +21,7 @@ _FILE = "verified.json"
 
 
 class LastVerification(msgspec.Struct, frozen=True):
-    """When every value was hashed last, and how many damaged ones were left in place."""
+    """When every value was hashed last, and how many damaged ones were not removed."""
 
     at: float
     damaged: int

@@ -78,14 +78,14 @@ class DiskLevel:
         # diskcache's own delete passes over entries that are expired.
         statement = "DELETE FROM Cache WHERE key = ? AND raw = 1"
         rows = [(key,) for key in keys]
-        return await self._where_it_is(lambda: self._execute_all(statement, rows))
+        return await self._if_exists(lambda: self._execute_all(statement, rows))
 
     async def delete_matching(self, pattern: str) -> int:
         statement = "DELETE FROM Cache WHERE matches(?, CAST(key AS BLOB))"
-        return await self._where_it_is(lambda: self._execute(statement, (pattern,)))
+        return await self._if_exists(lambda: self._execute(statement, (pattern,)))
 
     async def delete_expired(self) -> int:
-        return await self._where_it_is(lambda: self._open().expire(self._clock()))
+        return await self._if_exists(lambda: self._open().expire(self._clock()))
 
     async def clear(self) -> int:
         """Empty it; where it is too damaged for that, its files are removed instead."""
@@ -97,14 +97,14 @@ class DiskLevel:
                 self._remove_files()
                 return 0
 
-        return await self._where_it_is(work)
+        return await self._if_exists(work)
 
     async def scrub(self) -> None:
         def work() -> int:
             self._execute("VACUUM")
             return self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-        await self._where_it_is(work)
+        await self._if_exists(work)
 
     async def usage(self) -> LevelUsage:
         if not self._file.exists():
@@ -139,7 +139,7 @@ class DiskLevel:
     async def drop(self, rows: Sequence[int]) -> None:
         marks = ",".join("?" * len(rows))
         statement = f"DELETE FROM Cache WHERE rowid IN ({marks})"  # noqa: S608 - question marks
-        await self._where_it_is(lambda: self._execute(statement, rows))
+        await self._if_exists(lambda: self._execute(statement, rows))
 
     async def rebuild(self) -> None:
         """Recreate it: all of its values are in the ledger too."""
@@ -174,8 +174,8 @@ class DiskLevel:
             reason = str(error) or type(error).__name__
             raise StateError(f"{self.folder}: {reason}") from error
 
-    async def _where_it_is(self, work: Callable[[], int]) -> int:
-        """Nothing is made just to delete from it."""
+    async def _if_exists(self, work: Callable[[], int]) -> int:
+        """Run `work`; where there is no file, none is made just to delete from it."""
         return await self._in_thread(work) if self._file.exists() else 0
 
     def _open(self) -> DiskCache:

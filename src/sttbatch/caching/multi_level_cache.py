@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from sttbatch.caching.levels import CacheLevel, FrontLevel
 from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata
+from sttbatch.core.cache_levels import CacheLevel, FrontLevel
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 

@@ -85,9 +85,3 @@ class IndexedResult:
 def seal(key: str, data: bytes) -> bytes:
     """SHA-256 over key and value: a value under a wrong key is as invalid as a damaged one."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass") + b"\0" + data).digest()
-
-
-def checked_entry(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
-    """Compare a stored value with its seal; None is what its table cannot have held."""
-    name = (key or b"").decode("utf-8", "backslashreplace")
-    return CheckedEntry(name, row, data is not None and seal(name, data) == sha256)

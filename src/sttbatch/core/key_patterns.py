@@ -5,6 +5,11 @@ from __future__ import annotations
 import functools
 import re
 
+# A set (its negation, its members), or one character. `]` is a member where it comes first.
+_TOKEN = re.compile(r"\[(\^?+)(\][^]]*|[^]]+)\]|.", re.DOTALL)
+_MEMBER = re.compile(r"([^]])-(.)|.", re.DOTALL)
+_NOTHING = "(?!)"
+
 
 def matches(pattern: str, text: object) -> bool:
     """Whether `pattern` matches the whole of `text`, by the rules of SQLite's GLOB.
@@ -17,35 +22,18 @@ def matches(pattern: str, text: object) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = []
-    at = 0
-    while at < len(pattern):
-        if pattern[at] == "[":
-            part, at = _set(pattern, at + 1)
-        else:
-            part = {"*": ".*", "?": "."}.get(pattern[at], re.escape(pattern[at]))
-            at += 1
-        parts.append(part)
+    # A `[` that begins no set has no end.
+    special = {"*": ".*", "?": ".", "[": _NOTHING}
+    parts = [
+        f"[{token[1]}{''.join(map(_members, _MEMBER.finditer(token[2])))}]"
+        if token[2]
+        else special.get(token[0], re.escape(token[0]))
+        for token in _TOKEN.finditer(pattern)
+    ]
     return re.compile("".join(parts), re.DOTALL)
 
 
-def _set(pattern: str, at: int) -> tuple[str, int]:
-    """A set as a regular expression, and the index behind it; one without an end matches nothing.
-
-    `]` is a member where it comes first, and `-` where it comes first or last.
-    """
-    negated = pattern[at : at + 1] == "^"
-    at += negated
-    end = pattern.find("]", at + 1)
-    if end < 0:
-        return "(?!)", len(pattern)
-    members = []
-    while at < end:
-        low = pattern[at]
-        members.append(re.escape(low))
-        at += 1
-        if low != "]" and pattern[at] == "-" and at + 1 < end:
-            if low <= pattern[at + 1]:
-                members.append(f"{re.escape(low)}-{re.escape(pattern[at + 1])}")
-            at += 2
-    return f"[{'^' if negated else ''}{''.join(members)}]", end + 1
+def _members(member: re.Match[str]) -> str:
+    low, high = member[1] or member[0], member[2] or ""
+    ranged = f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
+    return re.escape(low) + ranged

@@ -6,17 +6,16 @@ the store cannot be read or written.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sttbatch.core.cache_entries import (
     AccessCount,
     CacheValue,
-    CheckedEntry,
     EntryMetadata,
     IndexedResult,
-    LevelUsage,
 )
+from sttbatch.core.cache_levels import VerifiableLevel
 from sttbatch.core.file_records import (
     ErasedRecording,
     FileRecord,
@@ -34,16 +33,11 @@ from sttbatch.core.models import ChunkSpan
 # Results and files.
 
 
-class ResultStore(Protocol):
+class ResultStore(VerifiableLevel, Protocol):
     """What was paid for: the level of the cache that is written first and is sufficient alone.
 
-    A value that is damaged or older than the store was told to keep is not there.
+    A value that is older than the store was told to keep is not there.
     """
-
-    @property
-    def name(self) -> str: ...
-
-    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]: ...
 
     async def present(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that are stored and not too old; values are not read."""
@@ -63,14 +57,6 @@ class ResultStore(Protocol):
     ) -> None:
         """Add to the counts of reads; link (file_sha256, key) of recordings that used an entry."""
 
-    async def delete(self, keys: Sequence[str]) -> int:
-        """Remove them and return how many were there."""
-
-    async def delete_matching(self, pattern: str) -> int:
-        """Remove every key that `key_patterns.matches`."""
-
-    async def delete_expired(self) -> int: ...
-
     async def delete_model(self, model: str) -> tuple[str, ...]:
         """Remove a model's entries and return their keys."""
 
@@ -80,33 +66,11 @@ class ResultStore(Protocol):
         Booked requests stay, without what ties them to the recording: money is counted from them.
         """
 
-    async def clear(self) -> int:
-        """Remove every entry, and the chunk index with them."""
-
-    async def scrub(self) -> None:
-        """Leave no byte of what was deleted in the store's files."""
-
-    async def usage(self) -> LevelUsage: ...
-
     async def keys_of(self, file_sha256s: Sequence[str]) -> tuple[str, ...]:
         """The entries that these recordings use, transcripts first."""
 
     async def most_used(self, limit: int) -> tuple[tuple[str, int], ...]:
         """(key, reads), most read first."""
-
-    def check(self) -> AsyncIterator[CheckedEntry]:
-        """Hash every value again, a few in memory at a time."""
-
-    async def integrity(self) -> tuple[str, ...]:
-        """What is damaged in the store's files; empty when they are sound."""
-
-    async def drop(self, rows: Sequence[int]) -> None:
-        """Remove entries by the `row` of their `CheckedEntry`."""
-
-    async def rebuild(self) -> None:
-        """Repair what `integrity` names, as far as that loses no sound value."""
-
-    async def aclose(self) -> None: ...
 
 
 class ChunkIndex(Protocol):

@@ -13,7 +13,6 @@ from sttbatch.core.cache_entries import (
     CheckedEntry,
     EntryMetadata,
     LevelUsage,
-    checked_entry,
     seal,
 )
 from sttbatch.core.errors import StateError
@@ -186,7 +185,7 @@ class SqlResultStore:
             scan = methodcaller("entries_after", last, _CHECKED_AT_A_TIME)
             rows = await self.database.maintain(scan)
             for row in rows:
-                yield checked_entry(*row)
+                yield _checked(*row)
             if len(rows) < _CHECKED_AT_A_TIME:
                 return
             last = rows[-1][0]
@@ -254,3 +253,8 @@ class SqlResultStore:
                 "`sttbatch cache verify` tells more"
             )
             self._warn = None
+
+
+def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
+    name = (key or b"").decode("utf-8", "backslashreplace")
+    return CheckedEntry(name, row, data is not None and seal(name, data) == sha256)

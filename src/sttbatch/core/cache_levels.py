@@ -1,6 +1,6 @@
-"""What a cache level can do, so that another one needs to fill these protocols only.
+"""What a cache level can do: a new one fills `FrontLevel`, and `VerifiableLevel` if it has files.
 
-The levels before the authority are `FrontLevel`; the authority is `ResultStore` of core/ports.py.
+The level behind all others is the authority, `ResultStore` in core/ports.py.
 """
 
 from __future__ import annotations
