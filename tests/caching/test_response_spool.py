@@ -21,7 +21,7 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcription
 from sttbatch.core.work import Granted
-from tests.caching.harness import ITEM, SHA, Rooms, key, recorded, rooms
+from tests.caching.harness import ITEM, SHA, Harness, harness, key, recorded
 from tests.caching.harness import chunk as stored
 
 POST = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
@@ -181,8 +181,8 @@ def chunk(text: str) -> StoredChunk:
     return StoredChunk(Transcription(text, ()), "copy", "json")
 
 
-async def posts(room: Rooms) -> list[tuple[object, ...]]:
-    return await room.database.read(
+async def posts(state: Harness) -> list[tuple[object, ...]]:
+    return await state.database.read(
         lambda db: db.execute(
             "SELECT chunk_key, status, cost, maybe_paid FROM requests ORDER BY chunk_key"
         ).fetchall()
@@ -194,15 +194,15 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
 ) -> None:
     async def story() -> None:
         spool, granted = ResponseSpool(folder, 2), Granted(ITEM, 0, "")
-        async with rooms(tmp_path) as room:
-            ledger = SpoolingLedger(room.work, spool)
+        async with harness(tmp_path) as state:
+            ledger = SpoolingLedger(state.work, spool)
             spool.reserve()
 
             async def full(work: object) -> None:
                 raise StateError("disk is full")
 
             with monkeypatch.context() as patch:
-                patch.setattr(room.database, "write", full)
+                patch.setattr(state.database, "write", full)
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
                     await ledger.store(granted, recorded(key(1), POST, chunk("one")))
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
@@ -215,10 +215,10 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
             # The second time as if we had been killed before the files were removed.
             for path, data in copies.items():
                 path.write_bytes(data)
-            async with rooms(tmp_path) as room:
-                await SpoolingLedger(room.work, ResponseSpool(folder, 2)).recover_spooled()
-                assert await stored(room, key(1)) == chunk("one")
-                assert await posts(room) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
+            async with harness(tmp_path) as state:
+                await SpoolingLedger(state.work, ResponseSpool(folder, 2)).recover_spooled()
+                assert await stored(state, key(1)) == chunk("one")
+                assert await posts(state) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
             assert files(folder) == []
 
     asyncio.run(story())
@@ -230,10 +230,10 @@ def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
         spool.reserve()
         spool.keep(kept(1, b"older"))
         await spool.aclose()
-        async with rooms(tmp_path) as room:
-            await room.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))
-            await SpoolingLedger(room.work, spool).recover_spooled()
-            assert await stored(room, key(1)) == chunk("newer")
-            assert len(await posts(room)) == 2, "both were paid"
+        async with harness(tmp_path) as state:
+            await state.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))
+            await SpoolingLedger(state.work, spool).recover_spooled()
+            assert await stored(state, key(1)) == chunk("newer")
+            assert len(await posts(state)) == 2, "both were paid"
 
     asyncio.run(story())

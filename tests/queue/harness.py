@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import SqlWorkLedger
 from sttbatch.queue.job import Claim, Job, JobPayload
@@ -98,7 +98,7 @@ async def opened(
     with contextlib.closing(open_ledger(folder, clock)) as database:
         workers = WorkerRegistry(database, folder, clock=clock, machine=machine)
         async with workers.registered() as worker:
-            ledger = work_ledger(database, LedgerLevel(database, clock=clock), worker.id, budgets)
+            ledger = work_ledger(database, SqlResultStore(database), worker.id, budgets)
             claims = WorkClaims(ledger, workers)
             queue = JobQueue(database, workers, clock=clock)
             yield Room(database, workers, worker, queue, ledger, claims, clock)

@@ -34,9 +34,10 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import Answered, Granted, WorkItem, record_of
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.queue.job import Claim, JobPayload
 from sttbatch.queue.job_queue import JobQueue
@@ -110,7 +111,7 @@ async def write_output(
     asyncio.get_running_loop().set_default_executor(pool())
     database = open_ledger(data)
     try:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         options = OutputOptions(formats=FORMATS, directory=out)
         recording = Recording(data / "talk.mp3", data)
         plans = await registry.plan([recording], options)
@@ -124,7 +125,7 @@ async def write_output(
             options,
         )
         written = await OutputWriter(registry).write(document, plans[recording.path])
-        if not written.kept:
+        if not written.untouched:
             stored()
     finally:
         database.close()

@@ -230,18 +230,18 @@ async def _book(
     settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
 ) -> None:
     """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
-    from sttbatch.caching.ledger_level import LedgerLevel
     from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import data_folder
     from sttbatch.core.usage import AUDIO_SECONDS, Usage
     from sttbatch.core.work import PROBE, WorkItem, record_of
     from sttbatch.database.opening import open_ledger
+    from sttbatch.database.results import SqlResultStore
 
     with (
         contextlib.suppress(StateError),
         contextlib.closing(open_ledger(data_folder(settings))) as database,
     ):
-        ledger = work_ledger(database, LedgerLevel(database))
+        ledger = work_ledger(database, SqlResultStore(database))
         for sent in requests:
             usage = Usage(AUDIO_SECONDS, sent.audio_s)
             cost = sent.audio_s * settings.price_per_second

@@ -124,8 +124,9 @@ class TranscribeSession:
 
     async def _report_up_to_date(self, discovery: Discovery, database: Database) -> None:
         """Report up-to-date recordings, without importing what a batch needs."""
+        from sttbatch.database.outputs import SqlOutputStore
         from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
-        from sttbatch.outputs.names import OutputRegistry
+        from sttbatch.outputs.output_registry import OutputRegistry
 
         config = run_config_of(self._settings, self._flags)
         up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
@@ -135,7 +136,9 @@ class TranscribeSession:
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
         if not (discovery.candidates or discovery.failures):
             self._report.too_young = discovery.too_young
-            self._report.skipped = await count_foreign_files(discovery, OutputRegistry(database))
+            self._report.skipped = await count_foreign_files(
+                discovery, OutputRegistry(SqlOutputStore(database))
+            )
 
     async def _work(self, discovery: Discovery, database: Database, signals: Signals) -> None:
         """Transcribe the recordings that are not up to date."""

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from sttbatch.caching.chunk_index import ChunkIndex
-from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.core.work import Budgets
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.work_ledger import SqlWorkLedger
 
 
 def work_ledger(
     database: Database,
-    results: LedgerLevel,
+    results: SqlResultStore,
     worker_id: str = "",
     budgets: Budgets | None = None,
 ) -> SqlWorkLedger:
     """`worker_id` is empty where requests are booked and nothing is claimed."""
-    spans = ChunkIndex(results)
+    spans = SqlChunkIndex(database, results)
     return SqlWorkLedger(database, worker_id, results, spans, budgets or Budgets())

@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.chunk_index import ChunkIndex
-from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.spooling_ledger import SpoolingLedger
@@ -20,7 +19,10 @@ from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.work import Budgets
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.external.secret import Secret
@@ -33,9 +35,9 @@ from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
@@ -59,7 +61,8 @@ async def open_batch(
     """A batch ready to run over the data folder `folder`. `stdout`: write there, not into files."""
     choices = run_config_of(settings, flags, to_stdout=stdout is not None)
     addresser = ContentAddresser(choices.request, choices.chunking.channels)
-    registry = OutputRegistry(database)
+    outputs = SqlOutputStore(database)
+    registry = OutputRegistry(outputs)
     workers = WorkerRegistry(database, folder)
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
         # One more than there are workers: it is claimed and planned while those are at work.
@@ -81,7 +84,7 @@ async def open_batch(
         ledger = SpoolingLedger(
             work_ledger(database, caches.ledger, worker.id, budgets), answer_spool
         )
-        spans = ChunkIndex(caches.ledger)
+        spans = SqlChunkIndex(database, caches.ledger)
         results = ResultCache(caches.levels, spans, ledger, choices.request)
         # After the worker came: what runs that are over had reserved is accounted for by then.
         await ledger.recover_spooled()
@@ -110,7 +113,7 @@ async def open_batch(
             report=report,
         )
         preparation = Intake(
-            FileIndex(database),
+            Fingerprinter(SqlFileIndex(database)),
             results,
             addresser,
             media,
@@ -137,7 +140,7 @@ async def open_batch(
                 priority=flags.priority,
             ),
             addresser=addresser,
-            up_to_date=None if stdout is not None else UpToDate(database),
+            up_to_date=None if stdout is not None else WrittenOutputs(outputs),
             media=media,
             registry=registry,
             writer=stdout or OutputWriter(registry),

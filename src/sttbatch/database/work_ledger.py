@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Protocol
 
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.work import (
     PROBE,
     ROUNDING,
@@ -14,12 +14,13 @@ from sttbatch.core.work import (
     Budgets,
     Granted,
     HeldBy,
-    IndexedSpan,
     OverBudget,
     RequestRecord,
     WorkItem,
 )
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.session import Session
 
 HOLDER = "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'"
@@ -70,22 +71,6 @@ RESERVED = """
     SELECT coalesce(sum(reserved_cost), 0.0) FROM chunk_tasks WHERE status = 'PROCESSING'"""
 
 
-class Results(Protocol):
-    """The table of results, within a transaction."""
-
-    def holds(self, session: Session, key: str) -> bool:
-        """Whether a look-up of `key` would find a result."""
-
-    def insert(self, session: Session, record: RequestRecord) -> None:
-        """Store the value of `record`, or replace the one that is there."""
-
-
-class Spans(Protocol):
-    """The table of spans, within a transaction."""
-
-    def insert(self, session: Session, span: IndexedSpan) -> None: ...
-
-
 class SqlWorkLedger:
     """`WorkLedger` of one worker.
 
@@ -98,8 +83,8 @@ class SqlWorkLedger:
         self,
         database: Database,
         worker_id: str,
-        results: Results,
-        spans: Spans,
+        results: SqlResultStore,
+        spans: SqlChunkIndex,
         budgets: Budgets,
     ) -> None:
         self._database = database
@@ -136,7 +121,7 @@ class SqlWorkLedger:
 
     async def store(self, granted: Granted, record: RequestRecord) -> None:
         def store(session: Session) -> None:
-            self._results.insert(session, record)
+            self._put(session, record)
             _record(session, record)
             _end(session, granted)
 
@@ -164,13 +149,20 @@ class SqlWorkLedger:
                 session.execute(COMPLETE_LATE, claim)
                 # What was stored since is newer.
                 if not self._results.holds(session, record.key):
-                    self._results.insert(session, record)
+                    self._put(session, record)
 
         await self._database.write(recover)
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         row = (engine, model, limit)
         return await self._database.read(lambda session: session.execute(LATENCIES, row).fetchall())
+
+    def _put(self, session: Session, record: RequestRecord) -> None:
+        assert record.value is not None
+        metadata = EntryMetadata(
+            record.engine, record.model, record.usage.quantity, record.file_sha256
+        )
+        self._results.insert(session, record.key, CacheValue(record.value), metadata)
 
     def _obstacle(
         self, session: Session, item: WorkItem, *, force: bool

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import BudgetReached, Stopped
-from sttbatch.core.ports import SpanIndex, WorkLedger
+from sttbatch.core.ports import ChunkIndex, WorkLedger
 from sttbatch.core.work import Granted, HeldBy, OverBudget, WorkItem, record_of
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.queue.work_claims import WorkClaims
@@ -84,7 +84,7 @@ class PayOnce:
         self,
         cache: MultiLevelCache,
         ledger: WorkLedger,
-        spans: SpanIndex,
+        spans: ChunkIndex,
         claims: WorkClaims,
         budget: RunBudget,
         *,

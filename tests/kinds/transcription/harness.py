@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.chunk_index import ChunkIndex
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
@@ -27,8 +25,12 @@ from sttbatch.core.options import (
     RequestOptions,
     RunOptions,
 )
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.results import SqlResultStore
 from sttbatch.execution.pay_once import PayOnce
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
@@ -41,9 +43,9 @@ from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
@@ -136,10 +138,10 @@ async def room(
     lanes = ParallelOrchestrator[Job, ChunkWork](PrioritySemaphore(choices.concurrency.value), 2)
     with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder)
-        ledger = LedgerLevel(database)
+        ledger = SqlResultStore(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
-        spans = ChunkIndex(ledger)
-        registry = OutputRegistry(database)
+        spans = SqlChunkIndex(database, ledger)
+        registry = OutputRegistry(SqlOutputStore(database))
         async with (
             workers.registered() as worker,
             MediaWorkers(spool) as media,
@@ -170,7 +172,7 @@ async def room(
             batch = TranscriptionPipeline(
                 choices,
                 preparation=Intake(
-                    FileIndex(database),
+                    Fingerprinter(SqlFileIndex(database)),
                     results,
                     addresser,
                     media,
@@ -193,7 +195,7 @@ async def room(
                     request_sha256=addresser.job_sha256,
                     priority=JobPriority.MEDIUM,
                 ),
-                up_to_date=UpToDate(database),
+                up_to_date=WrittenOutputs(SqlOutputStore(database)),
                 addresser=addresser,
                 media=media,
                 registry=registry,

@@ -20,7 +20,7 @@ from sttbatch.core.models import Transcript, Upload
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
 from sttbatch.processing.discovery import discover
 from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE

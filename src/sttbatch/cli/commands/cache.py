@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.cache_warmer import Warmed
-    from sttbatch.caching.file_index import FileIndex
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
+    from sttbatch.core.ports import FileIndex
 
     _Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
@@ -114,57 +115,56 @@ def verify(
 
 
 @dataclass(frozen=True, slots=True)
-class _Services:
+class _Stores:
     settings: Settings
     caches: Caches
-    index: FileIndex
+    files: FileIndex
+    fingerprinter: Fingerprinter
 
 
 @contextlib.asynccontextmanager
-async def _opened() -> AsyncIterator[_Services]:
-    from sttbatch.caching.file_index import FileIndex
+async def _opened() -> AsyncIterator[_Stores]:
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import open_caches
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.database.files import SqlFileIndex
     from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
     with contextlib.closing(open_ledger(data_folder(settings))) as database:
         async with open_caches(settings, database, _warn) as caches:
-            yield _Services(settings, caches, FileIndex(database))
+            files = SqlFileIndex(database)
+            yield _Stores(settings, caches, files, Fingerprinter(files))
 
 
 async def _stats() -> CacheStats:
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as services:
-        caches = services.caches
-        return await cache_stats(
-            caches.levels.levels, caches.ledger, cache_folder(services.settings)
-        )
+    async with _opened() as stores:
+        caches = stores.caches
+        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
 
 
 async def _invalidate(removal: _Removal) -> Invalidated:
     from sttbatch.caching.cache_invalidator import CacheInvalidator
 
-    async with _opened() as services:
-        caches = services.caches
+    async with _opened() as stores:
+        caches = stores.caches
         # Answers spooled on a full disk would bring back what is removed.
-        await _recover(services)
-        return await removal(
-            CacheInvalidator(caches.levels, caches.ledger.database, services.index)
-        )
+        await _recover(stores)
+        return await removal(CacheInvalidator(caches.levels, stores.files, stores.fingerprinter))
 
 
-async def _recover(services: _Services) -> None:
+async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
     from sttbatch.caching.spooling_ledger import SpoolingLedger
     from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import ANSWERS, data_folder
 
-    spool = ResponseSpool(data_folder(services.settings) / ANSWERS, lanes=0)
-    ledger = work_ledger(services.caches.ledger.database, services.caches.ledger)
+    spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
+    ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
     await SpoolingLedger(ledger, spool).recover_spooled()
 
 
@@ -172,11 +172,11 @@ async def _warm(paths: list[str]) -> Warmed:
     from sttbatch.caching.cache_warmer import CacheWarmer
     from sttbatch.core.options import MIB
 
-    async with _opened() as services:
-        warmer = CacheWarmer(services.caches.levels, int(services.settings.l2_max_mb * MIB))
+    async with _opened() as stores:
+        warmer = CacheWarmer(stores.caches.levels, int(stores.settings.l2_max_mb * MIB))
         if not paths:
             return await warmer.most_used(MOST_USED)
-        return await warmer.recordings(await _contents(paths, services.index))
+        return await warmer.recordings(await _contents(paths, stores.fingerprinter))
 
 
 async def _verify(*, repair: bool) -> Verification:
@@ -184,15 +184,15 @@ async def _verify(*, repair: bool) -> Verification:
     from sttbatch.caching.cache_verifier import CacheVerifier
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as services:
-        verifier = CacheVerifier((services.caches.disk, services.caches.ledger))
-        result = await verifier.verify(repair=repair)
-        damaged = 0 if result.repaired else len(result.damaged)
-        record_verification(cache_folder(services.settings), damaged)
-        return result
+    async with _opened() as stores:
+        verifier = CacheVerifier((stores.caches.disk, stores.caches.ledger))
+        verification = await verifier.verify(repair=repair)
+        damaged = 0 if verification.repaired else len(verification.damaged)
+        record_verification(cache_folder(stores.settings), damaged)
+        return verification
 
 
-async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
+async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:
     """Content hashes of the recordings in `arguments`; unreadable files have no results."""
     from sttbatch.processing.discovery import discover, expand
 
@@ -201,13 +201,13 @@ async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: no such file or folder") from error
     contents = []
-    await index.load([each.path.absolute() for each in discovery.candidates])
+    await fingerprinter.load([each.path.absolute() for each in discovery.candidates])
     for each in discovery.candidates:
         path = each.path.absolute()
         with contextlib.suppress(RecordingError):
-            # Hashing a large file that is not a recording is wasted time.
-            if each.expected or await index.remembered(path) is not None:
-                contents.append((await index.fingerprint(path)).sha256)
+            # A large file that is no recording is not worth hashing.
+            if each.expected or await fingerprinter.remembered(path) is not None:
+                contents.append((await fingerprinter.fingerprint(path)).sha256)
     return contents
 
 

@@ -9,8 +9,8 @@ from sttbatch.caching.cache_invalidator import Invalidated
 from sttbatch.caching.cache_stats import CacheStats
 from sttbatch.caching.cache_verifier import Verification
 from sttbatch.caching.cache_warmer import Warmed
-from sttbatch.caching.levels import LevelUsage
 from sttbatch.cli.console.text import counted
+from sttbatch.core.cache_entries import LevelUsage
 
 _KIB = 1024
 
@@ -52,14 +52,15 @@ def stats_json(stats: CacheStats) -> list[str]:
     )
 
 
-def invalidated_lines(result: Invalidated) -> list[str]:
-    entries = ", ".join(f"{name} {count}" for name, count in sorted(result.entries.items()))
+def invalidated_lines(removed: Invalidated) -> list[str]:
+    entries = ", ".join(f"{name} {count}" for name, count in sorted(removed.entries.items()))
     lines = [f"removed: {entries}"]
-    if result.rows:
-        rows = ", ".join(f"{table} {count}" for table, count in result.rows.items() if count)
+    if removed.rows:
+        rows = ", ".join(f"{table} {count}" for table, count in removed.rows.items() if count)
         lines.append(f"forgotten: {rows}" if rows else "no other records")
-    if result.in_progress:
-        users = f"{counted(result.in_progress, 'running job')} use{'s' * (result.in_progress == 1)}"
+    if removed.running_jobs:
+        users = f"{counted(removed.running_jobs, 'running job')} use"
+        users += "s" * (removed.running_jobs == 1)
         lines.append(f"{users} it, so results may be stored again")
     return lines
 
@@ -69,23 +70,23 @@ def warmed_lines(warmed: Warmed) -> list[str]:
     return [f"{warmed.entries} {noun} loaded, {_size(warmed.size_bytes)}"]
 
 
-def verification_lines(result: Verification) -> list[str]:
-    lines = [f"damaged: {each.key} in {each.level}" for each in result.damaged]
-    for level, problems in result.problems.items():
+def verification_lines(verification: Verification) -> list[str]:
+    lines = [f"damaged: {entry.key} in {entry.level}" for entry in verification.damaged]
+    for level, problems in verification.problems.items():
         lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
-    checked = ", ".join(f"{name} {count}" for name, count in result.checked.items())
-    if result.is_sound:
+    checked = ", ".join(f"{name} {count}" for name, count in verification.checked.items())
+    if verification.is_sound:
         return [f"sound: {checked} values checked"]
-    end = "removed" if result.repaired else "`sttbatch cache verify --repair` removes them"
-    return [*lines, f"{checked} values checked, {len(result.damaged)} damaged; {end}"]
+    end = "removed" if verification.repaired else "`sttbatch cache verify --repair` removes them"
+    return [*lines, f"{checked} values checked, {len(verification.damaged)} damaged; {end}"]
 
 
-def verification_json(result: Verification) -> list[str]:
+def verification_json(verification: Verification) -> list[str]:
     return _json(
-        checked=result.checked,
-        damaged=[{"key": each.key, "level": each.level} for each in result.damaged],
-        problems=result.problems,
-        repaired=result.repaired,
+        checked=verification.checked,
+        damaged=[{"key": entry.key, "level": entry.level} for entry in verification.damaged],
+        problems=verification.problems,
+        repaired=verification.repaired,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
-from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
 
 

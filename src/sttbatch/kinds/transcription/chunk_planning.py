@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.chunk_index import StoredSpan
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.stored_spans import StoredSpan
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import CutPoint

@@ -32,9 +32,9 @@ from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outc
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.settling import Settling
 from sttbatch.kinds.transcription.up_to_date import count_foreign_files
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import NextChunk, ParallelOrchestrator, Steps
@@ -61,7 +61,7 @@ class TranscriptionPipeline:
         auditing: GapRepair,
         results: ResultCache,
         claims: JobClaims,
-        up_to_date: UpToDate | None,
+        up_to_date: WrittenOutputs | None,
         addresser: ContentAddresser,
         media: MediaWorkers,
         registry: OutputRegistry,

@@ -9,8 +9,9 @@ import pytest
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs.names import NameTakenError, OutputRegistry, below_sql
-from sttbatch.outputs.plans import Recording, fitted, stems
+from sttbatch.database.outputs import SqlOutputStore, owners_below
+from sttbatch.outputs.output_names import Recording, fitted, stems
+from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
 from tests.database import sqlite
 from tests.outputs.examples import names, planned, recording, saying, with_ledger, write
 
@@ -163,7 +164,7 @@ def test_folders_within_folders_are_read_once_and_apart(tmp_path: Path, talks: P
 
 def test_planning_searches_the_index(tmp_path: Path) -> None:
     async def explain(database: Database) -> str:
-        query = f"EXPLAIN QUERY PLAN {below_sql(2)}"
+        query = f"EXPLAIN QUERY PLAN {owners_below(2)}"
         bounds = [b"/a/", b"/a0", b"/b/", b"/b0"]
         return await database.read(lambda con: str(con.execute(query, bounds).fetchall()))
 
@@ -178,7 +179,7 @@ def test_planning_asks_the_ledger_once_for_a_batch(tmp_path: Path, talks: Path) 
 
     async def work(database: Database) -> int:
         await database.read(lambda connection: sqlite.trace(connection, seen))
-        return len(await OutputRegistry(database).plan(items, OutputOptions()))
+        return len(await OutputRegistry(SqlOutputStore(database)).plan(items, OutputOptions()))
 
     assert with_ledger(tmp_path, work) == 3000
     assert sum("outputs" in query for query in seen) == 1
@@ -188,7 +189,7 @@ def test_what_this_run_planned_is_taken_for_its_later_plans(tmp_path: Path, talk
     mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
 
     async def work(database: Database) -> list[str]:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         plans = [await registry.plan([item], OutputOptions()) for item in (mp3, wav, mp3)]
         return [plan.paths["txt"].name for some in plans for plan in some.values()]
 
@@ -201,7 +202,10 @@ def test_of_two_runs_that_plan_the_same_name_the_second_to_write_is_told(
     mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
 
     async def work(database: Database) -> None:
-        first, second = OutputRegistry(database), OutputRegistry(database)
+        first, second = (
+            OutputRegistry(SqlOutputStore(database)),
+            OutputRegistry(SqlOutputStore(database)),
+        )
         one = (await first.plan([mp3], OutputOptions()))[mp3.path]
         other = (await second.plan([wav], OutputOptions()))[wav.path]
         assert one.paths == other.paths
@@ -223,7 +227,8 @@ def test_known_outputs_are_those_below_a_folder(
 
     def known(folder: Path) -> frozenset[bytes]:
         return with_ledger(
-            tmp_path, lambda database: OutputRegistry(database).known_outputs(folder)
+            tmp_path,
+            lambda database: OutputRegistry(SqlOutputStore(database)).known_outputs(folder),
         )
 
     assert known(talks / "a") == {os.fsencode(talks / "a/talk.txt")}

@@ -31,7 +31,8 @@ class OutputPlan:
     """Where one recording's outputs go.
 
     Attributes:
-        paths: by format, in the order that was asked for, spelled as the user spells the folder.
+        paths: by format, in the order of the formats asked for, spelled as the user spells the
+            folder.
         source: the recording, as `outputs.source` in the ledger has it.
         stem: the outputs' common path without `.format`, as `outputs.path` in the ledger has it.
     """
@@ -47,7 +48,7 @@ class OutputPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OutputLocation:
     """A recording, the folder that its outputs go to, and how the ledger spells both."""
 
     recording: Recording
@@ -56,8 +57,8 @@ class Place:
     folder_key: bytes
 
 
-class Placer:
-    """Finds each recording's `Place`, asking the disk once for each folder.
+class OutputLocator:
+    """Finds each recording's `OutputLocation`, looking at the disk once for each folder.
 
     In the ledger a folder has its real path: one reached over a symlink is not another one.
     """
@@ -66,11 +67,11 @@ class Placer:
         self._directory = directory
         self._real: dict[Path, bytes] = {}
 
-    def place(self, recording: Recording) -> Place:
+    def locate(self, recording: Recording) -> OutputLocation:
         path = recording.path
         folder = path.parent if self._directory is None else self._mirrored(recording)
         source = os.path.join(self._key(path.parent), os.fsencode(path.name))  # noqa: PTH118 - bytes
-        return Place(recording, folder, source, self._key(folder))
+        return OutputLocation(recording, folder, source, self._key(folder))
 
     def _mirrored(self, recording: Recording) -> Path:
         assert self._directory is not None
@@ -109,10 +110,9 @@ def fitted(stem: str, suffix: str = "") -> str:
     if len(os.fsencode(stem + suffix)) <= room:
         return stem + suffix
     suffix = f"-{sha256(os.fsencode(stem)).hexdigest()[:_HASH_DIGITS]}{suffix}"
-    kept = stem
-    while len(os.fsencode(kept + suffix)) > room:
-        kept = kept[:-1]
-    return kept + suffix
+    while len(os.fsencode(stem + suffix)) > room:
+        stem = stem[:-1]
+    return stem + suffix
 
 
 def folded(path: bytes) -> str:

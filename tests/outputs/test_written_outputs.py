@@ -13,9 +13,15 @@ import pytest
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import OutputPlan, Recording
-from sttbatch.outputs.up_to_date import Standing, UpToDate, Wanted, made_from
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.written_outputs import (
+    ExpectedOutputs,
+    IntactOutputs,
+    WrittenOutputs,
+    made_from,
+)
 
 OPTIONS = OutputOptions(formats=("txt", "json"))
 ORIGIN = made_from("transcript:1", "talk.mp3", OPTIONS)
@@ -35,28 +41,32 @@ def plan(tmp_path: Path, database: Database) -> OutputPlan:
     talk.touch()
 
     async def write() -> OutputPlan:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         plans = await registry.plan([Recording(talk, talk.parent)], OPTIONS)
         found = plans[talk]
         for path in found.paths.values():
             path.write_text("words")
         await registry.intend(found, dict.fromkeys(found.paths, "digest"))
         await registry.record(found, dict.fromkeys(found.paths, "digest"))
-        await UpToDate(database).remember(found, list(found.paths.values()), ORIGIN, 12.5)
+        await WrittenOutputs(SqlOutputStore(database)).remember(
+            found, list(found.paths.values()), ORIGIN, 12.5
+        )
         return found
 
     return asyncio.run(write())
 
 
-def standing(database: Database, plan: OutputPlan, origin: str, *formats: str) -> Standing | None:
+def standing(
+    database: Database, plan: OutputPlan, origin: str, *formats: str
+) -> IntactOutputs | None:
     folder = plan.stem.rpartition(b"/")[0] + b"/"
-    wanted = Wanted(plan.source, folder, origin)
-    found = asyncio.run(UpToDate(database).standing([wanted], formats))
+    wanted = ExpectedOutputs(plan.source, folder, origin)
+    found = asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], formats))
     return found.get(plan.source)
 
 
 def test_what_was_left_stands(database: Database, plan: OutputPlan) -> None:
-    assert standing(database, plan, ORIGIN, "txt", "json") == Standing(
+    assert standing(database, plan, ORIGIN, "txt", "json") == IntactOutputs(
         ("talk.txt", "talk.json"), 12.5
     )
 
@@ -67,8 +77,8 @@ def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan)
 
 
 def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
-    wanted = Wanted(plan.source, b"/elsewhere/", ORIGIN)
-    assert asyncio.run(UpToDate(database).standing([wanted], ("txt",))) == {}
+    wanted = ExpectedOutputs(plan.source, b"/elsewhere/", ORIGIN)
+    assert asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], ("txt",))) == {}
 
 
 @pytest.mark.parametrize("change", ["edit", "remove", "touch"])

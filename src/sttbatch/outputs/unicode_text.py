@@ -1,4 +1,4 @@
-"""What characters are: how wide, where they may part, which never belong in a text file."""
+"""Properties of Unicode text: its width, where it may be split, what no text file may hold."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def columns(text: str) -> int:
 
 def clusters(text: str) -> list[str]:
     """`text` in pieces that look like one character: accents and joined emoji stay together."""
-    found: list[str] = []
+    pieces: list[str] = []
     for character in text:
-        if found and (_extends(character) or found[-1].endswith(_JOINER)):
-            found[-1] += character
+        if pieces and (_extends(character) or pieces[-1].endswith(_JOINER)):
+            pieces[-1] += character
         else:
-            found.append(character)
-    return found
+            pieces.append(character)
+    return pieces
 
 
 def may_part(left: str, right: str) -> bool:

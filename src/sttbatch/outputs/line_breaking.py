@@ -1,4 +1,4 @@
-"""Where text may be broken, how well, and how it becomes lines."""
+"""Breaking text into lines: where it may be broken, and where that reads best."""
 # ruff: noqa: RUF001 - punctuation and words of other scripts are what this is about
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 
-from sttbatch.outputs.characters import clusters, columns, is_unspaced, may_part
+from sttbatch.outputs.unicode_text import clusters, columns, is_unspaced, may_part
 
 
 class Break(IntEnum):
@@ -59,14 +59,14 @@ def atoms(text: str, width: int) -> list[Atom]:
     for token in text.split(" "):
         parts = [part for word in _words(token) for part in _cut(word, width)]
         pieces.extend((part, number == 0) for number, part in enumerate(parts))
-    found = [
+    sequence = [
         Atom(piece, columns(piece), spaced, _break_between(piece, following, spaced=parted))
         for (piece, spaced), (following, parted) in pairwise(pieces)
     ]
     if pieces:
         last, spaced = pieces[-1]
-        found.append(Atom(last, columns(last), spaced, Break.SENTENCE))
-    return found
+        sequence.append(Atom(last, columns(last), spaced, Break.SENTENCE))
+    return sequence
 
 
 def line_count(sequence: Sequence[Atom], width: int) -> int:
@@ -93,7 +93,7 @@ def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
     @cache
     def best(start: int, left: int) -> tuple[float, tuple[int, ...]]:
         """The cheapest ends of `left` lines from `start` on, and what they cost."""
-        found: tuple[float, tuple[int, ...]] = (float("inf"), ())
+        cheapest: tuple[float, tuple[int, ...]] = (float("inf"), ())
         for end in range(start + 1, size - left + 2):
             used = offsets[end] - offsets[start] - sequence[start].spaced
             if used > width and end > start + 1:
@@ -105,8 +105,8 @@ def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
             if left > 1:
                 cost += PENALTY[sequence[end - 1].after]
                 rest = best(end, left - 1)
-            found = min(found, (cost + rest[0], (end, *rest[1])))
-        return found
+            cheapest = min(cheapest, (cost + rest[0], (end, *rest[1])))
+        return cheapest
 
     ends = best(0, count)[1]
     return tuple(_text(sequence[start:end]) for start, end in pairwise((0, *ends)))
@@ -121,30 +121,30 @@ def _words(token: str) -> list[str]:
     """`token` parted where a script without spaces lets a line end."""
     if token.isascii():
         return [token]
-    found: list[list[str]] = []
+    words: list[list[str]] = []
     for cluster in clusters(token):
-        if found and not may_part(found[-1][-1], cluster):
-            found[-1].append(cluster)
+        if words and not may_part(words[-1][-1], cluster):
+            words[-1].append(cluster)
         else:
-            found.append([cluster])
-    return ["".join(word) for word in found]
+            words.append([cluster])
+    return ["".join(word) for word in words]
 
 
 def _cut(word: str, width: int) -> list[str]:
     if columns(word) <= width:
         return [word]
-    found: list[str] = []
+    pieces: list[str] = []
     used = width
     for cluster in clusters(word):
         # A pile of accents wider than a line is no character any more.
         for piece in [cluster] if columns(cluster) <= width else cluster:
             used += columns(piece)
             if used > width:
-                found.append(piece)
+                pieces.append(piece)
                 used = columns(piece)
             else:
-                found[-1] += piece
-    return found
+                pieces[-1] += piece
+    return pieces
 
 
 def _break_between(text: str, following: str, *, spaced: bool) -> Break:

@@ -37,8 +37,8 @@ _ADVICE = {
 }
 
 
-class Found(Enum):
-    """What stands at an output's path before it is written."""
+class Existing(Enum):
+    """Whose file is at an output's path before it is written."""
 
     NOTHING = auto()
     SAME = auto()
@@ -48,7 +48,7 @@ class Found(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A path, what should be there, and what is.
+    """A path, the content that should be there, and the file that is.
 
     Attributes:
         sha256: of `content`.
@@ -58,7 +58,7 @@ class Target:
     path: Path
     content: bytes
     sha256: str
-    found: Found
+    existing: Existing
     seen: tuple[int, ...] | None
 
 
@@ -74,29 +74,29 @@ def examine(path: Path, content: bytes, digests: frozenset[str]) -> Target:
     with explained(path):
         status = _status(path)
         if status is None:
-            return Target(path, content, sha256, Found.NOTHING, None)
+            return Target(path, content, sha256, Existing.NOTHING, None)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        found = Found.FOREIGN
+        existing = Existing.FOREIGN
         if stat.S_ISREG(status.st_mode) and (digests or status.st_size == len(content)):
             held = _sha256(path)
             if held == sha256:
-                found = Found.SAME
+                existing = Existing.SAME
             elif held in digests:
-                found = Found.OURS
-        return Target(path, content, sha256, found, _identity(status))
+                existing = Existing.OURS
+        return Target(path, content, sha256, existing, _identity(status))
 
 
 def replace_all(targets: Sequence[Target]) -> list[Target]:
-    """Put each content in its place and flush it to the disk; all targets share one folder.
+    """Put each content at its path and flush it to the disk; all targets share one folder.
 
-    Nothing is replaced before everything is written. Returns the targets that were left alone
+    Nothing is replaced before everything is written. Returns the targets that were skipped
     because somebody changed them since they were examined.
 
     Raises:
         RecordingError: the folder cannot be made or written to; no temporary file is left.
     """
-    left: list[Target] = []
+    skipped: list[Target] = []
     folder = targets[0].path.parent
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,12 +110,12 @@ def replace_all(targets: Sequence[Target]) -> list[Target]:
             with explained(target.path):
                 status = _status(target.path)
                 if target.seen != (_identity(status) if status else None):
-                    left.append(target)
+                    skipped.append(target)
                     continue
                 temporary.replace(target.path)
         with explained(folder):
             _flush_folder(folder)
-    return left
+    return skipped
 
 
 def sweep(folder: Path) -> None:

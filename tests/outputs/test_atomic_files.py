@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from sttbatch.outputs.files import Found, examine, replace_all, sweep
+from sttbatch.outputs.atomic_files import Existing, examine, replace_all, sweep
 
 NAME = ".sttbatch-0123456789abcdef.tmp"
 
@@ -27,7 +27,7 @@ def test_a_file_that_is_larger_is_not_read_to_learn_that_it_differs(tmp_path: Pa
     path = tmp_path / "sparse"
     path.touch()
     os.truncate(path, 1 << 40)
-    assert examine(path, b"new", frozenset()).found is Found.FOREIGN
+    assert examine(path, b"new", frozenset()).existing is Existing.FOREIGN
 
 
 def test_sweep_removes_what_nobody_holds(tmp_path: Path) -> None:
