@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from sttbatch.composition.settings import LOOPBACK, duration_s
 from sttbatch.core.errors import UsageError
 from sttbatch.monitoring.alert_rules import (
-    METRICS,
+    ALERT_METRICS,
     AlertRule,
     Channel,
     Comparison,
@@ -23,6 +23,8 @@ from sttbatch.monitoring.alert_rules import (
 
 LONGEST_WINDOW_S = 366 * 86_400.0
 
+_T = TypeVar("_T")
+
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
@@ -31,8 +33,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.0
     window: float = 3600.0
     severity: Severity = Severity.WARNING
-    notify: Channel = Channel.LOG
-    url: str | None = None
+    notify: Channel | list[Channel] = Channel.LOG
+    url: str | list[str] = msgspec.field(default_factory=list)
+    enabled: bool = True
 
 
 def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
@@ -67,22 +70,28 @@ def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
     for key in ("metric", "threshold"):
         if key not in table:
             raise _Mistake("", f"an alert needs a {key}")
-    if values.metric not in METRICS:
-        raise _Mistake("metric", f"there is no metric {values.metric!r}, only {', '.join(METRICS)}")
+    if values.metric not in ALERT_METRICS:
+        raise _Mistake(
+            "metric", f"there is no metric {values.metric!r}, only {', '.join(ALERT_METRICS)}"
+        )
     if not 1 <= values.window <= LONGEST_WINDOW_S:
         raise _Mistake("window", f"window = {table['window']!r}: it must be 1s to 366d")
-    if values.notify is Channel.WEBHOOK:
-        if values.url is None:
-            raise _Mistake("notify", 'notify = "webhook" needs a url')
-        _check_url(values.url)
-    elif values.url is not None:
+    channels = tuple(dict.fromkeys(_listed(values.notify)))
+    urls = tuple(dict.fromkeys(_listed(values.url)))
+    if not channels:
+        raise _Mistake("notify", "notify = []: name a channel, or set enabled = false")
+    if Channel.WEBHOOK in channels and not urls:
+        raise _Mistake("notify", 'notify = "webhook" needs a url')
+    if urls and Channel.WEBHOOK not in channels:
         raise _Mistake("url", 'a url is for notify = "webhook" only')
+    for url in urls:
+        _check_url(url)
     name = values.name or condition(
         values.metric, values.comparison, values.threshold, values.window
     )
     rule = AlertRule(
         name, values.metric, values.threshold, values.comparison, values.window,
-        values.severity, values.notify, values.url,
+        values.severity, channels, urls, values.enabled,
     )  # fmt: skip
     if any(rule.name == other.name for other in others):
         raise _Mistake("name", f"there are two alerts {rule.name!r}; give each a name of its own")
@@ -100,6 +109,10 @@ def _value(key: str, value: Any) -> Any:
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
         raise _Mistake(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
+
+
+def _listed(value: _T | list[_T]) -> list[_T]:
+    return value if isinstance(value, list) else [value]
 
 
 def _choices(key: str) -> str:

@@ -9,7 +9,8 @@ from datetime import datetime
 from html import escape
 from itertools import pairwise
 
-from sttbatch.monitoring.timeline import LatencyPoint, RequestSeen, lanes
+from sttbatch.core.figures import MeasuredRequest
+from sttbatch.monitoring.timeline import LatencyPoint, lanes
 
 WIDTH = 900
 LEFT = 60
@@ -68,7 +69,7 @@ def _unbroken(places: Sequence[tuple[float, float]]) -> list[list[tuple[float, f
     return found
 
 
-def lane_chart(requests: Sequence[RequestSeen]) -> str:
+def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
     """One row for each lane; in front of a request a thin line while its chunk waited for it."""
     rows = lanes(requests)
     height = TOP + LANE_HEIGHT * len(rows) + BOTTOM

@@ -56,7 +56,8 @@ def try_out(
 
     from sttbatch.composition.settings import load_settings
 
-    rules = [rule for rule in load_settings().alerts if name in {None, rule.name}]
+    alerts = load_settings().alerts
+    rules = [rule for rule in alerts if (rule.enabled if name is None else rule.name == name)]
     if not rules:
         raise UsageError(
             f"there is no alert {name!r}; sttbatch alerts list"
@@ -74,40 +75,40 @@ async def _tested(rule: AlertRule) -> bool:
     from sttbatch.composition.alert_watch import deliver
     from sttbatch.core.errors import NotificationError
     from sttbatch.monitoring.alert_rules import Channel
-    from sttbatch.monitoring.alerts import payload, told, triggered
+    from sttbatch.monitoring.alerts import alert_message, payload, triggered
 
     event = triggered(rule, rule.threshold)
-    if rule.notify is Channel.LOG:
-        typer.echo(printable(f"ok    {rule.name}: a run prints: {told(event)}"))
-        return True
-    try:
-        await deliver(rule.url or "", payload(event, time.time(), test=True))
-    except NotificationError as error:
-        typer.echo(printable(f"FAIL  {rule.name}: {error}"))
-        return False
-    typer.echo(printable(f"ok    {rule.name}: the webhook took it"))
-    return True
+    if Channel.LOG in rule.channels:
+        typer.echo(printable(f"ok    {rule.name}: a run prints: {alert_message(event)}"))
+    all_took_it = True
+    for number, url in enumerate(rule.urls, 1):
+        which = "the webhook" if len(rule.urls) == 1 else f"webhook {number}"
+        try:
+            await deliver(url, payload(event, time.time(), test=True))
+        except NotificationError as error:
+            typer.echo(printable(f"FAIL  {rule.name}: {error}"))
+            all_took_it = False
+        else:
+            typer.echo(printable(f"ok    {rule.name}: {which} took it"))
+    return all_took_it
 
 
 async def _standings(loaded: Loaded) -> list[_Standing]:
     if not loaded.alerts:
         return []
     import contextlib
-    import time
 
     from sttbatch.composition.paths import data_folder
+    from sttbatch.database.alerts import Alerts
     from sttbatch.database.opening import open_ledger
-    from sttbatch.monitoring.alert_queries import LedgerReadings
-    from sttbatch.monitoring.alerts import AlertStates
 
     with contextlib.closing(open_ledger(data_folder(loaded.settings))) as database:
-        readings, states = LedgerReadings(database), AlertStates(database)
-        now = time.time()
+        store = Alerts(database)
         return [
             _Standing(
                 rule,
-                await readings.value(rule.metric, rule.window_s, now),
-                await states.since(rule),
+                await store.value(rule.metric, rule.window_s),
+                await store.since(rule.name, rule.condition),
             )
             for rule in loaded.alerts
         ]
@@ -117,8 +118,9 @@ def _facts(standing: _Standing) -> dict[str, object]:
     from datetime import UTC, datetime
 
     rule, since = asdict(standing.rule), standing.firing_since
-    # It may hold a token.
-    del rule["url"]
+    # They may hold tokens.
+    del rule["urls"], rule["channels"]
+    rule["notify"] = standing.rule.notify
     rule["window_seconds"] = rule.pop("window_s")
     fired = None if since is None else datetime.fromtimestamp(since, UTC).isoformat()
     return rule | {"value": standing.value, "firing_since": fired}
@@ -144,6 +146,8 @@ def _print_table(standings: Sequence[_Standing]) -> None:
 
 
 def _state(standing: _Standing) -> str:
+    if not standing.rule.enabled:
+        return "disabled"
     if standing.firing_since is None:
         return "quiet"
     from datetime import UTC, datetime

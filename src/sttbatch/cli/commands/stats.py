@@ -18,7 +18,7 @@ from sttbatch.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sttbatch.monitoring.aggregator import Window
+    from sttbatch.core.metrics import Window
     from sttbatch.monitoring.statistics import Group, Sources, Statistics
 
 WATCH_EVERY_S = 1.0
@@ -31,18 +31,18 @@ class _Question:
     by: str | None
 
     def window(self) -> Window:
-        from sttbatch.monitoring.aggregator import Window
+        from sttbatch.core.metrics import Window
 
         now = time.time()
         # What ends in this very second counts.
         return Window(now - self.since_s, now + 1.0)
 
-    def ask(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
+    async def ask(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
         from sttbatch.monitoring.statistics import groups, statistics
 
         window = self.window()
-        grouped = groups(sources, window, self.by) if self.by is not None else ()
-        return statistics(sources, window), grouped
+        grouped = await groups(sources, window, self.by) if self.by is not None else ()
+        return await statistics(sources, window), grouped
 
 
 class StatsCommand(TyperCommand):
@@ -102,31 +102,24 @@ def stats(
         question = _Question(duration_s(since), by)
     except ValueError as error:
         raise UsageError(f"--since {since}: {error}") from error
+    import asyncio
+
     from sttbatch.cli.console.stats_export import push_figures, write_exposition
     from sttbatch.composition.settings import load_settings
     from sttbatch.composition.stats_sources import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
-            from sttbatch.cli.console.report_files import replace_report
-            from sttbatch.cli.console.stats_screen import CURRENCY
-            from sttbatch.monitoring.dashboard import dashboard, page
-
-            text = page(dashboard(sources, question.window()), CURRENCY)
-            # What tells of money is for its owner alone, unless the page was opened before.
-            replace_report(html, text.encode(), 0o600)
+            report = _write_page(sources, question, html)
         elif prometheus is not None:
-            write_exposition(sources, prometheus)
+            report = write_exposition(sources, prometheus)
         elif push is not None:
-            push_figures(sources, push)
+            report = push_figures(sources, push)
         elif as_json:
-            from sttbatch.cli.console.rendering import Out
-            from sttbatch.cli.console.stats_json import stats_json
-
-            found, groups = question.ask(sources)
-            Out().line(stats_json(found, by, groups))
+            report = _print_json(sources, question)
         else:
-            _draw(sources, question, watch=watch)
+            report = _draw(sources, question, watch=watch)
+        asyncio.run(report)
 
 
 def _refuse_windows(context: typer.Context) -> None:
@@ -140,26 +133,47 @@ def _refuse_windows(context: typer.Context) -> None:
             )
 
 
-def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:
+async def _write_page(sources: Sources, question: _Question, target: Path) -> None:
+    from sttbatch.cli.console.report_files import replace_report
+    from sttbatch.cli.console.stats_screen import CURRENCY
+    from sttbatch.monitoring.dashboard import dashboard, page
+
+    text = page(await dashboard(sources, question.window()), CURRENCY)
+    # What tells of money is for its owner alone, unless the page was opened before.
+    replace_report(target, text.encode(), 0o600)
+
+
+async def _print_json(sources: Sources, question: _Question) -> None:
+    from sttbatch.cli.console.rendering import Out
+    from sttbatch.cli.console.stats_json import stats_json
+
+    found, groups = await question.ask(sources)
+    Out().line(stats_json(found, question.by, groups))
+
+
+async def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:
+    import asyncio
+
     from rich.console import Console
 
     from sttbatch.cli.console.stats_screen import print_screen, screen
 
     console = Console(highlight=False)
 
-    def drawn() -> RenderableType:
-        found, groups = question.ask(sources)
+    async def drawn() -> RenderableType:
+        found, groups = await question.ask(sources)
         return screen(found, question.by, groups)
 
     if not (watch and console.is_terminal):
-        print_screen(console, drawn())
+        print_screen(console, await drawn())
         return
     from rich.live import Live
 
+    # Ctrl-C cancels this task, and is how watching ends.
     with (
-        contextlib.suppress(KeyboardInterrupt),
+        contextlib.suppress(asyncio.CancelledError),
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
         while True:
-            live.update(drawn(), refresh=True)
-            time.sleep(WATCH_EVERY_S)
+            live.update(await drawn(), refresh=True)
+            await asyncio.sleep(WATCH_EVERY_S)

@@ -65,10 +65,12 @@ class Display:
                 name = f"{printable(recording)}: " if recording else ""
                 self.say(f"warning: {name}{printable(message)}")
             case events.AlertTriggered():
-                from sttbatch.monitoring.alerts import told
+                from sttbatch.monitoring.alerts import alert_message
 
-                # With --quiet too: somebody asked for it, and here is where it is told.
-                self.say(printable(told(event)), important=event.notify == "log")
+                # With --quiet too: the user asked for it, and this is the channel.
+                self.say(
+                    printable(alert_message(event)), important="log" in event.notify.split(",")
+                )
 
     def say(self, line: str, *, important: bool = False) -> None:
         """One line for people."""

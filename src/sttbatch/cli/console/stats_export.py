@@ -1,4 +1,4 @@
-"""`stats --prometheus` and `stats --push`: figures of all time for a monitoring system."""
+"""`stats --prometheus` and `stats --push`: totals since the first run for a monitoring system."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STDOUT = "-"
 _READABLE = 0o644
 
 
-def write_exposition(sources: Sources, target: str) -> None:
+async def write_exposition(sources: Sources, target: str) -> None:
     """Into a file, or on standard output where `target` is `-`.
 
     Raises:
@@ -27,7 +27,7 @@ def write_exposition(sources: Sources, target: str) -> None:
     """
     with _extra():
         from sttbatch.monitoring.exporter import exposition
-    text = exposition(sources)
+    text = await exposition(sources)
     if target != STDOUT:
         replace_report(Path(target), text, _READABLE)
         return
@@ -39,7 +39,7 @@ def write_exposition(sources: Sources, target: str) -> None:
         raise UsageError(f"standard output cannot be written: {out.fault}")
 
 
-def push_figures(sources: Sources, url: str) -> None:
+async def push_figures(sources: Sources, url: str) -> None:
     """To a Pushgateway.
 
     Raises:
@@ -50,7 +50,7 @@ def push_figures(sources: Sources, url: str) -> None:
         from sttbatch.monitoring.exporter import registry
     from sttbatch.external.notifications.pushgateway import gateway_at, push
 
-    push(gateway_at(url), registry(sources))
+    push(gateway_at(url), await registry(sources))
 
 
 @contextlib.contextmanager

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from sttbatch.core.figures import RecordingOutcome
 from sttbatch.monitoring.aggregator import Distribution
-from sttbatch.monitoring.statistics import Group, RecordingSeen, Statistics
+from sttbatch.monitoring.statistics import Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
@@ -47,10 +48,10 @@ def stats_json(found: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "retries": dict(found.retries),
         "connections": dict(found.connections),
         "audit": {
-            "gaps": {"found": found.audit.found, **found.audit.gaps},
-            "loops": found.audit.loops,
-            "unfounded": found.audit.unfounded,
-            "asked_seconds": found.audit.asked_s,
+            "gaps": {"found": found.repair.gap_count, **found.repair.gaps},
+            "loops": found.repair.loops,
+            "unfounded": found.repair.unfounded,
+            "asked_seconds": found.repair.asked_s,
         },
         "slowest": [_recording(each) for each in found.slowest],
         "failed": [_recording(each) for each in found.failed],
@@ -90,9 +91,8 @@ def _percentiles(found: Distribution) -> dict[str, float | None]:
     return {**named, "mean": found.mean}
 
 
-def _recording(seen: RecordingSeen) -> dict[str, Any]:
-    facts = asdict(seen)
-    return {**facts, "at": _time(seen.at)}
+def _recording(outcome: RecordingOutcome) -> dict[str, Any]:
+    return {**asdict(outcome), "at": _time(outcome.at)}
 
 
 def _time(at: float) -> str:

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sttbatch.cli.console.rendering import clock, printable
+from sttbatch.core.figures import RecordingOutcome
 from sttbatch.monitoring.aggregator import Distribution
-from sttbatch.monitoring.repair_metrics import AuditFindings
+from sttbatch.monitoring.repair_metrics import RepairFigures
 from sttbatch.monitoring.statistics import Group as RequestGroup
-from sttbatch.monitoring.statistics import RecordingSeen, Statistics
+from sttbatch.monitoring.statistics import Statistics
 
 CURRENCY = "RUB"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -71,8 +72,8 @@ def _facts(found: Statistics) -> list[tuple[str, str]]:
         rows.append(("errors", _causes(found.errors)))
     if found.retries:
         rows.append(("retried for", _causes(found.retries)))
-    if found.audit:
-        rows.append(("audit", _audit(found.audit)))
+    if found.repair:
+        rows.append(("audit", _repair(found.repair)))
     jobs = {state.lower(): count for state, count in found.jobs.items()}
     if any(jobs.get(state) for state in ("queued", "processing", "failed")):
         rows.append(("jobs now", _counts(jobs)))
@@ -174,8 +175,8 @@ def _throughput(found: Statistics) -> str:
     return ", ".join(parts)
 
 
-def _audit(found: AuditFindings) -> str:
-    parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
+def _repair(found: RepairFigures) -> str:
+    parts = [f"{found.gap_count} {'gap' if found.gap_count == 1 else 'gaps'} found"]
     parts += [f"{count} {name}" for name, count in found.named() if count]
     return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
 
@@ -209,7 +210,7 @@ def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
     return table
 
 
-def _recordings(title: str, seen: Sequence[RecordingSeen]) -> list[RenderableType]:
+def _recordings(title: str, seen: Sequence[RecordingOutcome]) -> list[RenderableType]:
     if not seen:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
