@@ -34,8 +34,8 @@ class RequestTotal:
 
     Attributes:
         error: None, or how the error's text begins.
-        sent_s: seconds of audio in them.
-        paid_s: those of them that were billed, or possibly were.
+        sent_micros: millionths of a second of audio in them.
+        paid_micros: those of them that were billed, or possibly were.
     """
 
     engine: str
@@ -44,10 +44,10 @@ class RequestTotal:
     error: str | None
     count: int
     maybe_paid: int
-    cost: float
+    cost_micros: int
     sent_bytes: int
-    sent_s: float
-    paid_s: float
+    sent_micros: int
+    paid_micros: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sttbatch.core.figures import Bucket, RecordingOutcome, RequestFigures, RequestTotal
 from sttbatch.core.metrics import DURATION_BOUNDS_S, Window
-from sttbatch.database.buckets import MILLION, bound_of, buckets_by, micros
+from sttbatch.database.buckets import bound_of, buckets_by, micros
 from sttbatch.database.database import Database
 
 _SENT_S = "CASE WHEN unit = 'audio_seconds' THEN quantity ELSE 0.0 END"
@@ -66,14 +66,7 @@ class UsageFigures:
         return {name: RequestFigures(*figures) for name, *figures in rows}
 
     async def request_totals(self) -> list[RequestTotal]:
-        return [
-            RequestTotal(
-                engine, model, status, error, count, maybe_paid,
-                cost / MILLION, sent_bytes, sent / MILLION, paid / MILLION,
-            )
-            for engine, model, status, error, count, maybe_paid, cost, sent_bytes, sent, paid
-            in await self._rows(REQUEST_TOTALS)
-        ]  # fmt: skip
+        return [RequestTotal(*row) for row in await self._rows(REQUEST_TOTALS)]
 
     async def durations(self) -> Mapping[tuple[str, str], list[Bucket]]:
         rows = await self._rows(DURATIONS)

@@ -39,6 +39,9 @@ from sttbatch.monitoring.causes import cause_of
 from sttbatch.monitoring.last_run_metrics import last_run_families
 from sttbatch.monitoring.statistics import LEVELS, Sources
 
+# Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.
+MICROS = 1_000_000
+
 NO_CAUSE = "none"
 """The cause label of requests that did not fail."""
 
@@ -256,15 +259,18 @@ def _request_families(found: Sequence[RequestTotal]) -> Iterable[Family]:
         outcome = "answered" if cause == NO_CAUSE else "failed"
         requests.add_metric([engine, model, outcome, cause], count)
     yield requests
-    for name, text, field in (
-        ("requests_maybe_paid", "Requests that may be billed though no words came", "maybe_paid"),
-        ("cost_rubles", "What requests cost, possibly billed ones included", "cost"),
-        ("upload_bytes", "Bytes sent in requests", "sent_bytes"),
-        ("sent_audio_seconds", "Audio in requests, each time it was sent", "sent_s"),
-        ("paid_audio_seconds", "Audio that was billed, or may have been", "paid_s"),
-    ):
+    for name, text, field, unit in (
+        (
+            "requests_maybe_paid", "Requests that may be billed though no words came",
+            "maybe_paid", 1,
+        ),
+        ("cost_rubles", "What requests cost, possibly billed ones included", "cost_micros", MICROS),
+        ("upload_bytes", "Bytes sent in requests", "sent_bytes", 1),
+        ("sent_audio_seconds", "Audio in requests, each time it was sent", "sent_micros", MICROS),
+        ("paid_audio_seconds", "Audio that was billed, or may have been", "paid_micros", MICROS),
+    ):  # fmt: skip
         family = CounterMetricFamily(f"sttbatch_{name}", text, labels=_MODEL)
         for key in models:
             of_model = [each for each in found if (each.engine, each.model) == key]
-            family.add_metric(key, sum(getattr(each, field) for each in of_model))
+            family.add_metric(key, sum(getattr(each, field) for each in of_model) / unit)
         yield family
