@@ -24,6 +24,7 @@ _WORDS = (
     (r"\bBLOB\b", "bytea"),
     (r"\) STRICT(, WITHOUT ROWID)?\s*$", ")"),
 )
+# STABLE: in front of a volatile one no index would be used.
 FUNCTIONS = (
     """CREATE FUNCTION ledger_now() RETURNS double precision STABLE LANGUAGE sql
        AS 'SELECT extract(epoch FROM clock_timestamp())::double precision'""",
