@@ -89,7 +89,10 @@ def talk(home: Path) -> str:
         (f"{RULE}threshold_s = 1\n", "line 6: an alert has no 'threshold_s'"),
         (f"{RULE}notify = 'mail'\n", "line 6: notify = 'mail'"),
         (f"{RULE}notify = 'webhook'\n", 'line 6: notify = "webhook" needs a url'),
-        (f"{RULE}notify = 'webhook'\nurl = 'http://a.example/b'\n", "line 7: a webhook is told"),
+        (
+            f"{RULE}notify = 'webhook'\nurl = 'http://a.example/b'\n",
+            "line 7: a webhook needs https",
+        ),
         (f"{RULE}notify = 'webhook'\nurl = 'https://u:p@a.example/b'\n", "line 7: the url must"),
         (f"{RULE}url = 'https://a.example/b'\n", "line 6: a url is for"),
         (f"{RULE}notify = []\n", "line 6: notify = []: name a channel"),
@@ -97,7 +100,7 @@ def talk(home: Path) -> str:
         (f"{RULE}enabled = 'no'\n", "line 6: enabled = 'no'"),
         (
             f"{RULE}notify = 'webhook'\nurl = ['https://a.example/b', 'http://a.example/b']\n",
-            "line 7: a webhook is told",
+            "line 7: a webhook needs https",
         ),
         ("retries = 1\nalerts = 3\n", "line 2: alerts are tables"),
     ],

@@ -58,7 +58,7 @@ def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
 
 
 class _Mistake(ValueError):
-    """What is wrong with a table, and with which of its keys."""
+    """An error in a table, and the key that it is about."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -123,13 +123,13 @@ def _choices(key: str) -> str:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise _Mistake("url", "a webhook is told over https only (http to this machine is allowed)")
+        raise _Mistake("url", "a webhook needs https (http to this machine is allowed)")
     if not parts.hostname or parts.username or parts.password or parts.fragment:
         raise _Mistake("url", "the url must be a host, a path and a query, nothing else")
 
 
 def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
-    """Of each table the index of its first line and its lines, as far as they can be told."""
+    """The index of the first line, and the lines, of each table, where they can be determined."""
     lines = text.splitlines()
     header = re.compile(r"^\s*\[\[\s*[\"']?alerts[\"']?\s*\]\]")
     starts = [n for n, line in enumerate(lines) if header.match(line)]

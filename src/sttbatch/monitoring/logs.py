@@ -1,4 +1,4 @@
-"""Events as log lines, for people who asked for more and for machines."""
+"""Events as log lines, as text or as JSON."""
 
 from __future__ import annotations
 
