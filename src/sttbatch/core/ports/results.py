@@ -1,13 +1,9 @@
-"""What the rooms above the stores need of them, each port named for a use case.
-
-A method that changes several tables is one transaction. Every method raises `StateError` where
-the store cannot be read or written.
-"""
+"""The ports of results, and of what is remembered of files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from sttbatch.core.cache_entries import (
     AccessCount,
@@ -24,60 +20,7 @@ from sttbatch.core.file_records import (
     OutputState,
     RecordingIdentity,
 )
-from sttbatch.core.rates import RateState
-from sttbatch.core.work import (
-    Answered,
-    Granted,
-    HeldBy,
-    IndexedSpan,
-    OverBudget,
-    RequestRecord,
-    WorkItem,
-)
-
-T = TypeVar("T")
-
-# Jobs: JobStore, Liveness.
-
-
-class WorkLedger(Protocol):
-    """Who may pay for what, and what that brought."""
-
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
-        """Reserve the right to send an item of a claimed job, and its cost.
-
-        Whether its result is stored, who holds it and what budgets allow is judged in the same
-        transaction, and its span is remembered whatever the answer is. Cancelled, it holds
-        nothing.
-
-        Args:
-            item: what is to be sent.
-            task_id: of the claim on the job that it belongs to.
-            force: grant it even if its result is stored.
-        """
-
-    async def store(self, granted: Granted, record: RequestRecord) -> None:
-        """Store the result, book the request that brought it, and end the claim."""
-
-    async def record(self, record: RequestRecord) -> None:
-        """Book a request that brought no result, or none that is kept."""
-
-    async def give_up(self, granted: Granted, error: str) -> bool:
-        """End a claim whose requests, if there were any, are booked; False: it was lost before."""
-
-    async def holder(self, key: str) -> str | None:
-        """The id of the worker that has claimed an item, if one has."""
-
-    async def recover(self, record: RequestRecord) -> None:
-        """Book what an earlier run could not, once; a result that is newer stays."""
-
-    async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
-        """(quantity, seconds until the answer) of the latest answered requests."""
-
-
-# Results and files.
+from sttbatch.core.work import IndexedSpan
 
 
 class ResultStore(VerifiableLevel, Protocol):
@@ -185,15 +128,3 @@ class OutputStore(Protocol):
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         """How the outputs of these recordings were left, by few queries."""
-
-
-# Figures: MetricsStore, AlertStore.
-
-
-class RateStore(Protocol):
-    """One endpoint's `RateState`, which whoever shares the store changes one at a time."""
-
-    async def change(self, change: Callable[[RateState, float], T]) -> T:
-        """Apply `change` to the state and the store's time in seconds; it may be called twice."""
-
-    async def aclose(self) -> None: ...
