@@ -18,7 +18,13 @@ from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.paths import data_folder
 from sttbatch.composition.run_metrics import measured
 from sttbatch.composition.settings import Settings
-from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
+from sttbatch.core.events import (
+    Event,
+    FileProcessingCompleted,
+    FilesSkipped,
+    JobCompleted,
+    Warned,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
@@ -59,10 +65,10 @@ class Run:
             # A log on standard error says it already.
             follows=not voice.logs_to_stderr,
         )
-        self._listeners: list[Callable[[Event], None]] = [self._display]
+        self._report = BatchReport()
+        self._listeners: list[Callable[[Event], None]] = [self._report, self._display]
         if log is not None:
             self._listeners.append(log)
-        self._report = BatchReport()
 
     async def transcribe(self, found: Discovery) -> int:
         """Transcribe what was found; the exit code."""
@@ -128,12 +134,12 @@ class Run:
             cache_max_age_s=self._settings.cache_max_age,
         )
         for each in await finished.take_from(found):
-            self._report.recordings.append(each)
             self._emit(FileProcessingCompleted(each.display_path, each.outputs))
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
         if not (found.candidates or found.failures):
-            self._report.too_young = found.too_young
-            self._report.skipped = await count_foreign_files(found, OutputRegistry(database))
+            skipped = await count_foreign_files(found, OutputRegistry(database))
+            if skipped or found.too_young:
+                self._emit(FilesSkipped("", skipped, found.too_young))
 
     async def _work(self, found: Discovery, database: Database, caught: Signals) -> None:
         """Transcribe what is left."""
@@ -169,7 +175,6 @@ class Run:
                     media,
                     self._key,
                     self._emit,
-                    self._report,
                     stdout,
                 ) as batch:
                     yield batch

@@ -1,4 +1,4 @@
-"""A batch over a real ledger, real recordings and real media workers; the test is the engine."""
+"""A run over a real ledger, real recordings and real media workers; the test is the engine."""
 
 from __future__ import annotations
 
@@ -26,28 +26,32 @@ from sttbatch.core.options import (
 )
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
+from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
+from sttbatch.kinds.transcription.completion import Completion, OutputServices, Writer
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
-from sttbatch.kinds.transcription.endings import Writer
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline, TranscriptionServices
+from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.up_to_date import UpToDate
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.queue.chunk_claims import ChunkClaims
 from sttbatch.queue.job import JobPriority
+from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
 REQUEST = RequestOptions("cloudru", "https://endpoint", "whisper")
-CHOICES = RunConfig(
+CONFIG = RunConfig(
     REQUEST,
     ChunkingOptions(),
     OutputOptions(formats=("json",)),
@@ -99,47 +103,57 @@ class FakeEngine:
 
 
 @dataclass
-class Room:
-    """One run's batch, and what it works with."""
+class Harness:
+    """One run, and what it works with."""
 
-    batch: TranscriptionPipeline
+    pipeline: TranscriptionPipeline
     database: Database
+    queue: JobQueue
     results: ResultCache
     report: BatchReport
     events: list[Event]
 
+    async def transcribe(self, *paths: Path) -> BatchReport:
+        await self.pipeline.run(discover(paths))
+        return self.report
+
 
 @contextlib.asynccontextmanager
-async def room(
+async def opened(
     folder: Path,
-    ear: FakeEngine,
+    engine: FakeEngine,
     *,
-    choices: RunConfig = CHOICES,
+    config: RunConfig = CONFIG,
     writer: Writer | None = None,
-    emit: Callable[[Event], None] | None = None,
-) -> AsyncIterator[Room]:
+    listener: Callable[[Harness, Event], None] = lambda _run, _event: None,
+    cutters: int = 2,
+) -> AsyncIterator[Harness]:
     """State in `folder`, as the command line would open it; to be entered once for each run."""
     spool = folder / "spool"
     spool.mkdir(exist_ok=True)
-    events: list[Event] = []
-    emit = emit or events.append
     report = BatchReport()
-    run, chunking = choices.run, choices.chunking
-    addresser = ContentAddresser(REQUEST, chunking.channels)
-    lanes = ParallelOrchestrator[Job, ChunkWork](choices.concurrency, 2)
+
+    def emit(event: Event) -> None:
+        run.events.append(event)
+        report(event)
+        listener(run, event)
+
+    addresser = ContentAddresser(REQUEST, config.chunking.channels)
+    lanes: Lanes = ParallelOrchestrator(config.concurrency, cutters)
     with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder)
         ledger = LedgerLevel(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
-        results = ResultCache(cache, ledger, REQUEST, run.price_per_second)
+        results = ResultCache(cache, ledger, REQUEST, config.run.price_per_second)
         registry = OutputRegistry(database)
+        control = RunControl(lanes, engine, emit, fail_fast=config.run.fail_fast)
         async with (
             workers.registered() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
         ):
-            answers = ChunkTranscriber(
-                engine=ear,
+            transcriber = ChunkTranscriber(
+                engine=engine,
                 results=results,
                 claims=ChunkClaims(database, workers, worker, engine="cloudru", model="whisper"),
                 closed=lambda: lanes.closed,
@@ -147,44 +161,34 @@ async def room(
                 addresser=addresser,
                 splitters=splitters,
                 request=REQUEST,
-                chunking=chunking,
-                run=run,
+                chunking=config.chunking,
+                run=config.run,
                 emit=emit,
-                report=report,
             )
-            batch = TranscriptionPipeline(
-                choices,
-                preparation=Intake(
-                    FileIndex(database),
-                    results,
-                    addresser,
-                    media,
-                    stream=0,
-                    audit_mode=run.audit_mode,
-                    force=run.force,
-                    stopping=lambda: lanes.closed,
-                    emit=emit,
-                ),
-                engine=ear,
-                answers=answers,
-                auditing=GapRepair(answers, results, addresser, splitters, run, emit),
-                results=results,
-                claims=JobClaims(
-                    database,
-                    workers,
-                    worker,
-                    request=REQUEST,
-                    stream=0,
-                    request_sha256=addresser.job_sha256,
-                    priority=JobPriority.MEDIUM,
-                ),
-                up_to_date=UpToDate(database),
-                addresser=addresser,
-                media=media,
-                registry=registry,
-                writer=writer or OutputWriter(registry),
-                orchestrator=lanes,
-                emit=emit,
-                report=report,
+            claims = JobClaims(
+                database,
+                workers,
+                worker,
+                request=REQUEST,
+                stream=0,
+                request_sha256=addresser.job_sha256,
+                priority=JobPriority.MEDIUM,
             )
-            yield Room(batch, database, results, report, events)
+            index, queue = FileIndex(database), JobQueue(database, workers)
+            outputs = OutputServices(registry, writer or OutputWriter(registry), UpToDate(database))
+            repair = GapRepair(transcriber, results, addresser, splitters, config.run, emit)
+            services = TranscriptionServices(
+                Intake(
+                    config, index, results, addresser, media, registry, lambda: lanes.closed, emit
+                ),
+                queue,
+                claims,
+                ChunkPlanner(config, engine, results, addresser, repair, emit),
+                media,
+                transcriber,
+                repair,
+                Completion(config, results, claims, outputs, control, emit),
+            )
+            pipeline = TranscriptionPipeline(config, services, lanes, control, emit)
+            run = Harness(pipeline, database, queue, results, report, [])
+            yield run

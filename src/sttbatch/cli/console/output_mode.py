@@ -96,6 +96,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "failed": report.count(Outcome.FAILED),
         "left": report.count(Outcome.LEFT),
         "taken": report.count(Outcome.TAKEN),
+        "cancelled": report.count(Outcome.CANCELLED),
         "from_cache": sum(
             each.cached and each.outcome is Outcome.DONE for each in report.recordings
         ),

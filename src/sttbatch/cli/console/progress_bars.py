@@ -72,6 +72,9 @@ class Bars:
         if self._batch is None:
             # Finished recordings are told before the bars are drawn, a forecast draws none.
             return
+        if getattr(event, "piece", None) is not None:
+            # The audio of a piece is its chunk's.
+            return
         self._left.follow(event)
         match event:
             case events.JobQueued(recording, audio_s):

@@ -81,6 +81,9 @@ def summary(report: BatchReport, wall_s: float, currency: str = "RUB") -> str:
     taken = report.count(Outcome.TAKEN)
     if taken:
         parts.append(f"{taken} left to another run")
+    cancelled = report.count(Outcome.CANCELLED)
+    if cancelled:
+        parts.append(f"{cancelled} cancelled")
     if report.skipped:
         parts.append(f"{report.skipped} other files skipped")
     if report.too_young:

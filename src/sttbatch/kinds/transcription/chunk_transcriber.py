@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core import events
 from sttbatch.core.engine import Answer, APIRequest, Engine
-from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
+from sttbatch.core.errors import (
+    BudgetReached,
+    ChunkError,
+    ChunkTooLarge,
+    MediaError,
+    Stopped,
+    SttbatchError,
+)
 from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
@@ -24,7 +31,6 @@ from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
 from sttbatch.database.session import Session
 from sttbatch.execution.run_budget import Budget
 from sttbatch.kinds.transcription.concurrency_feedback import TOO_MANY_REQUESTS, ConcurrencyFeedback
-from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.scheduling.priority_semaphore import Lane
@@ -46,12 +52,25 @@ _WINDOW_ROOM = 0.85
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """For which recording a chunk is asked: its name, its content, our hold on it, and its lane."""
+    """Which chunk is transcribed, and for which recording.
+
+    Attributes:
+        recording, file_sha256: the recording's name and content.
+        claim, lane: our hold on it, and where the chunk's requests wait.
+        index: of the chunk in its recording.
+        piece: the name of a part of the chunk; None: all of it.
+    """
 
     recording: str
     file_sha256: str
     claim: Claim
     lane: Lane
+    index: int
+    piece: str | None = None
+
+    def of_piece(self, name: str) -> ChunkContext:
+        """The same for a piece of this chunk, or of this piece."""
+        return replace(self, piece=name if self.piece is None else f"{self.piece}.{name}")
 
 
 class ChunkTranscriber:
@@ -78,7 +97,6 @@ class ChunkTranscriber:
         chunking: ChunkingOptions,
         run: RunOptions,
         emit: events.Emit,
-        report: BatchReport,
     ) -> None:
         self._engine = engine
         self._results = results
@@ -91,68 +109,68 @@ class ChunkTranscriber:
         self._chunking = chunking
         self._force = run.force
         self._emit = emit
-        self._report = report
         self._merger = ResultMerger()
         self._budget = Budget(run.max_cost, run.price_per_second)
 
-    async def heard(self, asker: ChunkContext, chunk: AudioChunk) -> tuple[Transcription, bool]:
+    async def transcribe(
+        self, context: ChunkContext, chunk: AudioChunk
+    ) -> tuple[Transcription, bool]:
         """The words, in the upload's time, and whether they were there already.
 
         Raises:
             ChunkError: no words; the message says why.
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
-        return await self._found_or_asked(asker, chunk, is_piece=False)
+        return await self._found_or_asked(context, chunk, is_piece=False)
 
-    async def heard_again(
-        self, asker: ChunkContext, piece: AudioChunk, ask: int
+    async def retranscribe(
+        self, context: ChunkContext, piece: AudioChunk, ask: int
     ) -> tuple[Transcription, bool]:
         """The same for a piece of an upload that the audit asks for, for the `ask`-th time.
 
         Raises:
-            ChunkError, SttbatchError: as `heard` does.
+            ChunkError, SttbatchError: as `transcribe` does.
         """
-        heard, cached = await self._found_or_asked(asker, piece, is_piece=True, ask=ask)
+        heard, cached = await self._found_or_asked(context, piece, is_piece=True, ask=ask)
         return self._as_piece(piece, heard), cached
 
     async def _found_or_asked(
-        self, asker: ChunkContext, chunk: AudioChunk, *, is_piece: bool, ask: int = 0
+        self, context: ChunkContext, chunk: AudioChunk, *, is_piece: bool, ask: int = 0
     ) -> tuple[Transcription, bool]:
         key = self._addresser.chunk_key(chunk.audio_sha256, ask)
-        stored = await self._stored(asker, key)
+        stored = await self._stored(context, key)
         if stored is not None:
             if not is_piece:
-                await self._results.remember_cut(*self._cut(asker, chunk, key))
+                await self._results.remember_cut(*self._cut(context, chunk, key))
             return stored, True
         try:
-            return await self._claimed(asker, chunk, key, is_piece=is_piece)
+            return await self._claimed(context, chunk, key, is_piece=is_piece)
         except ChunkTooLarge as error:
             if chunk.upload.duration_s < 2 * MIN_SPLIT_S:
                 raise
-            heard = await self._in_pieces(asker, chunk, error)
+            heard = await self._in_pieces(context, chunk, error)
         value = StoredChunk(heard, chunk.upload.codec, "joined")
         duration_s = chunk.upload.duration_s
-        await self._results.store_joined(key, value, duration_s, asker.file_sha256)
+        await self._results.store_joined(key, value, duration_s, context.file_sha256)
         return heard, False
 
-    async def _stored(self, asker: ChunkContext, key: str) -> Transcription | None:
-        hit = None if self._force else await self._results.chunk(key, asker.file_sha256)
+    async def _stored(self, context: ChunkContext, key: str) -> Transcription | None:
+        hit = None if self._force else await self._results.chunk(key, context.file_sha256)
         level = hit.level if hit is not None else None
-        self._emit(events.CacheLookup(asker.recording, key, level))
+        self._emit(events.CacheLookup(context.recording, key, level))
         if hit is None:
             return None
-        self._report.from_cache += 1
         return hit.value.heard
 
     def _cut(
-        self, asker: ChunkContext, chunk: AudioChunk, key: str
+        self, context: ChunkContext, chunk: AudioChunk, key: str
     ) -> tuple[str, int, str, ChunkSpan, str]:
         request_sha256 = self._addresser.cut_sha256(chunk.span.channel)
         stream = self._chunking.audio_stream
-        return asker.file_sha256, stream, request_sha256, chunk.span, key
+        return context.file_sha256, stream, request_sha256, chunk.span, key
 
     async def _claimed(
-        self, asker: ChunkContext, chunk: AudioChunk, key: str, *, is_piece: bool
+        self, context: ChunkContext, chunk: AudioChunk, key: str, *, is_piece: bool
     ) -> tuple[Transcription, bool]:
         """Send it, unless somebody else is about to: then theirs is ours."""
         self._results.reserve()
@@ -160,93 +178,90 @@ class ChunkTranscriber:
         cost = audio_s * self._budget.price_per_second
         # A piece's stretch is in its upload's time, not in the recording's.
         remember = (
-            _nothing if is_piece else self._results.remembering_cut(*self._cut(asker, chunk, key))
+            _nothing if is_piece else self._results.remembering_cut(*self._cut(context, chunk, key))
         )
         while not self._closed():
             got = await self._claims.claim(
                 key,
-                asker.claim,
-                chunk.span.index,
+                context.claim,
+                context.index,
                 audio_s,
                 cost,
                 None if self._force else self._results.holds_chunk,
                 along=remember,
             )
             if isinstance(got, Granted):
-                return await self._sent(asker, chunk, got), False
+                return await self._sent(context, chunk, got), False
             if isinstance(got, OverBudget):
                 raise BudgetReached(f"{got.message}; run again to go on")
             if isinstance(got, HeldBy):
                 await self._claims.wait_until_closed(key, self._closed)
-            stored = await self._stored(asker, key)
+            stored = await self._stored(context, key)
             if stored is not None:
                 return stored, True
         raise Stopped
 
     async def _sent(
-        self, asker: ChunkContext, chunk: AudioChunk, granted: Granted
+        self, context: ChunkContext, chunk: AudioChunk, granted: Granted
     ) -> Transcription:
         key = granted.chunk_key
 
         async def record(post: APIRequest) -> None:
-            self._account(asker.recording, chunk, post)
-            await self._results.record_post(key, post, asker.file_sha256, granted.worker_id)
+            self._account(context, post)
+            await self._results.record_post(key, post, context.file_sha256, granted.worker_id)
             if post.status == TOO_MANY_REQUESTS:
                 # Tried again at once it would only be one too many again.
-                await asker.lane.yield_if_over_limit()
+                await context.lane.yield_if_over_limit()
 
         answer = None
         try:
             with self._budget.reserved_for(chunk.upload.duration_s):
                 queued_at_s = time.monotonic()
-                await asker.lane.enter()
+                await context.lane.enter()
                 self._emit(
                     events.ChunkProcessingStarted(
-                        asker.recording,
-                        chunk.span.index,
+                        context.recording,
+                        context.index,
                         chunk.upload.duration_s,
                         time.monotonic() - queued_at_s,
+                        context.piece,
                     )
                 )
                 answer = await self._engine.transcribe(chunk.upload, self._request, record)
-            self._account(asker.recording, chunk, answer.post)
-            await self._store(asker, chunk, granted, answer)
+            self._account(context, answer.post)
+            await self._store(context, chunk, granted, answer)
         except BaseException as error:
             if answer is None:
                 # Its posts are recorded, so nothing is reserved for it any more.
                 await self._claims.give_up(granted, str(error) or type(error).__name__)
             raise
         finally:
-            asker.lane.leave()
+            context.lane.leave()
         return answer.transcription
 
     async def _store(
-        self, asker: ChunkContext, chunk: AudioChunk, granted: Granted, answer: Answer
+        self, context: ChunkContext, chunk: AudioChunk, granted: Granted, answer: Answer
     ) -> None:
         value = StoredChunk(answer.transcription, chunk.upload.codec, answer.response_format)
         await self._results.store_chunk(
             granted.chunk_key,
             value,
             answer.post,
-            asker.file_sha256,
+            context.file_sha256,
             along=lambda db: self._claims.close(db, granted),
             worker_id=granted.worker_id,
-            stored=asker.lane.leave,
+            stored=context.lane.leave,
         )
-        self._report.sent += 1
-        self._report.sent_audio_s += chunk.upload.duration_s
 
-    def _account(self, recording: str, chunk: AudioChunk, post: APIRequest) -> None:
+    def _account(self, context: ChunkContext, post: APIRequest) -> None:
         self._pacing.observe(post)
-        if post.paid or post.maybe_paid:
-            cost = post.audio_s * self._budget.price_per_second
-            self._budget.spent += cost
-            self._report.cost += cost
-        self._report.maybe_paid += post.maybe_paid
+        is_billed = post.paid or post.maybe_paid
+        cost = post.audio_s * self._budget.price_per_second if is_billed else 0.0
+        self._budget.spent += cost
         self._emit(
             events.APIRequestCompleted(
-                recording,
-                chunk.span.index,
+                context.recording,
+                context.index,
                 post.status,
                 post.latency_s,
                 post.sent_bytes,
@@ -256,14 +271,16 @@ class ChunkTranscriber:
                 post.request_id,
                 post.rate_wait_s,
                 post.audio_s,
+                cost,
+                context.piece,
             )
         )
 
     async def _in_pieces(
-        self, asker: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
+        self, context: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
     ) -> Transcription:
         """Cut the upload itself again, ask for each piece, and join them in the upload's time."""
-        self._emit(events.ChunkSplit(asker.recording, chunk.span.index, f"in pieces: {error}"))
+        self._emit(events.ChunkSplit(context.recording, context.index, f"in pieces: {error}"))
         upload = chunk.upload
         longest_s = error.max_piece_s or upload.duration_s
         target_s = min(_HALF * upload.duration_s, _WINDOW_ROOM * longest_s)
@@ -284,7 +301,7 @@ class ChunkTranscriber:
             async with self._splitters.split(Source(len(data), data=data), plan) as cutting:
                 while (piece := await cutting.next()) is not None:
                     pieces.append(piece)
-            outcomes = [await self._piece(asker, piece) for piece in pieces]
+            outcomes = [await self._piece(context, piece) for piece in pieces]
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
         finally:
@@ -293,10 +310,19 @@ class ChunkTranscriber:
         joined = self._merger.merge(outcomes, upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
-    async def _piece(self, asker: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
+    async def _piece(self, context: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
         if piece.silent:
             return ChunkOutcome(piece.span, None, gap=GapReason.NO_SPEECH)
-        heard, cached = await self._found_or_asked(asker, piece, is_piece=True)
+        context, audio_s = context.of_piece(str(piece.span.index + 1)), piece.span.duration_s
+        name, index = context.recording, context.index
+        try:
+            heard, cached = await self._found_or_asked(context, piece, is_piece=True)
+        except SttbatchError as error:
+            self._emit(
+                events.ChunkProcessingFailed(name, index, audio_s, str(error), context.piece)
+            )
+            raise
+        self._emit(events.ChunkProcessingCompleted(name, index, audio_s, cached, context.piece))
         return ChunkOutcome(piece.span, self._as_piece(piece, heard), cached)
 
     def _as_piece(self, piece: AudioChunk, heard: Transcription) -> Transcription:
