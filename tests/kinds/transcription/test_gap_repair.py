@@ -1,11 +1,18 @@
-"""What the audit may ask for, and to whom the words belong that it listens to again."""
+"""What gap repair may send again, and to whom the words belong that come back."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from sttbatch.core.events import (
+    APIRequestCompleted,
+    ChunkProcessingCompleted,
+    ChunkProcessingStarted,
+    Event,
+)
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RunOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
@@ -131,3 +138,50 @@ def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: P
     assert [(each["speaker"], each["text"]) for each in after] == [
         (each["speaker"], each["text"]) for each in before
     ]
+
+
+def test_pieces_have_names_of_their_own_and_end(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=75, sample_rate=16_000, channels=1)
+    config = replace(
+        CONFIG,
+        chunking=ChunkingOptions(target_duration_s=35),
+        run=RunOptions(audit_share=1.0),
+    )
+    engine = FakeEngine(lost=(12.0, 16.0), losing_s=20.0)
+
+    async def main() -> tuple[list[Event], list[int]]:
+        async with opened(tmp_path, engine, config=config) as run:
+            await run.transcribe(path)
+            rows = await run.database.read(
+                lambda db: db.execute("SELECT chunk_index FROM chunk_tasks").fetchall()
+            )
+            return run.events, sorted(index for (index,) in rows)
+
+    emitted, indexes = asyncio.run(main())
+    started = Counter((e.index, e.piece) for e in emitted if isinstance(e, ChunkProcessingStarted))
+    ended = Counter((e.index, e.piece) for e in emitted if isinstance(e, ChunkProcessingCompleted))
+    answered = Counter((e.index, e.piece) for e in emitted if isinstance(e, APIRequestCompleted))
+    assert started == ended == answered
+    assert set(started.values()) == {1}
+    chunks = [index for index, piece in started if piece is None]
+    assert sorted(chunks) == list(range(len(chunks)))
+    assert len(chunks) > 1
+    assert {piece for _, piece in started} == {None, "gap-1"}
+    assert indexes == sorted(index for index, _ in started)
+
+
+def test_silence_does_not_make_a_cached_recording_count_as_transcribed(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=110, sample_rate=16_000, channels=1, silences=((30.0, 75.0),))
+    config = replace(CONFIG, chunking=ChunkingOptions(target_duration_s=30))
+    engine = FakeEngine()
+    first = transcribed(path, tmp_path, engine, replace(config, run=RunOptions(audit=False)))
+    assert [each.cached for each in first.recordings] == [False]
+    sent = len(engine.sent)
+    # The transcript's key has the mode in it, so this one is merged anew.
+    second = transcribed(path, tmp_path, engine, config)
+    assert len(engine.sent) == sent
+    chunks = load(path.with_suffix(".json"))["chunks"]
+    assert {"no_speech", "ok"} <= {each["status"] for each in chunks}
+    assert [(each.outcome, each.cached) for each in second.recordings] == [(Outcome.DONE, True)]

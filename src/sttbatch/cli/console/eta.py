@@ -46,7 +46,11 @@ class TimeLeft:
                 self._chunk_ended(recording, index, audio_s, counts=not cached)
             case events.ChunkProcessingFailed(recording, index, audio_s):
                 self._chunk_ended(recording, index, audio_s, counts=True)
-            case events.JobCompleted(recording) | events.JobFailed(recording):
+            case (
+                events.JobCompleted(recording)
+                | events.JobFailed(recording)
+                | events.JobSkipped(recording)
+            ):
                 self._give_up(self._open_s.pop(recording, 0.0))
 
     def seconds(self) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,7 +24,6 @@ from sttbatch.outputs.plans import OutputPlan, Recording
 from sttbatch.outputs.up_to_date import UpToDate, made_from
 from sttbatch.outputs.writer import Written
 from sttbatch.processing.discovery import Candidate
-from sttbatch.processing.transcript.result_merger import ResultMerger
 
 DURATION_TOLERANCE = 0.01
 """Of the duration that was counted; a larger difference is reported."""
@@ -31,9 +31,11 @@ DURATION_TOLERANCE = 0.01
 LEAST_DIFFERENCE_S = 0.1
 """A smaller one would be displayed as none."""
 
-UNFINISHED = "the run ended before it was done"
-TAKEN = "another run is working on it"
-CANCELLED = "it was cancelled; `sttbatch jobs retry` queues it again"
+_SKIPPED = {
+    Outcome.LEFT: "the run ended before it was done",
+    Outcome.TAKEN: "another run is working on it",
+    Outcome.CANCELLED: "it was cancelled; `sttbatch jobs retry` queues it again",
+}
 
 
 class Writer(Protocol):
@@ -74,7 +76,6 @@ class Completion:
         self._outputs = outputs
         self._control = control
         self._emit = emit
-        self._merger = ResultMerger()
         self._plans: Mapping[Path, OutputPlan] = {}
         self._done: set[str] = set()
 
@@ -84,11 +85,7 @@ class Completion:
         self._plans = await self._outputs.registry.plan(copies, self._config.outputs)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
-        """Write a job's outputs and end its row, if its transcript is stored.
-
-        Returns:
-            The cache level that had the transcript; None: there is none.
-        """
+        """End a job whose transcript is stored; the cache level that had it, or None."""
         hit = await self._results.transcript(job.transcript_key)
         if hit is None:
             return None
@@ -102,9 +99,9 @@ class Completion:
         """End a job once nothing of it is under way; the cutter and the last chunk both ask."""
         if job.pending:
             return
-        unreachable = self._control.error
-        if job.state is RunState.INTERRUPTED and isinstance(unreachable, EndpointUnreachable):
-            job.fail(str(unreachable))
+        error = self._control.error
+        if job.state is RunState.INTERRUPTED and isinstance(error, EndpointUnreachable):
+            job.fail(str(error))
         if job.state is RunState.TRANSCRIBING:
             job.advance(RunState.COMPLETING)
             await self._end(job, await self._merge_and_write(job))
@@ -120,7 +117,8 @@ class Completion:
         """Report recordings that cannot be read, and note them in the ledger."""
         for each in failures:
             self.report_failure(each.display_path, each.audio_s, each.reason)
-        await self._note(failures)
+        with self._warning():
+            await self._claims.note(failures)
 
     def skip(self, job: RecordingJob, outcome: Outcome) -> None:
         """End a job as LEFT, TAKEN or CANCELLED, which is no failure."""
@@ -131,8 +129,7 @@ class Completion:
             self.report_skipped(copy.display_path, outcome, job.declared_s)
 
     def report_skipped(self, display_path: str, outcome: Outcome, audio_s: float = 0.0) -> None:
-        reason = {Outcome.TAKEN: TAKEN, Outcome.CANCELLED: CANCELLED}.get(outcome, UNFINISHED)
-        self._emit(events.JobSkipped(display_path, audio_s, outcome, reason))
+        self._emit(events.JobSkipped(display_path, audio_s, outcome, _SKIPPED[outcome]))
 
     def report_failure(self, display_path: str, audio_s: float, reason: str) -> None:
         self._emit(events.JobFailed(display_path, audio_s, reason))
@@ -140,14 +137,12 @@ class Completion:
 
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
         """End the jobs that wait or failed before and whose recordings are done or readable now."""
-        try:
+        with self._warning():
             rows = await self._claims.unfinished()
             if any(content.startswith(UNREAD) for content in rows):
                 read = rows.keys() & _unread_contents(readable)
                 await self._claims.forget([rows[content] for content in read])
             await self._claims.finish([rows[content] for content in rows.keys() & self._done])
-        except SttbatchError as error:
-            self._warn(error)
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
         """Why the recording failed; None: it did not."""
@@ -156,7 +151,7 @@ class Completion:
         if len(missing) == len(job.outcomes):
             return missing[0].detail if missing else "it holds no sound at all"
         try:
-            job.transcript = job.merge(self._merger)
+            job.transcript = job.merge()
             if job.transcript.is_complete:
                 await self._results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
@@ -187,25 +182,20 @@ class Completion:
 
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None
-        options, request = self._config.outputs, self._config.request
-        plan, shown = self._plans[copy.path], copy.display_path
+        transcript, options, request = job.transcript, self._config.outputs, self._config.request
+        plan, path = self._plans[copy.path], copy.display_path
         document = Document(
-            shown, job.fingerprint.sha256, request.model, request.engine, job.transcript, options
+            path, job.fingerprint.sha256, request.model, request.engine, transcript, options
         )
         written = await self._outputs.writer.write(document, plan)
         if is_complete and self._outputs.up_to_date is not None:
-            origin = made_from(job.transcript_key, shown, options)
+            origin = made_from(job.transcript_key, path, options)
             await self._outputs.up_to_date.remember(
-                plan, written.paths, origin, job.transcript.duration_s
+                plan, written.paths, origin, transcript.duration_s
             )
-        self._emit(
-            events.FileProcessingCompleted(
-                shown,
-                tuple(str(path) for path in written.paths),
-                tuple(str(path) for path in written.kept),
-                tuple(gap.reason for gap in job.transcript.gaps),
-            )
-        )
+        outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.kept))
+        gaps = tuple(gap.reason for gap in transcript.gaps)
+        self._emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
         """End its job in the ledger, and report the copies that have no end yet."""
@@ -218,8 +208,9 @@ class Completion:
             elif job.claim is not None:
                 await self._claims.fail(job, reason)
             elif job.transcript is not None:
-                audio_s = job.transcript.duration_s
-                await self._note([Failure(job.display_path, sha256, reason, audio_s)])
+                failure = Failure(job.display_path, sha256, reason, job.transcript.duration_s)
+                with self._warning():
+                    await self._claims.note([failure])
         except SttbatchError as error:
             # Raised on, it would cancel what other lanes have in flight.
             self._control.abort(error)
@@ -242,15 +233,13 @@ class Completion:
             message = f"its header declares {declared_s:.1f} s, {counted_s:.1f} s were found"
             self._emit(events.Warned(job.display_path, message))
 
-    async def _note(self, failures: Sequence[Failure]) -> None:
-        """Give recordings that failed unclaimed their rows; no recording fails for that."""
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        """Warn of what cannot be noted: it fails no recording that has its outputs."""
         try:
-            await self._claims.note(failures)
+            yield
         except SttbatchError as error:
-            self._warn(error)
-
-    def _warn(self, error: SttbatchError) -> None:
-        self._emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
+            self._emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
 
 
 def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:

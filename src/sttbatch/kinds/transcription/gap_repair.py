@@ -228,27 +228,19 @@ class GapRepair:
         report.retried_s += audio_s
         report.pieces += 1
         context = repair.context.of_piece(f"gap-{report.pieces}")
-        reason = GapReason.STILL_MISSING
+        chunk = job.display_path, context.index, audio_s
         try:
             transcription, cached = await self._transcriber.retranscribe(context, piece, attempt)
         except (ChunkError, RetryLater, BudgetReached) as error:
             if isinstance(error, BudgetReached):
                 report.over_budget = error
-            elif isinstance(error, ChunkRefused):
-                reason = GapReason.REFUSED
+            is_refused = isinstance(error, ChunkRefused)
+            reason = GapReason.REFUSED if is_refused else GapReason.STILL_MISSING
             report.add_gap(span, reason, str(error))
-            self._emit(
-                events.ChunkProcessingFailed(
-                    job.display_path, context.index, audio_s, str(error), context.piece
-                )
-            )
+            self._emit(events.ChunkProcessingFailed(*chunk, str(error), context.piece))
             return None
         report.sent |= not cached
-        self._emit(
-            events.ChunkProcessingCompleted(
-                job.display_path, context.index, audio_s, cached, context.piece
-            )
-        )
+        self._emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
         return transcription
 
     def _own_part(self, span: ChunkSpan) -> Span:

@@ -176,8 +176,7 @@ class TranscriptionPipeline:
                     ready.append(job)
             if ready:
                 for job in ready:
-                    reason = "another run gave it up"
-                    self._emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
+                    self._announce_retry(job, "another run gave it up")
                 await self._enqueue(ready)
                 return ready
         return []
@@ -218,12 +217,15 @@ class TranscriptionPipeline:
         if await self._is_written_elsewhere(job):
             return _no_chunk
         if job.retry_count:
-            self._emit(events.JobRetryScheduled(job.display_path, job.retry_count, job.reason))
+            self._announce_retry(job, job.reason)
         self._emit(events.JobStarted(job.display_path, job.id))
         source, plans = await self._planner.plan(job)
         cutting = await opened.enter_async_context(self._services.media.split(source, *plans))
         job.advance(RunState.CUTTING)
         return lambda: self._planner.next_chunk(job, cutting)
+
+    def _announce_retry(self, job: RecordingJob, reason: str) -> None:
+        self._emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
         """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
@@ -268,7 +270,7 @@ class TranscriptionPipeline:
             span, repaired.transcription, cached and not repaired.sent, gaps=repaired.gaps
         )
 
-    async def _complete(self, item: CutterTurn) -> None:
-        if item.job is not None:
-            with self._control.guard(item.job):
-                await self._completion.complete_if_ready(item.job)
+    async def _complete(self, turn: CutterTurn) -> None:
+        if turn.job is not None:
+            with self._control.guard(turn.job):
+                await self._completion.complete_if_ready(turn.job)

@@ -41,7 +41,7 @@ class RunState(StrEnum):
     DISCOVERED = "discovered"
     CACHED = "cached"
     WAITING = "waiting"
-    HELD_ELSEWHERE = "held elsewhere"
+    HELD_ELSEWHERE = "held_elsewhere"
     CLAIMED = "claimed"
     CUTTING = "cutting"
     TRANSCRIBING = "transcribing"
@@ -53,45 +53,28 @@ class RunState(StrEnum):
     LEFT = "left"
     CANCELLED = "cancelled"
 
-    def may_become(self, other: RunState) -> bool:
-        return other in TRANSITIONS[self]
-
     @property
     def is_final(self) -> bool:
         return not TRANSITIONS[self]
 
 
-_State = RunState
-_STOPPED = {_State.FAILING, _State.INTERRUPTED, _State.LEFT}
-
 TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
-    state: frozenset(after)
+    RunState(state): frozenset(map(RunState, after.split()))
     for state, after in {
-        _State.DISCOVERED: {_State.CACHED, _State.WAITING, _State.FAILED, _State.LEFT},
-        _State.CACHED: {_State.DONE, _State.FAILED, _State.LEFT},
-        _State.WAITING: {
-            _State.CLAIMED,
-            _State.HELD_ELSEWHERE,
-            _State.CANCELLED,
-            _State.LEFT,
-        },
-        _State.HELD_ELSEWHERE: {
-            _State.WAITING,
-            _State.CACHED,
-            _State.FAILED,
-            _State.CANCELLED,
-            _State.LEFT,
-        },
-        _State.CLAIMED: {_State.CUTTING, _State.CACHED, *_STOPPED},
-        _State.CUTTING: {_State.TRANSCRIBING, *_STOPPED},
-        _State.TRANSCRIBING: {_State.COMPLETING, *_STOPPED},
-        _State.COMPLETING: {_State.DONE, _State.FAILED, _State.INTERRUPTED, _State.LEFT},
-        _State.FAILING: {_State.FAILED, _State.LEFT},
-        _State.INTERRUPTED: {_State.FAILING, _State.LEFT},
-        _State.DONE: set(),
-        _State.FAILED: set(),
-        _State.LEFT: set(),
-        _State.CANCELLED: set(),
+        "discovered": "cached waiting failed left",
+        "cached": "done failed left",
+        "waiting": "claimed held_elsewhere cancelled left",
+        "held_elsewhere": "waiting cached failed cancelled left",
+        "claimed": "cutting cached failing interrupted left",
+        "cutting": "transcribing failing interrupted left",
+        "transcribing": "completing failing interrupted left",
+        "completing": "done failed interrupted left",
+        "failing": "failed left",
+        "interrupted": "failing left",
+        "done": "",
+        "failed": "",
+        "left": "",
+        "cancelled": "",
     }.items()
 }
 """Every change of state that there is."""
@@ -143,19 +126,19 @@ class RecordingJob:
         Raises:
             RuntimeError: no transition leads there, which is a bug.
         """
-        if not self.state.may_become(state):
+        if state not in TRANSITIONS[self.state]:
             raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
         self.state = state
 
     def fail(self, reason: str) -> None:
         """Note why it cannot go on; the first reason counts."""
-        if self.state.may_become(RunState.FAILING):
+        if RunState.FAILING in TRANSITIONS[self.state]:
             self.advance(RunState.FAILING)
             self.reason = reason
 
     def interrupt(self) -> None:
         """Note that the run goes on with it no more."""
-        if self.state.may_become(RunState.INTERRUPTED):
+        if RunState.INTERRUPTED in TRANSITIONS[self.state]:
             self.advance(RunState.INTERRUPTED)
 
     @property
@@ -212,10 +195,10 @@ class RecordingJob:
         )
         return Gap(self.counted_s, self.file.duration_s, GapReason.TRUNCATED, detail)
 
-    def merge(self, merger: ResultMerger) -> Transcript:
+    def merge(self) -> Transcript:
         """Join the outcomes of all chunks, once it is cut to its end and none is pending."""
         assert self.counted_s is not None
-        transcript = merger.merge(self.outcomes, self.counted_s)
+        transcript = ResultMerger().merge(self.outcomes, self.counted_s)
         missing = self.missing_end()
         if missing is None:
             return transcript

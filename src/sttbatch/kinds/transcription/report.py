@@ -73,12 +73,12 @@ class BatchReport:
             case events.FileProcessingCompleted():
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
-            case events.JobCompleted(_, audio_s, cached):
-                self._add(event, Outcome.DONE, audio_s, cached=cached)
-            case events.JobFailed(_, audio_s, reason):
-                self._add(event, Outcome.FAILED, audio_s, reason)
-            case events.JobSkipped(_, audio_s, outcome, reason):
-                self._add(event, Outcome(outcome), audio_s, reason)
+            case events.JobCompleted(recording, audio_s, cached):
+                self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
+            case events.JobFailed(recording, audio_s, reason):
+                self._add(recording, Outcome.FAILED, audio_s, reason)
+            case events.JobSkipped(recording, audio_s, outcome, reason):
+                self._add(recording, Outcome(outcome), audio_s, reason)
             case events.FilesSkipped(_, skipped, too_young):
                 self.skipped, self.too_young = skipped, too_young
             case events.RunStopped(_, error):
@@ -93,20 +93,12 @@ class BatchReport:
         return sum(each.audio_s for each in self.recordings if each.outcome is Outcome.DONE)
 
     def _add(
-        self,
-        event: events.Event,
-        outcome: Outcome,
-        audio_s: float,
-        reason: str = "",
-        *,
-        cached: bool = False,
+        self, path: str, outcome: Outcome, audio_s: float, reason: str, *, cached: bool = False
     ) -> None:
-        """Its outputs, if there are any, were named by the event before."""
-        written = self._written.pop(event.recording, None)
-        outputs, kept = (written.outputs, written.kept) if written is not None else ((), ())
-        self.recordings.append(
-            RecordingReport(event.recording, outcome, audio_s, cached, reason, outputs, kept)
-        )
+        # Its outputs, if there are any, were named by the event before.
+        written = self._written.pop(path, None)
+        files = (written.outputs, written.kept) if written is not None else ()
+        self.recordings.append(RecordingReport(path, outcome, audio_s, cached, reason, *files))
 
 
 @dataclass(frozen=True, slots=True)
