@@ -45,6 +45,7 @@ def test_each_line_says_which_job_chunk_and_request(shell: Shell, talk: str) -> 
         "failed": 0,
         "left": 0,
         "taken": 0,
+        "cancelled": 0,
         "from_cache": 0,
         "skipped": 0,
         "too_young": 0,

@@ -20,7 +20,13 @@ from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.paths import data_folder
 from sttbatch.composition.run_metrics import measured
 from sttbatch.composition.settings import Settings
-from sttbatch.core.events import Event, FileProcessingCompleted, JobCompleted, Warned
+from sttbatch.core.events import (
+    Event,
+    FileProcessingCompleted,
+    FilesSkipped,
+    JobCompleted,
+    Warned,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
@@ -63,10 +69,10 @@ class TranscribeSession:
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
-        self._listeners: list[Callable[[Event], None]] = [self._display]
+        self._report = BatchReport()
+        self._listeners: list[Callable[[Event], None]] = [self._report, self._display]
         if log is not None:
             self._listeners.append(log)
-        self._report = BatchReport()
 
     async def transcribe(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
@@ -131,14 +137,13 @@ class TranscribeSession:
         config = run_config_of(self._settings, self._flags)
         up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
         for each in await up_to_date.take_from(discovery):
-            self._report.recordings.append(each)
             self._emit(FileProcessingCompleted(each.display_path, each.outputs))
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
         if not (discovery.candidates or discovery.failures):
-            self._report.too_young = discovery.too_young
-            self._report.skipped = await count_foreign_files(
-                discovery, OutputRegistry(SqlOutputStore(database))
-            )
+            registry = OutputRegistry(SqlOutputStore(database))
+            skipped = await count_foreign_files(discovery, registry)
+            if skipped or discovery.too_young:
+                self._emit(FilesSkipped("", skipped, discovery.too_young))
 
     async def _work(self, discovery: Discovery, database: Database, signals: Signals) -> None:
         """Transcribe the recordings that are not up to date."""
@@ -159,24 +164,23 @@ class TranscribeSession:
                 # Their imports run in parallel with ours.
                 await media.start(len(discovery.candidates))
                 from sttbatch.cli.console.stdout_writer import StdoutWriter
-                from sttbatch.composition.workshop import open_batch
+                from sttbatch.composition.workshop import open_workshop, transcription_run
 
                 # Modules stay loaded; collecting them again and again would delay every request.
                 gc.freeze()
                 text = self._mode.text
                 stdout = StdoutWriter(self._output, self._settings.formats[0]) if text else None
-                async with open_batch(
-                    self._settings,
-                    self._flags,
-                    folder,
-                    database,
-                    media,
-                    self._key,
-                    self._emit,
-                    self._report,
-                    stdout,
-                ) as batch:
-                    yield batch
+                config = run_config_of(self._settings, self._flags, to_stdout=text)
+                async with open_workshop(
+                    self._settings, folder, database, media, self._key, self._emit
+                ) as workshop:
+                    yield transcription_run(
+                        workshop,
+                        config,
+                        self._emit,
+                        priority=self._flags.priority,
+                        writer=stdout,
+                    )
 
     def _warn(self, message: str) -> None:
         self._emit(Warned("", message))

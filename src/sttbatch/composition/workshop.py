@@ -1,9 +1,11 @@
-"""The composition root: settings in, a batch with all its collaborators out."""
+"""What a process opens once, and what each run in it gets."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
@@ -11,13 +13,16 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.spooling_ledger import SpoolingLedger
-from sttbatch.composition.caches import open_caches
-from sttbatch.composition.effective_options import RunFlags, adapts, run_config_of
+from sttbatch.composition.caches import Caches, open_caches
+from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
+from sttbatch.core.engine import Engine
+from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
+from sttbatch.core.ports import WorkLedger
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
@@ -26,15 +31,17 @@ from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.external.secret import Secret
+from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
+from sttbatch.kinds.transcription.completion import Completion, OutputServices, Writer
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
-from sttbatch.kinds.transcription.endings import Writer
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
-from sttbatch.kinds.transcription.report import BatchReport
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline, TranscriptionServices
+from sttbatch.kinds.transcription.recording_job import Lanes
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.outputs.written_outputs import WrittenOutputs
@@ -42,109 +49,168 @@ from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
+from sttbatch.queue.job import JobPriority
+from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.work_claims import WorkClaims
-from sttbatch.queue.worker import WorkerRegistry
+from sttbatch.queue.worker import Worker, WorkerRegistry
+
+UPKEEP_S = 60.0
+"""How often a process that lives on sees to what a run does at its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What all runs of a process share; it may live for months.
+
+    Attributes:
+        media: worker processes that probe and cut recordings.
+        splitters: one that measures chunks and cuts them up.
+        lanes: requests that may be in flight at once, of all runs together.
+        adaptive: finds how many those should be; None: their number stays.
+    """
+
+    database: Database
+    caches: Caches
+    ledger: WorkLedger
+    workers: WorkerRegistry
+    worker: Worker
+    engine: Engine
+    media: MediaWorkers
+    splitters: MediaWorkers
+    lanes: PrioritySemaphore
+    adaptive: AdaptiveConcurrency | None = None
 
 
 @contextlib.asynccontextmanager
-async def open_batch(
+async def open_workshop(
     settings: Settings,
-    flags: RunFlags,
     folder: Path,
     database: Database,
     media: MediaWorkers,
     key: Secret | None,
     emit: Emit,
-    report: BatchReport,
-    stdout: Writer | None,
-) -> AsyncIterator[TranscriptionPipeline]:
-    """A batch ready to run over the data folder `folder`. `stdout`: write there, not into files."""
-    choices = run_config_of(settings, flags, to_stdout=stdout is not None)
-    addresser = ContentAddresser(choices.request, choices.chunking.channels)
-    outputs = SqlOutputStore(database)
-    registry = OutputRegistry(outputs)
+) -> AsyncIterator[Workshop]:
+    """Everything over the data folder `folder` that costs time to open.
+
+    Raises:
+        StateError: the folder cannot be used.
+    """
+    concurrency = concurrency_of(settings).value
     workers = WorkerRegistry(database, folder)
-    orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
-        # One more than there are workers: it is claimed and planned while those are at work.
-        PrioritySemaphore(choices.concurrency.value),
-        WORKERS + 1,
-    )
     async with (
         open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
         workers.registered() as worker,
         MediaWorkers(media.spool, count=1) as splitters,
-        engine_of(settings, key, emit, choices.request.model, folder / RATES) as engine,
+        engine_of(
+            settings, key, emit, run_config_of(settings).request.model, folder / RATES
+        ) as engine,
         # Closed before the worker leaves, which may need the room that was reserved.
-        contextlib.aclosing(
-            ResponseSpool(folder / ANSWERS, choices.concurrency.value)
-        ) as answer_spool,
+        contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as answer_spool,
     ):
         caches.disk.start()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         ledger = SpoolingLedger(
             work_ledger(database, caches.ledger, worker.id, budgets), answer_spool
         )
-        spans = SqlChunkIndex(database, caches.ledger)
-        results = ResultCache(caches.levels, spans, ledger, choices.request)
         # After the worker came: what runs that are over had reserved is accounted for by then.
         await ledger.recover_spooled()
-        answers = ChunkTranscriber(
-            engine=engine,
-            pay_once=PayOnce(
-                caches.levels,
+        keeping_up = asyncio.create_task(_keep_up(caches, ledger))
+        try:
+            yield Workshop(
+                database,
+                caches,
                 ledger,
-                spans,
-                WorkClaims(ledger, workers),
-                RunBudget(choices.run.max_cost),
-                closed=lambda: orchestrator.closed,
-                stopped=orchestrator.stopped,
-                force=choices.run.force,
-            ),
-            results=results,
-            addresser=addresser,
-            splitters=splitters,
-            config=choices,
-            observe=ConcurrencyFeedback(
-                orchestrator,
-                AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
-                emit,
-            ).observe,
-            emit=emit,
-            report=report,
-        )
-        preparation = Intake(
+                workers,
+                worker,
+                engine,
+                media,
+                splitters,
+                PrioritySemaphore(concurrency),
+                AdaptiveConcurrency(concurrency) if adapts(settings) else None,
+            )
+        finally:
+            keeping_up.cancel()
+
+
+async def _keep_up(caches: Caches, ledger: SpoolingLedger) -> None:
+    while True:
+        await asyncio.sleep(UPKEEP_S)
+        # What cannot be written now is tried again in a minute.
+        with contextlib.suppress(StateError):
+            await caches.levels.flush()
+            await ledger.recover_spooled()
+
+
+def transcription_run(
+    workshop: Workshop,
+    config: RunConfig,
+    emit: Emit,
+    *,
+    priority: JobPriority = JobPriority.MEDIUM,
+    writer: Writer | None = None,
+    # One more than there are workers: it claims and plans while those are at work.
+    cutters: int = WORKERS + 1,
+) -> TranscriptionPipeline:
+    """One run of a workshop; `writer` takes transcripts that are not to become files."""
+    database, levels = workshop.database, workshop.caches.levels
+    addresser = ContentAddresser(config.request, config.chunking.channels)
+    spans = SqlChunkIndex(database, workshop.caches.ledger)
+    results = ResultCache(levels, spans, workshop.ledger, config.request)
+    lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters)
+    control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
+    transcriber = ChunkTranscriber(
+        engine=workshop.engine,
+        pay_once=PayOnce(
+            levels,
+            workshop.ledger,
+            spans,
+            WorkClaims(workshop.ledger, workshop.workers),
+            RunBudget(config.run.max_cost),
+            closed=lambda: control.closed,
+            stopped=lanes.stopped,
+            force=config.run.force,
+        ),
+        results=results,
+        addresser=addresser,
+        splitters=workshop.splitters,
+        config=config,
+        observe=ConcurrencyFeedback(lanes, workshop.adaptive, emit).observe,
+        emit=emit,
+    )
+    claims = JobClaims(
+        database,
+        workshop.workers,
+        workshop.worker,
+        request=config.request,
+        stream=config.chunking.audio_stream,
+        request_sha256=addresser.job_sha256,
+        priority=priority,
+    )
+    store = SqlOutputStore(database)
+    registry = OutputRegistry(store)
+    outputs = OutputServices(
+        registry,
+        writer or OutputWriter(registry),
+        None if writer is not None else WrittenOutputs(store),
+    )
+    repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)
+    services = TranscriptionServices(
+        Intake(
+            config,
             Fingerprinter(SqlFileIndex(database)),
             results,
             addresser,
-            media,
-            stream=flags.audio_stream,
-            audit_mode=choices.run.audit_mode,
-            force=flags.force,
-            stopping=lambda: orchestrator.closed,
-            emit=emit,
-        )
-        yield TranscriptionPipeline(
-            choices,
-            preparation=preparation,
-            engine=engine,
-            answers=answers,
-            auditing=GapRepair(answers, results, addresser, splitters, choices.run, emit),
-            results=results,
-            claims=JobClaims(
-                database,
-                workers,
-                worker,
-                request=choices.request,
-                stream=flags.audio_stream,
-                request_sha256=addresser.job_sha256,
-                priority=flags.priority,
-            ),
-            addresser=addresser,
-            up_to_date=None if stdout is not None else WrittenOutputs(outputs),
-            media=media,
-            registry=registry,
-            writer=stdout or OutputWriter(registry),
-            orchestrator=orchestrator,
-            emit=emit,
-            report=report,
-        )
+            workshop.media,
+            registry,
+            lambda: control.closed,
+            emit,
+        ),
+        JobQueue(database, workshop.workers),
+        claims,
+        ChunkPlanner(config, workshop.engine, results, addresser, repair, emit),
+        workshop.media,
+        transcriber,
+        repair,
+        Completion(config, results, claims, outputs, control, emit),
+    )
+    return TranscriptionPipeline(config, services, lanes, control, emit)

@@ -1,10 +1,15 @@
-"""What happened, for whoever listens: progress display, log, metrics. Seconds throughout."""
+"""What happened, for whoever listens: report, progress display, log, metrics. Seconds throughout.
+
+`index` is a chunk's place in its recording. A part of a chunk that is sent by itself has its
+chunk's `index` and a name as `piece`: `2` of a chunk that was too large, `gap-2` of its gaps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import LatencyModel
 
 
@@ -13,6 +18,19 @@ class Event:
     """The root; `recording` is the path as the user gave it."""
 
     recording: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSkipped(Event):
+    """Files that the run leaves out; `recording` is empty.
+
+    Attributes:
+        skipped: hold no audio, and are no outputs of ours.
+        too_young: modified too recently, see `--min-age`.
+    """
+
+    skipped: int
+    too_young: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,7 @@ class ChunkProcessingStarted(Event):
     index: int
     audio_s: float
     queue_wait_s: float = 0.0
+    piece: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +89,7 @@ class ChunkProcessingCompleted(Event):
     index: int
     audio_s: float
     cached: bool
+    piece: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +99,7 @@ class ChunkProcessingFailed(Event):
     index: int
     audio_s: float
     reason: str
+    piece: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +144,11 @@ class CacheLookup(Event):
 
 @dataclass(frozen=True, slots=True)
 class APIRequestCompleted(Event):
-    """One post; `status` is None when no answer came, `rate_wait_s` came before it was sent.
+    """One request; `status` is None when no answer came, `rate_wait_s` came before it was sent.
 
     Attributes:
         audio_s: seconds of audio in it.
+        cost: what it is billed, or may be, in the currency of the price setting.
     """
 
     index: int
@@ -139,6 +161,8 @@ class APIRequestCompleted(Event):
     request_id: str | None
     rate_wait_s: float = 0.0
     audio_s: float = 0.0
+    cost: float = 0.0
+    piece: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +176,38 @@ class ConnectionsClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkSplit(Event):
-    """A chunk's post will be repeated."""
+    """A chunk is too large for the endpoint and is sent in pieces."""
 
     index: int
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
+class JobRetryScheduled(Event):
+    """A job that was given up before, by this run or another, is to be tried again.
+
+    Attributes:
+        retry_count: how often it was put back after a failure.
+        reason: why it was given up.
+    """
+
+    retry_count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileProcessingCompleted(Event):
-    """A recording's outputs are written."""
+    """A recording's outputs are written.
+
+    Attributes:
+        outputs: paths that now hold its transcript.
+        kept: files in an output's place that are not ours to overwrite.
+        gaps: the reason of each stretch that has no words.
+    """
 
     outputs: tuple[str, ...]
+    kept: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +224,26 @@ class JobFailed(Event):
 
     audio_s: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSkipped(Event):
+    """The run ends without a recording that has not failed.
+
+    Attributes:
+        outcome: left, taken (another run has it) or cancelled.
+    """
+
+    audio_s: float
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStopped(Event):
+    """The run ends early, for a reason that concerns every recording; `recording` is empty."""
+
+    error: SttbatchError
 
 
 @dataclass(frozen=True, slots=True)

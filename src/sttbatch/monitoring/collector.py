@@ -43,8 +43,8 @@ class MetricsCollector:
         self._number = 0
         self._samples: list[Measurement] = []
         self._counters: defaultdict[tuple[str, str], float] = defaultdict(float)
-        self._queue_waits: dict[tuple[str, int], float] = {}
-        self._causes: dict[tuple[str, int], str] = {}
+        self._queue_waits: dict[tuple[str, int, str | None], float] = {}
+        self._causes: dict[tuple[str, int, str | None], str] = {}
         self._ordinals: dict[str, int] = {}
         self._cached_s: defaultdict[str, float] = defaultdict(float)
         self._waiting: asyncio.Task[None] | None = None
@@ -126,11 +126,12 @@ class MetricsCollector:
         self._sample(Metric.PREPARATION_SECONDS, event.preparation_s)
 
     def _chunk_started(self, event: events.ChunkProcessingStarted) -> None:
-        self._queue_waits[event.recording, event.index] = event.queue_wait_s
+        self._queue_waits[event.recording, event.index, event.piece] = event.queue_wait_s
 
     def _chunk_completed(self, event: events.ChunkProcessingCompleted) -> None:
-        self._causes.pop((event.recording, event.index), None)
-        if event.cached:
+        self._causes.pop((event.recording, event.index, event.piece), None)
+        # The audio of a piece is its chunk's.
+        if event.cached and event.piece is None:
             self._cached_s[event.recording] += event.audio_s
 
     def _audited(self, event: events.ChunkAudited) -> None:
@@ -144,22 +145,16 @@ class MetricsCollector:
         self._counters[Metric.CACHE_LOOKUPS, event.level or MISS] += event.count
 
     def _requested(self, event: events.APIRequestCompleted) -> None:
-        at, number, chunk = self._clock(), self._next(), (event.recording, event.index)
+        at, number, chunk = self._clock(), self._next(), (event.recording, event.index, event.piece)
         label = cause_of(event.status, event.error)
         if event.attempt > 1:
             self._counters[Metric.RETRIES, self._causes.pop(chunk, "unknown")] += 1
         if label != OK:
             self._causes[chunk] = label
         ordinal = self._ordinals.setdefault(event.recording, len(self._ordinals) + 1)
+        subject = f"{ordinal}#{event.index}" + (f".{event.piece}" if event.piece else "")
         self._samples += (
-            (
-                Metric.REQUEST_SECONDS,
-                at,
-                number,
-                event.latency_s,
-                label,
-                f"{ordinal}#{event.index}",
-            ),
+            (Metric.REQUEST_SECONDS, at, number, event.latency_s, label, subject),
             (Metric.RATE_WAIT_SECONDS, at, number, event.rate_wait_s, "", ""),
             (Metric.REQUEST_AUDIO_SECONDS, at, number, event.audio_s, label, ""),
             (Metric.UPLOAD_BYTES, at, number, event.sent_bytes, "", ""),

@@ -13,17 +13,19 @@ def event_message(event: events.Event) -> str:
 
 
 def _chunk_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
+    piece = getattr(event, "piece", None)
+    chunk = f"chunk {getattr(event, 'index', '')}" + (f", piece {piece}" if piece else "")
     match event:
-        case events.ChunkProcessingStarted(_, index, audio_s):
-            return f"chunk {index}: sending {audio_s:.1f} s"
-        case events.ChunkProcessingCompleted(_, index, audio_s, cached):
-            return f"chunk {index}: {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
-        case events.ChunkProcessingFailed(_, index, audio_s, reason):
-            return f"chunk {index}: {audio_s:.1f} s FAILED: {reason}"
-        case events.ChunkSplit(_, index, reason):
-            return f"chunk {index}: again, {reason}"
+        case events.ChunkProcessingStarted(audio_s=audio_s):
+            return f"{chunk}: sending {audio_s:.1f} s"
+        case events.ChunkProcessingCompleted(audio_s=audio_s, cached=cached):
+            return f"{chunk}: {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
+        case events.ChunkProcessingFailed(audio_s=audio_s, reason=reason):
+            return f"{chunk}: {audio_s:.1f} s FAILED: {reason}"
+        case events.ChunkSplit(_, _, reason):
+            return f"{chunk}: again, {reason}"
         case events.APIRequestCompleted():
-            return _request(event)
+            return f"{chunk}: {_request(event)}"
         case events.ChunkAudited():
             return _audit(event)
     return ""
@@ -65,7 +67,7 @@ def _request(event: events.APIRequestCompleted) -> str:
         parts.append(f"request {event.request_id}")
     if event.error:
         parts.append(event.error)
-    return f"chunk {event.index}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def _job_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
@@ -80,12 +82,16 @@ def _job_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
             return f"done, {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
         case events.JobFailed(_, _, reason):
             return f"FAILED: {reason}"
+        case events.JobSkipped(_, _, outcome, reason):
+            return f"{outcome}: {reason}"
+        case events.JobRetryScheduled(_, retry_count, reason):
+            return f"to be tried again (retry {retry_count}): {reason}"
         case events.CacheLookup(_, key, level):
             return f"{'not cached' if level is None else f'found in {level}'}: {key[:18]}"
     return ""
 
 
-def _run_text(event: events.Event) -> str:
+def _run_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
     match event:
         case events.BatchPlanned():
             return (
@@ -99,6 +105,10 @@ def _run_text(event: events.Event) -> str:
             )
         case events.ConcurrencyChanged():
             return f"concurrency {event.old} -> {event.new}: {event.reason}"
+        case events.FilesSkipped(_, skipped, too_young):
+            return f"skipped: {skipped} other files, {too_young} too young"
+        case events.RunStopped(_, error):
+            return f"the run stops: {error}"
         case events.Warned():
             return f"warning: {event.message}"
         case events.AlertTriggered():

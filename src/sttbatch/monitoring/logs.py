@@ -63,7 +63,7 @@ class EventLog:
 
     def _object(self, event: str, facts: Mapping[str, Any]) -> None:
         time = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._write(json.dumps({"time": time, "event": event, **facts}))
+        self._write(json.dumps({"time": time, "event": event, **facts}, default=str))
 
     def _write(self, line: str) -> None:
         if self._broken:

@@ -1,4 +1,4 @@
-"""A batch over a real ledger, real recordings and real media workers; the test is the engine."""
+"""A run over a real ledger, real recordings and real media workers; the test is the engine."""
 
 from __future__ import annotations
 
@@ -9,53 +9,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.fingerprints import Fingerprinter
-from sttbatch.caching.memory_level import MemoryLevel
-from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.caches import open_caches
 from sttbatch.composition.ledgers import work_ledger
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.workshop import Workshop, transcription_run
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
-from sttbatch.core.events import Event
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Upload, Word
-from sttbatch.core.options import (
-    MIB,
-    ChunkingOptions,
-    OutputOptions,
-    RequestOptions,
-    RunOptions,
-)
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
-from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
-from sttbatch.database.outputs import SqlOutputStore
-from sttbatch.database.results import SqlResultStore
-from sttbatch.execution.pay_once import PayOnce
-from sttbatch.execution.run_budget import RunBudget
-from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
-from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
-from sttbatch.kinds.transcription.endings import Writer
-from sttbatch.kinds.transcription.gap_repair import GapRepair
-from sttbatch.kinds.transcription.intake import Intake
-from sttbatch.kinds.transcription.job_claims import JobClaims
+from sttbatch.kinds.transcription.completion import Writer
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.writer import OutputWriter
-from sttbatch.outputs.written_outputs import WrittenOutputs
+from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
-from sttbatch.queue.job import JobPriority
-from sttbatch.queue.work_claims import WorkClaims
+from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
 REQUEST = RequestOptions("cloudru", "https://endpoint", "whisper")
-CHOICES = RunConfig(
+CONFIG = RunConfig(
     REQUEST,
     ChunkingOptions(),
     OutputOptions(formats=("json",)),
@@ -108,100 +86,67 @@ class FakeEngine:
 
 
 @dataclass
-class Room:
-    """One run's batch, and what it works with."""
+class Harness:
+    """One run, and what it works with."""
 
-    batch: TranscriptionPipeline
+    pipeline: TranscriptionPipeline
     database: Database
+    queue: JobQueue
     results: ResultCache
     report: BatchReport
     events: list[Event]
 
+    async def transcribe(self, *paths: Path) -> BatchReport:
+        await self.pipeline.run(discover(paths))
+        return self.report
+
 
 @contextlib.asynccontextmanager
-async def room(
+async def opened(
     folder: Path,
-    ear: FakeEngine,
+    engine: FakeEngine,
     *,
-    choices: RunConfig = CHOICES,
+    config: RunConfig = CONFIG,
     writer: Writer | None = None,
-    emit: Callable[[Event], None] | None = None,
-) -> AsyncIterator[Room]:
+    listener: Callable[[Harness, Event], None] = lambda _run, _event: None,
+    cutters: int = 2,
+) -> AsyncIterator[Harness]:
     """State in `folder`, as the command line would open it; to be entered once for each run."""
     spool = folder / "spool"
     spool.mkdir(exist_ok=True)
-    events: list[Event] = []
-    emit = emit or events.append
     report = BatchReport()
-    run, chunking = choices.run, choices.chunking
-    addresser = ContentAddresser(REQUEST, chunking.channels)
-    lanes = ParallelOrchestrator[Job, ChunkWork](PrioritySemaphore(choices.concurrency.value), 2)
+
+    def emit(event: Event) -> None:
+        run.events.append(event)
+        report(event)
+        listener(run, event)
+
+    def warn(message: str) -> None:
+        emit(Warned("", message))
+
+    settings = Settings(cache_dir=str(folder / "cache"), concurrency=config.concurrency.value)
     with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(database, folder)
-        ledger = SqlResultStore(database)
-        cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
-        spans = SqlChunkIndex(database, ledger)
-        registry = OutputRegistry(SqlOutputStore(database))
         async with (
+            open_caches(settings, database, warn) as caches,
             workers.registered() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
         ):
-            work = work_ledger(database, ledger, worker.id)
-            results = ResultCache(cache, spans, work, REQUEST)
-            answers = ChunkTranscriber(
-                engine=ear,
-                pay_once=PayOnce(
-                    cache,
-                    work,
-                    spans,
-                    WorkClaims(work, workers),
-                    RunBudget(run.max_cost),
-                    closed=lambda: lanes.closed,
-                    stopped=lanes.stopped,
-                    force=run.force,
-                ),
-                results=results,
-                addresser=addresser,
-                splitters=splitters,
-                config=choices,
-                observe=ConcurrencyFeedback(lanes, None, emit).observe,
-                emit=emit,
-                report=report,
+            workshop = Workshop(
+                database,
+                caches,
+                work_ledger(database, caches.ledger, worker.id),
+                workers,
+                worker,
+                engine,
+                media,
+                splitters,
+                PrioritySemaphore(config.concurrency.value),
             )
-            batch = TranscriptionPipeline(
-                choices,
-                preparation=Intake(
-                    Fingerprinter(SqlFileIndex(database)),
-                    results,
-                    addresser,
-                    media,
-                    stream=0,
-                    audit_mode=run.audit_mode,
-                    force=run.force,
-                    stopping=lambda: lanes.closed,
-                    emit=emit,
-                ),
-                engine=ear,
-                answers=answers,
-                auditing=GapRepair(answers, results, addresser, splitters, run, emit),
-                results=results,
-                claims=JobClaims(
-                    database,
-                    workers,
-                    worker,
-                    request=REQUEST,
-                    stream=0,
-                    request_sha256=addresser.job_sha256,
-                    priority=JobPriority.MEDIUM,
-                ),
-                up_to_date=WrittenOutputs(SqlOutputStore(database)),
-                addresser=addresser,
-                media=media,
-                registry=registry,
-                writer=writer or OutputWriter(registry),
-                orchestrator=lanes,
-                emit=emit,
-                report=report,
-            )
-            yield Room(batch, database, results, report, events)
+            pipeline = transcription_run(workshop, config, emit, writer=writer, cutters=cutters)
+            queue = JobQueue(database, workers)
+            spans = SqlChunkIndex(database, caches.ledger)
+            results = ResultCache(caches.levels, spans, workshop.ledger, REQUEST)
+            run = Harness(pipeline, database, queue, results, report, [])
+            yield run

@@ -22,11 +22,10 @@ from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
-from sttbatch.processing.discovery import discover
 from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE
 from tests.cloudru import make_recording
 
-from .harness import CHOICES, FakeEngine, Room, room
+from .harness import CONFIG, FakeEngine, Harness, opened
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
             raise ZeroDivisionError(document.source)
 
     async def second_waits(_: Upload) -> None:
-        if len(ear.sent) == 1:
+        if len(engine.sent) == 1:
             await both.wait()
             return
         both.set()
@@ -72,15 +71,15 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
         for _turn in range(30):
             await asyncio.sleep(0)
 
-    ear = FakeEngine(second_waits)
+    engine = FakeEngine(second_waits)
 
     async def main() -> None:
-        async with room(tmp_path, ear, writer=Broken()) as run:
+        async with opened(tmp_path, engine, writer=Broken()) as run:
             with pytest.raises(ZeroDivisionError):
-                await run.batch.run(discover([talks]))
+                await run.transcribe(talks)
 
     asyncio.run(asyncio.wait_for(main(), 60))
-    assert len(ear.sent) == 2
+    assert len(engine.sent) == 2
     with sqlite3.connect(tmp_path / "ledger.db") as ledger:
         query = "SELECT count(*) FROM cache_entries WHERE key LIKE 'chunk:%'"
         assert ledger.execute(query).fetchone() == (2,)
@@ -102,10 +101,10 @@ def test_a_copy_that_cannot_be_recorded_counts_once_and_so_does_the_other(
     (talks / "talk-1.wav").write_bytes((talks / "talk-0.wav").read_bytes())
 
     async def main() -> BatchReport:
-        async with room(tmp_path, FakeEngine()) as run:
+        async with opened(tmp_path, FakeEngine()) as run:
             second = "(SELECT count(*) FROM outputs WHERE audio_s > 0) = 1"
             refuse(tmp_path, "UPDATE OF made_from ON outputs", second)
-            return await run.batch.run(discover([talks]))
+            return await run.transcribe(talks)
 
     report = asyncio.run(main())
     assert isinstance(report.fatal, StateError)
@@ -117,21 +116,19 @@ def test_a_copy_that_cannot_be_recorded_counts_once_and_so_does_the_other(
 
 
 def run_for(
-    folder: Path, talks: Path, formats: tuple[str, ...], emit: Callable[[Room, Event], None]
+    folder: Path, talks: Path, formats: tuple[str, ...], listener: Callable[[Harness, Event], None]
 ) -> BatchReport:
     """One run that writes these formats, and is told of each event."""
 
     async def main() -> BatchReport:
-        choices = replace(CHOICES, outputs=OutputOptions(formats=formats))
-        async with room(
-            folder, FakeEngine(), choices=choices, emit=lambda each: emit(run, each)
-        ) as run:
-            return await run.batch.run(discover([talks]))
+        config = replace(CONFIG, outputs=OutputOptions(formats=formats))
+        async with opened(folder, FakeEngine(), config=config, listener=listener) as run:
+            return await run.transcribe(talks)
 
     return asyncio.run(main())
 
 
-def nothing(_run: Room, _event: Event) -> None:
+def nothing(_run: Harness, _event: Event) -> None:
     """Listens to nothing."""
 
 
@@ -153,9 +150,9 @@ def test_a_signal_ends_the_writing_of_stored_transcripts(talks: Path, tmp_path: 
     record(talks, 3)
     run_for(tmp_path, talks, ("json",), nothing)
 
-    def stop(run: Room, event: Event) -> None:
+    def stop(run: Harness, event: Event) -> None:
         if isinstance(event, JobCompleted):
-            run.batch.stop()
+            run.pipeline.stop()
 
     report = run_for(tmp_path, talks, ("txt",), stop)
     assert [each.outcome for each in report.recordings] == [
@@ -170,9 +167,9 @@ def test_what_a_signal_kept_from_being_looked_at_is_left(talks: Path, tmp_path: 
     record(talks, 8)
     (talks / "notes").write_text("no recording")
 
-    def stop(run: Room, event: Event) -> None:
+    def stop(run: Harness, event: Event) -> None:
         if isinstance(event, CacheLookup):
-            run.batch.stop()
+            run.pipeline.stop()
 
     report = run_for(tmp_path, talks, ("json",), stop)
     assert outcomes(report) == {(f"talk-{number}.wav", Outcome.LEFT): 1 for number in range(8)}
@@ -191,7 +188,7 @@ def test_words_are_let_go_of_once_they_are_written(talks: Path, tmp_path: Path) 
     # Other tests' examples stay.
     before = transcripts()
 
-    def count(_: Room, event: Event) -> None:
+    def count(_: Harness, event: Event) -> None:
         if isinstance(event, JobCompleted):
             held.append(transcripts() - before)
 
@@ -217,8 +214,8 @@ def test_a_header_that_declares_more_than_is_there_is_told_of(
     path.write_bytes(whole[: round(kept * len(whole))])
 
     async def main() -> list[Event]:
-        async with room(tmp_path, FakeEngine()) as run:
-            await run.batch.run(discover([talks]))
+        async with opened(tmp_path, FakeEngine()) as run:
+            await run.transcribe(talks)
             return run.events
 
     warned = [each for each in asyncio.run(main()) if isinstance(each, Warned)]

@@ -8,14 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from sttbatch.core.errors import ChunkTooLarge
-from sttbatch.core.events import ChunkSplit, Event
+from sttbatch.core.events import (
+    ChunkProcessingCompleted,
+    ChunkProcessingStarted,
+    ChunkSplit,
+    Event,
+)
 from sttbatch.core.models import ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions
 from sttbatch.kinds.transcription.report import Outcome
-from sttbatch.processing.discovery import discover
 from tests.cloudru import make_recording
 
-from .harness import CHOICES, FakeEngine, room
+from .harness import CONFIG, FakeEngine, Harness, opened
 
 BETWEEN_THE_PIECES_BYTES = 1_150_000
 
@@ -30,19 +34,19 @@ def test_pieces_that_cannot_all_be_cut_leave_no_file_behind(tmp_path: Path) -> N
         if upload.duration_s > 60:
             raise ChunkTooLarge("413")
 
-    def make_tight(event: Event) -> None:
+    def make_tight(_run: Harness, event: Event) -> None:
         # For processes that start from now on.
         if isinstance(event, ChunkSplit):
             resource.setrlimit(resource.RLIMIT_FSIZE, (BETWEEN_THE_PIECES_BYTES, usual[1]))
 
-    ear = FakeEngine(too_large)
+    engine = FakeEngine(too_large)
 
     async def main() -> None:
         chunking = ChunkingOptions(upload_codec=UploadCodec.WAV)
-        choices = replace(CHOICES, chunking=chunking, concurrency=ConcurrencyLimit(1))
-        async with room(tmp_path, ear, choices=choices, emit=make_tight) as run:
+        config = replace(CONFIG, chunking=chunking, concurrency=ConcurrencyLimit(1))
+        async with opened(tmp_path, engine, config=config, listener=make_tight) as run:
             try:
-                report = await run.batch.run(discover([path]))
+                report = await run.transcribe(path)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, usual)
             (ended,) = report.recordings
@@ -51,3 +55,25 @@ def test_pieces_that_cannot_all_be_cut_leave_no_file_behind(tmp_path: Path) -> N
             assert list((tmp_path / "spool").iterdir()) == []
 
     asyncio.run(main())
+
+
+def test_pieces_of_a_chunk_are_named_within_it_and_end(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=72, sample_rate=16_000, channels=1, silences=((33.0, 2.0),))
+
+    async def too_large(upload: Upload) -> None:
+        if upload.duration_s > 60:
+            raise ChunkTooLarge("413")
+
+    config = replace(CONFIG, concurrency=ConcurrencyLimit(1))
+
+    async def main() -> list[Event]:
+        async with opened(tmp_path, FakeEngine(too_large), config=config) as run:
+            await run.transcribe(path)
+            return run.events
+
+    emitted = asyncio.run(main())
+    started = [(e.index, e.piece) for e in emitted if isinstance(e, ChunkProcessingStarted)]
+    ended = [(e.index, e.piece) for e in emitted if isinstance(e, ChunkProcessingCompleted)]
+    assert started == [(0, None), (0, "1"), (0, "2")]
+    assert ended == [(0, "1"), (0, "2"), (0, None)]

@@ -49,7 +49,11 @@ class EtaEstimator:
                 self._chunk_ended(recording, index, audio_s, sent=not cached)
             case events.ChunkProcessingFailed(recording, index, audio_s):
                 self._chunk_ended(recording, index, audio_s, sent=True)
-            case events.JobCompleted(recording) | events.JobFailed(recording):
+            case (
+                events.JobCompleted(recording)
+                | events.JobFailed(recording)
+                | events.JobSkipped(recording)
+            ):
                 self._drop(self._pending_s.pop(recording, 0.0))
 
     def seconds(self) -> float | None:

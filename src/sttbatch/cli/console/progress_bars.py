@@ -65,6 +65,9 @@ class ProgressBars:
         if self._batch is None:
             # Recordings that were finished before come first, and a forecast draws no bars.
             return
+        if getattr(event, "piece", None) is not None:
+            # The audio of a piece is its chunk's.
+            return
         self._eta.follow(event)
         match event:
             case events.JobQueued(recording, audio_s):

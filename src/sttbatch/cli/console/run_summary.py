@@ -26,6 +26,7 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
     optional = {
         "left for the next run": report.count(Outcome.LEFT),
         "claimed by another run": report.count(Outcome.TAKEN),
+        "cancelled": report.count(Outcome.CANCELLED),
         "other files skipped": report.skipped,
         "modified too recently": report.too_young,
     }
@@ -45,6 +46,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "failed": report.count(Outcome.FAILED),
         "left": report.count(Outcome.LEFT),
         "taken": report.count(Outcome.TAKEN),
+        "cancelled": report.count(Outcome.CANCELLED),
         "from_cache": _from_cache(report),
         "skipped": report.skipped,
         "too_young": report.too_young,

@@ -1,4 +1,4 @@
-"""How a recording is cut: around what has its words already, into what the sizer advises."""
+"""How a recording is cut: around what is stored already, into what the sizer recommends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_spans import StoredSpan
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
-from sttbatch.core.models import CutPoint
+from sttbatch.core.models import AudioChunk, CutPoint
 from sttbatch.kinds.transcription.gap_repair import GapRepair
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Forecast
+from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
+from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.media.media_messages import FileState
 from sttbatch.processing.media.media_workers import Cutting, Source
@@ -32,188 +32,198 @@ from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
 class ChunkPlanner:
-    """Plans recordings and takes their chunks; first it is told what to `expect`."""
+    """Plans recordings and cuts their chunks; `expect` comes first."""
 
     def __init__(
         self,
-        choices: RunConfig,
+        config: RunConfig,
         engine: Engine,
         results: ResultCache,
         addresser: ContentAddresser,
-        auditing: GapRepair,
+        repair: GapRepair,
         emit: events.Emit,
-        report: BatchReport,
     ) -> None:
-        self._auditing = auditing
-        self._choices = choices
+        self._repair = repair
+        self._config = config
         self._engine = engine
         self._results = results
         self._addresser = addresser
         self._emit = emit
-        self._report = report
         self._load = BatchLoad()
-        self._positions: dict[Job, int] = {}
+        self._positions: dict[RecordingJob, int] = {}
         self._latency = GUESS
         self._sizers: dict[tuple[bool, float | None], DynamicChunkSizer] = {}
 
-    async def expect(self, jobs: Sequence[Job]) -> None:
+    async def expect(self, jobs: Sequence[RecordingJob]) -> None:
         """Look at all that the batch has to send, in the order it will run, and how fast."""
         self._positions = {job: position for position, job in enumerate(jobs)}
         if not jobs:
             return
         self._latency = fit_latency(await self._results.latencies(SAMPLES))
         self._sizers.clear()
-        kept_s: dict[str, float] = {}
-        if not self._choices.run.force:
-            kept_s = await self._kept_s(jobs)
+        stored_s = {} if self._config.run.force else await self._stored_s(jobs)
         self._load = BatchLoad(
-            tuple(max(0.0, job.to_hear_s - kept_s.get(job.fingerprint.sha256, 0.0)) for job in jobs)
+            tuple(
+                max(0.0, job.billable_s - stored_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
+            )
         )
 
     def announce(self) -> None:
         """Say what is expected."""
         if not self._positions:
             return
-        cuts = self._sizer().cuts(self._choices.concurrency, self._load)
+        cuts = self._sizer().cuts(self._config.concurrency, self._load)
         audio_s = sum(self._load.lengths_s)
         self._emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
 
-    async def forecast(self, jobs: Sequence[Job]) -> BatchForecast:
+    async def forecast(self, jobs: Sequence[RecordingJob]) -> BatchForecast:
         """What they would send, as far as their headers tell, and how long that would take."""
         forecasts = {job: await self._forecast_of(job) for job in jobs}
         to_send = [forecasts[job] for job in self._positions]
         expected_s = 0.0
         if to_send:
             expected_s = self._sizer().makespan_s(
-                [(each.audio_s, each.chunks) for each in to_send], self._choices.concurrency
+                [(each.audio_s, each.chunks) for each in to_send], self._config.concurrency
             )
         return BatchForecast(tuple(forecasts.values()), expected_s, self._latency.samples)
 
-    async def _forecast_of(self, job: Job) -> Forecast:
-        if job.cached:
+    async def _forecast_of(self, job: RecordingJob) -> Forecast:
+        if job.state is RunState.CACHED:
             return Forecast(job.display_path, 0.0, 0, 0.0, "from the cache")
         size = self._size(job)
-        kept_s = 0.0
+        stored_s = 0.0
         for channel in job.channels:
-            kept_s += sum(each.span.duration_s for each in await self._kept(job, channel))
-        left_s = max(0.0, job.to_hear_s - kept_s)
-        chunks = pieces(left_s, size.duration_s)
-        cost = left_s * self._choices.run.price_per_second
-        return Forecast(job.display_path, left_s, chunks, cost, size.reason)
+            stored_s += sum(each.span.duration_s for each in await self._stored(job, channel))
+        audio_s = max(0.0, job.billable_s - stored_s)
+        chunks = pieces(audio_s, size.duration_s)
+        cost = audio_s * self._config.run.price_per_second
+        return Forecast(job.display_path, audio_s, chunks, cost, size.reason)
 
-    async def plan(self, job: Job) -> tuple[Source, list[SplitPlan]]:
-        """What to cut and how, channel by channel; stretches kept become outcomes of the job."""
+    async def plan(self, job: RecordingJob) -> tuple[Source, list[SplitPlan]]:
+        """What to cut and how, channel by channel; stored chunks become outcomes of the job."""
         plans = [
-            self._split_plan(job, channel, await self._take_kept(job, channel))
+            self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
         return self._source(job), plans
 
-    async def next_chunk(self, job: Job, cutting: Cutting) -> ChunkWork | None:
+    async def next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
         """Cut one chunk; None after the last, or once the job has failed."""
-        if job.failure is not None:
+        if job.has_failed:
             return None
         begun_s = time.monotonic()
         chunk = await cutting.next()
         job.counted_s = cutting.counted_s
         if chunk is None:
+            if job.state is RunState.CUTTING:
+                job.advance(RunState.TRANSCRIBING)
             return None
-        took_s = time.monotonic() - begun_s
+        preparation_s = time.monotonic() - begun_s
         span = chunk.span
         job.reached_s = max(job.reached_s, span.end_s)
-        self._emit(events.ChunkPrepared(job.display_path, span.index, span.duration_s, took_s))
-        if job.failure is not None:
+        self._emit(
+            events.ChunkPrepared(job.display_path, span.index, span.duration_s, preparation_s)
+        )
+        if job.has_failed:
             chunk.upload.discard()
             return None
         job.pending += 1
         return ChunkWork(job, chunk)
 
-    async def _take_kept(self, job: Job, channel: int) -> tuple[tuple[CutPoint, CutPoint], ...]:
-        """Stretches whose words are there; the rest is planned around them."""
-        kept = await self._kept(job, channel)
-        for index, each in enumerate(kept):
-            # The ledger has a channel's cuts apart, and not the channel.
-            span = replace(each.span, channel=channel)
-            job.reached_s = max(job.reached_s, span.end_s)
-            known = await self._auditing.known(job, span, each.value.heard, each.chunk_key)
-            if known is None:
-                # It has words, and perhaps not all: it is cut once more, to be listened to.
-                kept_there = replace(each, span=span)
-                job.again[channel, span.start, span.end] = kept_there
-                continue
-            outcome = ChunkOutcome(span, known.heard, cached=True, gaps=known.gaps)
-            job.outcomes.append(compress(outcome))
-            self._report.from_cache += 1
-            # A cut is found together with its answer, in the ledger.
-            self._emit(events.CacheLookup(job.display_path, each.chunk_key, "L3"))
-            self._emit(
-                events.ChunkProcessingCompleted(job.display_path, index, each.span.duration_s, True)
-            )
-        ends = [(each.span.start, each.span.end) for each in kept]
-        return tuple(each for each in ends if (channel, *each) not in job.again)
+    def is_same_upload(self, stored: StoredSpan, chunk: AudioChunk) -> bool:
+        """Whether stored words are of this very upload, so that their times fit it."""
+        return self._addresser.chunk_key(chunk.audio_sha256) == stored.chunk_key
 
-    async def _kept_s(self, jobs: Sequence[Job]) -> dict[str, float]:
-        """By content, seconds that have their words; of all channels that are cut."""
-        found: dict[str, float] = {}
+    async def _use_stored(
+        self, job: RecordingJob, channel: int
+    ) -> tuple[tuple[CutPoint, CutPoint], ...]:
+        """Spans whose words are stored; the rest is planned around them."""
+        complete = []
+        for index, stored in enumerate(await self._stored(job, channel)):
+            # The ledger has a channel's cuts apart, and not the channel.
+            span = replace(stored.span, channel=channel)
+            job.reached_s = max(job.reached_s, span.end_s)
+            stored_repair = await self._repair.stored_repair(
+                job, span, stored.value.heard, stored.chunk_key
+            )
+            if stored_repair is None:
+                # It has words, and perhaps not all: it is cut once more, to look for gaps in it.
+                job.recheck[channel, span.start, span.end] = replace(stored, span=span)
+                continue
+            complete.append((span.start, span.end))
+            outcome = ChunkOutcome(
+                span, stored_repair.transcription, cached=True, gaps=stored_repair.gaps
+            )
+            job.outcomes.append(compress(outcome))
+            # A cut is found together with its answer, in the ledger.
+            self._emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
+            self._emit(
+                events.ChunkProcessingCompleted(job.display_path, index, span.duration_s, True)
+            )
+        return tuple(complete)
+
+    async def _stored_s(self, jobs: Sequence[RecordingJob]) -> dict[str, float]:
+        """By content, seconds whose words are stored; of all channels that are cut."""
+        stored_s: dict[str, float] = {}
         for channel in sorted({channel for job in jobs for channel in job.channels}):
             lengths = await self._results.kept_s(
                 [job.fingerprint.sha256 for job in jobs if channel in job.channels],
-                self._choices.chunking.audio_stream,
+                self._config.chunking.audio_stream,
                 self._addresser.cut_sha256(channel),
             )
             for sha256, length_s in lengths.items():
-                found[sha256] = found.get(sha256, 0.0) + length_s
-        return found
+                stored_s[sha256] = stored_s.get(sha256, 0.0) + length_s
+        return stored_s
 
-    async def _kept(self, job: Job, channel: int) -> tuple[StoredSpan, ...]:
-        if self._choices.run.force:
+    async def _stored(self, job: RecordingJob, channel: int) -> tuple[StoredSpan, ...]:
+        if self._config.run.force:
             return ()
         return await self._results.kept(
             job.fingerprint.sha256,
-            self._choices.chunking.audio_stream,
+            self._config.chunking.audio_stream,
             self._addresser.cut_sha256(channel),
         )
 
-    def _source(self, job: Job) -> Source:
-        print_ = job.fingerprint
+    def _source(self, job: RecordingJob) -> Source:
+        file = job.fingerprint
         return Source(
-            print_.size_bytes,
-            self._choices.chunking.audio_stream,
+            file.size_bytes,
+            self._config.chunking.audio_stream,
             path=job.candidates[0].path,
-            state=FileState(print_.size_bytes, print_.mtime_ns, print_.inode),
+            state=FileState(file.size_bytes, file.mtime_ns, file.inode),
         )
 
     def _split_plan(
-        self, job: Job, channel: int, kept: tuple[tuple[CutPoint, CutPoint], ...]
+        self, job: RecordingJob, channel: int, stored: tuple[tuple[CutPoint, CutPoint], ...]
     ) -> SplitPlan:
         assert job.file is not None
         size = self._size(job)
         return SplitPlan(
             target_s=size.duration_s,
             max_bytes=size.size_bytes,
-            codec=upload_codec_for(job.file, self._choices.chunking.upload_codec, channel),
+            codec=upload_codec_for(job.file, self._config.chunking.upload_codec, channel),
             declared_s=job.declared_s,
             max_piece_s=size.max_duration_s,
-            kept=kept,
+            kept=stored,
             channel=channel,
-            exact=tuple((start, end) for of, start, end in job.again if of == channel),
+            exact=tuple((start, end) for of, start, end in job.recheck if of == channel),
         )
 
-    def _size(self, job: Job) -> ChunkSizeRecommendation:
+    def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:
         assert job.file is not None
         load = replace(self._load, position=self._positions[job])
-        return self._sizer().calculate_chunk_size(job.file, self._choices.concurrency, load)
+        return self._sizer().calculate_chunk_size(job.file, self._config.concurrency, load)
 
     def _sizer(self) -> DynamicChunkSizer:
         """That of the engine as it is: it may find that answers come without timestamps."""
         kind = (self._engine.timestamps, self._engine.longest_s)
         if kind not in self._sizers:
             self._sizers[kind] = DynamicChunkSizer(
-                self._choices.chunking,
+                self._config.chunking,
                 self._latency,
                 timestamps=kind[0],
                 longest_s=kind[1],
-                requests_per_minute=self._choices.run.requests_per_minute,
-                audio_s_per_minute=self._choices.run.audio_seconds_per_minute,
+                requests_per_minute=self._config.run.requests_per_minute,
+                audio_s_per_minute=self._config.run.audio_seconds_per_minute,
             )
         return self._sizers[kind]

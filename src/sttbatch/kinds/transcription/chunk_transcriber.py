@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -13,12 +13,11 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest, Engine, RecordRequest
-from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError
+from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
 from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import IndexedSpan, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
-from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
@@ -39,12 +38,25 @@ _WINDOW_ROOM = 0.85
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """For which recording a chunk is transcribed: its name, its content, our claim, its lane."""
+    """Which chunk is transcribed, and for which recording.
+
+    Attributes:
+        recording, file_sha256: the recording's name and content.
+        claim, lane: our hold on it, and where the chunk's requests wait.
+        index: of the chunk in its recording.
+        piece: the name of a part of the chunk; None: all of it.
+    """
 
     recording: str
     file_sha256: str
     claim: Claim
     lane: Lane
+    index: int
+    piece: str | None = None
+
+    def of_piece(self, name: str) -> ChunkContext:
+        """The same for a piece of this chunk, or of this piece."""
+        return replace(self, piece=name if self.piece is None else f"{self.piece}.{name}")
 
 
 class ChunkTranscriber:
@@ -66,13 +78,11 @@ class ChunkTranscriber:
         config: RunConfig,
         observe: Callable[[APIRequest], None],
         emit: events.Emit,
-        report: BatchReport,
     ) -> None:
         self.engine = engine
         self.config = config
         self.observe = observe
         self.emit = emit
-        self.report = report
         self._pay_once = pay_once
         self._results = results
         self._addresser = addresser
@@ -112,18 +122,11 @@ class ChunkTranscriber:
         request = _ChunkRequest(self, context, chunk, self._item(key, context, chunk, span))
         duration_s = chunk.upload.duration_s
         try:
-            heard, cached = await self._pay_once.result(
-                request, context.claim.task_id, context.lane
-            )
+            return await self._pay_once.result(request, context.claim.task_id, context.lane)
         except ChunkTooLarge as error:
             if duration_s < 2 * MIN_SPLIT_S:
                 raise
             heard = await self._in_pieces(context, chunk, error)
-        else:
-            if not cached:
-                self.report.sent += 1
-                self.report.sent_audio_s += duration_s
-            return heard, cached
         value = StoredChunk(heard, chunk.upload.codec, "joined")
         await self._results.store_joined(key, value, duration_s, context.file_sha256)
         return heard, False
@@ -135,7 +138,7 @@ class ChunkTranscriber:
         return WorkItem(
             key,
             context.file_sha256,
-            chunk.span.index,
+            context.index,
             self.config.request.engine,
             self.config.request.model,
             Usage(AUDIO_SECONDS, audio_s),
@@ -156,7 +159,7 @@ class ChunkTranscriber:
         self, context: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
     ) -> Transcription:
         """Cut the upload itself again, transcribe each piece, and join them in its time."""
-        self.emit(events.ChunkSplit(context.recording, chunk.span.index, f"in pieces: {error}"))
+        self.emit(events.ChunkSplit(context.recording, context.index, f"in pieces: {error}"))
         upload = chunk.upload
         pieces: list[AudioChunk] = []
         try:
@@ -190,8 +193,15 @@ class ChunkTranscriber:
     async def _piece(self, context: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
         if piece.silent:
             return ChunkOutcome(piece.span, None, gap=GapReason.NO_SPEECH)
-        # A piece's span is in its upload's time, so the index of spans has no place for it.
-        heard, cached = await self._transcribe(context, piece)
+        context, audio_s = context.of_piece(str(piece.span.index + 1)), piece.span.duration_s
+        name, index = context.recording, context.index
+        try:
+            # A piece's span is in its upload's time, so the index of spans has no place for it.
+            heard, cached = await self._transcribe(context, piece)
+        except SttbatchError as error:
+            self.emit(events.ChunkProcessingFailed(name, index, audio_s, str(error), context.piece))
+            raise
+        self.emit(events.ChunkProcessingCompleted(name, index, audio_s, cached, context.piece))
         return ChunkOutcome(piece.span, self._as_piece(piece, heard), cached)
 
     def _as_piece(self, piece: AudioChunk, heard: Transcription) -> Transcription:
@@ -223,7 +233,6 @@ class _ChunkRequest:
         return Reply(answer.transcription, msgspec.json.encode(value), answer.post)
 
     def looked_up(self, level: str | None) -> None:
-        self.transcriber.report.from_cache += level is not None
         self.transcriber.emit(events.CacheLookup(self.context.recording, self.item.key, level))
 
     def started(self, queue_wait_s: float) -> None:
@@ -233,15 +242,13 @@ class _ChunkRequest:
                 self.item.index,
                 self.chunk.upload.duration_s,
                 queue_wait_s,
+                self.context.piece,
             )
         )
 
     def requested(self, request: APIRequest) -> None:
         self.transcriber.observe(request)
-        report = self.transcriber.report
-        if request.paid or request.maybe_paid:
-            report.cost += self.item.cost
-        report.maybe_paid += request.maybe_paid
+        is_billed = request.paid or request.maybe_paid
         self.transcriber.emit(
             events.APIRequestCompleted(
                 self.context.recording,
@@ -255,5 +262,7 @@ class _ChunkRequest:
                 request.request_id,
                 request.rate_wait_s,
                 request.audio_s,
+                self.item.cost if is_billed else 0.0,
+                self.context.piece,
             )
         )

@@ -6,15 +6,14 @@ import time
 
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
+from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
-from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 
 TOO_MANY_REQUESTS = 429
 
 
 class ConcurrencyFeedback:
-    """Gives the orchestrator as many lanes as `adaptive` finds right.
+    """Opens as many lanes as `adaptive` finds right.
 
     Args:
         adaptive: None: the number of lanes stays as it is.
@@ -22,33 +21,33 @@ class ConcurrencyFeedback:
 
     def __init__(
         self,
-        orchestrator: ParallelOrchestrator[Job, ChunkWork],
+        lanes: Lanes,
         adaptive: AdaptiveConcurrency | None,
         emit: events.Emit,
     ) -> None:
-        self._orchestrator = orchestrator
+        self._lanes = lanes
         self._adaptive = adaptive
         self._emit = emit
         if adaptive is not None:
-            orchestrator.limit = adaptive.limit
+            lanes.limit = adaptive.limit
 
-    def observe(self, post: APIRequest) -> None:
-        """One post, while the lane it was sent from is still taken."""
+    def observe(self, request: APIRequest) -> None:
+        """Learn from one request, while the lane it was sent from is still taken."""
         if self._adaptive is None:
             return
         change = self._adaptive.observe(
             time.monotonic(),
-            post.latency_s,
-            post.audio_s,
-            _outcome(post),
-            self._orchestrator.busy_lanes,
+            request.latency_s,
+            request.audio_s,
+            _outcome(request),
+            self._lanes.busy_lanes,
         )
         if change is not None:
-            self._orchestrator.limit = change.new
+            self._lanes.limit = change.new
             self._emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
 
 
-def _outcome(post: APIRequest) -> RequestOutcome:
-    if post.status == TOO_MANY_REQUESTS:
+def _outcome(request: APIRequest) -> RequestOutcome:
+    if request.status == TOO_MANY_REQUESTS:
         return RequestOutcome.SLOW_DOWN
-    return RequestOutcome.OK if post.paid else RequestOutcome.OTHER
+    return RequestOutcome.OK if request.paid else RequestOutcome.OTHER

@@ -1,8 +1,9 @@
-"""Every answer is audited: sound that has no words is asked for again, in small pieces."""
+"""Gap repair: sound that came back without words is sent again, in small pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
@@ -27,7 +28,7 @@ from sttbatch.core.models import (
 )
 from sttbatch.core.options import MIB, RunOptions
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
-from sttbatch.kinds.transcription.recording_job import Job
+from sttbatch.kinds.transcription.recording_job import RecordingJob
 from sttbatch.kinds.transcription.repair_report import RepairedChunk, RepairReport
 from sttbatch.processing.media.loudness import Span, merge_spans, uncovered
 from sttbatch.processing.media.media_messages import Measured
@@ -37,8 +38,20 @@ from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 
-ASKS = 2
-"""How often a gap is asked for again, the second time what the first one left."""
+RETRIES = 2
+"""How often a gap is sent again, the second time what the first one left."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Repair:
+    """One chunk's repair under way: its upload, and what was measured in it."""
+
+    job: RecordingJob
+    context: ChunkContext
+    source: Source
+    measured: Measured
+    profile: LoudnessProfile
+    report: RepairReport
 
 
 class GapRepair:
@@ -50,14 +63,14 @@ class GapRepair:
 
     def __init__(
         self,
-        answers: ChunkTranscriber,
+        transcriber: ChunkTranscriber,
         results: ResultCache,
         addresser: ContentAddresser,
         splitters: MediaWorkers,
         run: RunOptions,
         emit: events.Emit,
     ) -> None:
-        self._answers = answers
+        self._transcriber = transcriber
         self._results = results
         self._addresser = addresser
         self._splitters = splitters
@@ -65,105 +78,85 @@ class GapRepair:
         self._emit = emit
         self._adjuster = TimestampAdjuster()
 
-    async def known(
-        self, job: Job, chunk_span: ChunkSpan, heard: Transcription, chunk_key: str
+    async def stored_repair(
+        self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
-        """What an earlier audit made of it, or nobody doubts; None: it has to be listened to."""
-        if not self._run.audit or not gap_detection.suspect_spans(heard, self._own(chunk_span)):
-            return RepairedChunk(heard)
+        """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
+        suspects = gap_detection.suspect_spans(transcription, self._own_part(span))
+        if not (self._run.audit and suspects):
+            return RepairedChunk(transcription)
         if self._run.force:
             return None
         key = self._addresser.audit_key(chunk_key)
-        found = await self._results.audit(key, job.fingerprint.sha256)
-        if found is None:
+        stored = await self._results.audit(key, job.fingerprint.sha256)
+        if stored is None:
             return None
-        job.audit_s += found.asked_s
-        return RepairedChunk(found.heard, self._in_recording(chunk_span, found.gaps))
+        job.repair_s += stored.asked_s
+        return RepairedChunk(stored.heard, self._in_recording(span, stored.gaps))
 
-    async def audited(
-        self, job: Job, asker: ChunkContext, chunk: AudioChunk, heard: Transcription
+    async def repair(
+        self,
+        job: RecordingJob,
+        context: ChunkContext,
+        chunk: AudioChunk,
+        transcription: Transcription,
     ) -> RepairedChunk:
-        """The answer with what was missing filled in, and what is missing still.
+        """The words with what was missing filled in, and what is missing still.
 
         Raises:
-            SttbatchError: as `ChunkTranscriber.heard` does, where it concerns more than a piece.
+            SttbatchError: as `ChunkTranscriber.transcribe` does, where it concerns more than a
+                piece.
         """
         chunk_key = self._addresser.chunk_key(chunk.audio_sha256)
-        known = await self.known(job, chunk.span, heard, chunk_key)
-        if known is not None:
-            return known
-        doubted = gap_detection.suspect_spans(heard, self._own(chunk.span))
+        stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
+        if stored_repair is not None:
+            return stored_repair
+        suspects = gap_detection.suspect_spans(transcription, self._own_part(chunk.span))
         source = _source(chunk)
         try:
-            spans = doubted.spans_to_measure(heard.segments)
-            measured = await self._splitters.measure(source, spans)
-            found = await self._examine(job, asker, chunk, source, heard, doubted, measured)
+            measured = await self._splitters.measure(
+                source, suspects.spans_to_measure(transcription.segments)
+            )
+            profile = LoudnessProfile(measured.levels, suspects.holes)
+            report = _examined(transcription, suspects, profile)
+            if not report.missed and not report.unfounded:
+                return RepairedChunk(transcription)
+            if transcription.segments or chunk.upload.duration_s > gap_detection.ONE_PIECE_S:
+                await self._retry(_Repair(job, context, source, measured, profile, report))
+                report.resolve_loops()
+            else:
+                # The upload was such a piece itself.
+                for span in report.missed:
+                    report.add_gap(span, GapReason.NO_SPEECH)
         except MediaError as error:
             # The words that are there must not be lost over it.
             message = f"an answer could not be audited: {error}"
             self._emit(events.Warned(job.display_path, message))
-            return RepairedChunk(heard)
-        if found is None:
-            return RepairedChunk(heard)
-        self._emit(found.audited(job.display_path, chunk.span.index))
-        segments = tuple(sorted([*found.kept, *found.filled], key=lambda each: each.start_s))
-        result = Transcription(gap_detection.joined_text(segments), segments, heard.language)
-        if all(gap.reason is not GapReason.STILL_MISSING for gap in found.gaps):
+            return RepairedChunk(transcription)
+        self._emit(report.event(job.display_path, chunk.span.index))
+        repaired = report.transcription(transcription.language)
+        if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
             await self._results.store_audit(
                 self._addresser.audit_key(chunk_key),
-                StoredAudit(result, tuple(found.gaps), found.asked_s),
+                StoredAudit(repaired, tuple(report.gaps), report.retried_s),
                 chunk.upload.duration_s,
                 job.fingerprint.sha256,
             )
-        gaps = self._in_recording(chunk.span, found.gaps)
-        return RepairedChunk(result, gaps, found.sent, found.over_budget)
+        gaps = self._in_recording(chunk.span, report.gaps)
+        return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
 
-    async def _examine(
-        self,
-        job: Job,
-        asker: ChunkContext,
-        chunk: AudioChunk,
-        source: Source,
-        heard: Transcription,
-        doubted: SuspectSpans,
-        measured: Measured,
-    ) -> RepairReport | None:
-        """None: the answer is as it should be."""
-        listened = LoudnessProfile(measured.levels, doubted.holes)
-        unfounded = {
-            index
-            for index in doubted.sparse | doubted.looped
-            if listened.is_silent(gap_detection.span_of(heard.segments[index]))
-        }
-        kept = [
-            each
-            for index, each in enumerate(heard.segments)
-            if index not in doubted.looped and index not in unfounded
-        ]
-        timed = all(segment.words for segment in kept)
-        pieces = gap_detection.retry_spans(doubted.holes, listened, timed=timed)
-        if not pieces and not unfounded:
-            return None
-        found = RepairReport(
-            kept, missed=pieces, loops=len(doubted.looped - unfounded), unfounded=len(unfounded)
-        )
-        silent = merge_spans(gap_detection.span_of(heard.segments[index]) for index in unfounded)
-        found.gaps += [Gap(*each, GapReason.NO_SPEECH) for each in silent]
-        if not heard.segments and chunk.upload.duration_s <= gap_detection.ONE_PIECE_S:
-            found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
-            return found
-        for ask in range(1, ASKS + 1):
-            if pieces:
-                cut = await self._cut(source, pieces, measured, found)
-                pieces = await self._ask(job, asker, cut, ask, found, listened)
-        found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
-        found.settle_loops([heard.segments[index] for index in doubted.looped - unfounded])
-        return found
+    async def _retry(self, repair: _Repair) -> None:
+        """Send what is missing again, and what that leaves once more."""
+        spans: Sequence[Span] = repair.report.missed
+        for attempt in range(1, RETRIES + 1):
+            if spans:
+                spans = await self._retry_pieces(repair, await self._cut(repair, spans), attempt)
+        for span in spans:
+            repair.report.add_gap(span, GapReason.NO_SPEECH)
 
-    async def _cut(
-        self, source: Source, pieces: Sequence[Span], measured: Measured, found: RepairReport
-    ) -> list[AudioChunk]:
-        """What to ask for; none, and gaps that say why, where that cannot be cut."""
+    async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
+        """The pieces to send; none, and gaps that say why, where they cannot be cut."""
+        measured = repair.measured
 
         def at(second: float) -> CutPoint:
             return CutPoint(round(second / measured.time_base) + measured.origin_pts)
@@ -173,97 +166,119 @@ class GapRepair:
             max_bytes=MIB,
             # Exact to the sample: a copied packet would take an end of the word before it along.
             codec=UploadCodec.FLAC,
-            exact=tuple((at(piece.start_s), at(piece.end_s)) for piece in pieces),
+            exact=tuple((at(span.start_s), at(span.end_s)) for span in spans),
             only_exact=True,
         )
-        cut: list[AudioChunk] = []
-        # All are cut before any is sent: other chunks' audits wait for the worker.
+        pieces: list[AudioChunk] = []
+        # All are cut before any is sent: the repair of other chunks waits for the worker.
         try:
-            async with self._splitters.split(source, plan) as cutting:
+            async with self._splitters.split(repair.source, plan) as cutting:
                 while (piece := await cutting.next()) is not None:
-                    cut.append(piece)
+                    pieces.append(piece)
         except MediaError as error:
-            for piece in cut:
+            for piece in pieces:
                 piece.upload.discard()
             detail = f"it could not be cut out to be asked for again: {error}"
-            found.gaps += [Gap(*span, GapReason.STILL_MISSING, detail) for span in pieces]
+            for span in spans:
+                repair.report.add_gap(span, GapReason.STILL_MISSING, detail)
             return []
-        return cut
+        return pieces
 
-    async def _ask(
-        self,
-        job: Job,
-        asker: ChunkContext,
-        pieces: Iterable[AudioChunk],
-        ask: int,
-        found: RepairReport,
-        listened: LoudnessProfile,
+    async def _retry_pieces(
+        self, repair: _Repair, pieces: Iterable[AudioChunk], attempt: int
     ) -> list[Span]:
-        """What is left without words after this ask and may still be asked for, or is empty."""
-        left: list[Span] = []
+        """Take over the words of pieces; what is still without words and has sound."""
+        report = repair.report
+        remaining: list[Span] = []
         for piece in pieces:
             span = Span(piece.span.start_s, piece.span.end_s)
-            heard = await self._heard(job, asker, piece, ask, found)
-            if heard is None:
+            transcription = await self._transcribe_piece(repair, piece, span, attempt)
+            if transcription is None:
                 continue
-            segments = self._adjuster.adjust(piece.span, heard)
-            words = [each for each in segments if not gap_detection.is_loop(each.text)]
-            if len(words) < len(segments):
-                found.again_looped.append(span)
-            taken = [gap_detection.span_of(each) for each in found.kept]
-            new = list(gap_detection.drop_duplicates(words, span, taken))
-            found.filled += new
+            segments = self._adjuster.adjust(piece.span, transcription)
+            usable = [each for each in segments if not gap_detection.is_loop(each.text)]
+            if len(usable) < len(segments):
+                report.looped_again.append(span)
+            covered = [gap_detection.span_of(each) for each in report.trusted]
+            new = list(gap_detection.drop_duplicates(usable, span, covered))
+            report.filled += new
+            if not new:
+                report.add_gap(span, GapReason.NO_SPEECH)
+                continue
             rest = uncovered(
                 [gap_detection.span_of(each) for each in new], span, gap_detection.HOLE_S
             )
-            if not new:
-                found.gaps.append(Gap(*span, GapReason.NO_SPEECH))
-            else:
-                left += gap_detection.retry_spans(rest, listened, timed=False)
-        return left
+            remaining += gap_detection.retry_spans(rest, repair.profile, timed=False)
+        return remaining
 
-    async def _heard(
-        self, job: Job, asker: ChunkContext, piece: AudioChunk, ask: int, found: RepairReport
+    async def _transcribe_piece(
+        self, repair: _Repair, piece: AudioChunk, span: Span, attempt: int
     ) -> Transcription | None:
         """A piece's words; None: there is a gap instead, that says why."""
-        span = piece.span.start_s, piece.span.end_s
+        job, report = repair.job, repair.report
         audio_s = piece.upload.duration_s
-        if found.over_budget is not None:
-            detail = str(found.over_budget)
-            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, detail))
+        if report.over_budget is not None:
+            report.add_gap(span, GapReason.STILL_MISSING, str(report.over_budget))
             return None
-        if job.audit_s + audio_s > self._run.audit_share * job.length_s:
+        if job.repair_s + audio_s > self._run.audit_share * job.length_s:
             share = f"{100 * self._run.audit_share:g} %"
             detail = f"audit_share is used up: asking again may add {share} of the audio"
-            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, detail))
+            report.add_gap(span, GapReason.STILL_MISSING, detail)
             return None
-        job.audit_s += audio_s
-        found.asked_s += audio_s
+        job.repair_s += audio_s
+        report.retried_s += audio_s
+        report.pieces += 1
+        context = repair.context.of_piece(f"gap-{report.pieces}")
+        chunk = job.display_path, context.index, audio_s
         try:
-            heard, cached = await self._answers.retranscribe(asker, piece, ask)
-        except ChunkRefused as error:
-            found.gaps.append(Gap(*span, GapReason.REFUSED, str(error)))
-        except BudgetReached as error:
-            found.over_budget = error
-            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, str(error)))
-        except (ChunkError, RetryLater) as error:
-            found.gaps.append(Gap(*span, GapReason.STILL_MISSING, str(error)))
-        else:
-            found.sent |= not cached
-            return heard
-        return None
+            transcription, cached = await self._transcriber.retranscribe(context, piece, attempt)
+        except (ChunkError, RetryLater, BudgetReached) as error:
+            if isinstance(error, BudgetReached):
+                report.over_budget = error
+            is_refused = isinstance(error, ChunkRefused)
+            reason = GapReason.REFUSED if is_refused else GapReason.STILL_MISSING
+            report.add_gap(span, reason, str(error))
+            self._emit(events.ChunkProcessingFailed(*chunk, str(error), context.piece))
+            return None
+        report.sent |= not cached
+        self._emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
+        return transcription
 
-    def _own(self, chunk_span: ChunkSpan) -> Span:
-        return Span(*self._adjuster.own_part(chunk_span))
+    def _own_part(self, span: ChunkSpan) -> Span:
+        return Span(*self._adjuster.own_part(span))
 
-    def _in_recording(self, chunk_span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    def _in_recording(self, span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
         def at(upload_s: float) -> float:
-            return self._adjuster.recording_s(chunk_span, upload_s)
+            return self._adjuster.recording_s(span, upload_s)
 
         return tuple(
-            Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, chunk_span.channel)
+            Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
             for gap in sorted(gaps, key=lambda gap: gap.start_s)
         )
+
+
+def _examined(
+    transcription: Transcription, suspects: SuspectSpans, profile: LoudnessProfile
+) -> RepairReport:
+    """What of an answer is trusted, and what is missing."""
+    segments = transcription.segments
+    unfounded = {
+        index
+        for index in suspects.sparse | suspects.looped
+        if profile.is_silent(gap_detection.span_of(segments[index]))
+    }
+    untrusted = suspects.looped | unfounded
+    trusted = [each for index, each in enumerate(segments) if index not in untrusted]
+    timed = all(segment.words for segment in trusted)
+    report = RepairReport(
+        trusted,
+        missed=gap_detection.retry_spans(suspects.holes, profile, timed=timed),
+        looped=[segments[index] for index in suspects.looped - unfounded],
+        unfounded=len(unfounded),
+    )
+    for span in merge_spans(gap_detection.span_of(segments[index]) for index in unfounded):
+        report.add_gap(span, GapReason.NO_SPEECH)
+    return report
 
 
 def _source(chunk: AudioChunk) -> Source:

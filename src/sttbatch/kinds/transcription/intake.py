@@ -1,4 +1,4 @@
-"""Before anything is sent: what is there, what is known of it, what is left to do."""
+"""Before anything is sent: which recordings there are, and what is known of each."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.fingerprints import Fingerprint, Fingerprinter, unread_content
+from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.kinds.transcription.job_claims import Failure
-from sttbatch.kinds.transcription.recording_job import Job
+from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.up_to_date import count_foreign_files
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
@@ -26,74 +29,72 @@ class IntakeResult:
     """What a discovery came to.
 
     Attributes:
-        jobs: in the order of discovery; those that are `cached` need nothing more sent.
+        jobs: in the order of discovery; those that are CACHED need nothing more sent.
         failures: what should be recordings and cannot be read.
-        skipped: files that hold no sound and were not expected to.
         left: display paths of recordings that the run's end came before.
     """
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[RecordingJob] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    skipped: int = 0
     left: list[str] = field(default_factory=list)
 
 
 class Intake:
-    """Fingerprint, transcript cache, probe."""
+    """Fingerprints, looks up and probes recordings.
+
+    Args:
+        registry: tells outputs of ours from other files.
+        stopping: whether no further recording is looked at.
+    """
 
     def __init__(
         self,
+        config: RunConfig,
         index: Fingerprinter,
         results: ResultCache,
         addresser: ContentAddresser,
         media: MediaWorkers,
-        *,
-        stream: int,
-        audit_mode: str,
-        force: bool,
+        registry: OutputRegistry,
         stopping: Callable[[], bool],
         emit: events.Emit,
     ) -> None:
+        self._run = config.run
+        self._stream = config.chunking.audio_stream
         self._index = index
         self._results = results
         self._addresser = addresser
         self._media = media
-        self._stream = stream
-        self._audit_mode = audit_mode
-        self._force = force
+        self._registry = registry
         self._stopping = stopping
         self._emit = emit
 
-    async def prepare(self, found: Discovery) -> IntakeResult:
+    async def take_in(self, discovery: Discovery) -> IntakeResult:
         """Look at every candidate once."""
-        prepared = IntakeResult(failures=[_unread(*failure) for failure in found.failures])
-        await self._index.load([each.path.absolute() for each in found.candidates])
-        looks = await self._looks(found.candidates)
-        for candidate, seen in zip(found.candidates, looks, strict=True):
-            job = seen if isinstance(seen, Job) else None
-            error = job.unreadable if job is not None else seen
-            if isinstance(error, RecordingError):
-                if candidate.expected:
-                    failure = _unread(candidate.display_path, str(error))
-                    if job is not None:
-                        failure = Failure(
-                            candidate.display_path, job.fingerprint.sha256, str(error)
-                        )
-                    prepared.failures.append(failure)
-                else:
-                    prepared.skipped += 1
-            elif job is not None and candidate is job.candidates[0]:
-                prepared.jobs.append(job)
-            elif seen is None and candidate.expected:
-                prepared.left.append(candidate.display_path)
-        return prepared
+        intake = IntakeResult(failures=[_unread(*failure) for failure in discovery.failures])
+        await self._index.load([each.path.absolute() for each in discovery.candidates])
+        skipped = 0
+        entries = await self._look_at_all(discovery.candidates)
+        for candidate, entry in zip(discovery.candidates, entries, strict=True):
+            if isinstance(entry, RecordingJob) and entry.state is not RunState.FAILED:
+                if candidate is entry.candidates[0]:
+                    intake.jobs.append(entry)
+            elif not candidate.expected:
+                skipped += entry is not None
+            elif entry is None:
+                intake.left.append(candidate.display_path)
+            else:
+                intake.failures.append(_failure(candidate.display_path, entry))
+        skipped += await count_foreign_files(discovery, self._registry)
+        if skipped or discovery.too_young:
+            self._emit(events.FilesSkipped("", skipped, discovery.too_young))
+        return intake
 
-    async def _looks(
+    async def _look_at_all(
         self, candidates: Sequence[Candidate]
-    ) -> Sequence[Job | RecordingError | None]:
-        """What each came to; None: the run's end came before."""
-        jobs: dict[str, Job] = {}
-        looks: list[Job | RecordingError | None] = [None] * len(candidates)
+    ) -> Sequence[RecordingJob | RecordingError | None]:
+        """What each came to, FAILED if its content cannot be read; None: the run ended before."""
+        jobs: dict[str, RecordingJob] = {}
+        entries: list[RecordingJob | RecordingError | None] = [None] * len(candidates)
         # A task for each of a hundred thousand would take more memory than all else.
         waiting = enumerate(candidates)
 
@@ -102,44 +103,48 @@ class Intake:
                 if self._stopping():
                     return
                 try:
-                    looks[index] = await self._look(candidate, jobs)
+                    entries[index] = await self._look_at(candidate, jobs)
                 except RecordingError as error:
-                    looks[index] = error
+                    entries[index] = error
 
         await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
-        return looks
+        return entries
 
-    async def _look(self, candidate: Candidate, jobs: dict[str, Job]) -> Job:
+    async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
         if not candidate.expected:
             # A large file that is no recording is not worth hashing.
             await self._media.probe(candidate.path, self._stream)
         fingerprint = await self._index.fingerprint(candidate.path.absolute())
-        known = jobs.get(fingerprint.sha256)
-        if known is not None:
-            known.candidates.append(candidate)
-            return known
-        job = self._job(candidate, fingerprint)
-        jobs[fingerprint.sha256] = job
-        if not self._force:
-            hit = await self._results.transcript(job.transcript_key)
+        sha256 = fingerprint.sha256
+        if sha256 in jobs:
+            jobs[sha256].candidates.append(candidate)
+            return jobs[sha256]
+        key = self._addresser.transcript_key(
+            sha256, self._stream, MERGE_VERSION, self._run.audit_mode
+        )
+        mode = self._addresser.channels
+        job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
+        if not self._run.force:
+            hit = await self._results.transcript(key)
             level = hit.level if hit is not None else None
-            self._emit(events.CacheLookup(job.display_path, job.transcript_key, level))
-            # Read once more when it is written: together they may be more than memory holds.
-            job.cached = hit is not None
-        if job.cached:
-            return job
+            self._emit(events.CacheLookup(job.display_path, key, level))
+            if hit is not None:
+                # Read once more when it is written: together they may be more than memory holds.
+                job.advance(RunState.CACHED)
+                return job
         try:
             job.file = await self._media.probe(candidate.path, self._stream)
         except RecordingError as error:
             # It concerns every copy.
-            job.unreadable = error
+            job.advance(RunState.FAILED)
+            job.reason = str(error)
         return job
 
-    def _job(self, candidate: Candidate, fingerprint: Fingerprint) -> Job:
-        key = self._addresser.transcript_key(
-            fingerprint.sha256, self._stream, MERGE_VERSION, self._audit_mode
-        )
-        return Job([candidate], fingerprint, key, channel_mode=self._addresser.channels)
+
+def _failure(display_path: str, entry: RecordingJob | RecordingError) -> Failure:
+    if isinstance(entry, RecordingJob):
+        return Failure(display_path, entry.fingerprint.sha256, entry.reason)
+    return _unread(display_path, str(entry))
 
 
 def _unread(display_path: str, reason: str) -> Failure:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 from sttbatch.core.options import RequestOptions
 from sttbatch.database.database import Database
-from sttbatch.kinds.transcription.recording_job import Job
-from sttbatch.queue.job import Claim, JobPayload, JobPriority, JobStatus
-from sttbatch.queue.job import Job as QueuedJob
+from sttbatch.kinds.transcription.recording_job import RecordingJob
+from sttbatch.queue.job import Claim, Job, JobPayload, JobPriority, JobStatus
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.polling import wait_until_free
 from sttbatch.queue.worker import Worker, WorkerRegistry
@@ -60,39 +59,39 @@ class JobClaims:
         self._request_sha256 = request_sha256
         self._priority = priority
 
-    async def enqueue(self, jobs: Sequence[Job]) -> None:
+    async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         """Give each job its row, and its priority if somebody raised that by hand."""
         rows = await asyncio.gather(*(self._enqueue(job) for job in jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row
 
-    async def take(self, job: Job) -> bool:
+    async def take(self, job: RecordingJob) -> bool:
         """Claim a job. False: another run works on it, or ended it meanwhile."""
         taken = await self._queue.claim(job.id, self._worker)
         job.claim = taken if isinstance(taken, Claim) else None
         return job.claim is not None
 
-    async def complete(self, job: Job) -> None:
+    async def complete(self, job: RecordingJob) -> None:
         """Its outputs are written."""
         claim, job.claim = job.claim, None
         if claim is not None:
             await self._queue.complete(claim)
 
-    async def fail(self, job: Job, reason: str) -> None:
+    async def fail(self, job: RecordingJob, reason: str) -> None:
         """It cannot go on; `jobs retry` or a new run over the recording revives it."""
         claim, job.claim = job.claim, None
         if claim is not None:
             await self._queue.fail(claim, reason, retry=False)
 
-    async def release(self, job: Job) -> None:
+    async def release(self, job: RecordingJob) -> None:
         """The run ends; another may go on with it at once."""
         claim, job.claim = job.claim, None
         if claim is not None:
             await self._queue.release(claim)
 
     async def settled(
-        self, jobs: Sequence[Job], stopping: Callable[[], bool]
-    ) -> AsyncIterator[list[tuple[Job, JobStatus | None, str]]]:
+        self, jobs: Sequence[RecordingJob], stopping: Callable[[], bool]
+    ) -> AsyncIterator[list[tuple[RecordingJob, JobStatus | None, str]]]:
         """Jobs of other runs as they end or become free: (job, status, error), in their order."""
         left = {job.id: job for job in jobs}
         async for settled in wait_until_free(self._database, self._workers, set(left), stopping):
@@ -131,11 +130,11 @@ class JobClaims:
         if isinstance(taken, Claim):
             await self._queue.fail(taken, failure.reason, retry=False)
 
-    async def _enqueue(self, job: Job) -> tuple[str, int]:
+    async def _enqueue(self, job: RecordingJob) -> tuple[str, int]:
         row = await self._row(job.fingerprint.sha256, job.display_path, job.declared_s)
         return row.id, row.priority
 
-    async def _row(self, content: str, display_path: str, audio_s: float) -> QueuedJob:
+    async def _row(self, content: str, display_path: str, audio_s: float) -> Job:
         return await self._queue.enqueue(
             content,
             self._stream,

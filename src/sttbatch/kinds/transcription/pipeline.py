@@ -1,51 +1,59 @@
-"""Files -> chunks -> cache -> engine -> merge -> outputs."""
+"""The way of a recording: intake, claim, plan, cut, transcribe, repair, merge, write."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
-from sttbatch.core.engine import Engine
-from sttbatch.core.errors import (
-    BudgetReached,
-    ChunkError,
-    RecordingError,
-    RetryLater,
-    Stopped,
-    SttbatchError,
-)
+from sttbatch.core.errors import ChunkError, SttbatchError
 from sttbatch.core.models import GapReason
+from sttbatch.kinds.transcription.backlog import Backlog
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
-from sttbatch.kinds.transcription.endings import UNDONE, Endings, Writer
-from sttbatch.kinds.transcription.finishing import Finishing
+from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake, IntakeResult
 from sttbatch.kinds.transcription.job_claims import JobClaims
-from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
+from sttbatch.kinds.transcription.recording_job import (
+    ChunkWork,
+    CutterTurn,
+    Lanes,
+    RecordingJob,
+    RunState,
+)
+from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.kinds.transcription.settling import Settling
-from sttbatch.kinds.transcription.up_to_date import count_foreign_files
-from sttbatch.outputs.output_names import Recording
-from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.written_outputs import WrittenOutputs
+from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.orchestrator import NextChunk, ParallelOrchestrator, Steps
+from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 from sttbatch.queue.job import JobStatus
+from sttbatch.queue.job_queue import JobQueue
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionServices:
+    """What a recording passes through, in this order."""
+
+    intake: Intake
+    queue: JobQueue
+    claims: JobClaims
+    planner: ChunkPlanner
+    media: MediaWorkers
+    transcriber: ChunkTranscriber
+    repair: GapRepair
+    completion: Completion
 
 
 async def _no_chunk() -> None:
-    """Of a recording that is not ours to cut."""
+    """Cut nothing: the recording is not ours to work on."""
 
 
 class TranscriptionPipeline:
@@ -53,264 +61,216 @@ class TranscriptionPipeline:
 
     def __init__(
         self,
-        choices: RunConfig,
-        *,
-        preparation: Intake,
-        engine: Engine,
-        answers: ChunkTranscriber,
-        auditing: GapRepair,
-        results: ResultCache,
-        claims: JobClaims,
-        up_to_date: WrittenOutputs | None,
-        addresser: ContentAddresser,
-        media: MediaWorkers,
-        registry: OutputRegistry,
-        writer: Writer,
-        orchestrator: ParallelOrchestrator[Job, ChunkWork],
+        config: RunConfig,
+        services: TranscriptionServices,
+        lanes: Lanes,
+        control: RunControl,
         emit: events.Emit,
-        report: BatchReport,
     ) -> None:
-        self._choices = choices
-        self._preparation = preparation
-        self._answers = answers
-        self._auditing = auditing
-        self._addresser = addresser
-        self._results = results
-        self._claims = claims
-        self._media = media
-        self._registry = registry
-        self._orchestrator = orchestrator
+        self._run = config.run
+        self._services = services
+        self._claims = services.claims
+        self._planner = services.planner
+        self._completion = services.completion
+        self._lanes = lanes
+        self._control = control
         self._emit = emit
-        self.report = report
-        self._bug: Exception | None = None
-        self._planning = ChunkPlanner(choices, engine, results, addresser, auditing, emit, report)
-        self._endings = Endings(choices, writer, up_to_date, emit, report, self._after_failure)
-        self._settling = Settling(claims, results, self._endings, emit)
-        self._finishing = Finishing(results, claims, self._endings, emit, report, self._give_up)
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
-        self._orchestrator.stop()
+        self._control.stop()
 
-    async def run(self, found: Discovery) -> BatchReport:
-        """Transcribe what was found; always ends with a report, unless it is cancelled."""
-        prepared = await self._prepare(found)
-        for display_path in prepared.left:
-            self._endings.left(display_path)
-        await self._settling.fail(prepared.failures)
+    async def run(self, discovery: Discovery) -> None:
+        """Transcribe what was discovered; every recording ends in an event."""
+        intake = await self._take_in(discovery)
+        for display_path in intake.left:
+            self._completion.report_skipped(display_path, Outcome.LEFT)
+        await self._completion.fail_unread(intake.failures)
         try:
-            await self._write_stored([job for job in prepared.jobs if job.cached])
-            await self._settling.settle(prepared.jobs)
-            await self._transcribe([job for job in prepared.jobs if not job.cached])
+            await self._write_stored(intake.jobs)
+            await self._completion.reconcile_ledger(intake.jobs)
+            await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
-            self._give_up(error)
+            self._control.abort(error)
         except asyncio.CancelledError:
             # The worker's end frees them.
-            for job in prepared.jobs:
-                self._leave(job)
+            for job in intake.jobs:
+                self._completion.skip(job, Outcome.LEFT)
             raise
-        if self._bug is not None:
-            raise self._bug
-        for job in prepared.jobs:
-            if not job.finished:
-                try:
-                    await self._claims.release(job)
-                except SttbatchError as error:
-                    # The worker's end frees it, or the next run does.
-                    self._give_up(error)
-                self._leave(job)
-        return self.report
+        self._control.raise_bug()
+        for job in intake.jobs:
+            try:
+                await self._claims.release(job)
+            except SttbatchError as error:
+                # The worker's end frees it, or the next run does.
+                self._control.abort(error)
+            self._completion.skip(job, Outcome.LEFT)
 
-    def _leave(self, job: Job) -> None:
-        if not job.finished:
-            self._endings.end(job, Outcome.LEFT, UNDONE)
+    async def forecast(self, discovery: Discovery) -> BatchForecast:
+        """What `run` would send, as far as it is known before cutting; nothing is sent."""
+        intake = await self._take_in(discovery)
+        for each in intake.failures:
+            self._completion.report_failure(each.display_path, each.audio_s, each.reason)
+        to_send = [job for job in intake.jobs if job.state is RunState.DISCOVERED]
+        to_send.sort(key=lambda job: -job.billable_s)
+        await self._planner.expect(to_send)
+        return await self._planner.forecast(intake.jobs)
 
-    async def _write_stored(self, jobs: Sequence[Job]) -> None:
+    async def _take_in(self, discovery: Discovery) -> IntakeResult:
+        intake = await self._services.intake.take_in(discovery)
+        await self._completion.plan_outputs(intake.jobs)
+        return intake
+
+    async def _write_stored(self, jobs: Sequence[RecordingJob]) -> None:
         for job in jobs:
-            if self._orchestrator.closed:
+            if self._control.closed:
                 return
-            # One that was removed since it was looked at is for the next run.
-            await self._settling.write_stored(job)
+            if job.state is RunState.CACHED:
+                # One that was removed since it was looked up is for the next run.
+                await self._completion.write_stored(job)
 
-    async def _transcribe(self, jobs: list[Job]) -> None:
-        for job in jobs:
-            self._emit(events.JobQueued(job.display_path, job.to_hear_s))
-        await self._claims.enqueue(jobs)
-        # Within a priority the longest first: its chunks must not be the last to fill the lanes.
-        jobs.sort(key=lambda job: (-job.priority, -job.to_hear_s))
-        await self._planning.expect(jobs)
-        self._planning.announce()
-        await self._work(jobs)
-
-    async def _work(self, jobs: Sequence[Job]) -> None:
+    async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
-        free: Sequence[Job] = jobs
-        while free:
-            await self._orchestrator.run(free, Steps(self._cutting, self._process, self._settle))
-            held = [job for job in jobs if not job.finished and job.claim is None]
-            if self._orchestrator.closed or not held:
+        for job in jobs:
+            self._emit(events.JobQueued(job.display_path, job.billable_s))
+        await self._enqueue(jobs)
+        jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
+        await self._planner.expect(jobs)
+        self._planner.announce()
+        ready: Sequence[RecordingJob] = jobs
+        while ready:
+            cut = partial(self._cut, Backlog(self._services.queue, ready))
+            turns = [CutterTurn() for _ in ready]
+            await self._lanes.run(turns, Steps(cut, self._process, self._complete))
+            held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
+            if self._control.closed or not held:
                 return
-            if self._choices.run.no_wait:
-                for job in held:
-                    self._endings.end(job, Outcome.TAKEN, "another run is working on it")
+            if self._run.no_wait:
+                await self._skip_held(held)
                 return
-            free = await self._freed(held)
+            ready = await self._wait_for_others(held)
 
-    async def _freed(self, held: Sequence[Job]) -> list[Job]:
-        """Wait until some are free, and see to those that other runs end meanwhile."""
-        lanes = self._orchestrator
-        async for settled in self._claims.settled(held, lambda: lanes.closed):
-            free = []
+    async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
+        await self._claims.enqueue(jobs)
+        for job in jobs:
+            job.advance(RunState.WAITING)
+
+    async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
+        rows = await self._services.queue.jobs([job.id for job in held])
+        for job in held:
+            row = rows.get(job.id)
+            is_cancelled = row is not None and row.status is JobStatus.CANCELLED
+            self._completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
+
+    async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """Wait until some are ours to do, and end those that other runs or people ended."""
+        async for settled in self._claims.settled(held, lambda: self._control.closed):
+            ready = []
             for job, status, error in settled:
-                if status is JobStatus.FAILED:
-                    self._endings.fail(job, error or "another run failed on it")
-                elif not await self._found_finished(job):
-                    # Released, its holder died, or its transcript is gone again: it is ours to do.
-                    free.append(job)
-            if free:
-                await self._claims.enqueue(free)
-                return free
+                if status is JobStatus.CANCELLED:
+                    self._completion.skip(job, Outcome.CANCELLED)
+                elif status is JobStatus.FAILED:
+                    self._completion.fail_elsewhere(job, error or "another run failed on it")
+                elif not await self._is_written_elsewhere(job):
+                    # Released, its holder died, or its transcript is gone again.
+                    ready.append(job)
+            if ready:
+                for job in ready:
+                    self._announce_retry(job, "another run gave it up")
+                await self._enqueue(ready)
+                return ready
         return []
 
-    async def _found_finished(self, job: Job) -> bool:
+    async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has finished it since we looked; then its outputs are written."""
-        if self._choices.run.force:
+        if self._run.force:
             return False
-        level = await self._settling.write_stored(job)
+        level = await self._completion.write_stored(job)
         if level is None:
             return False
         self._emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
-    async def forecast(self, found: Discovery) -> BatchForecast:
-        """What `run` would send, as far as it is known before cutting; nothing is sent."""
-        prepared = await self._prepare(found)
-        for each in prepared.failures:
-            self._endings.failed(each.display_path, each.audio_s, each.reason)
-        open_jobs = [job for job in prepared.jobs if not job.cached]
-        open_jobs.sort(key=lambda job: -job.to_hear_s)
-        await self._planning.expect(open_jobs)
-        return await self._planning.forecast(prepared.jobs)
-
-    async def _prepare(self, found: Discovery) -> IntakeResult:
-        prepared = await self._preparation.prepare(found)
-        self.report.skipped = await count_foreign_files(found, self._registry) + prepared.skipped
-        self.report.too_young = found.too_young
-        recordings = [
-            Recording(each.path, Path(each.root))
-            for job in prepared.jobs
-            for each in job.candidates
-        ]
-        plans = await self._registry.plan(recordings, self._choices.outputs)
-        self._endings.plans = plans
-        return prepared
-
     @contextlib.asynccontextmanager
-    async def _cutting(self, job: Job) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker while this recording is cut, if it is ours to work on."""
-        async with contextlib.AsyncExitStack() as held:
+    async def _cut(self, backlog: Backlog, turn: CutterTurn) -> AsyncIterator[NextChunk[ChunkWork]]:
+        """Hold a media worker while a recording is cut, if it is ours to work on."""
+        async with contextlib.AsyncExitStack() as opened:
             next_chunk: NextChunk[ChunkWork] = _no_chunk
-            with self._ending(job):
-                next_chunk = await self._opened(job, held)
-            with self._ending(job):
+            with self._control.guard():
+                turn.job = await backlog.next()
+            with self._control.guard(turn.job):
+                if turn.job is not None:
+                    next_chunk = await self._open(turn.job, opened)
+            with self._control.guard(turn.job):
                 yield next_chunk
 
-    @contextlib.contextmanager
-    def _ending(self, job: Job) -> Iterator[None]:
-        """What is wrong with a recording ends the recording, anything else the run."""
-        try:
-            yield
-        except RecordingError as error:
-            job.failure = str(error)
-        except SttbatchError as error:
-            self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
-            self._bug_found(job, error)
-
-    async def _opened(self, job: Job, held: contextlib.AsyncExitStack) -> NextChunk[ChunkWork]:
+    async def _open(
+        self, job: RecordingJob, opened: contextlib.AsyncExitStack
+    ) -> NextChunk[ChunkWork]:
+        if job.state is RunState.CANCELLED:
+            self._completion.skip(job, Outcome.CANCELLED)
+            return _no_chunk
         if not await self._claims.take(job):
+            job.advance(RunState.HELD_ELSEWHERE)
             return _no_chunk
-        if await self._found_finished(job):
+        job.advance(RunState.CLAIMED)
+        if await self._is_written_elsewhere(job):
             return _no_chunk
+        if job.retry_count:
+            self._announce_retry(job, job.reason)
         self._emit(events.JobStarted(job.display_path, job.id))
-        source, plans = await self._planning.plan(job)
-        cutting = await held.enter_async_context(self._media.split(source, *plans))
-        return lambda: self._planning.next_chunk(job, cutting)
+        source, plans = await self._planner.plan(job)
+        cutting = await opened.enter_async_context(self._services.media.split(source, *plans))
+        job.advance(RunState.CUTTING)
+        return lambda: self._planner.next_chunk(job, cutting)
+
+    def _announce_retry(self, job: RecordingJob, reason: str) -> None:
+        self._emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
-        """One chunk; nothing that it raises reaches its siblings."""
+        """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
         job, chunk = work.job, work.chunk
-        index, audio_s = chunk.span.index, chunk.span.duration_s
+        name, index, audio_s = job.display_path, chunk.span.index, chunk.span.duration_s
         try:
-            outcome = await self._outcome(work, lane)
-            job.outcomes.append(compress(outcome))
-            done = outcome.gap is not GapReason.STILL_MISSING
-            self._emit(
-                events.ChunkProcessingCompleted(job.display_path, index, audio_s, outcome.cached)
-                if done
-                else events.ChunkProcessingFailed(job.display_path, index, audio_s, outcome.detail)
-            )
-        except RetryLater as error:
-            job.failure = str(error)
-        except Stopped:
-            job.left = True
-        except BudgetReached as error:
-            job.left = True
-            self._budget_reached(error)
-        except SttbatchError as error:
-            job.left = True
-            self._give_up(error)
-        except Exception as error:  # noqa: BLE001 - nor here
-            self._bug_found(job, error)
+            with self._control.guard(job):
+                outcome = await self._outcome(work, lane)
+                job.outcomes.append(compress(outcome))
+                self._emit(
+                    events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
+                    if outcome.gap is GapReason.STILL_MISSING
+                    else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)
+                )
         finally:
             chunk.upload.discard()
             job.pending -= 1
 
-    async def _settle(self, job: Job) -> None:
-        with self._ending(job):
-            await self._finishing.finish_if_done(job)
-
     async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
-        job, span = work.job, work.chunk.span
-        kept = job.again.get((span.channel, span.start, span.end))
-        if kept is None and work.chunk.silent:
+        job, chunk, span = work.job, work.chunk, work.chunk.span
+        stored = job.recheck.get((span.channel, span.start, span.end))
+        if stored is None and chunk.silent:
             return ChunkOutcome(span, None, gap=GapReason.NO_SPEECH)
         assert job.claim is not None
-        asker = ChunkContext(job.display_path, job.fingerprint.sha256, job.claim, lane)
+        context = ChunkContext(
+            job.display_path, job.fingerprint.sha256, job.claim, lane, span.index
+        )
         try:
-            if kept is None:
-                heard, cached = await self._answers.transcribe(asker, work.chunk)
+            if stored is None:
+                words, cached = await self._services.transcriber.transcribe(context, chunk)
             else:
-                heard, cached = kept.value.heard, True
-                self.report.from_cache += 1
-                if self._addresser.chunk_key(work.chunk.audio_sha256) != kept.chunk_key:
-                    # Cut by another version: its words have their place, but in another upload.
-                    return ChunkOutcome(kept.span, heard, cached)
+                words, cached = stored.value.heard, True
+                if not self._planner.is_same_upload(stored, chunk):
+                    # Another version cut it: its words have their times, but in another upload.
+                    return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
-        found = await self._auditing.audited(job, asker, work.chunk, heard)
-        if found.over_budget is not None:
-            self._budget_reached(found.over_budget)
-        return ChunkOutcome(span, found.heard, cached and not found.sent, gaps=found.gaps)
+        repaired = await self._services.repair.repair(job, context, chunk, words)
+        if repaired.over_budget is not None:
+            self._control.budget_reached(repaired.over_budget)
+        return ChunkOutcome(
+            span, repaired.transcription, cached and not repaired.sent, gaps=repaired.gaps
+        )
 
-    def _budget_reached(self, error: BudgetReached) -> None:
-        if self.report.fatal is None:
-            self.report.fatal = error
-        # What others have claimed is covered, so it is still sent.
-        self._orchestrator.close()
-
-    def _give_up(self, error: SttbatchError) -> None:
-        """Stop the run for a reason that concerns every recording."""
-        if self.report.fatal is None:
-            self.report.fatal = error
-        self.stop()
-
-    def _bug_found(self, job: Job, error: Exception) -> None:
-        """It is raised once what is in flight is stored."""
-        job.left = True
-        self._bug = self._bug or error
-        self.stop()
-
-    def _after_failure(self) -> None:
-        if self._choices.run.fail_fast:
-            self.stop()
+    async def _complete(self, turn: CutterTurn) -> None:
+        if turn.job is not None:
+            with self._control.guard(turn.job):
+                await self._completion.complete_if_ready(turn.job)

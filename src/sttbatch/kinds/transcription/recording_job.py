@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypeAlias
 
 from sttbatch.caching.fingerprints import Fingerprint
 from sttbatch.caching.stored_spans import StoredSpan
-from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import (
     MIXED,
     AudioChunk,
@@ -18,6 +20,7 @@ from sttbatch.core.models import (
     Transcript,
 )
 from sttbatch.processing.discovery import Candidate
+from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.transcript.compressed_result import CompressedResult
 from sttbatch.processing.transcript.result_merger import ResultMerger
 from sttbatch.queue.job import Claim
@@ -27,48 +30,120 @@ TRUNCATED_S = 1.0
 """A recording that ends this much before its header says so has lost its end."""
 
 
+class RunState(StrEnum):
+    """Where a recording stands in a run.
+
+    CACHED: its transcript is stored, its outputs may not be. HELD_ELSEWHERE: another run has its
+    job, or ended it. TRANSCRIBING: it is cut to its end. FAILING, INTERRUPTED: it cannot go on, or
+    the run cannot, and chunks may still be under way.
+    """
+
+    DISCOVERED = "discovered"
+    CACHED = "cached"
+    WAITING = "waiting"
+    HELD_ELSEWHERE = "held_elsewhere"
+    CLAIMED = "claimed"
+    CUTTING = "cutting"
+    TRANSCRIBING = "transcribing"
+    COMPLETING = "completing"
+    FAILING = "failing"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    FAILED = "failed"
+    LEFT = "left"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
+    RunState(state): frozenset(map(RunState, after.split()))
+    for state, after in {
+        "discovered": "cached waiting failed left",
+        "cached": "done failed left",
+        "waiting": "claimed held_elsewhere cancelled left",
+        "held_elsewhere": "waiting cached failed cancelled left",
+        "claimed": "cutting cached failing interrupted left",
+        "cutting": "transcribing failing interrupted left",
+        "transcribing": "completing failing interrupted left",
+        "completing": "done failed interrupted left",
+        "failing": "failed left",
+        "interrupted": "failing left",
+        "done": "",
+        "failed": "",
+        "left": "",
+        "cancelled": "",
+    }.items()
+}
+"""Every change of state that there is."""
+
+
 @dataclass(slots=True, eq=False)
-class Job:
+class RecordingJob:
     """Content and everything known of it.
 
     Attributes:
         candidates: the files that hold this content; the first one is read.
-        id, priority: of its row in the queue, once it has one.
+        state: changed by `advance`, `fail` and `interrupt` only.
+        reason: why it cannot go on; until it is claimed, why it failed before.
+        id, priority, retry_count: of its row in the queue, once it has one.
         claim: while it is ours to work on.
         transcript: while its outputs are written.
-        cached: its transcript is stored, or was joined from what was; nothing is sent for it.
-        unreadable: what was wrong when it was looked at first.
-        failure: why it cannot go on.
-        left: the run ended before it did.
         pending: chunks that were cut and have no outcome yet.
         counted_s: its real length, once it was read to the end.
-        reached_s: to where its stretches have come so far.
-        again: stretches whose words are kept, by channel and ends, that have to be listened to.
-        audit_s: seconds of audio that its audit asked for again, in this run and before.
-        told: how many of its copies have their place in the report.
+        reached_s: the end of the chunks that are known so far.
+        recheck: chunks whose words are stored and that gap repair has to look at once more, by
+            channel and ends.
+        repair_s: seconds of audio that gap repair sent again, in this run and before.
+        reported_count: how many of its copies have their end in the report.
     """
 
     candidates: list[Candidate]
     fingerprint: Fingerprint
     transcript_key: str
+    state: RunState = RunState.DISCOVERED
+    reason: str = ""
     id: str = ""
     priority: int = 0
+    retry_count: int = 0
     claim: Claim | None = None
     file: AudioFile | None = None
     transcript: Transcript | None = None
-    cached: bool = False
-    unreadable: RecordingError | None = None
-    failure: str | None = None
-    left: bool = False
     pending: int = 0
     counted_s: float | None = None
     reached_s: float = 0.0
     outcomes: list[CompressedResult] = field(default_factory=list)
-    again: dict[tuple[int, CutPoint, CutPoint], StoredSpan] = field(default_factory=dict)
-    audit_s: float = 0.0
-    told: int = 0
-    finished: bool = False
+    recheck: dict[tuple[int, CutPoint, CutPoint], StoredSpan] = field(default_factory=dict)
+    repair_s: float = 0.0
+    reported_count: int = 0
     channel_mode: ChannelMode = ChannelMode.MIX
+
+    def advance(self, state: RunState) -> None:
+        """Enter another state.
+
+        Raises:
+            RuntimeError: no transition leads there, which is a bug.
+        """
+        if state not in TRANSITIONS[self.state]:
+            raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
+        self.state = state
+
+    def fail(self, reason: str) -> None:
+        """Note why it cannot go on; the first reason counts."""
+        if RunState.FAILING in TRANSITIONS[self.state]:
+            self.advance(RunState.FAILING)
+            self.reason = reason
+
+    def interrupt(self) -> None:
+        """Note that the run goes on with it no more."""
+        if RunState.INTERRUPTED in TRANSITIONS[self.state]:
+            self.advance(RunState.INTERRUPTED)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state in (RunState.FAILING, RunState.FAILED)
 
     @property
     def display_path(self) -> str:
@@ -80,32 +155,34 @@ class Job:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """What is cut and heard on its own: its channels, or `MIXED` alone."""
+        """What is cut and transcribed on its own: its channels, or `MIXED` alone."""
         if self.channel_mode is ChannelMode.MIX or self.file is None or self.file.channels < 2:
             return (MIXED,)
         return tuple(range(1, self.file.channels + 1))
 
     @property
-    def to_hear_s(self) -> float:
-        """Declared seconds of all that is heard on its own."""
+    def billable_s(self) -> float:
+        """Declared seconds of all that is transcribed on its own."""
         return self.declared_s * len(self.channels)
-
-    @property
-    def is_cut(self) -> bool:
-        return self.counted_s is not None
 
     @property
     def length_s(self) -> float:
         """Its length, as far as that is known: headers of streams declare none."""
         return max(self.declared_s, self.reached_s) if self.counted_s is None else self.counted_s
 
-    def let_go(self) -> None:
-        """Its words are where they belong; a run has more recordings than memory."""
+    @property
+    def is_cached(self) -> bool:
+        """Whether all words that it has were stored already; silence counts neither way."""
+        spoken = [each for each in self.outcomes if each.gap is not GapReason.NO_SPEECH]
+        return bool(spoken) and all(each.cached for each in spoken)
+
+    def release_memory(self) -> None:
+        """Drop the words once they are written; a run has more recordings than memory."""
         self.transcript = None
         self.outcomes.clear()
-        self.again.clear()
+        self.recheck.clear()
 
-    def lost_end(self) -> Gap | None:
+    def missing_end(self) -> Gap | None:
         """The end that its header promises and its content lacks."""
         if self.file is None or self.counted_s is None or self.file.duration_is_estimate:
             return None
@@ -118,43 +195,46 @@ class Job:
         )
         return Gap(self.counted_s, self.file.duration_s, GapReason.TRUNCATED, detail)
 
-    def merged(self, merger: ResultMerger) -> Transcript:
-        """Join what there is; only once it is cut and nothing is pending."""
+    def merge(self) -> Transcript:
+        """Join the outcomes of all chunks, once it is cut to its end and none is pending."""
         assert self.counted_s is not None
-        transcript = merger.merge(self.outcomes, self.counted_s)
-        lost = self.lost_end()
-        if lost is None:
+        transcript = ResultMerger().merge(self.outcomes, self.counted_s)
+        missing = self.missing_end()
+        if missing is None:
             return transcript
-        return Transcript(
-            transcript.duration_s,
-            transcript.language,
-            transcript.segments,
-            transcript.chunks,
-            (*transcript.gaps, lost),
-        )
+        return replace(transcript, gaps=(*transcript.gaps, missing))
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkWork:
     """A chunk and whose it is."""
 
-    job: Job
+    job: RecordingJob
     chunk: AudioChunk
 
 
+@dataclass(slots=True, eq=False)
+class CutterTurn:
+    """A cutter's turn; which recording it takes is decided when it comes."""
+
+    job: RecordingJob | None = None
+
+
+Lanes: TypeAlias = ParallelOrchestrator[CutterTurn, ChunkWork]
+
+
 def shortcomings(transcript: Transcript) -> str | None:
-    """Why a transcript with holes is no success; None where it is one."""
+    """Why a transcript with gaps is no success; None where it is one."""
     missing = [gap for gap in transcript.gaps if gap.reason is GapReason.STILL_MISSING]
-    lost = [gap for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
+    truncated = [gap.detail for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
     parts = []
     if missing:
-        stretches = ", ".join(map(_named, missing[:5]))
+        spans = ", ".join(map(_span_text, missing[:5]))
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        parts.append(f"not transcribed: {stretches}{more}: {missing[0].detail}")
-    parts += [gap.detail for gap in lost]
-    return "; ".join(parts) or None
+        parts.append(f"not transcribed: {spans}{more}: {missing[0].detail}")
+    return "; ".join(parts + truncated) or None
 
 
-def _named(gap: Gap) -> str:
+def _span_text(gap: Gap) -> str:
     channel = f" of channel {gap.channel}" if gap.channel != MIXED else ""
     return f"{gap.start_s:.0f}-{gap.end_s:.0f} s{channel}"

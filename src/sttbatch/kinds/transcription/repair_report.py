@@ -1,4 +1,4 @@
-"""What the audit of one answer has come to."""
+"""What the gap repair of one chunk came to."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from sttbatch.core.errors import BudgetReached
 from sttbatch.core.events import ChunkAudited
 from sttbatch.core.models import Gap, GapReason, Segment, Transcription
 from sttbatch.processing.media.loudness import Span
-from sttbatch.processing.transcript.gap_detection import span_of
+from sttbatch.processing.transcript.gap_detection import joined_text, span_of
 
 _FILLED = "filled"
 
 
 @dataclass(frozen=True, slots=True)
 class RepairedChunk:
-    """What a chunk's answer came to.
+    """A chunk's words after gap repair.
 
     Attributes:
         gaps: in the recording's time.
-        over_budget: a budget forbade to ask for more.
+        over_budget: a budget forbade to send more.
     """
 
-    heard: Transcription
+    transcription: Transcription
     gaps: tuple[Gap, ...] = ()
     sent: bool = False
     over_budget: BudgetReached | None = None
@@ -32,46 +32,57 @@ class RepairedChunk:
 
 @dataclass(slots=True)
 class RepairReport:
-    """Grows while pieces are asked for; in the upload's time.
+    """Grows while pieces are transcribed; in the upload's time.
 
     Attributes:
-        kept: of the answer itself, what is not doubted.
-        filled: what pieces brought.
-        missed: sound without words, as it was found at first.
-        loops, unfounded: segments that repeated a phrase, that stood over silence.
-        again_looped: pieces whose answers were loops as well.
-        asked_s: seconds of audio asked for again.
-        sent: not all of it was there already.
+        trusted: segments of the chunk's own answer that are not suspect.
+        filled: segments that pieces brought.
+        missed: sound without words, before anything was sent again.
+        looped: segments that repeat a phrase.
+        unfounded: how many segments stood over silence.
+        looped_again: pieces whose answers were loops as well.
+        pieces: how many were sent, or answered from the cache.
+        retried_s: seconds of audio in them.
+        sent: not all of them came from the cache.
     """
 
-    kept: list[Segment]
+    trusted: list[Segment]
     filled: list[Segment] = field(default_factory=list)
     missed: Sequence[Span] = ()
-    loops: int = 0
+    looped: Sequence[Segment] = ()
     unfounded: int = 0
-    again_looped: list[Span] = field(default_factory=list)
+    looped_again: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
-    asked_s: float = 0.0
+    pieces: int = 0
+    retried_s: float = 0.0
     sent: bool = False
     over_budget: BudgetReached | None = None
 
-    def settle_loops(self, looped: Iterable[Segment]) -> None:
-        """Loops that were heard twice, or could not be asked for, are all there is."""
+    def add_gap(self, span: Span, reason: GapReason, detail: str = "") -> None:
+        self.gaps.append(Gap(span.start_s, span.end_s, reason, detail))
+
+    def transcription(self, language: str | None) -> Transcription:
+        """All words that there are."""
+        segments = tuple(sorted([*self.trusted, *self.filled], key=lambda each: each.start_s))
+        return Transcription(joined_text(segments), segments, language)
+
+    def resolve_loops(self) -> None:
+        """Restore loops that came back as loops, or that could not be sent again."""
         filled = [span_of(each) for each in self.filled]
         empty = [Span(gap.start_s, gap.end_s) for gap in self.gaps if _is_empty(gap)]
-        for segment in looped:
+        for segment in self.looped:
             middle_s = (segment.start_s + segment.end_s) / 2
-            is_again = _holds(self.again_looped, middle_s)
+            is_again = _holds(self.looped_again, middle_s)
             if is_again or not (_holds(filled, middle_s) or _holds(empty, middle_s)):
-                self.kept.append(segment)
-        kept = [span_of(each) for each in self.kept]
+                self.trusted.append(segment)
+        trusted = [span_of(each) for each in self.trusted]
         self.gaps = [
             gap
             for gap in self.gaps
-            if not (_is_empty(gap) and _holds(kept, (gap.start_s + gap.end_s) / 2))
+            if not (_is_empty(gap) and _holds(trusted, (gap.start_s + gap.end_s) / 2))
         ]
 
-    def audited(self, recording: str, index: int) -> ChunkAudited:
+    def event(self, recording: str, index: int) -> ChunkAudited:
         """What became of all that was missed. Of a gap that was filled in part the rest counts."""
         ends = Counter(self._end(missed) for missed in self.missed)
         return ChunkAudited(
@@ -81,21 +92,23 @@ class RepairReport:
             no_speech=ends[GapReason.NO_SPEECH],
             refused=ends[GapReason.REFUSED],
             still_missing=ends[GapReason.STILL_MISSING],
-            loops=self.loops,
+            loops=len(self.looped),
             unfounded=self.unfounded,
-            asked_s=self.asked_s,
+            asked_s=self.retried_s,
         )
 
     def _end(self, missed: Span) -> str | None:
-        """None: a loop was heard twice there, and stands."""
-        left = {gap.reason for gap in self.gaps if _overlap(Span(gap.start_s, gap.end_s), missed)}
+        """None: a loop came twice there, and stands."""
+        reasons = {
+            gap.reason for gap in self.gaps if _overlap(Span(gap.start_s, gap.end_s), missed)
+        }
         for reason in (GapReason.STILL_MISSING, GapReason.REFUSED):
-            if reason in left:
+            if reason in reasons:
                 return reason
         # Words in a part of it: the rest is a pause.
         if any(_overlap(span_of(each), missed) for each in self.filled):
             return _FILLED
-        return GapReason.NO_SPEECH if left else None
+        return GapReason.NO_SPEECH if reasons else None
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -1,4 +1,4 @@
-"""What became of a batch."""
+"""What became of a run, counted from its events."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sttbatch.core import events
 from sttbatch.core.errors import SttbatchError
-from sttbatch.core.models import GapReason
 
 
 class Outcome(StrEnum):
-    """Of one recording. LEFT: the run ended first; running again goes on. TAKEN: by another run."""
+    """How one recording ends in a run.
+
+    LEFT: the run ended first; running again goes on. TAKEN: another run works on it. CANCELLED:
+    by hand, after the run had queued it.
+    """
 
     DONE = "done"
     FAILED = "failed"
     LEFT = "left"
     TAKEN = "taken"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,11 @@ class RecordingReport:
 
 @dataclass(slots=True)
 class BatchReport:
-    """All of them, and what the run cost.
+    """A listener of one run: how each recording ended, and what the run cost.
 
     Attributes:
-        sent: chunks that were sent and answered.
-        from_cache: chunks whose words were there already.
-        cost: of this run, in the currency of the price setting; maybe paid posts included.
+        sent: requests that were answered.
+        cost: of this run, in the currency of the price setting; possibly billed ones included.
         gaps: stretches without words in what this run wrote, by their reason.
         fatal: why the run ended early.
     """
@@ -54,12 +58,31 @@ class BatchReport:
     skipped: int = 0
     too_young: int = 0
     sent: int = 0
-    sent_audio_s: float = 0.0
-    from_cache: int = 0
     cost: float = 0.0
     maybe_paid: int = 0
-    gaps: Counter[GapReason] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
     fatal: SttbatchError | None = None
+    _written: dict[str, events.FileProcessingCompleted] = field(default_factory=dict)
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.APIRequestCompleted():
+                self.sent += event.error is None
+                self.cost += event.cost
+                self.maybe_paid += event.maybe_paid
+            case events.FileProcessingCompleted():
+                self._written[event.recording] = event
+                self.gaps.update(event.gaps)
+            case events.JobCompleted(recording, audio_s, cached):
+                self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
+            case events.JobFailed(recording, audio_s, reason):
+                self._add(recording, Outcome.FAILED, audio_s, reason)
+            case events.JobSkipped(recording, audio_s, outcome, reason):
+                self._add(recording, Outcome(outcome), audio_s, reason)
+            case events.FilesSkipped(_, skipped, too_young):
+                self.skipped, self.too_young = skipped, too_young
+            case events.RunStopped(_, error):
+                self.fatal = error
 
     def count(self, outcome: Outcome) -> int:
         return sum(each.outcome is outcome for each in self.recordings)
@@ -68,6 +91,14 @@ class BatchReport:
     def audio_s(self) -> float:
         """Seconds of audio in recordings that are done."""
         return sum(each.audio_s for each in self.recordings if each.outcome is Outcome.DONE)
+
+    def _add(
+        self, path: str, outcome: Outcome, audio_s: float, reason: str, *, cached: bool = False
+    ) -> None:
+        # Its outputs, if there are any, were named by the event before.
+        written = self._written.pop(path, None)
+        files = (written.outputs, written.kept) if written is not None else ()
+        self.recordings.append(RecordingReport(path, outcome, audio_s, cached, reason, *files))
 
 
 @dataclass(frozen=True, slots=True)

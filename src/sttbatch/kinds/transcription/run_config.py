@@ -10,7 +10,7 @@ from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """Options of every room."""
+    """The effective options of one run, by the room that they are for."""
 
     request: RequestOptions
     chunking: ChunkingOptions

@@ -1,4 +1,4 @@
-"""Recordings that need nothing, found in few queries: most of a folder that cron comes back to."""
+"""The incremental check: recordings that need nothing, in few queries over a whole folder."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ class _Folder:
 
 
 class _Folders:
-    """Asked for once a folder: a tree has far more recordings than those."""
+    """The folders of recordings, each resolved once: a tree has far more recordings than those."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = str(directory) if directory is not None else None
-        self._known: dict[tuple[str, str], _Folder] = {}
+        self._folders: dict[tuple[str, str], _Folder] = {}
 
     def of(self, candidate: Candidate) -> tuple[_Folder, str]:
         """Its folder, and its name in there."""
         path, slash, name = candidate.display_path.rpartition("/")
         where = path + slash, candidate.root
-        known = self._known.get(where)
-        if known is None:
+        folder = self._folders.get(where)
+        if folder is None:
             display_path = self._outputs(*where)
-            known = self._known[where] = _Folder(_real(where[0]), _real(display_path), display_path)
-        return known, name
+            folder = _Folder(_real(where[0]), _real(display_path), display_path)
+            self._folders[where] = folder
+        return folder, name
 
     def _outputs(self, folder: str, root: str) -> str:
         if self._directory is None:
@@ -62,27 +63,27 @@ class _Folders:
 
 
 class UpToDateFilter:
-    """Tells recordings whose content, request and outputs are as a former run left them."""
+    """Takes out recordings whose content, request and outputs are as a former run left them."""
 
     def __init__(
-        self, database: Database, choices: RunConfig, *, cache_max_age_s: float | None = None
+        self, database: Database, config: RunConfig, *, cache_max_age_s: float | None = None
     ) -> None:
         self._index = Fingerprinter(SqlFileIndex(database))
         self._transcripts = SqlResultStore(database, max_age_s=cache_max_age_s)
         self._outputs = WrittenOutputs(SqlOutputStore(database))
-        self._addresser = ContentAddresser(choices.request, choices.chunking.channels)
-        self._options = choices.outputs
-        self._audit_mode = choices.run.audit_mode
-        self._stream = choices.chunking.audio_stream
+        self._addresser = ContentAddresser(config.request, config.chunking.channels)
+        self._options = config.outputs
+        self._audit_mode = config.run.audit_mode
+        self._stream = config.chunking.audio_stream
 
-    async def take_from(self, found: Discovery) -> list[RecordingReport]:
-        """Report those that need nothing, and leave the rest of `found`."""
-        reports, found.candidates = await self._split(found.candidates)
+    async def take_from(self, discovery: Discovery) -> list[RecordingReport]:
+        """Report those that need nothing, and leave the rest in `discovery`."""
+        reports, discovery.candidates = await self._split(discovery.candidates)
         ours = {path for report in reports for path in report.outputs}
-        found.skipped = {
-            root: left
-            for root, paths in found.skipped.items()
-            if (left := [path for path in paths if path not in ours])
+        discovery.skipped = {
+            root: foreign
+            for root, paths in discovery.skipped.items()
+            if (foreign := [path for path in paths if path not in ours])
         }
         return reports
 
@@ -120,16 +121,13 @@ class UpToDateFilter:
         )
         reports, others = [], []
         for candidate, each in zip(candidates, wanted, strict=True):
-            found = standing.get(each[0].source) if each is not None else None
-            if each is None or found is None:
+            outputs = standing.get(each[0].source) if each is not None else None
+            if each is None or outputs is None:
                 others.append(candidate)
                 continue
-            paths = tuple([each[1].display_path + name for name in found.names])
-            reports.append(
-                RecordingReport(
-                    candidate.display_path, Outcome.DONE, found.audio_s, True, outputs=paths
-                )
-            )
+            paths = tuple([each[1].display_path + name for name in outputs.names])
+            path, audio_s = candidate.display_path, outputs.audio_s
+            reports.append(RecordingReport(path, Outcome.DONE, audio_s, True, outputs=paths))
         return reports, others
 
     def _key(self, sha256: str | None) -> str | None:
@@ -142,10 +140,10 @@ def _real(folder: str) -> bytes:
     return os.path.join(os.fsencode(os.path.realpath(folder)), b"")
 
 
-async def count_foreign_files(found: Discovery, registry: OutputRegistry) -> int:
+async def count_foreign_files(discovery: Discovery, registry: OutputRegistry) -> int:
     """How many of the files passed over are not outputs of ours."""
     count = 0
-    for root, paths in found.skipped.items():
+    for root, paths in discovery.skipped.items():
         ours = await registry.known_outputs(Path(root))
         count += sum(os.fsencode(path) not in ours for path in paths)
     return count

@@ -69,7 +69,6 @@ class ParallelOrchestrator(Generic[R, C]):
     @limit.setter
     def limit(self, lanes: int) -> None:
         self._lanes.limit = lanes
-        self._slots.limit = lanes + CHUNKS_AHEAD
 
     @property
     def busy_lanes(self) -> int:
@@ -115,6 +114,8 @@ class ParallelOrchestrator(Generic[R, C]):
                 running.create_task(cutter())
 
     async def _cut_one(self, next_chunk: NextChunk[C], priority: Priority) -> C | None:
+        # Whichever batch has changed the number of lanes, each cuts ahead of all of them.
+        self._slots.limit = self._lanes.limit + CHUNKS_AHEAD
         if not await self._slots.acquire(priority, self):
             return None
         chunk = None

@@ -1,0 +1,249 @@
+"""How recordings end: merged, stored, written, and reported once to whoever listens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sttbatch.caching.fingerprints import UNREAD, unread_content
+from sttbatch.caching.result_cache import ResultCache
+from sttbatch.core import events
+from sttbatch.core.errors import EndpointUnreachable, RecordingError, SttbatchError
+from sttbatch.core.models import GapReason
+from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
+from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState, shortcomings
+from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.writer import Written
+from sttbatch.outputs.written_outputs import WrittenOutputs, made_from
+from sttbatch.processing.discovery import Candidate
+
+DURATION_TOLERANCE = 0.01
+"""Of the duration that was counted; a larger difference is reported."""
+
+LEAST_DIFFERENCE_S = 0.1
+"""A smaller one would be displayed as none."""
+
+_SKIPPED = {
+    Outcome.LEFT: "the run ended before it was done",
+    Outcome.TAKEN: "another run is working on it",
+    Outcome.CANCELLED: "it was cancelled; `sttbatch jobs retry` queues it again",
+}
+
+
+class Writer(Protocol):
+    """Where transcripts go: files, or standard output."""
+
+    async def write(self, document: Document, plan: OutputPlan) -> Written: ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutputServices:
+    """What writes outputs.
+
+    Attributes:
+        registry: gives them their names.
+        up_to_date: remembers what was written; None: nothing is written to disk.
+    """
+
+    registry: OutputRegistry
+    writer: Writer
+    up_to_date: WrittenOutputs | None
+
+
+class Completion:
+    """Ends the recordings of one run, and their jobs in the ledger."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        results: ResultCache,
+        claims: JobClaims,
+        outputs: OutputServices,
+        control: RunControl,
+        emit: events.Emit,
+    ) -> None:
+        self._config = config
+        self._results = results
+        self._claims = claims
+        self._outputs = outputs
+        self._control = control
+        self._emit = emit
+        self._plans: Mapping[Path, OutputPlan] = {}
+        self._done: set[str] = set()
+
+    async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
+        """Decide how the outputs of all copies are called, before any is written."""
+        copies = [Recording(each.path, Path(each.root)) for job in jobs for each in job.candidates]
+        self._plans = await self._outputs.registry.plan(copies, self._config.outputs)
+
+    async def write_stored(self, job: RecordingJob) -> str | None:
+        """End a job whose transcript is stored; the cache level that had it, or None."""
+        hit = await self._results.transcript(job.transcript_key)
+        if hit is None:
+            return None
+        if job.state is not RunState.CACHED:
+            job.advance(RunState.CACHED)
+        job.transcript = hit.value
+        await self._end(job, await self._write(job, cached=True))
+        return hit.level
+
+    async def complete_if_ready(self, job: RecordingJob) -> None:
+        """End a job once nothing of it is under way; the cutter and the last chunk both ask."""
+        if job.pending:
+            return
+        error = self._control.error
+        if job.state is RunState.INTERRUPTED and isinstance(error, EndpointUnreachable):
+            job.fail(str(error))
+        if job.state is RunState.TRANSCRIBING:
+            job.advance(RunState.COMPLETING)
+            await self._end(job, await self._merge_and_write(job))
+        elif job.state is RunState.FAILING:
+            await self._end(job, job.reason)
+
+    def fail_elsewhere(self, job: RecordingJob, reason: str) -> None:
+        """Report a job that another run failed on."""
+        job.advance(RunState.FAILED)
+        self._report_failed_copies(job, reason)
+
+    async def fail_unread(self, failures: Sequence[Failure]) -> None:
+        """Report recordings that cannot be read, and note them in the ledger."""
+        for each in failures:
+            self.report_failure(each.display_path, each.audio_s, each.reason)
+        with self._warning():
+            await self._claims.note(failures)
+
+    def skip(self, job: RecordingJob, outcome: Outcome) -> None:
+        """End a job as LEFT, TAKEN or CANCELLED, which is no failure."""
+        copies = self._unreported(job)
+        if copies and outcome is not Outcome.TAKEN and not job.state.is_final:
+            job.advance(RunState(outcome))
+        for copy in copies:
+            self.report_skipped(copy.display_path, outcome, job.declared_s)
+
+    def report_skipped(self, display_path: str, outcome: Outcome, audio_s: float = 0.0) -> None:
+        self._emit(events.JobSkipped(display_path, audio_s, outcome, _SKIPPED[outcome]))
+
+    def report_failure(self, display_path: str, audio_s: float, reason: str) -> None:
+        self._emit(events.JobFailed(display_path, audio_s, reason))
+        self._control.recording_failed()
+
+    async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
+        """End the jobs that wait or failed before and whose recordings are done or readable now."""
+        with self._warning():
+            rows = await self._claims.unfinished()
+            if any(content.startswith(UNREAD) for content in rows):
+                read = rows.keys() & _unread_contents(readable)
+                await self._claims.forget([rows[content] for content in read])
+            await self._claims.finish([rows[content] for content in rows.keys() & self._done])
+
+    async def _merge_and_write(self, job: RecordingJob) -> str | None:
+        """Why the recording failed; None: it did not."""
+        self._compare_durations(job)
+        missing = [each for each in job.outcomes if each.gap is GapReason.STILL_MISSING]
+        if len(missing) == len(job.outcomes):
+            return missing[0].detail if missing else "it holds no sound at all"
+        try:
+            job.transcript = job.merge()
+            if job.transcript.is_complete:
+                await self._results.store_transcript(
+                    job.transcript_key, job.transcript, job.fingerprint.sha256
+                )
+            return await self._write(job, cached=job.is_cached)
+        except SttbatchError as error:
+            self._control.abort(error)
+            return str(error)
+
+    async def _write(self, job: RecordingJob, *, cached: bool) -> str | None:
+        """Bring the outputs of every copy up to date; why that, or the transcript, falls short."""
+        assert job.transcript is not None
+        audio_s = job.transcript.duration_s
+        incomplete = shortcomings(job.transcript)
+        unwritten = None
+        for copy in job.candidates[job.reported_count :]:
+            reason = incomplete
+            try:
+                await self._write_copy(job, copy, is_complete=incomplete is None)
+            except RecordingError as error:
+                reason = unwritten = str(error)
+            job.reported_count += 1
+            if reason is None:
+                self._emit(events.JobCompleted(copy.display_path, audio_s, cached))
+            else:
+                self.report_failure(copy.display_path, audio_s, reason)
+        return incomplete or unwritten
+
+    async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
+        assert job.transcript is not None
+        transcript, options, request = job.transcript, self._config.outputs, self._config.request
+        plan, path = self._plans[copy.path], copy.display_path
+        document = Document(
+            path, job.fingerprint.sha256, request.model, request.engine, transcript, options
+        )
+        written = await self._outputs.writer.write(document, plan)
+        if is_complete and self._outputs.up_to_date is not None:
+            origin = made_from(job.transcript_key, path, options)
+            await self._outputs.up_to_date.remember(
+                plan, written.paths, origin, transcript.duration_s
+            )
+        outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
+        gaps = tuple(gap.reason for gap in transcript.gaps)
+        self._emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
+
+    async def _end(self, job: RecordingJob, reason: str | None) -> None:
+        """End its job in the ledger, and report the copies that have no end yet."""
+        job.advance(RunState.DONE if reason is None else RunState.FAILED)
+        sha256 = job.fingerprint.sha256
+        try:
+            if reason is None:
+                self._done.add(sha256)
+                await self._claims.complete(job)
+            elif job.claim is not None:
+                await self._claims.fail(job, reason)
+            elif job.transcript is not None:
+                failure = Failure(job.display_path, sha256, reason, job.transcript.duration_s)
+                with self._warning():
+                    await self._claims.note([failure])
+        except SttbatchError as error:
+            # Raised on, it would cancel what other lanes have in flight.
+            self._control.abort(error)
+        if reason is not None:
+            self._report_failed_copies(job, reason)
+        job.release_memory()
+
+    def _report_failed_copies(self, job: RecordingJob, reason: str) -> None:
+        for copy in self._unreported(job):
+            self.report_failure(copy.display_path, job.declared_s, reason)
+
+    def _unreported(self, job: RecordingJob) -> list[Candidate]:
+        copies, job.reported_count = job.candidates[job.reported_count :], len(job.candidates)
+        return copies
+
+    def _compare_durations(self, job: RecordingJob) -> None:
+        counted_s, declared_s = job.counted_s or 0.0, job.declared_s
+        tolerated_s = max(DURATION_TOLERANCE * counted_s, LEAST_DIFFERENCE_S)
+        if declared_s and abs(counted_s - declared_s) > tolerated_s:
+            message = f"its header declares {declared_s:.1f} s, {counted_s:.1f} s were found"
+            self._emit(events.Warned(job.display_path, message))
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        """Warn of what cannot be noted: it fails no recording that has its outputs."""
+        try:
+            yield
+        except SttbatchError as error:
+            self._emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
+
+
+def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:
+    """What stood for the files, and for the folders that they lie in, while they were unread."""
+    files = {each.path.absolute() for job in jobs for each in job.candidates}
+    folders = {folder for file in files for folder in file.parents}
+    return {unread_content(path) for path in files | folders}

@@ -1,0 +1,141 @@
+"""The queue may change while a run is under way: priorities, and jobs that are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sttbatch.caching.fingerprints import Fingerprint
+from sttbatch.core.errors import ChunkRefused
+from sttbatch.core.events import JobRetryScheduled, JobStarted
+from sttbatch.core.models import ConcurrencyLimit, Upload
+from sttbatch.core.options import RunOptions
+from sttbatch.kinds.transcription.recording_job import TRANSITIONS, RecordingJob, RunState
+from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.processing.discovery import Candidate
+from sttbatch.queue.job import Job, JobPriority, JobStatus
+from tests.cloudru import make_recording
+
+from .harness import CONFIG, FakeEngine, Harness, opened
+
+RECORDINGS = 8
+"""More than one lane and one cutter have begun while the first is sent."""
+
+
+def record(folder: Path) -> None:
+    """talk-0 is the longest."""
+    folder.mkdir()
+    for number in range(RECORDINGS):
+        make_recording(
+            folder / f"talk-{number}.wav",
+            duration_s=6 - number / 4,
+            sample_rate=8_000,
+            channels=1,
+            first_word=100 * number,
+        )
+
+
+def run_and_change(
+    folder: Path, change: Callable[[Harness, dict[str, Job]], Awaitable[object]], **options: bool
+) -> tuple[Harness, dict[str, JobStatus], FakeEngine]:
+    """One run; the queue is changed while its first chunk is under way. Statuses by name."""
+
+    async def change_once(_: Upload) -> None:
+        if len(engine.sent) == 1:
+            rows = await run.queue.list(JobStatus.QUEUED)
+            await change(run, {Path(row.payload.recording).stem: row for row in rows})
+
+    engine = FakeEngine(change_once)
+    config = replace(CONFIG, concurrency=ConcurrencyLimit(1), run=RunOptions(**options))
+    record(folder / "talks")
+    run: Harness
+
+    async def main() -> tuple[Harness, dict[str, JobStatus], FakeEngine]:
+        nonlocal run
+        async with opened(folder, engine, config=config, cutters=1) as run:
+            await run.transcribe(folder / "talks")
+            rows = await run.queue.list()
+            return run, {Path(row.payload.recording).stem: row.status for row in rows}, engine
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("no_wait", [False, True])
+def test_a_job_that_is_cancelled_stays_so_and_is_no_failure(tmp_path: Path, no_wait: bool) -> None:
+    async def cancel(run: Harness, queued: dict[str, Job]) -> None:
+        await run.queue.cancel(queued["talk-7"].id)
+
+    run, statuses, engine = run_and_change(tmp_path, cancel, no_wait=no_wait)
+    ended = {Path(each.display_path).stem: each for each in run.report.recordings}
+    assert len(ended) == len(run.report.recordings) == RECORDINGS
+    assert ended["talk-7"].outcome is Outcome.CANCELLED
+    assert "jobs retry" in ended["talk-7"].reason
+    assert run.report.count(Outcome.DONE) == len(engine.sent) == RECORDINGS - 1
+    assert statuses.pop("talk-7") is JobStatus.CANCELLED
+    assert set(statuses.values()) == {JobStatus.COMPLETED}
+
+
+def test_a_changed_priority_counts_when_the_next_recording_starts(tmp_path: Path) -> None:
+    async def change(run: Harness, queued: dict[str, Job]) -> None:
+        await run.queue.set_priority(queued["talk-5"].id, JobPriority.LOW)
+        await run.queue.set_priority(queued["talk-7"].id, JobPriority.HIGH)
+
+    run, statuses, _ = run_and_change(tmp_path, change)
+    assert set(statuses.values()) == {JobStatus.COMPLETED}
+    started = [Path(e.recording).stem for e in run.events if isinstance(e, JobStarted)]
+    assert started[0] == "talk-0"
+    assert started.index("talk-7") < started.index("talk-6")
+    assert started[-1] == "talk-5"
+
+
+def test_a_job_that_failed_before_is_said_to_be_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=6, sample_rate=8_000, channels=1)
+
+    async def refuse(_: Upload) -> None:
+        if len(engine.sent) == 1:
+            raise ChunkRefused("400: not this one")
+
+    engine = FakeEngine(refuse)
+
+    async def retries() -> list[JobRetryScheduled]:
+        async with opened(tmp_path, engine) as run:
+            await run.transcribe(path)
+            return [each for each in run.events if isinstance(each, JobRetryScheduled)]
+
+    assert asyncio.run(retries()) == []
+    (retry,) = asyncio.run(retries())
+    assert (retry.recording, retry.retry_count) == (str(path), 1)
+    assert "not this one" in retry.reason
+
+
+def test_a_recordings_state_changes_along_its_transitions_only() -> None:
+    reachable, frontier = {RunState.DISCOVERED}, [RunState.DISCOVERED]
+    while frontier:
+        new = TRANSITIONS[frontier.pop()] - reachable
+        reachable |= new
+        frontier += new
+    assert reachable == set(RunState)
+    assert {state for state in RunState if state.is_final} == {
+        RunState.DONE,
+        RunState.FAILED,
+        RunState.LEFT,
+        RunState.CANCELLED,
+    }
+
+
+def test_a_state_that_no_transition_leads_to_is_a_bug() -> None:
+    fingerprint = Fingerprint("f" * 64, 1, 1, 1)
+    job = RecordingJob([Candidate("talk.wav", ".", True, Path().stat())], fingerprint, "key")
+    job.advance(RunState.WAITING)
+    with pytest.raises(RuntimeError, match="waiting, it cannot become done"):
+        job.advance(RunState.DONE)
+    job.advance(RunState.CLAIMED)
+    job.fail("first")
+    job.fail("second")
+    job.interrupt()
+    assert (job.state, job.reason, job.has_failed) == (RunState.FAILING, "first", True)
