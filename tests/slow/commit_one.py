@@ -27,16 +27,19 @@ from sttbatch.composition.caches import open_caches
 from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
+from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions, RequestOptions
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.names import OutputRegistry
 from sttbatch.outputs.plans import Recording
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.queue.chunk_claims import Answered, ChunkClaims, Granted
-from sttbatch.queue.job import Claim, JobPayload
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 
 KEY = "chunk:" + "c" * 64
@@ -62,7 +65,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
     """What a run does with one answer; returns the level that has it then."""
     settings = Settings(cache_dir=str(data / "cache"))
     database = open_ledger(data)
-    workers = WorkerRegistry(database, data)
+    workers = WorkerRegistry(LedgerWorkers(database), FileLocks(data))
     try:
         async with (
             open_caches(settings, database, no_warning) as caches,
@@ -70,8 +73,9 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
         ):
             results = ResultCache(caches.levels, caches.ledger, REQUEST, 0.01)
             await results.chunk("chunk:of another recording", FILE_SHA256)
-            queue = JobQueue(database, workers)
-            job = await queue.enqueue(FILE_SHA256, 0, "request", JobPayload("talk.mp3"))
+            queue = JobQueue(LedgerJobs(database), workers)
+            spec = JobSpec(TRANSCRIPTION, 1, {"recording": "talk.mp3"})
+            job = await queue.jobs.enqueue(FILE_SHA256, 0, "request", spec)
             claim = await queue.claim(job.id, me)
             assert isinstance(claim, Claim)
             claims = ChunkClaims(database, workers, me, engine="cloudru", model="whisper")
@@ -91,7 +95,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
             hit = await results.chunk(KEY, FILE_SHA256)
             assert hit is not None
             assert hit.value.heard.text == TEXT
-            await queue.complete(claim)
+            await queue.jobs.complete(claim)
             return hit.level
     finally:
         database.close()

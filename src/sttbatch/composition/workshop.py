@@ -17,6 +17,8 @@ from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Emit, Warned
 from sttbatch.database.database import Database
+from sttbatch.database.jobs import LedgerJobs
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
@@ -35,6 +37,8 @@ from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurre
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.queue.budgets import Budgets
 from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 
 
@@ -54,7 +58,7 @@ async def open_batch(
     choices = run_config_of(settings, flags, to_stdout=stdout is not None)
     addresser = ContentAddresser(choices.request, choices.chunking.channels)
     registry = OutputRegistry(database)
-    workers = WorkerRegistry(database, folder)
+    workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
         # One more than there are workers: it is claimed and planned while those are at work.
         choices.concurrency,
@@ -124,11 +128,9 @@ async def open_batch(
             auditing=GapRepair(answers, results, addresser, splitters, choices.run, emit),
             results=results,
             claims=JobClaims(
-                database,
-                workers,
+                JobQueue(LedgerJobs(database), workers),
                 worker,
-                request=choices.request,
-                stream=flags.audio_stream,
+                config=choices,
                 request_sha256=addresser.job_sha256,
                 priority=flags.priority,
             ),

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sttbatch.core.jobs import Claim, Worker
 from sttbatch.database.database import Database
 from sttbatch.database.session import Session
+from sttbatch.database.workers import heartbeat, storable
 from sttbatch.queue.budgets import Budgets, OverBudget, over_budget
-from sttbatch.queue.job import Claim
 from sttbatch.queue.polling import Pace
-from sttbatch.queue.transitions import storable
-from sttbatch.queue.worker import Worker, WorkerRegistry
+from sttbatch.queue.worker import WorkerRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +92,11 @@ class ChunkClaims:
                 return Answered()
             holder = _holder(db, chunk_key)
             if holder is not None:
-                if self._workers.is_alive(db, holder):
-                    return HeldBy(holder)
-                self._workers.reap(db, holder)
+                return HeldBy(holder)
             over = over_budget(db, self._budgets, cost, self._clock())
             if over is not None:
                 return over
-            self._workers.touch(db, self._worker)
+            heartbeat(db, self._worker)
             nonlocal granted
             granted = self._grant(db, chunk_key, claim, index, audio_s, cost)
             return granted
@@ -108,11 +106,15 @@ class ChunkClaims:
                 self.close(db, granted, "cancelled before it was sent")
 
         try:
-            return await self._database.write(write)
+            while isinstance(
+                claimed := await self._database.write(write), HeldBy
+            ) and await self._workers.reap_if_dead(claimed.worker_id):
+                pass
         except asyncio.CancelledError:
             # What was handed over is written all the same, before this is.
             await self._database.write(undo)
             raise
+        return claimed
 
     def close(self, db: Session, granted: Granted, error: str | None = None) -> bool:
         """End a claim and drop its reservation, in the transaction that stores answer and post.
@@ -152,12 +154,12 @@ class ChunkClaims:
     ) -> None:
         """Return once no living process sends it any more, or `stopping` says so."""
         pace = Pace()
-        while not stopping() and await self._database.read(lambda db: self._is_held(db, chunk_key)):
+        while not stopping() and await self._is_held(chunk_key):
             await pace.pause()
 
-    def _is_held(self, db: Session, chunk_key: str) -> bool:
-        holder = _holder(db, chunk_key)
-        return holder is not None and self._workers.is_alive(db, holder)
+    async def _is_held(self, chunk_key: str) -> bool:
+        holder = await self._database.read(lambda db: _holder(db, chunk_key))
+        return holder is not None and await self._workers.is_alive(holder)
 
     def _grant(
         self,

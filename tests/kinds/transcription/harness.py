@@ -16,6 +16,7 @@ from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event
+from sttbatch.core.jobs import JobPriority
 from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Upload, Word
 from sttbatch.core.options import (
     MIB,
@@ -25,7 +26,9 @@ from sttbatch.core.options import (
     RunOptions,
 )
 from sttbatch.database.database import Database
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
 from sttbatch.kinds.transcription.endings import Writer
@@ -42,7 +45,8 @@ from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.queue.chunk_claims import ChunkClaims
-from sttbatch.queue.job import JobPriority
+from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
@@ -128,7 +132,7 @@ async def room(
     addresser = ContentAddresser(REQUEST, chunking.channels)
     lanes = ParallelOrchestrator[Job, ChunkWork](choices.concurrency, 2)
     with contextlib.closing(open_ledger(folder)) as database:
-        workers = WorkerRegistry(database, folder)
+        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
         ledger = LedgerLevel(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
         results = ResultCache(cache, ledger, REQUEST, run.price_per_second)
@@ -170,11 +174,9 @@ async def room(
                 auditing=GapRepair(answers, results, addresser, splitters, run, emit),
                 results=results,
                 claims=JobClaims(
-                    database,
-                    workers,
+                    JobQueue(LedgerJobs(database), workers),
                     worker,
-                    request=REQUEST,
-                    stream=0,
+                    config=choices,
                     request_sha256=addresser.job_sha256,
                     priority=JobPriority.MEDIUM,
                 ),

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from sttbatch.core.errors import UsageError
-from sttbatch.queue.job import TERMINAL, Job, JobPriority, JobStatus
+from sttbatch.core.jobs import TERMINAL, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
-    from sttbatch.database.database import Database
     from sttbatch.queue.job_queue import JobQueue
-    from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")
 
@@ -30,13 +27,6 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="Its beginning is enoug
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Desk:
-    database: Database
-    workers: WorkerRegistry
-    queue: JobQueue
-
-
 @app.command("list")
 def list_(
     status: Annotated[
@@ -45,15 +35,15 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first; queued ones in the order in which they will be taken."""
+    """List running jobs, then queued ones in the order of the queue, then the last to end."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
-    async def read(desk: _Desk) -> tuple[list[Job], set[str]]:
-        found = await desk.queue.list(status, limit)
+    async def read(queue: JobQueue) -> tuple[list[Job], set[str]]:
+        found = await queue.jobs.list(status, limit)
         holders = {job.worker_id for job in found if job.worker_id is not None}
-        return found, set(await desk.workers.living(holders))
+        return found, set(await queue.workers.living(holders))
 
-    jobs, living = _at_desk(read)
+    jobs, living = _with_queue(read)
     _print(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
 
 
@@ -61,17 +51,16 @@ def list_(
 def show(job: JobId, as_json: AsJson = False) -> None:
     """Show one job, who worked on it, and the chunks that were sent for it."""
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
-    from sttbatch.queue.attempts import chunks_of, passes_of
 
-    async def read(desk: _Desk) -> JobDetails:
-        found = await desk.queue.find(job)
+    async def read(queue: JobQueue) -> JobDetails:
+        found = await queue.jobs.find(job)
         holders = {found.worker_id} if found.worker_id is not None else set()
-        living = await desk.workers.living(holders)
-        passes = await desk.database.read(lambda db: passes_of(db, found.id))
-        chunks = await desk.database.read(lambda db: chunks_of(db, found.id))
-        return JobDetails(found, living.get(found.worker_id or ""), passes, chunks)
+        living = await queue.workers.living(holders)
+        attempts = await queue.jobs.attempts(found.id)
+        chunks = await queue.jobs.chunks(found.id)
+        return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
 
-    details = _at_desk(read)
+    details = _with_queue(read)
     _print(details_json(details) if as_json else details_text(details))
 
 
@@ -87,22 +76,22 @@ def retry(
     if (job is None) is not failed:
         raise UsageError("name one job, or --failed for all that failed")
 
-    async def write(desk: _Desk) -> list[Job]:
+    async def write(queue: JobQueue) -> list[Job]:
         if job is None:
-            return await desk.queue.retry_failed()
-        return [await desk.queue.retry((await desk.queue.find(job)).id)]
+            return await queue.jobs.retry_failed()
+        return [await queue.retry((await queue.jobs.find(job)).id)]
 
-    _report("queued", _at_desk(write), as_json=as_json)
+    _report("queued", _with_queue(write), as_json=as_json)
 
 
 @app.command()
 def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Take a job out of the queue; one that a living process works on is refused."""
 
-    async def write(desk: _Desk) -> Job:
-        return await desk.queue.cancel((await desk.queue.find(job)).id)
+    async def write(queue: JobQueue) -> Job:
+        return await queue.cancel((await queue.jobs.find(job)).id)
 
-    _report("cancelled", [_at_desk(write)], as_json=as_json)
+    _report("cancelled", [_with_queue(write)], as_json=as_json)
 
 
 @app.command()
@@ -115,20 +104,24 @@ def priority(
     if level not in PRIORITIES.split("|"):
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
-    async def write(desk: _Desk) -> Job:
-        found = await desk.queue.find(job)
-        return await desk.queue.set_priority(found.id, JobPriority[level.upper()])
+    async def write(queue: JobQueue) -> Job:
+        found = await queue.jobs.find(job)
+        return await queue.set_priority(found.id, JobPriority[level.upper()])
 
-    _report(f"priority {level}", [_at_desk(write)], as_json=as_json)
+    _report(f"priority {level}", [_with_queue(write)], as_json=as_json)
 
 
 @app.command()
 def purge(
     older_than: Annotated[
-        str | None, typer.Option(metavar="D", help="Ended so long ago: 90s, 10m, 2h, 30d.")
+        str | None,
+        typer.Option(metavar="D", help="Ended, or queued, so long ago: 90s, 10m, 2h, 30d."),
     ] = None,
     every: Annotated[
-        bool, typer.Option("--all", help="Failed ones too, and of any age unless --older-than.")
+        bool,
+        typer.Option(
+            "--all", help="Include failed and queued jobs, of any age unless --older-than is given."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -143,25 +136,28 @@ def purge(
             age_s = duration_s(older_than)
         except ValueError as error:
             raise UsageError(f"--older-than {older_than}: {error}") from error
-    statuses = TERMINAL if every else TERMINAL - {JobStatus.FAILED}
-    removed = _at_desk(lambda desk: desk.queue.purge(age_s, statuses))
+    statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
+    removed = _with_queue(lambda queue: queue.jobs.purge(age_s, statuses))
     words = f"{removed} {'job' if removed == 1 else 'jobs'} removed"
     _print([json.dumps({"removed": removed}) if as_json else words])
 
 
-def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
+def _with_queue(work: Callable[[JobQueue], Awaitable[T]]) -> T:
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.database.jobs import LedgerJobs
     from sttbatch.database.opening import open_ledger
+    from sttbatch.database.workers import LedgerWorkers
     from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.liveness import FileLocks
     from sttbatch.queue.worker import WorkerRegistry
 
     folder = data_folder(load_settings().settings)
 
     async def run() -> T:
         with contextlib.closing(open_ledger(folder)) as database:
-            workers = WorkerRegistry(database, folder)
-            return await work(_Desk(database, workers, JobQueue(database, workers)))
+            workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+            return await work(JobQueue(LedgerJobs(database), workers))
 
     import asyncio
 
@@ -171,7 +167,7 @@ def _at_desk(work: Callable[[_Desk], Awaitable[T]]) -> T:
 def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:
     from sttbatch.cli.console.job_tables import jobs_json
 
-    lines = [f"{what} {job.short_id} {job.payload.recording}" for job in jobs]
+    lines = [f"{what} {job.short_id} {job.spec.title}" for job in jobs]
     _print(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])
 
 

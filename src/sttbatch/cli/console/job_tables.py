@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sttbatch.cli.console.rendering import clock
-from sttbatch.queue.attempts import ChunkTask, JobAttempt
-from sttbatch.queue.job import Job, JobStatus
-from sttbatch.queue.worker import Worker
+from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
 
 _KEY_CHARS = len("chunk:") + 12
 
@@ -22,7 +20,7 @@ class JobDetails:
 
     job: Job
     holder: Worker | None
-    passes: Sequence[JobAttempt]
+    attempts: Sequence[JobAttempt]
     chunks: Sequence[ChunkTask]
 
 
@@ -36,8 +34,8 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
             job.priority.name.lower(),
             f"{job.retry_count}/{job.max_retries}",
             _when(job.created_at),
-            clock(job.payload.audio_s),
-            job.payload.recording,
+            clock(job.spec.usage.quantity),
+            job.spec.title,
         )
         for job in jobs
     ]
@@ -51,18 +49,18 @@ def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
 
 def details_json(details: JobDetails) -> list[str]:
     found = _fields(details.job, alive=details.holder is not None)
-    found["passes"] = [_stamped(asdict(each)) for each in details.passes]
+    found["passes"] = [_stamped(asdict(each)) for each in details.attempts]
     found["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
     return [json.dumps(found)]
 
 
 def details_text(details: JobDetails) -> list[str]:
-    """Facts, then passes, then chunks."""
+    """Facts, then attempts, then chunks."""
     job, holder = details.job, details.holder
     facts = {
         "job": job.id,
-        "recording": job.payload.recording,
-        "length": clock(job.payload.audio_s),
+        "recording": job.spec.title,
+        "length": clock(job.spec.usage.quantity),
         "status": _status(job, {holder.id} if holder else ()),
         "worker": holder.label if holder else None,
         "priority": job.priority.name.lower(),
@@ -73,27 +71,29 @@ def details_text(details: JobDetails) -> list[str]:
         "error": job.error_message,
         "file": f"sha256 {job.file_sha256}, stream {job.stream}",
         "request": ", ".join(
-            f"{name} {value}" for name, value in job.payload.request.items() if value is not None
+            f"{name} {value}"
+            for name, value in job.spec.payload.get("request", {}).items()
+            if value is not None
         ),
     }
     lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
-    return [*lines, *_passes(details.passes), *_chunks(details.chunks)]
+    return [*lines, *_attempts(details.attempts), *_chunks(details.chunks)]
 
 
-def _passes(passes: Sequence[JobAttempt]) -> list[str]:
-    if not passes:
+def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
+    if not attempts:
         return []
-    rows = [("PASS", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
+    rows = [("ATTEMPT", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
     rows += [
         (
             str(each.claim_number),
             each.status,
-            f"{each.completed_chunks}/{each.total_chunks}",
+            _progress(each),
             _when(each.started_at),
             _when(each.completed_at),
             each.worker_id,
         )
-        for each in passes
+        for each in attempts
     ]
     return ["", *_aligned(rows)]
 
@@ -101,7 +101,7 @@ def _passes(passes: Sequence[JobAttempt]) -> list[str]:
 def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
     if not chunks:
         return []
-    rows = [("CHUNK", "PASS", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
+    rows = [("CHUNK", "ATTEMPT", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
     rows += [
         (
             str(each.index),
@@ -117,6 +117,13 @@ def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
     return ["", *_aligned(rows)]
 
 
+def _progress(attempt: JobAttempt) -> str:
+    """Answered of sent; while it lasts nobody knows how many chunks are to come."""
+    if attempt.completed_at is None:
+        return f"{attempt.completed_chunks} done"
+    return f"{attempt.completed_chunks}/{attempt.total_chunks}"
+
+
 def _status(job: Job, living: Collection[str]) -> str:
     if job.is_dead_letter:
         return "FAILED, no retries left"
@@ -126,9 +133,9 @@ def _status(job: Job, living: Collection[str]) -> str:
 
 
 def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
-    payload = asdict(job.payload)
-    found = {name: value for name, value in asdict(job).items() if name != "payload"}
-    found |= payload
+    found = {name: value for name, value in asdict(job).items() if name != "spec"}
+    found |= {"recording": job.spec.title, "audio_s": job.spec.usage.quantity}
+    found["request"] = job.spec.payload.get("request", {})
     found["priority"] = job.priority.name.lower()
     found["dead_letter"] = job.is_dead_letter
     found["worker_alive"] = alive if job.worker_id is not None else None

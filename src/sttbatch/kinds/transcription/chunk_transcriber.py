@@ -12,6 +12,7 @@ from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core import events
 from sttbatch.core.engine import Answer, APIRequest, Engine
 from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
+from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
@@ -31,7 +32,6 @@ from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 from sttbatch.queue.budgets import OverBudget
 from sttbatch.queue.chunk_claims import ChunkClaims, Granted, HeldBy
-from sttbatch.queue.job import Claim
 
 MIN_SPLIT_S = 2.0
 """A chunk shorter than this is not split further when the endpoint finds it too large."""

@@ -19,6 +19,7 @@ from sttbatch.core.errors import (
     Stopped,
     SttbatchError,
 )
+from sttbatch.core.jobs import JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -41,7 +42,6 @@ from sttbatch.processing.scheduling.orchestrator import NextChunk, ParallelOrche
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.compressed_result import packed
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
-from sttbatch.queue.job import JobStatus
 
 
 async def _no_chunk() -> None:
@@ -166,6 +166,8 @@ class TranscriptionPipeline:
             for job, status, error in settled:
                 if status is JobStatus.FAILED:
                     self._endings.fail(job, error or "another run failed on it")
+                elif status is JobStatus.CANCELLED:
+                    self._endings.end(job, Outcome.TAKEN, "it is cancelled, see `sttbatch jobs`")
                 elif not await self._found_finished(job):
                     # Released, its holder died, or its transcript is gone again: it is ours to do.
                     free.append(job)

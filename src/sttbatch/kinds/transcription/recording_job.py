@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sttbatch.caching.chunk_index import StoredSpan
 from sttbatch.caching.file_index import Fingerprint
 from sttbatch.core.errors import RecordingError
+from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
     MIXED,
     AudioChunk,
@@ -20,7 +21,6 @@ from sttbatch.core.models import (
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.transcript.compressed_result import CompressedResult
 from sttbatch.processing.transcript.result_merger import ResultMerger
-from sttbatch.queue.job import Claim
 
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
