@@ -137,7 +137,7 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
     assert set(listed(bare, "--limit", "1")) == {"queued.mp3"}
 
 
-def test_one_job_with_its_passes_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:
+def test_one_job_with_its_attempts_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:
     done = bare.run("jobs", "show", jobs["done"].short_id)
     assert done.code == 0, done.err
     for part in (jobs["done"].id, "done.mp3", "COMPLETED", "1/1", "chunk:cccccccccccc"):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import uuid
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import (
@@ -25,6 +25,8 @@ from sttbatch.database import job_statements as sql
 from sttbatch.database.database import Database
 from sttbatch.database.session import Session
 from sttbatch.database.workers import heartbeat, storable
+
+_Change: TypeAlias = Callable[[Session, Job], Job]
 
 _IDS_A_QUERY = 500
 _NO_LIMIT = 1_000_000_000
@@ -86,48 +88,32 @@ class LedgerJobs:
         return await self._database.write(write)
 
     async def complete(self, claim: Claim) -> bool:
-        def write(db: Session) -> bool:
-            job = _held(db, claim)
-            if job is None:
-                return False
-            _end(db, job, JobStatus.COMPLETED, None)
-            db.execute(sql.END_ATTEMPT, ("COMPLETED", claim.task_id))
-            return True
+        def change(db: Session, job: Job) -> Job:
+            return _end(db, job, JobStatus.COMPLETED, None)
 
-        return await self._database.write(write)
+        return await self._end_attempt(claim, "COMPLETED", change) is not None
 
     async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
         """Queue it again or end it, as `JobStore` says."""
 
-        def write(db: Session) -> JobStatus | None:
-            job = _held(db, claim)
-            if job is None:
-                return None
-            db.execute(sql.END_ATTEMPT, ("FAILED", claim.task_id))
+        def change(db: Session, job: Job) -> Job:
             if retry and job.can_retry:
-                return _requeue(db, job, job.retry_count + 1, error).status
-            return _end(db, job, JobStatus.FAILED, error).status
+                return _requeue(db, job, job.retry_count + 1, error)
+            return _end(db, job, JobStatus.FAILED, error)
 
-        return await self._database.write(write)
+        job = await self._end_attempt(claim, "FAILED", change)
+        return job.status if job is not None else None
 
     async def release(self, claim: Claim) -> bool:
-        def write(db: Session) -> bool:
-            job = _held(db, claim)
-            if job is None:
-                return False
-            _requeue(db, job, job.retry_count)
-            db.execute(sql.END_ATTEMPT, ("RELEASED", claim.task_id))
-            return True
+        def change(db: Session, job: Job) -> Job:
+            return _requeue(db, job, job.retry_count)
 
-        return await self._database.write(write)
+        return await self._end_attempt(claim, "RELEASED", change) is not None
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         """Queue it again, as `JobStore` says."""
 
-        def write(db: Session) -> Job | TakenBy:
-            job = _existing(db, job_id)
-            if job.worker_id is not None:
-                return TakenBy(job.worker_id)
+        def change(db: Session, job: Job) -> Job:
             if job.status is JobStatus.COMPLETED:
                 raise UsageError(
                     f"job {job.short_id} is done; `sttbatch transcribe --force` sends it again"
@@ -136,7 +122,7 @@ class LedgerJobs:
                 return job
             return _requeue(db, job, job.revived_retry_count)
 
-        return await self._database.write(write)
+        return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         def write(db: Session) -> builtins.list[Job]:
@@ -146,26 +132,20 @@ class LedgerJobs:
         return await self._database.write(write)
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
-        def write(db: Session) -> Job | TakenBy:
-            job = _existing(db, job_id)
-            if job.worker_id is not None:
-                return TakenBy(job.worker_id)
+        def change(db: Session, job: Job) -> Job:
             return _end(db, job, JobStatus.CANCELLED, job.error_message)
 
-        return await self._database.write(write)
+        return await self._change(job_id, change)
 
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
-        def write(db: Session) -> Job | TakenBy:
-            job = _existing(db, job_id)
-            if job.worker_id is not None:
-                return TakenBy(job.worker_id)
+        def change(db: Session, job: Job) -> Job:
             if job.status is not JobStatus.QUEUED:
                 raise UsageError(
                     f"job {job.short_id} is {job.status}; priority counts only while it is queued"
                 )
             return _changed(db, sql.PRIORITISE, (priority, job.id))
 
-        return await self._database.write(write)
+        return await self._change(job_id, change)
 
     async def purge(
         self, older_than_s: float = 0.0, statuses: Collection[JobStatus] = TERMINAL
@@ -252,6 +232,29 @@ class LedgerJobs:
         rows = await self._database.read(lambda db: db.execute(sql.CHUNKS, (job_id,)).fetchall())
         return [ChunkTask(*row) for row in rows]
 
+    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> Job | None:
+        """Change the job of a claim and end its attempt; None: the claim is void."""
+
+        def write(db: Session) -> Job | None:
+            job = _first(db, sql.BY_ID, (claim.job_id,))
+            if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
+                return None
+            db.execute(sql.END_ATTEMPT, (status, claim.task_id))
+            return change(db, job)
+
+        return await self._database.write(write)
+
+    async def _change(self, job_id: str, change: _Change) -> Job | TakenBy:
+        """Change a job unless somebody holds it."""
+
+        def write(db: Session) -> Job | TakenBy:
+            job = _first(db, sql.BY_ID, (job_id,))
+            if job is None:
+                raise UsageError(f"there is no job {job_id!r}")
+            return change(db, job) if job.worker_id is None else TakenBy(job.worker_id)
+
+        return await self._database.write(write)
+
 
 def _read(db: Session, query: str, values: Sequence[Any]) -> list[Job]:
     return [_job(row) for row in db.execute(query, values).fetchall()]
@@ -263,21 +266,6 @@ def _first(db: Session, query: str, values: Sequence[Any]) -> Job | None:
 
 def _changed(db: Session, statement: str, values: Sequence[Any]) -> Job:
     (job,) = _read(db, statement, values)
-    return job
-
-
-def _existing(db: Session, job_id: str) -> Job:
-    job = _first(db, sql.BY_ID, (job_id,))
-    if job is None:
-        raise UsageError(f"there is no job {job_id!r}")
-    return job
-
-
-def _held(db: Session, claim: Claim) -> Job | None:
-    """The job of a claim that is not void."""
-    job = _first(db, sql.BY_ID, (claim.job_id,))
-    if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
-        return None
     return job
 
 
