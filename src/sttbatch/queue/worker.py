@@ -55,7 +55,7 @@ class WorkerRegistry:
         rows = await self._store.list()
         for worker in rows:
             if not self._liveness.is_alive(worker.id, worker):
-                await self._reap(worker.id)
+                await self.reap(worker.id)
         self._liveness.sweep([worker.id for worker in rows])
 
     async def living(self, worker_ids: Collection[str]) -> dict[str, Worker]:
@@ -71,10 +71,11 @@ class WorkerRegistry:
         """Free what a worker held unless it is alive; False: it is."""
         if await self.is_alive(worker_id):
             return False
-        await self._reap(worker_id)
+        await self.reap(worker_id)
         return True
 
-    async def _reap(self, worker_id: str) -> None:
+    async def reap(self, worker_id: str) -> None:
+        """Free what a dead worker held, and remove what it left behind."""
         await self._store.reap(worker_id, killed=True)
         self._liveness.forget(worker_id)
 
