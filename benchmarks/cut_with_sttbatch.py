@@ -11,9 +11,10 @@ import sys
 from collections import deque
 from pathlib import Path
 
-from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.core.options import ChunkingOptions
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
 from sttbatch.processing.media.media_messages import FileState
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
@@ -27,7 +28,7 @@ async def cut(path: Path, spool: Path, held: int) -> int:
     count = 0
     with contextlib.closing(open_ledger(spool)) as database:
         async with MediaWorkers(spool) as media:
-            known = await FileIndex(database).fingerprint(path)
+            known = await Fingerprinter(SqlFileIndex(database)).fingerprint(path)
             file = await media.probe(path)
             state = FileState(known.size_bytes, known.mtime_ns, known.inode)
             source = Source(known.size_bytes, path=path, state=state)

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.update(TERM="dumb", NO_COLOR="1", COLUMNS="100")
 
 import typer
+from rich.text import Text
 from typer.cli import get_docs_for_click
 
 from sttbatch.cli.app import app
@@ -28,17 +29,19 @@ def reference() -> str:
     """The whole page."""
     root = typer.main.get_command(app)
     context = typer.Context(root, info_name="sttbatch")
-    _say_all(root)
+    _as_plain_text(root)
     page = get_docs_for_click(obj=root, ctx=context, name="sttbatch")
     # What it escapes stands in code spans or is an apostrophe.
     return HEAD + html.unescape(page).rstrip() + "\n"
 
 
-def _say_all(command: object) -> None:
-    """Lists of commands would cut each one's first line at 45 characters."""
+def _as_plain_text(command: object) -> None:
+    """Help texts without rich's markup, and whole: lists of commands cut them at 45 characters."""
+    for each in getattr(command, "params", ()):
+        each.help = Text.from_markup(getattr(each, "help", None) or "").plain
     for each in getattr(command, "commands", {}).values():
         each.short_help = (each.help or "").strip().splitlines()[0]
-        _say_all(each)
+        _as_plain_text(each)
 
 
 def main() -> None:

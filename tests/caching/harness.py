@@ -8,18 +8,28 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from sttbatch.caching.disk_level import DiskLevel
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.ledger_level import LedgerLevel
-from sttbatch.caching.levels import EntryFacts
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.composition.ledgers import work_ledger
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Granted, RequestRecord, WorkItem, record_of
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.results import SqlResultStore
+from sttbatch.database.work_ledger import SqlWorkLedger
 
 SHA = "ab" * 32
-FACTS = EntryFacts("cloudru", "whisper", 12.5, SHA)
+ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
+METADATA = EntryMetadata("cloudru", "whisper", 12.5, SHA)
 
 
 @dataclass
@@ -33,15 +43,26 @@ class Clock:
 
 
 @dataclass
-class Rooms:
+class Harness:
     database: Database
     memory: MemoryLevel
     disk: DiskLevel
-    ledger: LedgerLevel
+    ledger: SqlResultStore
     cache: MultiLevelCache
-    index: FileIndex
+    files: SqlFileIndex
+    fingerprinter: Fingerprinter
     clock: Clock
     warnings: list[str]
+    work: SqlWorkLedger
+
+    async def store(self, record: RequestRecord) -> None:
+        """Store what was paid for, though nobody claimed it."""
+        await self.work.store(Granted(ITEM, 0, ""), record)
+
+    async def put_expiring(self, key: str, data: bytes, expires_at: float) -> None:
+        """Store a value that is true until `expires_at` in every level."""
+        await self.ledger.put(key, CacheValue(data, expires_at), METADATA)
+        await self.cache.warm([key])
 
     async def level_of(self, key: str) -> str | None:
         found = await self.cache.get(key)
@@ -49,27 +70,59 @@ class Rooms:
 
 
 @contextlib.asynccontextmanager
-async def rooms(
+async def harness(
     folder: Path,
     *,
     clock: Clock | None = None,
     memory_bytes: int = MIB,
     disk_bytes: int = 64 * MIB,
     max_age_s: float | None = None,
-) -> AsyncIterator[Rooms]:
+) -> AsyncIterator[Harness]:
     """Open the state in `folder`, as one run does."""
     clock = clock or Clock()
     warnings: list[str] = []
-    with contextlib.closing(open_ledger(folder)) as database:
+    with contextlib.closing(open_ledger(folder, clock)) as database:
         memory = MemoryLevel(memory_bytes, clock)
         disk = DiskLevel(folder / "l2", disk_bytes, clock)
-        ledger = LedgerLevel(database, max_age_s=max_age_s, warn=warnings.append, clock=clock)
+        ledger = SqlResultStore(database, max_age_s=max_age_s, warn=warnings.append)
         cache = MultiLevelCache((memory, disk), ledger, warn=warnings.append, clock=clock)
         try:
-            index = FileIndex(database)
-            yield Rooms(database, memory, disk, ledger, cache, index, clock, warnings)
+            files = SqlFileIndex(database)
+            yield Harness(
+                database,
+                memory,
+                disk,
+                ledger,
+                cache,
+                files,
+                Fingerprinter(files),
+                clock,
+                warnings,
+                work_ledger(database, ledger),
+            )
         finally:
             await cache.aclose()
+
+
+def recorded(
+    key: str,
+    request: APIRequest,
+    value: StoredChunk | None = None,
+    *,
+    sha256: str = SHA,
+    model: str = "whisper",
+    engine: str = "cloudru",
+) -> RequestRecord:
+    """A request of a kopeck a second, as the ledger books it."""
+    usage = Usage(AUDIO_SECONDS, request.audio_s)
+    item = WorkItem(key, sha256, 0, engine, model, usage, 0.01 * request.audio_s)
+    return record_of(item, request, None if value is None else msgspec.json.encode(value))
+
+
+async def chunk(state: Harness, key: str) -> StoredChunk | None:
+    """What a look-up brings."""
+    hit = await state.cache.get(key, SHA)
+    return decode_chunk(hit.value) if hit is not None else None
 
 
 def key(number: int) -> str:

@@ -14,33 +14,34 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.levels import CacheValue
+from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
+from sttbatch.core.cache_entries import CacheValue
 
-from .harness import FACTS, Rooms, key, rooms
+from .harness import METADATA, Harness, harness, key
 
 VALUES = {key(n): random.Random(n).randbytes(700 + 900 * n) for n in range(12)}
 
 
-async def store(room: Rooms) -> None:
+async def store(state: Harness) -> None:
     for name, data in VALUES.items():
-        await room.cache.put(name, data, FACTS)
+        await state.cache.put(name, data, METADATA)
 
 
 def stored(folder: Path) -> None:
     """A cache that a run has left behind."""
 
     async def story() -> None:
-        async with rooms(folder) as room:
-            await store(room)
+        async with harness(folder) as state:
+            await store(state)
 
     asyncio.run(story())
 
 
-async def answers(room: Rooms) -> set[str]:
+async def answers(state: Harness) -> set[str]:
     """Every value is right; returns who answered."""
     levels = set()
     for name, data in VALUES.items():
-        found = await room.cache.get(name)
+        found = await state.cache.get(name)
         assert found is not None
         assert found.value == data
         levels.add(found.level)
@@ -84,11 +85,37 @@ def test_a_broken_level_is_a_miss_and_one_warning(tmp_path: Path, harm: object) 
     harm(tmp_path / "l2")
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert await answers(room) == {"L3"}
-            await room.cache.put(key(99), b"another", FACTS)
-            assert len(room.warnings) == 1
-            assert "L2" in room.warnings[0]
+        async with harness(tmp_path) as state:
+            assert await answers(state) == {"L3"}
+            await state.cache.put(key(99), b"another", METADATA)
+            assert len(state.warnings) == 1
+            assert "L2" in state.warnings[0]
+
+    asyncio.run(story())
+
+
+def test_a_level_that_works_again_is_used_again(tmp_path: Path) -> None:
+    """It is tried every 30 s, and one incident is one warning."""
+    stored(tmp_path)
+    (tmp_path / "l2").rename(tmp_path / "intact")
+
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            for incident in (1, 2):
+                file = tmp_path / "l2"
+                file.write_text("not a folder")
+                for _ in range(3):
+                    await state.cache.put(key(99), b"another", METADATA)
+                    assert len(state.warnings) == incident
+                    state.clock.now += RETRY_AFTER_S
+                file.unlink()
+                (tmp_path / "intact").rename(tmp_path / "l2")
+                await state.memory.clear()
+                assert await answers(state) == {"L2"}
+                await state.cache.put(key(99), b"another", METADATA)
+                await state.memory.clear()
+                assert await state.level_of(key(99)) == "L2"
+                (tmp_path / "l2").rename(tmp_path / "intact")
 
     asyncio.run(story())
 
@@ -98,24 +125,24 @@ def test_a_lost_folder_is_made_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "l2")
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert await answers(room) == {"L3"}
-        async with rooms(tmp_path) as room:
-            assert await answers(room) == {"L2"}
-            assert room.warnings == []
+        async with harness(tmp_path) as state:
+            assert await answers(state) == {"L3"}
+        async with harness(tmp_path) as state:
+            assert await answers(state) == {"L2"}
+            assert state.warnings == []
 
     asyncio.run(story())
 
 
 def test_a_folder_lost_under_way_stops_nothing(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await room.cache.put(key(50), b"first", FACTS)
+        async with harness(tmp_path) as state:
+            await state.cache.put(key(50), b"first", METADATA)
             shutil.rmtree(tmp_path / "l2")
-            await store(room)
-            await room.memory.clear()
-            await answers(room)
-            assert len(room.warnings) <= 1
+            await store(state)
+            await state.memory.clear()
+            await answers(state)
+            assert len(state.warnings) <= 1
 
     asyncio.run(story())
 
@@ -126,11 +153,11 @@ def test_a_full_disk_under_the_level_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "l2" / "cache.db").symlink_to("/dev/full")
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await store(room)
-            await room.memory.clear()
-            assert await answers(room) == {"L3"}
-            assert len(room.warnings) == 1
+        async with harness(tmp_path) as state:
+            await store(state)
+            await state.memory.clear()
+            assert await answers(state) == {"L3"}
+            assert len(state.warnings) == 1
 
     asyncio.run(story())
 
@@ -165,9 +192,9 @@ def test_no_flipped_byte_becomes_a_wrong_value(tmp_path: Path, part: int) -> Non
                 flipped = bytearray(whole)
                 flipped[offset] ^= 1 << chance.randrange(8)
                 file.write_bytes(flipped)
-                async with rooms(tmp_path) as room:
-                    await answers(room)
-                    assert len(room.warnings) <= 1
+                async with harness(tmp_path) as state:
+                    await answers(state)
+                    assert len(state.warnings) <= 1
                 file.write_bytes(whole)
 
     asyncio.run(story())
@@ -197,11 +224,11 @@ def test_a_pickle_is_never_opened(tmp_path: Path, mode: int, raw: int) -> None:
     db.close()
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert await answers(room) == {"L3"}
-            assert [each async for each in room.disk.check() if not each.is_sound]
-            await room.disk.delete_matching("chunk:*")
-            await room.disk.clear()
+        async with harness(tmp_path) as state:
+            assert await answers(state) == {"L3"}
+            assert [each async for each in state.disk.check() if not each.is_sound]
+            await state.disk.delete_matching("chunk:*")
+            await state.disk.clear()
 
     asyncio.run(story())
     assert not mark.exists()
@@ -224,13 +251,13 @@ def test_a_path_in_a_row_is_neither_read_nor_removed(tmp_path: Path, mode: int) 
     db.close()
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert await answers(room) == {"L2", "L3"}
-            assert await room.disk.get_many([key(0)]) != {}, "written anew, with a value this time"
-            await room.disk.delete([key(0)])
-            room.clock.now += 10**6
-            await room.disk.delete_expired()
-            await room.disk.clear()
+        async with harness(tmp_path) as state:
+            assert await answers(state) == {"L2", "L3"}
+            assert await state.disk.get_many([key(0)]) != {}, "written anew, with a value this time"
+            await state.disk.delete([key(0)])
+            state.clock.now += 10**6
+            await state.disk.delete_expired()
+            await state.disk.clear()
 
     asyncio.run(story())
     assert victim.read_bytes() == inside.read_bytes() == b"private"
@@ -242,7 +269,8 @@ def test_processes_share_the_level(tmp_path: Path) -> None:
 import asyncio, sys
 from pathlib import Path
 from sttbatch.caching.disk_level import DiskLevel
-from sttbatch.caching.levels import CacheValue
+from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
+from sttbatch.core.cache_entries import CacheValue
 
 async def main(folder: str, own: int) -> None:
     level = DiskLevel(Path(folder), 10**8)
@@ -264,10 +292,10 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2])))
     assert [each.wait(100) for each in running] == [0, 0, 0]
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert (await room.disk.usage()).entries == 40
-            assert await room.disk.integrity() == ()
-            assert all([each.is_sound async for each in room.disk.check()])
+        async with harness(tmp_path) as state:
+            assert (await state.disk.usage()).entries == 40
+            assert await state.disk.integrity() == ()
+            assert all([each.is_sound async for each in state.disk.check()])
 
     asyncio.run(story())
 
@@ -276,9 +304,9 @@ def test_what_expired_is_deleted_too(tmp_path: Path) -> None:
     """diskcache's own delete passes over it."""
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await room.disk.put_many({key(1): CacheValue(b"word", room.clock.now + 0.001)})
+        async with harness(tmp_path) as state:
+            await state.disk.put_many({key(1): CacheValue(b"word", state.clock.now + 0.001)})
             await asyncio.sleep(0.01)
-            assert await room.disk.delete([key(1)]) == 1
+            assert await state.disk.delete([key(1)]) == 1
 
     asyncio.run(story())

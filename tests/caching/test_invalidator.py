@@ -10,25 +10,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
 from sttbatch.caching.cache_warmer import CacheWarmer
-from sttbatch.caching.levels import EntryFacts
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import MIB, RequestOptions
+from sttbatch.core.work import IndexedSpan
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.session import Session
 
-from .harness import FACTS, SHA, Rooms, key, rooms
+from .harness import METADATA, SHA, Harness, harness, key, recorded
 
 Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
 
-def invalidator(room: Rooms) -> CacheInvalidator:
-    return CacheInvalidator(room.cache, room.database, room.index)
+def invalidator(state: Harness) -> CacheInvalidator:
+    return CacheInvalidator(state.cache, state.files, state.fingerprinter)
 
 
 @pytest.mark.parametrize(
@@ -45,31 +48,32 @@ def invalidator(room: Rooms) -> CacheInvalidator:
 )
 def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set[int]) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
+        async with harness(tmp_path) as state:
             for number in range(6):
-                facts = replace(FACTS, model="another" if number > 3 else "whisper")
-                ttl_s = 10 if number == 5 else None
-                await room.cache.put(key(number), b"value", facts, ttl_s=ttl_s)
-            room.clock.now += 11
-            removed = await removal(invalidator(room))
+                facts = replace(METADATA, model="another" if number > 3 else "whisper")
+                expires_at = state.clock() + 10 if number == 5 else None
+                await state.ledger.put(key(number), CacheValue(b"value", expires_at), facts)
+            await state.cache.warm([key(number) for number in range(6)])
+            state.clock.now += 11
+            removed = await removal(invalidator(state))
             assert removed.entries == dict.fromkeys(("L1", "L2", "L3"), len(gone))
-            for level in room.cache.levels:
+            for level in state.cache.levels:
                 assert (await level.usage()).entries == 6 - len(gone)
             for number in {0, 1, 2, 3, 4} - gone:
-                assert await room.level_of(key(number)) == "L1"
+                assert await state.level_of(key(number)) == "L1"
 
     asyncio.run(story())
 
 
 def test_a_broken_disk_level_is_emptied_as_a_whole(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await room.cache.put(key(1), b"unmistakable", FACTS)
+        async with harness(tmp_path) as state:
+            await state.cache.put(key(1), b"unmistakable", METADATA)
         damaged = bytearray((tmp_path / "l2" / "cache.db").read_bytes())
         damaged[:100] = bytes(100)
         (tmp_path / "l2" / "cache.db").write_bytes(damaged)
-        async with rooms(tmp_path) as room:
-            await invalidator(room).key(key(1))
+        async with harness(tmp_path) as state:
+            await invalidator(state).key(key(1))
         assert held(tmp_path, b"unmistakable") == []
 
     asyncio.run(story())
@@ -87,11 +91,12 @@ def held(folder: Path, needle: bytes) -> list[str]:
     return [path.name for path in files if needle in path.read_bytes()]
 
 
-async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: bool) -> str:
+async def store_recording(state: Harness, path: Path, words: list[str], *, pieces: bool) -> str:
     """As a run leaves it: cuts, chunks, a failed post, a transcript, outputs, a job."""
-    print_ = await room.index.fingerprint(path)
+    print_ = await state.fingerprinter.fingerprint(path)
     sha = print_.sha256
-    results = ResultCache(room.cache, room.ledger, REQUEST, 0.01)
+    spans = SqlChunkIndex(state.database, state.ledger)
+    results = ResultCache(state.cache, spans, state.work, REQUEST)
     for number, word in enumerate(words):
         name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
         value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
@@ -99,13 +104,15 @@ async def store_recording(room: Rooms, path: Path, words: list[str], *, pieces: 
             0, CutPoint(number), CutPoint(number + 1), number, number + 1.0, ((0.0, 0.0),)
         )
         if not pieces:
-            await results.remember_cut(sha, 0, "r", span, name)
-        await results.record_post(name, replace(POST, status=500, error=f"no {word}", paid=False))
-        await results.store_chunk(name, value, POST, sha)
+            await spans.remember(IndexedSpan(sha, 0, "r", span, name))
+        failed = replace(POST, status=500, error=f"no {word}", paid=False)
+        await state.work.record(recorded(name, failed, sha256=sha))
+        await state.store(recorded(name, POST, value, sha256=sha))
+        await state.cache.fill_fronts(name, msgspec.json.encode(value))
         await results.store_joined(name + "j", value, 5.0, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)
-    await room.database.write(lambda db: _rest(db, path, sha))
+    await state.database.write(lambda db: _rest(db, path, sha))
     return sha
 
 
@@ -146,14 +153,14 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
     others = [f"public{n:04d}" for n in range(40)]
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
+        async with harness(tmp_path) as state:
             mixed = random.Random(0).sample(range(40), 40)
-            sha = await store_recording(room, secret, secrets, pieces=pieces)
-            await store_recording(room, other, others, pieces=pieces)
+            sha = await store_recording(state, secret, secrets, pieces=pieces)
+            await store_recording(state, other, others, pieces=pieces)
             # What is stored again moves its row and leaves the old bytes behind.
             for n in mixed:
-                await room.cache.put(key(n), f"{secrets[n]} ".encode() * 900, _of(sha))
-                await room.cache.put(key(n), f"{secrets[n]} ".encode() * 90, _of(sha))
+                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 900, _of(sha))
+                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 90, _of(sha))
             named = secret
             if how == "gone":
                 secret.unlink()
@@ -165,18 +172,18 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
             elif how == "by another name":
                 named = talks / "more" / ".." / "interview.mp3"
                 (talks / "more").mkdir()
-            found = await invalidator(room).file(named)
+            found = await invalidator(state).file(named)
             assert found.entries["L3"] == 40 * 3 + 1
             assert found.entries["L2"] == 40 * 3 + 1
-            assert found.in_progress == 1
+            assert found.running_jobs == 1
             assert found.rows["cuts"] == (0 if pieces else 40)
             assert {found.rows[table] for table in ("outputs", "processing_jobs")} == {1}
             assert found.rows["chunk_tasks"] == 1
-            posts, paid = await room.database.read(
+            posts, paid = await state.database.read(
                 lambda db: db.execute("SELECT COUNT(*), SUM(cost) FROM requests").fetchone()
             )
             assert (posts, round(paid, 6)) == (160, 4.0), "money is counted as before"
-            left = await room.ledger.usage()
+            left = await state.ledger.usage()
             assert left.entries == 40 * 2 + 1
         for needle in (b"hidden", b"interview", sha.encode()):
             assert held(tmp_path, needle) == [], needle
@@ -185,15 +192,15 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
     asyncio.run(story())
 
 
-def _of(sha: str) -> EntryFacts:
-    return replace(FACTS, file_sha256=sha)
+def _of(sha: str) -> EntryMetadata:
+    return replace(METADATA, file_sha256=sha)
 
 
 def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await room.cache.put(key(1), b"value", FACTS)
-            found = await invalidator(room).file(tmp_path / "never-seen.mp3")
+        async with harness(tmp_path) as state:
+            await state.cache.put(key(1), b"value", METADATA)
+            found = await invalidator(state).file(tmp_path / "never-seen.mp3")
             assert sum(found.entries.values()) == found.recordings == 0
 
     asyncio.run(story())
@@ -201,23 +208,23 @@ def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
 
 def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
+        async with harness(tmp_path) as state:
             for number in range(100):
                 sha = SHA if number < 10 else "other"
-                facts = replace(FACTS, file_sha256=sha)
-                await room.cache.put(key(number), b"value", facts)
+                facts = replace(METADATA, file_sha256=sha)
+                await state.cache.put(key(number), b"value", facts)
             for number in range(90, 100):
-                await room.cache.get(key(number))
-            await room.cache.flush()
-            for level in (room.memory, room.disk):
+                await state.cache.get(key(number))
+            await state.cache.flush()
+            for level in (state.memory, state.disk):
                 await level.clear()
-            warmer = CacheWarmer(room.cache, MIB)
+            warmer = CacheWarmer(state.cache, MIB)
             assert (await warmer.recordings([SHA])).entries == 10
             assert (await warmer.most_used(5)).entries == 5
-            assert len(await room.disk.get_many([key(n) for n in range(100)])) == 15
-            assert await room.level_of(key(0)) == "L1"
-            assert await room.level_of(key(50)) == "L3"
-            small = await CacheWarmer(room.cache, 1).recordings([SHA, "other"])
+            assert len(await state.disk.get_many([key(n) for n in range(100)])) == 15
+            assert await state.level_of(key(0)) == "L1"
+            assert await state.level_of(key(50)) == "L3"
+            small = await CacheWarmer(state.cache, 1).recordings([SHA, "other"])
             assert small.entries < 100
 
     asyncio.run(story())
@@ -225,12 +232,12 @@ def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) ->
 
 def test_the_index_of_files_finds_what_it_remembers(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert await room.index.remembered(tmp_path / "talk") is None
+        async with harness(tmp_path) as state:
+            assert await state.fingerprinter.remembered(tmp_path / "talk") is None
             (tmp_path / "talk").write_bytes(b"sound")
-            known = (await room.index.fingerprint(tmp_path / "talk")).sha256
+            known = (await state.fingerprinter.fingerprint(tmp_path / "talk")).sha256
             (tmp_path / "talk").unlink()
-        async with rooms(tmp_path) as room:
-            assert await room.index.remembered(tmp_path / "talk") == known
+        async with harness(tmp_path) as state:
+            assert await state.fingerprinter.remembered(tmp_path / "talk") == known
 
     asyncio.run(story())

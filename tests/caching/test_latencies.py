@@ -6,20 +6,16 @@ import asyncio
 import time
 from pathlib import Path
 
-from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.work import PROBE, IndexedSpan
+from sttbatch.database.chunk_index import SqlChunkIndex
 
-from .harness import SHA, Rooms, key, rooms
+from .harness import SHA, harness, key, recorded
 
 NOW = time.time()
 HEARD = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
-
-
-def ledger(room: Rooms, model: str = "m", engine: str = "cloudru") -> ResultCache:
-    return ResultCache(room.cache, room.ledger, RequestOptions(engine, "", model), 0.01)
 
 
 def post(number: int, status: int | None = 200, error: str | None = None) -> APIRequest:
@@ -33,20 +29,25 @@ def stretch(start_s: float, end_s: float) -> ChunkSpan:
 
 def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            ours, others = ledger(room), ledger(room, "another")
-            embedded = ledger(room, engine="local")
+        async with harness(tmp_path) as state:
             for number in (2, 1, 3):
-                await ours.store_chunk(key(number), HEARD, post(number), SHA)
-            await ours.record_post(key(4), post(4, 503, "busy"))
-            await ours.record_post(key(4), post(5, None, "broke off"))
-            await others.store_chunk(key(6), HEARD, post(6), SHA)
-            await embedded.store_chunk(key(7), HEARD, post(7, None), SHA)
-            assert await ours.latencies(10) == [(63.0, 3.0), (62.0, 2.0), (61.0, 1.0)]
-            assert await ours.latencies(2) == [(63.0, 3.0), (62.0, 2.0)]
-            assert await others.latencies(10) == [(66.0, 6.0)]
-            assert await embedded.latencies(10) == [(67.0, 7.0)]
-            assert await ledger(room, "new").latencies(10) == []
+                await state.store(recorded(key(number), post(number), HEARD))
+            await state.work.record(recorded(key(4), post(4, 503, "busy")))
+            await state.work.record(recorded(key(4), post(5, None, "broke off")))
+            # `doctor --send` measures the way to the endpoint.
+            await state.work.record(recorded(PROBE, post(8)))
+            await state.store(recorded(key(6), post(6), HEARD, model="another"))
+            await state.store(recorded(key(7), post(7, None), HEARD, engine="local"))
+            latencies = state.work.latencies
+            assert await latencies("cloudru", "whisper", 10) == [
+                (63.0, 3.0),
+                (62.0, 2.0),
+                (61.0, 1.0),
+            ]
+            assert await latencies("cloudru", "whisper", 2) == [(63.0, 3.0), (62.0, 2.0)]
+            assert await latencies("cloudru", "another", 10) == [(66.0, 6.0)]
+            assert await latencies("local", "whisper", 10) == [(67.0, 7.0)]
+            assert await latencies("cloudru", "new", 10) == []
 
     asyncio.run(story())
 
@@ -55,17 +56,17 @@ def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
     """Each second counts once, and only where its answer is there."""
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            results = ledger(room)
+        async with harness(tmp_path) as state:
+            spans = SqlChunkIndex(state.database, state.ledger)
             cuts = [(0.0, 100.0), (50.0, 150.0), (60.0, 70.0), (200.0, 300.0), (400.0, 500.0)]
             for number, cut in enumerate(cuts):
-                await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
+                await spans.remember(IndexedSpan(SHA, 0, "request", stretch(*cut), key(number)))
                 if number < 4:
-                    await results.store_chunk(key(number), HEARD, post(number), SHA)
-            await results.remember_cut(SHA, 0, "other", stretch(0.0, 900.0), key(0))
+                    await state.store(recorded(key(number), post(number), HEARD))
+            await spans.remember(IndexedSpan(SHA, 0, "other", stretch(0.0, 900.0), key(0)))
             many = [f"{number:064x}" for number in range(1200)]
-            assert await results.kept_s([*many, SHA], 0, "request") == {SHA: 250.0}
-            assert await results.kept_s([SHA], 1, "request") == {}
+            assert await spans.covered_s([*many, SHA], 0, "request") == {SHA: 250.0}
+            assert await spans.covered_s([SHA], 1, "request") == {}
 
     asyncio.run(story())
 
@@ -74,15 +75,15 @@ def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
     """Its neighbours are; what is cut there again finds its answer by its own key."""
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            results = ledger(room)
+        async with harness(tmp_path) as state:
+            spans = SqlChunkIndex(state.database, state.ledger)
             for number, cut in enumerate([(0.0, 100.0), (100.0, 200.0)]):
-                await results.remember_cut(SHA, 0, "request", stretch(*cut), key(number))
-                await results.store_chunk(key(number), HEARD, post(number), SHA)
-            await room.database.write(
+                await spans.remember(IndexedSpan(SHA, 0, "request", stretch(*cut), key(number)))
+                await state.store(recorded(key(number), post(number), HEARD))
+            await state.database.write(
                 lambda db: db.execute("UPDATE cuts SET anchors = '[[0.0' WHERE start_s = 0.0")
             )
-            kept = await results.kept(SHA, 0, "request")
+            kept = await spans.results(SHA, 0, "request")
             assert [each.span.start_s for each in kept] == [100.0]
 
     asyncio.run(story())

@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
-from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.spooling_ledger import SpoolingLedger
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcription
-from sttbatch.core.options import RequestOptions
-from tests.caching.harness import SHA, Rooms, key, rooms
+from sttbatch.core.work import Granted
+from tests.caching.harness import ITEM, SHA, Harness, harness, key, recorded
+from tests.caching.harness import chunk as stored
 
 POST = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
 
@@ -176,17 +177,12 @@ def test_no_room_is_said_and_leaves_nothing(folder: Path, monkeypatch: pytest.Mo
     assert files(folder) == []
 
 
-def ledger(room: Rooms, spool: ResponseSpool) -> ResultCache:
-    request = RequestOptions("cloudru", "https://here", "whisper")
-    return ResultCache(room.cache, room.ledger, request, 0.01, spool)
-
-
 def chunk(text: str) -> StoredChunk:
     return StoredChunk(Transcription(text, ()), "copy", "json")
 
 
-async def posts(room: Rooms) -> list[tuple[object, ...]]:
-    return await room.database.read(
+async def posts(state: Harness) -> list[tuple[object, ...]]:
+    return await state.database.read(
         lambda db: db.execute(
             "SELECT chunk_key, status, cost, maybe_paid FROM requests ORDER BY chunk_key"
         ).fetchall()
@@ -197,35 +193,32 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
-        spool = ResponseSpool(folder, 2)
-        async with rooms(tmp_path) as room:
-            results = ledger(room, spool)
-            results.reserve()
+        spool, granted = ResponseSpool(folder, 2), Granted(ITEM, 0, "")
+        async with harness(tmp_path) as state:
+            ledger = SpoolingLedger(state.work, spool)
+            spool.reserve()
 
             async def full(work: object) -> None:
                 raise StateError("disk is full")
 
             with monkeypatch.context() as patch:
-                patch.setattr(room.database, "write", full)
+                patch.setattr(state.database, "write", full)
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
-                    await results.store_chunk(key(1), chunk("one"), POST, SHA)
+                    await ledger.store(granted, recorded(key(1), POST, chunk("one")))
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
-                    await results.record_post(key(2), replace(POST, status=500, paid=False))
+                    await ledger.record(recorded(key(2), replace(POST, status=500, paid=False)))
                 with pytest.raises(StateError, match="an answer could not be kept: no room"):
-                    await results.store_chunk(key(3), chunk("three"), POST, SHA)
+                    await ledger.store(granted, recorded(key(3), POST, chunk("three")))
             await spool.aclose()
         copies = {path: path.read_bytes() for path in files(folder)}
         for _ in range(2):
             # The second time as if we had been killed before the files were removed.
             for path, data in copies.items():
                 path.write_bytes(data)
-            async with rooms(tmp_path) as room:
-                results = ledger(room, ResponseSpool(folder, 2))
-                await results.recover()
-                hit = await results.chunk(key(1), SHA)
-                assert hit is not None
-                assert hit.value == chunk("one")
-                assert await posts(room) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
+            async with harness(tmp_path) as state:
+                await SpoolingLedger(state.work, ResponseSpool(folder, 2)).recover_spooled()
+                assert await stored(state, key(1)) == chunk("one")
+                assert await posts(state) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
             assert files(folder) == []
 
     asyncio.run(story())
@@ -237,13 +230,10 @@ def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
         spool.reserve()
         spool.keep(kept(1, b"older"))
         await spool.aclose()
-        async with rooms(tmp_path) as room:
-            results = ledger(room, spool)
-            await results.store_chunk(key(1), chunk("newer"), replace(POST, at=2.5), SHA)
-            await results.recover()
-            hit = await results.chunk(key(1), SHA)
-            assert hit is not None
-            assert hit.value == chunk("newer")
-            assert len(await posts(room)) == 2, "both were paid"
+        async with harness(tmp_path) as state:
+            await state.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))
+            await SpoolingLedger(state.work, spool).recover_spooled()
+            assert await stored(state, key(1)) == chunk("newer")
+            assert len(await posts(state)) == 2, "both were paid"
 
     asyncio.run(story())

@@ -12,20 +12,20 @@ import pytest
 from sttbatch.caching.cache_verifier import CacheVerifier, Damaged, Verification
 from sttbatch.core.errors import StateError
 
-from .harness import FACTS, Rooms, key, rooms
+from .harness import METADATA, Harness, harness, key
 
 TEXTS = {key(n): b'{"text": "%s"}' % (b"word%04d " % n * 60) for n in range(20)}
 
 
-async def verified(room: Rooms, *, repair: bool = False) -> Verification:
-    return await CacheVerifier((room.disk, room.ledger)).verify(repair=repair)
+async def verified(state: Harness, *, repair: bool = False) -> Verification:
+    return await CacheVerifier((state.disk, state.ledger)).verify(repair=repair)
 
 
 def stored(folder: Path) -> None:
     async def story() -> None:
-        async with rooms(folder) as room:
+        async with harness(folder) as state:
             for name, data in TEXTS.items():
-                await room.cache.put(name, data, FACTS)
+                await state.cache.put(name, data, METADATA)
 
     asyncio.run(story())
 
@@ -43,12 +43,12 @@ def test_a_byte_inside_a_value_is_named_and_repaired(tmp_path: Path, file: str, 
     flip_in(tmp_path / file, TEXTS[key(7)])
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert (await verified(room)).damaged == [Damaged(key(7), level)]
-            found = await verified(room, repair=True)
+        async with harness(tmp_path) as state:
+            assert (await verified(state)).damaged == [Damaged(key(7), level)]
+            found = await verified(state, repair=True)
             assert found.damaged == [Damaged(key(7), level)]
             assert found.repaired
-            after = await verified(room)
+            after = await verified(state)
             assert after.is_sound
             assert after.checked[level] == len(TEXTS) - 1
 
@@ -72,15 +72,15 @@ def test_no_flipped_byte_of_the_ledger_becomes_a_wrong_value(tmp_path: Path, par
 
 async def _only_right_answers(folder: Path) -> None:
     try:
-        async with rooms(folder) as room:
-            await room.disk.clear()
+        async with harness(folder) as state:
+            await state.disk.clear()
             missing = set()
             for name, data in TEXTS.items():
-                found = await room.cache.get(name)
+                found = await state.cache.get(name)
                 assert found is None or found.value == data
                 if found is None:
                     missing.add(name)
-            verification = await verified(room)
+            verification = await verified(state)
             assert not missing or not verification.is_sound
     except StateError as error:
         assert str(folder) in str(error)  # noqa: PT017 - either this or a right answer
@@ -97,13 +97,13 @@ def test_a_value_under_another_key_is_damage(tmp_path: Path) -> None:
     db.close()
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            await room.disk.clear()
-            assert await room.cache.get(key(2)) is None
-            assert await room.cache.get(key(2)) is None
-            assert len(room.warnings) == 1
-            assert "verify" in room.warnings[0]
-            assert (await verified(room)).damaged == [Damaged(key(2), "L3")]
+        async with harness(tmp_path) as state:
+            await state.disk.clear()
+            assert await state.cache.get(key(2)) is None
+            assert await state.cache.get(key(2)) is None
+            assert len(state.warnings) == 1
+            assert "verify" in state.warnings[0]
+            assert (await verified(state)).damaged == [Damaged(key(2), "L3")]
 
     asyncio.run(story())
 
@@ -113,13 +113,13 @@ def test_a_damaged_disk_level_is_begun_anew(tmp_path: Path) -> None:
     (tmp_path / "l2" / "cache.db").write_bytes(b"no database" * 999)
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert "L2" in (await verified(room)).problems
-            assert (await verified(room, repair=True)).repaired
-        async with rooms(tmp_path) as room:
-            assert await room.level_of(key(1)) == "L3"
-            assert room.warnings == []
-            assert (await verified(room)).is_sound
+        async with harness(tmp_path) as state:
+            assert "L2" in (await verified(state)).problems
+            assert (await verified(state, repair=True)).repaired
+        async with harness(tmp_path) as state:
+            assert await state.level_of(key(1)) == "L3"
+            assert state.warnings == []
+            assert (await verified(state)).is_sound
 
     asyncio.run(story())
 
@@ -138,20 +138,20 @@ def test_a_damaged_index_of_the_ledger_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(flip)
 
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            found = await verified(room)
+        async with harness(tmp_path) as state:
+            found = await verified(state)
             assert found.problems["L3"]
             assert found.damaged == []
-            assert (await verified(room, repair=True)).repaired
-            assert (await verified(room)).is_sound
+            assert (await verified(state, repair=True)).repaired
+            assert (await verified(state)).is_sound
 
     asyncio.run(story())
 
 
 def test_nothing_stored_is_sound(tmp_path: Path) -> None:
     async def story() -> None:
-        async with rooms(tmp_path) as room:
-            assert (await verified(room, repair=True)).is_sound
+        async with harness(tmp_path) as state:
+            assert (await verified(state, repair=True)).is_sound
             assert not (tmp_path / "l2").exists(), "nothing is made just to look at it"
 
     asyncio.run(story())

@@ -89,7 +89,10 @@ def talk(home: Path) -> str:
         (f"{RULE}threshold_s = 1\n", "line 6: an alert has no 'threshold_s'"),
         (f"{RULE}notify = 'mail'\n", "line 6: notify = 'mail'"),
         (f"{RULE}notify = 'webhook'\n", 'line 6: notify = "webhook" needs a url'),
-        (f"{RULE}notify = 'webhook'\nurl = 'http://a.example/b'\n", "line 7: a webhook is told"),
+        (
+            f"{RULE}notify = 'webhook'\nurl = 'http://a.example/b'\n",
+            "line 7: a webhook needs https",
+        ),
         (f"{RULE}notify = 'webhook'\nurl = 'https://u:p@a.example/b'\n", "line 7: the url must"),
         (f"{RULE}url = 'https://a.example/b'\n", "line 6: a url is for"),
         ("retries = 1\nalerts = 3\n", "line 2: alerts are tables"),
@@ -189,7 +192,7 @@ def test_a_webhook_that_fails_fails_no_run(
     assert failing.code == 1
     assert "FAIL  sent" in failing.out
     hook.status = 200
-    assert shell.run("alerts", "test", "sent").out == "ok    sent: the webhook took it\n"
+    assert shell.run("alerts", "test", "sent").out == "ok    sent: the webhook accepted it\n"
     assert hook.told[-1]["test"] is True
     assert shell.run("alerts", "test", "absent").code == 2
     assert shell.transcribe(talk).code == 0

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 from rich.console import Console
 
-from sttbatch.cli.console.eta import TimeLeft
-from sttbatch.cli.console.progress_bars import Bars
+from sttbatch.cli.console.eta import EtaEstimator
+from sttbatch.cli.console.progress_bars import ProgressBars
 from sttbatch.core import events
 from sttbatch.core.models import LatencyModel
 
@@ -22,10 +22,10 @@ class Run:
 
     chunks: int = 8
     now: float = 1000.0
-    left: TimeLeft = field(init=False)
+    left: EtaEstimator = field(init=False)
 
     def __post_init__(self) -> None:
-        self.left = TimeLeft(lambda: self.now)
+        self.left = EtaEstimator(lambda: self.now)
         self.left.follow(events.JobQueued("a", self.chunks * 100.0))
         audio_s = self.chunks * 100.0
         self.left.follow(
@@ -41,7 +41,7 @@ class Run:
 
 
 def test_there_is_none_before_there_is_a_plan() -> None:
-    assert TimeLeft().seconds() is None
+    assert EtaEstimator().seconds() is None
 
 
 def test_until_the_first_answer_the_plan_says_it() -> None:
@@ -84,7 +84,7 @@ def test_what_is_not_sent_takes_no_time() -> None:
 
 def test_the_bar_of_the_batch_shows_it() -> None:
     seen = io.StringIO()
-    bars = Bars(Console(file=seen, force_terminal=True, width=100, color_system=None))
+    bars = ProgressBars(Console(file=seen, force_terminal=True, width=100, color_system=None))
     bars.start()
     bars.follow(events.JobQueued("batch", 600.0))
     bars.follow(events.BatchPlanned("", 600.0, 2, 3723.0, LATENCY))

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from sttbatch.core.jobs import Job, JobStatus
+from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from tests.cloudru import KEY, Received, make_recording
-from tests.queue.competing_process import post
 from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, spec
 from tests.shell import Result, Shell
 
@@ -37,9 +36,8 @@ def jobs(bare: Shell) -> dict[str, Job]:
             claim = await harness.claimed(made[name])
             await harness.jobs.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
         claim = await harness.claimed(made["done"])
-        granted: Any = await harness.chunks.claim("chunk:" + "c" * 64, claim, 0, 60.0, 1.0)
-        await harness.database.write(lambda db: post(db, harness.clock(), granted.chunk_key, 1.0))
-        await harness.database.write(lambda db: harness.chunks.close(db, granted))
+        granted: Any = await harness.claim("chunk:" + "c" * 64, claim)
+        await harness.answer(granted)
         await harness.jobs.complete(claim)
         await harness.queue.cancel(made["cancelled"].id)
         return made
@@ -135,6 +133,39 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
     }
     assert set(listed(bare, "--status", "failed")) == {"dead.mp3", "failed.mp3"}
     assert set(listed(bare, "--limit", "1")) == {"queued.mp3"}
+
+
+def test_the_list_is_in_the_order_of_the_queue(bare: Shell) -> None:
+    async def fill(harness: Harness) -> None:
+        made = {}
+        for name in ("low", "early", "done", "late", "failed", "high", "cancelled"):
+            harness.clock.now += 60
+            made[name] = await harness.queued(name)
+        await harness.queue.set_priority(made["low"].id, JobPriority.LOW)
+        await harness.queue.set_priority(made["high"].id, JobPriority.HIGH)
+        # They end in another order than they were made in.
+        for name in ("failed", "done", "cancelled"):
+            harness.clock.now += 60
+            if name == "cancelled":
+                await harness.queue.cancel(made[name].id)
+                continue
+            claim = await harness.claimed(made[name])
+            if name == "failed":
+                await harness.jobs.fail(claim, "it cannot be read", retry=False)
+            else:
+                await harness.jobs.complete(claim)
+
+    in_harness(Ledger(bare.home / "data"), fill, Clock(LONG_AGO))
+    ended = ["cancelled", "done", "failed"]
+    assert list(statuses(bare)) == ["high", "early", "late", "low", *ended]
+    assert list(listed(bare, "--limit", "5")) == [
+        f"{name}.mp3" for name in ("high", "early", "late", "low", "cancelled")
+    ]
+    data = bare.home / "data"
+    (low,) = (job for name, job in listed(bare).items() if name == "low.mp3")
+    with contenders(1, "hold", Ledger(data), low["id"], "chunk:1") as (holder,):
+        assert holder.line() == "held"
+        assert list(statuses(bare)) == ["low", "high", "early", "late", *ended]
 
 
 def test_one_job_with_its_attempts_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:

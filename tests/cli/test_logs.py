@@ -88,7 +88,7 @@ def test_a_forecast_and_an_empty_folder_are_summed_up(shell: Shell, home: Path, 
     assert (forecast.code, summary(forecast.err)["exit_code"]) == (0, 0)
     wanted = {"recordings": 1, "chunks": 1, "audio_seconds": 11.0, "cost": 0.11}
     assert summary(forecast.err)["would_send"].items() >= wanted.items()
-    assert forecast.out.splitlines()[-1].startswith("would send 1 chunks")
+    assert forecast.out.splitlines()[-1].startswith("would send 1 chunk,")
     nothing = shell.transcribe("empty", *quiet[1:])
     assert (nothing.code, summary(nothing.err)["done"]) == (0, 0)
     for command in ([talk, "--dry-run"], ["empty"]):

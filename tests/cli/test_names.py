@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sttbatch.cli.console.progress_bars import Bars
+from sttbatch.cli.console.progress_bars import ProgressBars
 from sttbatch.core import events
 from tests.cloudru import CloudRu, Status, always, make_recording
 from tests.shell import Shell, load
@@ -110,7 +110,7 @@ def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home: Pa
 
 def test_bars_show_markup_as_it_is() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    bars = Bars(console)
+    bars = ProgressBars(console)
     bars.start()
     for name in ("[/b].wav", "[bold]x\x1b[31m.wav", "{task.x}\u202e.wav"):
         bars.follow(events.JobQueued(name, 10.0))

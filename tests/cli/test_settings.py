@@ -64,6 +64,7 @@ def test_a_written_file_changes_nothing(bare: Shell, user_file: Path) -> None:
         ("base_url = 'http://example.org/v1'\n", "https only"),
         ("base_url = 'https://example.org/v1/audio/transcriptions'\n", "leave out"),
         ("language = 'english'\n", "ISO-639-1"),
+        ("\nlanguage = 'zz'\n", "line 2: language = 'zz': it must be the ISO-639-1 code"),
         ("outage_wait = 'soon'\n", "such as 90"),
         ("retries = \n", "line 1"),
     ],
@@ -77,6 +78,15 @@ def test_a_mistake_is_named_with_file_and_line(
     assert str(user_file) in result.err
     assert complaint in result.err
     assert "Traceback" not in result.err
+
+
+def test_a_language_that_whisper_does_not_know_is_wrong_usage(bare: Shell) -> None:
+    for code in ("zz", "RU", "ru-RU", ""):
+        result = bare.run("transcribe", ".", "--language", code)
+        assert (result.code, result.out) == (2, ""), code
+        assert f"option: language = {code!r}: it must be" in result.err
+    bare.extra["STTBATCH_LANGUAGE"] = "yue"
+    assert 'language = "yue"  # STTBATCH_LANGUAGE' in bare.run("config", "show").out
 
 
 def test_a_settings_file_that_is_named_has_to_be_there(bare: Shell, tmp_path: Path) -> None:

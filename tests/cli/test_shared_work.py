@@ -139,7 +139,7 @@ def test_no_wait_leaves_what_is_taken_and_says_so(shell: Shell, tmp_path: Path) 
         result = shell.transcribe(folder, "--no-wait")
         assert (result.code, result.out) == (0, ""), result.err
         assert "0 recordings done" in result.summary
-        assert "2 left to another run" in result.summary
+        assert "2 claimed by another run" in result.summary
         assert endpoint.log.in_flight == len(endpoint.received) == 2
         assert holder.poll() is None
 

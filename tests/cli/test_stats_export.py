@@ -90,10 +90,10 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--prometheus", "-", "--json"), "name one of"),
-        (("--prometheus", "-", "--push", "http://localhost"), "name one of"),
-        (("--prometheus", "-", "--since", "7d"), "leave out --since"),
-        (("--push", "http://localhost", "--by", "day"), "leave out --by"),
+        (("--prometheus", "-", "--json"), "give only one of"),
+        (("--prometheus", "-", "--push", "http://localhost"), "give only one of"),
+        (("--prometheus", "-", "--since", "7d"), "omit --since"),
+        (("--push", "http://localhost", "--by", "day"), "omit --by"),
     ],
 )
 def test_what_does_not_go_together(home: Path, options: tuple[str, ...], said: str) -> None:

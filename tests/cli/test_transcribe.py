@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -74,7 +75,7 @@ def test_an_edited_output_is_kept_and_named(
     (folder / "talk.txt").write_text("corrected by hand")
     result = shell.transcribe(folder)
     assert result.code == 0
-    assert "talk.txt: kept" in result.err
+    assert "talk.txt: not replaced" in result.err
     assert (folder / "talk.txt").read_text() == "corrected by hand"
     assert shell.transcribe(folder, "--overwrite").code == 0
     assert (folder / "talk.txt").read_text().split() == texts(talk)
@@ -253,6 +254,23 @@ def test_a_dry_run_knows_how_long_earlier_answers_took(
     result = shell.transcribe(folder, "--dry-run", "-j", "1")
     assert "1 chunk (the target duration)" in result.out
     assert "about 2:35 (estimated from 40 earlier requests)" in result.out
+
+
+def test_a_dry_run_respects_the_limit_on_audio(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    """At 30 s of audio a minute, the last of four chunks of 24 s may go after 2:22."""
+    options = ("--dry-run", "-j", "4", "--chunk-duration", "24", "--log-format", "json")
+    free = shell.transcribe(folder, *options)
+    shell.extra["STTBATCH_AUDIO_RATE_LIMIT"] = "30"
+    limited = shell.transcribe(folder, *options)
+
+    def wall_s(result: Result) -> float:
+        assert result.code == 0, result.err
+        return float(json.loads(result.summary)["would_send"]["wall_seconds"])
+
+    assert wall_s(free) < 30
+    assert wall_s(limited) > 3 * 47
 
 
 def test_a_run_is_planned_with_what_the_runs_before_it_saw(
@@ -438,9 +456,10 @@ def test_state_is_private(shell: Shell, folder: Path, talk: list[HeardWord]) -> 
         assert path.stat().st_mode & 0o077 == 0, path
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("command", [[], ["transcribe"]])
+def test_help_imports_nothing_heavy(command: list[str]) -> None:
     program = (
-        "import sys\nsys.argv = ['sttbatch', '--help']\n"
+        f"import sys\nsys.argv = {['sttbatch', *command, '--help']}\n"
         "from sttbatch.cli.app import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         "print([n for n in ('httpx', 'av', 'numpy', 'sqlite_utils', 'pydub') if n in sys.modules])"
@@ -449,6 +468,24 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_help_has_ten_options_first_and_the_others_in_panels(home: Path, columns: int) -> None:
+    text = Shell(home, extra={"COLUMNS": str(columns)}).run("transcribe", "--help").out
+    assert max(map(len, text.splitlines())) <= columns
+    panels = {
+        panel.split(" ", 1)[0]: re.findall(r"^│ --(\S+)", panel, re.MULTILINE)
+        for panel in text.split("╭─ ")[2:]
+    }
+    assert list(panels) == [
+        "Options", "Input", "Output", "Recognition", "Engine", "Chunking", "Cost", "Logging",
+    ]  # fmt: skip
+    assert panels["Options"] == [
+        "output-dir", "format", "language", "prompt", "words", "engine", "concurrency", "dry-run",
+        "max-cost", "quiet", "help",
+    ]  # fmt: skip
+    assert "[default: 4]" in " ".join(text.replace("│", " ").split())
 
 
 def test_a_recording_that_vanishes_before_its_turn_fails_alone(

@@ -159,6 +159,12 @@ def test_the_unit_hands_over_the_key_under_the_name_that_is_read() -> None:
     )
 
 
+def test_the_unit_leaves_the_boot_id_in_sight() -> None:
+    """The rate limit and the locks of workers know by it that the machine was started anew."""
+    settings = (ROOT / "deploy" / "systemd" / "sttbatch.service").read_text().splitlines()
+    assert not any(line.startswith("ProcSubset=") for line in settings), "all is the default"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("yaml") is None or importlib.util.find_spec("faster_whisper") is None,

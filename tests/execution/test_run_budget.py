@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from sttbatch.core.errors import BudgetReached
-from sttbatch.execution.run_budget import Budget
+from sttbatch.execution.run_budget import RunBudget
 
 
 def test_a_sum_of_tenths_reaches_its_limit() -> None:
-    budget = Budget(limit=0.3, price_per_second=0.1)
+    budget = RunBudget(limit=0.3)
     # In floats three tenths are a little more than 0.3.
-    with budget.reserved_for(1), budget.reserved_for(1), budget.reserved_for(1):
+    with budget.reserved_for(0.1), budget.reserved_for(0.1), budget.reserved_for(0.1):
         assert budget.reserved > 0.3
-        with pytest.raises(BudgetReached, match=r"--max-cost 0\.3"), budget.reserved_for(0.01):
+        with pytest.raises(BudgetReached, match=r"--max-cost 0\.3"), budget.reserved_for(0.001):
             pass
     assert budget.reserved == pytest.approx(0)

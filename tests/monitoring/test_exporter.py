@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.result_cache import RECORD_POST
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect
+from sttbatch.database.work_ledger import RECORD
 from sttbatch.monitoring.expiry import RETENTION_S, expire
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.lifetime_queries import DURATION_BOUNDS_S
@@ -85,9 +85,9 @@ def post(
     maybe_paid: int = 0,
 ) -> None:
     ledger.execute(
-        RECORD_POST,
+        RECORD,
         (0.0, "chunk:a", engine, "m", 1, status, error, None,
-         latency_s, 10.0, 500, cost, maybe_paid),
+         latency_s, 10.0, "audio_seconds", 500, cost, maybe_paid),
     )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from sttbatch.core.models import Gap, Segment, Transcript, Word
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import OutputPlan, Recording
+from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
 
 T = TypeVar("T")
@@ -62,7 +63,10 @@ def planned(
     ledger: Path, recordings: Sequence[Recording], **options: Any
 ) -> dict[Path, OutputPlan]:
     return with_ledger(
-        ledger, lambda database: OutputRegistry(database).plan(recordings, OutputOptions(**options))
+        ledger,
+        lambda database: OutputRegistry(SqlOutputStore(database)).plan(
+            recordings, OutputOptions(**options)
+        ),
     )
 
 
@@ -72,7 +76,7 @@ def names(
     """What each recording's first output is called; `write`: and write them all."""
 
     async def work(database: Database) -> list[str]:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         plans = await registry.plan(recordings, OutputOptions(**options))
         for item in recordings if write else ():
             content = replace(saying(str(item.path), **options), source=str(item.path))
@@ -86,7 +90,7 @@ def write(ledger: Path, item: Recording, content: Document) -> Written:
     """One run over one recording."""
 
     async def work(database: Database) -> Written:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         plans = await registry.plan([item], content.options)
         return await OutputWriter(registry).write(content, plans[item.path])
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import Segment, Word
-from sttbatch.outputs.characters import clusters, columns, plain
-from sttbatch.outputs.layout import atoms, lines
+from sttbatch.outputs.line_breaking import atoms, lines
 from sttbatch.outputs.subtitles import Cue, cues, segment_cues
+from sttbatch.outputs.unicode_text import clusters, columns, plain
 from tests.outputs.examples import document
 
 TEXTS = st.text(

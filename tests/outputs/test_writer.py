@@ -16,8 +16,9 @@ import pytest
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
 from tests.outputs.examples import document, recorded, recording, saying, with_ledger, write
 
@@ -48,7 +49,7 @@ def test_every_format_is_written_and_recorded(tmp_path: Path, talk: Recording) -
     formats = ("json", "txt", "srt", "vtt", "tsv")
     written = write(tmp_path, talk, document(formats=formats))
     assert [path.suffix[1:] for path in written.paths] == list(formats)
-    assert written.kept == ()
+    assert written.untouched == ()
     assert recorded(tmp_path) == {path.name: digest(path) for path in written.paths}
     assert leftovers(tmp_path) == []
 
@@ -110,7 +111,7 @@ def test_an_edited_output_is_kept_until_told_otherwise(
     say(tmp_path, talk, "Hi.")
     output.write_text("Hi!\n")
     for _ in range(2):
-        assert say(tmp_path, talk, "Hi.").kept == (output,)
+        assert say(tmp_path, talk, "Hi.").untouched == (output,)
         assert output.read_text() == "Hi!\n"
     say(tmp_path, talk, "Hi.", overwrite=True)
     assert say(tmp_path, talk, "Hello.").paths == (output,)
@@ -134,7 +135,7 @@ def test_a_symlink_is_never_followed(
     target = tmp_path / "target"
     target.write_text(content)
     output.symlink_to(target)
-    assert say(tmp_path, talk, "Hi.").kept == (output,)
+    assert say(tmp_path, talk, "Hi.").untouched == (output,)
     assert output.is_symlink()
     say(tmp_path, talk, "Hi.", overwrite=True)
     assert not output.is_symlink()
@@ -143,7 +144,7 @@ def test_a_symlink_is_never_followed(
 
 def test_a_pipe_is_not_read(tmp_path: Path, talk: Recording, output: Path) -> None:
     os.mkfifo(output)
-    assert say(tmp_path, talk, "Hi.").kept == (output,)
+    assert say(tmp_path, talk, "Hi.").untouched == (output,)
 
 
 def test_a_folder_of_that_name_is_an_error_that_names_it(
@@ -195,7 +196,7 @@ def test_a_write_that_fails_changes_nothing_and_leaves_nothing(
     assert output.read_text() == "Hi.\n"
     assert not output.with_suffix(".tsv").exists()
     assert leftovers(tmp_path) == []
-    assert write(tmp_path, talk, saying("Hello.")).kept == ()
+    assert write(tmp_path, talk, saying("Hello.")).untouched == ()
 
 
 def test_a_recording_whose_name_another_run_took_gets_another(
@@ -204,7 +205,7 @@ def test_a_recording_whose_name_another_run_took_gets_another(
     wav = recording(talk.path.with_suffix(".wav"))
 
     async def work(database: Database) -> list[tuple[Path, ...]]:
-        runs = [OutputRegistry(database), OutputRegistry(database)]
+        runs = [OutputRegistry(SqlOutputStore(database)), OutputRegistry(SqlOutputStore(database))]
         content = saying("Hi.")
         plans = [
             (await run.plan([item], content.options))[item.path]
@@ -227,7 +228,7 @@ def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) ->
     items = [recording(talk.root / f"talk.{number}") for number in range(40)]
 
     async def work(database: Database) -> None:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         writer = OutputWriter(registry)
         plans = await registry.plan(items, OutputOptions())
         await asyncio.gather(
@@ -244,8 +245,9 @@ KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from sttbatch.database.opening import open_ledger
-from sttbatch.outputs import files
-from sttbatch.outputs.names import OutputRegistry
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.outputs import atomic_files
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
 from tests.outputs.examples import Recording, saying
 
@@ -253,7 +255,7 @@ def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main(ledger: str, path: Path, moment: str) -> None:
-    registry = OutputRegistry(open_ledger(Path(ledger)))
+    registry = OutputRegistry(SqlOutputStore(open_ledger(Path(ledger))))
     content = saying("Second.", formats=("txt",))
     plan = (await registry.plan([Recording(path, path.parent)], content.options))[path]
     if moment == "before":
@@ -297,4 +299,4 @@ def test_a_user_edit_between_two_killed_runs_is_still_kept(
     say(tmp_path, talk, "First.")
     killed_while_writing(tmp_path, talk, "after")
     output.write_text("Mine.\n")
-    assert say(tmp_path, talk, "Third.").kept == (output,)
+    assert say(tmp_path, talk, "Third.").untouched == (output,)

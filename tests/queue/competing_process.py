@@ -12,12 +12,10 @@ import asyncio
 import random
 import sys
 import time
-from functools import partial
 
 from sttbatch.core.jobs import Claim, JobStatus
+from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import Granted
 from tests.queue.harness import Clock, Harness, Ledger, opened
 
 LANES = 4
@@ -44,7 +42,7 @@ async def hold(harness: Harness, job_id: str, chunk_key: str) -> None:
     say("ready")
     claim = await harness.queue.claim(job_id, harness.worker)
     assert isinstance(claim, Claim)
-    granted = await harness.chunks.claim(chunk_key, claim, 0, 60.0, 1.0)
+    granted = await harness.claim(chunk_key, claim)
     assert isinstance(granted, Granted)
     say("held")
     await asyncio.sleep(600)
@@ -57,21 +55,14 @@ async def spend(harness: Harness, count: str) -> None:
     sys.stdin.readline()
 
     async def one(index: int) -> None:
-        granted = await harness.chunks.claim(
-            f"{harness.worker.id} {index}", claim, index, 60.0, 1.0
-        )
+        granted = await harness.claim(f"{harness.worker.id} {index}", claim, index, 1.0)
         if isinstance(granted, Granted):
             say("paid")
             await asyncio.sleep(random.uniform(0, 0.05))
-            await harness.database.write(partial(_store, harness=harness, granted=granted))
+            await harness.answer(granted)
 
     for at in range(0, int(count), LANES):
         await asyncio.gather(*(one(index) for index in range(at, at + LANES)))
-
-
-def _store(db: Session, harness: Harness, granted: Granted) -> None:
-    post(db, harness.clock(), granted.chunk_key, 1.0)
-    assert harness.chunks.close(db, granted)
 
 
 def post(db: Session, at: float, chunk_key: str, cost: float) -> None:

@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from sttbatch.composition.ledgers import work_ledger
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
 from sttbatch.core.ports import JobStore
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.sqlite_file import connect
+from sttbatch.database.work_ledger import SqlWorkLedger
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import ChunkClaims
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.liveness import FileLocks
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")
@@ -77,7 +82,8 @@ class Harness:
     workers: WorkerRegistry
     worker: Worker
     queue: JobQueue
-    chunks: ChunkClaims
+    ledger: SqlWorkLedger
+    claims: WorkClaims
     clock: Clock
 
     @property
@@ -95,6 +101,17 @@ class Harness:
         assert isinstance(claim, Claim)
         return claim
 
+    async def claim(
+        self, key: str, claim: Claim, index: int = 0, cost: float = 1.0, *, force: bool = False
+    ) -> Granted | Answered | HeldBy | OverBudget:
+        """Claim a minute of audio."""
+        return await self.claims.claim(item(key, index, cost), claim.task_id, force=force)
+
+    async def answer(self, granted: Granted) -> None:
+        """Store a result for what was claimed, and book the request that brought it."""
+        request = APIRequest(self.clock(), 1, 200, 1.0, 1, 60.0, paid=True)
+        await self.ledger.store(granted, record_of(granted.item, request, b"{}", self.worker.id))
+
     async def reread(self, job: Job) -> Job:
         return (await self.jobs.jobs([job.id]))[job.id]
 
@@ -102,6 +119,12 @@ class Harness:
 def spec(recording: str, audio_s: float = 0.0) -> JobSpec:
     """What was asked for, as briefly as a version can say it."""
     return JobSpec(TRANSCRIPTION, 1, {"recording": recording, "audio_s": audio_s, "request": {}})
+
+
+def item(key: str, index: int = 0, cost: float = 1.0) -> WorkItem:
+    """A minute of audio."""
+    usage = Usage(AUDIO_SECONDS, 60.0)
+    return WorkItem(key, "a" * 64, index, "cloudru", "whisper", usage, cost)
 
 
 @contextlib.asynccontextmanager
@@ -119,17 +142,10 @@ async def opened(
         locks = FileLocks(data_folder or ledger.folder, machine)
         workers = WorkerRegistry(LedgerWorkers(database), locks)
         async with workers.registered() as worker:
-            chunks = ChunkClaims(
-                database,
-                workers,
-                worker,
-                engine="cloudru",
-                model="whisper",
-                budgets=budgets,
-                clock=clock,
-            )
+            work = work_ledger(database, SqlResultStore(database), worker.id, budgets)
+            claims = WorkClaims(work, workers)
             queue = JobQueue(LedgerJobs(database), workers)
-            yield Harness(database, workers, worker, queue, chunks, clock)
+            yield Harness(database, workers, worker, queue, work, claims, clock)
 
 
 def in_harness(

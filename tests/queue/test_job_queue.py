@@ -6,7 +6,7 @@ import pytest
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, TakenBy
-from sttbatch.queue.chunk_claims import Granted
+from sttbatch.core.work import Granted
 from tests.queue.harness import Harness, Ledger, in_harness, spec
 
 
@@ -194,12 +194,12 @@ def test_purge_removes_what_ended_or_waits_and_its_chunks_but_nothing_in_hand(
     async def work(harness: Harness) -> None:
         done, failed, queued, held = [await harness.queued(name) for name in "abcd"]
         claim = await harness.claimed(done)
-        granted = await harness.chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+        granted = await harness.claim("chunk:1", claim)
         assert isinstance(granted, Granted)
-        await harness.chunks.give_up(granted, "no")
+        await harness.answer(granted)
         await harness.jobs.complete(claim)
         await harness.jobs.fail(await harness.claimed(failed), "no", retry=False)
-        await harness.chunks.claim("chunk:2", await harness.claimed(held), 0, 60.0, 1.0)
+        await harness.claim("chunk:2", await harness.claimed(held))
         assert len(await harness.jobs.chunks(done.id)) == 1
         harness.clock.now += 100
         assert await harness.jobs.purge(101, set(JobStatus)) == 0

@@ -13,8 +13,8 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Claim, JobStatus, TakenBy
+from sttbatch.core.work import Granted, HeldBy
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.queue.chunk_claims import Granted, HeldBy
 from sttbatch.queue.liveness import (
     EXPIRY_S,
     FileLocks,
@@ -81,7 +81,7 @@ def test_a_worker_that_leaves_frees_what_it_held(ledger: Ledger) -> None:
     async def leave(harness: Harness) -> str:
         job = await harness.queued()
         claim = await harness.claimed(job)
-        await harness.chunks.claim("chunk:1", claim, 0, 60.0, 1.0)
+        await harness.claim("chunk:1", claim)
         return job.id
 
     job_id = in_harness(ledger, leave)
@@ -215,11 +215,11 @@ def test_two_data_folders_on_one_machine_leave_each_others_jobs_alone(
         ):
             job = await one.queued()
             claim = await one.claimed(job)
-            assert isinstance(await one.chunks.claim("chunk:1", claim, 0, 60.0, 1.0), Granted)
+            assert isinstance(await one.claim("chunk:1", claim), Granted)
             taken = await other.queue.claim(job.id, other.worker)
             assert taken == TakenBy(one.worker.id)
             second = await other.claimed(await other.queued("b"))
-            held = await other.chunks.claim("chunk:1", second, 0, 60.0, 1.0)
+            held = await other.claim("chunk:1", second)
             assert held == HeldBy(one.worker.id)
             clock.now += EXPIRY_S
             assert isinstance(await other.queue.claim(job.id, other.worker), Claim)

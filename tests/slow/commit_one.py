@@ -21,23 +21,27 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredChunk
+import msgspec
+
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.composition.caches import open_caches
+from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec
 from sttbatch.core.models import Segment, Transcript, Transcription
-from sttbatch.core.options import OutputOptions, RequestOptions
+from sttbatch.core.options import OutputOptions
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Answered, Granted, WorkItem, record_of
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
-from sttbatch.queue.chunk_claims import Answered, ChunkClaims, Granted
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
@@ -45,7 +49,7 @@ from sttbatch.queue.worker import WorkerRegistry
 KEY = "chunk:" + "c" * 64
 FILE_SHA256 = "ab" * 32
 TEXT = "the answer that was paid for"
-REQUEST = RequestOptions("cloudru", "https://localhost", "whisper")
+ITEM = WorkItem(KEY, FILE_SHA256, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 60.0), 0.6)
 FORMATS = ("txt", "json")
 
 _PR_SET_PTRACER = 0x59616D61
@@ -71,30 +75,29 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
             open_caches(settings, database, no_warning) as caches,
             workers.registered() as me,
         ):
-            results = ResultCache(caches.levels, caches.ledger, REQUEST, 0.01)
-            await results.chunk("chunk:of another recording", FILE_SHA256)
+            await caches.levels.get("chunk:of another recording", FILE_SHA256)
             queue = JobQueue(LedgerJobs(database), workers)
             spec = JobSpec(TRANSCRIPTION, 1, {"recording": "talk.mp3"})
             job = await queue.jobs.enqueue(FILE_SHA256, 0, "request", spec)
             claim = await queue.claim(job.id, me)
             assert isinstance(claim, Claim)
-            claims = ChunkClaims(database, workers, me, engine="cloudru", model="whisper")
-            granted = await claims.claim(KEY, claim, 0, 60.0, 0.6, results.holds_chunk)
+            ledger = work_ledger(database, caches.ledger, me.id)
+            granted = await ledger.claim(ITEM, claim.task_id)
             if isinstance(granted, Granted):
                 pause()
-                await results.store_chunk(
-                    KEY,
-                    StoredChunk(Transcription(TEXT, ()), "copy", "verbose_json"),
-                    APIRequest(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True),
-                    FILE_SHA256,
-                    along=lambda db: claims.close(db, granted),
-                )
+                value = StoredChunk(Transcription(TEXT, ()), "copy", "verbose_json")
+                stored_value = msgspec.json.encode(value)
+                request = APIRequest(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True)
+                await ledger.store(granted, record_of(ITEM, request, stored_value, me.id))
+                await caches.levels.fill_fronts(KEY, stored_value)
                 stored()
             else:
                 assert isinstance(granted, Answered)
-            hit = await results.chunk(KEY, FILE_SHA256)
+            hit = await caches.levels.get(KEY, FILE_SHA256)
             assert hit is not None
-            assert hit.value.heard.text == TEXT
+            chunk = decode_chunk(hit.value)
+            assert chunk is not None
+            assert chunk.heard.text == TEXT
             await queue.jobs.complete(claim)
             return hit.level
     finally:
@@ -112,7 +115,7 @@ async def write_output(
     asyncio.get_running_loop().set_default_executor(pool())
     database = open_ledger(data)
     try:
-        registry = OutputRegistry(database)
+        registry = OutputRegistry(SqlOutputStore(database))
         options = OutputOptions(formats=FORMATS, directory=out)
         recording = Recording(data / "talk.mp3", data)
         plans = await registry.plan([recording], options)
@@ -126,7 +129,7 @@ async def write_output(
             options,
         )
         written = await OutputWriter(registry).write(document, plans[recording.path])
-        if not written.kept:
+        if not written.untouched:
             stored()
     finally:
         database.close()

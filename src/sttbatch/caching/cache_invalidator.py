@@ -1,18 +1,19 @@
-"""CacheInvalidator: what is to be asked anew, or forgotten altogether."""
+"""CacheInvalidator: removes results, or all that is known of a recording."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sttbatch.caching import erasure
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.levels import CacheLevel
+from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.core.cache_levels import CacheLevel
 from sttbatch.core.errors import RecordingError, StateError
-from sttbatch.database.database import Database
+from sttbatch.core.file_records import RecordingIdentity
+from sttbatch.core.ports import FileIndex
 
 
 @dataclass(slots=True)
@@ -23,13 +24,13 @@ class Invalidated:
         entries: by the name of the level.
         rows: by table, of what the ledger knew beside entries.
         recordings: contents that were forgotten.
-        in_progress: jobs over them that some run had in hand; what it still finishes is stored.
+        running_jobs: jobs that process them; what they still finish is stored.
     """
 
     entries: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     recordings: int = 0
-    in_progress: int = 0
+    running_jobs: int = 0
 
 
 class CacheInvalidator:
@@ -39,33 +40,35 @@ class CacheInvalidator:
     removed all the same.
     """
 
-    def __init__(self, cache: MultiLevelCache, database: Database, index: FileIndex) -> None:
+    def __init__(
+        self, cache: MultiLevelCache, files: FileIndex, fingerprinter: Fingerprinter
+    ) -> None:
         self._cache = cache
-        self._database = database
-        self._index = index
+        self._files = files
+        self._fingerprinter = fingerprinter
 
     async def key(self, key: str) -> Invalidated:
-        return await self._each(lambda level: level.delete((key,)))
+        return await self._in_every_level(lambda level: level.delete((key,)))
 
     async def pattern(self, pattern: str) -> Invalidated:
-        """Keys that match: `*`, `?` and `[a-z]` as in a shell."""
-        return await self._each(lambda level: level.delete_matching(pattern))
+        """Remove keys that match: `*`, `?` and `[a-z]` as in a shell."""
+        return await self._in_every_level(lambda level: level.delete_matching(pattern))
 
     async def model(self, model: str) -> Invalidated:
-        """Everything that `model` answered."""
+        """Remove everything that `model` answered."""
         keys = await self._cache.authority.delete_model(model)
-        done = await self._each(lambda level: level.delete(keys))
-        done.entries[self._cache.authority.name] += len(keys)
-        return done
+        removed = await self._in_every_level(lambda level: level.delete(keys))
+        removed.entries[self._cache.authority.name] += len(keys)
+        return removed
 
     async def expired(self) -> Invalidated:
-        return await self._each(lambda level: level.delete_expired())
+        return await self._in_every_level(lambda level: level.delete_expired())
 
     async def all(self) -> Invalidated:
-        """Every entry, and with them where recordings were cut."""
-        done = await self._each(lambda level: level.clear())
+        """Remove every entry, and with them where recordings were cut."""
+        removed = await self._in_every_level(lambda level: level.clear())
         await self._scrub()
-        return done
+        return removed
 
     async def file(self, path: Path) -> Invalidated:
         """Forget a recording: entries, cuts, jobs, outputs and what the file index knows of it.
@@ -77,41 +80,48 @@ class CacheInvalidator:
             RecordingError: the file is there and cannot be read.
         """
         contents = await self._contents(path)
-        found = await self._database.read(lambda db: erasure.find(db, contents, path))
-        done = await self._each(lambda level: level.delete(found.keys))
-        # `secure_delete` is on since the ledger's entries were removed.
-        done.rows = await self._database.write(lambda db: erasure.remove(db, found))
-        done.recordings, done.in_progress = len(contents), found.in_progress
+        known = [Path(os.fsdecode(name)) for name in await self._files.paths_of(contents)]
+        paths = await asyncio.to_thread(
+            lambda: {spelling for each in (path, *known) for spelling in spellings(each)}
+        )
+        recording = RecordingIdentity(
+            contents, tuple(sorted(map(os.fsencode, paths))), _unreadable(paths)
+        )
+        erased = await self._cache.authority.erase_recording(recording)
+        removed = await self._in_every_level(lambda level: level.delete(erased.keys))
+        removed.entries[self._cache.authority.name] += erased.entries
+        removed.rows = erased.rows
+        removed.recordings, removed.running_jobs = len(contents), erased.running_jobs
         await self._scrub()
-        return done
+        return removed
 
     async def _contents(self, path: Path) -> tuple[str, ...]:
         """What lies there now, and what lay there when it was read last."""
-        contents = {await self._index.remembered(each) for each in erasure.spellings(path)}
+        known = await asyncio.to_thread(spellings, path)
+        contents = {await self._fingerprinter.remembered(spelling) for spelling in known}
         if await asyncio.to_thread(path.is_file):
-            whole = erasure.spellings(path)[0]
             try:
-                contents.add((await self._index.fingerprint(whole)).sha256)
+                contents.add((await self._fingerprinter.fingerprint(known[0])).sha256)
             except RecordingError:
                 # What never could be read has left nothing but its failures.
-                if not await self._database.read(lambda db: erasure.failed_unread(db, path)):
+                if not await self._files.was_unreadable(_unreadable(known)):
                     raise
-        return tuple(sorted(each for each in contents if each is not None))
+        return tuple(sorted(sha256 for sha256 in contents if sha256 is not None))
 
-    async def _each(self, work: Callable[[CacheLevel], Awaitable[int]]) -> Invalidated:
-        done = Invalidated()
+    async def _in_every_level(self, remove: Callable[[CacheLevel], Awaitable[int]]) -> Invalidated:
+        removed = Invalidated()
         failures: list[StateError] = []
         for level in reversed(self._cache.levels):
             try:
-                done.entries[level.name] = await work(level)
+                removed.entries[level.name] = await remove(level)
             except StateError as error:
                 failures.append(error)
                 # A front holds nothing of its own: rather all of it than a part that was to go.
                 if level is not self._cache.authority:
-                    done.entries[level.name] = await level.clear()
-        if self._cache.authority.name not in done.entries:
+                    removed.entries[level.name] = await level.clear()
+        if self._cache.authority.name not in removed.entries:
             raise failures[0]
-        return done
+        return removed
 
     async def _scrub(self) -> None:
         for level in reversed(self._cache.levels):
@@ -121,3 +131,15 @@ class CacheInvalidator:
                 if level is self._cache.authority:
                     raise
                 await level.clear()
+
+
+def spellings(path: Path) -> tuple[Path, ...]:
+    """The ways in which the ledger may have written a path down: as given, or resolved."""
+    whole = path.absolute()
+    plain = Path(os.path.normpath(whole))
+    real = Path(os.path.realpath(plain.parent), plain.name)
+    return tuple(dict.fromkeys((whole, plain, real)))
+
+
+def _unreadable(paths: Iterable[Path]) -> tuple[str, ...]:
+    return tuple(sorted({unread_content(path) for path in paths}))

@@ -11,13 +11,11 @@ from sttbatch.core.options import RequestOptions
 
 KEY_VERSION = 1
 """Counts up when the same facts must no longer find what was stored under them: everything is
-then asked and paid for anew."""
-
-
+then sent and paid for again."""
 AUDIT_VERSION = 1
-"""A better audit must not be hidden by what an older one found."""
+"""Counts up when gap repair gets better, so that it runs again on what an older one repaired."""
 
-# json.dumps would make one anew for each key.
+# json.dumps would make an encoder for each key.
 _canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
@@ -26,7 +24,7 @@ class ContentAddresser:
 
     def __init__(self, options: RequestOptions, channels: ChannelMode = ChannelMode.MIX) -> None:
         self.channels = channels
-        # Nothing is said of the usual mode, so that a new mode changes no key.
+        # The default mode is left out, so that a new mode changes no key.
         self._mode = {} if channels is ChannelMode.MIX else {"channels": str(channels)}
         facts = dataclasses.asdict(options)
         self._request = {name: _canonical(value) for name, value in facts.items()}
@@ -39,15 +37,15 @@ class ContentAddresser:
 
     @property
     def job_sha256(self) -> str:
-        """Stands for what is made of a recording; with its content it tells one job."""
+        """Stands for what is made of a recording; with its content it identifies a job."""
         return self._digest("request", **self._mode)
 
     def cut_sha256(self, channel: int) -> str:
-        """Stands for the request and the channel that was cut: each is cut on its own."""
+        """Stands for the request and the channel that was cut: channels are cut one by one."""
         return self._digest("request", **({} if channel == MIXED else {"channel": channel}))
 
     def chunk_key(self, audio_sha256: str, ask: int = 0) -> str:
-        """One chunk's key, or that of asking for it once more: the audit's first ask is 1.
+        """One chunk's key, or that of a repeated request for it: the first one of gap repair is 1.
 
         `audio_sha256` covers codec parameters, extradata and source packets, so the shape the
         chunk travels in, and where the recording lies, do not matter.
@@ -56,13 +54,13 @@ class ContentAddresser:
         return "chunk:" + self._digest("chunk", audio=audio_sha256, **again)
 
     def audit_key(self, chunk_key: str) -> str:
-        """What the audit made of a chunk's answer."""
+        """The key of a chunk's answer after gap repair."""
         return "audit:" + self._digest("audit", chunk=chunk_key, audit=AUDIT_VERSION)
 
     def transcript_key(
         self, file_sha256: str, stream: int, merge_version: int, audit_mode: str = "off"
     ) -> str:
-        """A whole recording's; a newer merger makes a new transcript from the same chunks."""
+        """The key of a transcript; a newer merger makes a new one from the same chunks."""
         frame = (stream, merge_version, audit_mode)
         if frame not in self._frames:
             # A run over a finished folder makes thousands of these keys, all alike but for this.
@@ -89,6 +87,6 @@ class ContentAddresser:
 
 
 def _canonical(value: object) -> object:
-    """0, 0.0 and -0.0 ask for the same."""
+    """0, 0.0 and -0.0 mean the same request."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value + 0.0 if is_number else value  # type: ignore[operator]  # narrowed above

@@ -1,4 +1,4 @@
-"""Sizes and ages of what is kept, and what the last verification found."""
+"""Sizes and ages of what is stored, and the outcome of the last verification."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.caching.levels import AuthorityLevel, CacheLevel, LevelUsage
+from sttbatch.core.cache_entries import LevelUsage
+from sttbatch.core.cache_levels import CacheLevel
 from sttbatch.core.errors import StateError
+from sttbatch.core.ports import ResultStore
 from sttbatch.database.private_files import private_file, private_folder
 
 _FILE = "verified.json"
 
 
 class LastVerification(msgspec.Struct, frozen=True):
-    """When every value was hashed last, and how many damaged ones were left in place."""
+    """When every value was hashed last, and how many damaged ones were not removed."""
 
     at: float
     damaged: int
@@ -41,7 +43,7 @@ class CacheStats:
 
 
 async def cache_stats(
-    levels: Sequence[CacheLevel], authority: AuthorityLevel, folder: Path, most_used: int = 5
+    levels: Sequence[CacheLevel], authority: ResultStore, folder: Path, most_used: int = 5
 ) -> CacheStats:
     """Look at every level; `folder` is where `record_verification` has written.
 

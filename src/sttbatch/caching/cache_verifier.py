@@ -1,11 +1,11 @@
-"""Does every stored value still have its hash?"""
+"""CacheVerifier: checks that every stored value still has its hash."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sttbatch.caching.levels import VerifiableLevel
+from sttbatch.core.cache_levels import VerifiableLevel
 from sttbatch.core.errors import StateError
 
 _ROWS_A_DROP = 500
@@ -21,12 +21,12 @@ class Damaged:
 
 @dataclass(slots=True)
 class Verification:
-    """What was found.
+    """What a verification brought.
 
     Attributes:
         checked: values by level.
-        problems: what SQLite says of a level's file, or why it cannot be read to the end.
-        repaired: damaged entries are removed and files mended, so the next check finds nothing.
+        problems: damage in a level's file, or why it cannot be read to the end.
+        repaired: damaged entries are removed and files repaired, so the next check finds nothing.
     """
 
     checked: dict[str, int] = field(default_factory=dict)
@@ -49,38 +49,38 @@ class CacheVerifier:
         """Check every level. A damaged ledger entry that is removed is paid for again when needed.
 
         Raises:
-            StateError: with `repair`, damage that cannot be mended.
+            StateError: with `repair`, damage that cannot be repaired.
         """
-        found = Verification()
+        verification = Verification()
         for level in self._levels:
-            rows = await self._check(level, found)
+            rows = await self._check(level, verification)
             if repair:
-                await self._repair(level, rows, found)
-        found.repaired = repair and not found.is_sound
-        return found
+                await self._repair(level, rows, verification)
+        verification.repaired = repair and not verification.is_sound
+        return verification
 
-    async def _check(self, level: VerifiableLevel, found: Verification) -> list[int]:
+    async def _check(self, level: VerifiableLevel, verification: Verification) -> list[int]:
         rows = []
         count = 0
         problems = await level.integrity()
         try:
-            async for each in level.check():
+            async for entry in level.check():
                 count += 1
-                if not each.is_sound:
-                    rows.append(each.row)
-                    found.damaged.append(Damaged(each.key, level.name))
+                if not entry.is_sound:
+                    rows.append(entry.row)
+                    verification.damaged.append(Damaged(entry.key, level.name))
         except StateError as error:
             problems = (*problems, str(error))
-        found.checked[level.name] = count
+        verification.checked[level.name] = count
         if problems:
-            found.problems[level.name] = problems
+            verification.problems[level.name] = problems
         return rows
 
     async def _repair(
-        self, level: VerifiableLevel, rows: Sequence[int], found: Verification
+        self, level: VerifiableLevel, rows: Sequence[int], verification: Verification
     ) -> None:
         # Indexes first: where they disagree with the table nothing can be removed from it.
-        if level.name in found.problems:
+        if level.name in verification.problems:
             await level.rebuild()
         for at in range(0, len(rows), _ROWS_A_DROP):
             await level.drop(rows[at : at + _ROWS_A_DROP])

@@ -1,4 +1,4 @@
-"""CacheWarmer: brings what will be asked for into the near levels before it is."""
+"""CacheWarmer: loads entries into the near levels before they are looked up."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class CacheWarmer:
         self._limit_bytes = limit_bytes
 
     async def recordings(self, file_sha256s: Sequence[str]) -> Warmed:
-        """What is stored of these recordings, whole transcripts first."""
+        """Load what is stored of these recordings, whole transcripts first."""
         return await self._load(await self._cache.authority.keys_of(file_sha256s))
 
     async def most_used(self, limit: int) -> Warmed:
-        """The entries that were read most often."""
-        found = await self._cache.authority.most_used(limit)
-        return await self._load([key for key, _ in found])
+        """Load the entries that were read most often."""
+        entries = await self._cache.authority.most_used(limit)
+        return await self._load([key for key, _ in entries])
 
     async def _load(self, keys: Sequence[str]) -> Warmed:
         entries = size_bytes = 0
         for at in range(0, len(keys), _ENTRIES_AT_A_TIME):
             if size_bytes >= self._limit_bytes:
                 break
-            count, more_bytes = await self._cache.fill(keys[at : at + _ENTRIES_AT_A_TIME])
+            count, more_bytes = await self._cache.warm(keys[at : at + _ENTRIES_AT_A_TIME])
             entries += count
             size_bytes += more_bytes
         return Warmed(entries, size_bytes)

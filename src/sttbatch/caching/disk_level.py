@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
-from sttbatch.caching.levels import CacheValue, Checked, LevelUsage, seal
+from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, seal
 from sttbatch.core.errors import StateError
+from sttbatch.core.key_patterns import matches
 from sttbatch.database.private_files import private_file, private_folder
 
 MAX_TTL_S = 24 * 3600.0
@@ -50,7 +51,7 @@ class DiskLevel:
         self._cache: DiskCache | None = None
 
     def start(self) -> None:
-        """Begin to open it, if it is there; what goes wrong is told to whoever uses it."""
+        """Begin to open it, if it is there; what goes wrong is raised to whoever uses it."""
         if self._file.exists():
             self._thread.submit(self._open)
 
@@ -58,33 +59,33 @@ class DiskLevel:
         # Making it takes longer than many a run's first chunk; it is made for what is put there.
         if self._cache is None and not self._file.exists():
             return {}
-        found = await self._in_thread(lambda: self._get_all(keys))
+        values = await self._in_thread(lambda: self._get_all(keys))
         now = self._clock()
-        return {key: value for key, value in found.items() if not value.is_expired(now)}
+        return {key: value for key, value in values.items() if not value.is_expired(now)}
 
     async def put_many(self, values: Mapping[str, CacheValue]) -> None:
         now = self._clock()
         latest = now + MAX_TTL_S
-        kept = {
+        fitting = {
             key: value.at_most(latest)
             for key, value in values.items()
             if len(value.data) <= self._limit_bytes // _SHARE_OF_LIMIT and not value.is_expired(now)
         }
-        if kept:
-            await self._in_thread(lambda: self._put_all(kept, now))
+        if fitting:
+            await self._in_thread(lambda: self._put_all(fitting, now))
 
     async def delete(self, keys: Sequence[str]) -> int:
         # diskcache's own delete passes over entries that are expired.
         statement = "DELETE FROM Cache WHERE key = ? AND raw = 1"
         rows = [(key,) for key in keys]
-        return await self._where_it_is(lambda: self._execute_all(statement, rows))
+        return await self._if_exists(lambda: self._execute_all(statement, rows))
 
     async def delete_matching(self, pattern: str) -> int:
-        statement = "DELETE FROM Cache WHERE CAST(key AS TEXT) GLOB ?"
-        return await self._where_it_is(lambda: self._execute(statement, (pattern,)))
+        statement = "DELETE FROM Cache WHERE matches(?, CAST(key AS BLOB))"
+        return await self._if_exists(lambda: self._execute(statement, (pattern,)))
 
     async def delete_expired(self) -> int:
-        return await self._where_it_is(lambda: self._open().expire(self._clock()))
+        return await self._if_exists(lambda: self._open().expire(self._clock()))
 
     async def clear(self) -> int:
         """Empty it; where it is too damaged for that, its files are removed instead."""
@@ -96,21 +97,21 @@ class DiskLevel:
                 self._remove_files()
                 return 0
 
-        return await self._where_it_is(work)
+        return await self._if_exists(work)
 
     async def scrub(self) -> None:
         def work() -> int:
             self._execute("VACUUM")
             return self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-        await self._where_it_is(work)
+        await self._if_exists(work)
 
     async def usage(self) -> LevelUsage:
         if not self._file.exists():
             return LevelUsage(disk_bytes=0)
         return await self._in_thread(self._usage)
 
-    async def check(self) -> AsyncIterator[Checked]:
+    async def check(self) -> AsyncIterator[CheckedEntry]:
         last = -1
         while self._file.exists():
             rows = await self._in_thread(partial(self._checked_after, last))
@@ -138,10 +139,10 @@ class DiskLevel:
     async def drop(self, rows: Sequence[int]) -> None:
         marks = ",".join("?" * len(rows))
         statement = f"DELETE FROM Cache WHERE rowid IN ({marks})"  # noqa: S608 - question marks
-        await self._where_it_is(lambda: self._execute(statement, rows))
+        await self._if_exists(lambda: self._execute(statement, rows))
 
     async def rebuild(self) -> None:
-        """Begin anew: all of it is in the ledger too."""
+        """Recreate it: all of its values are in the ledger too."""
         await self._in_thread(self._remove_files)
 
     async def aclose(self) -> None:
@@ -155,8 +156,17 @@ class DiskLevel:
         return self.folder / "cache.db"
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        def run() -> _T:
+            try:
+                return work()
+            except BaseException:
+                # The next use opens it again: it may have been repaired, or its folder lost.
+                with contextlib.suppress(Exception):
+                    self._close()
+                raise
+
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
         except StateError:
             raise
         except Exception as error:
@@ -164,8 +174,8 @@ class DiskLevel:
             reason = str(error) or type(error).__name__
             raise StateError(f"{self.folder}: {reason}") from error
 
-    async def _where_it_is(self, work: Callable[[], int]) -> int:
-        """Nothing is made just to delete from it."""
+    async def _if_exists(self, work: Callable[[], int]) -> int:
+        """Run `work`; where there is no file, none is made just to delete from it."""
         return await self._in_thread(work) if self._file.exists() else 0
 
     def _open(self) -> DiskCache:
@@ -176,17 +186,13 @@ class DiskLevel:
 
     def _close(self) -> None:
         if self._cache is not None:
-            self._cache.close()
-            self._cache = None
+            cache, self._cache = self._cache, None
+            cache.close()
 
     def _get_all(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         cache = self._open()
-        found = {}
-        for key in keys:
-            value = _opened(key, cache.get(key))
-            if value is not None:
-                found[key] = value
-        return found
+        values = {key: _unsealed(key, cache.get(key)) for key in keys}
+        return {key: value for key, value in values.items() if value is not None}
 
     def _put_all(self, values: Mapping[str, CacheValue], now: float) -> None:
         cache = self._open()
@@ -202,7 +208,7 @@ class DiskLevel:
         disk_bytes = sum(path.stat().st_size for path in self.folder.glob("cache.db*"))
         return LevelUsage(entries, size_bytes, oldest, newest, disk_bytes)
 
-    def _checked_after(self, last: int) -> list[Checked]:
+    def _checked_after(self, last: int) -> list[CheckedEntry]:
         with self._connection() as db:
             rows = db.execute(
                 """SELECT rowid, CAST(key AS BLOB), raw = 1 AND mode = ? AND filename IS NULL,
@@ -218,6 +224,7 @@ class DiskLevel:
         connection = sqlite3.connect(self._file, timeout=10.0, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("PRAGMA secure_delete = ON")
+            connection.create_function("matches", 2, _matches)
             yield connection
 
     def _execute(self, statement: str, values: Sequence[Any] = ()) -> int:
@@ -239,12 +246,17 @@ class DiskLevel:
             (self.folder / name).unlink(missing_ok=True)
 
 
+def _matches(pattern: str, key: bytes | None) -> bool:
+    # Somebody else's row may hold what is not UTF-8, which SQLite could not pass on as text.
+    return matches(pattern, (key or b"").decode("utf-8", "replace"))
+
+
 def _sealed(key: str, value: CacheValue) -> bytes:
     body = _EXPIRES.pack(value.expires_at) + value.data
     return seal(key, body) + body
 
 
-def _opened(key: str, stored: object) -> CacheValue | None:
+def _unsealed(key: str, stored: object) -> CacheValue | None:
     if not isinstance(stored, bytes) or len(stored) < _SEAL_BYTES + _EXPIRES.size:
         return None
     body = stored[_SEAL_BYTES:]
@@ -253,6 +265,6 @@ def _opened(key: str, stored: object) -> CacheValue | None:
     return CacheValue(body[_EXPIRES.size :], _EXPIRES.unpack_from(body)[0])
 
 
-def _checked(row: int, key: bytes | None, is_ours: int | None, data: bytes | None) -> Checked:
+def _checked(row: int, key: bytes | None, is_ours: int | None, data: bytes | None) -> CheckedEntry:
     name = (key or b"").decode("utf-8", "backslashreplace")
-    return Checked(name, row, bool(is_ours) and _opened(name, data) is not None)
+    return CheckedEntry(name, row, bool(is_ours) and _unsealed(name, data) is not None)

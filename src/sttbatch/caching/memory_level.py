@@ -6,9 +6,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
-from sttbatch.caching.levels import CacheValue, LevelUsage
+from sttbatch.core.cache_entries import CacheValue, LevelUsage
+from sttbatch.core.key_patterns import matches
 
 MAX_TTL_S = 300.0
 
@@ -39,7 +39,7 @@ class MemoryLevel:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         now = self._clock()
-        found = {}
+        values = {}
         for key in keys:
             entry = self._entries.get(key)
             if entry is None:
@@ -48,8 +48,8 @@ class MemoryLevel:
                 self._remove(key)
                 continue
             self._entries.move_to_end(key)
-            found[key] = entry.value
-        return found
+            values[key] = entry.value
+        return values
 
     async def put_many(self, values: Mapping[str, CacheValue]) -> None:
         now = self._clock()
@@ -67,7 +67,7 @@ class MemoryLevel:
         return sum(self._remove(key) for key in keys)
 
     async def delete_matching(self, pattern: str) -> int:
-        return await self.delete([key for key in self._entries if fnmatchcase(key, pattern)])
+        return await self.delete([key for key in self._entries if matches(pattern, key)])
 
     async def delete_expired(self) -> int:
         now = self._clock()

@@ -35,8 +35,9 @@ class SpooledResponse(msgspec.Struct, frozen=True):
 
     Attributes:
         value: the answer as the ledger stores it; None: the post brought none.
-        cost: of the post.
-        worker_id: the run that sent it.
+        cost: of the request, `post`.
+        worker_id: the process that sent it.
+        quantity: in `unit`; None: an older version wrote this, and `post` has seconds of audio.
     """
 
     key: str
@@ -47,6 +48,8 @@ class SpooledResponse(msgspec.Struct, frozen=True):
     engine: str
     model: str
     worker_id: str
+    unit: str = ""
+    quantity: float | None = None
 
 
 _decoder = msgspec.msgpack.Decoder(SpooledResponse)

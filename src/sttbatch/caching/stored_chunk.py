@@ -8,7 +8,7 @@ from sttbatch.core.models import Gap, Transcription
 
 
 class StoredChunk(msgspec.Struct, frozen=True):
-    """What was heard, in the upload's time, and how it was asked for."""
+    """An answer, in the upload's time, and the formats of its request."""
 
     heard: Transcription
     upload_codec: str
@@ -16,7 +16,7 @@ class StoredChunk(msgspec.Struct, frozen=True):
 
 
 class StoredAudit(msgspec.Struct, frozen=True):
-    """What the audit made of an answer, in the upload's time, and how much audio it asked for."""
+    """An answer after gap repair, in the upload's time, and the seconds of audio sent for that."""
 
     heard: Transcription
     gaps: tuple[Gap, ...]

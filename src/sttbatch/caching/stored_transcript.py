@@ -1,7 +1,7 @@
-"""A transcript's value as it is stored: JSON lines, compressed; a segment a line after the first.
+"""A transcript's value as it is stored: compressed JSON lines.
 
-Ten hours of words are 7 MB of JSON, of which every level, its seal and its transaction would make
-a copy.
+The first is the transcript without its segments, each further one a segment. Ten hours of words
+are 7 MB of JSON, of which every level, its seal and its transaction would make a copy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command `sttbatch`: its commands, and the one place where errors become words."""
+"""The program `sttbatch`: its commands, and the one place where errors are printed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import typer
 from sttbatch import __version__
 from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, stats, transcribe
 from sttbatch.cli.console import stdio
-from sttbatch.cli.exit_codes import SOME_FAILED, code_of
+from sttbatch.cli.console.text import printable
+from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
 from sttbatch.core.errors import SttbatchError
 
 app = typer.Typer(
     name="sttbatch",
-    help="Folders of recordings in, transcripts out, through Cloud.ru's speech recognition. "
+    help="Transcribe folders of recordings with Cloud.ru's speech recognition. "
     "Nothing is paid for twice.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -42,30 +43,28 @@ def _version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
-    """Options that belong to no command."""
+    """Options of the program itself."""
 
 
 def main() -> None:
-    """Run the command line; the process ends here."""
+    """Run the command line, and exit the process."""
     stdio.keep_open()
-    # What is there at the end need not be searched for garbage, which takes as long as a request.
+    # Collecting garbage at exit would take as long as a request.
     atexit.register(gc.freeze)
     try:
         app(prog_name="sttbatch")
     except SttbatchError as error:
-        from sttbatch.cli.console.rendering import printable
-
         print(f"sttbatch: {printable(str(error))}", file=sys.stderr)  # noqa: T201
-        sys.exit(code_of(error))
+        sys.exit(error_exit_code(error))
     except BrokenPipeError:
         stdio.discard_stdout()
         sys.exit(SOME_FAILED)
     except OSError as error:
-        from sttbatch.cli.console.rendering import printable
-
         stdio.discard_stdout()
         where = f"{error.filename}: " if error.filename else ""
         print(f"sttbatch: {printable(where)}{error.strerror or error}", file=sys.stderr)  # noqa: T201

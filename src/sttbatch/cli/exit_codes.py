@@ -1,4 +1,4 @@
-"""Exit codes, from a fixed table."""
+"""Exit codes of the process; the README has the table."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIGNAL_BASE = 128
 
 
 def exit_code(report: BatchReport, signal_number: int | None) -> int:
-    """Where several apply: a signal, then 3, 4, 1."""
+    """The exit code of a run. Where several apply: a signal, then 3, 4, 2, 1."""
     if signal_number is not None:
         return SIGNAL_BASE + signal_number
     if isinstance(report.fatal, EndpointRefused):
@@ -27,8 +27,8 @@ def exit_code(report: BatchReport, signal_number: int | None) -> int:
     return SOME_FAILED if failed or report.fatal is not None else OK
 
 
-def code_of(error: SttbatchError) -> int:
-    """Of a command that an error ended."""
+def error_exit_code(error: SttbatchError) -> int:
+    """The exit code of a command that raised `error`."""
     if isinstance(error, UsageError):
         return WRONG_USAGE
     return REFUSED if isinstance(error, EndpointRefused) else SOME_FAILED

@@ -1,4 +1,4 @@
-"""What signals do to a run: the first one lets it end well, whenever it comes."""
+"""Signals: the first one lets a run finish what is in flight, the second cancels it."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any, Self
 from sttbatch.cli.exit_codes import SIGNAL_BASE
 
 
-def _heeded() -> list[signal.Signals]:
-    """`nohup` stays in force."""
-    found = [signal.SIGINT, signal.SIGTERM]
+def _handled() -> list[signal.Signals]:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    # `nohup` ignores it, and stays in force.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        found.append(signal.SIGHUP)
-    return found
+        numbers.append(signal.SIGHUP)
+    return numbers
 
 
 @contextlib.contextmanager
-def leaving() -> Iterator[None]:
-    """While nothing is sent yet a signal raises SystemExit, so that the log gets its last line."""
+def exit_on_signal() -> Iterator[None]:
+    """Raise SystemExit on a signal while nothing is sent yet, so that the log gets its summary."""
 
-    def leave(number: int, _: Any) -> None:
+    def handle(number: int, _: Any) -> None:
         raise SystemExit(SIGNAL_BASE + number)
 
-    before = {number: signal.signal(number, leave) for number in _heeded()}
+    before = {number: signal.signal(number, handle) for number in _handled()}
     try:
         yield
     finally:
@@ -35,11 +35,12 @@ def leaving() -> Iterator[None]:
 
 
 class Signals:
-    """The first signal lets what is in flight finish and be stored, the second cancels.
+    """Handlers for the time of a run: the first signal calls `stop`, the second cancels the task.
 
     Attributes:
-        first: the signal that came first.
-        stop: begin nothing new; None while there is nothing to finish, then the first one cancels.
+        first: the number of the first signal; None: there was none.
+        stop: starts nothing new and finishes what is in flight; None: nothing is in flight, so
+            the first signal cancels.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -51,19 +52,19 @@ class Signals:
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        self._heeded = _heeded()
-        for number in self._heeded:
+        self._handled = _handled()
+        for number in self._handled:
             loop.add_signal_handler(number, self._caught, number, task)
         return self
 
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
-        for number in self._heeded:
+        for number in self._handled:
             loop.remove_signal_handler(number)
 
     @contextlib.contextmanager
-    def cancelling(self) -> Iterator[None]:
-        """What a signal cancels ends here."""
+    def absorb_cancellation(self) -> Iterator[None]:
+        """Suppress the CancelledError of a signal."""
         try:
             yield
         except asyncio.CancelledError:
@@ -75,5 +76,5 @@ class Signals:
         if not is_first or self.stop is None:
             task.cancel()
             return
-        self._say("stopping: what is in flight is finished and stored; once more to leave at once")
+        self._say("stopping: what is in flight is finished and stored; once more to quit at once")
         self.stop()

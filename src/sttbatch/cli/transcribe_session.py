@@ -1,4 +1,4 @@
-"""One run of `transcribe`: what is finished, what is left, and how it ends."""
+"""One run of `transcribe`: check what is up to date, transcribe the rest, report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.cli.console.output_mode import OutputMode, forecast_facts, summary_facts
+from sttbatch.cli.console import run_summary
+from sttbatch.cli.console.output_mode import OutputMode
 from sttbatch.cli.console.progress import Display
-from sttbatch.cli.console.rendering import Out, forecast_lines, printable, summary
+from sttbatch.cli.console.stdio import StandardOutput, print_lines
+from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
 from sttbatch.composition.alert_watch import watching
@@ -32,135 +34,137 @@ if TYPE_CHECKING:
     from sttbatch.monitoring.logs import EventLog
 
 
-class Run:
-    """What is needed from the first look at the ledger to the exit code."""
+class TranscribeSession:
+    """Runs one `transcribe` from opening the ledger to its exit code.
+
+    Args:
+        key: the API key; None: the engine needs none, or nothing is sent.
+        log: the event log; None: there is none.
+    """
 
     def __init__(
         self,
         settings: Settings,
         flags: RunFlags,
-        voice: OutputMode,
+        mode: OutputMode,
         key: Secret | None,
         alerts: Sequence[AlertRule] = (),
         log: EventLog | None = None,
     ) -> None:
         self._settings = settings
         self._flags = flags
-        self._voice = voice
+        self._mode = mode
         self._key = key
-        self._out = Out()
+        self._output = StandardOutput()
         self._alerts = alerts
         self._log = log
+        # A log on standard error has the events already.
         self._display = Display(
-            self._out,
-            bars=voice.draws,
-            quiet=voice.quiet,
-            paths=not voice.text,
-            # A log on standard error says it already.
-            follows=not voice.logs_to_stderr,
-        )
+            self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
+            verbose=not mode.logs_to_stderr,
+        )  # fmt: skip
         self._listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:
             self._listeners.append(log)
         self._report = BatchReport()
 
-    async def transcribe(self, found: Discovery) -> int:
-        """Transcribe what was found; the exit code."""
-        begun = time.monotonic()
-        with Signals(self._say) as caught, caught.cancelling():
-            await self._transcribe(found, caught)
-        code = exit_code(self._report, caught.first)
-        if code == OK and self._out.fault:
+    async def transcribe(self, discovery: Discovery) -> int:
+        """Transcribe the discovered recordings; returns the exit code."""
+        started_at = time.monotonic()
+        with Signals(self._say) as signals, signals.absorb_cancellation():
+            await self._transcribe(discovery, signals)
+        code = exit_code(self._report, signals.first)
+        if code == OK and self._output.fault:
             code = SOME_FAILED
-        self._conclude(time.monotonic() - begun, code)
+        self._report_end(time.monotonic() - started_at, code)
         return code
 
-    async def _transcribe(self, found: Discovery, caught: Signals) -> None:
+    async def _transcribe(self, discovery: Discovery, signals: Signals) -> None:
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(
                 contextlib.closing(open_ledger(data_folder(self._settings)))
             )
             collector = await opened.enter_async_context(
-                measured(self._settings, found, self._report, self._warn)
+                measured(self._settings, discovery, self._report, self._warn)
             )
             await opened.enter_async_context(watching(self._alerts, database, self._emit))
-            if not (self._voice.text or self._flags.force):
-                # Everything that it makes stays; looking for garbage in it is a tenth of its time.
+            if not (self._mode.text or self._flags.force):
+                # It makes no garbage, and collecting would take a tenth of its time.
                 gc.disable()
-                await self._take_finished(found, database)
+                await self._report_up_to_date(discovery, database)
                 gc.enable()
             if collector is not None:
-                # Told of them one by one it would take longer than looking at them does.
+                # Counting them one by one would take longer than checking them.
                 collector.found_unchanged(len(self._report.recordings))
                 self._listeners.append(collector)
-            if found.candidates or found.failures:
-                await self._work(found, database, caught)
+            if discovery.candidates or discovery.failures:
+                await self._work(discovery, database, signals)
 
-    async def forecast(self, found: Discovery) -> int:
-        """Print what `transcribe` would send; the exit code."""
-        begun = time.monotonic()
+    async def forecast(self, discovery: Discovery) -> int:
+        """Print what `transcribe` would send; returns the exit code."""
+        started_at = time.monotonic()
         forecast = BatchForecast((), 0.0, 0)
         with (
-            Signals(self._say) as caught,
-            caught.cancelling(),
+            Signals(self._say) as signals,
+            signals.absorb_cancellation(),
             contextlib.closing(open_ledger(data_folder(self._settings))) as database,
         ):
-            async with self._batch(found, database) as batch:
-                forecast = await batch.forecast(found)
-        code = exit_code(self._report, caught.first)
-        lines = forecast_lines(forecast)
-        if not self._voice.quiet and caught.first is None:
-            for line in lines:
-                self._out.line(line)
-        if self._log is not None and self._sums_up(code):
-            facts = summary_facts(self._report, time.monotonic() - begun, code)
-            self._log.summary(lines[-1], facts | {"would_send": forecast_facts(forecast)})
+            async with self._batch(discovery, database) as batch:
+                forecast = await batch.forecast(discovery)
+        code = exit_code(self._report, signals.first)
+        lines = run_summary.forecast_lines(forecast)
+        if not self._mode.quiet and signals.first is None:
+            print_lines(lines)
+        if self._log is not None and self._logs_summary(code):
+            facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
+            self._log.summary(
+                lines[-1], facts | {"would_send": run_summary.forecast_facts(forecast)}
+            )
         return code
 
-    async def _take_finished(self, found: Discovery, database: Database) -> None:
-        """Report what former runs have finished; nothing that a batch needs is loaded for it."""
+    async def _report_up_to_date(self, discovery: Discovery, database: Database) -> None:
+        """Report up-to-date recordings, without importing what a batch needs."""
+        from sttbatch.database.outputs import SqlOutputStore
         from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
-        from sttbatch.outputs.names import OutputRegistry
+        from sttbatch.outputs.output_registry import OutputRegistry
 
-        finished = UpToDateFilter(
-            database,
-            run_config_of(self._settings, self._flags),
-            cache_max_age_s=self._settings.cache_max_age,
-        )
-        for each in await finished.take_from(found):
+        config = run_config_of(self._settings, self._flags)
+        up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
+        for each in await up_to_date.take_from(discovery):
             self._report.recordings.append(each)
             self._emit(FileProcessingCompleted(each.display_path, each.outputs))
             self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
-        if not (found.candidates or found.failures):
-            self._report.too_young = found.too_young
-            self._report.skipped = await count_foreign_files(found, OutputRegistry(database))
+        if not (discovery.candidates or discovery.failures):
+            self._report.too_young = discovery.too_young
+            self._report.skipped = await count_foreign_files(
+                discovery, OutputRegistry(SqlOutputStore(database))
+            )
 
-    async def _work(self, found: Discovery, database: Database, caught: Signals) -> None:
-        """Transcribe what is left."""
-        async with self._batch(found, database) as batch:
-            caught.stop = batch.stop
-            with self._display, caught.cancelling():
-                await batch.run(found)
+    async def _work(self, discovery: Discovery, database: Database, signals: Signals) -> None:
+        """Transcribe the recordings that are not up to date."""
+        async with self._batch(discovery, database) as batch:
+            signals.stop = batch.stop
+            with self._display, signals.absorb_cancellation():
+                await batch.run(discovery)
 
     @contextlib.asynccontextmanager
     async def _batch(
-        self, found: Discovery, database: Database
+        self, discovery: Discovery, database: Database
     ) -> AsyncIterator[TranscriptionPipeline]:
         from sttbatch.processing.media.media_workers import MediaWorkers
 
         folder = data_folder(self._settings)
         with run_folder(folder / "spool") as spool:
             async with MediaWorkers(spool) as media:
-                # Their libraries load while ours do.
-                await media.start(len(found.candidates))
+                # Their imports run in parallel with ours.
+                await media.start(len(discovery.candidates))
                 from sttbatch.cli.console.stdout_writer import StdoutWriter
                 from sttbatch.composition.workshop import open_batch
 
-                # What is loaded by now stays: to search it for garbage again and again holds up
-                # every lane.
+                # Modules stay loaded; collecting them again and again would delay every request.
                 gc.freeze()
-                text = self._voice.text
-                stdout = StdoutWriter(self._out, self._settings.formats[0]) if text else None
+                text = self._mode.text
+                stdout = StdoutWriter(self._output, self._settings.formats[0]) if text else None
                 async with open_batch(
                     self._settings,
                     self._flags,
@@ -181,35 +185,31 @@ class Run:
         for listener in self._listeners:
             listener(event)
 
-    def _conclude(self, wall_s: float, code: int) -> None:
-        report, quiet = self._report, self._voice.quiet
+    def _report_end(self, wall_s: float, code: int) -> None:
+        report, quiet = self._report, self._mode.quiet
         for each in report.recordings:
             for path in each.kept:
-                self._emit(
-                    Warned(
-                        "", f"{path}: kept, it was edited or is not ours (--overwrite replaces it)"
-                    )
-                )
+                self._warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
-        if self._out.fault is not None:
+        if self._output.fault is not None:
             self._say(
-                f"sttbatch: standard output cannot be written: {self._out.fault}; what was "
-                "transcribed is stored, run the same command again",
+                f"sttbatch: standard output cannot be written: {self._output.fault}; the "
+                "transcripts are stored, run the same command again",
                 important=True,
             )
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
-        line = summary(report, wall_s)
+        line = run_summary.summary_line(report, wall_s)
         self._say(line, important=failed and not quiet)
-        if self._log is not None and self._sums_up(code):
-            self._log.summary(line, summary_facts(report, wall_s, code))
+        if self._log is not None and self._logs_summary(code):
+            self._log.summary(line, run_summary.summary_facts(report, wall_s, code))
 
-    def _sums_up(self, code: int) -> bool:
-        """Whether the log ends with a summary; text on standard error has it already."""
-        if self._voice.logs_to_stderr:
-            return self._voice.as_json and not (self._voice.quiet and code == OK)
+    def _logs_summary(self, code: int) -> bool:
+        """Whether the log gets a summary; a text log on standard error has it already."""
+        if self._mode.logs_to_stderr:
+            return self._mode.as_json and not (self._mode.quiet and code == OK)
         return True
 
     def _say(self, line: str, *, important: bool = False) -> None:
-        if not self._voice.is_json:
+        if not self._mode.is_json:
             self._display.say(line, important=important)

@@ -1,4 +1,4 @@
-"""`[[alerts]]` tables of the user's settings file, checked one by one."""
+"""The `[[alerts]]` tables of the user's settings file, parsed and checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sttbatch.monitoring.alert_rules import (
     condition,
 )
 
-LONGEST_WINDOW_S = 366 * 86_400.0
+MAX_WINDOW_S = 366 * 86_400.0
 
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,26 +36,26 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
-    """The rules in `tables`, as tomllib reads them from `text`.
+    """The rules in `tables`, which tomllib parsed from `text`, the content of `path`.
 
     Raises:
-        UsageError: names the file and the line.
+        UsageError: a table is wrong; the message names file and line.
     """
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
         line = _line_of(text.splitlines(), 0, "alerts")
-        raise UsageError(f"{path}, line {line}: alerts are tables, each begins with [[alerts]]")
+        raise UsageError(f"{path}, line {line}: alerts are tables, each starts with [[alerts]]")
     rules: list[AlertRule] = []
     for table, (first, lines) in zip(tables, _sections(text, len(tables)), strict=True):
         try:
             rules.append(_rule(table, rules))
-        except _Mistake as mistake:
-            line = _line_of(lines, first, mistake.key)
-            raise UsageError(f"{path}, line {line}: {mistake}") from mistake
+        except _TableError as error:
+            line = _line_of(lines, first, error.key)
+            raise UsageError(f"{path}, line {line}: {error}") from error
     return tuple(rules)
 
 
-class _Mistake(ValueError):
-    """What is wrong with a table, and with which of its keys."""
+class _TableError(ValueError):
+    """A table is wrong; `key` is the key at fault, or empty."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
@@ -66,17 +66,19 @@ def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
     values = _Table(**{key: _value(key, value) for key, value in table.items()})
     for key in ("metric", "threshold"):
         if key not in table:
-            raise _Mistake("", f"an alert needs a {key}")
+            raise _TableError("", f"an alert needs a {key}")
     if values.metric not in METRICS:
-        raise _Mistake("metric", f"there is no metric {values.metric!r}, only {', '.join(METRICS)}")
-    if not 1 <= values.window <= LONGEST_WINDOW_S:
-        raise _Mistake("window", f"window = {table['window']!r}: it must be 1s to 366d")
+        raise _TableError(
+            "metric", f"there is no metric {values.metric!r}, only {', '.join(METRICS)}"
+        )
+    if not 1 <= values.window <= MAX_WINDOW_S:
+        raise _TableError("window", f"window = {table['window']!r}: it must be 1s to 366d")
     if values.notify is Channel.WEBHOOK:
         if values.url is None:
-            raise _Mistake("notify", 'notify = "webhook" needs a url')
+            raise _TableError("notify", 'notify = "webhook" needs a url')
         _check_url(values.url)
     elif values.url is not None:
-        raise _Mistake("url", 'a url is for notify = "webhook" only')
+        raise _TableError("url", 'a url is for notify = "webhook" only')
     name = values.name or condition(
         values.metric, values.comparison, values.threshold, values.window
     )
@@ -85,21 +87,21 @@ def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
         values.severity, values.notify, values.url,
     )  # fmt: skip
     if any(rule.name == other.name for other in others):
-        raise _Mistake("name", f"there are two alerts {rule.name!r}; give each a name of its own")
+        raise _TableError("name", f"there are two alerts {rule.name!r}; give each its own name")
     return rule
 
 
 def _value(key: str, value: Any) -> Any:
     if key not in _Table.__struct_fields__:
         known = ", ".join(_Table.__struct_fields__)
-        raise _Mistake(key, f"an alert has no {key!r}, only {known}")
+        raise _TableError(key, f"an alert has no {key!r}, only {known}")
     try:
         if key == "window":
             value = duration_s(value)
         return getattr(msgspec.convert({key: value}, _Table), key)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
-        raise _Mistake(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
+        raise _TableError(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
 
 
 def _choices(key: str) -> str:
@@ -110,13 +112,13 @@ def _choices(key: str) -> str:
 def _check_url(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-        raise _Mistake("url", "a webhook is told over https only (http to this machine is allowed)")
+        raise _TableError("url", "a webhook needs https (http to this machine is allowed)")
     if not parts.hostname or parts.username or parts.password or parts.fragment:
-        raise _Mistake("url", "the url must be a host, a path and a query, nothing else")
+        raise _TableError("url", "the url must be a host, a path and a query, nothing else")
 
 
 def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
-    """Of each table the index of its first line and its lines, as far as they can be told."""
+    """For each table, the index of its first line and its lines, as far as they can be located."""
     lines = text.splitlines()
     header = re.compile(r"^\s*\[\[\s*[\"']?alerts[\"']?\s*\]\]")
     starts = [n for n, line in enumerate(lines) if header.match(line)]
@@ -128,6 +130,6 @@ def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
 
 
 def _line_of(lines: Sequence[str], first: int, key: str) -> int:
-    """Counted from 1; the section's own line where the key is not found."""
+    """The line number of a key, from 1; that of the section if the key is not found."""
     pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
     return first + next((n for n, line in enumerate(lines, 1) if key and pattern.match(line)), 1)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.disk_level import DiskLevel
-from sttbatch.caching.ledger_level import LedgerLevel
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.composition.settings import Settings
 from sttbatch.core.options import MIB
 from sttbatch.database.database import Database
+from sttbatch.database.results import SqlResultStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Caches:
 
     levels: MultiLevelCache
     disk: DiskLevel
-    ledger: LedgerLevel
+    ledger: SqlResultStore
 
 
 def cache_folder(settings: Settings) -> Path:
@@ -38,10 +38,10 @@ def cache_folder(settings: Settings) -> Path:
 async def open_caches(
     settings: Settings, database: Database, warn: Callable[[str], None]
 ) -> AsyncIterator[Caches]:
-    """L1, L2 and L3; `warn` is told once of each that fails."""
+    """L1, L2 and L3; `warn` is told once per incident of what fails."""
     memory = MemoryLevel(int(settings.l1_max_mb * MIB))
     disk = DiskLevel(cache_folder(settings) / "l2", int(settings.l2_max_mb * MIB))
-    ledger = LedgerLevel(database, max_age_s=settings.cache_max_age, warn=warn)
+    ledger = SqlResultStore(database, max_age_s=settings.cache_max_age, warn=warn)
     levels = MultiLevelCache((memory, disk), ledger, warn=warn)
     try:
         yield Caches(levels, disk, ledger)

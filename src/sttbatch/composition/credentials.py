@@ -1,4 +1,4 @@
-"""Where the key comes from: a variable or a file, never the command line or a folder's settings."""
+"""The API key: from a variable or a file, never from the command line or a folder's settings."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from sttbatch.core.errors import UsageError
 from sttbatch.external.secret import Secret
 
 HOW_TO = (
-    "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file that holds the key "
+    "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file with the key "
     "(without a key: --engine local)"
 )
 
-
 CREDENTIAL = "cloudru-api-key"
-"""Its name in a systemd unit: LoadCredential=cloudru-api-key:/etc/…"""
+"""The name of the key in a systemd unit: LoadCredential=cloudru-api-key:/etc/…"""
 
 
 def key_file(settings: Settings) -> Path | None:
-    """The file that the key is read from; None: it stands in CLOUDRU_API_KEY, or nowhere."""
+    """The file that the key is read from; None: it is in CLOUDRU_API_KEY, or nowhere."""
     if os.environ.get("CLOUDRU_API_KEY", "").strip():
         return None
     named = os.environ.get("CLOUDRU_API_KEY_FILE")
@@ -32,7 +31,7 @@ def key_file(settings: Settings) -> Path | None:
 
 
 def load_key(settings: Settings) -> Secret:
-    """Raises UsageError, which says what to do, when there is none."""
+    """The API key; raises UsageError with what to do when there is none."""
     value = os.environ.get("CLOUDRU_API_KEY", "").strip()
     if not value:
         file = key_file(settings)
@@ -41,11 +40,12 @@ def load_key(settings: Settings) -> Secret:
         try:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            # Some put the key itself there.
-            is_path = os.sep in str(file)
-            shown = file if is_path else "what CLOUDRU_API_KEY_FILE or api_key_file names"
-            reason = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise UsageError(f"the API key cannot be read from {shown}: {reason}") from error
+            # Some users put the key itself there, which must not be printed.
+            name = (
+                file if os.sep in str(file) else "what CLOUDRU_API_KEY_FILE or api_key_file names"
+            )
+            reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
+            raise UsageError(f"the API key cannot be read from {name}: {reason}") from error
     if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise UsageError(f"the API key is empty or holds characters that no key has; {HOW_TO}")
+        raise UsageError(f"the API key is empty or contains invalid characters; {HOW_TO}")
     return Secret(value)

@@ -73,6 +73,7 @@ def run_config_of(
             max_cost=flags.max_cost,
             price_per_second=0.0 if is_local else settings.price_per_second,
             requests_per_minute=None if is_local else settings.rate_limit,
+            audio_seconds_per_minute=None if is_local else settings.audio_rate_limit,
             audit=settings.audit,
             audit_share=settings.audit_share,
         ),

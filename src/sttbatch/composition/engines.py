@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,7 +23,6 @@ class DeferredEngine:
     def __init__(self, make: Callable[[], Engine]) -> None:
         self._make = make
         self._made: Engine | None = None
-        self._stopped = False
 
     @property
     def timestamps(self) -> bool:
@@ -33,14 +33,13 @@ class DeferredEngine:
         return self._engine.longest_s
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
-        return await self._engine.transcribe(upload, options, record)
-
-    def stop(self) -> None:
-        self._stopped = True
-        if self._made is not None:
-            self._made.stop()
+        return await self._engine.transcribe(upload, options, record, stopped)
 
     async def aclose(self) -> None:
         if self._made is not None:
@@ -50,8 +49,6 @@ class DeferredEngine:
     def _engine(self) -> Engine:
         if self._made is None:
             self._made = self._make()
-            if self._stopped:
-                self._made.stop()
         return self._made
 
 
@@ -83,24 +80,25 @@ async def engine_of(
 
 
 def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) -> Engine:
-    from sttbatch.external.cloudru.admission import Gate, RateLimiter
+    from sttbatch.database.rates import InMemoryRates, SqliteRates
+    from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.rate_limit import RateLimits
-    from sttbatch.external.cloudru.rate_store import RateStore
-    from sttbatch.external.cloudru.transcription import CloudRu
+    from sttbatch.external.cloudru.transcription import CloudRuTranscription
 
     def warn(message: str) -> None:
         emit(Warned("", message))
 
     base = urlsplit(settings.base_url)
+    bucket = f"{base.scheme}://{base.netloc}"
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        RateStore(rates, f"{base.scheme}://{base.netloc}", warn),
+        SqliteRates(rates, bucket, warn) if rates is not None else InMemoryRates(),
     )
-    return CloudRu(
+    return CloudRuTranscription(
         settings.base_url,
         key,
-        Gate(limiter, settings.outage_wait),
+        AdmissionControl(limiter, settings.outage_wait),
         ConnectionPool(f"sttbatch/{__version__}", emit),
         retries=settings.retries,
         warn=warn,

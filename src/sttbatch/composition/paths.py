@@ -1,4 +1,4 @@
-"""Where state lies: the data folder and what is in it."""
+"""The data folder and the names of the files in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RATES = "rate.db"
 
 
 def data_folder(settings: Settings) -> Path:
-    """Made on first use, private."""
+    """The folder of the ledger and the other files of state; created private on first use."""
     if settings.data_dir:
         return private_folder(Path(settings.data_dir).expanduser())
     from platformdirs import user_data_path

@@ -1,4 +1,4 @@
-"""Settings: option over environment over ./sttbatch.toml over the user's file over the default."""
+"""Settings, strongest first: option, environment, ./sttbatch.toml, the user's file, default."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 LOCAL_FILE = "sttbatch.toml"
 ALERTS = "alerts"
-"""The tables of alert rules: in the user's file alone, neither a variable nor an option."""
+"""The key of the alert tables, which only the user's file may have."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may say how recordings are transcribed and written, never where the key
-# goes or where state lies.
+# or the state go.
 LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
@@ -37,11 +37,20 @@ LOCAL_SETTINGS = frozenset(
     }
 )  # fmt: skip
 
+LANGUAGES = """
+    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
+    haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
+    ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
+    th tk tl tr tt uk ur uz vi yi yo zh yue
+"""
+"""The codes of Whisper's language tokens, from LANGUAGES in openai/whisper's `tokenizer.py`:
+ISO 639-1 but for haw, jw and yue."""
+
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting; names are those of the file, `STTBATCH_` in capitals those of variables."""
+    """All settings, by their names in the file; `STTBATCH_NAME` is the environment variable."""
 
     engine: str = "cloudru"
     base_url: str = "https://foundation-models.api.cloud.ru/v1"
@@ -78,44 +87,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 DESCRIPTIONS = {
-    "engine": "cloudru, or local (offline)",
-    "base_url": "of the OpenAI-compatible endpoint; https, or http to this machine only",
-    "api_key_file": "a file that holds the key",
-    "model": "default: openai/whisper-large-v3 (local: tiny.en)",
-    "language": "ISO-639-1; default: the endpoint detects it",
+    "engine": "recognition engine: cloudru, or local (offline)",
+    "base_url": "address of an OpenAI-compatible endpoint; https, or http to this machine only",
+    "api_key_file": "file with the API key",
+    "model": "model; default: openai/whisper-large-v3 (local: tiny.en)",
+    "language": "spoken language, ISO-639-1; default: detected",
     "prompt": "vocabulary and style, sent with every chunk",
-    "temperature": "0 to 1; default: the endpoint's",
-    "formats": "any of txt, srt, vtt, tsv, json",
-    "output_dir": "default: beside each recording",
+    "temperature": "sampling temperature, 0 to 1; default: the endpoint's",
+    "formats": "output formats: any of txt, srt, vtt, tsv, json",
+    "output_dir": "folder for outputs; default: beside each recording",
     "words": "word timestamps in the json output",
-    "max_line_width": "characters of a subtitle line",
-    "max_lines": "lines of a subtitle",
-    "concurrency": "requests at once, 1 to 10, or auto: as many as the endpoint answers well",
-    "max_concurrency": "what auto may rise to, 1 to 10",
-    "rate_limit": "requests a minute, of all runs together",
-    "audio_rate_limit": "seconds of audio a minute, of all runs together; default: no limit",
-    "chunk_duration": "target seconds of a chunk, at least 10",
-    "max_chunk_mb": "MiB, at most 24.4",
-    "upload_codec": "auto, copy, flac, opus or wav",
-    "channels": "mix, or split: each channel of a call is a speaker, sent and paid for on its own",
-    "audit": "ask again for sound that came back without words",
-    "audit_share": "of a recording's length, the most that is asked for again",
-    "retries": "per chunk",
-    "outage_wait": "how long an outage is sat out: 600, 10m, 1h",
+    "max_line_width": "maximum characters of a subtitle line",
+    "max_lines": "maximum lines of a subtitle",
+    "concurrency": "parallel requests, 1 to 10, or auto: as many as the endpoint answers well",
+    "max_concurrency": "upper limit of auto, 1 to 10",
+    "rate_limit": "requests per minute, of all runs together",
+    "audio_rate_limit": "seconds of audio per minute, of all runs together; default: no limit",
+    "chunk_duration": "target duration of a chunk in seconds, at least 10",
+    "max_chunk_mb": "maximum size of an upload in MiB, at most 24.4",
+    "upload_codec": "codec of uploads: auto, copy, flac, opus or wav",
+    "channels": "mix, or split: each channel of a call is one speaker, sent and billed on its own",
+    "audit": "retry audio that came back without text",
+    "audit_share": "share of a recording's duration that may be retried",
+    "retries": "maximum retries per chunk",
+    "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
-    "budget_per_day": "RUB that all runs together may cost in a calendar day; default: no limit",
-    "budget_per_month": "RUB, the same in a calendar month",
+    "budget_per_day": "maximum cost of all runs in a calendar day, in RUB; default: no limit",
+    "budget_per_month": "maximum cost of all runs in a calendar month, in RUB; default: no limit",
     "data_dir": "folder of the ledger",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
-    "cache_max_age": "results older than this are asked for anew: 90d; default: never",
-    "l1_max_mb": "MiB of results that a run keeps in memory",
-    "l2_max_mb": "MiB of the L2 cache on disk",
+    "cache_max_age": "age after which results are requested again: 90d; default: never",
+    "l1_max_mb": "size of the L1 cache in memory, in MiB",
+    "l2_max_mb": "size of the L2 cache on disk, in MiB",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """Settings and, by name, where each value comes from."""
+class LoadedSettings:
+    """Settings, the origin of each value by name, and alert rules."""
 
     settings: Settings
     origins: dict[str, str]
@@ -123,7 +132,7 @@ class Loaded:
 
 
 def user_file() -> Path:
-    """The user's settings file; STTBATCH_CONFIG names another."""
+    """The path of the user's settings file, or the one in STTBATCH_CONFIG."""
     named = os.environ.get(OTHER_FILE)
     if named:
         return Path(named)
@@ -132,11 +141,14 @@ def user_file() -> Path:
     return user_config_path("sttbatch") / "config.toml"
 
 
-def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
-    """Put all layers together.
+def load_settings(options: Mapping[str, Any] | None = None) -> LoadedSettings:
+    """Merge all layers.
+
+    Args:
+        options: settings from the command line; None: not given.
 
     Raises:
-        UsageError: an unknown setting or a bad value; names the file and the line.
+        UsageError: an unknown setting or a bad value; the message names file and line.
     """
     merged: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -152,7 +164,7 @@ def load_settings(options: Mapping[str, Any] | None = None) -> Loaded:
             where = origin.format(name.upper()) if origin == _VARIABLE else origin
             merged[name] = _checked(name, value, where)
             origins[name] = where
-    return Loaded(msgspec.convert(merged, Settings), origins, alerts)
+    return LoadedSettings(msgspec.convert(merged, Settings), origins, alerts)
 
 
 _VARIABLE = "STTBATCH_{}"
@@ -166,14 +178,14 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
     except FileNotFoundError:
         if not local and os.environ.get(OTHER_FILE):
             raise UsageError(
-                f"{path}: there is no such settings file, and {OTHER_FILE} names it; "
+                f"{path}: there is no such settings file, but {OTHER_FILE} names it; "
                 "`sttbatch config init` writes one"
             ) from None
         return {}, str(path)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
     except RecursionError as error:
-        raise UsageError(f"{path}: it is nested too deeply") from error
+        raise UsageError(f"{path}: nested too deeply") from error
     for name, value in values.items():
         where = f"{path}, line {_line(text, name)}"
         if name == ALERTS and not local:
@@ -195,13 +207,13 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
 
 
 def _text(path: Path) -> str:
-    # A stranger's folder may hold a pipe of this name, which would be waited for, or a device.
+    # A stranger's folder may contain a pipe or a device of this name, which would block.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("it is not a regular file")
+            raise OSError("not a regular file")
         data = file.read(_MAX_FILE_BYTES + 1)
     if len(data) > _MAX_FILE_BYTES:
-        raise OSError(f"it is larger than {_MAX_FILE_BYTES >> 10} KiB")
+        raise OSError(f"larger than {_MAX_FILE_BYTES >> 10} KiB")
     return data.decode("utf-8")
 
 
@@ -212,16 +224,16 @@ def _line(text: str, name: str) -> int:
 
 
 def _environment() -> tuple[dict[str, Any], str]:
-    found = {}
+    values = {}
     for name in Settings.__struct_fields__:
         value = os.environ.get(_VARIABLE.format(name.upper()))
         if value:
-            found[name] = value
-    return found, _VARIABLE
+            values[name] = value
+    return values, _VARIABLE
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
-    """The value in its type, or an error that says where it stands."""
+    """The value, converted and checked; `where` is its place for the error."""
     try:
         if name in _DURATIONS:
             value = duration_s(value)
@@ -231,9 +243,9 @@ def _checked(name: str, value: Any, where: str) -> Any:
         _check_range(name, getattr(converted, name))
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
-        # Before an @ there may be a password.
-        shown = "..." if "@" in str(value) else repr(value)
-        raise UsageError(f"{where}: {name} = {shown}: {reason}") from error
+        # A password may stand before an @.
+        text = "..." if "@" in str(value) else repr(value)
+        raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return getattr(converted, name)
 
 
@@ -272,34 +284,34 @@ def _check_range(name: str, value: Any) -> None:
         unknown = [each for each in value if each not in OUTPUT_FORMATS]
         if unknown or not value:
             raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
-    if name == "language" and value is not None and not re.fullmatch(r"[a-z]{2,3}", value):
-        raise ValueError("it must be an ISO-639-1 code such as ru or en")
+    if name == "language" and value is not None and value not in LANGUAGES.split():
+        raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
 
 
 def check_base_url(url: str) -> None:
-    """Raises ValueError for an address that the key must not go to."""
+    """Raises ValueError for an address that the key must not be sent to."""
     from urllib.parse import urlsplit
 
     if not url.isprintable() or " " in url:
-        raise ValueError("it holds characters that no address has")
+        raise ValueError("it contains characters that are not allowed in an address")
     parts = urlsplit(url)
     loopback = parts.hostname in LOOPBACK
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
     if parts.scheme == "http" and not loopback:
         raise ValueError("the key goes over https only (http to this machine is allowed)")
-    # Both raise a ValueError that says what is wrong.
+    # Both raise a ValueError with the reason.
     _ = parts.port, parts.hostname.encode("idna")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("leave out /audio/transcriptions, sttbatch adds it")
+        raise ValueError("leave out /audio/transcriptions, which sttbatch adds")
 
 
 def duration_s(value: Any) -> float:
-    """Seconds out of 90, "90", "90s", "10m", "2h"."""
+    """Seconds from a duration: 90, "90", "90s", "10m", "2h", "7d"; raises ValueError."""
     match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
     if match is None:
         raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")

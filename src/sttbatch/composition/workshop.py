@@ -7,18 +7,26 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.file_index import FileIndex
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.spooling_ledger import SpoolingLedger
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.effective_options import RunFlags, adapts, run_config_of
 from sttbatch.composition.engines import engine_of
+from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Emit, Warned
+from sttbatch.core.work import Budgets
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
+from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.workers import LedgerWorkers
+from sttbatch.execution.pay_once import PayOnce
+from sttbatch.execution.run_budget import RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
@@ -29,16 +37,16 @@ from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.queue.budgets import Budgets
-from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.liveness import FileLocks
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
 
@@ -57,11 +65,12 @@ async def open_batch(
     """A batch ready to run over the data folder `folder`. `stdout`: write there, not into files."""
     choices = run_config_of(settings, flags, to_stdout=stdout is not None)
     addresser = ContentAddresser(choices.request, choices.chunking.channels)
-    registry = OutputRegistry(database)
+    outputs = SqlOutputStore(database)
+    registry = OutputRegistry(outputs)
     workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
     orchestrator: ParallelOrchestrator[Job, ChunkWork] = ParallelOrchestrator(
         # One more than there are workers: it is claimed and planned while those are at work.
-        choices.concurrency,
+        PrioritySemaphore(choices.concurrency.value),
         WORKERS + 1,
     )
     async with (
@@ -75,42 +84,40 @@ async def open_batch(
         ) as answer_spool,
     ):
         caches.disk.start()
-        results = ResultCache(
-            caches.levels,
-            caches.ledger,
-            choices.request,
-            choices.run.price_per_second,
-            answer_spool,
+        budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
+        ledger = SpoolingLedger(
+            work_ledger(database, caches.ledger, worker.id, budgets), answer_spool
         )
+        spans = SqlChunkIndex(database, caches.ledger)
+        results = ResultCache(caches.levels, spans, ledger, choices.request)
         # After the worker came: what runs that are over had reserved is accounted for by then.
-        await results.recover()
+        await ledger.recover_spooled()
         answers = ChunkTranscriber(
             engine=engine,
-            results=results,
-            claims=ChunkClaims(
-                database,
-                workers,
-                worker,
-                engine=choices.request.engine,
-                model=choices.request.model,
-                budgets=Budgets(settings.budget_per_day, settings.budget_per_month),
+            pay_once=PayOnce(
+                caches.levels,
+                ledger,
+                spans,
+                WorkClaims(ledger, workers),
+                RunBudget(choices.run.max_cost),
+                closed=lambda: orchestrator.closed,
+                stopped=orchestrator.stopped,
+                force=choices.run.force,
             ),
-            closed=lambda: orchestrator.closed,
-            pacing=ConcurrencyFeedback(
+            results=results,
+            addresser=addresser,
+            splitters=splitters,
+            config=choices,
+            observe=ConcurrencyFeedback(
                 orchestrator,
                 AdaptiveConcurrency(choices.concurrency.value) if adapts(settings) else None,
                 emit,
-            ),
-            addresser=addresser,
-            splitters=splitters,
-            request=choices.request,
-            chunking=choices.chunking,
-            run=choices.run,
+            ).observe,
             emit=emit,
             report=report,
         )
         preparation = Intake(
-            FileIndex(database),
+            Fingerprinter(SqlFileIndex(database)),
             results,
             addresser,
             media,
@@ -135,7 +142,7 @@ async def open_batch(
                 priority=flags.priority,
             ),
             addresser=addresser,
-            up_to_date=None if stdout is not None else UpToDate(database),
+            up_to_date=None if stdout is not None else WrittenOutputs(outputs),
             media=media,
             registry=registry,
             writer=stdout or OutputWriter(registry),

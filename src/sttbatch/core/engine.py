@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,18 +63,21 @@ class Engine(Protocol):
         """Seconds of audio that it hears best at a time; None: any length will do."""
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
-        """Recognise one chunk; posts that failed are given to `record` as they end.
+        """Recognise one chunk; requests that failed are given to `record` as they end.
+
+        `stopped` ends every wait for another attempt; what is in flight is finished.
 
         Raises:
             ChunkError: this chunk got no answer (ChunkTooLarge: smaller pieces may).
             RetryLater: the endpoint asks for a wait too long to sit out.
             EndpointError: nothing more can be sent.
-            Stopped: `stop` was called while it waited.
+            Stopped: `stopped` was set while it waited.
         """
-
-    def stop(self) -> None:
-        """Let what is in flight finish; end every wait for another try."""
 
     async def aclose(self) -> None: ...

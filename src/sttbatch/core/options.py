@@ -78,6 +78,7 @@ class RunOptions:
         force: send again what is cached.
         no_wait: leave out what another run is working on, instead of waiting for its results.
         requests_per_minute: the rate limit, for estimates; None: there is none.
+        audio_seconds_per_minute: the same for seconds of audio.
         audit: ask again for sound that has no words.
         audit_share: of a recording's length; no more audio is asked for again.
     """
@@ -88,6 +89,7 @@ class RunOptions:
     max_cost: float | None = None
     price_per_second: float = 0.01
     requests_per_minute: int | None = None
+    audio_seconds_per_minute: float | None = None
     audit: bool = True
     audit_share: float = 0.25
 

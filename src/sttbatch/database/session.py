@@ -89,3 +89,15 @@ class Store(Protocol):
 
     def describe(self) -> str:
         """Kind, version and settings, for `doctor`."""
+
+    def entries_after(
+        self, number: int, limit: int
+    ) -> list[tuple[int, bytes | None, bytes | None, object]]:
+        """The cache entries after entry `number`, as they lie on the disk.
+
+        Returns (number, key, value, SHA-256); what is not of its column's type is None. A damaged
+        key or index hides none of them.
+        """
+
+    def drop_entries(self, numbers: Sequence[int]) -> None:
+        """Delete cache entries by their number."""

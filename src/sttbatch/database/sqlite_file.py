@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
-import functools
-import re
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
+from sttbatch.core.key_patterns import matches
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import locked, private_file
 from sttbatch.database.session import Session
@@ -35,7 +33,7 @@ def connect(
     connection.execute("PRAGMA foreign_keys = ON")
     connection.create_function("ledger_now", 0, clock)
     connection.create_function("local_day", 1, local_day)
-    connection.create_function("matches", 2, _matches)
+    connection.create_function("matches", 2, matches)
     return connection
 
 
@@ -123,11 +121,18 @@ class SqliteFile:
     def describe(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}, journal {journal_mode()}"
 
+    def entries_after(
+        self, number: int, limit: int
+    ) -> list[tuple[int, bytes | None, bytes | None, object]]:
+        return self._connection.execute(
+            """SELECT rowid, CAST(key AS BLOB), CASE typeof(value) WHEN 'blob' THEN value END,
+                      sha256
+               FROM cache_entries WHERE rowid > ? ORDER BY rowid LIMIT ?""",
+            (number, limit),
+        ).fetchall()
 
-def _matches(pattern: str, text: str | None) -> bool:
-    return text is not None and _compiled(pattern).match(text) is not None
-
-
-@functools.lru_cache(maxsize=8)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(fnmatch.translate(pattern))
+    def drop_entries(self, numbers: Sequence[int]) -> None:
+        rows = [(number,) for number in numbers]
+        self.transact(
+            lambda session: session.executemany("DELETE FROM cache_entries WHERE rowid = ?", rows)
+        )

@@ -7,22 +7,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sttbatch.core.errors import BudgetReached
-from sttbatch.queue.budgets import ROUNDING
+from sttbatch.core.work import ROUNDING
 
 
 @dataclass(slots=True)
-class Budget:
+class RunBudget:
     """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
 
     limit: float | None
-    price_per_second: float
     spent: float = 0.0
     reserved: float = 0.0
 
     @contextmanager
-    def reserved_for(self, audio_s: float) -> Iterator[None]:
+    def reserved_for(self, cost: float) -> Iterator[None]:
         """Raises BudgetReached when it would not be covered."""
-        cost = audio_s * self.price_per_second
         planned = self.spent + self.reserved + cost
         if self.limit is not None and planned > self.limit + ROUNDING:
             raise BudgetReached(

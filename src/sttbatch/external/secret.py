@@ -1,9 +1,9 @@
-"""The key, in a type that does not show it."""
+"""A type for the API key that never shows it."""
 
 from __future__ import annotations
 
-# A server on this machine takes any word for a key, and that word may be said in a recording.
-_TELLING = 8
+# A local server accepts any word as a key, and that word may be said in a recording.
+_MIN_MASKED_LENGTH = 8
 
 
 class Secret:
@@ -18,16 +18,16 @@ class Secret:
         return self._value
 
     def masked(self, text: str) -> str:
-        """`text` without it: some servers repeat what they were sent."""
-        return text.replace(self._value, "***") if len(self._value) >= _TELLING else text
+        """Replace the key in `text`: some servers repeat what they were sent."""
+        return text.replace(self._value, "***") if len(self._value) >= _MIN_MASKED_LENGTH else text
 
     def masked_bytes(self, data: bytes) -> bytes:
-        """The same for what a server answered."""
+        """Replace the key in a response's body."""
         value = self._value.encode()
-        return data.replace(value, b"***") if len(value) >= _TELLING else data
+        return data.replace(value, b"***") if len(value) >= _MIN_MASKED_LENGTH else data
 
     def __reduce__(self) -> str:
-        raise TypeError("a key is not to be stored")
+        raise TypeError("a key must not be stored")
 
     def __repr__(self) -> str:
         return "Secret(***)"

@@ -1,4 +1,4 @@
-"""What an output is made of."""
+"""The document that every output format renders."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
 from sttbatch.core.options import OutputOptions
-from sttbatch.outputs.characters import plain
+from sttbatch.outputs.unicode_text import plain
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One recording's transcript and what is told about it.
+    """One recording's transcript and the facts that outputs state about it.
 
     Equal documents give equal bytes. `transcript.chunks` should therefore be what was stored with
     the transcript, not what this run found in its caches, or an unchanged output is rewritten.
 
     Attributes:
-        source: the recording's path as the user is shown it.
+        source: the recording's display path.
         sha256: of the recording's content, in hexadecimal digits.
     """
 
@@ -37,7 +37,7 @@ class Document:
         return sorted((segment for segment in cleaned if segment.text), key=_start_s)
 
     def missing(self) -> list[Segment]:
-        """The stretches that should have words and have none, each with a note as its text."""
+        """The parts that should have words and have none, each with a note as its text."""
         return [
             Segment(_note(gap), gap.start_s, gap.end_s)
             for gap in sorted(self.transcript.gaps, key=_start_s)
@@ -45,12 +45,12 @@ class Document:
         ]
 
 
-def _start_s(stretch: Segment | Gap) -> float:
-    return stretch.start_s
+def _start_s(part: Segment | Gap) -> float:
+    return part.start_s
 
 
 def _note(gap: Gap) -> str:
-    # Outwards to whole seconds, lest a short gap be shown as lasting none.
+    # Outwards to whole seconds, lest a short gap seem to last no time.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
     channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
     facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 
 from sttbatch.core.models import MIXED, ChunkSummary, Gap, Segment
-from sttbatch.outputs.characters import encodable, joined
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
+from sttbatch.outputs.unicode_text import encodable, joined
 
 Formatter = Callable[[Document], bytes]
 
@@ -22,27 +22,27 @@ PARAGRAPH_PAUSE_S = 2.0
 def txt(document: Document) -> bytes:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
-    Missing stretches are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
-    Where channels were heard apart, each change of the speaker begins a paragraph: `1: text`.
+    Missing parts are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
+    Where each channel was transcribed alone, a change of speaker begins a paragraph: `1: text`.
     """
     paragraphs: list[list[str]] = []
     speaker: str | None = None
     spoken_until_s: float | None = None
-    stretches = [(segment.start_s, False, segment) for segment in document.spoken()]
-    stretches += [(note.start_s, True, note) for note in document.missing()]
-    for start_s, is_note, stretch in sorted(stretches, key=lambda item: item[:2]):
+    parts = [(segment.start_s, False, segment) for segment in document.spoken()]
+    parts += [(note.start_s, True, note) for note in document.missing()]
+    for start_s, is_note, part in sorted(parts, key=lambda item: item[:2]):
         if is_note:
-            paragraphs.append([stretch.text])
+            paragraphs.append([part.text])
             spoken_until_s = None
             continue
-        if stretch.speaker != speaker:
-            speaker = stretch.speaker
-            paragraphs.append([_spoken_by(stretch)])
+        if part.speaker != speaker:
+            speaker = part.speaker
+            paragraphs.append([_spoken_by(part)])
         elif spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
-            paragraphs.append([stretch.text])
+            paragraphs.append([part.text])
         else:
-            paragraphs[-1].append(stretch.text)
-        spoken_until_s = stretch.end_s
+            paragraphs[-1].append(part.text)
+        spoken_until_s = part.end_s
     return "\n".join(joined(paragraph) + "\n" for paragraph in paragraphs).encode()
 
 
@@ -73,7 +73,7 @@ def tsv(document: Document) -> bytes:
 
 
 def json(document: Document) -> bytes:
-    """Everything that is known, in the shape of Whisper's JSON with more beside it."""
+    """All that is known, in the shape of Whisper's JSON with further fields."""
     import msgspec
 
     transcript = document.transcript
@@ -94,7 +94,7 @@ def json(document: Document) -> bytes:
     }
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals obey these too, and JSON lets them stand unescaped.
-    return _CONTROLS.sub(lambda found: b"\\u00%02x" % found[0][-1], encoded)
+    return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
 
 
 FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}

@@ -9,14 +9,14 @@ from itertools import accumulate, pairwise
 
 from sttbatch.core.models import Segment, Word
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.layout import PENALTY, Atom, atoms, lines
+from sttbatch.outputs.line_breaking import PENALTY, Atom, atoms, lines
 
 MAX_CUE_S = 7.0
 """Longest display of a cue, where word times allow a cut; what subtitlers commonly keep to."""
 MIN_CUE_MS = 1000
 """A shorter cue stays on into the silence that follows it."""
 NOTE_S = 5.0
-"""How long a note about a missing stretch is shown."""
+"""How long a note about a missing part is shown."""
 
 _CUE_COST = 10.0
 _TOO_LONG = 40.0
@@ -44,7 +44,7 @@ class Cue:
 def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") -> list[Cue]:
     """The cues of a document in order; every word of it is in exactly one.
 
-    A stretch that is missing is shown as a note of at most `NOTE_S` at its beginning. Cues are
+    A missing part is shown as a note of at most `NOTE_S` at its beginning. Cues are
     shown at once only where two speakers talk at once. `name` is what a speaker's cues begin with
     on the screen.
     """
@@ -56,39 +56,36 @@ def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") ->
     by_speaker: dict[str | None, list[Cue]] = {}
     for segment in sorted([*document.spoken(), *notes], key=lambda item: item.start_s):
         begin = name(segment.speaker) if segment.speaker is not None else ""
-        found = segment_cues(segment, max(1, width - len(begin)), max_lines)
         by_speaker.setdefault(segment.speaker, []).extend(
             replace(cue, lines=(begin + cue.lines[0], *cue.lines[1:]), speaker=segment.speaker)
-            for cue in found
+            for cue in segment_cues(segment, max(1, width - len(begin)), max_lines)
         )
     duration_ms = round(document.transcript.duration_s * 1000)
-    settled = [cue for found in by_speaker.values() for cue in _settled(found, duration_ms)]
-    return sorted(settled, key=lambda cue: cue.start_ms)
+    timed = [cue for spoken in by_speaker.values() for cue in _without_overlap(spoken, duration_ms)]
+    return sorted(timed, key=lambda cue: cue.start_ms)
 
 
 def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
-    """The cues of one segment, whose text is as `characters.plain` leaves it."""
+    """The cues of one segment, whose text is as `unicode_text.plain` leaves it."""
     pieces = atoms(segment.text, width)
     spoken = _by_words(pieces, segment)
     times = spoken or _by_length(pieces, segment)
-    found: list[Cue] = []
+    cut: list[Cue] = []
     for start, end in pairwise((0, *_ends(pieces, times, width, max_lines, bool(spoken)))):
         start_s, end_s = times[start][0], times[end - 1][1]
         if spoken:
             # A word's end may be anywhere in the silence after it.
             end_s = min(end_s, start_s + MAX_CUE_S)
-        found.append(
-            Cue(round(start_s * 1000), round(end_s * 1000), lines(pieces[start:end], width))
-        )
-    return found
+        cut.append(Cue(round(start_s * 1000), round(end_s * 1000), lines(pieces[start:end], width)))
+    return cut
 
 
-def subtitles(found: Sequence[Cue], format_name: str, escape: Callable[[str], str] = str) -> str:
+def subtitles(sequence: Sequence[Cue], format_name: str, escape: Callable[[str], str] = str) -> str:
     """Cues as the text of a file; `escape` is applied to each line."""
     from pysubs2 import SSAEvent, SSAFile
 
     file = SSAFile()
-    for cue in found:
+    for cue in sequence:
         text = r"\N".join(escape(line).translate(_HIDDEN) for line in cue.lines)
         if format_name == "vtt" and cue.speaker is not None:
             text = f"<v {cue.speaker}>{text}"
@@ -191,15 +188,15 @@ def _letters(text: str) -> int:
     return sum(map(str.isalnum, text))
 
 
-def _settled(found: list[Cue], duration_ms: int) -> list[Cue]:
+def _without_overlap(sequence: list[Cue], duration_ms: int) -> list[Cue]:
     """Cues that follow each other: each lasts, ends before the next, and is shown long enough."""
     starts: list[int] = []
-    for cue in found:
+    for cue in sequence:
         starts.append(max(cue.start_ms, starts[-1] + 1 if starts else 0))
-    settled: list[Cue] = []
-    for number, cue in enumerate(found):
+    timed: list[Cue] = []
+    for number, cue in enumerate(sequence):
         start = starts[number]
         end = max(cue.end_ms, start + 1)
-        free = starts[number + 1] if number + 1 < len(found) else max(duration_ms, end)
-        settled.append(replace(cue, start_ms=start, end_ms=min(max(end, start + MIN_CUE_MS), free)))
-    return settled
+        free = starts[number + 1] if number + 1 < len(sequence) else max(duration_ms, end)
+        timed.append(replace(cue, start_ms=start, end_ms=min(max(end, start + MIN_CUE_MS), free)))
+    return timed

@@ -1,4 +1,4 @@
-"""Writes a recording's outputs, and leaves alone what is not ours to write."""
+"""Writes a recording's outputs, and never touches files that are not ours."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.files import Found, Target, examine, replace_all, sweep
 from sttbatch.outputs.formats import FORMATS
-from sttbatch.outputs.names import NameTakenError, OutputRegistry
-from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.output_names import OutputPlan
+from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
 
 _PLANS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one recording's outputs.
+    """The outputs of one recording after writing.
 
     Attributes:
         paths: outputs that now hold the transcript, in the order of the formats asked for.
-        kept: files that stand in an output's place and were not written by sttbatch, or were
+        untouched: files that stand in an output's place and were not written by sttbatch, or were
             edited since; they are as they were.
     """
 
     paths: tuple[Path, ...]
-    kept: tuple[Path, ...] = ()
+    untouched: tuple[Path, ...] = ()
 
 
 class OutputWriter:
@@ -70,31 +70,31 @@ class OutputWriter:
                 for name, path in plan.paths.items()
             }
         )
-        kept = {
+        untouched = {
             name
             for name, target in targets.items()
-            if target.found is Found.FOREIGN and not overwrite
+            if target.existing is Existing.FOREIGN and not overwrite
         }
         changed = {
             name: target
             for name, target in targets.items()
-            if name not in kept
-            and (target.found is not Found.SAME or known[name] != {target.sha256})
+            if name not in untouched
+            and (target.existing is not Existing.SAME or known[name] != {target.sha256})
         }
         if changed:
-            kept |= await self._put(plan, changed)
+            untouched |= await self._put(plan, changed)
         return Written(
-            tuple(path for name, path in plan.paths.items() if name not in kept),
-            tuple(path for name, path in plan.paths.items() if name in kept),
+            tuple(path for name, path in plan.paths.items() if name not in untouched),
+            tuple(path for name, path in plan.paths.items() if name in untouched),
         )
 
     async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
         """Write and record `changed`; returns the formats that somebody else wrote meanwhile."""
         await self._registry.intend(plan, _sha256s(changed))
         # A file that has the right bytes already only needs to be recorded.
-        stale = [target for target in changed.values() if target.found is not Found.SAME]
-        left = await asyncio.to_thread(replace_all, stale) if stale else []
-        lost = {name for name, target in changed.items() if target in left}
+        stale = [target for target in changed.values() if target.existing is not Existing.SAME]
+        skipped = await asyncio.to_thread(replace_all, stale) if stale else []
+        lost = {name for name, target in changed.items() if target in skipped}
         done = {name: target for name, target in changed.items() if name not in lost}
         await self._registry.record(plan, _sha256s(done))
         return lost

@@ -1,4 +1,4 @@
-"""From what the user named to candidate recordings; names and types only, nothing is opened."""
+"""Discovery of candidate recordings by their names and types; no file is opened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEDIA_ENDINGS = frozenset(
         "rm", "spx", "tak", "ts", "tta", "voc", "w64", "wav", "webm", "wma", "wmv", "wv",
     }
 )  # fmt: skip
-"""A file that ends so and cannot be read is a failure, not something to pass over."""
+"""A file with such an ending that cannot be read is a failure and is not skipped."""
 
 OTHER_ENDINGS = frozenset(
     {
@@ -29,7 +29,7 @@ OTHER_ENDINGS = frozenset(
         "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
     }
 )  # fmt: skip
-"""Notes, covers and our own outputs: passed over without a look inside."""
+"""Endings of notes, covers and our own outputs, which are skipped without being opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Candidate:
         display_path: the path as the user gave it, or below the folder that they gave.
         root: the folder it was found under; outputs elsewhere mirror the tree below it.
         expected: by its ending, or because it was named, it should be a recording; other files
-            count only if they turn out to hold sound.
-        status: as it was found.
+            are used only if they hold audio.
+        status: as `os.stat` returned it.
     """
 
     display_path: str
@@ -56,12 +56,12 @@ class Candidate:
 
 @dataclass(slots=True)
 class Discovery:
-    """What a walk found.
+    """The result of a walk.
 
     Attributes:
-        failures: (display path, reason) of what cannot be looked at.
+        failures: (display path, reason) of what cannot be read.
         skipped: by root, files that are no recordings, our own outputs among them.
-        too_young: files left alone because something may still write to them.
+        too_young: files skipped because they were modified too recently.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Discovery:
 
 
 class _Walk:
-    """Paths are strings and entries are asked for their type: trees of 100,000 files are common."""
+    """A walk over files and folders; paths are strings, as trees of 100,000 files are common."""
 
     def __init__(self, min_age_s: float) -> None:
         self.found = Discovery()
@@ -81,7 +81,7 @@ class _Walk:
         self._newest = time.time() - min_age_s if min_age_s > 0 else None
 
     def add(self, path: str) -> None:
-        """A path that the user named."""
+        """Add a path that the user named."""
         try:
             status = os.stat(path)
         except OSError as error:
@@ -93,7 +93,7 @@ class _Walk:
             self._file(path, os.path.dirname(path) or ".", status, named=True)
 
     def _tree(self, root: str, status: os.stat_result) -> None:
-        """A folder and all below it; not by recursion, which deep trees would exhaust."""
+        """Walk a folder and all below it, without recursion, which deep trees would exhaust."""
         chain = [_identity(status)]
         levels = [self._folder(root, root, chain)]
         while levels:
@@ -109,7 +109,7 @@ class _Walk:
     def _folder(
         self, folder: str, root: str, chain: list[tuple[int, int]]
     ) -> Iterator[tuple[str, tuple[int, int]]]:
-        """Take a folder's files, and tell of the folders in it as they come."""
+        """Add a folder's files, and yield the folders in it."""
         for entry in self._entries(folder, chain[-1]):
             path = entry.path
             try:
@@ -118,7 +118,7 @@ class _Walk:
                     continue
                 status = entry.stat()
             except FileNotFoundError as error:
-                # A link that leads nowhere, or a file that is gone again.
+                # A dangling link, or a file that was deleted meanwhile.
                 if _ending(entry.name) in MEDIA_ENDINGS:
                     self.found.failures.append((path, _reason(error)))
                 else:
@@ -132,29 +132,29 @@ class _Walk:
                 continue
             identity = _identity(status)
             if identity in chain:
-                self.found.failures.append((path, "it leads back to a folder that it lies in"))
+                self.found.failures.append((path, "it leads back to a folder that contains it"))
             else:
                 yield path, identity
 
     def _entries(self, folder: str, identity: tuple[int, int]) -> list[os.DirEntry[str]]:
-        """What a folder shows, by name; nothing the second time that it is met."""
+        """List a folder's entries by name, but those of a folder that was listed before as none."""
         if identity in self._seen_folders:
             return []
         self._seen_folders.add(identity)
         try:
-            with os.scandir(folder) as found:
-                shown = [entry for entry in found if not entry.name.startswith(".")]
+            with os.scandir(folder) as entries:
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             self.found.failures.append((folder, _reason(error)))
             return []
-        shown.sort(key=lambda entry: entry.name)
-        return shown
+        visible.sort(key=lambda entry: entry.name)
+        return visible
 
     def _file(self, path: str, root: str, status: os.stat_result, *, named: bool) -> None:
         if not named and not stat.S_ISREG(status.st_mode):
             self._skip(path, root)
             return
-        # Named twice, or reached by two ways: one path, one recording.
+        # A path that was named twice, or is reached in two ways, is one recording.
         folder, slash, name = path.rpartition("/")
         real = self._real.get(folder)
         if real is None:
@@ -174,10 +174,10 @@ class _Walk:
 
 
 def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
-    """Walk what was named, in order, folders recursively and sorted by name.
+    """Walk `paths` in order, folders recursively and sorted by name.
 
-    Hidden files are passed over, symbolic links followed, and a folder that lies in itself is
-    named as a failure.
+    Hidden files are skipped, symbolic links followed, and a folder that contains itself is
+    reported as a failure.
     """
     walk = _Walk(min_age_s)
     for path in paths:
@@ -186,10 +186,10 @@ def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
 
 
 def expand(arguments: Sequence[str]) -> Iterator[Path]:
-    """Paths as they are, and what patterns match that no shell has expanded.
+    """Yield paths that exist, and the matches of patterns that no shell has expanded.
 
     Raises:
-        FileNotFoundError: nothing is there; its `filename` is the argument.
+        FileNotFoundError: nothing matches; its `filename` is the argument.
     """
     import glob
 
@@ -207,7 +207,7 @@ def expand(arguments: Sequence[str]) -> Iterator[Path]:
 
 
 def _plain(path: str) -> str:
-    # Walking "." gives every name two letters that nobody typed.
+    # Walking "." puts two characters that nobody typed before every name.
     return path.removeprefix("./")
 
 

@@ -12,11 +12,12 @@ from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.cloudru.admission import Gate, RateLimiter
+from sttbatch.core.ports import RateStore
+from sttbatch.database.rates import InMemoryRates
+from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.rate_limit import RateLimits
-from sttbatch.external.cloudru.rate_store import RateStore
-from sttbatch.external.cloudru.transcription import CloudRu as Engine
+from sttbatch.external.cloudru.transcription import CloudRuTranscription as Engine
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Heard, HeardWord
 
@@ -47,11 +48,12 @@ class Lanes:
 
     engine: Engine
     pool: ConnectionPool
-    gate: Gate
+    admission: AdmissionControl
     warnings: list[str]
     events: list[Event]
     posts: dict[int, list[APIRequest]] = field(default_factory=dict)
     results: dict[int, Answer | Exception] = field(default_factory=dict)
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send(self, number: int, chunk: Upload | None = None) -> Answer | Exception:
         """One chunk's answer, or what was raised instead of one."""
@@ -61,7 +63,9 @@ class Lanes:
             posts.append(post)
 
         try:
-            answer = await self.engine.transcribe(chunk or upload(number), OPTIONS, record)
+            answer = await self.engine.transcribe(
+                chunk or upload(number), OPTIONS, record, self.stopped
+            )
             posts.append(answer.post)
             self.results[number] = answer
         except Exception as error:  # noqa: BLE001 - looked at by the test
@@ -108,12 +112,13 @@ async def lanes_to(
 ) -> AsyncIterator[Lanes]:
     warnings: list[str] = []
     events: list[Event] = []
-    gate = Gate(RateLimiter(RateLimits(60_000), store), outage_wait_s, probe_waits_s)
+    limiter = RateLimiter(RateLimits(60_000), store or InMemoryRates())
+    admission = AdmissionControl(limiter, outage_wait_s, probe_waits_s)
     pool = ConnectionPool("sttbatch/tests", events.append)
     engine = Engine(
         base_url or endpoint.base_url,
         Secret(key or endpoint.key),
-        gate,
+        admission,
         pool,
         retries=retries,
         warn=warnings.append,
@@ -122,7 +127,7 @@ async def lanes_to(
         backoff_base_s=backoff_base_s,
     )
     try:
-        yield Lanes(engine, pool, gate, warnings, events)
+        yield Lanes(engine, pool, admission, warnings, events)
     finally:
         await engine.aclose()
 

@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from sttbatch.core.ports import RateStore
+from sttbatch.database.rates import SqliteRates
 from sttbatch.external.cloudru.admission import RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
-from sttbatch.external.cloudru.rate_store import RateStore
 
 
 def say(word: object) -> None:
@@ -24,13 +25,13 @@ def say(word: object) -> None:
 async def ask(store: RateStore, per_minute: int, count: int) -> None:
     limits = RateLimits(per_minute)
     for _ in range(count):
-        slot = await store.change(lambda state: limits.take_slot(state, time.monotonic(), 0.0))
+        slot = await store.change(lambda state, now: limits.take_slot(state, now, 0.0))
         say(slot)
         await asyncio.sleep(slot - time.monotonic())
 
 
 async def main(what: str, path: str, *arguments: str) -> None:
-    store = RateStore(Path(path), "here")
+    store = SqliteRates(Path(path), "here")
     say("ready")
     sys.stdin.readline()
     if what == "ask":

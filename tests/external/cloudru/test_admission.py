@@ -9,7 +9,8 @@ import math
 import pytest
 
 from sttbatch.core.errors import EndpointUnreachable
-from sttbatch.external.cloudru.admission import Gate, Pass, RateLimiter
+from sttbatch.database.rates import InMemoryRates
+from sttbatch.external.cloudru.admission import AdmissionControl, AdmissionTicket, RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
 
 from .virtual_time import in_virtual_time, loop_time
@@ -20,7 +21,7 @@ def now() -> float:
 
 
 def limiter_of(per_minute: int) -> RateLimiter:
-    return RateLimiter(RateLimits(per_minute), clock=loop_time)
+    return RateLimiter(RateLimits(per_minute), InMemoryRates(loop_time))
 
 
 async def admissions(per_minute: int, seconds: float, lanes: int = 10) -> list[float]:
@@ -68,8 +69,8 @@ def test_a_pause_saves_up_no_more_than_the_burst() -> None:
     assert in_virtual_time(after_a_pause()) <= 13
 
 
-def gate(outage_wait_s: float = 600.0) -> Gate:
-    return Gate(limiter_of(60_000), outage_wait_s)
+def gate(outage_wait_s: float = 600.0) -> AdmissionControl:
+    return AdmissionControl(limiter_of(60_000), outage_wait_s)
 
 
 def test_probes_wait_from_half_a_second_to_fifteen() -> None:
@@ -77,18 +78,18 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
 
     async def outage() -> list[float]:
         shut = gate()
-        pass_ = Pass()
+        ticket = AdmissionTicket()
         times: list[float] = []
         for _ in range(3):
-            await shut.pass_through(pass_)
-            assert shut.failed(pass_, "gone", answered=False) == (_ == 2)
+            await shut.admit(ticket)
+            assert shut.failed(ticket, "gone", answered=False) == (_ == 2)
         begun = now()
 
         async def probe() -> None:
             while True:
-                await shut.pass_through(pass_)
+                await shut.admit(ticket)
                 times.append(now() - begun)
-                assert shut.failed(pass_, "gone", answered=False)
+                assert shut.failed(ticket, "gone", answered=False)
 
         with pytest.raises(EndpointUnreachable, match=r"600 s.*gone"):
             await probe()
@@ -104,7 +105,7 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
 def test_two_failures_are_no_outage() -> None:
     async def failing() -> None:
         open_ = gate()
-        ours, other = Pass(), Pass()
+        ours, other = AdmissionTicket(), AdmissionTicket()
         for _ in range(10):
             assert not open_.failed(ours, "", answered=False)
             assert not open_.failed(other, "", answered=False)
@@ -116,9 +117,9 @@ def test_two_failures_are_no_outage() -> None:
 def test_lanes_probe_in_turn_and_success_opens_all() -> None:
     async def outage() -> tuple[list[int], list[float]]:
         shut = gate()
-        passes = [Pass() for _ in range(4)]
-        for pass_ in passes:
-            shut.failed(pass_, "gone", answered=False)
+        tickets = [AdmissionTicket() for _ in range(4)]
+        for ticket in tickets:
+            shut.failed(ticket, "gone", answered=False)
         order: list[int] = []
         opened: list[float] = []
         probing = 0
@@ -126,17 +127,17 @@ def test_lanes_probe_in_turn_and_success_opens_all() -> None:
         async def lane(number: int) -> None:
             nonlocal probing
             while True:
-                await shut.pass_through(passes[number])
+                await shut.admit(tickets[number])
                 order.append(number)
                 probing += 1
                 if len(order) <= 8:
                     assert probing == 1
                     await asyncio.sleep(5)
                     probing -= 1
-                    shut.failed(passes[number], "gone", answered=False)
+                    shut.failed(tickets[number], "gone", answered=False)
                 else:
                     opened.append(now())
-                    shut.succeeded(passes[number])
+                    shut.succeeded(tickets[number])
                     return
 
         await asyncio.gather(*(lane(number) for number in range(4)))
@@ -151,16 +152,16 @@ def test_whoever_waits_for_the_rate_limit_heeds_an_outage() -> None:
     """Otherwise a low limit would let all lanes into an outage that has begun meanwhile."""
 
     async def outage() -> list[float]:
-        shut = Gate(limiter_of(6), 600)
-        first, others = Pass(), [Pass() for _ in range(3)]
-        await shut.pass_through(first)
+        shut = AdmissionControl(limiter_of(6), 600)
+        first, others = AdmissionTicket(), [AdmissionTicket() for _ in range(3)]
+        await shut.admit(first)
         sent: list[float] = []
 
-        async def lane(pass_: Pass) -> None:
-            await shut.pass_through(pass_)
+        async def lane(ticket: AdmissionTicket) -> None:
+            await shut.admit(ticket)
             sent.append(now())
 
-        waiting = [asyncio.ensure_future(lane(pass_)) for pass_ in others]
+        waiting = [asyncio.ensure_future(lane(ticket)) for ticket in others]
         await asyncio.sleep(1)
         for _ in range(3):
             shut.failed(first, "gone", answered=False)
@@ -177,7 +178,7 @@ def test_a_longer_wait_that_is_told_meanwhile_counts() -> None:
     async def slowed() -> float:
         open_ = gate()
         await open_.slow_down(10)
-        waiting = asyncio.ensure_future(open_.pass_through(Pass()))
+        waiting = asyncio.ensure_future(open_.admit(AdmissionTicket()))
         await asyncio.sleep(9)
         await open_.slow_down(30)
         await open_.slow_down(2)
@@ -192,11 +193,11 @@ def test_a_chunk_that_fails_where_others_are_served_pays_itself() -> None:
 
     async def failing() -> None:
         open_ = gate()
-        bad, good = Pass(), Pass()
-        await open_.pass_through(bad)
+        bad, good = AdmissionTicket(), AdmissionTicket()
+        await open_.admit(bad)
         open_.failed(bad, "503", answered=True)
         await asyncio.sleep(1)
-        await open_.pass_through(good)
+        await open_.admit(good)
         open_.succeeded(good)
         for _ in range(2):
             open_.failed(bad, "503", answered=True)
@@ -211,15 +212,15 @@ def test_the_wait_for_the_rate_limit_is_known() -> None:
     """Of each request by itself, the turns of others included, an outage's wait not."""
 
     async def waiting() -> list[float]:
-        open_ = Gate(limiter_of(60), 600)
-        passes = [Pass() for _ in range(3)]
-        await asyncio.gather(*(open_.pass_through(pass_) for pass_ in passes))
-        waits = [pass_.rate_wait_s for pass_ in passes]
+        open_ = AdmissionControl(limiter_of(60), 600)
+        tickets = [AdmissionTicket() for _ in range(3)]
+        await asyncio.gather(*(open_.admit(ticket) for ticket in tickets))
+        waits = [ticket.rate_wait_s for ticket in tickets]
         await asyncio.sleep(100)
         for _ in range(3):
-            open_.failed(passes[2], "gone", answered=False)
-        await open_.pass_through(passes[2])
-        return [*waits, passes[2].rate_wait_s]
+            open_.failed(tickets[2], "gone", answered=False)
+        await open_.admit(tickets[2])
+        return [*waits, tickets[2].rate_wait_s]
 
     spacing_s = 62 / 60
     waits = in_virtual_time(waiting())
@@ -230,11 +231,11 @@ def test_a_slot_that_a_429_overtakes_is_not_used() -> None:
     """Nor is there a burst when the wait is over: the endpoint's count is full."""
 
     async def slowed() -> list[float]:
-        open_ = Gate(limiter_of(600), 600)
+        open_ = AdmissionControl(limiter_of(600), 600)
         times: list[float] = []
 
         async def lane() -> None:
-            await open_.pass_through(Pass())
+            await open_.admit(AdmissionTicket())
             times.append(now())
 
         await asyncio.gather(*(lane() for _ in range(12)))

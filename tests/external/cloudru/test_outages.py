@@ -122,7 +122,7 @@ def test_stop_lets_what_is_in_flight_finish(endpoint: CloudRu) -> None:
             second = asyncio.ensure_future(lanes.send(1))
             while not lanes.posts.get(1):  # noqa: ASYNC110 - it is about to wait for a minute
                 await asyncio.sleep(0.005)
-            lanes.engine.stop()
+            lanes.stopped.set()
             assert isinstance(await second, Stopped)
             assert not first.done()
             endpoint.let_go()
@@ -141,7 +141,7 @@ def test_stop_ends_an_outage(endpoint: CloudRu) -> None:
             await asyncio.to_thread(endpoint.go_away)
             sending = asyncio.ensure_future(lanes.send_all(4))
             await tried(lanes, 4)
-            lanes.engine.stop()
+            lanes.stopped.set()
             await sending
             return lanes
 

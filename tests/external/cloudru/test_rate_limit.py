@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttbatch.external.cloudru.rate_limit import RateLimits, RateState
-from sttbatch.external.cloudru.rate_store import RateStore
+from sttbatch.core.rates import RateState
+from sttbatch.database.rates import InMemoryRates, SqliteRates
+from sttbatch.external.cloudru.rate_limit import RateLimits
 
 BEGIN_S = 50_000.0
 MINUTE_S = 60.0
@@ -23,18 +24,21 @@ class Askers:
     """Processes with a limiter each; each asks again when its slot has come, or later."""
 
     def __init__(self, path: Path | None, limits: Sequence[RateLimits]) -> None:
-        self._stores = [RateStore(path, "here") for _ in limits]
-        if path is None:
-            self._stores = [RateStore()] * len(limits)
+        self._now = BEGIN_S
+        memory = InMemoryRates(lambda: self._now)
+        self._stores = [
+            memory if path is None else SqliteRates(path, "here", clock=lambda: self._now)
+            for _ in limits
+        ]
         self._limits = limits
         self._free_at = [BEGIN_S] * len(limits)
 
     def ask(self, who: int, after_ms: int = 0, audio_s: float = 0.0) -> float:
         """The slot that `who` is given when it asks so long after it had its last one."""
-        now = self._free_at[who] + after_ms / 1000
+        self._now = self._free_at[who] + after_ms / 1000
         store, limits = self._stores[who], self._limits[who]
-        slot = store.change_now(lambda state: limits.take_slot(state, now, audio_s))
-        assert slot >= now
+        slot = store.change_now(lambda state, now: limits.take_slot(state, now, audio_s))
+        assert slot >= self._now
         self._free_at[who] = slot
         return slot
 
@@ -44,7 +48,8 @@ class Askers:
 
     def close(self) -> None:
         for store in self._stores:
-            store._disconnect()
+            if isinstance(store, SqliteRates):
+                store._disconnect()
 
 
 def most_in_a_minute(times: Sequence[float]) -> int:

@@ -7,16 +7,17 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from sttbatch.core.ports import RateStore
+from sttbatch.core.rates import RateState
+from sttbatch.database.rates import InMemoryRates, SqliteRates
 from sttbatch.external.cloudru.admission import RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
-from sttbatch.external.cloudru.rate_store import RateStore
 from tests.cloudru import CloudRu, Status
 
 from .lanes import lanes_to, upload
@@ -57,9 +58,70 @@ def go(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
-def take(store: RateStore, per_minute: int = 60) -> float:
+def take(store: SqliteRates, per_minute: int = 60) -> float:
     """A slot, relative to a now that stands still."""
-    return store.change_now(lambda state: RateLimits(per_minute).take_slot(state, NOW, 1.0)) - NOW
+    limits = RateLimits(per_minute)
+    return store.change_now(lambda state, _: limits.take_slot(state, NOW, 1.0)) - NOW
+
+
+@pytest.fixture(params=["in memory", "sqlite"])
+def store_at(request: pytest.FixtureRequest, path: Path) -> Callable[[float], RateStore]:
+    """Every kind of store, with a clock that stands still."""
+
+    def store(now: float) -> RateStore:
+        if request.param == "in memory":
+            return InMemoryRates(lambda: now)
+        return SqliteRates(path, "here", clock=lambda: now)
+
+    return store
+
+
+def test_a_store_gives_the_time_and_keeps_the_state(
+    store_at: Callable[[float], RateStore],
+) -> None:
+    async def changes() -> tuple[float, float, list[tuple[float, float]]]:
+        store = store_at(NOW)
+        seen = await store.change(lambda _, now: now)
+
+        def book(state: RateState, now: float) -> None:
+            state.next_at = now + 7
+            state.sends.append((now, 1.5))
+
+        await store.change(book)
+        next_at, sends = await store.change(lambda state, _: (state.next_at, [*state.sends]))
+        await store.aclose()
+        return seen, next_at, [(at, audio_s) for at, audio_s in sends]
+
+    assert asyncio.run(changes()) == (NOW, NOW + 7, [(NOW, 1.5)])
+
+
+def test_changes_of_a_store_follow_one_another(store_at: Callable[[float], RateStore]) -> None:
+    async def slots() -> list[float]:
+        store, limits = store_at(NOW), RateLimits(60)
+        taken = await asyncio.gather(
+            *(store.change(lambda state, now: limits.take_slot(state, now, 1.0)) for _ in range(9))
+        )
+        await store.aclose()
+        return sorted(taken)
+
+    spacing_s = RateLimits(60).spacing_s
+    assert asyncio.run(slots()) == pytest.approx([NOW + n * spacing_s for n in range(9)])
+
+
+def test_a_change_that_fails_changes_nothing(store_at: Callable[[float], RateStore]) -> None:
+    def fail(state: RateState, now: float) -> None:
+        raise RuntimeError("a bug")
+
+    async def failing() -> float:
+        store = store_at(NOW)
+        await store.change(lambda state, now: setattr(state, "next_at", now))
+        with pytest.raises(RuntimeError, match="a bug"):
+            await store.change(fail)
+        next_at = await store.change(lambda state, _: state.next_at)
+        await store.aclose()
+        return next_at
+
+    assert asyncio.run(failing()) == NOW
 
 
 def test_two_processes_share_one_limit(path: Path) -> None:
@@ -79,16 +141,16 @@ def test_a_429_in_one_process_slows_the_other(path: Path) -> None:
     """Also one that holds a slot by then: it looks again when its time has come."""
 
     async def other() -> tuple[float, float, float]:
-        store = RateStore(path, "here")
+        store = SqliteRates(path, "here")
         limits = RateLimits(60)
         for _ in range(2):
-            slot = await store.change(lambda state: limits.take_slot(state, time.monotonic(), 1.0))
+            slot = await store.change(lambda state, now: limits.take_slot(state, now, 1.0))
         with askers(1, "slow", path, 50) as (slow,):
             go(slow)
             assert slow.stdout is not None
             assert await asyncio.to_thread(slow.stdout.readline) == "slowed\n"
-        not_before = await store.change(lambda state: state.not_before)
-        next_ = await store.change(lambda state: limits.take_slot(state, time.monotonic(), 1.0))
+        not_before = await store.change(lambda state, _: state.not_before)
+        next_ = await store.change(lambda state, now: limits.take_slot(state, now, 1.0))
         await store.aclose()
         return slot, not_before, next_
 
@@ -102,7 +164,7 @@ def test_engines_of_two_processes_heed_one_429(endpoint: CloudRu, path: Path) ->
     )
 
     async def sending() -> float:
-        stores = [RateStore(path, "here") for _ in range(2)]
+        stores = [SqliteRates(path, "here") for _ in range(2)]
         async with (
             asyncio.timeout(20),
             lanes_to(endpoint, store=stores[0]) as ours,
@@ -111,7 +173,7 @@ def test_engines_of_two_processes_heed_one_429(endpoint: CloudRu, path: Path) ->
             await ours.send(0)
             await others.send(1)
             refused = asyncio.ensure_future(ours.send(2))
-            while await stores[1].change(lambda state: state.not_before) == 0.0:  # noqa: ASYNC110 - written by a file's other user
+            while await stores[1].change(lambda state, _: state.not_before) == 0.0:  # noqa: ASYNC110 - written by a file's other user
                 await asyncio.sleep(0.01)
             await others.send(3, upload(3))
             await refused
@@ -126,7 +188,7 @@ def test_engines_of_two_processes_heed_one_429(endpoint: CloudRu, path: Path) ->
 
 
 def test_the_file_is_private(path: Path) -> None:
-    store = RateStore(path, "here")
+    store = SqliteRates(path, "here")
     take(store)
     store._disconnect()
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -134,7 +196,7 @@ def test_the_file_is_private(path: Path) -> None:
 
 
 def test_endpoints_and_boots_have_limits_of_their_own(path: Path) -> None:
-    here, there, later = (RateStore(path, name) for name in ("here", "there", "here"))
+    here, there, later = (SqliteRates(path, name) for name in ("here", "there", "here"))
     later._row = ("here", "another boot")
     for store in (here, there, later):
         assert take(store) == 0.0
@@ -157,7 +219,7 @@ def test_a_damaged_file_is_made_anew(path: Path, damage: object, is_open: bool) 
     """And the other process, which had the old one open, is found at the new one."""
     assert callable(damage)
     warnings: list[str] = []
-    stores = [RateStore(path, "here", warnings.append) for _ in range(2)]
+    stores = [SqliteRates(path, "here", warnings.append) for _ in range(2)]
     for store in stores:
         take(store)
         if not is_open:
@@ -173,7 +235,7 @@ def test_a_damaged_file_is_made_anew(path: Path, damage: object, is_open: bool) 
 
 
 def test_a_damaged_state_is_forgotten(path: Path) -> None:
-    store = RateStore(path, "here")
+    store = SqliteRates(path, "here")
     take(store)
     for state in (b"{", b'{"next_at": "soon"}', b"\xff", "text", None):
         with contextlib.closing(sqlite3.connect(path)) as db, db:
@@ -186,18 +248,18 @@ def test_a_file_that_stays_locked_is_done_without(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one warning, and with what was known of it."""
-    monkeypatch.setattr("sttbatch.external.cloudru.rate_store.LOCK_TIMEOUT_S", 0.02)
+    monkeypatch.setattr("sttbatch.database.rates.LOCK_TIMEOUT_S", 0.02)
     warnings: list[str] = []
 
     async def asking() -> list[float]:
-        store = RateStore(path, "here", warnings.append)
+        store = SqliteRates(path, "here", warnings.append)
         limits = RateLimits(60)
         slots = []
         with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as hanging:
             for number in range(4):
                 if number == 1:
                     hanging.execute("BEGIN EXCLUSIVE")
-                slots.append(await store.change(lambda state: limits.take_slot(state, NOW, 1.0)))
+                slots.append(await store.change(lambda state, _: limits.take_slot(state, NOW, 1.0)))
         await store.aclose()
         return slots
 
@@ -214,8 +276,8 @@ def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
 
     async def asking() -> list[bool]:
-        limiter = RateLimiter(RateLimits(6000), RateStore(tmp_path / "file" / "rate.db", "here",
-                                                          warnings.append))  # fmt: skip
+        limiter = RateLimiter(RateLimits(6000), SqliteRates(tmp_path / "file" / "rate.db", "here",
+                                                            warnings.append))  # fmt: skip
         passed = [await limiter.wait() for _ in range(3)]
         await limiter.aclose()
         return passed

@@ -8,7 +8,7 @@ import pytest
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import EndpointUnreachable
-from sttbatch.external.cloudru.reachability import one_second, reach
+from sttbatch.external.cloudru.reachability import check_reachability, check_transcription
 from tests.cloudru import CloudRu
 
 from .lanes import OPTIONS, lanes_to
@@ -16,7 +16,7 @@ from .lanes import OPTIONS, lanes_to
 
 def test_reach_says_how_it_speaks(endpoint: CloudRu) -> None:
     for url in (endpoint.base_url, endpoint.base_url + "/"):
-        found = asyncio.run(reach(url))
+        found = asyncio.run(check_reachability(url))
         assert (found.status, found.http_version, found.tls) == (200, "HTTP/2", "TLSv1.3")
         assert found.clock_ahead_s is None or abs(found.clock_ahead_s) < 5
 
@@ -24,10 +24,10 @@ def test_reach_says_how_it_speaks(endpoint: CloudRu) -> None:
 def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(EndpointUnreachable, match="SSL_CERT_FILE"):
-        asyncio.run(reach(endpoint.base_url))
+        asyncio.run(check_reachability(endpoint.base_url))
     endpoint.go_away()
     with pytest.raises(EndpointUnreachable, match=r"cannot be reached.*HTTPS_PROXY"):
-        asyncio.run(reach(endpoint.base_url))
+        asyncio.run(check_reachability(endpoint.base_url))
 
 
 def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def sending(endpoint: CloudRu) -> float:
         async with lanes_to(endpoint) as lanes:
-            return await one_second(lanes.engine, OPTIONS, record)
+            return await check_transcription(lanes.engine, OPTIONS, record)
 
     with CloudRu() as endpoint:
         monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))

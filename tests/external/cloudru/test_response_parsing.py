@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import Segment, Transcription, Word
-from sttbatch.external.cloudru.response_parsing import UnreadableAnswer, parse_transcription
+from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
 
 
 def read(answer: Any, audio_s: float = 10.0) -> Transcription:
@@ -68,14 +68,14 @@ def test_plain_text() -> None:
         ("text/plain", b" "),
         ("text/plain", b'{"text": "On'),
     ]:
-        with pytest.raises(UnreadableAnswer):
+        with pytest.raises(UnreadableResponse):
             parse_transcription(text, 3.0, kind)
 
 
 @pytest.mark.parametrize("body", [b"", b'{"text": "cut', b"[1]", b"{}", b"null", b"7", b"\xff{",
                                   b'{"error": {"message": "no"}}', b"[" * 100_000])  # fmt: skip
 def test_what_is_no_transcription(body: bytes) -> None:
-    with pytest.raises(UnreadableAnswer):
+    with pytest.raises(UnreadableResponse):
         parse_transcription(body, 1.0)
 
 
@@ -185,7 +185,7 @@ ITEMS = st.lists(
 def test_any_json_is_a_transcription_or_unreadable(answer: Any, audio_s: float) -> None:
     try:
         heard = read(answer, audio_s)
-    except UnreadableAnswer:
+    except UnreadableResponse:
         return
     heard.text.encode()
     for each in heard.segments:
@@ -202,6 +202,6 @@ def test_any_json_is_a_transcription_or_unreadable(answer: Any, audio_s: float) 
 def test_any_bytes_are_a_transcription_or_unreadable(body: bytes, kind: str) -> None:
     try:
         heard = parse_transcription(body, 1.0, kind)
-    except UnreadableAnswer:
+    except UnreadableResponse:
         return
     heard.text.encode()

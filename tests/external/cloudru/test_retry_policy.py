@@ -1,4 +1,4 @@
-"""Errors of any shape lead to a verdict; hints of any shape to a wait."""
+"""Errors of any shape lead to a decision; hints of any shape to a wait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttbatch.external.cloudru.retry_policy import Action, error_message, verdict_on, wait_hint_s
+from sttbatch.external.cloudru.retry_policy import Action, decide, error_message, wait_hint_s
 
 YEAR_S = 366 * 24 * 3600
 
@@ -49,9 +49,9 @@ def test_a_date_is_in_universal_time(zone: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_far_date_can_be_shown() -> None:
-    verdict = verdict_on(503, {"retry-after": "99999999999999999"}, b"")
-    assert verdict.action is Action.RETRY_LATER
-    time.localtime(time.time() + verdict.hint_s)
+    decision = decide(503, {"retry-after": "99999999999999999"}, b"")
+    assert decision.action is Action.RETRY_LATER
+    time.localtime(time.time() + decision.hint_s)
 
 
 def test_long_messages_are_cut() -> None:
@@ -68,7 +68,7 @@ HEADERS = st.dictionaries(
 @settings(max_examples=300, deadline=None)
 @given(st.integers(201, 599), HEADERS, st.binary(max_size=60))
 def test_anything_leads_to_a_verdict(status: int, headers: Any, body: bytes) -> None:
-    verdict = verdict_on(status, headers, body)
-    assert verdict.message.startswith(str(status))
-    assert 0 <= verdict.hint_s <= YEAR_S
-    verdict.message.encode()
+    decision = decide(status, headers, body)
+    assert decision.message.startswith(str(status))
+    assert 0 <= decision.hint_s <= YEAR_S
+    decision.message.encode()

@@ -59,10 +59,11 @@ def test_words_and_their_times_come_out() -> None:
     upload, spoken = shortest_speech()
 
     async def hearing(engine: LocalEngine) -> Answer:
-        answer = await engine.transcribe(upload, OPTIONS, record)
-        engine.stop()
+        stopped = asyncio.Event()
+        answer = await engine.transcribe(upload, OPTIONS, record, stopped)
+        stopped.set()
         with pytest.raises(Stopped):
-            await engine.transcribe(upload, OPTIONS, record)
+            await engine.transcribe(upload, OPTIONS, record, stopped)
         return answer
 
     answer = with_engine(hearing)
@@ -81,7 +82,7 @@ def test_what_is_no_sound_fails_its_chunk() -> None:
         for data in (b"", b"no sound at all" * 100):
             upload = Upload("x.mp3", "audio/mpeg", "mp3", 1.0, len(data), data=data)
             with pytest.raises(ChunkError, match="the local engine failed"):
-                await engine.transcribe(upload, OPTIONS, record)
+                await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
 
     with_engine(hearing)
 

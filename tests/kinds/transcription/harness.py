@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -9,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event
 from sttbatch.core.jobs import JobPriority
@@ -25,10 +26,16 @@ from sttbatch.core.options import (
     RequestOptions,
     RunOptions,
 )
+from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.workers import LedgerWorkers
+from sttbatch.execution.pay_once import PayOnce
+from sttbatch.execution.run_budget import RunBudget
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
 from sttbatch.kinds.transcription.endings import Writer
@@ -39,14 +46,15 @@ from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
 from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.queue.chunk_claims import ChunkClaims
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.liveness import FileLocks
+from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
@@ -81,7 +89,11 @@ class FakeEngine:
     longest_s: float | None = None
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
         assert options == REQUEST
         self.sent.append(upload)
@@ -95,9 +107,6 @@ class FakeEngine:
         post = APIRequest(time.time(), 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
         text = " ".join(word.text for word in said)
         return Answer(Transcription(text, segments, "en"), post, "verbose_json")
-
-    def stop(self) -> None:
-        """It never waits."""
 
     async def aclose(self) -> None: ...
 
@@ -130,36 +139,44 @@ async def room(
     report = BatchReport()
     run, chunking = choices.run, choices.chunking
     addresser = ContentAddresser(REQUEST, chunking.channels)
-    lanes = ParallelOrchestrator[Job, ChunkWork](choices.concurrency, 2)
+    lanes = ParallelOrchestrator[Job, ChunkWork](PrioritySemaphore(choices.concurrency.value), 2)
     with contextlib.closing(open_ledger(folder)) as database:
         workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
-        ledger = LedgerLevel(database)
+        ledger = SqlResultStore(database)
         cache = MultiLevelCache((MemoryLevel(MIB),), ledger)
-        results = ResultCache(cache, ledger, REQUEST, run.price_per_second)
-        registry = OutputRegistry(database)
+        spans = SqlChunkIndex(database, ledger)
+        registry = OutputRegistry(SqlOutputStore(database))
         async with (
             workers.registered() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
         ):
+            work = work_ledger(database, ledger, worker.id)
+            results = ResultCache(cache, spans, work, REQUEST)
             answers = ChunkTranscriber(
                 engine=ear,
+                pay_once=PayOnce(
+                    cache,
+                    work,
+                    spans,
+                    WorkClaims(work, workers),
+                    RunBudget(run.max_cost),
+                    closed=lambda: lanes.closed,
+                    stopped=lanes.stopped,
+                    force=run.force,
+                ),
                 results=results,
-                claims=ChunkClaims(database, workers, worker, engine="cloudru", model="whisper"),
-                closed=lambda: lanes.closed,
-                pacing=ConcurrencyFeedback(lanes, None, emit),
                 addresser=addresser,
                 splitters=splitters,
-                request=REQUEST,
-                chunking=chunking,
-                run=run,
+                config=choices,
+                observe=ConcurrencyFeedback(lanes, None, emit).observe,
                 emit=emit,
                 report=report,
             )
             batch = TranscriptionPipeline(
                 choices,
                 preparation=Intake(
-                    FileIndex(database),
+                    Fingerprinter(SqlFileIndex(database)),
                     results,
                     addresser,
                     media,
@@ -180,7 +197,7 @@ async def room(
                     request_sha256=addresser.job_sha256,
                     priority=JobPriority.MEDIUM,
                 ),
-                up_to_date=UpToDate(database),
+                up_to_date=WrittenOutputs(SqlOutputStore(database)),
                 addresser=addresser,
                 media=media,
                 registry=registry,

@@ -20,10 +20,10 @@ from sttbatch.core.models import Transcript, Upload
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
 from sttbatch.processing.discovery import discover
-from sttbatch.processing.scheduling.orchestrator import SETTLING
+from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE
 from tests.cloudru import make_recording
 
 from .harness import CHOICES, FakeEngine, Room, room
@@ -185,7 +185,7 @@ def transcripts() -> int:
 
 def test_words_are_let_go_of_once_they_are_written(talks: Path, tmp_path: Path) -> None:
     """A run has more recordings than memory, made in it or before."""
-    record(talks, 4 * SETTLING)
+    record(talks, 4 * COMPLETIONS_AT_ONCE)
     held: list[int] = []
     gc.collect()
     # Other tests' examples stay.
@@ -196,12 +196,12 @@ def test_words_are_let_go_of_once_they_are_written(talks: Path, tmp_path: Path) 
             held.append(transcripts() - before)
 
     run_for(tmp_path, talks, ("json",), count)
-    assert len(held) == 4 * SETTLING
-    assert max(held) < 2 * SETTLING
+    assert len(held) == 4 * COMPLETIONS_AT_ONCE
+    assert max(held) < 2 * COMPLETIONS_AT_ONCE
     held.clear()
     run_for(tmp_path, talks, ("txt",), count)
-    assert len(held) == 4 * SETTLING
-    assert max(held) < 2 * SETTLING
+    assert len(held) == 4 * COMPLETIONS_AT_ONCE
+    assert max(held) < 2 * COMPLETIONS_AT_ONCE
 
 
 @pytest.mark.parametrize(("seconds", "kept", "told"), [(20.0, 0.6, 1), (0.5, 0.92, 0)])

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from sttbatch.caching.stored_chunk import decode_chunk
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RunOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
@@ -114,9 +115,14 @@ def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: P
                 lambda db: db.execute("SELECT file_sha256, chunk_key FROM cuts").fetchall()
             )
             for number, (sha256, key) in enumerate(rows):
-                hit = await run.results.chunk(key, sha256)
-                assert hit is not None
-                await run.results.store_joined(f"chunk:{number}", hit.value, 33.0, sha256)
+                (stored,) = await run.database.read(
+                    lambda db, key=key: db.execute(  # type: ignore[misc]
+                        "SELECT value FROM cache_entries WHERE key = ?", (key,)
+                    ).fetchone()
+                )
+                value = decode_chunk(stored)
+                assert value is not None
+                await run.results.store_joined(f"chunk:{number}", value, 33.0, sha256)
             await run.database.write(
                 lambda db: db.executemany(
                     "UPDATE cuts SET chunk_key = ? WHERE chunk_key = ?",

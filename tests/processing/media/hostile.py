@@ -21,7 +21,7 @@ import psutil
 
 from sttbatch.core.errors import MediaError, WorkerDied
 from sttbatch.core.models import UploadCodec
-from sttbatch.external.cloudru.response_parsing import UnreadableAnswer, parse_transcription
+from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.media.upload_format import upload_codec_for
@@ -142,7 +142,7 @@ def damaged_answer(number: int) -> None:
         MUTATIONS[chance.choice(("flip", "cut", "drop", "repeat", "number"))](chance, data)
     try:
         heard = parse_transcription(bytes(data), 8.5, chance.choice(("", "text/plain")))
-    except UnreadableAnswer:
+    except UnreadableResponse:
         return
     for segment in heard.segments:
         assert 0 <= segment.start_s <= segment.end_s <= 8.5

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, Outcome
+from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
 
 BACKOFF_S = 0.5
 
@@ -93,7 +93,7 @@ def run(
             continue
         ending = heapq.heappop(under_way)
         now = ending.at
-        outcome = Outcome.OK if ending.good else Outcome.SLOW_DOWN
+        outcome = RequestOutcome.OK if ending.good else RequestOutcome.SLOW_DOWN
         auto.observe(now, now - ending.began, ending.audio_s, outcome, len(under_way) + 1)
         if ending.good:
             done.limits.append(auto.limit)

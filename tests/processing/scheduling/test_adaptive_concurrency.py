@@ -9,7 +9,7 @@ import pytest
 from sttbatch.processing.scheduling.adaptive_concurrency import (
     GOOD_BEFORE_RETRY,
     AdaptiveConcurrency,
-    Outcome,
+    RequestOutcome,
 )
 from tests.processing.scheduling.simulated_endpoint import Endpoint, Run, run
 
@@ -68,7 +68,9 @@ class Answers:
         self.now = 0.0
         self.reasons: list[str] = []
 
-    def come(self, outcome: Outcome = Outcome.OK, count: int = 1, latency_s: float = 1.0) -> None:
+    def come(
+        self, outcome: RequestOutcome = RequestOutcome.OK, count: int = 1, latency_s: float = 1.0
+    ) -> None:
         for _ in range(count):
             self.now += 10.0
             change = self.auto.observe(self.now, latency_s, 60.0, outcome, self.auto.limit)
@@ -85,11 +87,11 @@ def risen_to(level: int) -> Answers:
 
 def test_a_429_is_one_step_and_the_next_halves() -> None:
     answers = risen_to(8)
-    answers.come(Outcome.SLOW_DOWN)
+    answers.come(RequestOutcome.SLOW_DOWN)
     assert (answers.auto.limit, answers.auto.ceiling) == (7, 8)
-    answers.come(Outcome.SLOW_DOWN)
+    answers.come(RequestOutcome.SLOW_DOWN)
     assert (answers.auto.limit, answers.auto.ceiling) == (3, 7)
-    answers.come(Outcome.SLOW_DOWN, count=5)
+    answers.come(RequestOutcome.SLOW_DOWN, count=5)
     assert answers.auto.limit == 1
     assert "429" in answers.reasons[-1]
 
@@ -98,37 +100,39 @@ def test_requests_of_one_moment_are_refused_once() -> None:
     answers = risen_to(7)
     for _ in range(5):
         # All were sent before the first 429 came back.
-        answers.auto.observe(answers.now + 0.1, 0.2, 60.0, Outcome.SLOW_DOWN, 7)
+        answers.auto.observe(answers.now + 0.1, 0.2, 60.0, RequestOutcome.SLOW_DOWN, 7)
     assert answers.auto.limit == 6
 
 
 def test_the_ceiling_is_tried_again_after_fifty_good_answers() -> None:
     answers = risen_to(7)
-    answers.come(Outcome.SLOW_DOWN)
+    answers.come(RequestOutcome.SLOW_DOWN)
     answers.come(count=GOOD_BEFORE_RETRY - 1)
     assert answers.auto.limit == 6
     answers.come()
     assert answers.auto.limit == 7
-    answers.come(Outcome.SLOW_DOWN)
+    answers.come(RequestOutcome.SLOW_DOWN)
     assert (answers.auto.limit, answers.auto.ceiling) == (6, 7)
 
 
 def test_what_is_neither_good_nor_a_429_changes_nothing() -> None:
     answers = risen_to(5)
-    answers.come(Outcome.OTHER, count=200, latency_s=30.0)
+    answers.come(RequestOutcome.OTHER, count=200, latency_s=30.0)
     assert answers.auto.limit == 5
 
 
 def test_too_few_in_flight_say_nothing_of_a_level() -> None:
     auto = AdaptiveConcurrency(10)
     for number in range(100):
-        assert auto.observe(10.0 * number, 1.0, 60.0, Outcome.OK, in_flight=1) is None
+        assert auto.observe(10.0 * number, 1.0, 60.0, RequestOutcome.OK, in_flight=1) is None
 
 
 def test_always_within_its_bounds() -> None:
     chance = random.Random(7)
     answers = Answers(maximum=6)
     for _ in range(3000):
-        outcome = chance.choice([Outcome.OK] * 8 + [Outcome.SLOW_DOWN, Outcome.OTHER])
+        outcome = chance.choice(
+            [RequestOutcome.OK] * 8 + [RequestOutcome.SLOW_DOWN, RequestOutcome.OTHER]
+        )
         answers.come(outcome, latency_s=chance.uniform(0.1, 9.0))
         assert 1 <= answers.auto.limit <= 6

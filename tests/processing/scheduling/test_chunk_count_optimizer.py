@@ -51,6 +51,19 @@ def test_a_rate_limit_spaces_what_lanes_could_send() -> None:
     assert schedule.makespan_s == pytest.approx(9 * 2.0 + 1.0)
 
 
+def test_a_limit_on_audio_spaces_requests_by_what_they_carry() -> None:
+    lanes = Lanes(10, LatencyModel(1.0, 0.0, 1), spacing_s=2.0, spacing_per_audio_s=0.1)
+    schedule = LaneSchedule(lanes, 1)
+    schedule.add(100.0, 2)
+    schedule.add(10.0, 1)
+    schedule.add(10.0, 1)
+    assert schedule.makespan_s == pytest.approx(5.0 + 5.0 + 2.0 + 1.0)
+    assert schedule.bound_s == pytest.approx(12.0)
+    evenly = LaneSchedule(lanes, 1)
+    evenly.add_evenly(100.0, 2)
+    assert evenly.bound_s == pytest.approx(5.0)
+
+
 @given(
     lengths=st.lists(st.floats(0, 20_000), max_size=40),
     count=st.integers(1, 10),

@@ -179,6 +179,24 @@ def test_no_estimate_is_faster_than_the_rate_limit() -> None:
     assert sizer.makespan_s(many, ConcurrencyLimit(10)) == pytest.approx(1000, rel=0.01)
 
 
+def test_no_estimate_is_faster_than_the_limit_on_audio() -> None:
+    """600 s of audio a minute are ten a second; ten lanes would take thousands."""
+    sizer = DynamicChunkSizer(ChunkingOptions(), FAST, audio_s_per_minute=600)
+    hours = [(3600.0, 12)] * 4
+    assert sizer.makespan_s(hours, ConcurrencyLimit(10)) == pytest.approx(1440, rel=0.03)
+    cuts = sizer.cuts(ConcurrencyLimit(10), BatchLoad((3600.0,) * 1000))
+    assert cuts.makespan_s == pytest.approx(360_000, rel=0.01)
+
+
+def test_of_two_limits_the_stricter_one_counts() -> None:
+    sizer = DynamicChunkSizer(
+        ChunkingOptions(), FAST, requests_per_minute=60, audio_s_per_minute=600
+    )
+    for seconds, expected_s in ((5.0, 1000), (10.0, 1000), (20.0, 2000)):
+        estimate_s = sizer.makespan_s([(seconds, 1)] * 1000, ConcurrencyLimit(10))
+        assert estimate_s == pytest.approx(expected_s, rel=0.01)
+
+
 def test_an_unknown_duration_is_one_chunk_until_it_is_read() -> None:
     unknown = AudioFile(MIB, 0.0, True, "aac", "aac", 44_100, 2, 0)
     assert advice(unknown).chunk_count == 1
@@ -196,6 +214,7 @@ LENGTHS = st.floats(0, 50_000) | st.sampled_from([0.0, 1e-9, 30.0, 300.0, 315.0,
     target_s=st.floats(10, 7200),
     timestamps=st.booleans(),
     limit=st.none() | st.integers(1, 1000),
+    audio_limit=st.none() | st.floats(10, 1e9),
 )
 def test_whatever_comes_lengths_stay_within_limits(
     lengths: list[float],
@@ -204,6 +223,7 @@ def test_whatever_comes_lengths_stay_within_limits(
     target_s: float,
     timestamps: bool,
     limit: int | None,
+    audio_limit: float | None,
 ) -> None:
     lengths.sort(reverse=True)
     sizer = DynamicChunkSizer(
@@ -211,6 +231,7 @@ def test_whatever_comes_lengths_stay_within_limits(
         latency,
         timestamps=timestamps,
         requests_per_minute=limit,
+        audio_s_per_minute=audio_limit,
     )
     load, concurrency = BatchLoad(tuple(lengths)), ConcurrencyLimit(lanes)
     cuts = sizer.cuts(concurrency, load)

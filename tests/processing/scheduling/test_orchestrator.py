@@ -9,14 +9,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from sttbatch.core.errors import Stopped
-from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.processing.scheduling.orchestrator import (
     CHUNKS_AHEAD,
-    SETTLING,
+    COMPLETIONS_AT_ONCE,
     ParallelOrchestrator,
     Steps,
 )
-from sttbatch.processing.scheduling.priority_semaphore import Lane
+from sttbatch.processing.scheduling.priority_semaphore import Lane, PrioritySemaphore
 
 Cut = Callable[[], Awaitable[str | None]]
 
@@ -25,13 +24,13 @@ class Workshop:
     """Recordings are numbers of chunks, named for their place; counts what exists and runs."""
 
     def __init__(self, lanes: int, cutters: int = 2) -> None:
-        self.lanes = ParallelOrchestrator[tuple[int, int], str](ConcurrencyLimit(lanes), cutters)
+        self.lanes = ParallelOrchestrator[tuple[int, int], str](PrioritySemaphore(lanes), cutters)
         self.exist = self.most_exist = self.run_now = self.most_run = 0
         self.begun: list[str] = []
         self.done: list[str] = []
         self.dropped: list[str] = []
         self.settled: list[int] = []
-        self.cutting = self.most_cutting = self.settling = self.most_settling = 0
+        self.cutting = self.most_cutting = self.completing = self.most_completing = 0
         self.work_s = 0.001
         self.settle_s = 0.0
         self.after: Callable[[str], None] = lambda _: None
@@ -88,10 +87,10 @@ class Workshop:
             lane.leave()
 
     async def settle(self, recording: tuple[int, int]) -> None:
-        self.settling += 1
-        self.most_settling = max(self.most_settling, self.settling)
+        self.completing += 1
+        self.most_completing = max(self.most_completing, self.completing)
         await asyncio.sleep(self.settle_s)
-        self.settling -= 1
+        self.completing -= 1
         self.settled.append(recording[0])
 
     def run(self, recordings: Sequence[int]) -> None:
@@ -162,7 +161,7 @@ def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
             # More turns of the loop than anything here takes.
             for _turn in range(30):
                 await asyncio.sleep(0)
-            assert shop.lanes.in_lanes == min(3, left)
+            assert shop.lanes.busy_lanes == min(3, left)
             inside.pop(0).set()
         await running
 
@@ -182,7 +181,7 @@ def test_a_recordings_end_holds_no_lane_and_is_bounded() -> None:
     shop.settle_s = 0.01
     shop.run([1] * 40)
     assert sorted(set(shop.settled)) == list(range(40))
-    assert 1 < shop.most_settling <= SETTLING
+    assert 1 < shop.most_completing <= COMPLETIONS_AT_ONCE
     assert shop.most_run == 2
 
 
@@ -284,3 +283,21 @@ def test_whoever_steps_back_is_let_in_before_later_chunks() -> None:
 
     asyncio.run(asyncio.wait_for(main(), 10))
     assert turns == [f"0.{index}" for index in range(8)]
+
+
+def test_batches_share_lanes_and_the_end_of_one_ends_only_its_own_waits() -> None:
+    async def story() -> None:
+        lanes = PrioritySemaphore(1)
+        ending, lasting = (ParallelOrchestrator[int, int](lanes, 1) for _ in range(2))
+        assert await lanes.acquire((0, 0), ending)
+        waiting = [asyncio.ensure_future(lanes.acquire((0, 1), each)) for each in (ending, lasting)]
+        await asyncio.sleep(0)
+        lanes.close(ending)
+        assert not await waiting[0]
+        assert not waiting[1].done()
+        assert not await lanes.acquire((0, 2), ending)
+        lanes.release()
+        assert await waiting[1]
+        assert lanes.in_use == 1
+
+    asyncio.run(story())

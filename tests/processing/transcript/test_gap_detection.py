@@ -14,20 +14,20 @@ from sttbatch.processing.media.loudness import (
     FRAME_S,
     LoudnessLevels,
     Span,
+    find_sounds,
     is_quiet,
-    joined,
-    outside,
-    sound_limit,
-    sounds,
+    merge_spans,
+    sound_threshold,
+    uncovered,
 )
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.transcript.gap_detection import (
     PIECE_S,
     LoudnessProfile,
-    asks,
-    doubts,
-    fits,
+    drop_duplicates,
     is_loop,
+    retry_spans,
+    suspect_spans,
 )
 from tests.processing.conftest import Record
 from tests.processing.media.cutting import cut, plan_for
@@ -46,10 +46,10 @@ def heard(*spans: tuple[float, float], text: str = "as many words as fit in here
 
 
 def test_holes_are_stretches_without_a_segment() -> None:
-    found = doubts(heard((2, 5), (4, 9), (10.4, 20)), Span(1.0, 22.0))
+    found = suspect_spans(heard((2, 5), (4, 9), (10.4, 20)), Span(1.0, 22.0))
     assert found.holes == (Span(20, 22),)
-    assert doubts(heard(), Span(0, 1.4)).holes == ()
-    assert doubts(heard(), Span(0, 1.5)).holes == (Span(0, 1.5),)
+    assert suspect_spans(heard(), Span(0, 1.4)).holes == ()
+    assert suspect_spans(heard(), Span(0, 1.5)).holes == (Span(0, 1.5),)
 
 
 def test_a_phrase_many_times_over_is_a_loop() -> None:
@@ -59,43 +59,43 @@ def test_a_phrase_many_times_over_is_a_loop() -> None:
     assert not is_loop("no no no no")
     assert not is_loop(" ".join(f"{number:04x}" for number in range(300)))
     segments = heard((0, 5), *((5 + at, 6 + at) for at in range(20)), text="Thank you.")
-    assert doubts(segments, Span(0, 25)).looped == frozenset(range(21))
+    assert suspect_spans(segments, Span(0, 25)).looped == frozenset(range(21))
 
 
 def test_few_letters_over_a_long_stretch_may_be_text_over_silence() -> None:
-    assert doubts(heard((0, 9), text="Thank you."), Span(0, 9)).sparse == {0}
-    assert doubts(heard((0, 1), text="Yes."), Span(0, 1)).sparse == frozenset()
+    assert suspect_spans(heard((0, 9), text="Thank you."), Span(0, 9)).sparse == {0}
+    assert suspect_spans(heard((0, 1), text="Yes."), Span(0, 1)).sparse == frozenset()
 
 
 def test_sound_is_what_rises_above_the_noise_of_the_room() -> None:
     measured = levels((2, ROOM_DB), (3, SPEECH_DB), (0.04, ROOM_DB), (1, SPEECH_DB), (2, ROOM_DB))
-    limit = sound_limit(measured.below)
-    assert sounds(measured, limit) == [pytest.approx((2, 6.04))]
+    limit = sound_threshold(measured.attenuation_db)
+    assert find_sounds(measured, limit) == [pytest.approx((2, 6.04))]
     click = levels((2, ROOM_DB), (0.1, 10), (2, ROOM_DB))
-    assert sounds(click, limit) == []
+    assert find_sounds(click, limit) == []
 
 
 @pytest.mark.parametrize("below", [120, 70, 50, 41])
 def test_a_level_chunk_is_quiet_unless_it_is_loud(below: int) -> None:
-    assert is_quiet(levels((60, below)).below)
-    assert not is_quiet(levels((30, below), (0.5, 20), (30, below)).below)
-    assert not is_quiet(levels((60, 30)).below), "music and noise are sound"
+    assert is_quiet(levels((60, below)).attenuation_db)
+    assert not is_quiet(levels((30, below), (0.5, 20), (30, below)).attenuation_db)
+    assert not is_quiet(levels((60, 30)).attenuation_db), "music and noise are sound"
 
 
 def test_soft_speech_is_no_silence() -> None:
-    assert not is_quiet(levels(*[(0.2, 75), (0.3, 52)] * 50).below)
+    assert not is_quiet(levels(*[(0.2, 75), (0.3, 52)] * 50).attenuation_db)
 
 
 def test_pauses_and_breaths_are_not_asked_for() -> None:
     hole = Span(1, 6)
     measured = [levels((1, SPEECH_DB), (2, ROOM_DB), (0.4, 40), (2.6, ROOM_DB), (1, SPEECH_DB))]
-    assert asks([hole], LoudnessProfile(measured, [hole]), timed=False) == []
+    assert retry_spans([hole], LoudnessProfile(measured, [hole]), timed=False) == []
 
 
 def test_a_lost_sentence_is_asked_for_with_silence_around_it() -> None:
     hole = Span(1, 9)
     measured = [levels((1, SPEECH_DB), (2, ROOM_DB), (4, SPEECH_DB), (2, ROOM_DB), (1, SPEECH_DB))]
-    assert asks([hole], LoudnessProfile(measured, [hole]), timed=True) == [
+    assert retry_spans([hole], LoudnessProfile(measured, [hole]), timed=True) == [
         pytest.approx((2.8, 7.2))
     ]
 
@@ -108,17 +108,17 @@ def test_pieces_are_short_apart_and_cover_every_sound(
     measured = levels((2, ROOM_DB), *parts, (2, ROOM_DB))
     hole = Span(0.5, measured.end_s - 0.5)
     listened = LoudnessProfile([measured], [hole])
-    pieces = asks([hole], listened, timed=False)
+    pieces = retry_spans([hole], listened, timed=False)
     assert all(piece.duration_s <= PIECE_S + 0.001 for piece in pieces)
     assert pieces == sorted(pieces)
-    for sound in listened.sound_in(hole):
-        assert sum(part.duration_s for part in outside(pieces, sound)) < 0.01
+    for sound in listened.sounds_in(hole):
+        assert sum(part.duration_s for part in uncovered(pieces, sound)) < 0.01
 
 
 def test_what_was_heard_before_is_not_taken_again() -> None:
     piece = heard((0.0, 1.0), (1.5, 4.0)).segments
-    assert list(fits(piece, Span(0.9, 4.0), [Span(-1, 0.9)])) == [piece[1]]
-    assert joined([Span(3, 4), Span(1, 2), Span(1.5, 3)]) == [Span(1, 4)]
+    assert list(drop_duplicates(piece, Span(0.9, 4.0), [Span(-1, 0.9)])) == [piece[1]]
+    assert merge_spans([Span(3, 4), Span(1, 2), Span(1.5, 3)]) == [Span(1, 4)]
 
 
 @pytest.mark.parametrize("name", ["pcm.wav", "cbr.mp3", "aac.m4a", "opus.ogg"])
@@ -137,10 +137,10 @@ def test_a_worker_measures_only_what_it_is_asked_for(
     assert (first.start_s, first.end_s) == pytest.approx((2.0, 3.0), abs=0.1)
     assert (second.start_s, second.end_s) == pytest.approx((7.0, 13.0), abs=0.1)
     said = [Span(word.start_s, word.end_s) for word in truth]
-    for sound in sounds(second, 40):
+    for sound in find_sounds(second, 40):
         # Encoders smear a few milliseconds around each word.
-        assert sum(part.duration_s for part in outside(said, sound)) < 0.5
-    (pause,) = outside(sounds(second, 40), Span(7.2, 12.8), 3.0)
+        assert sum(part.duration_s for part in uncovered(said, sound)) < 0.5
+    (pause,) = uncovered(find_sounds(second, 40), Span(7.2, 12.8), 3.0)
     assert 3.5 < pause.duration_s < 5.2
 
 

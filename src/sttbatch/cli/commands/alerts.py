@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.console.text import aligned, printable
+from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.composition.settings import Loaded
+    from sttbatch.composition.settings import LoadedSettings
     from sttbatch.monitoring.alert_rules import AlertRule
 
 app = typer.Typer(
-    help="What the settings file asks to be told of: which conditions hold now.",
+    help="List and test the alerts of the settings file.",
     no_args_is_help=True,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """A rule, its metric now (None: nothing to measure), and when it fired if it holds."""
+class _RuleState:
+    """A rule, the value of its metric (None: no data), and since when it fires, if it does."""
 
     rule: AlertRule
     value: float | None
@@ -30,28 +33,28 @@ class _Standing:
 
 
 @app.command("list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """List the rules, what each metric is now, and which have fired."""
+def list_(as_json: AsJson = False) -> None:
+    """List the rules, the current value of each metric, and which rules fire."""
     import asyncio
     import json
 
     from sttbatch.composition.settings import load_settings
 
     loaded = load_settings()
-    standings = asyncio.run(_standings(loaded))
+    states = asyncio.run(_rule_states(loaded))
     if as_json:
-        typer.echo(json.dumps([_facts(each) for each in standings], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([_facts(each) for each in states], ensure_ascii=False, indent=2))
         return
-    _print_table(standings)
+    _print_table(states)
 
 
 @app.command("test")
 def try_out(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One rule. Default: all of them.")
+        str | None, typer.Argument(metavar="[NAME]", help="One rule. \\[default: all]")
     ] = None,
 ) -> None:
-    """Tell each rule's webhook (or print) that this is a test; exit 1 if one did not take it."""
+    """Send a test notification for each rule; exit 1 if one is not accepted."""
     import asyncio
 
     from sttbatch.composition.settings import load_settings
@@ -59,7 +62,7 @@ def try_out(
     rules = [rule for rule in load_settings().alerts if name in {None, rule.name}]
     if not rules:
         raise UsageError(
-            f"there is no alert {name!r}; sttbatch alerts list"
+            f"there is no alert {name!r}; `sttbatch alerts list` shows all"
             if name is not None
             else f"there are no alerts; {_how_to()}"
         )
@@ -70,7 +73,6 @@ def try_out(
 async def _tested(rule: AlertRule) -> bool:
     import time
 
-    from sttbatch.cli.console.rendering import printable
     from sttbatch.composition.alert_watch import deliver
     from sttbatch.core.errors import NotificationError
     from sttbatch.monitoring.alert_rules import Channel
@@ -85,11 +87,11 @@ async def _tested(rule: AlertRule) -> bool:
     except NotificationError as error:
         typer.echo(printable(f"FAIL  {rule.name}: {error}"))
         return False
-    typer.echo(printable(f"ok    {rule.name}: the webhook took it"))
+    typer.echo(printable(f"ok    {rule.name}: the webhook accepted it"))
     return True
 
 
-async def _standings(loaded: Loaded) -> list[_Standing]:
+async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
     import contextlib
@@ -104,7 +106,7 @@ async def _standings(loaded: Loaded) -> list[_Standing]:
         readings, states = LedgerReadings(database), AlertStates(database)
         now = time.time()
         return [
-            _Standing(
+            _RuleState(
                 rule,
                 await readings.value(rule.metric, rule.window_s, now),
                 await states.since(rule),
@@ -113,46 +115,42 @@ async def _standings(loaded: Loaded) -> list[_Standing]:
         ]
 
 
-def _facts(standing: _Standing) -> dict[str, object]:
+def _facts(state: _RuleState) -> dict[str, object]:
     from datetime import UTC, datetime
 
-    rule, since = asdict(standing.rule), standing.firing_since
-    # It may hold a token.
+    rule, since = asdict(state.rule), state.firing_since
+    # It may contain a token.
     del rule["url"]
     rule["window_seconds"] = rule.pop("window_s")
     fired = None if since is None else datetime.fromtimestamp(since, UTC).isoformat()
-    return rule | {"value": standing.value, "firing_since": fired}
+    return rule | {"value": state.value, "firing_since": fired}
 
 
-def _print_table(standings: Sequence[_Standing]) -> None:
-    from sttbatch.cli.console.rendering import printable
+def _print_table(states: Sequence[_RuleState]) -> None:
 
-    if not standings:
+    if not states:
         typer.echo(f"no alerts; {_how_to()}")
         return
     rows = [("NAME", "CONDITION", "NOW", "SEVERITY", "NOTIFY", "STATE")]
-    for each in standings:
+    for each in states:
         rule = each.rule
         value = "-" if each.value is None else f"{each.value:.4g}"
         rows.append(
             (printable(rule.name), rule.condition, value, rule.severity, rule.notify, _state(each))
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    print_lines(aligned(rows))
 
 
-def _state(standing: _Standing) -> str:
-    if standing.firing_since is None:
+def _state(state: _RuleState) -> str:
+    if state.firing_since is None:
         return "quiet"
     from datetime import UTC, datetime
 
-    since = datetime.fromtimestamp(standing.firing_since, UTC).astimezone()
+    since = datetime.fromtimestamp(state.firing_since, UTC).astimezone()
     return f"fired {since:%Y-%m-%d %H:%M}"
 
 
 def _how_to() -> str:
     from sttbatch.composition.settings import user_file
 
-    return f"[[alerts]] tables in {user_file()} make some, sttbatch config init shows one"
+    return f"add [[alerts]] tables to {user_file()}; `sttbatch config init` shows an example"

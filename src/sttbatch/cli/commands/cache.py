@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.console.text import printable
+from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
@@ -18,24 +21,24 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.cache_warmer import Warmed
-    from sttbatch.caching.file_index import FileIndex
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
+    from sttbatch.core.ports import FileIndex
 
     _Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
 MOST_USED = 1000
-"""How many entries `warm` loads when it is given no path."""
+"""The number of entries that `warm` loads when it is given no path."""
 
 _T = TypeVar("_T")
 
-app = typer.Typer(help="Results that are kept: how many, how sound.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+app = typer.Typer(help="Inspect, verify and clean the cache of results.", no_args_is_help=True)
 
 
 @app.command()
-def stats(as_json: Json = False) -> None:
-    """Show how much each level holds, how old it is, and what is read most."""
+def stats(as_json: AsJson = False) -> None:
+    """Show the size and age of each level, and the most read entries."""
     import asyncio
 
     from sttbatch.cli.console.cache_rendering import stats_json, stats_lines
@@ -43,21 +46,21 @@ def stats(as_json: Json = False) -> None:
     _print(asyncio.run(_stats()), stats_json if as_json else stats_lines)
 
 
+# fmt: off
 @app.command()
 def invalidate(
-    key: Annotated[str | None, typer.Argument(help="One entry.", show_default=False)] = None,
-    pattern: Annotated[
-        str | None, typer.Option(metavar="P", help="Keys that match, such as 'transcript:*'.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option(metavar="F", help="Every trace of a recording, gone or not.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(metavar="M", help="All that it answered.")] = None,
-    expired: Annotated[bool, typer.Option("--expired", help="What is too old to be used.")] = False,
-    everything: Annotated[bool, typer.Option("--all", help="Everything.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    key: Annotated[str | None, typer.Argument(help="The key of one entry.")] = None,
+    pattern: Annotated[str | None, option(
+        "Entries whose keys match, such as 'transcript:*'.", metavar="P")] = None,
+    file: Annotated[Path | None, option(
+        "Everything stored about a recording, even if the file is gone.", metavar="F")] = None,
+    model: Annotated[str | None, option("All results of a model.", metavar="M")] = None,
+    expired: Annotated[bool, option("Results older than cache_max_age.", "--expired")] = False,
+    everything: Annotated[bool, option("All results.", "--all")] = False,
+    yes: Annotated[bool, option("Do not ask for confirmation.", "--yes")] = False,
 ) -> None:
-    """Remove results, which are then asked and paid for anew when they are needed."""
+    # fmt: on
+    """Remove results; they are requested and paid for again when they are needed."""
     from sttbatch.cli.console.cache_rendering import invalidated_lines
 
     choices: list[_Removal] = []
@@ -74,9 +77,9 @@ def invalidate(
     if everything:
         choices.append(lambda each: each.all())
     if len(choices) != 1:
-        raise UsageError("name one of KEY, --pattern, --file, --model, --expired and --all")
+        raise UsageError("give one of KEY, --pattern, --file, --model, --expired and --all")
     if everything and not yes and sys.stdin.isatty():
-        typer.confirm("Remove every result, paid for as it is?", abort=True, err=True)
+        typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
     import asyncio
 
     _print(asyncio.run(_invalidate(choices[0])), invalidated_lines)
@@ -84,14 +87,11 @@ def invalidate(
 
 @app.command()
 def warm(
-    paths: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[PATH]...", help="Recordings, folders. Default: what is read most."
-        ),
+    paths: Annotated[list[str] | None, typer.Argument(
+        metavar="[PATH]...", help="Recordings or folders. \\[default: the most read entries]")
     ] = None,
-) -> None:
-    """Load results into the L2 cache before they are needed."""
+) -> None:  # fmt: skip
+    """Load results into the L2 cache in advance."""
     import asyncio
 
     from sttbatch.cli.console.cache_rendering import warmed_lines
@@ -101,79 +101,82 @@ def warm(
 
 @app.command()
 def verify(
-    repair: Annotated[bool, typer.Option("--repair", help="Remove what is damaged.")] = False,
-    as_json: Json = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Remove damaged entries.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Hash every stored value again; exit 1 when one is damaged."""
+    """Check every stored value against its hash; exit 1 if one is damaged."""
     import asyncio
 
     from sttbatch.cli.console.cache_rendering import verification_json, verification_lines
 
-    found = asyncio.run(_verify(repair=repair))
-    _print(found, verification_json if as_json else verification_lines)
-    raise typer.Exit(0 if found.is_sound else 1)
+    result = asyncio.run(_verify(repair=repair))
+    _print(result, verification_json if as_json else verification_lines)
+    raise typer.Exit(0 if result.is_sound else 1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class _Stores:
     settings: Settings
     caches: Caches
-    index: FileIndex
+    files: FileIndex
+    fingerprinter: Fingerprinter
 
 
 @contextlib.asynccontextmanager
-async def _opened() -> AsyncIterator[_Room]:
-    from sttbatch.caching.file_index import FileIndex
+async def _opened() -> AsyncIterator[_Stores]:
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import open_caches
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.database.files import SqlFileIndex
     from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
     with contextlib.closing(open_ledger(data_folder(settings))) as database:
         async with open_caches(settings, database, _warn) as caches:
-            yield _Room(settings, caches, FileIndex(database))
+            files = SqlFileIndex(database)
+            yield _Stores(settings, caches, files, Fingerprinter(files))
 
 
 async def _stats() -> CacheStats:
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as room:
-        caches = room.caches
-        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(room.settings))
+    async with _opened() as stores:
+        caches = stores.caches
+        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
 
 
 async def _invalidate(removal: _Removal) -> Invalidated:
     from sttbatch.caching.cache_invalidator import CacheInvalidator
 
-    async with _opened() as room:
-        caches = room.caches
-        # Answers kept aside on a full disk are results too; what is forgotten must not come back.
-        await _recover(room)
-        return await removal(CacheInvalidator(caches.levels, caches.ledger.database, room.index))
+    async with _opened() as stores:
+        caches = stores.caches
+        # Answers spooled on a full disk would bring back what is removed.
+        await _recover(stores)
+        return await removal(CacheInvalidator(caches.levels, stores.files, stores.fingerprinter))
 
 
-async def _recover(room: _Room) -> None:
+async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
-    from sttbatch.caching.result_cache import ResultCache
-    from sttbatch.composition.effective_options import run_config_of
+    from sttbatch.caching.spooling_ledger import SpoolingLedger
+    from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import ANSWERS, data_folder
 
-    request = run_config_of(room.settings).request
-    spool = ResponseSpool(data_folder(room.settings) / ANSWERS, lanes=0)
-    await ResultCache(room.caches.levels, room.caches.ledger, request, 0.0, spool).recover()
+    spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
+    ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
+    await SpoolingLedger(ledger, spool).recover_spooled()
 
 
 async def _warm(paths: list[str]) -> Warmed:
     from sttbatch.caching.cache_warmer import CacheWarmer
     from sttbatch.core.options import MIB
 
-    async with _opened() as room:
-        warmer = CacheWarmer(room.caches.levels, int(room.settings.l2_max_mb * MIB))
+    async with _opened() as stores:
+        warmer = CacheWarmer(stores.caches.levels, int(stores.settings.l2_max_mb * MIB))
         if not paths:
             return await warmer.most_used(MOST_USED)
-        return await warmer.recordings(await _contents(paths, room.index))
+        return await warmer.recordings(await _contents(paths, stores.fingerprinter))
 
 
 async def _verify(*, repair: bool) -> Verification:
@@ -181,41 +184,36 @@ async def _verify(*, repair: bool) -> Verification:
     from sttbatch.caching.cache_verifier import CacheVerifier
     from sttbatch.composition.caches import cache_folder
 
-    async with _opened() as room:
-        found = await CacheVerifier((room.caches.disk, room.caches.ledger)).verify(repair=repair)
-        left = 0 if found.repaired else len(found.damaged)
-        record_verification(cache_folder(room.settings), left)
-        return found
+    async with _opened() as stores:
+        verifier = CacheVerifier((stores.caches.disk, stores.caches.ledger))
+        verification = await verifier.verify(repair=repair)
+        damaged = 0 if verification.repaired else len(verification.damaged)
+        record_verification(cache_folder(stores.settings), damaged)
+        return verification
 
 
-async def _contents(arguments: list[str], index: FileIndex) -> list[str]:
-    """The recordings below what was named; what cannot be read has nothing stored."""
+async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:
+    """Content hashes of the recordings in `arguments`; unreadable files have no results."""
     from sttbatch.processing.discovery import discover, expand
 
     try:
-        found = discover(list(expand(arguments)))
+        discovery = discover(list(expand(arguments)))
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename}: no such file or folder") from error
     contents = []
-    await index.load([each.path.absolute() for each in found.candidates])
-    for each in found.candidates:
+    await fingerprinter.load([each.path.absolute() for each in discovery.candidates])
+    for each in discovery.candidates:
         path = each.path.absolute()
         with contextlib.suppress(RecordingError):
             # A large file that is no recording is not worth hashing.
-            if each.expected or await index.remembered(path) is not None:
-                contents.append((await index.fingerprint(path)).sha256)
+            if each.expected or await fingerprinter.remembered(path) is not None:
+                contents.append((await fingerprinter.fingerprint(path)).sha256)
     return contents
 
 
-def _print(found: _T, rendered: Callable[[_T], list[str]]) -> None:
-    from sttbatch.cli.console.rendering import Out
-
-    out = Out()
-    for line in rendered(found):
-        out.line(line)
+def _print(result: _T, render: Callable[[_T], list[str]]) -> None:
+    print_lines(render(result))
 
 
 def _warn(message: str) -> None:
-    from sttbatch.cli.console.rendering import printable
-
     typer.echo(f"sttbatch: {printable(message)}", err=True)

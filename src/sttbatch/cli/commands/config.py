@@ -6,7 +6,9 @@ import os
 
 import typer
 
-app = typer.Typer(help="Settings: where they come from and what they are.", no_args_is_help=True)
+from sttbatch.cli.console.text import printable
+
+app = typer.Typer(help="Show and create settings.", no_args_is_help=True)
 
 _ALERT = [
     "# [[alerts]]",
@@ -24,8 +26,7 @@ _ALERT = [
 
 @app.command()
 def show() -> None:
-    """Print every setting, its value, and where it comes from."""
-    from sttbatch.cli.console.rendering import printable
+    """Print every setting, its value and its origin."""
     from sttbatch.composition.settings import Settings, load_settings
 
     loaded = load_settings()
@@ -33,7 +34,7 @@ def show() -> None:
         value = getattr(loaded.settings, name)
         origin = loaded.origins.get(name, "default")
         typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))
-    typer.echo(f"# {len(loaded.alerts)} alerts; sttbatch alerts list")
+    typer.echo(f"# {len(loaded.alerts)} alerts; see sttbatch alerts list")
     has_key = bool(os.environ.get("CLOUDRU_API_KEY"))
     typer.echo(f"# CLOUDRU_API_KEY is {'set' if has_key else 'not set'}")
 
@@ -48,25 +49,25 @@ def path() -> None:
 
 @app.command()
 def init() -> None:
-    """Write a settings file that names every setting and changes none."""
+    """Write a settings file with every setting, commented out."""
     from sttbatch.composition.settings import DESCRIPTIONS, Settings, user_file
     from sttbatch.core.errors import UsageError
     from sttbatch.monitoring.alert_rules import METRICS
 
     file = user_file()
     defaults = Settings()
-    lines = ["# Settings of sttbatch. Take the # away to change one.", ""]
+    lines = ["# Settings of sttbatch. Uncomment a line to change its setting.", ""]
     for name, text in DESCRIPTIONS.items():
         value = getattr(defaults, name)
         lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
-    lines += ["# What to be told of, once until it clears; these tables come last. Metrics:"]
+    lines += ["# Alerts, notified once per incident; these tables come last. Metrics:"]
     lines += [f"#   {name}: {text}" for name, text in METRICS.items()] + _ALERT
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:
             target.write("\n".join(lines))
     except FileExistsError:
-        raise UsageError(f"{file} is there already; edit it, or remove it first") from None
+        raise UsageError(f"{file} exists; edit it, or remove it first") from None
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}") from error
     typer.echo(str(file))

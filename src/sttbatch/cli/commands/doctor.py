@@ -1,4 +1,4 @@
-"""sttbatch doctor: what stands between the user and a transcript, and what to do about it."""
+"""sttbatch doctor: check the installation."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from typing import Annotated
 
 import typer
 
+from sttbatch.cli.console.text import printable
+from sttbatch.cli.options import AsJson
+
 
 def doctor(
     send: Annotated[
-        bool, typer.Option("--send", help="Send one second of audio, which is paid for.")
+        bool, typer.Option("--send", help="Send one second of audio, which is billed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check settings, key, endpoint, clock, disk, database, codecs and the local engine.
 
-    Exit: 0 all is well, 1 something stands in the way; each finding says what to do.
+    Exit codes: 0 all checks pass, 1 one failed; each failure says what to do.
     """
     import asyncio
     import json
     from dataclasses import asdict
 
-    from sttbatch.cli.console.rendering import printable
-    from sttbatch.cli.doctor_checks import examine
+    from sttbatch.cli.doctor_checks import run_checks
 
-    findings = asyncio.run(examine(send=send))
+    findings = asyncio.run(run_checks(send=send))
     healthy = all(finding.ok for finding in findings)
     if as_json:
         facts = {"ok": healthy, "findings": [asdict(finding) for finding in findings]}

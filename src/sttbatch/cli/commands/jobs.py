@@ -4,94 +4,105 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TERMINAL, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
+    from sttbatch.core.ports import JobStore
     from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")
 
 KEPT_S = 30 * 86_400.0
-"""`purge` leaves younger jobs alone unless it is told otherwise."""
+"""`purge` removes jobs that ended longer ago than this, unless --older-than is given."""
 
 PRIORITIES = "|".join(priority.name.lower() for priority in JobPriority)
 
-app = typer.Typer(help="Recordings that wait, are at work, or ended.", no_args_is_help=True)
+app = typer.Typer(help="Inspect and manage the queue of recordings.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(metavar="ID", help="Its beginning is enough.")]
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="A unique prefix is enough.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Services:
+    jobs: JobStore
+    workers: WorkerRegistry
+    queue: JobQueue
 
 
 @app.command("list")
 def list_(
     status: Annotated[
-        JobStatus | None, typer.Option(case_sensitive=False, help="Only those in this state.")
+        JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs in this state.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List running jobs, then queued ones in the order of the queue, then the last to end."""
+    """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
-    async def read(queue: JobQueue) -> tuple[list[Job], set[str]]:
-        found = await queue.jobs.list(status, limit)
-        holders = {job.worker_id for job in found if job.worker_id is not None}
-        return found, set(await queue.workers.living(holders))
+    async def read(services: _Services) -> tuple[list[Job], set[str]]:
+        jobs = await services.jobs.list(status, limit)
+        holders = {job.worker_id for job in jobs if job.worker_id is not None}
+        return jobs, set(await services.workers.living(holders))
 
-    jobs, living = _with_queue(read)
-    _print(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
+    jobs, living = _with_services(read)
+    print_lines(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
 
 
 @app.command()
 def show(job: JobId, as_json: AsJson = False) -> None:
-    """Show one job, who worked on it, and the chunks that were sent for it."""
+    """Show a job, its attempts and the chunks that were sent."""
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
 
-    async def read(queue: JobQueue) -> JobDetails:
-        found = await queue.jobs.find(job)
+    async def read(services: _Services) -> JobDetails:
+        found = await services.jobs.find(job)
         holders = {found.worker_id} if found.worker_id is not None else set()
-        living = await queue.workers.living(holders)
-        attempts = await queue.jobs.attempts(found.id)
-        chunks = await queue.jobs.chunks(found.id)
+        living = await services.workers.living(holders)
+        attempts = await services.jobs.attempts(found.id)
+        chunks = await services.jobs.chunks(found.id)
         return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
 
-    details = _with_queue(read)
-    _print(details_json(details) if as_json else details_text(details))
+    details = _with_services(read)
+    print_lines(details_json(details) if as_json else details_text(details))
 
 
 @app.command()
 def retry(
     job: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Its beginning is enough.")
+        str | None, typer.Argument(metavar="[ID]", help="A unique prefix is enough.")
     ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Every failed one.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry every failed job.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a failed or cancelled job again; the next transcribe of its recording takes it."""
+    """Queue a failed or cancelled job again; the next transcribe of its recording runs it."""
     if (job is None) is not failed:
-        raise UsageError("name one job, or --failed for all that failed")
+        raise UsageError("give the ID of a job, or --failed for all that failed")
 
-    async def write(queue: JobQueue) -> list[Job]:
+    async def write(services: _Services) -> list[Job]:
         if job is None:
-            return await queue.jobs.retry_failed()
-        return [await queue.retry((await queue.jobs.find(job)).id)]
+            return await services.jobs.retry_failed()
+        return [await services.queue.retry((await services.jobs.find(job)).id)]
 
-    _report("queued", _with_queue(write), as_json=as_json)
+    _report("queued", _with_services(write), as_json=as_json)
 
 
 @app.command()
 def cancel(job: JobId, as_json: AsJson = False) -> None:
-    """Take a job out of the queue; one that a living process works on is refused."""
+    """Cancel a queued job; one that is being processed is refused."""
 
-    async def write(queue: JobQueue) -> Job:
-        return await queue.cancel((await queue.jobs.find(job)).id)
+    async def write(services: _Services) -> Job:
+        return await services.queue.cancel((await services.jobs.find(job)).id)
 
-    _report("cancelled", [_with_queue(write)], as_json=as_json)
+    _report("cancelled", [_with_services(write)], as_json=as_json)
 
 
 @app.command()
@@ -104,18 +115,21 @@ def priority(
     if level not in PRIORITIES.split("|"):
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
-    async def write(queue: JobQueue) -> Job:
-        found = await queue.jobs.find(job)
-        return await queue.set_priority(found.id, JobPriority[level.upper()])
+    async def write(services: _Services) -> Job:
+        found = await services.jobs.find(job)
+        return await services.queue.set_priority(found.id, JobPriority[level.upper()])
 
-    _report(f"priority {level}", [_with_queue(write)], as_json=as_json)
+    _report(f"priority {level}", [_with_services(write)], as_json=as_json)
 
 
 @app.command()
 def purge(
     older_than: Annotated[
         str | None,
-        typer.Option(metavar="D", help="Ended, or queued, so long ago: 90s, 10m, 2h, 30d."),
+        typer.Option(
+            metavar="D",
+            help="Only jobs that ended, or were queued, longer ago than D: 90s, 10m, 2h, 30d.",
+        ),
     ] = None,
     every: Annotated[
         bool,
@@ -125,9 +139,10 @@ def purge(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forget jobs that were done or cancelled over 30 days ago; what was paid for is kept."""
+    """Remove jobs completed or cancelled over 30 days ago; paid results are kept."""
     import json
 
+    from sttbatch.cli.console.text import counted
     from sttbatch.composition.settings import duration_s
 
     age_s = 0.0 if every else KEPT_S
@@ -137,12 +152,12 @@ def purge(
         except ValueError as error:
             raise UsageError(f"--older-than {older_than}: {error}") from error
     statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
-    removed = _with_queue(lambda queue: queue.jobs.purge(age_s, statuses))
-    words = f"{removed} {'job' if removed == 1 else 'jobs'} removed"
-    _print([json.dumps({"removed": removed}) if as_json else words])
+    removed = _with_services(lambda services: services.jobs.purge(age_s, statuses))
+    text = f"{counted(removed, 'job')} removed"
+    print_lines([json.dumps({"removed": removed}) if as_json else text])
 
 
-def _with_queue(work: Callable[[JobQueue], Awaitable[T]]) -> T:
+def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
     from sttbatch.database.jobs import LedgerJobs
@@ -156,8 +171,9 @@ def _with_queue(work: Callable[[JobQueue], Awaitable[T]]) -> T:
 
     async def run() -> T:
         with contextlib.closing(open_ledger(folder)) as database:
+            jobs = LedgerJobs(database)
             workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
-            return await work(JobQueue(LedgerJobs(database), workers))
+            return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
 
     import asyncio
 
@@ -168,12 +184,4 @@ def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:
     from sttbatch.cli.console.job_tables import jobs_json
 
     lines = [f"{what} {job.short_id} {job.spec.title}" for job in jobs]
-    _print(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])
-
-
-def _print(lines: list[str]) -> None:
-    from sttbatch.cli.console.rendering import Out
-
-    out = Out()
-    for line in lines:
-        out.line(line)
+    print_lines(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])

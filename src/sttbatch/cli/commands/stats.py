@@ -1,4 +1,4 @@
-"""sttbatch stats: what was done, what it cost, how fast it went, what failed."""
+"""sttbatch stats: work, cost, speed and failures of a period."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.options import EXPORT, AsJson, option
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ GROUPINGS = ("model", "engine", "day")
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     since_s: float
     by: str | None
 
@@ -34,10 +36,10 @@ class _Question:
         from sttbatch.monitoring.aggregator import Window
 
         now = time.time()
-        # What ends in this very second counts.
+        # Include what ends in this second.
         return Window(now - self.since_s, now + 1.0)
 
-    def ask(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
+    def run(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
         from sttbatch.monitoring.statistics import groups, statistics
 
         window = self.window()
@@ -46,11 +48,11 @@ class _Question:
 
 
 class StatsCommand(TyperCommand):
-    """Where `--prometheus` names no file, it means standard output."""
+    """`stats`, whose `--prometheus` without a file means standard output."""
 
     # Any: some versions of typer bring a click of their own.
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As its base does."""
+        """Parse the arguments as the base class does."""
         spelled: list[str] = []
         for word, after in zip_longest(args, args[1:], fillvalue="--"):
             spelled.append(word)
@@ -59,88 +61,85 @@ class StatsCommand(TyperCommand):
         return super().parse_args(ctx, spelled)
 
 
+# fmt: off
 def stats(
     context: typer.Context,
-    since: Annotated[
-        str,
-        typer.Option(metavar="D", help="So far back: 90m, 24h, 7d. Latencies go back 30d."),
-    ] = "7d",
-    by: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Also by model, engine or day.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Draw anew each second, until Ctrl-C.")
-    ] = False,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with the same as pictures."),
-    ] = None,
-    prometheus: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[FILE]",
-            help="Print totals of all time for Prometheus, or write them to a file for "
-            "node_exporter's textfile collector.",
-        ),
-    ] = None,
-    push: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Push the same to a Pushgateway: http://host:9091."),
-    ] = None,
+    since: Annotated[str, option(
+        "Period to show: 90m, 24h, 7d; latencies are kept for 30d.", metavar="D")] = "7d",
+    by: Annotated[str | None, option(
+        "Add a table by model, engine or day.", metavar="NAME")] = None,
+    as_json: AsJson = False,
+    watch: Annotated[bool, option(
+        "Refresh the screen every second until Ctrl-C.", "--watch")] = False,
+    html: Annotated[Path | None, option(
+        "Write a page with charts.", metavar="FILE", panel=EXPORT)] = None,
+    prometheus: Annotated[str | None, option(
+        "Print lifetime totals for Prometheus, or write them to a file for node_exporter's "
+        "textfile collector.", metavar="[FILE]", panel=EXPORT)] = None,
+    push: Annotated[str | None, option(
+        "Push lifetime totals to a Pushgateway, such as http://host:9091.",
+        metavar="URL", panel=EXPORT)] = None,
 ) -> None:
-    """Show what was transcribed, what it cost, what the cache saved, how fast, what failed."""
-    from sttbatch.composition.settings import duration_s
+    """Show work, cost, cache savings, speed and failures."""
+    # fmt: on
+    from sttbatch.composition.settings import duration_s, load_settings
+    from sttbatch.composition.stats_sources import statistics_sources
 
     if by is not None and by not in GROUPINGS:
-        raise UsageError(f"--by is {', '.join(GROUPINGS)}, not {by!r}")
+        raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
     if watch + as_json + sum(each is not None for each in (html, prometheus, push)) > 1:
-        raise UsageError("name one of --json, --watch, --html, --prometheus and --push")
+        raise UsageError("give only one of --json, --watch, --html, --prometheus and --push")
     if prometheus is not None or push is not None:
         _refuse_windows(context)
     try:
-        question = _Question(duration_s(since), by)
+        query = _Query(duration_s(since), by)
     except ValueError as error:
         raise UsageError(f"--since {since}: {error}") from error
-    from sttbatch.cli.console.stats_export import push_figures, write_exposition
-    from sttbatch.composition.settings import load_settings
-    from sttbatch.composition.stats_sources import statistics_sources
-
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
-            from sttbatch.cli.console.report_files import replace_report
-            from sttbatch.cli.console.stats_screen import CURRENCY
-            from sttbatch.monitoring.dashboard import dashboard, page
-
-            text = page(dashboard(sources, question.window()), CURRENCY)
-            # What tells of money is for its owner alone, unless the page was opened before.
-            replace_report(html, text.encode(), 0o600)
-        elif prometheus is not None:
-            write_exposition(sources, prometheus)
-        elif push is not None:
-            push_figures(sources, push)
+            _write_page(sources, query, html)
+        elif prometheus is not None or push is not None:
+            _export(sources, prometheus, push)
         elif as_json:
-            from sttbatch.cli.console.rendering import Out
             from sttbatch.cli.console.stats_json import stats_json
 
-            found, groups = question.ask(sources)
-            Out().line(stats_json(found, by, groups))
+            figures, groups = query.run(sources)
+            print_lines([stats_json(figures, by, groups)])
         else:
-            _draw(sources, question, watch=watch)
+            _draw(sources, query, watch=watch)
+
+
+def _write_page(sources: Sources, query: _Query, html: Path) -> None:
+    from sttbatch.cli.console.report_files import replace_report
+    from sttbatch.cli.console.run_summary import CURRENCY
+    from sttbatch.monitoring.dashboard import dashboard, page
+
+    text = page(dashboard(sources, query.window()), CURRENCY)
+    # The page shows costs, so a new one is private.
+    replace_report(html, text.encode(), 0o600)
+
+
+def _export(sources: Sources, prometheus: str | None, push: str | None) -> None:
+    from sttbatch.cli.console.stats_export import push_figures, write_exposition
+
+    if prometheus is not None:
+        write_exposition(sources, prometheus)
+    elif push is not None:
+        push_figures(sources, push)
 
 
 def _refuse_windows(context: typer.Context) -> None:
-    for option in ("since", "by"):
-        source = context.get_parameter_source(option)
+    for name in ("since", "by"):
+        source = context.get_parameter_source(name)
         # By name: some versions of typer bring a click of their own.
         if source is not None and source.name == "COMMANDLINE":
             raise UsageError(
-                f"--prometheus and --push are of all time, by engine and model: leave out "
-                f"--{option}, and let Prometheus choose the window"
+                f"--prometheus and --push report lifetime totals by engine and model: omit "
+                f"--{name} and choose the period in Prometheus"
             )
 
 
-def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:
+def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
     from rich.console import Console
 
     from sttbatch.cli.console.stats_screen import print_screen, screen
@@ -148,8 +147,8 @@ def _draw(sources: Sources, question: _Question, *, watch: bool) -> None:
     console = Console(highlight=False)
 
     def drawn() -> RenderableType:
-        found, groups = question.ask(sources)
-        return screen(found, question.by, groups)
+        figures, groups = query.run(sources)
+        return screen(figures, query.by, groups)
 
     if not (watch and console.is_terminal):
         print_screen(console, drawn())

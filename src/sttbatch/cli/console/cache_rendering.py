@@ -1,4 +1,4 @@
-"""What the cache commands print."""
+"""Output of `sttbatch cache`, as lines and as JSON."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from sttbatch.caching.cache_invalidator import Invalidated
 from sttbatch.caching.cache_stats import CacheStats
 from sttbatch.caching.cache_verifier import Verification
 from sttbatch.caching.cache_warmer import Warmed
-from sttbatch.caching.levels import LevelUsage
+from sttbatch.cli.console.text import counted
+from sttbatch.core.cache_entries import LevelUsage
 
 _KIB = 1024
 
 
 def stats_lines(stats: CacheStats) -> list[str]:
-    """A table, the entries that are read most, and the last verification."""
+    """The levels as a table, the most read entries, and the last verification."""
     lines = [f"{'level':<7}{'entries':>9}{'size':>12}{'on disk':>12}  {'oldest':<18}newest"]
     for name, usage in stats.levels.items():
         lines.append(_usage_line(name, usage))
     if stats.most_used:
-        lines.append("most used:")
+        lines.append("most read:")
         lines += [f"{reads:>9}  {key}" for key, reads in stats.most_used]
     if stats.verified is None:
-        lines.append("never verified; `sttbatch cache verify` does")
+        lines.append("never verified; run `sttbatch cache verify`")
     else:
         lines.append(f"damaged: {stats.verified.damaged}, verified {_when(stats.verified.at)}")
     return lines
@@ -51,16 +52,16 @@ def stats_json(stats: CacheStats) -> list[str]:
     )
 
 
-def invalidated_lines(found: Invalidated) -> list[str]:
-    entries = ", ".join(f"{name} {count}" for name, count in sorted(found.entries.items()))
+def invalidated_lines(removed: Invalidated) -> list[str]:
+    entries = ", ".join(f"{name} {count}" for name, count in sorted(removed.entries.items()))
     lines = [f"removed: {entries}"]
-    if found.rows:
-        rows = ", ".join(f"{table} {count}" for table, count in found.rows.items() if count)
-        lines.append(f"forgotten: {rows}" if rows else "nothing else was known of it")
-    if found.in_progress:
-        lines.append(
-            f"{found.in_progress} runs had it in hand: what they still finish is stored again"
-        )
+    if removed.rows:
+        rows = ", ".join(f"{table} {count}" for table, count in removed.rows.items() if count)
+        lines.append(f"forgotten: {rows}" if rows else "no other records")
+    if removed.running_jobs:
+        users = f"{counted(removed.running_jobs, 'running job')} use"
+        users += "s" * (removed.running_jobs == 1)
+        lines.append(f"{users} it, so results may be stored again")
     return lines
 
 
@@ -69,23 +70,23 @@ def warmed_lines(warmed: Warmed) -> list[str]:
     return [f"{warmed.entries} {noun} loaded, {_size(warmed.size_bytes)}"]
 
 
-def verification_lines(found: Verification) -> list[str]:
-    lines = [f"damaged: {each.key} in {each.level}" for each in found.damaged]
-    for level, problems in found.problems.items():
+def verification_lines(verification: Verification) -> list[str]:
+    lines = [f"damaged: {entry.key} in {entry.level}" for entry in verification.damaged]
+    for level, problems in verification.problems.items():
         lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
-    checked = ", ".join(f"{name} {count}" for name, count in found.checked.items())
-    if found.is_sound:
+    checked = ", ".join(f"{name} {count}" for name, count in verification.checked.items())
+    if verification.is_sound:
         return [f"sound: {checked} values checked"]
-    end = "removed" if found.repaired else "`sttbatch cache verify --repair` removes them"
-    return [*lines, f"{checked} values checked, {len(found.damaged)} damaged; {end}"]
+    end = "removed" if verification.repaired else "`sttbatch cache verify --repair` removes them"
+    return [*lines, f"{checked} values checked, {len(verification.damaged)} damaged; {end}"]
 
 
-def verification_json(found: Verification) -> list[str]:
+def verification_json(verification: Verification) -> list[str]:
     return _json(
-        checked=found.checked,
-        damaged=[{"key": each.key, "level": each.level} for each in found.damaged],
-        problems=found.problems,
-        repaired=found.repaired,
+        checked=verification.checked,
+        damaged=[{"key": entry.key, "level": entry.level} for entry in verification.damaged],
+        problems=verification.problems,
+        repaired=verification.repaired,
     )
 
 
@@ -95,7 +96,7 @@ def _json(**facts: object) -> list[str]:
 
 def _usage_line(name: str, usage: LevelUsage | None) -> str:
     if usage is None:
-        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` begins it anew"
+        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` recreates it"
     if usage.disk_bytes is None:
         return f"{name:<7}in the memory of each run"
     oldest = _when(usage.oldest_at)

@@ -1,4 +1,4 @@
-"""When a run will be over: what was planned, corrected by how it goes."""
+"""The estimated time until a run is finished: the plan, corrected by the answers so far."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from sttbatch.core.models import LatencyModel
 _RECENT = 50
 
 
-class TimeLeft:
-    """Follows the events of a run.
+class EtaEstimator:
+    """Estimates the remaining time of a run from its events.
 
-    Work is counted in the seconds that answers should take by the plan's latency, so that a short
-    chunk counts for more than its audio. Until the first answer the plan says when the run ends;
-    from then on, the share of the work that is done by now says it.
+    Work is measured in the seconds that answers take by the plan's latency model, so that a short
+    chunk counts for more than its audio. Until the first answer the plan is the estimate; after it
+    remaining = elapsed * (work - done) / done.
+
+    Args:
+        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._plan: events.BatchPlanned | None = None
-        self._begun = 0.0
+        self._started_at = 0.0
         self._work_s = 0.0
         self._done_s = 0.0
-        self._open_s: dict[str, float] = {}
+        self._pending_s: dict[str, float] = {}
         self._lanes: dict[tuple[str, int], tuple[float, float]] = {}
         self._pace: deque[float] = deque(maxlen=_RECENT)
 
@@ -37,56 +40,56 @@ class TimeLeft:
                 self._plan = event
                 self._work_s = chunks * latency.base_s + audio_s * latency.per_audio_s
             case events.JobQueued(recording, audio_s):
-                self._open_s[recording] = audio_s
+                self._pending_s[recording] = audio_s
             case events.ChunkProcessingStarted(recording, index, audio_s):
                 if not self._lanes and not self._pace:
-                    self._begun = self._clock()
+                    self._started_at = self._clock()
                 self._lanes[recording, index] = (self._clock(), audio_s)
             case events.ChunkProcessingCompleted(recording, index, audio_s, cached):
-                self._chunk_ended(recording, index, audio_s, counts=not cached)
+                self._chunk_ended(recording, index, audio_s, sent=not cached)
             case events.ChunkProcessingFailed(recording, index, audio_s):
-                self._chunk_ended(recording, index, audio_s, counts=True)
+                self._chunk_ended(recording, index, audio_s, sent=True)
             case events.JobCompleted(recording) | events.JobFailed(recording):
-                self._give_up(self._open_s.pop(recording, 0.0))
+                self._drop(self._pending_s.pop(recording, 0.0))
 
     def seconds(self) -> float | None:
-        """From now; None before there is a plan."""
+        """The remaining seconds; None before there is a plan."""
         if self._plan is None:
             return None
         now = self._clock()
         if not self._pace:
-            waited_s = now - self._begun if self._lanes else 0.0
+            waited_s = now - self._started_at if self._lanes else 0.0
             return max(0.0, self._plan.expected_s - waited_s)
-        done_s = self._done_s + self._under_way_s(now, self._plan.latency)
+        done_s = self._done_s + self._in_flight_s(now, self._plan.latency)
         if done_s <= 0:
             return None
-        return (now - self._begun) * max(0.0, self._work_s - done_s) / done_s
+        return (now - self._started_at) * max(0.0, self._work_s - done_s) / done_s
 
-    def _under_way_s(self, now: float, latency: LatencyModel) -> float:
-        """Of the chunks in the lanes, as far as they should be at the pace of those before."""
+    def _in_flight_s(self, now: float, latency: LatencyModel) -> float:
+        """Work done on the chunks in flight, at the median pace of recent answers."""
         pace = median(self._pace)
         parts = 0.0
-        for begun, audio_s in self._lanes.values():
+        for started_at, audio_s in self._lanes.values():
             answer_s = latency.answer_s(audio_s)
-            parts += min(answer_s, (now - begun) / pace) if pace > 0 else answer_s
+            parts += min(answer_s, (now - started_at) / pace) if pace > 0 else answer_s
         return parts
 
-    def _chunk_ended(self, recording: str, index: int, audio_s: float, *, counts: bool) -> None:
-        if recording in self._open_s:
-            self._open_s[recording] = max(0.0, self._open_s[recording] - audio_s)
+    def _chunk_ended(self, recording: str, index: int, audio_s: float, *, sent: bool) -> None:
+        if recording in self._pending_s:
+            self._pending_s[recording] = max(0.0, self._pending_s[recording] - audio_s)
         lane = self._lanes.pop((recording, index), None)
         if self._plan is None or lane is None:
-            # It was kept from an earlier run, and no part of the plan.
+            # It came from an earlier run, and is no part of the plan.
             return
         answer_s = self._plan.latency.answer_s(audio_s)
-        if not counts:
+        if not sent:
             self._work_s -= answer_s
             return
         self._done_s += answer_s
         self._pace.append((self._clock() - lane[0]) / answer_s)
 
-    def _give_up(self, audio_s: float) -> None:
-        """Take out of the plan what will not be sent."""
+    def _drop(self, audio_s: float) -> None:
+        """Remove from the plan what will not be sent."""
         if self._plan is not None and self._plan.audio_s > 0:
             share = min(1.0, audio_s / self._plan.audio_s)
             plan_s = self._plan.chunks * self._plan.latency.base_s

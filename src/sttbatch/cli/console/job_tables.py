@@ -1,4 +1,4 @@
-"""Jobs as people and programs read them."""
+"""Tables and JSON of `sttbatch jobs`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sttbatch.cli.console.rendering import clock
+from sttbatch.cli.console.text import aligned, clock
 from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
 
 _KEY_CHARS = len("chunk:") + 12
@@ -16,7 +16,7 @@ _KEY_CHARS = len("chunk:") + 12
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """One job and all that is known of it; `holder` is the living process that works on it."""
+    """A job, its attempts and chunks; `holder` is the running process that works on it, if any."""
 
     job: Job
     holder: Worker | None
@@ -25,7 +25,7 @@ class JobDetails:
 
 
 def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """One line a job, the recording last."""
+    """One line per job, the recording last; `living` are ids of running workers."""
     rows = [("ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
     rows += [
         (
@@ -39,23 +39,23 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
         )
         for job in jobs
     ]
-    return _aligned(rows)
+    return aligned(rows)
 
 
 def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """A list, on one line."""
+    """A JSON list on one line."""
     return [json.dumps([_fields(job, alive=job.worker_id in living) for job in jobs])]
 
 
 def details_json(details: JobDetails) -> list[str]:
-    found = _fields(details.job, alive=details.holder is not None)
-    found["passes"] = [_stamped(asdict(each)) for each in details.attempts]
-    found["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
-    return [json.dumps(found)]
+    fields = _fields(details.job, alive=details.holder is not None)
+    fields["passes"] = [_stamped(asdict(each)) for each in details.attempts]
+    fields["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
+    return [json.dumps(fields)]
 
 
 def details_text(details: JobDetails) -> list[str]:
-    """Facts, then attempts, then chunks."""
+    """Fields, then attempts, then chunks."""
     job, holder = details.job, details.holder
     facts = {
         "job": job.id,
@@ -95,7 +95,7 @@ def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
         )
         for each in attempts
     ]
-    return ["", *_aligned(rows)]
+    return ["", *aligned(rows)]
 
 
 def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
@@ -114,7 +114,7 @@ def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
         )
         for each in chunks
     ]
-    return ["", *_aligned(rows)]
+    return ["", *aligned(rows)]
 
 
 def _progress(attempt: JobAttempt) -> str:
@@ -133,13 +133,13 @@ def _status(job: Job, living: Collection[str]) -> str:
 
 
 def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
-    found = {name: value for name, value in asdict(job).items() if name != "spec"}
-    found |= {"recording": job.spec.title, "audio_s": job.spec.usage.quantity}
-    found["request"] = job.spec.payload.get("request", {})
-    found["priority"] = job.priority.name.lower()
-    found["dead_letter"] = job.is_dead_letter
-    found["worker_alive"] = alive if job.worker_id is not None else None
-    return _stamped(found)
+    fields = {name: value for name, value in asdict(job).items() if name != "spec"}
+    fields |= {"recording": job.spec.title, "audio_s": job.spec.usage.quantity}
+    fields["request"] = job.spec.payload.get("request", {})
+    fields["priority"] = job.priority.name.lower()
+    fields["dead_letter"] = job.is_dead_letter
+    fields["worker_alive"] = alive if job.worker_id is not None else None
+    return _stamped(fields)
 
 
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
@@ -153,15 +153,6 @@ def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _when(at: float | None) -> str:
-    """Local time."""
     if at is None:
         return ""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]

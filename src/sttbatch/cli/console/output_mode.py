@@ -1,17 +1,17 @@
-"""Where a run's log goes: standard error, a file, or nowhere."""
+"""How a run reports: where its log goes, and whether progress is drawn."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sttbatch.cli.console.text import printable
 from sttbatch.core.errors import UsageError
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
 
 if TYPE_CHECKING:
     from sttbatch.monitoring.logs import EventLog
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputMode:
-    """How a run speaks.
+    """What the options of a run say about its output.
 
     Attributes:
-        bars: a terminal may be drawn on.
-        log_file: the log goes there instead of to standard error.
-        text: print the transcripts on standard output instead of writing files.
+        bars: progress bars may be drawn on the terminal.
+        text: transcripts are printed on standard output instead of written to files.
+        log_file: the log is appended there instead of written to standard error.
     """
 
     quiet: bool
@@ -49,78 +49,35 @@ class OutputMode:
 
 
 @contextlib.contextmanager
-def event_log(voice: OutputMode) -> Iterator[EventLog | None]:
-    """The log that the options ask for.
+def event_log(mode: OutputMode) -> Iterator[EventLog | None]:
+    """The log that the options ask for; None: there is none.
 
     Raises:
         UsageError: its file cannot be written.
     """
-    if voice.log_file is None and not voice.logs_to_stderr:
+    if mode.log_file is None and not mode.logs_to_stderr:
         yield None
         return
-    from sttbatch.cli.console.rendering import printable
     from sttbatch.monitoring.logs import EventLog
 
-    if voice.log_file is None:
+    if mode.log_file is None:
         yield EventLog(
-            sys.stderr,
-            as_json=voice.as_json,
-            failures_only=voice.quiet,
-            printable=printable,
+            sys.stderr, as_json=mode.as_json, failures_only=mode.quiet, printable=printable
         )
         return
     try:
-        # Names of recordings are nobody else's business.
+        # Names of recordings are private.
         descriptor = os.open(
-            voice.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
+            mode.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
     except OSError as error:
         raise UsageError(
-            f"--log-file {voice.log_file}: {error.strerror}; name a file in a folder that exists"
+            f"--log-file {mode.log_file}: {error.strerror}; name a file in a folder that exists"
         ) from error
     file = os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace")
     try:
-        yield EventLog(file, as_json=voice.as_json, printable=printable)
+        yield EventLog(file, as_json=mode.as_json, printable=printable)
     finally:
-        # What a full disk did not take is tried again here.
+        # Closing flushes what is still buffered, and fails once more where the disk is full.
         with contextlib.suppress(OSError):
             file.close()
-
-
-def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[str, Any]:
-    """What the log's last object says."""
-    return {
-        "exit_code": exit_code,
-        "error": None if report.fatal is None else str(report.fatal),
-        "done": report.count(Outcome.DONE),
-        "failed": report.count(Outcome.FAILED),
-        "left": report.count(Outcome.LEFT),
-        "taken": report.count(Outcome.TAKEN),
-        "from_cache": sum(
-            each.cached and each.outcome is Outcome.DONE for each in report.recordings
-        ),
-        "skipped": report.skipped,
-        "too_young": report.too_young,
-        "audio_seconds": round(report.audio_s, 3),
-        "chunks_sent": report.sent,
-        "cost": round(report.cost, 6),
-        "maybe_paid": report.maybe_paid,
-        "wall_seconds": round(wall_s, 3),
-    }
-
-
-def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:
-    """What --dry-run has found."""
-    each = forecast.recordings
-    return {
-        "recordings": sum(one.chunks > 0 for one in each),
-        "chunks": sum(one.chunks for one in each),
-        "audio_seconds": round(sum(one.audio_s for one in each), 3),
-        "cost": round(sum(one.cost for one in each), 6),
-        "wall_seconds": round(forecast.expected_s, 3),
-    }
-
-
-def error_facts(error: object, exit_code: int) -> Mapping[str, Any]:
-    """The same of a run that an error ended."""
-    return summary_facts(BatchReport(), 0.0, exit_code) | {"error": str(error)}

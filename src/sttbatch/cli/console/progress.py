@@ -1,39 +1,41 @@
-"""What a run shows while it goes on: bars on a terminal, plain lines elsewhere."""
+"""What a run prints while it works: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Self
 
-from sttbatch.cli.console.rendering import Out, clock, printable
+from sttbatch.cli.console.stdio import StandardOutput
+from sttbatch.cli.console.text import clock, printable
 from sttbatch.core import events
 
 if TYPE_CHECKING:
-    from sttbatch.cli.console.progress_bars import Bars
+    from sttbatch.cli.console.progress_bars import ProgressBars
 
 
 class Display:
-    """Listens to events. Paths of finished recordings go to standard output, the rest to stderr.
+    """Prints events: paths of finished recordings on standard output, the rest on stderr.
 
     Args:
-        bars: whether to draw; plain lines otherwise.
-        quiet: say nothing but what failed.
-        follows: say what happens; otherwise the paths alone are printed.
+        bars: draw progress bars instead of plain lines.
+        quiet: print failures only.
+        paths: print the path of each finished recording.
+        verbose: print events; without it only the paths.
     """
 
     def __init__(
-        self, out: Out, *, bars: bool, quiet: bool, paths: bool, follows: bool = True
+        self, output: StandardOutput, *, bars: bool, quiet: bool, paths: bool, verbose: bool
     ) -> None:
-        self._out = out
-        self._follows = follows
+        self._output = output
+        self._verbose = verbose
         self._quiet = quiet
         self._paths = paths and not quiet
-        self._bars: Bars | None = None
+        self._bars: ProgressBars | None = None
         if bars and not quiet:
-            # rich takes longer to import than a finished folder takes to look at.
-            from sttbatch.cli.console.progress_bars import Bars
+            # Importing rich takes longer than checking a finished folder.
+            from sttbatch.cli.console.progress_bars import ProgressBars
 
-            self._bars = Bars()
+            self._bars = ProgressBars()
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -48,11 +50,11 @@ class Display:
         if self._bars is not None:
             self._bars.follow(event)
         if isinstance(event, events.FileProcessingCompleted) and event.outputs:
-            self._path(event.outputs[0])
-        elif self._follows:
-            self._tell(event)
+            self._print_path(event.outputs[0])
+        elif self._verbose:
+            self._print_event(event)
 
-    def _tell(self, event: events.Event) -> None:
+    def _print_event(self, event: events.Event) -> None:
         if self._quiet and not isinstance(event, events.JobFailed | events.AlertTriggered):
             return
         match event:
@@ -67,11 +69,11 @@ class Display:
             case events.AlertTriggered():
                 from sttbatch.monitoring.alerts import told
 
-                # With --quiet too: somebody asked for it, and here is where it is told.
+                # An alert that is configured for the log is printed with --quiet too.
                 self.say(printable(told(event)), important=event.notify == "log")
 
     def say(self, line: str, *, important: bool = False) -> None:
-        """One line for people."""
+        """Print one line; with --quiet only if it is important."""
         if self._quiet and not important:
             return
         if self._bars is not None:
@@ -79,10 +81,10 @@ class Display:
         else:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    def _path(self, path: str) -> None:
+    def _print_path(self, path: str) -> None:
         if not self._paths:
             return
         if self._bars is not None and sys.stdout.isatty():
             self._bars.print(printable(path))
         else:
-            self._out.line(path)
+            self._output.line(path)

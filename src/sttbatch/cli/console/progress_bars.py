@@ -1,20 +1,13 @@
-"""Bars on a terminal: one for the batch, in seconds of audio, and one for each recording."""
+"""Progress bars on a terminal, in seconds of audio: one for the batch, one per recording."""
 
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from sttbatch.cli.console.eta import TimeLeft
-from sttbatch.cli.console.rendering import clock, printable
+from sttbatch.cli.console.eta import EtaEstimator
+from sttbatch.cli.console.text import clock, printable
 from sttbatch.core import events
 
 _NAME_WIDTH = 40
@@ -25,29 +18,29 @@ class _SecondsColumn(ProgressColumn):
         return Text(f"{clock(task.completed)}/{clock(task.total or 0)}")
 
 
-class _LeftColumn(ProgressColumn):
-    """Of the whole batch; what one recording waits for is decided by the others."""
+class _EtaColumn(ProgressColumn):
+    """The remaining time of the batch; that of one recording depends on the others."""
 
-    def __init__(self, left: TimeLeft) -> None:
+    def __init__(self, eta: EtaEstimator) -> None:
         super().__init__()
-        self._left = left
+        self._eta = eta
 
     def render(self, task: Task) -> Text:
-        seconds = self._left.seconds() if task.fields.get("is_batch") else None
+        seconds = self._eta.seconds() if task.fields.get("is_batch") else None
         return Text(f"{clock(seconds)} left" if seconds is not None else "")
 
 
-class Bars:
-    """Follows the events of a run."""
+class ProgressBars:
+    """Draws bars from the events of a run."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
-        self._left = TimeLeft()
+        self._eta = EtaEstimator()
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             _SecondsColumn(),
-            _LeftColumn(self._left),
+            _EtaColumn(self._eta),
             console=self._console,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -70,9 +63,9 @@ class Bars:
 
     def follow(self, event: events.Event) -> None:
         if self._batch is None:
-            # Finished recordings are told before the bars are drawn, a forecast draws none.
+            # Recordings that were finished before come first, and a forecast draws no bars.
             return
-        self._left.follow(event)
+        self._eta.follow(event)
         match event:
             case events.JobQueued(recording, audio_s):
                 self._lengths[recording] = audio_s

@@ -1,4 +1,4 @@
-"""Reports for other programs to read: there whole or not at all."""
+"""Report files that other programs read: replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from sttbatch.core.errors import UsageError
 
 
 def replace_report(path: Path, content: bytes, new_mode: int) -> None:
-    """Put `content` in the place of what a reader may be reading.
+    """Replace a file that may be open in another program; write to a device or a pipe.
 
-    A device or a pipe is written to. A file that is there keeps its mode; `new_mode` is for one
-    that is not, whatever the umask.
+    An existing file keeps its mode; a new one gets `new_mode`, whatever the umask.
 
     Raises:
         UsageError: it cannot be written.

@@ -1,4 +1,4 @@
-"""`stats --prometheus` and `stats --push`: figures of all time for a monitoring system."""
+"""`stats --prometheus` and `stats --push`: lifetime totals for a monitoring system."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sttbatch.cli.console.report_files import replace_report
+from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,12 +16,12 @@ if TYPE_CHECKING:
 
 STDOUT = "-"
 
-# node_exporter is another user, and no recording is named here.
+# node_exporter runs as another user, and the file names no recording.
 _READABLE = 0o644
 
 
 def write_exposition(sources: Sources, target: str) -> None:
-    """Into a file, or on standard output where `target` is `-`.
+    """Write the exposition to a file, or to standard output where `target` is `-`.
 
     Raises:
         UsageError: the extra is not installed, or the file cannot be written.
@@ -31,20 +32,18 @@ def write_exposition(sources: Sources, target: str) -> None:
     if target != STDOUT:
         replace_report(Path(target), text, _READABLE)
         return
-    from sttbatch.cli.console.rendering import Out
-
-    out = Out()
-    out.write(text)
-    if out.fault is not None:
-        raise UsageError(f"standard output cannot be written: {out.fault}")
+    output = StandardOutput()
+    output.write(text)
+    if output.fault is not None:
+        raise UsageError(f"standard output cannot be written: {output.fault}")
 
 
 def push_figures(sources: Sources, url: str) -> None:
-    """To a Pushgateway.
+    """Send the totals to a Pushgateway.
 
     Raises:
-        UsageError: the extra is not installed, or that is no address.
-        NotificationError: the gateway did not take them.
+        UsageError: the extra is not installed, or `url` is not an address.
+        NotificationError: the gateway rejects them or cannot be reached.
     """
     with _extra():
         from sttbatch.monitoring.exporter import registry

@@ -15,61 +15,61 @@ OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
-def stats_json(found: Statistics, by: str | None, groups: Sequence[Group]) -> str:
-    """Seconds throughout, except where a name says otherwise; what is not known is null."""
-    requests = asdict(found.requests)
+def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> str:
+    """All durations are in seconds unless a key says otherwise; null is unknown."""
+    requests = asdict(stats.requests)
     facts: dict[str, Any] = {
-        "since": _time(found.window.since),
-        "until": _time(found.window.until),
-        "audio_seconds": sum(found.audio_s.values()),
+        "since": _time(stats.window.since),
+        "until": _time(stats.window.until),
+        "audio_seconds": sum(stats.audio_s.values()),
         "paid_seconds": requests.pop("paid_s"),
         "cost": requests.pop("cost"),
-        "saved_seconds": found.cache.saved_s,
-        "saved_cost": found.cache.saved_cost,
-        "runs": asdict(found.runs),
-        "recordings": {outcome: found.recordings.get(outcome, 0) for outcome in OUTCOMES},
+        "saved_seconds": stats.cache.saved_s,
+        "saved_cost": stats.cache.saved_cost,
+        "runs": asdict(stats.runs),
+        "recordings": {outcome: stats.recordings.get(outcome, 0) for outcome in OUTCOMES},
         "requests": requests,
-        "latency_seconds": _percentiles(found.latency),
-        "queue_wait_seconds": _percentiles(found.queue_wait),
-        "rate_wait_seconds": _percentiles(found.rate_wait),
-        "preparation_seconds": _percentiles(found.preparation),
-        "cache": _cache(found),
-        "jobs": {state: found.jobs.get(state.upper(), 0) for state in JOB_STATES},
+        "latency_seconds": _percentiles(stats.latency),
+        "queue_wait_seconds": _percentiles(stats.queue_wait),
+        "rate_wait_seconds": _percentiles(stats.rate_wait),
+        "preparation_seconds": _percentiles(stats.preparation),
+        "cache": _cache(stats),
+        "jobs": {state: stats.jobs.get(state.upper(), 0) for state in JOB_STATES},
         "throughput": {
-            "audio_seconds_per_second": found.throughput.audio_per_s,
-            "busy_seconds": found.throughput.busy_s,
-            "lanes_used": found.throughput.lanes_used,
-            "lanes": found.throughput.lanes,
-            "busiest_minute": found.throughput.busiest_minute,
-            "rate_limit": found.throughput.rate_limit,
+            "audio_seconds_per_second": stats.throughput.audio_per_s,
+            "busy_seconds": stats.throughput.busy_s,
+            "lanes_used": stats.throughput.lanes_used,
+            "lanes": stats.throughput.lanes,
+            "busiest_minute": stats.throughput.busiest_minute,
+            "rate_limit": stats.throughput.rate_limit,
         },
-        "errors": dict(found.errors),
-        "retries": dict(found.retries),
-        "connections": dict(found.connections),
+        "errors": dict(stats.errors),
+        "retries": dict(stats.retries),
+        "connections": dict(stats.connections),
         "audit": {
-            "gaps": {"found": found.audit.found, **found.audit.gaps},
-            "loops": found.audit.loops,
-            "unfounded": found.audit.unfounded,
-            "asked_seconds": found.audit.asked_s,
+            "gaps": {"found": stats.audit.found, **stats.audit.gaps},
+            "loops": stats.audit.loops,
+            "unfounded": stats.audit.unfounded,
+            "asked_seconds": stats.audit.asked_s,
         },
-        "slowest": [_recording(each) for each in found.slowest],
-        "failed": [_recording(each) for each in found.failed],
+        "slowest": [_recording(each) for each in stats.slowest],
+        "failed": [_recording(each) for each in stats.failed],
     }
     if by is not None:
         facts["by"] = {by: [_group(each) for each in groups]}
     return json.dumps(facts)
 
 
-def _cache(found: Statistics) -> dict[str, Any]:
-    lookups = found.cache.lookups
+def _cache(stats: Statistics) -> dict[str, Any]:
+    lookups = stats.cache.lookups
     levels = {
         level: {"hits": hits, "hit_rate": hits / lookups if lookups else None}
-        for level, hits in found.cache.hits.items()
+        for level, hits in stats.cache.hits.items()
     }
     return {
         "lookups": lookups,
-        "hits": sum(found.cache.hits.values()),
-        "hit_rate": found.cache.hit_rate,
+        "hits": sum(stats.cache.hits.values()),
+        "hit_rate": stats.cache.hit_rate,
         "levels": levels,
     }
 
@@ -85,9 +85,9 @@ def _group(group: Group) -> dict[str, Any]:
     }
 
 
-def _percentiles(found: Distribution) -> dict[str, float | None]:
-    named = {f"p{percent}": found.percentile(percent) for percent in (50, 95, 99)}
-    return {**named, "mean": found.mean}
+def _percentiles(latencies: Distribution) -> dict[str, float | None]:
+    named = {f"p{percent}": latencies.percentile(percent) for percent in (50, 95, 99)}
+    return {**named, "mean": latencies.mean}
 
 
 def _recording(seen: RecordingSeen) -> dict[str, Any]:

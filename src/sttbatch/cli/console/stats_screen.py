@@ -1,4 +1,4 @@
-"""`stats` for people: one screen, what they ask first at the top."""
+"""`stats` on one screen, the most important figures first."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sttbatch.cli.console.rendering import clock, printable
+from sttbatch.cli.console.run_summary import CURRENCY
+from sttbatch.cli.console.text import clock, counted, printable
 from sttbatch.monitoring.aggregator import Distribution
 from sttbatch.monitoring.repair_metrics import AuditFindings
 from sttbatch.monitoring.statistics import Group as RequestGroup
 from sttbatch.monitoring.statistics import RecordingSeen, Statistics
 
-CURRENCY = "RUB"
 _BARS = "▁▂▃▄▅▆▇█"
 _BUCKETS = 24
 _REASON_CHARS = 200
 _LABEL_WIDTH = 11
 
 
-def screen(found: Statistics, by: str | None, groups: Sequence[RequestGroup]) -> RenderableType:
-    """Everything; sections that have nothing to say are left out."""
+def screen(stats: Statistics, by: str | None, groups: Sequence[RequestGroup]) -> RenderableType:
+    """The whole screen; sections without figures are omitted."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", min_width=_LABEL_WIDTH, no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, text in _facts(found):
+    for name, text in _facts(stats):
         facts.add_row(name, Text(text))
     parts: list[RenderableType] = [facts]
     if by is not None and groups:
         parts += ["", _groups_table(by, groups)]
-    parts += _recordings("slowest", found.slowest)
-    parts += _recordings("failed", found.failed)
+    parts += _recordings("slowest", stats.slowest)
+    parts += _recordings("failed", stats.failed)
     return Group(*parts)
 
 
 def print_screen(console: Console, rendered: RenderableType) -> None:
-    """Lines that end where their text ends, as files and pipes want them."""
+    """Print without trailing blanks where the output is not a terminal."""
     if console.is_terminal:
         console.print(rendered)
         return
@@ -49,97 +49,99 @@ def print_screen(console: Console, rendered: RenderableType) -> None:
         console.file.write(line.rstrip() + "\n")
 
 
-def _facts(found: Statistics) -> list[tuple[str, str]]:
-    since = datetime.fromtimestamp(found.window.since).astimezone()
+def _facts(stats: Statistics) -> list[tuple[str, str]]:
+    since = datetime.fromtimestamp(stats.window.since).astimezone()
     rows = [
         ("since", f"{since:%Y-%m-%d %H:%M}"),
-        ("runs", _runs(found)),
-        ("recordings", _recordings_done(found)),
-        ("audio", _audio(found)),
-        ("money", _money(found)),
-        ("cache", _cache(found)),
-        ("requests", _requests(found)),
+        ("runs", _runs(stats)),
+        ("recordings", _recordings_done(stats)),
+        ("audio", _audio(stats)),
+        ("money", _money(stats)),
+        ("cache", _cache(stats)),
+        ("requests", _requests(stats)),
     ]
-    if found.latency.count:
+    if stats.latency.count:
         rows += [
-            ("latency", _percentiles(found.latency)),
-            ("", _histogram(found.latency)),
-            ("waits", _waits(found)),
-            ("throughput", _throughput(found)),
+            ("latency", _percentiles(stats.latency)),
+            ("", _histogram(stats.latency)),
+            ("waits", _waits(stats)),
+            ("throughput", _throughput(stats)),
         ]
-    if found.errors:
-        rows.append(("errors", _causes(found.errors)))
-    if found.retries:
-        rows.append(("retried for", _causes(found.retries)))
-    if found.audit:
-        rows.append(("audit", _audit(found.audit)))
-    jobs = {state.lower(): count for state, count in found.jobs.items()}
+    if stats.errors:
+        rows.append(("errors", _counts(stats.errors, " x")))
+    if stats.retries:
+        rows.append(("retried for", _counts(stats.retries, " x")))
+    if stats.audit:
+        rows.append(("audit", _audit(stats.audit)))
+    jobs = {state.lower(): count for state, count in stats.jobs.items()}
     if any(jobs.get(state) for state in ("queued", "processing", "failed")):
         rows.append(("jobs now", _counts(jobs)))
     return rows
 
 
-def _runs(found: Statistics) -> str:
-    text = str(found.runs.total)
-    if found.runs.stopped:
-        text += f", {found.runs.stopped} stopped by an error"
-    if found.runs.unfinished:
-        text += f", {found.runs.unfinished} still going on or killed"
+def _runs(stats: Statistics) -> str:
+    text = str(stats.runs.total)
+    if stats.runs.stopped:
+        text += f", {stats.runs.stopped} stopped by an error"
+    if stats.runs.unfinished:
+        text += f", {stats.runs.unfinished} still running or killed"
     return text
 
 
-def _recordings_done(found: Statistics) -> str:
-    seen = found.recordings
+def _recordings_done(stats: Statistics) -> str:
+    seen = stats.recordings
     return (
         f"{seen.get('transcribed', 0)} transcribed, {seen.get('cached', 0)} from cache, "
-        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} found unchanged"
+        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} unchanged"
     )
 
 
-def _audio(found: Statistics) -> str:
-    total_s = sum(found.audio_s.values())
-    return f"{total_s / 60:.1f} min done, {found.requests.paid_s / 60:.1f} min paid for"
+def _audio(stats: Statistics) -> str:
+    total_s = sum(stats.audio_s.values())
+    return f"{total_s / 60:.1f} min done, {stats.requests.paid_s / 60:.1f} min paid for"
 
 
-def _money(found: Statistics) -> str:
+def _money(stats: Statistics) -> str:
     text = (
-        f"{found.requests.cost:.2f} {CURRENCY} spent, {found.cache.saved_cost:.2f} {CURRENCY} "
-        f"saved by the cache ({found.cache.saved_s / 60:.1f} min)"
+        f"{stats.requests.cost:.2f} {CURRENCY} spent, {stats.cache.saved_cost:.2f} {CURRENCY} "
+        f"saved by the cache ({stats.cache.saved_s / 60:.1f} min)"
     )
-    if found.requests.maybe_paid:
-        text += f"; {found.requests.maybe_paid} requests maybe paid"
+    if stats.requests.maybe_paid:
+        text += f"; {stats.requests.maybe_paid} requests possibly billed"
     return text
 
 
-def _cache(found: Statistics) -> str:
-    rate = found.cache.hit_rate
+def _cache(stats: Statistics) -> str:
+    rate = stats.cache.hit_rate
     if rate is None:
-        return "not asked"
-    levels = ", ".join(f"{level} {count}" for level, count in found.cache.hits.items())
-    return f"{rate:.0%} of {found.cache.lookups} lookups: {levels}"
+        return "no lookups"
+    levels = ", ".join(f"{level} {count}" for level, count in stats.cache.hits.items())
+    return f"{rate:.0%} of {stats.cache.lookups} lookups: {levels}"
 
 
-def _requests(found: Statistics) -> str:
-    requests = found.requests
+def _requests(stats: Statistics) -> str:
+    requests = stats.requests
     text = f"{requests.total}: {requests.ok} ok, {requests.failed} failed"
     if requests.retried:
         text += f"; {requests.retried} were retries"
     return f"{text}; {requests.sent_bytes / 1e6:.1f} MB sent"
 
 
-def _percentiles(found: Distribution) -> str:
-    named = [f"p{percent} {_seconds(found.percentile(percent))}" for percent in (50, 95, 99)]
-    return ", ".join([*named, f"mean {_seconds(found.mean)}", f"max {_seconds(found.largest)}"])
+def _percentiles(latencies: Distribution) -> str:
+    named = [f"p{percent} {_seconds(latencies.percentile(percent))}" for percent in (50, 95, 99)]
+    return ", ".join(
+        [*named, f"mean {_seconds(latencies.mean)}", f"max {_seconds(latencies.largest)}"]
+    )
 
 
-def _histogram(found: Distribution) -> str:
-    """Equal steps in the logarithm: a slow tenth must not squeeze the rest into one bar."""
-    low, high = max(found.ordered[0], 1e-3), max(found.ordered[-1], 1e-3)
+def _histogram(latencies: Distribution) -> str:
+    """Buckets of equal width in the logarithm, so that a slow tail leaves the rest readable."""
+    low, high = max(latencies.ordered[0], 1e-3), max(latencies.ordered[-1], 1e-3)
     if high / low < 1.01:
         return f"{_seconds(low)} all of them"
     scale = _BUCKETS / math.log(high / low)
     heights = [0] * _BUCKETS
-    for value in found.ordered:
+    for value in latencies.ordered:
         bucket = int(math.log(max(value, low) / low) * scale)
         heights[min(bucket, _BUCKETS - 1)] += 1
     top = max(heights)
@@ -149,21 +151,21 @@ def _histogram(found: Distribution) -> str:
     return f"{_seconds(low)} {bars} {_seconds(high)}"
 
 
-def _waits(found: Statistics) -> str:
+def _waits(stats: Statistics) -> str:
     parts = [
         f"{name}: p50 {_seconds(each.percentile(50))}, p95 {_seconds(each.percentile(95))}"
         for name, each in (
-            ("for a lane", found.queue_wait),
-            ("for the rate limit", found.rate_wait),
-            ("cutting a chunk", found.preparation),
+            ("for a lane", stats.queue_wait),
+            ("for the rate limit", stats.rate_wait),
+            ("cutting a chunk", stats.preparation),
         )
         if each.count
     ]
     return "\n".join(parts)
 
 
-def _throughput(found: Statistics) -> str:
-    seen = found.throughput
+def _throughput(stats: Statistics) -> str:
+    seen = stats.throughput
     parts = []
     if seen.audio_per_s is not None:
         parts.append(f"{seen.audio_per_s:.1f} s of audio a second")
@@ -174,21 +176,15 @@ def _throughput(found: Statistics) -> str:
     return ", ".join(parts)
 
 
-def _audit(found: AuditFindings) -> str:
-    parts = [f"{found.found} {'gap' if found.found == 1 else 'gaps'} found"]
-    parts += [f"{count} {name}" for name, count in found.named() if count]
-    return f"{', '.join(parts)}; {found.asked_s / 60:.1f} min asked again"
+def _audit(findings: AuditFindings) -> str:
+    parts = [f"{counted(findings.found, 'gap')} found"]
+    parts += [f"{count} {name}" for name, count in findings.named() if count]
+    return f"{', '.join(parts)}; {findings.asked_s / 60:.1f} min retried"
 
 
-def _causes(counts: Mapping[str, int]) -> str:
-    """Many are numbers themselves."""
+def _counts(counts: Mapping[str, int], times: str = "") -> str:
     ordered = sorted(counts.items(), key=lambda each: -each[1])
-    return ", ".join(f"{count} x {printable(name)}" for name, count in ordered)
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    ordered = sorted(counts.items(), key=lambda each: -each[1])
-    return ", ".join(f"{count} {printable(name)}" for name, count in ordered if count)
+    return ", ".join(f"{count}{times} {printable(name)}" for name, count in ordered if count)
 
 
 def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:

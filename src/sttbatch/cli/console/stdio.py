@@ -1,6 +1,6 @@
-"""Standard streams that may be closed, full or left by their reader, and a run that goes on.
+"""Standard streams that may be closed, full or left by their reader, while the run continues.
 
-What is in flight was paid for: `2>&1 | head -1` must not end it.
+Requests in flight are paid for: `2>&1 | head -1` must not end them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import io
 import os
 import sys
 
+from sttbatch.cli.console.text import printable
 
-class _Lasting(io.FileIO):
-    """Writes what can be written and drops the rest."""
+
+class _LossyStream(io.FileIO):
+    """A file that drops what it cannot write."""
 
     def write(self, data: object) -> int:
         try:
@@ -20,14 +22,49 @@ class _Lasting(io.FileIO):
             return memoryview(data).nbytes  # type: ignore[arg-type]
 
 
+class StandardOutput:
+    """Standard output that may close early: after `| head -1` writing has no effect.
+
+    Attributes:
+        fault: why writing failed, unless the reader has gone away; None: it did not.
+    """
+
+    def __init__(self) -> None:
+        self._open = True
+        self.fault: str | None = None
+
+    def write(self, data: bytes) -> None:
+        if not self._open:
+            return
+        try:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            self._open = False
+            if not isinstance(error, BrokenPipeError):
+                self.fault = error.strerror
+            discard_stdout()
+
+    def line(self, text: str) -> None:
+        self.write(printable(text).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def print_lines(lines: list[str]) -> None:
+    """Print lines on standard output; a reader that goes away is no error."""
+    output = StandardOutput()
+    for line in lines:
+        output.line(line)
+
+
 def keep_open() -> None:
-    """Call it first: what is opened later must not get the number of a closed stream."""
+    """Open what is closed; call it first, or a file that is opened gets a stream's number."""
     missing = [number for number in range(3) if not _is_open(number)]
     for _ in missing:
         os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None or 1 in missing:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    raw = _Lasting(2, "w", closefd=False)
+    raw = _LossyStream(2, "w", closefd=False)
     encoding = sys.stderr.encoding if sys.stderr is not None else "utf-8"
     sys.stderr = io.TextIOWrapper(
         io.BufferedWriter(raw), encoding, errors="backslashreplace", line_buffering=True
@@ -35,7 +72,7 @@ def keep_open() -> None:
 
 
 def discard_stdout() -> None:
-    """Let what Python flushes at its end go nowhere."""
+    """Send to the null device what Python flushes when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

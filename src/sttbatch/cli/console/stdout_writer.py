@@ -1,22 +1,22 @@
-"""`-o -`: transcripts go to standard output instead of into files."""
+"""`-o -`: transcripts are printed on standard output instead of written to files."""
 
 from __future__ import annotations
 
-from sttbatch.cli.console.rendering import Out
+from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
-from sttbatch.outputs.plans import OutputPlan
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
 
 
 class StdoutWriter:
-    """Prints each transcript when it is done, in the first of the formats asked for."""
+    """Prints each finished transcript in one format."""
 
-    def __init__(self, out: Out, format_name: str) -> None:
-        self._out = out
+    def __init__(self, output: StandardOutput, format_name: str) -> None:
+        self._output = output
         self._format = FORMATS[format_name]
 
     async def write(self, document: Document, plan: OutputPlan) -> Written:
-        """Nothing is written to disk."""
-        self._out.write(self._format(document))
+        """Print the document; no file is written."""
+        self._output.write(self._format(document))
         return Written(())

@@ -1,4 +1,4 @@
-"""Frames of an upload that go out together.
+"""Coalesced writes: frames of an upload that are sent together.
 
 httpcore writes every HTTP/2 frame of 16 KiB by itself, through a lock, a timeout and a TLS record
 of its own: half of what an upload costs.
@@ -12,23 +12,23 @@ import httpcore
 import httpx
 
 COALESCE_BYTES = 64 * 1024
-"""A block of httpx's multipart body, so an upload that stands still is noticed as before."""
+"""The size of a block of httpx's multipart body, so a stalled upload is noticed as before."""
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """Holds back what is written until there is enough of it, or something is to be read."""
+    """Buffers writes until there is enough to send, or something is to be read."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
-        self._held = bytearray()
+        self._buffered = bytearray()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
         await self._flush(None)
         return await self._stream.read(max_bytes, timeout)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        self._held += buffer
-        if len(self._held) >= COALESCE_BYTES:
+        self._buffered += buffer
+        if len(self._buffered) >= COALESCE_BYTES:
             await self._flush(timeout)
 
     async def aclose(self) -> None:
@@ -42,9 +42,9 @@ class _Stream(httpcore.AsyncNetworkStream):
         return self._stream.get_extra_info(info)
 
     async def _flush(self, timeout_s: float | None) -> None:
-        if self._held:
-            data = bytes(self._held)
-            self._held.clear()
+        if self._buffered:
+            data = bytes(self._buffered)
+            self._buffered.clear()
             await self._stream.write(data, timeout_s)
 
 
@@ -60,8 +60,8 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 def coalesce(client: httpx.AsyncClient) -> None:
-    """Let the connections that `client` will open write fewer, larger pieces."""
-    # httpx has no argument for it that keeps its proxies, so this reaches into 0.28.
+    """Make the connections that `client` will open write fewer, larger pieces."""
+    # No argument of httpx does this and keeps its proxies, so this reaches into httpx 0.28.
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, httpx.AsyncHTTPTransport):
             pool: Any = transport._pool  # noqa: SLF001

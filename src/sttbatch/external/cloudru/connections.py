@@ -1,6 +1,6 @@
 """A pool of connections, one request in flight on each.
 
-On one HTTP/2 connection an upload stands still while another stream waits for its answer, a
+On one HTTP/2 connection an upload stands still while another stream waits for its response, a
 timeout leaks its stream, and a GOAWAY hits everything in flight; so each lane has its own.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import ssl
 import time
 from dataclasses import dataclass
@@ -18,29 +17,25 @@ import httpx
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
 from sttbatch.external.cloudru.coalescing import coalesce
+from sttbatch.external.tls import ssl_context
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
-"""For one write of at most 64 KiB; a slower line than 1 KiB/s is a lost connection."""
+"""Time for one write of at most 64 KiB; a line slower than 1 KiB/s is a lost connection."""
 
 IDLE_S = 30.0
-"""Gateways close what was idle for a minute or so; what is younger is worth keeping."""
+"""Gateways close connections that were idle for a minute or so; younger ones are reused."""
 
 REQUESTS_A_CONNECTION = 90
 """Gateways end a connection after so many requests, nginx for one after 1000, before 1.19.10 after
-100 (keepalive_requests). We are first, lest it happens to an upload; a handshake in 90 is nothing.
+100 (keepalive_requests). Ours is closed before that, so that no upload meets it; a handshake in 90
+requests is nothing.
 """
 
 CLOSE_TIMEOUT_S = 2.0
 _THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
-"""Connections in a row on which HTTP/2 failed before the run goes on over HTTP/1.1."""
-
-# Their INFO prints addresses, their DEBUG headers.
-for _name in ("httpx", "httpcore", "hpack", "h2"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-# At DEBUG it writes whole header blocks, in a code that anybody can read, the key among them.
-logging.getLogger("hpack.hpack").addFilter(lambda _: False)
+"""HTTP/1.1 is used once HTTP/2 has failed on so many connections in a row."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,10 +43,10 @@ class Connection:
     """One client that holds at most one connection.
 
     Attributes:
-        http2: whether it is offered; the other side chooses.
+        http2: whether it is offered; the server chooses.
         number: connections are counted from 1 in the order of their opening.
         idle_since: on the monotonic clock, in seconds.
-        served: requests that it has brought answers to.
+        served: how many responses came over it.
     """
 
     client: httpx.AsyncClient
@@ -62,13 +57,13 @@ class Connection:
 
 
 class ConnectionPool:
-    """Connections are opened when first needed, reused, and replaced after faults or long service.
+    """Opens connections when they are first needed, and replaces them after faults or long use.
 
     Args:
-        emit: is told at the end how often each happened.
+        emit: receives the counts of all three when the pool is closed.
 
     Attributes:
-        opened, reused, replaced: how often each happened.
+        opened, reused, replaced: how often a connection was.
     """
 
     def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
@@ -95,13 +90,13 @@ class ConnectionPool:
         if http2 in self._contexts:
             return
         if http2 not in self._loading:
-            self._loading[http2] = asyncio.ensure_future(asyncio.to_thread(trusting))
+            self._loading[http2] = asyncio.ensure_future(asyncio.to_thread(ssl_context))
         # Shielded: the other lanes wait for it as well.
         context = await asyncio.shield(self._loading[http2])
         self._contexts.setdefault(http2, context)
 
     def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
-        """A connection of its own; HTTP/1.1 on request, or after HTTP/2 has failed too often.
+        """Take a connection out of the pool: HTTP/1.1 on request, or once HTTP/2 was given up.
 
         Raises:
             UsageError: SSL_CERT_FILE or a proxy variable cannot be used.
@@ -121,7 +116,7 @@ class ConnectionPool:
         return Connection(client, http2, self.opened)
 
     def give_back(self, connection: Connection, http_version: str) -> None:
-        """It served a request and may serve another."""
+        """Return a connection that served a request and may serve another."""
         if http_version == "HTTP/2":
             self._http2_faults = 0
         connection.served += 1
@@ -132,7 +127,7 @@ class ConnectionPool:
         self._idle.append(connection)
 
     def retire(self, connection: Connection, *, http2_failed: bool = False) -> bool:
-        """Never use it again. True: HTTP/2 failed once too often and is given up."""
+        """Close a connection for good. True: HTTP/2 failed once too often and is given up."""
         self.replaced += 1
         self._close(connection)
         # Connections that were open side by side fall together; in a row means one after another.
@@ -162,7 +157,7 @@ class ConnectionPool:
         # Loading certificates takes 40 ms, so it is done once; ALPN is written into the context,
         # so the two protocols must not share one.
         if http2 not in self._contexts:
-            self._contexts[http2] = trusting()
+            self._contexts[http2] = ssl_context()
         try:
             client = httpx.AsyncClient(
                 http2=http2,
@@ -171,7 +166,7 @@ class ConnectionPool:
                 limits=httpx.Limits(
                     max_connections=1, max_keepalive_connections=1, keepalive_expiry=None
                 ),
-                # Reading has a deadline of ours: httpx's own is a timer for idle connections.
+                # Reading has a deadline of our own: that of httpx is a timer for idle connections.
                 timeout=httpx.Timeout(
                     connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
                 ),
@@ -185,34 +180,6 @@ class ConnectionPool:
             ) from error
         coalesce(client)
         return client
-
-
-def trusting() -> ssl.SSLContext:
-    """Whom to trust: SSL_CERT_FILE or SSL_CERT_DIR, else what certifi knows.
-
-    Raises:
-        UsageError: what they name cannot be read.
-    """
-    try:
-        return httpx.create_ssl_context()
-    except OSError as error:
-        raise UsageError(
-            f"SSL_CERT_FILE or SSL_CERT_DIR names nothing that holds certificates: {error}"
-        ) from error
-
-
-def distrust(error: BaseException) -> str | None:
-    """Why a certificate was not trusted, if that is what went wrong; trying again cures it not."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the endpoint's certificate is not trusted ({cause.verify_message}). Behind a "
-                "company's proxy, or with an authority of your own, set SSL_CERT_FILE to the "
-                "file that holds its certificate"
-            )
-        cause = cause.__cause__ or cause.__context__
-    return None
 
 
 async def _closed(client: httpx.AsyncClient) -> None:

@@ -1,12 +1,12 @@
-"""How often the endpoint may be asked: slots in time, each given out once, in the order of asking.
+"""How often requests may be sent: slots in time, each given out once, first come, first served.
 
 The rule is GCRA (ITU-T I.371): a theoretical arrival time moves on by one spacing with each slot,
 and a slot may come before it by as much as the burst is worth. Two numbers are all there is to
 remember, so any number of processes can share them.
 
 Why it keeps to N a minute, and to nearly all of it. With a burst of b = max(1, 2 % of N) slots are
-T = 62 s / (N - b + 1) apart. The n-th slot of any stretch comes at least (n - b) T after the
-first, so a stretch of t seconds holds at most t / T + b of them: for t < 62 s fewer than N + 1.
+T = 62 s / (N - b + 1) apart. The n-th slot of any interval comes at least (n - b) T after the
+first, so an interval of t seconds holds at most t / T + b of them: for t < 62 s fewer than N + 1.
 The endpoint counts arrivals, and requests reach it some time after their slots (a first one after
 a TLS handshake): as long as those delays differ by less than 2 s, any 60 s there hold at most N.
 What is used of the limit when there is always somebody waiting is (60 / 62) (N - b + 1) / N, at
@@ -20,43 +20,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
-
+from sttbatch.core.rates import RateState
 from sttbatch.external.cloudru.retry_policy import MAX_HINT_S
 
 BURST_SHARE = 0.02
 WINDOW_S = 62.0
-"""A minute, and 2 s for requests that reach the endpoint later than they were let through."""
+"""A minute, and 2 s for requests that reach the endpoint later than they were admitted."""
 
 STALE_S = 3600.0
-"""A time farther ahead was not written since this machine was started; nobody waits for it."""
-
-
-class RateState(msgspec.Struct):
-    """What has been given out. Times are seconds on a clock that all processes share.
-
-    Attributes:
-        next_at: the theoretical arrival time of the next request.
-        audio_next_at: the same for audio.
-        not_before: the endpoint wants no request before it.
-        sends: slots of the last minute and the seconds of audio sent in each, where audio is
-            limited.
-    """
-
-    next_at: float = 0.0
-    audio_next_at: float = 0.0
-    not_before: float = 0.0
-    sends: list[tuple[float, float]] = msgspec.field(default_factory=list)
-
-    def forget_impossible(self, now: float) -> None:
-        """Drop times that no process of this boot can have meant."""
-        if self.next_at > now + STALE_S:
-            self.next_at = 0.0
-        if self.audio_next_at > now + STALE_S:
-            self.audio_next_at = 0.0
-        if self.not_before > now + MAX_HINT_S:
-            self.not_before = 0.0
-        self.sends = [each for each in self.sends if now - WINDOW_S < each[0] <= now + STALE_S]
+"""A time farther ahead was written before this machine was last started; nobody waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +45,7 @@ class RateLimits:
 
     @property
     def spacing_s(self) -> float:
-        """Between two slots when there is always somebody waiting."""
+        """Seconds between two slots when there is always somebody waiting."""
         return WINDOW_S / (self.per_minute - self._burst + 1)
 
     @property
@@ -89,7 +61,7 @@ class RateLimits:
 
         The slot is spent, whether it is used or not.
         """
-        state.forget_impossible(now)
+        _forget_impossible(state, now)
         slot = max(now, state.not_before, state.next_at - self._tolerance_s)
         if self.audio_per_minute is not None:
             slot = self._audio_slot(state, slot, audio_s, self.audio_per_minute)
@@ -99,9 +71,9 @@ class RateLimits:
     def slow_down(self, state: RateState, now: float, seconds: float) -> None:
         """Give out no slot for so long, and after it none early: the endpoint's count is full.
 
-        More than MAX_HINT_S is not kept, as such a wait ends the file that was told so.
+        A wait longer than MAX_HINT_S is cut short: the recording that was sent it fails instead.
         """
-        state.forget_impossible(now)
+        _forget_impossible(state, now)
         state.not_before = max(state.not_before, now + min(seconds, MAX_HINT_S))
         state.next_at = max(state.next_at, state.not_before + self._tolerance_s)
         if self.audio_per_minute is not None:
@@ -111,7 +83,7 @@ class RateLimits:
     def _audio_slot(
         self, state: RateState, earliest: float, audio_s: float, per_minute: float
     ) -> float:
-        """Evenly spaced by what they carry, and never more than `per_minute` in a window.
+        """Slots evenly spaced by what they carry, never more than `per_minute` in a window.
 
         Spacing alone would not do: chunks are long, and one that fits half into a minute is sent
         as a whole. One that is longer than a whole minute's worth goes when nothing else was sent
@@ -130,3 +102,14 @@ class RateLimits:
         state.audio_next_at = max(slot, state.audio_next_at) + audio_s * unit_s
         state.sends.append((slot, audio_s))
         return slot
+
+
+def _forget_impossible(state: RateState, now: float) -> None:
+    """Drop times that no process can have written since this machine was started."""
+    if state.next_at > now + STALE_S:
+        state.next_at = 0.0
+    if state.audio_next_at > now + STALE_S:
+        state.audio_next_at = 0.0
+    if state.not_before > now + MAX_HINT_S:
+        state.not_before = 0.0
+    state.sends = [each for each in state.sends if now - WINDOW_S < each[0] <= now + STALE_S]

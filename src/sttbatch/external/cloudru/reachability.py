@@ -1,7 +1,8 @@
-"""Is the endpoint there, how does it speak, and does it take our key?"""
+"""Checks of the endpoint for `doctor`: is it reachable, over which protocol, and with this key?"""
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import io
 import time
@@ -14,20 +15,20 @@ from sttbatch.core.engine import Engine, RecordRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.cloudru.connections import distrust, trusting
+from sttbatch.external.tls import certificate_error, ssl_context
 
 _TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """How the endpoint answered.
+class Reachability:
+    """How the endpoint responded.
 
     Attributes:
         http_version: HTTP/2 or HTTP/1.1.
-        tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it cannot be told.
-        clock_ahead_s: how far our clock is ahead of the endpoint's, give or take a second; None
-            where it sends no date.
+        tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it is unknown.
+        clock_ahead_s: seconds by which this machine's clock is ahead of the endpoint's, to within a
+            second; None where it sends no date.
     """
 
     base_url: str
@@ -37,23 +38,23 @@ class Reached:
     clock_ahead_s: float | None
 
 
-async def reach(base_url: str) -> Reached:
-    """Ask for the list of models, which needs no key.
+async def check_reachability(base_url: str) -> Reachability:
+    """Request the list of models, which needs no key.
 
     Raises:
-        EndpointUnreachable: no connection, or no trust in its certificate.
+        EndpointUnreachable: no connection, or its certificate is not trusted.
         UsageError: SSL_CERT_FILE names nothing that can be used.
     """
-    trust = trusting()
+    context = ssl_context()
     try:
         async with (
-            httpx.AsyncClient(http2=True, verify=trust, timeout=_TIMEOUT_S) as client,
-            # The connection's own facts are there only while the answer is open.
+            httpx.AsyncClient(http2=True, verify=context, timeout=_TIMEOUT_S) as client,
+            # The connection's own facts are there only while the response is open.
             client.stream("GET", base_url.rstrip("/") + "/models") as response,
         ):
             network = response.extensions.get("network_stream")
             tls = network.get_extra_info("ssl_object") if network is not None else None
-            return Reached(
+            return Reachability(
                 base_url,
                 response.status_code,
                 response.http_version,
@@ -62,7 +63,7 @@ async def reach(base_url: str) -> Reached:
             )
     except (httpx.RequestError, httpx.InvalidURL, ValueError, OSError) as error:
         raise EndpointUnreachable(
-            distrust(error)
+            certificate_error(error)
             or f"{base_url} cannot be reached: {error or type(error).__name__}. Check the "
             "network, and a proxy if there is one (HTTPS_PROXY)"
         ) from error
@@ -75,13 +76,15 @@ def _ahead_s(date: str | None) -> float | None:
         return None
 
 
-async def one_second(engine: Engine, request: RequestOptions, record: RecordRequest) -> float:
-    """Send one second of silence, which is paid for; the latency in seconds.
+async def check_transcription(
+    engine: Engine, options: RequestOptions, record: RecordRequest
+) -> float:
+    """Send one second of silence, which is billed, and return the latency in seconds.
 
-    `record` is told of every post.
+    `record` receives every request.
     """
     upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(_SECOND), data=_SECOND)
-    answer = await engine.transcribe(upload, request, record)
+    answer = await engine.transcribe(upload, options, record, asyncio.Event())
     await record(answer.post)
     return answer.post.latency_s
 

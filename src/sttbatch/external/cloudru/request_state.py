@@ -1,7 +1,8 @@
-"""What is asked of the endpoint for one chunk, and how far that has got."""
+"""One chunk's request to the endpoint: its form fields, and its state over all attempts."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from typing import Any
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.cloudru.admission import Pass
-from sttbatch.external.cloudru.http_attempt import Exchange
+from sttbatch.external.cloudru.admission import AdmissionTicket
+from sttbatch.external.cloudru.http_attempt import HttpAttempt
 
-# What is asked for, best first; a server that refuses one gets the next for the rest of the run.
+# Response formats, best first; once a server refuses one, the next is requested.
 FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("verbose_json", ("word", "segment")),
     ("verbose_json", ()),
@@ -22,7 +23,7 @@ FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class Retry(Exception):
-    """This attempt brought nothing; another may, after `wait_s`."""
+    """This attempt brought no transcription; another may, after `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -30,25 +31,29 @@ class Retry(Exception):
 
 
 @dataclass(slots=True)
-class Ask:
-    """One chunk's state over its attempts.
+class RequestState:
+    """What is known of one chunk's request over its attempts.
 
     Attributes:
-        counted: failures that use up retries; outages' do not.
-        ambiguous: uploads that may have been billed for nothing.
-        reconnected: its one free try, after a connection that went stale, is used up.
+        counted: failures that use up retries; those of an outage do not.
+        ambiguous: uploads that were possibly billed for nothing.
+        http, format_index: of the latest attempt; the latter is an index into FORMATS.
+        reconnected: its one free retry, after a connection that went stale, is used up.
         fresh: the next attempt opens a connection of its own.
-        http1: the next attempt goes over HTTP/1.1, to learn what an early answer said.
+        http1: the next attempt goes over HTTP/1.1, to learn what an early response said.
     """
 
     upload: Upload
     options: RequestOptions
     record: RecordRequest
-    pass_: Pass = field(init=False)
+    stopped: asyncio.Event
+    ticket: AdmissionTicket = field(init=False)
     idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
     attempt: int = 0
-    begun_at: float = 0.0
-    begun: float = 0.0
+    http: HttpAttempt = field(init=False)
+    format_index: int = 0
+    began_at: float = 0.0
+    began: float = 0.0
     counted: int = 0
     ambiguous: int = 0
     reconnected: bool = False
@@ -56,29 +61,35 @@ class Ask:
     http1: bool = False
 
     def __post_init__(self) -> None:
-        self.pass_ = Pass(self.upload.duration_s)
+        self.ticket = AdmissionTicket(self.upload.duration_s, self.stopped)
 
-    def begin(self) -> None:
-        """Another attempt; its clock runs from here."""
+    def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
+        """Begin another attempt; its latency counts from here."""
+        self.http, self.format_index = http, format_index
         self.attempt += 1
-        self.begun_at, self.begun = time.time(), time.monotonic()
+        self.began_at, self.began = time.time(), time.monotonic()
 
-    def post(self, exchange: Exchange, status: int | None, **facts: Any) -> APIRequest:
+    def api_request(self, status: int | None, **facts: Any) -> APIRequest:
+        """The record of the latest attempt, for the ledger."""
         return APIRequest(
-            at=self.begun_at,
+            at=self.began_at,
             attempt=self.attempt,
             status=status,
-            latency_s=time.monotonic() - self.begun,
-            sent_bytes=exchange.sent_bytes,
+            latency_s=time.monotonic() - self.began,
+            sent_bytes=self.http.sent_bytes,
             audio_s=self.upload.duration_s,
-            rate_wait_s=self.pass_.rate_wait_s,
+            rate_wait_s=self.ticket.rate_wait_s,
             **facts,
         )
 
+    async def record_attempt(self, status: int | None, **facts: Any) -> None:
+        """Record an attempt that brought no transcription."""
+        await self.record(self.api_request(status, **facts))
 
-def fields_of(options: RequestOptions, format_asked: int) -> dict[str, Any]:
-    """The form's plain fields; `format_asked` is an index into FORMATS."""
-    name, granularities = FORMATS[format_asked]
+
+def form_fields(options: RequestOptions, format_index: int) -> dict[str, Any]:
+    """The form's plain fields; `format_index` is an index into FORMATS."""
+    name, granularities = FORMATS[format_index]
     fields: dict[str, Any] = {"model": options.model, "response_format": name}
     if granularities:
         fields["timestamp_granularities[]"] = list(granularities)

@@ -1,4 +1,4 @@
-"""Reading transcriptions, tolerantly: servers differ in what they leave out and how they write it.
+"""A tolerant parser of transcription responses: servers differ in what they leave out.
 
 Whatever arrives was paid for, so as much of it is kept as can be understood.
 """
@@ -11,27 +11,27 @@ from typing import Any
 from sttbatch.core.models import Segment, Transcription, Word
 
 
-class UnreadableAnswer(ValueError):
-    """A 200 whose body is no transcription."""
+class UnreadableResponse(ValueError):
+    """The body of a 200 is no transcription."""
 
 
 def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> Transcription:
-    """Read a json, verbose_json or plain text answer.
+    """Read a json, verbose_json or plain text response.
 
     Times are clamped to 0..`audio_s`. Without segments the whole text is one segment.
 
     Raises:
-        UnreadableAnswer: cut short, not JSON, or no transcription.
+        UnreadableResponse: cut short, not JSON, or no transcription.
     """
-    answer = _decoded(body, content_type)
-    if isinstance(answer, str):
-        answer = {"text": answer}
-    if not isinstance(answer, dict) or not ("text" in answer or "segments" in answer):
-        raise UnreadableAnswer("the answer is JSON without a text")
-    words = [word for item in _items(answer, "words") if (word := _word(item, audio_s))]
-    segments = _segments(_items(answer, "segments"), audio_s)
+    parsed = _decoded(body, content_type)
+    if isinstance(parsed, str):
+        parsed = {"text": parsed}
+    if not isinstance(parsed, dict) or not ("text" in parsed or "segments" in parsed):
+        raise UnreadableResponse("the answer is JSON without a text")
+    words = [word for item in _items(parsed, "words") if (word := _word(item, audio_s))]
+    segments = _segments(_items(parsed, "segments"), audio_s)
     text = (
-        _text(answer.get("text"))
+        _text(parsed.get("text"))
         or " ".join(segment.text for segment in segments)
         or " ".join(word.text for word in words)
     )
@@ -40,20 +40,20 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
         end_s = max((word.end_s for word in words), default=audio_s)
         segments = [Segment(text, start_s, end_s)]
     if not any(segment.words for segment in segments):
-        segments = _dealt(segments, words)
-    return Transcription(text, tuple(segments), _text(answer.get("language")) or None)
+        segments = _with_words(segments, words)
+    return Transcription(text, tuple(segments), _text(parsed.get("language")) or None)
 
 
 def _decoded(body: bytes, content_type: str) -> Any:
     try:
         # The standard library's, because it reads the NaN that Python servers write for a
-        # probability; stricter parsers would throw a paid answer away.
+        # probability; stricter parsers would throw a paid response away.
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         plain = content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
         if plain and body.strip():
             return body.decode("utf-8", "replace")
-        raise UnreadableAnswer(f"the answer is not JSON: {error}") from error
+        raise UnreadableResponse(f"the answer is not JSON: {error}") from error
 
 
 def _text(value: Any) -> str:
@@ -66,13 +66,13 @@ def _text(value: Any) -> str:
     return value.encode("utf-8", "replace").decode().strip()
 
 
-def _items(answer: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    value = answer.get(name)
+def _items(parsed: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    value = parsed.get(name)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _second(value: Any, audio_s: float) -> float | None:
-    """A time within the audio, or None for what is no number."""
+def _clamped_s(value: Any, audio_s: float) -> float | None:
+    """A time clamped to the audio, or None for what is no number."""
     if isinstance(value, bool):
         return None
     try:
@@ -86,27 +86,27 @@ def _second(value: Any, audio_s: float) -> float | None:
 
 def _word(item: dict[str, Any], audio_s: float) -> Word | None:
     text = _text(item.get("word")) or _text(item.get("text"))
-    start_s = _second(item.get("start"), audio_s)
+    start_s = _clamped_s(item.get("start"), audio_s)
     if start_s is None or not text:
         return None
-    end_s = _second(item.get("end"), audio_s)
+    end_s = _clamped_s(item.get("end"), audio_s)
     return Word(text, start_s, start_s if end_s is None else max(start_s, end_s))
 
 
 def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
-    """Those with a text; one without times lies between its neighbours."""
+    """The segments that have a text; one without times lies between its neighbours."""
     segments: list[Segment] = []
     for index, item in enumerate(items):
         text = _text(item.get("text"))
         if not text:
             continue
-        start_s = _second(item.get("start"), audio_s)
+        start_s = _clamped_s(item.get("start"), audio_s)
         if start_s is None:
             start_s = segments[-1].end_s if segments else 0.0
-        end_s = _second(item.get("end"), audio_s)
+        end_s = _clamped_s(item.get("end"), audio_s)
         if end_s is None:
             after = items[index + 1].get("start") if index + 1 < len(items) else audio_s
-            end_s = _second(after, audio_s)
+            end_s = _clamped_s(after, audio_s)
         words = tuple(word for each in _items(item, "words") if (word := _word(each, audio_s)))
         segments.append(
             Segment(text, start_s, start_s if end_s is None else max(start_s, end_s), words)
@@ -114,14 +114,14 @@ def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
     return segments
 
 
-def _dealt(segments: list[Segment], words: list[Word]) -> list[Segment]:
+def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
     """Give each segment the words that its text is made of, in order; the last one the rest."""
-    dealt, at = [], 0
+    filled, at = [], 0
     for index, segment in enumerate(segments):
         end = len(words) if index + 1 == len(segments) else _end_of(segment, words, at)
-        dealt.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(words[at:end])))
+        filled.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(words[at:end])))
         at = end
-    return dealt
+    return filled
 
 
 def _end_of(segment: Segment, words: list[Word], at: int) -> int:
@@ -133,7 +133,7 @@ def _end_of(segment: Segment, words: list[Word], at: int) -> int:
         end += 1
     if found == wanted:
         return end
-    # Not written alike; then the middle of each word tells whose it is.
+    # Spelled differently; then the middle of each word decides which segment it belongs to.
     end = at
     while end < len(words) and (words[end].start_s + words[end].end_s) / 2 < segment.end_s:
         end += 1

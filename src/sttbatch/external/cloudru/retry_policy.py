@@ -1,4 +1,4 @@
-"""What is done with each status: the table, in one place, and the reading of errors it needs."""
+"""What follows from each HTTP status: the table, and how error responses are read for it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from enum import Enum, auto
 from typing import Any
 
 MAX_HINT_S = 120.0
-"""A longer wait is not sat out; the file ends and its message says when to come back."""
+"""A longer wait fails the recording instead, with a message that says when to come back."""
 
 _ERROR_TEXT_LIMIT = 300
-_FARTHEST_HINT_S = 366 * 24 * 3600.0
+_HINT_CEILING_S = 366 * 24 * 3600.0
 _QUOTA_WORDS = ("quota", "billing", "insufficient_funds", "payment", "balance")
 _CREDENTIAL_WORDS = ("api key", "api_key", "apikey", "credential", "unauthorized", "token expired")
 _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
 
 class Action(Enum):
-    """What follows from an answer that is not 200."""
+    """What follows from a response whose status is not 200."""
 
     RETRY = auto()
     SLOW_DOWN = auto()
@@ -35,8 +35,8 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """An action and why; `hint_s` is the wait the server asks for, in seconds."""
+class RetryDecision:
+    """An action and why; `hint_s` is the wait that the server asks for, in seconds."""
 
     action: Action
     message: str
@@ -44,8 +44,8 @@ class Verdict:
     is_outage: bool = False
 
 
-def verdict_on(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
-    """Decide by status, then by what the body and the headers say."""
+def decide(status: int, headers: Mapping[str, str], body: bytes) -> RetryDecision:
+    """Decide by the status, then by what the body and the headers say."""
     text, code = error_message(body, headers.get("content-type", ""))
     message = f"{status}: {text}" if text else str(status)
     hint_s = wait_hint_s(headers)
@@ -56,7 +56,9 @@ def verdict_on(status: int, headers: Mapping[str, str], body: bytes) -> Verdict:
         action = Action.SLOW_DOWN
     if 300 <= status < 400:
         message += " redirects, which are not followed; check the base URL"
-    return Verdict(action, message, hint_s, is_outage=action is Action.RETRY and status >= 500)
+    return RetryDecision(
+        action, message, hint_s, is_outage=action is Action.RETRY and status >= 500
+    )
 
 
 def _action(status: int, words: str, code: str, headers: Mapping[str, str]) -> Action:  # noqa: PLR0911 - one return a row of the table
@@ -84,26 +86,26 @@ def _any(words: tuple[str, ...], text: str) -> bool:
 
 
 def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
-    """(message, code) out of any of the shapes that servers and gateways answer errors in.
+    """Read (message, code) out of any of the shapes in which servers and gateways report errors.
 
     The code holds what `code`, `type` and `param` say, whichever there are.
     """
     try:
-        answer = json.loads(body)
+        parsed = json.loads(body)
     except (ValueError, RecursionError):
         if "html" in content_type or body.lstrip().startswith(b"<"):
             return "an HTML page (a gateway's?)", ""
         return _short(body.decode("utf-8", "replace")), ""
-    if not isinstance(answer, dict):
-        return _short(answer), ""
-    inner = answer.get("error") or answer
+    if not isinstance(parsed, dict):
+        return _short(parsed), ""
+    inner = parsed.get("error") or parsed
     if not isinstance(inner, dict):
-        return _short(inner), _codes(answer)
+        return _short(inner), _codes(parsed)
     return _short(inner.get("message") or inner.get("detail") or inner), _codes(inner)
 
 
 def wait_hint_s(headers: Mapping[str, str]) -> float:
-    """Seconds the server asks to wait: Retry-After in seconds or as a date, retry-after-ms."""
+    """Seconds that the server asks to wait: Retry-After in seconds or as a date, retry-after-ms."""
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
@@ -123,7 +125,7 @@ def wait_hint_s(headers: Mapping[str, str]) -> float:
 
 def _bounded(seconds: float) -> float:
     # No calendar shows a date beyond the year 9999.
-    return min(max(seconds, 0.0), _FARTHEST_HINT_S)
+    return min(max(seconds, 0.0), _HINT_CEILING_S)
 
 
 def _number(value: str | None) -> float | None:

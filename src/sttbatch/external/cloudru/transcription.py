@@ -1,4 +1,4 @@
-"""Cloud.ru's speech recognition: one chunk in, its words out, whatever the wire does."""
+"""Cloud.ru's speech recognition: one chunk in, its transcription out, whatever the network does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import httpx
 import tenacity
@@ -23,21 +23,28 @@ from sttbatch.core.errors import (
 )
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
-from sttbatch.external.cloudru.admission import Gate
-from sttbatch.external.cloudru.connections import Connection, ConnectionPool, distrust
-from sttbatch.external.cloudru.http_attempt import FAULTS, Exchange
-from sttbatch.external.cloudru.request_state import FORMATS, Ask, Retry, fields_of, format_name
-from sttbatch.external.cloudru.response_parsing import UnreadableAnswer, parse_transcription
-from sttbatch.external.cloudru.retry_policy import Action, Verdict, verdict_on
+from sttbatch.external.cloudru.admission import AdmissionControl
+from sttbatch.external.cloudru.connections import ConnectionPool
+from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAttempt
+from sttbatch.external.cloudru.request_state import (
+    FORMATS,
+    RequestState,
+    Retry,
+    form_fields,
+    format_name,
+)  # fmt: skip
+from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
+from sttbatch.external.cloudru.retry_policy import Action, RetryDecision, decide
 from sttbatch.external.secret import Secret
+from sttbatch.external.tls import certificate_error
 
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 60.0
 AMBIGUOUS_RETRIES = 2
-"""After an upload that may have been billed; more would gamble with the user's money."""
+"""Retries after uploads that were possibly billed; more would gamble with the user's money."""
 
 STALL_S = 20.0
-"""An upload that has not moved for so long was answered or dropped early, which HTTP/2 hides."""
+"""An upload that stands still for so long was answered or dropped early, which HTTP/2 hides."""
 
 DEADLINE_BASE_S = 60.0
 DEADLINE_PER_AUDIO_S = 1.0
@@ -45,22 +52,22 @@ MULTIPART_FRAME_BYTES = 16 * 1024
 PIECE_WITHOUT_TIMES_S = 30.0
 
 
-class CloudRu:
+class CloudRuTranscription:
     """An `Engine` over HTTP.
 
     Args:
-        retries: per chunk, besides what outages cost.
+        retries: failures of one chunk that are retried; those of an outage do not count.
         stall_s: how long an upload may stand still.
-        deadline_base_s: how long an answer may take, besides a second for each of audio.
-        backoff_base_s: what a first retry waits at most.
-        warn: is told once of what changes for the rest of the run.
+        deadline_base_s: how long a response may take, besides a second for each of audio.
+        backoff_base_s: the longest wait before a first retry.
+        warn: is called once when a response format or HTTP/2 is given up.
     """
 
     def __init__(
         self,
         base_url: str,
         key: Secret,
-        gate: Gate,
+        admission: AdmissionControl,
         pool: ConnectionPool,
         *,
         retries: int,
@@ -71,7 +78,7 @@ class CloudRu:
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
         self._key = key
-        self._gate = gate
+        self._admission = admission
         self._pool = pool
         self._retries = retries
         self._warn = warn
@@ -90,195 +97,192 @@ class CloudRu:
     def longest_s(self) -> float | None:
         return None
 
-    def stop(self) -> None:
-        self._gate.stop()
-
     async def aclose(self) -> None:
         await self._pool.aclose()
-        await self._gate.aclose()
+        await self._admission.aclose()
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
-        around_it = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
-        if upload.size_bytes + around_it > API_BODY_LIMIT_BYTES:
+        overhead = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
+        if upload.size_bytes + overhead > API_BODY_LIMIT_BYTES:
             raise ChunkTooLarge(f"its {upload.size_bytes:,} bytes are over the endpoint's limit")
-        ask = Ask(upload, options, record)
+        state = RequestState(upload, options, record, stopped)
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retry),
-            stop=lambda _: self._spent(ask),
+            stop=lambda _: self._is_exhausted(state),
             wait=_wait_s,
-            sleep=self._gate.sleep,
+            sleep=partial(self._admission.sleep, state.ticket),
             reraise=True,
         )
         try:
-            return await attempts(self._attempt, ask)
+            return await attempts(self._attempt, state)
         except Retry as error:
-            if self._gate.stopped:
+            if stopped.is_set():
                 raise Stopped from error
-            raise ChunkError(f"{error} (after {ask.attempt} attempts)") from error
+            raise ChunkError(f"{error} (after {state.attempt} attempts)") from error
         finally:
-            self._gate.leave(ask.pass_)
+            self._admission.release(state.ticket)
 
-    def _spent(self, ask: Ask) -> bool:
-        """Whether this was the last try."""
-        too_often = ask.counted > self._retries or ask.ambiguous > AMBIGUOUS_RETRIES
-        return too_often or self._gate.stopped
+    def _is_exhausted(self, state: RequestState) -> bool:
+        """Whether the retries are used up."""
+        too_often = state.counted > self._retries or state.ambiguous > AMBIGUOUS_RETRIES
+        return too_often or state.stopped.is_set()
 
-    async def _attempt(self, ask: Ask) -> Answer:
+    async def _attempt(self, state: RequestState) -> Answer:
         await self._pool.prepare()
-        await self._gate.pass_through(ask.pass_)
-        if not self.timestamps and ask.upload.duration_s > PIECE_WITHOUT_TIMES_S:
+        await self._admission.admit(state.ticket)
+        if not self.timestamps and state.upload.duration_s > PIECE_WITHOUT_TIMES_S:
             raise ChunkTooLarge(
                 "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
             )
-        connection = self._pool.take(http1=ask.http1, fresh=ask.fresh)
-        answer_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * ask.upload.duration_s
-        exchange = Exchange(connection, stall_s=self._stall_s, answer_s=answer_s)
-        format_asked = self._format
-        ask.begin()
+        connection = self._pool.take(http1=state.http1, fresh=state.fresh)
+        response_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
+        http = HttpAttempt(connection, stall_s=self._stall_s, response_s=response_s)
+        state.begin_attempt(http, self._format)
         try:
-            response = await self._post(exchange, ask, format_asked)
+            response = await self._send(state)
         except FAULTS as error:
-            raise await self._after_fault(ask, connection, exchange, error) from error
+            raise await self._after_fault(state, error) from error
         except BaseException as error:
             # Cancelled, or a bug: either way the connection's streams are in no known state.
             self._pool.retire(connection)
             if isinstance(error, asyncio.CancelledError):
-                await ask.record(
-                    ask.post(exchange, None, error="cancelled", maybe_paid=exchange.complete)
-                )
+                await state.record_attempt(None, error="cancelled", maybe_paid=http.complete)
             raise
         self._pool.give_back(connection, response.http_version)
-        ask.fresh = ask.http1 = False
+        state.fresh = state.http1 = False
         if response.status_code == 200:
-            return await self._after_success(ask, exchange, response, format_asked)
-        raise await self._after_refusal(ask, exchange, response, format_asked)
+            return await self._after_success(state, response)
+        raise await self._after_refusal(state, response)
 
-    async def _post(self, exchange: Exchange, ask: Ask, format_asked: int) -> httpx.Response:
+    async def _send(self, state: RequestState) -> httpx.Response:
         headers = {
             "Authorization": f"Bearer {self._key.reveal()}",
-            "Idempotency-Key": ask.idempotency_key,
+            "Idempotency-Key": state.idempotency_key,
         }
         try:
-            file = ask.upload.open()
+            file = state.upload.open()
         except OSError as error:
             raise ChunkError(f"the upload's temporary file cannot be read: {error}") from error
         # A file object, because httpx slices bytes in quadratic time.
         with file:
-            return await exchange.post(
+            return await state.http.send(
                 self._url,
                 headers=headers,
-                fields=fields_of(ask.options, format_asked),
-                file=(ask.upload.filename, file, ask.upload.content_type),
+                fields=form_fields(state.options, state.format_index),
+                file=(state.upload.filename, file, state.upload.content_type),
             )
 
-    async def _after_fault(
-        self, ask: Ask, connection: Connection, exchange: Exchange, error: Exception
-    ) -> Exception:
-        """No answer came."""
+    async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
+        """Record a request that brought no response, and say what to raise."""
+        http = state.http
         reason = self._key.masked(_described(error))
-        is_late = isinstance(error, TimeoutError) and exchange.complete
+        is_late = isinstance(error, TimeoutError) and http.complete
         # Slow servers and stale connections say nothing against the protocol.
-        against_http2 = exchange.spoke_http2 and not exchange.reused and not is_late
-        gave_up = self._pool.retire(connection, http2_failed=against_http2)
+        against_http2 = http.spoke_http2 and not http.reused and not is_late
+        gave_up = self._pool.retire(http.connection, http2_failed=against_http2)
         if isinstance(error, TimeoutError):
-            waited_for = "no answer came" if exchange.complete else "the upload stood still"
-            reason = f"{waited_for}, given up after {time.monotonic() - ask.begun:.0f} s"
-        await ask.record(ask.post(exchange, None, error=reason, maybe_paid=exchange.complete))
+            waited_for = "no answer came" if http.complete else "the upload stood still"
+            reason = f"{waited_for}, given up after {time.monotonic() - state.began:.0f} s"
+        await state.record_attempt(None, error=reason, maybe_paid=http.complete)
         if gave_up:
             self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
-        if (untrusted := distrust(error)) is not None:
+        if (untrusted := certificate_error(error)) is not None:
             return EndpointUnreachable(untrusted)
-        ask.ambiguous += exchange.complete
-        ask.fresh = True
-        ask.http1 = exchange.early_answer_lost and "ConnectionTerminated" not in reason
-        if exchange.reused and not is_late and not ask.reconnected:
-            # The other side closed it while nobody looked; that is nothing against the endpoint.
-            ask.reconnected = True
+        state.ambiguous += http.complete
+        state.fresh = True
+        state.http1 = http.early_response_lost and "ConnectionTerminated" not in reason
+        if http.reused and not is_late and not state.reconnected:
+            # The server closed it while it was idle; that says nothing against the endpoint.
+            state.reconnected = True
             return Retry(reason)
-        return self._again(ask, reason, free=self._gate.failed(ask.pass_, reason, answered=False))
+        is_outage = self._admission.failed(state.ticket, reason, answered=False)
+        return self._again(state, reason, free=is_outage)
 
-    async def _after_success(
-        self, ask: Ask, exchange: Exchange, response: httpx.Response, format_asked: int
-    ) -> Answer:
-        facts: dict[str, Any] = {"request_id": self._request_id(response)}
-        kind = response.headers.get("content-type", "")
+    async def _after_success(self, state: RequestState, response: httpx.Response) -> Answer:
+        format_index = state.format_index
+        request_id = self._request_id(response)
+        content_type = response.headers.get("content-type", "")
         try:
             body = self._key.masked_bytes(response.content)
-            heard = parse_transcription(body, ask.upload.duration_s, kind)
-        except UnreadableAnswer as error:
-            post = ask.post(exchange, 200, error=str(error), maybe_paid=True, **facts)
-            await ask.record(post)
-            self._gate.succeeded(ask.pass_)
-            ask.ambiguous += 1
-            raise self._again(ask, str(error)) from error
-        self._gate.succeeded(ask.pass_)
-        if format_asked > self._format_warned:
-            self._format_warned = format_asked
+            transcription = parse_transcription(body, state.upload.duration_s, content_type)
+        except UnreadableResponse as error:
+            facts = {"error": str(error), "maybe_paid": True, "request_id": request_id}
+            await state.record_attempt(200, **facts)
+            self._admission.succeeded(state.ticket)
+            state.ambiguous += 1
+            raise self._again(state, str(error)) from error
+        self._admission.succeeded(state.ticket)
+        if format_index > self._format_warned:
+            self._format_warned = format_index
             self._warn(
                 f"the endpoint refuses {format_name(0)} ({self._format_refusal}); going on with "
-                f"{format_name(format_asked)}"
+                f"{format_name(format_index)}"
             )
-        post = ask.post(exchange, 200, paid=True, **facts)
-        return Answer(heard, post, FORMATS[format_asked][0])
+        api_request = state.api_request(200, paid=True, request_id=request_id)
+        return Answer(transcription, api_request, FORMATS[format_index][0])
 
-    async def _after_refusal(
-        self, ask: Ask, exchange: Exchange, response: httpx.Response, format_asked: int
-    ) -> Exception:
-        """An answer came, and it was not 200."""
+    async def _after_refusal(self, state: RequestState, response: httpx.Response) -> Exception:
+        """Record a response whose status is not 200, and say what to raise."""
         # Some servers repeat the key that they refuse.
         body = self._key.masked_bytes(response.content)
-        verdict = verdict_on(response.status_code, response.headers, body)
+        decision = decide(response.status_code, response.headers, body)
         request_id = self._request_id(response)
-        # The other lanes learn of it before it is recorded, which takes as long as a lane may
-        # have to wait for its next turn.
+        # The other lanes learn of it before it is recorded, which may take as long as a lane waits
+        # for its next slot.
         free = False
-        if verdict.is_outage:
-            free = self._gate.failed(ask.pass_, verdict.message, answered=True)
+        if decision.is_outage:
+            free = self._admission.failed(state.ticket, decision.message, answered=True)
         else:
-            self._gate.succeeded(ask.pass_)
-        if verdict.action is Action.SLOW_DOWN:
-            # It concerns all lanes, so the gate does the waiting.
-            await self._gate.slow_down(max(verdict.hint_s, self._jittered_s(ask.counted + 1)))
+            self._admission.succeeded(state.ticket)
+        if decision.action is Action.SLOW_DOWN:
+            # It concerns all lanes, so admission control does the waiting.
+            wait_s = max(decision.hint_s, self._jittered_s(state.counted + 1))
+            await self._admission.slow_down(wait_s)
         elif free:
-            # The outage's own waits may be shorter than what the server asks for.
-            await self._gate.slow_down(verdict.hint_s)
-        await ask.record(
-            ask.post(exchange, response.status_code, error=verdict.message, request_id=request_id)
-        )
-        match verdict.action:
+            # The outage's own waits may be shorter than the server's hint.
+            await self._admission.slow_down(decision.hint_s)
+        status, message = response.status_code, decision.message
+        await state.record_attempt(status, error=message, request_id=request_id)
+        match decision.action:
             case Action.REFUSED:
-                return EndpointRefused(f"the endpoint refuses us: {verdict.message}")
+                return EndpointRefused(f"the endpoint refuses us: {decision.message}")
             case Action.RETRY_LATER:
-                return _retry_later(verdict)
+                return _retry_later(decision)
             case Action.SPLIT_CHUNK:
-                return ChunkTooLarge(verdict.message)
+                return ChunkTooLarge(decision.message)
             case Action.FAIL_CHUNK:
-                return ChunkRefused(verdict.message)
+                return ChunkRefused(decision.message)
             case Action.SIMPLER_FORMAT:
-                return self._after_format(verdict.message, format_asked)
-        return self._again(ask, verdict.message, verdict.hint_s, free=free)
+                return self._after_format(decision.message, state.format_index)
+        return self._again(state, decision.message, decision.hint_s, free=free)
 
     def _request_id(self, response: httpx.Response) -> str | None:
-        found = response.headers.get("x-request-id")
-        return self._key.masked(found) if found is not None else None
+        request_id = response.headers.get("x-request-id")
+        return self._key.masked(request_id) if request_id is not None else None
 
-    def _after_format(self, message: str, format_asked: int) -> Exception:
-        """The server knows no such response format; ask for less from now on."""
-        if self._format == format_asked:
-            if format_asked + 1 == len(FORMATS):
+    def _after_format(self, message: str, format_index: int) -> Exception:
+        """Request the next, simpler format from now on: the server refuses this one."""
+        if self._format == format_index:
+            if format_index + 1 == len(FORMATS):
                 return ChunkError(message)
             self._format += 1
             self._format_refusal = message
         return Retry(message)
 
-    def _again(self, ask: Ask, reason: str, hint_s: float = 0.0, *, free: bool = False) -> Retry:
-        # In an outage the gate does the waiting.
+    def _again(
+        self, state: RequestState, reason: str, hint_s: float = 0.0, *, free: bool = False
+    ) -> Retry:
+        # In an outage admission control does the waiting.
         if free:
             return Retry(reason)
-        ask.counted += 1
-        return Retry(reason, max(hint_s, self._jittered_s(ask.counted)))
+        state.counted += 1
+        return Retry(reason, max(hint_s, self._jittered_s(state.counted)))
 
     def _jittered_s(self, failures: int) -> float:
         """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
@@ -291,9 +295,9 @@ def _wait_s(state: tenacity.RetryCallState) -> float:
     return error.wait_s if isinstance(error, Retry) else 0.0
 
 
-def _retry_later(verdict: Verdict) -> RetryLater:
-    back = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + verdict.hint_s))
-    return RetryLater(f"{verdict.message}; the endpoint asks to come back at {back}")
+def _retry_later(decision: RetryDecision) -> RetryLater:
+    back = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + decision.hint_s))
+    return RetryLater(f"{decision.message}; the endpoint asks to come back at {back}")
 
 
 def _described(error: Exception) -> str:

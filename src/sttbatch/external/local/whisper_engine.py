@@ -24,11 +24,11 @@ DEFAULT_MODEL = "tiny.en"
 MAX_THREADS = 4
 
 LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-"""Whisper's: the next one is tried when a window comes out repetitive or improbable."""
+"""Whisper's temperatures: the next is tried when a window comes out repetitive or improbable."""
 
 
 def find_weights(model: str) -> str:
-    """The folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
+    """Find the folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
 
     Raises:
         UsageError: faster-whisper is not installed, or the folder holds no model.
@@ -54,7 +54,7 @@ def find_weights(model: str) -> str:
 
 
 class LocalEngine:
-    """An `Engine` without a network; one chunk at a time on a bounded number of threads.
+    """An `Engine` without a network: one chunk at a time on a bounded number of threads.
 
     Raises:
         UsageError: no weights, and none can be fetched; before anything is transcribed.
@@ -62,12 +62,11 @@ class LocalEngine:
 
     timestamps = True
     longest_s = 28.0
-    """Whisper hears 30 s at a time and loses words where it cuts by itself; we cut in silence."""
+    """Whisper hears 30 s at a time and loses words at its own cuts; ours fall into silence."""
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
-        self._stopped = threading.Event()
         self._weights = find_weights(model)
         self._loaded: WhisperModel | None = None
 
@@ -76,23 +75,30 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         self._loaded = await loop.run_in_executor(self._executor, self._load)
 
-    def stop(self) -> None:
-        self._stopped.set()
-
     async def aclose(self) -> None:
         await asyncio.to_thread(self._executor.shutdown)
 
     async def transcribe(
-        self, upload: Upload, options: RequestOptions, record: RecordRequest
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        record: RecordRequest,
+        stopped: asyncio.Event,
     ) -> Answer:
         loop = asyncio.get_running_loop()
-        given_up = threading.Event()
-        work = loop.run_in_executor(self._executor, self._transcribe, upload, options, given_up)
+        cancelled = threading.Event()
+
+        def transcribe() -> Answer:
+            if stopped.is_set():
+                raise Stopped
+            return self._transcribe(upload, options, cancelled)
+
+        work = loop.run_in_executor(self._executor, transcribe)
         try:
             return await work
         finally:
-            # Cancelled: nobody waits for the thread but the end of the program.
-            given_up.set()
+            # Cancelled: only the end of the program waits for the thread.
+            cancelled.set()
 
     def _load(self) -> WhisperModel:
         from faster_whisper import WhisperModel
@@ -111,10 +117,8 @@ class LocalEngine:
             ) from error
 
     def _transcribe(
-        self, upload: Upload, options: RequestOptions, given_up: threading.Event
+        self, upload: Upload, options: RequestOptions, cancelled: threading.Event
     ) -> Answer:
-        if self._stopped.is_set():
-            raise Stopped
         if self._loaded is None:
             self._loaded = self._load()
         at, begun = time.time(), time.monotonic()
@@ -130,15 +134,15 @@ class LocalEngine:
                     condition_on_previous_text=False,
                 )
                 segments = tuple(
-                    _segment(each, upload.duration_s) for each in _until(given_up, found)
+                    _segment(each, upload.duration_s) for each in _unless(cancelled, found)
                 )
         except Stopped:
             raise
         except Exception as error:
-            # Whatever its decoder or its mathematics raise is the chunk's fault.
+            # Whatever its decoder or its arithmetic raise concerns this chunk alone.
             raise ChunkError(f"the local engine failed: {error or type(error).__name__}") from error
         text = " ".join(segment.text for segment in segments)
-        post = APIRequest(
+        api_request = APIRequest(
             at=at,
             attempt=1,
             status=None,
@@ -146,20 +150,19 @@ class LocalEngine:
             sent_bytes=0,
             audio_s=upload.duration_s,
         )
-        heard = Transcription(text, segments, info.language)
-        return Answer(heard, post, "local")
+        return Answer(Transcription(text, segments, info.language), api_request, "local")
 
 
-def _until(given_up: threading.Event, found: Iterable[FoundSegment]) -> Iterator[FoundSegment]:
-    """Segments are found while they are asked for, a window of 30 s at a time."""
+def _unless(cancelled: threading.Event, found: Iterable[FoundSegment]) -> Iterator[FoundSegment]:
+    """Yield segments, each found when it is iterated to, until the work is cancelled."""
     for each in found:
-        if given_up.is_set():
+        if cancelled.is_set():
             raise Stopped
         yield each
 
 
 def _segment(found: FoundSegment, audio_s: float) -> Segment:
-    """Whisper hears whole windows of 30 s, so its times may lie past the end of the audio."""
+    """Clamp times to the audio: Whisper hears whole windows of 30 s, so they may lie past it."""
 
     def at(seconds: float) -> float:
         # They come as numpy scalars here and there.

@@ -1,4 +1,4 @@
-"""Figures for a Pushgateway: one PUT, no redirect, ten seconds, nothing of the endpoint's key."""
+"""Metrics pushed to a Pushgateway: one PUT, no redirect, ten seconds, never a key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 DEADLINE_S = 10.0
-"""Of each step: the connection, and the wait for the answer."""
+"""Deadline of each step: of the connection, and of the wait for the response."""
 
 JOB = "sttbatch"
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Where to push to.
+    """The address of a Pushgateway.
 
     Attributes:
         url: without user and password, so that it can be shown.
@@ -35,30 +35,30 @@ class Gateway:
 
 
 def gateway_at(url: str) -> Gateway:
-    """Raises UsageError where that is no address to push to."""
+    """Parse an address; raises UsageError where it cannot be one of a Pushgateway."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        # Its message would show all that stands where a port should, a password included.
+        # Its message would show everything in the place of the port, a password included.
         raise UsageError("--push: the address cannot be read, check its port") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise UsageError("--push needs the address of a Pushgateway: http://host:9091")
     if parts.query or parts.fragment:
         raise UsageError("--push: the address of a Pushgateway has no ? and no #")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    shown = urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+    display_url = urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
     login = None
     if parts.username is not None:
         login = (unquote(parts.username), unquote(parts.password or ""))
-    return Gateway(shown, login)
+    return Gateway(display_url, login)
 
 
 def push(gateway: Gateway, registry: CollectorRegistry) -> None:
-    """Replace what the gateway has of this machine's sttbatch.
+    """Replace the metrics that the gateway holds of sttbatch on this machine.
 
     Raises:
-        NotificationError: it was not taken.
+        NotificationError: the gateway did not accept them.
     """
     from prometheus_client import push_to_gateway
     from prometheus_client.exposition import basic_auth_handler

@@ -1,4 +1,4 @@
-"""Tell a webhook what happened: one post, no redirect, five seconds, never a key."""
+"""Notifications to a webhook: one request, no redirect, five seconds, never a key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 
 from sttbatch import __version__
 from sttbatch.core.errors import NotificationError
-from sttbatch.external.cloudru.connections import distrust, trusting
+from sttbatch.external.tls import certificate_error, ssl_context
 
 DEADLINE_S = 5.0
 
@@ -20,21 +20,22 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
     """Post `payload` as JSON.
 
     Raises:
-        NotificationError: it was not taken. Names the host alone: such addresses hold tokens.
+        NotificationError: the webhook did not accept it; only the host is named, as such addresses
+            hold tokens.
         UsageError: SSL_CERT_FILE names nothing that can be used.
     """
     host = urlsplit(url).netloc
-    trust = await asyncio.to_thread(trusting)
+    context = await asyncio.to_thread(ssl_context)
     try:
         async with (
             asyncio.timeout(DEADLINE_S),
             httpx.AsyncClient(
-                verify=trust,
+                verify=context,
                 timeout=None,  # noqa: S113 - a second deadline would race with the one above
                 follow_redirects=False,
                 headers={"User-Agent": f"sttbatch/{__version__}"},
             ) as client,
-            # The answer's body is not read: it is of no use and may be endless.
+            # The response's body is not read: it is of no use and may be endless.
             client.stream("POST", url, json=dict(payload)) as response,
         ):
             status = response.status_code
@@ -43,7 +44,7 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
             f"the webhook at {host} did not answer within {DEADLINE_S:g} s"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-        reason = distrust(error) or type(error).__name__
+        reason = certificate_error(error) or type(error).__name__
         raise NotificationError(
             f"the webhook at {host} cannot be reached ({reason}); check its url in the settings"
         ) from error

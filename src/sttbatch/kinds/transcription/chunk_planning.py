@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.chunk_index import StoredSpan
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.caching.stored_spans import StoredSpan
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import CutPoint
@@ -27,7 +27,7 @@ from sttbatch.processing.scheduling.chunk_sizer import (
     DynamicChunkSizer,
 )
 from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_latency
-from sttbatch.processing.transcript.compressed_result import packed
+from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
@@ -142,7 +142,7 @@ class ChunkPlanner:
                 job.again[channel, span.start, span.end] = kept_there
                 continue
             outcome = ChunkOutcome(span, known.heard, cached=True, gaps=known.gaps)
-            job.outcomes.append(packed(outcome))
+            job.outcomes.append(compress(outcome))
             self._report.from_cache += 1
             # A cut is found together with its answer, in the ledger.
             self._emit(events.CacheLookup(job.display_path, each.chunk_key, "L3"))
@@ -214,5 +214,6 @@ class ChunkPlanner:
                 timestamps=kind[0],
                 longest_s=kind[1],
                 requests_per_minute=self._choices.run.requests_per_minute,
+                audio_s_per_minute=self._choices.run.audio_seconds_per_minute,
             )
         return self._sizers[kind]

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core import events
-from sttbatch.core.engine import Answer, APIRequest, Engine
-from sttbatch.core.errors import BudgetReached, ChunkError, ChunkTooLarge, MediaError, Stopped
+from sttbatch.core.engine import APIRequest, Engine, RecordRequest
+from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError
 from sttbatch.core.jobs import Claim
-from sttbatch.core.models import (
-    AudioChunk,
-    ChunkSpan,
-    GapReason,
-    Segment,
-    Transcription,
-    UploadCodec,
-)
-from sttbatch.core.options import ChunkingOptions, RequestOptions, RunOptions
-from sttbatch.database.session import Session
-from sttbatch.execution.run_budget import Budget
-from sttbatch.kinds.transcription.concurrency_feedback import TOO_MANY_REQUESTS, ConcurrencyFeedback
+from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import IndexedSpan, WorkItem
+from sttbatch.execution.pay_once import PayOnce, Reply
 from sttbatch.kinds.transcription.report import BatchReport
+from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
-from sttbatch.queue.budgets import OverBudget
-from sttbatch.queue.chunk_claims import ChunkClaims, Granted, HeldBy
 
 MIN_SPLIT_S = 2.0
 """A chunk shorter than this is not split further when the endpoint finds it too large."""
@@ -46,7 +39,7 @@ _WINDOW_ROOM = 0.85
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """For which recording a chunk is asked: its name, its content, our hold on it, and its lane."""
+    """For which recording a chunk is transcribed: its name, its content, our claim, its lane."""
 
     recording: str
     file_sha256: str
@@ -55,236 +48,126 @@ class ChunkContext:
 
 
 class ChunkTranscriber:
-    """Never sends what the ledger holds, and holds every answer before it counts.
-
-    A chunk is looked up and claimed while it waits; its lane is held from the request until the
-    answer is stored.
+    """Transcribes chunks, each paid for once; one that is too large is split.
 
     Args:
-        closed: whether nothing more may be claimed.
+        results: takes what was joined from pieces.
+        observe: told of each request, while its lane is still taken.
     """
 
     def __init__(
         self,
         *,
         engine: Engine,
+        pay_once: PayOnce,
         results: ResultCache,
-        claims: ChunkClaims,
-        closed: Callable[[], bool],
-        pacing: ConcurrencyFeedback,
         addresser: ContentAddresser,
         splitters: MediaWorkers,
-        request: RequestOptions,
-        chunking: ChunkingOptions,
-        run: RunOptions,
+        config: RunConfig,
+        observe: Callable[[APIRequest], None],
         emit: events.Emit,
         report: BatchReport,
     ) -> None:
-        self._engine = engine
+        self.engine = engine
+        self.config = config
+        self.observe = observe
+        self.emit = emit
+        self.report = report
+        self._pay_once = pay_once
         self._results = results
-        self._claims = claims
-        self._closed = closed
-        self._pacing = pacing
         self._addresser = addresser
         self._splitters = splitters
-        self._request = request
-        self._chunking = chunking
-        self._force = run.force
-        self._emit = emit
-        self._report = report
         self._merger = ResultMerger()
-        self._budget = Budget(run.max_cost, run.price_per_second)
 
-    async def heard(self, asker: ChunkContext, chunk: AudioChunk) -> tuple[Transcription, bool]:
+    async def transcribe(
+        self, context: ChunkContext, chunk: AudioChunk
+    ) -> tuple[Transcription, bool]:
         """The words, in the upload's time, and whether they were there already.
 
         Raises:
             ChunkError: no words; the message says why.
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
-        return await self._found_or_asked(asker, chunk, is_piece=False)
+        return await self._transcribe(context, chunk, self._span(context, chunk))
 
-    async def heard_again(
-        self, asker: ChunkContext, piece: AudioChunk, ask: int
+    async def retranscribe(
+        self, context: ChunkContext, piece: AudioChunk, attempt: int
     ) -> tuple[Transcription, bool]:
-        """The same for a piece of an upload that the audit asks for, for the `ask`-th time.
+        """The same for a piece of an upload whose gap is repaired, for the `attempt`-th time.
 
         Raises:
-            ChunkError, SttbatchError: as `heard` does.
+            ChunkError, SttbatchError: as `transcribe` does.
         """
-        heard, cached = await self._found_or_asked(asker, piece, is_piece=True, ask=ask)
+        heard, cached = await self._transcribe(context, piece, attempt=attempt)
         return self._as_piece(piece, heard), cached
 
-    async def _found_or_asked(
-        self, asker: ChunkContext, chunk: AudioChunk, *, is_piece: bool, ask: int = 0
+    async def _transcribe(
+        self,
+        context: ChunkContext,
+        chunk: AudioChunk,
+        span: IndexedSpan | None = None,
+        attempt: int = 0,
     ) -> tuple[Transcription, bool]:
-        key = self._addresser.chunk_key(chunk.audio_sha256, ask)
-        stored = await self._stored(asker, key)
-        if stored is not None:
-            if not is_piece:
-                await self._results.remember_cut(*self._cut(asker, chunk, key))
-            return stored, True
-        try:
-            return await self._claimed(asker, chunk, key, is_piece=is_piece)
-        except ChunkTooLarge as error:
-            if chunk.upload.duration_s < 2 * MIN_SPLIT_S:
-                raise
-            heard = await self._in_pieces(asker, chunk, error)
-        value = StoredChunk(heard, chunk.upload.codec, "joined")
+        key = self._addresser.chunk_key(chunk.audio_sha256, attempt)
+        request = _ChunkRequest(self, context, chunk, self._item(key, context, chunk, span))
         duration_s = chunk.upload.duration_s
-        await self._results.store_joined(key, value, duration_s, asker.file_sha256)
+        try:
+            heard, cached = await self._pay_once.result(
+                request, context.claim.task_id, context.lane
+            )
+        except ChunkTooLarge as error:
+            if duration_s < 2 * MIN_SPLIT_S:
+                raise
+            heard = await self._in_pieces(context, chunk, error)
+        else:
+            if not cached:
+                self.report.sent += 1
+                self.report.sent_audio_s += duration_s
+            return heard, cached
+        value = StoredChunk(heard, chunk.upload.codec, "joined")
+        await self._results.store_joined(key, value, duration_s, context.file_sha256)
         return heard, False
 
-    async def _stored(self, asker: ChunkContext, key: str) -> Transcription | None:
-        hit = None if self._force else await self._results.chunk(key, asker.file_sha256)
-        level = hit.level if hit is not None else None
-        self._emit(events.CacheLookup(asker.recording, key, level))
-        if hit is None:
-            return None
-        self._report.from_cache += 1
-        return hit.value.heard
-
-    def _cut(
-        self, asker: ChunkContext, chunk: AudioChunk, key: str
-    ) -> tuple[str, int, str, ChunkSpan, str]:
-        request_sha256 = self._addresser.cut_sha256(chunk.span.channel)
-        stream = self._chunking.audio_stream
-        return asker.file_sha256, stream, request_sha256, chunk.span, key
-
-    async def _claimed(
-        self, asker: ChunkContext, chunk: AudioChunk, key: str, *, is_piece: bool
-    ) -> tuple[Transcription, bool]:
-        """Send it, unless somebody else is about to: then theirs is ours."""
-        self._results.reserve()
+    def _item(
+        self, key: str, context: ChunkContext, chunk: AudioChunk, span: IndexedSpan | None
+    ) -> WorkItem:
         audio_s = chunk.upload.duration_s
-        cost = audio_s * self._budget.price_per_second
-        # A piece's stretch is in its upload's time, not in the recording's.
-        remember = (
-            _nothing if is_piece else self._results.remembering_cut(*self._cut(asker, chunk, key))
+        return WorkItem(
+            key,
+            context.file_sha256,
+            chunk.span.index,
+            self.config.request.engine,
+            self.config.request.model,
+            Usage(AUDIO_SECONDS, audio_s),
+            audio_s * self.config.run.price_per_second,
+            span,
         )
-        while not self._closed():
-            got = await self._claims.claim(
-                key,
-                asker.claim,
-                chunk.span.index,
-                audio_s,
-                cost,
-                None if self._force else self._results.holds_chunk,
-                along=remember,
-            )
-            if isinstance(got, Granted):
-                return await self._sent(asker, chunk, got), False
-            if isinstance(got, OverBudget):
-                raise BudgetReached(f"{got.message}; run again to go on")
-            if isinstance(got, HeldBy):
-                await self._claims.wait_until_closed(key, self._closed)
-            stored = await self._stored(asker, key)
-            if stored is not None:
-                return stored, True
-        raise Stopped
 
-    async def _sent(
-        self, asker: ChunkContext, chunk: AudioChunk, granted: Granted
-    ) -> Transcription:
-        key = granted.chunk_key
-
-        async def record(post: APIRequest) -> None:
-            self._account(asker.recording, chunk, post)
-            await self._results.record_post(key, post, asker.file_sha256, granted.worker_id)
-            if post.status == TOO_MANY_REQUESTS:
-                # Tried again at once it would only be one too many again.
-                await asker.lane.yield_if_over_limit()
-
-        answer = None
-        try:
-            with self._budget.reserved_for(chunk.upload.duration_s):
-                queued_at_s = time.monotonic()
-                await asker.lane.enter()
-                self._emit(
-                    events.ChunkProcessingStarted(
-                        asker.recording,
-                        chunk.span.index,
-                        chunk.upload.duration_s,
-                        time.monotonic() - queued_at_s,
-                    )
-                )
-                answer = await self._engine.transcribe(chunk.upload, self._request, record)
-            self._account(asker.recording, chunk, answer.post)
-            await self._store(asker, chunk, granted, answer)
-        except BaseException as error:
-            if answer is None:
-                # Its posts are recorded, so nothing is reserved for it any more.
-                await self._claims.give_up(granted, str(error) or type(error).__name__)
-            raise
-        finally:
-            asker.lane.leave()
-        return answer.transcription
-
-    async def _store(
-        self, asker: ChunkContext, chunk: AudioChunk, granted: Granted, answer: Answer
-    ) -> None:
-        value = StoredChunk(answer.transcription, chunk.upload.codec, answer.response_format)
-        await self._results.store_chunk(
-            granted.chunk_key,
-            value,
-            answer.post,
-            asker.file_sha256,
-            along=lambda db: self._claims.close(db, granted),
-            worker_id=granted.worker_id,
-            stored=asker.lane.leave,
-        )
-        self._report.sent += 1
-        self._report.sent_audio_s += chunk.upload.duration_s
-
-    def _account(self, recording: str, chunk: AudioChunk, post: APIRequest) -> None:
-        self._pacing.observe(post)
-        if post.paid or post.maybe_paid:
-            cost = post.audio_s * self._budget.price_per_second
-            self._budget.spent += cost
-            self._report.cost += cost
-        self._report.maybe_paid += post.maybe_paid
-        self._emit(
-            events.APIRequestCompleted(
-                recording,
-                chunk.span.index,
-                post.status,
-                post.latency_s,
-                post.sent_bytes,
-                post.attempt,
-                post.maybe_paid,
-                post.error,
-                post.request_id,
-                post.rate_wait_s,
-                post.audio_s,
-            )
+    def _span(self, context: ChunkContext, chunk: AudioChunk) -> IndexedSpan:
+        return IndexedSpan(
+            context.file_sha256,
+            self.config.chunking.audio_stream,
+            self._addresser.cut_sha256(chunk.span.channel),
+            chunk.span,
+            self._addresser.chunk_key(chunk.audio_sha256),
         )
 
     async def _in_pieces(
-        self, asker: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
+        self, context: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
     ) -> Transcription:
-        """Cut the upload itself again, ask for each piece, and join them in the upload's time."""
-        self._emit(events.ChunkSplit(asker.recording, chunk.span.index, f"in pieces: {error}"))
+        """Cut the upload itself again, transcribe each piece, and join them in its time."""
+        self.emit(events.ChunkSplit(context.recording, chunk.span.index, f"in pieces: {error}"))
         upload = chunk.upload
-        longest_s = error.max_piece_s or upload.duration_s
-        target_s = min(_HALF * upload.duration_s, _WINDOW_ROOM * longest_s)
-        with upload.open() as file:
-            data = file.read()
-        codec = RE_ENCODED.get(upload.codec, UploadCodec.COPY)
-        plan = SplitPlan(
-            target_s=target_s,
-            max_bytes=self._chunking.max_chunk_bytes,
-            codec=codec,
-            declared_s=upload.duration_s,
-            max_piece_s=error.max_piece_s,
-        )
-        pieces = []
+        pieces: list[AudioChunk] = []
         try:
             # All are cut before any is sent: a piece may have to be split again, and the worker
             # must be free for that.
-            async with self._splitters.split(Source(len(data), data=data), plan) as cutting:
+            with upload.open() as file:
+                source = Source(upload.size_bytes, data=file.read())
+            async with self._splitters.split(source, self._plan(chunk, error)) as cutting:
                 while (piece := await cutting.next()) is not None:
                     pieces.append(piece)
-            outcomes = [await self._piece(asker, piece) for piece in pieces]
+            outcomes = [await self._piece(context, piece) for piece in pieces]
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
         finally:
@@ -293,18 +176,84 @@ class ChunkTranscriber:
         joined = self._merger.merge(outcomes, upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
-    async def _piece(self, asker: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
+    def _plan(self, chunk: AudioChunk, error: ChunkTooLarge) -> SplitPlan:
+        upload = chunk.upload
+        longest_s = error.max_piece_s or upload.duration_s
+        return SplitPlan(
+            target_s=min(_HALF * upload.duration_s, _WINDOW_ROOM * longest_s),
+            max_bytes=self.config.chunking.max_chunk_bytes,
+            codec=RE_ENCODED.get(upload.codec, UploadCodec.COPY),
+            declared_s=upload.duration_s,
+            max_piece_s=error.max_piece_s,
+        )
+
+    async def _piece(self, context: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
         if piece.silent:
             return ChunkOutcome(piece.span, None, gap=GapReason.NO_SPEECH)
-        heard, cached = await self._found_or_asked(asker, piece, is_piece=True)
+        # A piece's span is in its upload's time, so the index of spans has no place for it.
+        heard, cached = await self._transcribe(context, piece)
         return ChunkOutcome(piece.span, self._as_piece(piece, heard), cached)
 
     def _as_piece(self, piece: AudioChunk, heard: Transcription) -> Transcription:
-        if self._engine.timestamps:
+        if self.engine.timestamps:
             return heard
         whole = Segment(heard.text, 0.0, piece.upload.duration_s)
         return Transcription(heard.text, (whole,) if heard.text else (), heard.language)
 
 
-def _nothing(_: Session) -> None:
-    """Writes nothing."""
+@dataclass(frozen=True, slots=True)
+class _ChunkRequest:
+    """A chunk as `PayOnce` sees it."""
+
+    transcriber: ChunkTranscriber
+    context: ChunkContext
+    chunk: AudioChunk
+    item: WorkItem
+
+    def decode(self, stored: bytes) -> Transcription | None:
+        value = decode_chunk(stored)
+        return None if value is None else value.heard
+
+    async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[Transcription]:
+        upload = self.chunk.upload
+        answer = await self.transcriber.engine.transcribe(
+            upload, self.transcriber.config.request, record, stopped
+        )
+        value = StoredChunk(answer.transcription, upload.codec, answer.response_format)
+        return Reply(answer.transcription, msgspec.json.encode(value), answer.post)
+
+    def looked_up(self, level: str | None) -> None:
+        self.transcriber.report.from_cache += level is not None
+        self.transcriber.emit(events.CacheLookup(self.context.recording, self.item.key, level))
+
+    def started(self, queue_wait_s: float) -> None:
+        self.transcriber.emit(
+            events.ChunkProcessingStarted(
+                self.context.recording,
+                self.item.index,
+                self.chunk.upload.duration_s,
+                queue_wait_s,
+            )
+        )
+
+    def requested(self, request: APIRequest) -> None:
+        self.transcriber.observe(request)
+        report = self.transcriber.report
+        if request.paid or request.maybe_paid:
+            report.cost += self.item.cost
+        report.maybe_paid += request.maybe_paid
+        self.transcriber.emit(
+            events.APIRequestCompleted(
+                self.context.recording,
+                self.item.index,
+                request.status,
+                request.latency_s,
+                request.sent_bytes,
+                request.attempt,
+                request.maybe_paid,
+                request.error,
+                request.request_id,
+                request.rate_wait_s,
+                request.audio_s,
+            )
+        )

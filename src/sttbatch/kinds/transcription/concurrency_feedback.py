@@ -7,7 +7,7 @@ import time
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
 from sttbatch.kinds.transcription.recording_job import ChunkWork, Job
-from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, Outcome
+from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 
 TOO_MANY_REQUESTS = 429
@@ -41,14 +41,14 @@ class ConcurrencyFeedback:
             post.latency_s,
             post.audio_s,
             _outcome(post),
-            self._orchestrator.in_lanes,
+            self._orchestrator.busy_lanes,
         )
         if change is not None:
             self._orchestrator.limit = change.new
             self._emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
 
 
-def _outcome(post: APIRequest) -> Outcome:
+def _outcome(post: APIRequest) -> RequestOutcome:
     if post.status == TOO_MANY_REQUESTS:
-        return Outcome.SLOW_DOWN
-    return Outcome.OK if post.paid else Outcome.OTHER
+        return RequestOutcome.SLOW_DOWN
+    return RequestOutcome.OK if post.paid else RequestOutcome.OTHER

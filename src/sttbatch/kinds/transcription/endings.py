@@ -12,9 +12,9 @@ from sttbatch.kinds.transcription.recording_job import Job, shortcomings
 from sttbatch.kinds.transcription.report import BatchReport, Outcome, RecordingReport
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.plans import OutputPlan
-from sttbatch.outputs.up_to_date import UpToDate, made_from
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.writer import Written
+from sttbatch.outputs.written_outputs import WrittenOutputs, made_from
 from sttbatch.processing.discovery import Candidate
 
 UNDONE = "the run ended before it was done"
@@ -38,7 +38,7 @@ class Endings:
         self,
         choices: RunConfig,
         writer: Writer,
-        up_to_date: UpToDate | None,
+        up_to_date: WrittenOutputs | None,
         emit: events.Emit,
         report: BatchReport,
         on_failure: Callable[[], None],
@@ -89,7 +89,7 @@ class Endings:
                 job.cached,
                 reason or "",
                 outputs,
-                tuple(str(path) for path in written.kept),
+                tuple(str(path) for path in written.untouched),
             )
             job.told += 1
             self.add(report)

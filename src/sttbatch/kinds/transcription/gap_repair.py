@@ -29,7 +29,7 @@ from sttbatch.core.options import MIB, RunOptions
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.recording_job import Job
 from sttbatch.kinds.transcription.repair_report import RepairedChunk, RepairReport
-from sttbatch.processing.media.loudness import Span, joined, outside
+from sttbatch.processing.media.loudness import Span, merge_spans, uncovered
 from sttbatch.processing.media.media_messages import Measured
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
@@ -69,7 +69,7 @@ class GapRepair:
         self, job: Job, chunk_span: ChunkSpan, heard: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
         """What an earlier audit made of it, or nobody doubts; None: it has to be listened to."""
-        if not self._run.audit or not gap_detection.doubts(heard, self._own(chunk_span)):
+        if not self._run.audit or not gap_detection.suspect_spans(heard, self._own(chunk_span)):
             return RepairedChunk(heard)
         if self._run.force:
             return None
@@ -92,10 +92,11 @@ class GapRepair:
         known = await self.known(job, chunk.span, heard, chunk_key)
         if known is not None:
             return known
-        doubted = gap_detection.doubts(heard, self._own(chunk.span))
+        doubted = gap_detection.suspect_spans(heard, self._own(chunk.span))
         source = _source(chunk)
         try:
-            measured = await self._splitters.measure(source, doubted.stretches(heard.segments))
+            spans = doubted.spans_to_measure(heard.segments)
+            measured = await self._splitters.measure(source, spans)
             found = await self._examine(job, asker, chunk, source, heard, doubted, measured)
         except MediaError as error:
             # The words that are there must not be lost over it.
@@ -140,16 +141,14 @@ class GapRepair:
             if index not in doubted.looped and index not in unfounded
         ]
         timed = all(segment.words for segment in kept)
-        pieces = gap_detection.asks(doubted.holes, listened, timed=timed)
+        pieces = gap_detection.retry_spans(doubted.holes, listened, timed=timed)
         if not pieces and not unfounded:
             return None
         found = RepairReport(
             kept, missed=pieces, loops=len(doubted.looped - unfounded), unfounded=len(unfounded)
         )
-        found.gaps += [
-            Gap(each.start_s, each.end_s, GapReason.NO_SPEECH)
-            for each in joined(gap_detection.span_of(heard.segments[index]) for index in unfounded)
-        ]
+        silent = merge_spans(gap_detection.span_of(heard.segments[index]) for index in unfounded)
+        found.gaps += [Gap(*each, GapReason.NO_SPEECH) for each in silent]
         if not heard.segments and chunk.upload.duration_s <= gap_detection.ONE_PIECE_S:
             found.gaps += [Gap(*piece, GapReason.NO_SPEECH) for piece in pieces]
             return found
@@ -212,15 +211,15 @@ class GapRepair:
             if len(words) < len(segments):
                 found.again_looped.append(span)
             taken = [gap_detection.span_of(each) for each in found.kept]
-            new = list(gap_detection.fits(words, span, taken))
+            new = list(gap_detection.drop_duplicates(words, span, taken))
             found.filled += new
-            rest = outside(
+            rest = uncovered(
                 [gap_detection.span_of(each) for each in new], span, gap_detection.HOLE_S
             )
             if not new:
                 found.gaps.append(Gap(*span, GapReason.NO_SPEECH))
             else:
-                left += gap_detection.asks(rest, listened, timed=False)
+                left += gap_detection.retry_spans(rest, listened, timed=False)
         return left
 
     async def _heard(
@@ -241,7 +240,7 @@ class GapRepair:
         job.audit_s += audio_s
         found.asked_s += audio_s
         try:
-            heard, cached = await self._answers.heard_again(asker, piece, ask)
+            heard, cached = await self._answers.retranscribe(asker, piece, ask)
         except ChunkRefused as error:
             found.gaps.append(Gap(*span, GapReason.REFUSED, str(error)))
         except BudgetReached as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.file_index import FileIndex, Fingerprint, unread_content
+from sttbatch.caching.fingerprints import Fingerprint, Fingerprinter, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError
@@ -43,7 +43,7 @@ class Intake:
 
     def __init__(
         self,
-        index: FileIndex,
+        index: Fingerprinter,
         results: ResultCache,
         addresser: ContentAddresser,
         media: MediaWorkers,

@@ -33,14 +33,14 @@ from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outc
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.settling import Settling
 from sttbatch.kinds.transcription.up_to_date import count_foreign_files
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.plans import Recording
-from sttbatch.outputs.up_to_date import UpToDate
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import NextChunk, ParallelOrchestrator, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
-from sttbatch.processing.transcript.compressed_result import packed
+from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
@@ -61,7 +61,7 @@ class TranscriptionPipeline:
         auditing: GapRepair,
         results: ResultCache,
         claims: JobClaims,
-        up_to_date: UpToDate | None,
+        up_to_date: WrittenOutputs | None,
         addresser: ContentAddresser,
         media: MediaWorkers,
         registry: OutputRegistry,
@@ -72,7 +72,6 @@ class TranscriptionPipeline:
     ) -> None:
         self._choices = choices
         self._preparation = preparation
-        self._engine = engine
         self._answers = answers
         self._auditing = auditing
         self._addresser = addresser
@@ -92,7 +91,6 @@ class TranscriptionPipeline:
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
         self._orchestrator.stop()
-        self._engine.stop()
 
     async def run(self, found: Discovery) -> BatchReport:
         """Transcribe what was found; always ends with a report, unless it is cancelled."""
@@ -247,7 +245,7 @@ class TranscriptionPipeline:
         index, audio_s = chunk.span.index, chunk.span.duration_s
         try:
             outcome = await self._outcome(work, lane)
-            job.outcomes.append(packed(outcome))
+            job.outcomes.append(compress(outcome))
             done = outcome.gap is not GapReason.STILL_MISSING
             self._emit(
                 events.ChunkProcessingCompleted(job.display_path, index, audio_s, outcome.cached)
@@ -283,7 +281,7 @@ class TranscriptionPipeline:
         asker = ChunkContext(job.display_path, job.fingerprint.sha256, job.claim, lane)
         try:
             if kept is None:
-                heard, cached = await self._answers.heard(asker, work.chunk)
+                heard, cached = await self._answers.transcribe(asker, work.chunk)
             else:
                 heard, cached = kept.value.heard, True
                 self.report.from_cache += 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sttbatch.caching.chunk_index import StoredSpan
-from sttbatch.caching.file_index import Fingerprint
+from sttbatch.caching.fingerprints import Fingerprint
+from sttbatch.caching.stored_spans import StoredSpan
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sttbatch.caching.file_index import UNREAD, unread_content
+from sttbatch.caching.fingerprints import UNREAD, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import SttbatchError

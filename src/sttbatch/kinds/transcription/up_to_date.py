@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.file_index import FileIndex
-from sttbatch.caching.ledger_level import LedgerLevel
+from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.database.database import Database
+from sttbatch.database.files import SqlFileIndex
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.results import SqlResultStore
 from sttbatch.kinds.transcription.report import Outcome, RecordingReport
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.outputs.names import OutputRegistry
-from sttbatch.outputs.up_to_date import UpToDate, Wanted, made_from
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.written_outputs import ExpectedOutputs, WrittenOutputs, made_from
 from sttbatch.processing.discovery import Candidate, Discovery
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """Where recordings lie, and where their outputs belong, as `outputs.plans` decides it.
+    """Where recordings lie, and where their outputs belong, as `outputs.output_names` decides it.
 
     Attributes:
         source, target: real paths, as the ledger has them; they end in a slash.
@@ -65,9 +67,9 @@ class UpToDateFilter:
     def __init__(
         self, database: Database, choices: RunConfig, *, cache_max_age_s: float | None = None
     ) -> None:
-        self._index = FileIndex(database)
-        self._transcripts = LedgerLevel(database, max_age_s=cache_max_age_s)
-        self._outputs = UpToDate(database)
+        self._index = Fingerprinter(SqlFileIndex(database))
+        self._transcripts = SqlResultStore(database, max_age_s=cache_max_age_s)
+        self._outputs = WrittenOutputs(SqlOutputStore(database))
         self._addresser = ContentAddresser(choices.request, choices.chunking.channels)
         self._options = choices.outputs
         self._audit_mode = choices.run.audit_mode
@@ -103,7 +105,7 @@ class UpToDateFilter:
         # What was invalidated is asked for again, outputs or not.
         present = await self._transcripts.present([key for key in keys if key is not None])
         folders = _Folders(self._options.directory)
-        wanted: list[tuple[Wanted, _Folder] | None] = []
+        wanted: list[tuple[ExpectedOutputs, _Folder] | None] = []
         for candidate, key in zip(candidates, keys, strict=True):
             if key is None or key not in present:
                 wanted.append(None)
@@ -111,9 +113,9 @@ class UpToDateFilter:
             folder, name = folders.of(candidate)
             origin = made_from(key, candidate.display_path, self._options)
             wanted.append(
-                (Wanted(folder.source + os.fsencode(name), folder.target, origin), folder)
+                (ExpectedOutputs(folder.source + os.fsencode(name), folder.target, origin), folder)
             )
-        standing = await self._outputs.standing(
+        standing = await self._outputs.intact(
             [each[0] for each in wanted if each is not None], self._options.formats
         )
         reports, others = [], []

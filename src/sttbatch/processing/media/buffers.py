@@ -1,16 +1,17 @@
-"""What the splitter holds of a recording: only the chunk it is about to cut.
+"""The interface of buffers, which hold only the chunk of a recording that is cut next.
 
 There are two kinds, one for packets that are copied and one for samples that are encoded.
-Positions are in the stream's own time base; `fill` reads on, `drop_before` forgets.
+Positions are in the stream's own time base.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sttbatch.processing.media.silence import SilenceDetector
 from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import Container
 
@@ -20,10 +21,10 @@ _LONGEST_PROBE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class CutMedia:
-    """One chunk's bytes; anchors as in `ChunkSpan`.
+    """One chunk's bytes; `time_map` as in `ChunkSpan`.
 
-    The same `audio_sha256` means the same seconds in the upload, copied or encoded: an answer
-    that is stored under it fits both.
+    The same `audio_sha256` means the same seconds in the upload, copied or encoded: a
+    transcription that is stored under it fits both.
     """
 
     data: bytes
@@ -36,7 +37,7 @@ class Buffer(Protocol):
     """The part of a recording between what was cut last and what was read last.
 
     Attributes:
-        preroll_s: what a cut takes along in front, for the decoder to settle.
+        preroll_s: seconds that a cut includes in front, for the decoder to settle.
     """
 
     container: Container
@@ -49,35 +50,34 @@ class Buffer(Protocol):
     def at_end(self) -> bool: ...
 
     def skip_to(self, pts: int) -> None:
-        """Read on to `pts` and keep nothing before it."""
+        """Read on to `pts`, and drop everything before it."""
 
-    def drop_before(self, pts: int) -> None: ...
+    def drop_before(self, pts: int) -> None:
+        """Drop the packets that end before `pts`."""
 
     def first_within(self, start: int, end: int) -> int | None:
-        """Where the first audio in a range begins; None: there is none."""
+        """The position of the first audio in a range; None: there is none."""
 
     def end_pts(self) -> int:
-        """Where what was read ends."""
+        """The position up to which the recording was read."""
 
     def snap(self, pts: int) -> int:
         """The nearest position that can be cut at."""
 
     def pcm(self, start: int, end: int) -> tuple[int, bytes]:
-        """Samples, mono s16 at 16 kHz, and where they begin."""
-
-    def is_silent(self, start: int, end: int) -> bool: ...
+        """The position of the first sample, and the samples as mono s16 at 16 kHz."""
 
     def cut(self, start: int, end: int) -> CutMedia | None:
-        """The chunk from `start` to `end`; None: there is no sample in it."""
+        """Cut the chunk from `start` to `end`; None: there is no sample in it."""
 
 
 def audio_sha256(track: Track, digests: Sequence[bytes], within: str = "") -> str:
-    """Of the packets covered; `within` says where a cut falls inside of the outer ones."""
+    """Hash the packets covered; `within` says where a cut falls inside of the outer ones."""
     return hashlib.sha256(b"".join([track.fingerprint, *digests, within.encode()])).hexdigest()
 
 
 def nearest(latest_first: Iterable[int], pts: int) -> int:
-    """The position closest to `pts`; cuts are made near the end of what is held."""
+    """The position closest to `pts`, searched from the end, near which cuts are made."""
     later: int | None = None
     for at in latest_first:
         if at <= pts:
@@ -86,10 +86,13 @@ def nearest(latest_first: Iterable[int], pts: int) -> int:
     return pts if later is None else later
 
 
-def probes(start: int, end: int, track: Track) -> Iterator[tuple[int, int]]:
-    """Ever longer stretches: sound shows at once, and true silence is looked at in few."""
+def is_silent(buffer: Buffer, track: Track, start: int, end: int) -> bool:
+    """Whether a range holds no sound; parts get longer, as sound is mostly found in the first."""
+    is_quiet = SilenceDetector()
     at, length_s = start, _FIRST_PROBE_S
     while at < end:
         until = min(end, at + track.pts_of(length_s))
-        yield at, until
+        if not is_quiet(buffer.pcm(at, until)[1]):
+            return False
         at, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
+    return True

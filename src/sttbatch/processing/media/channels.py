@@ -1,4 +1,4 @@
-"""One channel out of a decoded frame, as it is."""
+"""Extraction of one channel from a decoded frame."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Literal
 from av.audio.frame import AudioFrame
 
 _BYTES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Python's names of items of as many bytes; what they mean does not matter to who copies them."""
+"""Codes of Python's memoryview by item size; the type does not matter, as items are only copied."""
 
 
-def one_channel(frame: AudioFrame, channel: int) -> AudioFrame:
-    """The samples of `channel`, counted from 1, in a mono frame of the same rate and time.
+def extract_channel(frame: AudioFrame, channel: int) -> AudioFrame:
+    """Copy `channel`, counted from 1, into a mono frame of the same rate and time.
 
-    Silence where the frame has fewer channels: the others hear what it holds, each word once.
+    It is silent where the frame has fewer channels, so that each word is transcribed once.
     """
     name = frame.format.packed.name
     count = len(frame.layout.channels)

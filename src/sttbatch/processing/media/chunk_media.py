@@ -1,4 +1,4 @@
-"""The bytes that travel: packets copied into a fresh container, or samples encoded anew."""
+"""The bytes of an upload: packets copied into a new container, or encoded samples."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def copy_packets(items: Iterable[StreamPacket], stream: AudioStream, codec: str)
 
 
 def decoder_delay_s(track: Track, first_packet_s: float) -> float:
-    """Seconds at the start of a copied stream for which its decoder yields nothing.
+    """The seconds at the start of a copied stream for which its decoder yields nothing.
 
     Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
     samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others have

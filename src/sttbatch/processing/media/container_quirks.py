@@ -1,14 +1,14 @@
-"""What a file's first bytes promise that libavformat does not pass on."""
+"""Facts in a file's first bytes that libavformat does not report."""
 
 from __future__ import annotations
 
 from typing import BinaryIO
 
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""What programs that write to a pipe put where the length belongs."""
+"""Values that programs which write to a pipe put in the place of the length."""
 
 
-def has_no_length(file: BinaryIO) -> bool:
+def lacks_length(file: BinaryIO) -> bool:
     """Whether this is MPEG or AAC audio without a header that states its length."""
     head = file.read(10)
     start = 0
@@ -23,8 +23,8 @@ def has_no_length(file: BinaryIO) -> bool:
     return is_frame and not any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
 
 
-def promised_bytes(file: BinaryIO) -> int:
-    """How large a RIFF file (WAV, AVI) says it is, in bytes; 0 where it does not say."""
+def declared_bytes(file: BinaryIO) -> int:
+    """The size in bytes that a RIFF file (WAV, AVI) declares; 0 where it declares none."""
     file.seek(0)
     head = file.read(8)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What a recording may be: beyond it, a file is damaged or a bomb, and is refused unsent."""
+"""Limits of a recording: a file beyond them is damaged or a bomb, and is not sent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from sttbatch.core.errors import MediaError
 SAMPLE_RATES_HZ = (4_000, 384_000)
 MAX_CHANNELS = 16
 MAX_DURATION_S = 100 * 3600.0
-"""Longer is a damaged header, or a jump in the timestamps, of which each hour would be planned."""
+"""A longer duration is a damaged header or a jump of the timestamps; each hour would be planned."""
 
 MAX_EXPANSION = 20_000
 """Decoded bytes for each byte of the file: digital silence in FLAC has 16,000, Opus without sound
 8,000."""
 
 ALWAYS_DECODED_BYTES = 1 << 30
-"""So much may come of any file, however small."""
+"""Any file, however small, may be decoded to this size."""
 
 
 def max_decoded_bytes(size_bytes: int) -> int:
-    """How much a file of this size may become."""
+    """The decoded bytes that a file of this size may have."""
     return max(ALWAYS_DECODED_BYTES, MAX_EXPANSION * size_bytes)
 
 
-def check_bounds(container: InputContainer, stream: AudioStream) -> None:
-    """Raises MediaError, with the limit in its message, for what is beyond one."""
+def check_limits(container: InputContainer, stream: AudioStream) -> None:
+    """Raises MediaError, which names the limit, where a stream is beyond one."""
     low, high = SAMPLE_RATES_HZ
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if not low <= rate <= high:
@@ -39,7 +39,7 @@ def check_bounds(container: InputContainer, stream: AudioStream) -> None:
 
 
 def declared_s(container: InputContainer, stream: AudioStream) -> float:
-    """Seconds that the stream, or else its container, says it lasts; 0: neither does."""
+    """The duration in seconds that the stream, or else its container, declares; 0: neither does."""
     length, time_base = stream.duration, stream.time_base
     if length and time_base:
         return float(length * time_base)
@@ -47,5 +47,5 @@ def declared_s(container: InputContainer, stream: AudioStream) -> float:
 
 
 def hours(seconds: float) -> str:
-    """A duration beyond the limit, for a message."""
+    """Format a duration beyond the limit for a message."""
     return f"{seconds / 3600:,.0f} hours; up to {MAX_DURATION_S / 3600:.0f} are read"

@@ -1,4 +1,4 @@
-"""How loud a recording is from moment to moment, and what of it counts as sound.
+"""Loudness of a recording over time, and which spans of it count as sound.
 
 Pure arithmetic over levels that a media worker measured. The figures: speech stands 20 dB and more
 above the noise of its room, and its pauses take a fifth to a third of the time, so the tenth
@@ -8,18 +8,19 @@ puts its margin at 15.9 dB, for clean telephone speech; 10 dB keeps distant voic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 FRAME_S = 0.02
-"""A fifth of the shortest gap between words that should still show."""
+"""Length of a frame: a fifth of the shortest gap between words that should still show."""
 
 SILENT_DB = 60
-"""dB below full scale. What stays below never is sound: five bits of sixteen."""
+"""dB below full scale. What is quieter is never sound: it has five bits of sixteen."""
 
 LOUD_DB = 40
-"""dB below full scale. Whole chunks that stay below it and level hold no speech."""
+"""dB below full scale. A whole chunk that is quieter, and level, holds no speech."""
 
 MARGIN_DB = 10
 FLOOR_SHARE = 0.1
@@ -32,7 +33,7 @@ SHORTEST_SOUND_S = 0.16
 
 
 class Span(NamedTuple):
-    """From one second to another."""
+    """A span of time, in seconds."""
 
     start_s: float
     end_s: float
@@ -44,59 +45,61 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoudnessLevels:
-    """RMS levels of one chunk_span.
+    """RMS levels of one span.
 
     Attributes:
-        below: one byte for each 20 ms, dB below full scale, at most 120.
+        attenuation_db: one byte for each 20 ms, dB below full scale, at most 120.
     """
 
     start_s: float
-    below: bytes
+    attenuation_db: bytes
 
     @property
     def end_s(self) -> float:
-        return self.start_s + FRAME_S * len(self.below)
+        return self.start_s + FRAME_S * len(self.attenuation_db)
 
     def within(self, span: Span) -> LoudnessLevels:
-        """The frames that lie inside of `span`, give or take half a frame."""
+        """The levels inside of `span`, to within half a frame."""
         first = max(0, round((span.start_s - self.start_s) / FRAME_S))
         past = max(first, round((span.end_s - self.start_s) / FRAME_S))
-        return LoudnessLevels(self.start_s + FRAME_S * first, self.below[first:past])
+        return LoudnessLevels(self.start_s + FRAME_S * first, self.attenuation_db[first:past])
 
 
-def sound_limit(frames: bytes) -> int:
-    """Frames that are fewer dB below full scale than this are sound; `frames` hold the floor."""
+def sound_threshold(frames: bytes) -> int:
+    """The dB below full scale that separate sound from noise, by the noise floor of `frames`."""
     if not frames:
         return SILENT_DB
     quietest = sorted(frames)[int((1 - FLOOR_SHARE) * (len(frames) - 1))]
     return min(quietest - MARGIN_DB, SILENT_DB)
 
 
-def sounds(levels: LoudnessLevels, limit: int) -> list[Span]:
-    """Stretches of sound, dips bridged and clicks left out."""
+def find_sounds(levels: LoudnessLevels, threshold: int) -> list[Span]:
+    """Find the spans of sound, with short dips bridged and clicks left out."""
     spans = [
         Span(levels.start_s + FRAME_S * first, levels.start_s + FRAME_S * past)
-        for first, past in _runs(levels.below, limit)
+        for first, past in _runs(levels.attenuation_db, threshold, sound=True)
     ]
-    return [span for span in joined(spans, BRIDGE_S) if span.duration_s >= SHORTEST_SOUND_S - 1e-6]
+    return [
+        span for span in merge_spans(spans, BRIDGE_S) if span.duration_s >= SHORTEST_SOUND_S - 1e-6
+    ]
 
 
-def joined(spans: Iterable[Span], within_s: float = 0.0) -> list[Span]:
-    """Sorted by their start, and one out of those no further apart than `within_s`."""
-    found: list[Span] = []
+def merge_spans(spans: Iterable[Span], within_s: float = 0.0) -> list[Span]:
+    """Sort spans by their start, and merge those no further apart than `within_s`."""
+    merged: list[Span] = []
     for span in sorted(spans):
-        if found and span.start_s - found[-1].end_s <= within_s + 1e-6:
-            found[-1] = Span(found[-1].start_s, max(found[-1].end_s, span.end_s))
+        if merged and span.start_s - merged[-1].end_s <= within_s + 1e-6:
+            merged[-1] = Span(merged[-1].start_s, max(merged[-1].end_s, span.end_s))
         else:
-            found.append(span)
-    return found
+            merged.append(span)
+    return merged
 
 
-def outside(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> list[Span]:
-    """What of `within` no span covers, in parts of at least `at_least_s`."""
+def uncovered(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> list[Span]:
+    """The parts of `within` that no span covers and that last at least `at_least_s`."""
     left: list[Span] = []
     at_s = within.start_s
-    for span in joined(spans):
+    for span in merge_spans(spans):
         left.append(Span(at_s, min(span.start_s, within.end_s)))
         at_s = max(at_s, span.end_s)
     left.append(Span(at_s, within.end_s))
@@ -104,38 +107,27 @@ def outside(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> lis
 
 
 def is_quiet(frames: bytes) -> bool:
-    """Whether a whole chunk lies below its own noise floor, and that is no loud one."""
-    limit = max(sound_limit(frames), LOUD_DB)
-    return not sounds(LoudnessLevels(0.0, frames), limit)
+    """Whether a chunk holds no sound: nothing above its own noise floor, nor above `LOUD_DB`."""
+    threshold = max(sound_threshold(frames), LOUD_DB)
+    return not find_sounds(LoudnessLevels(0.0, frames), threshold)
 
 
-def quietest(levels: LoudnessLevels, limit: int) -> float:
-    """Second in the middle of the longest pause, or of the quietest frame where there is none."""
-    pauses = list(_pauses(levels.below, limit))
+def quietest_s(levels: LoudnessLevels, threshold: int) -> float:
+    """The second in the middle of the longest pause or, if there is none, of the quietest frame."""
+    pauses = list(_runs(levels.attenuation_db, threshold, sound=False))
     if pauses:
         first, past = max(pauses, key=lambda pause: pause[1] - pause[0])
         return levels.start_s + FRAME_S * (first + past) / 2
-    loudness = [(-below, at) for at, below in enumerate(levels.below)]
+    loudness = [(-attenuation, at) for at, attenuation in enumerate(levels.attenuation_db)]
     return levels.start_s + FRAME_S * (min(loudness)[1] + 0.5 if loudness else 0.0)
 
 
-def _runs(below: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
-    first: int | None = None
-    for at, each in enumerate(below):
-        if each < limit and first is None:
-            first = at
-        elif each >= limit and first is not None:
-            yield first, at
-            first = None
-    if first is not None:
-        yield first, len(below)
-
-
-def _pauses(below: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
-    at = 0
-    for first, past in _runs(below, limit):
-        if first > at:
-            yield at, first
-        at = past
-    if at < len(below):
-        yield at, len(below)
+def _runs(
+    attenuation_db: Iterable[int], threshold: int, *, sound: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield the first frame of each run of sound, or of none, and the frame after its last."""
+    past = 0
+    for is_sound, run in groupby(attenuation_db, lambda each: each < threshold):
+        first, past = past, past + sum(1 for _ in run)
+        if is_sound is sound:
+            yield first, past

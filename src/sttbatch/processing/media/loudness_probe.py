@@ -1,4 +1,4 @@
-"""Levels of a few stretches of a file, with nothing else of it decoded."""
+"""Measures the levels of a few spans of a file without decoding the rest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 
 SETTLE_S = 0.3
-"""Decoded and thrown away before each chunk_span: mp3's bit reservoir reaches that far back."""
+"""Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 
-def measure(track: Track, stretches: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
-    """Levels of `stretches`, which are in order and apart; parts without audio are left out."""
+def measure(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
+    """Measure `spans`, which are in order and disjoint; parts without audio are left out."""
     collected: list[LoudnessLevels] = []
     decoder = Decoder(track)
-    waiting = list(reversed(stretches))
-    now: _Stretch | None = None
+    waiting = list(reversed(spans))
+    now: _SpanSamples | None = None
     for item in track.packets():
         start_s, end_s = track.seconds(item.pts), track.seconds(item.end_pts)
         while now is not None and start_s >= now.span.end_s:
@@ -27,7 +27,7 @@ def measure(track: Track, stretches: Sequence[Span]) -> tuple[LoudnessLevels, ..
             span = waiting.pop()
             if start_s < span.end_s:
                 decoder.restart()
-                now = _Stretch(span)
+                now = _SpanSamples(span)
         if now is not None:
             for at_s, data in decoder.decode(item):
                 now.add(at_s, data)
@@ -38,8 +38,8 @@ def measure(track: Track, stretches: Sequence[Span]) -> tuple[LoudnessLevels, ..
     return tuple(collected)
 
 
-class _Stretch:
-    """Samples of one stretch; a jump of the timestamps begins a new part."""
+class _SpanSamples:
+    """The samples of one span; a jump of the timestamps begins a new part."""
 
     def __init__(self, span: Span) -> None:
         self.span = span

@@ -1,4 +1,4 @@
-"""What is said between sttbatch and its media workers: length-prefixed msgpack over pipes."""
+"""Messages between sttbatch and its media workers: length-prefixed msgpack over pipes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from sttbatch.processing.media.split_plan import SplitPlan
 LENGTH = struct.Struct("<I")
 
 SPOOL_BYTES = 1 << 20
-"""A larger chunk travels through a temporary file instead of the pipe: nobody holds it in memory
+"""A larger chunk passes through a temporary file instead of the pipe: no process holds it in memory
 while it waits, and no allocator keeps what a dozen of them took."""
 
 
 class FileState(msgspec.Struct, frozen=True, array_like=True):
-    """What must not change while a recording is read."""
+    """The state of a file that must not change while it is read."""
 
     size_bytes: int
     mtime_ns: int
@@ -26,14 +26,14 @@ class FileState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Probe(msgspec.Struct, frozen=True, tag=True):
-    """What does this file hold? `path` as bytes, since names need not be text."""
+    """Request to read a file's headers; `path` is bytes, since names need not be text."""
 
     path: bytes
     stream: int
 
 
 class Split(msgspec.Struct, frozen=True, tag=True):
-    """Begin to cut a file, or an earlier upload given as `data`."""
+    """Request to begin to cut a file, or an earlier upload given as `data`."""
 
     plan: SplitPlan
     stream: int
@@ -44,56 +44,56 @@ class Split(msgspec.Struct, frozen=True, tag=True):
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """How loud are these stretches, in order and apart, of a file or an earlier upload?"""
+    """Request to measure spans, in order and disjoint, of a file or an earlier upload."""
 
-    stretches: tuple[Span, ...]
+    spans: tuple[Span, ...]
     path: bytes | None = None
     data: bytes | None = None
 
 
-class Next(msgspec.Struct, frozen=True, tag=True):
-    """Cut the next chunk."""
+class NextChunk(msgspec.Struct, frozen=True, tag=True):
+    """Request to cut the next chunk."""
 
 
 class Probed(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Probe."""
+    """The reply to Probe."""
 
     file: AudioFile
 
 
-class Opened(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Split: ready for Next."""
+class SplitOpened(msgspec.Struct, frozen=True, tag=True):
+    """The reply to Split: NextChunk may follow."""
 
 
-class Chunk(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Next."""
+class CutChunk(msgspec.Struct, frozen=True, tag=True):
+    """The reply to NextChunk: the chunk."""
 
     chunk: AudioChunk
 
 
 class Measured(msgspec.Struct, frozen=True, tag=True):
-    """The answer to Measure; the clock says at which timestamp a second lies."""
+    """The reply to Measure; the time base and origin convert seconds to timestamps."""
 
     levels: tuple[LoudnessLevels, ...]
     time_base: float
     origin_pts: int
 
 
-class Finished(msgspec.Struct, frozen=True, tag=True):
-    """No chunk is left; `counted_s` is the recording's real duration in seconds."""
+class SplitFinished(msgspec.Struct, frozen=True, tag=True):
+    """The reply to NextChunk after the last one; `counted_s` is the real duration in seconds."""
 
     counted_s: float
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """Any answer may be this; the message does not name the file."""
+    """The reply to any request that failed; the message does not name the file."""
 
     message: str
     no_audio: bool = False
 
 
-Request = Probe | Split | Measure | Next
-Reply = Probed | Opened | Chunk | Measured | Finished | Failed
+Request = Probe | Split | Measure | NextChunk
+Reply = Probed | SplitOpened | CutChunk | Measured | SplitFinished | Failed
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

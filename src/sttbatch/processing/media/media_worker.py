@@ -1,7 +1,7 @@
-"""The process that touches media: python -m sttbatch.processing.media.media_worker.
+"""A media worker process: python -m sttbatch.processing.media.media_worker.
 
-It answers one request after another and holds one recording at a time. Whatever a hostile file
-does to a decoder happens in here, under limits on memory and CPU time.
+It serves one request after another and holds one recording at a time. Whatever a hostile file does
+to a decoder happens in here, under limits on memory and CPU time.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import AudioChunk, Upload
-from sttbatch.processing.media.container_quirks import has_no_length, promised_bytes
+from sttbatch.processing.media.container_quirks import declared_bytes, lacks_length
 from sttbatch.processing.media.loudness_probe import measure
 from sttbatch.processing.media.media_messages import (
     LENGTH,
     SPOOL_BYTES,
-    Chunk,
+    CutChunk,
     Failed,
     FileState,
-    Finished,
     Measure,
     Measured,
-    Next,
-    Opened,
+    NextChunk,
     Probe,
     Probed,
     Reply,
     Request,
     Split,
+    SplitFinished,
+    SplitOpened,
     encoder,
     request_decoder,
 )
@@ -47,11 +47,11 @@ from sttbatch.processing.media.splitter import Piece, Splitter
 from sttbatch.processing.media.track import Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
-"""Address space; the libraries alone map a fifth of it."""
+"""Limit on the address space; the libraries alone map a fifth of it."""
 
 CPU_BASE_S = 10
 CPU_PER_MIB_S = 2
-"""CPU seconds one answer may take: Opus at 37 s an hour of audio, in an hour's 14 MiB or more."""
+"""CPU seconds that one request may take: Opus needs 37 for an hour of audio, of 14 MiB or more."""
 
 _CHANGED = "it changed while it was read; try again when nothing writes to it"
 
@@ -61,8 +61,8 @@ def cpu_budget_s(size_bytes: int) -> int:
     return CPU_BASE_S + CPU_PER_MIB_S * (size_bytes >> 20)
 
 
-class Session:
-    """The recording in hand."""
+class SplitSession:
+    """A recording that is being cut."""
 
     def __init__(self, request: Split) -> None:
         self._request = request
@@ -80,11 +80,11 @@ class Session:
 
     def next(self) -> Reply:
         piece = next(self._pieces, None)
-        # Before each answer: a chunk of other content must not be remembered as one of this.
+        # Before each reply: a chunk of changed content must not be stored as one of this file.
         self._check_unchanged()
         if piece is not None:
-            return Chunk(self._chunk(piece))
-        return Finished(self._splitter.counted_s)
+            return CutChunk(self._chunk(piece))
+        return SplitFinished(self._splitter.counted_s)
 
     def close(self) -> None:
         self._track.__exit__()
@@ -150,7 +150,7 @@ def _state(file: BinaryIO) -> FileState:
     return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-def _found(request: Probe | Measure) -> Reply:
+def _inspect(request: Probe | Measure) -> Reply:
     return _probe(request) if isinstance(request, Probe) else _measure(request)
 
 
@@ -160,12 +160,12 @@ def _probe(request: Probe) -> Reply:
         if size == 0:
             raise MediaError("it is empty")
         _allow(size)
-        estimated, promised = has_no_length(file), promised_bytes(file)
+        estimated, declared = lacks_length(file), declared_bytes(file)
         with Track(file, request.stream) as track:
             found = track.audio_file(size, duration_is_estimate=estimated, stream=request.stream)
-        if promised > size:
+        if declared > size:
             # libavformat quietly takes the end of the file for the end of the recording.
-            found = replace(found, duration_s=found.duration_s * promised / size)
+            found = replace(found, duration_s=found.duration_s * declared / size)
         return Probed(found)
 
 
@@ -174,19 +174,19 @@ def _measure(request: Measure) -> Reply:
         _allow(file.seek(0, os.SEEK_END))
         file.seek(0)
         with Track(file) as track:
-            levels = measure(track, request.stretches)
+            levels = measure(track, request.spans)
             return Measured(levels, track.time_base, track.origin_pts)
 
 
 def _allow(size_bytes: int) -> None:
-    """Give the next answer its CPU budget."""
+    """Limit the CPU time of the next request."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
     _limit(resource.RLIMIT_CPU, used + cpu_budget_s(size_bytes))
 
 
 def _limit(kind: int, value: int) -> None:
-    """Set a soft limit; one that the user's shell set lower holds."""
+    """Set a soft limit, no higher than the hard limit."""
     _, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
@@ -198,11 +198,11 @@ def _requests(source: BinaryIO) -> Iterator[Request]:
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Answer until the other side closes the pipe."""
-    session: Session | None = None
+    """Serve requests until the parent closes the pipe."""
+    session: SplitSession | None = None
     for request in _requests(source):
         try:
-            if isinstance(request, Next):
+            if isinstance(request, NextChunk):
                 assert session is not None
                 _allow(session.size_bytes)
                 reply = session.next()
@@ -212,10 +212,10 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
                     session = None
                 _allow(0)
                 if isinstance(request, Split):
-                    session = Session(request)
-                    reply = Opened()
+                    session = SplitSession(request)
+                    reply = SplitOpened()
                 else:
-                    reply = _found(request)
+                    reply = _inspect(request)
         except MediaError as error:
             reply = Failed(str(error), isinstance(error, NoAudioError))
         except MemoryError:
@@ -224,8 +224,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply = Failed(f"it cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
             reply = Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
-        if session is not None and isinstance(reply, Finished | Failed):
-            # What it holds of the recording is not needed while the worker waits.
+        if session is not None and isinstance(reply, SplitFinished | Failed):
+            # The recording is not needed while the worker waits for its next request.
             session.close()
             session = None
         data = encoder.encode(reply)
@@ -239,10 +239,10 @@ def main() -> None:
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
-    # Nothing that a library prints may get between the messages.
+    # Whatever a library prints must not mix with the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    # Each chunk is ten thousand packets, and each thousand would have all of this searched again.
+    # A chunk is ten thousand packets: each thousand would make the collector search all of this.
     gc.freeze()
     serve(sys.stdin.buffer, sink)
 

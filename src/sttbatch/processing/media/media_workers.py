@@ -1,4 +1,4 @@
-"""The parent's side of the media workers: a small pool of processes that may die."""
+"""A small pool of media workers: the parent's side of processes that may die."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.media.media_messages import (
     LENGTH,
-    Chunk,
+    CutChunk,
     Failed,
     FileState,
-    Finished,
     Measure,
     Measured,
-    Next,
+    NextChunk,
     Probe,
     Probed,
     Reply,
     Request,
     Split,
+    SplitFinished,
     encoder,
     reply_decoder,
 )
@@ -37,17 +37,17 @@ from sttbatch.processing.media.split_plan import SplitPlan
 
 ANSWER_WITHIN_S = 60.0
 ANSWER_PER_MIB_S = 4.0
-"""Wall seconds one answer may take, twice what CPU time allows and room for a busy machine."""
+"""Wall seconds for one request: twice what CPU time allows, and room for a busy machine."""
 
 WORKERS = 2
 
-# Secrets and settings of ours are none of a decoder's business.
+# A decoder must not see secrets and settings.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is cut: a file that must not change meanwhile, or the bytes of an earlier upload."""
+    """What is cut or measured: a file that must not change, or the bytes of an earlier upload."""
 
     size_bytes: int
     stream: int = 0
@@ -57,17 +57,22 @@ class Source:
 
 
 class _Worker:
-    """One process, started when it is first needed and again after it died."""
+    """A worker process, started when it is first needed and again after it died."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
 
-    async def ask(self, request: Request, size_bytes: int) -> Reply:
-        """Raises MediaError, or WorkerDied when the process does not survive the question."""
+    async def send(self, request: Request, size_bytes: int) -> Reply:
+        """Send a request and wait for its reply.
+
+        Raises:
+            MediaError: the request failed.
+            WorkerDied: the process crashed, hung or could not be started.
+        """
         within_s = ANSWER_WITHIN_S + ANSWER_PER_MIB_S * (size_bytes / (1 << 20))
         try:
             async with asyncio.timeout(within_s):
-                reply = await self._exchange(request)
+                reply = await self._send(request)
         except TimeoutError as error:
             await self.stop()
             raise WorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
@@ -76,7 +81,7 @@ class _Worker:
         except OSError as error:
             raise WorkerDied(f"no decoder could be started: {error.strerror}") from error
         except asyncio.CancelledError:
-            # A half-read answer would be taken for the next one's.
+            # The rest of a half-read reply would be taken for the next one.
             await self.stop()
             raise
         if isinstance(reply, Failed):
@@ -84,8 +89,8 @@ class _Worker:
         return reply
 
     async def start(self) -> None:
-        """Begin loading what it needs; whoever asks first waits for the rest."""
-        # What keeps it from starting is told to whoever asks.
+        """Start the process, so that it loads its libraries before the first request."""
+        # A failure to start is reported by the first request.
         with contextlib.suppress(OSError):
             self._process = self._process or await _start()
 
@@ -96,7 +101,7 @@ class _Worker:
                 process.kill()
             await process.wait()
 
-    async def _exchange(self, request: Request) -> Reply:
+    async def _send(self, request: Request) -> Reply:
         process = self._process = self._process or await _start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -138,13 +143,13 @@ async def _start() -> Process:
         stderr=DEVNULL,
         env=_environment(),
         limit=1 << 20,
-        # Ctrl-C in a terminal is for us alone: what is being cut is finished first.
+        # Ctrl-C in a terminal must reach the parent alone: what is being cut is finished first.
         start_new_session=True,
     )
 
 
 class Cutting:
-    """A recording being cut, plan after plan. `counted_s` is set once every chunk was taken."""
+    """A recording that is cut, plan after plan; `counted_s` is set after the last chunk."""
 
     def __init__(
         self, worker: _Worker, source: Source, spool: Path, plans: tuple[SplitPlan, ...]
@@ -168,7 +173,7 @@ class Cutting:
         source = self._source
         path = os.fsencode(source.path) if source.path is not None else None
         request = Split(plan, source.stream, str(self._spool), path, source.data, source.state)
-        await self._worker.ask(request, source.size_bytes)
+        await self._worker.send(request, source.size_bytes)
         return True
 
     async def next(self) -> AudioChunk | None:
@@ -177,24 +182,24 @@ class Cutting:
         Raises:
             MediaError: the recording breaks off, changed, or its decoder died.
         """
-        reply = await self._worker.ask(Next(), self._source.size_bytes)
-        while isinstance(reply, Finished):
+        reply = await self._worker.send(NextChunk(), self._source.size_bytes)
+        while isinstance(reply, SplitFinished):
             if not await self.begin_next():
                 self.counted_s = reply.counted_s
                 return None
-            reply = await self._worker.ask(Next(), self._source.size_bytes)
-        assert isinstance(reply, Chunk)
-        # Each pass counts from 0.
+            reply = await self._worker.send(NextChunk(), self._source.size_bytes)
+        assert isinstance(reply, CutChunk)
+        # Each plan counts from 0.
         span = replace(reply.chunk.span, index=self._count)
         self._count += 1
         return replace(reply.chunk, span=span)
 
 
 class MediaWorkers:
-    """Probes and cuts, at most `count` recordings at a time.
+    """Probes, measures and cuts, at most `count` recordings at a time.
 
     Attributes:
-        spool: folder for chunks too large for a pipe; whoever takes such a chunk removes it.
+        spool: folder for chunks too large for a pipe; whoever receives such a chunk removes it.
     """
 
     def __init__(self, spool: Path, count: int = WORKERS) -> None:
@@ -213,7 +218,7 @@ class MediaWorkers:
             await worker.stop()
 
     async def start(self, recordings: int) -> None:
-        """Start what so many recordings will need, to load while other things are seen to."""
+        """Start the workers that so many recordings will need; they load in the background."""
         for worker in self._workers[:recordings]:
             await worker.start()
 
@@ -226,14 +231,14 @@ class MediaWorkers:
         """
         worker = await self._idle.get()
         try:
-            reply = await worker.ask(Probe(os.fsencode(path), stream), 0)
+            reply = await worker.send(Probe(os.fsencode(path), stream), 0)
         finally:
             self._idle.put_nowait(worker)
         assert isinstance(reply, Probed)
         return reply.file
 
-    async def measure(self, source: Source, stretches: Sequence[Span]) -> Measured:
-        """How loud some stretches, in order and apart, are; nothing else is decoded.
+    async def measure(self, source: Source, spans: Sequence[Span]) -> Measured:
+        """Measure the loudness of spans, in order and disjoint; nothing else is decoded.
 
         Raises:
             MediaError: it cannot be read.
@@ -241,8 +246,8 @@ class MediaWorkers:
         path = os.fsencode(source.path) if source.path is not None else None
         worker = await self._idle.get()
         try:
-            request = Measure(tuple(stretches), path, source.data)
-            reply = await worker.ask(request, source.size_bytes)
+            request = Measure(tuple(spans), path, source.data)
+            reply = await worker.send(request, source.size_bytes)
         finally:
             self._idle.put_nowait(worker)
         assert isinstance(reply, Measured)
@@ -250,7 +255,7 @@ class MediaWorkers:
 
     @contextlib.asynccontextmanager
     async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
-        """Hold a worker while `source` is cut, read once for each plan.
+        """Reserve a worker while `source` is cut, read once for each plan.
 
         Raises:
             MediaError: it cannot be opened.
@@ -265,7 +270,7 @@ class MediaWorkers:
 
 
 async def codec_report() -> str:
-    """What the media library can read and write, asked in a process of its own.
+    """Report what the media library can read and write, as a process of its own finds it.
 
     Raises:
         MediaError: an encoder or decoder that sttbatch needs is missing.
@@ -273,10 +278,9 @@ async def codec_report() -> str:
     program = (
         "import av; from av.codec import Codec\n"
         "missing = []\n"
-        "for name, mode in (('mp3','r'),('aac','r'),('opus','r'),('vorbis','r'),('flac','r'),"
-        "('flac','w'),('libopus','w')):\n"
-        "    try: Codec(name, mode)\n"
-        "    except Exception: missing.append(name + ' ' + mode)\n"
+        "for each in 'mp3 r,aac r,opus r,vorbis r,flac r,flac w,libopus w'.split(','):\n"
+        "    try: Codec(*each.split())\n"
+        "    except Exception: missing.append(each)\n"
         "print(av.__version__, ','.join(missing))"
     )
     process = await asyncio.create_subprocess_exec(

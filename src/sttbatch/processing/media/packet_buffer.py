@@ -1,19 +1,18 @@
-"""Packets that are copied into uploads as they are."""
+"""A buffer of packets that are copied into uploads unchanged."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest, probes
+from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest
 from sttbatch.processing.media.chunk_media import copy_packets, decoder_delay_s
-from sttbatch.processing.media.silence import QuietSoFar
 from sttbatch.processing.media.track import FAR, JUMP_S, Decoder, StreamPacket, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 
 class PacketBuffer:
-    """Compressed packets, decoded only where somebody looks."""
+    """A buffer of compressed packets, decoded only where samples are needed."""
 
     def __init__(self, track: Track) -> None:
         self.container = COPYABLE[track.codec]
@@ -22,19 +21,19 @@ class PacketBuffer:
         self._track = track
         self._source = track.packets()
         self._decoder = Decoder(track)
-        self._held: deque[StreamPacket] = deque()
-        self._held_bytes = 0
+        self._packets: deque[StreamPacket] = deque()
+        self._buffered_bytes = 0
         self._end = track.origin_pts
         self._ended = False
 
     def fill(self, until: int, max_bytes: int) -> int:
-        while self._end < until and not self._ended and self._held_bytes < max_bytes:
+        while self._end < until and not self._ended and self._buffered_bytes < max_bytes:
             item = next(self._source, None)
             if item is None:
                 self._ended = True
                 break
-            self._held.append(item)
-            self._held_bytes += item.packet.size
+            self._packets.append(item)
+            self._buffered_bytes += item.packet.size
             self._end = item.end_pts
         return min(self._end, until)
 
@@ -49,8 +48,8 @@ class PacketBuffer:
             self.drop_before(pts)
 
     def drop_before(self, pts: int) -> None:
-        while self._held and self._held[0].end_pts <= pts:
-            self._held_bytes -= self._held.popleft().packet.size
+        while self._packets and self._packets[0].end_pts <= pts:
+            self._buffered_bytes -= self._packets.popleft().packet.size
 
     def first_within(self, start: int, end: int) -> int | None:
         return next((max(start, item.pts) for item in self._between(start, end)), None)
@@ -59,7 +58,7 @@ class PacketBuffer:
         return self._end
 
     def snap(self, pts: int) -> int:
-        return nearest((item.pts for item in reversed(self._held)), pts)
+        return nearest((item.pts for item in reversed(self._packets)), pts)
 
     def pcm(self, start: int, end: int) -> tuple[int, bytes]:
         settled = start - self._track.pts_of(self.preroll_s)
@@ -73,10 +72,6 @@ class PacketBuffer:
                     parts.append(data)
         return (start if first is None else self._track.pts(first)), b"".join(parts)
 
-    def is_silent(self, start: int, end: int) -> bool:
-        quiet = QuietSoFar()
-        return all(quiet(self.pcm(low, high)[1]) for low, high in probes(start, end, self._track))
-
     def cut(self, start: int, end: int) -> CutMedia | None:
         items = list(self._between(start, end))
         if not items:
@@ -85,15 +80,15 @@ class PacketBuffer:
         return CutMedia(
             copy_packets(items, self._track.stream, self.codec_name),
             sum(item.duration_s for item in items) - delay_s,
-            _packet_anchors(items, self._track, delay_s),
+            _time_map(items, self._track, delay_s),
             audio_sha256(self._track, [item.digest() for item in items]),
         )
 
     def _between(self, start: int, end: int) -> Iterator[StreamPacket]:
-        return (item for item in self._held if item.end_pts > start and item.pts < end)
+        return (item for item in self._packets if item.end_pts > start and item.pts < end)
 
 
-def _packet_anchors(
+def _time_map(
     items: Iterable[StreamPacket], track: Track, delay_s: float
 ) -> tuple[tuple[float, float], ...]:
     time_map: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""Samples that are encoded anew for each upload."""
+"""A buffer of samples that are encoded for each upload."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sttbatch.core.models import MIXED, UploadCodec
-from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest, probes
+from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest
 from sttbatch.processing.media.chunk_media import decoder_delay_s, encode
-from sttbatch.processing.media.silence import BYTES_PER_SECOND, SAMPLE_RATE, QuietSoFar
+from sttbatch.processing.media.silence import BYTES_PER_SECOND, SAMPLE_RATE
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 from sttbatch.processing.media.upload_format import COPYABLE, ENCODED
 
 
 @dataclass(frozen=True, slots=True)
 class _Digested:
-    """A packet whose samples are held elsewhere."""
+    """A packet's digest and times, without its samples."""
 
     pts: int
     end_pts: int
@@ -25,16 +25,16 @@ class _Digested:
 
 
 class SampleBuffer:
-    """Decoded samples, mono s16 at 16 kHz, encoded anew when they are cut.
+    """A buffer of decoded samples, mono s16 at 16 kHz, encoded when they are cut.
 
-    Where the packets could be copied as well, cuts fall between the same packets and take the
-    same ones along, so that either way of uploading finds the other's answer.
+    Where the packets could be copied as well, cuts fall between the same packets and include the
+    same preroll, so that either way of uploading finds the other's transcription.
 
     Args:
-        track: what is read.
-        codec: what the samples become.
-        channel: the only one that is taken; `MIXED`: all of them, mixed.
-        by_samples: cut exactly where it is said all the same, and take nothing along.
+        track: the track that is read.
+        codec: the codec that samples are encoded with.
+        channel: the only one that is read; `MIXED`: all of them, mixed.
+        by_samples: cut at exactly the given positions in any case, and without preroll.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class SampleBuffer:
 
     def skip_to(self, pts: int) -> None:
         self.drop_before(pts)
-        # The decoder needs a moment to settle; before that nothing need be decoded.
+        # The decoder needs a second to settle; nothing before that need be decoded.
         decode_from = pts - self._track.pts_of(1.0)
         while self._end < pts and not self._ended:
             self._read_one(decode_from=decode_from)
@@ -103,10 +103,6 @@ class SampleBuffer:
         high = self._offset(self._track.seconds(end))
         return self._track.pts(self._second(low)), bytes(self._pcm[low:high])
 
-    def is_silent(self, start: int, end: int) -> bool:
-        quiet = QuietSoFar()
-        return all(quiet(self.pcm(low, high)[1]) for low, high in probes(start, end, self._track))
-
     def cut(self, start: int, end: int) -> CutMedia | None:
         covered = list(self._covered(start, end))
         if not covered:
@@ -115,7 +111,7 @@ class SampleBuffer:
         low, high = self._offset(start_s), self._offset(end_s)
         if low >= high:
             return None
-        # What a player leaves out at the very start is heard where packets are copied.
+        # Copied packets include what a player skips at the very start.
         lead_s = min(max(0.0, self._second(low) - start_s), 1.0) if self._on_packets else 0.0
         lead = bytes(2 * round(lead_s * SAMPLE_RATE))
         lead_s = len(lead) / BYTES_PER_SECOND
@@ -137,7 +133,7 @@ class SampleBuffer:
     def _exactly(
         self, start: int, end: int, covered: Sequence[_Digested]
     ) -> tuple[float, float, str]:
-        """From and to which second a cut takes samples, and what to say of it in the key."""
+        """The seconds from and to which a cut takes samples, and what its key says of them."""
         first, last = covered[0], covered[-1]
         if self._on_packets:
             delay_s = decoder_delay_s(self._track, first.duration_s)
@@ -146,7 +142,7 @@ class SampleBuffer:
                 self._track.seconds(last.end_pts),
                 "",
             )
-        # A cut may fall within a packet, so where it falls is part of what was heard.
+        # A cut may fall within a packet, so its position is part of the key.
         within = f" {max(0, start - first.pts)} {max(0, last.end_pts - end)}"
         return self._track.seconds(start), self._track.seconds(end), within
 
@@ -164,9 +160,9 @@ class SampleBuffer:
             return
         self._digests.append(_Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
         for at_s, data in self._decoder.decode(item):
-            self._hold(at_s, data)
+            self._append(at_s, data)
 
-    def _hold(self, at_s: float, data: bytes) -> None:
+    def _append(self, at_s: float, data: bytes) -> None:
         expected_s = self._second(len(self._pcm)) if self._anchors else None
         if expected_s is None or abs(at_s - expected_s) > JUMP_S:
             self._anchors.append((len(self._pcm), at_s))
@@ -182,7 +178,7 @@ class SampleBuffer:
         return second + (offset - at) / BYTES_PER_SECOND
 
     def _offset(self, wanted_s: float) -> int:
-        """Byte offset of the first sample at or after a second, within what is held."""
+        """The byte offset of the first sample at or after a second, within the buffer."""
         offset = 0
         for index, (at, second) in enumerate(self._anchors):
             if second > wanted_s and index:

@@ -1,4 +1,4 @@
-"""Where to cut: silence found with pydub on the small window around a cut."""
+"""Detection of silence, with pydub, in a small window around a cut and in whole chunks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ with warnings.catch_warnings():
     from pydub.utils import audioop
 
 SAMPLE_RATE = 16_000
-"""Hz. What Whisper hears; windows and re-encoded chunks are mono s16 at this rate."""
+"""Hz: the rate of Whisper's input; windows and encoded chunks are mono s16 at this rate."""
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
 
 MIN_SILENCE_MS = 300
-"""Shorter pauses occur within words (stop consonants close the mouth for up to 200 ms)."""
+"""Shorter pauses occur within words: stop consonants close the mouth for up to 200 ms."""
 
 BELOW_WINDOW_DB = 16.0
-"""Silence is at least this far below the window's own level; pydub's documented advice."""
+"""Silence is at least this far below the window's own level, as pydub's documentation advises."""
 
 BEFORE_WORD_MS = 80
 """At least this much silence stays in front of the next word: soft onsets, and a packet's length
@@ -33,15 +33,15 @@ that a cut may be moved by."""
 
 STEP_MS = 10
 QUIETEST_MS = 60
-"""Length of the quietest stretch looked for where there is no silence: a gap between words."""
+"""Length of the quietest span that is searched for without silence: a gap between words."""
 
 DIGITAL_SILENCE_PEAK = 33
-"""Of 32768, -60 dBFS: a peak below it leaves five bits, which no recording of speech has."""
+"""A peak of -60 dBFS, out of 32768: a lower one leaves five bits, which no speech has."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutPoint:
-    """Seconds from the window's start; `silent` is False where there was no silence."""
+    """A cut in seconds from the window's start; `silent`: it falls into silence."""
 
     offset_s: float
     silent: bool
@@ -50,9 +50,9 @@ class CutPoint:
 def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
     """Choose where to cut a window of mono s16 samples at 16 kHz.
 
-    Within the longest silence, the later one of two alike: in its middle, or later if the next
-    chunk takes `lead_s` seconds along in front, so that they hold no end of a word. Without any
-    silence, the middle of the quietest 60 ms.
+    It falls into the longest silence, the later one of two alike: into its middle, or later if the
+    next chunk includes `lead_s` seconds in front, so that they hold no end of a word. Without any
+    silence it falls into the middle of the quietest 60 ms.
     """
     window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
     if window.max < DIGITAL_SILENCE_PEAK:
@@ -70,7 +70,7 @@ def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
 
 
 def frame_levels(pcm: bytes) -> bytes:
-    """RMS of each 20 ms of mono s16 at 16 kHz, in dB below full scale, at most 120."""
+    """The RMS of each 20 ms of mono s16 at 16 kHz, in dB below full scale, at most 120."""
     step = int(FRAME_S * BYTES_PER_SECOND)
     return bytes(
         _below_full_scale(audioop.rms(pcm[at : at + step], 2))
@@ -82,14 +82,14 @@ def _below_full_scale(rms: int) -> int:
     return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
 
 
-class QuietSoFar:
-    """Listens to a chunk bit by bit, for as long as it may turn out to hold no sound at all."""
+class SilenceDetector:
+    """Examines a chunk part by part, for as long as it may turn out to hold no sound."""
 
     def __init__(self) -> None:
         self._frames = bytearray()
 
     def __call__(self, pcm: bytes) -> bool:
-        """Whether all that was heard, this included, lies below the noise floor."""
+        """Whether all samples so far, these included, lie below the noise floor."""
         if is_digital_silence(pcm):
             self._frames += bytes([120]) * int(len(pcm) / (FRAME_S * BYTES_PER_SECOND))
         else:

@@ -1,4 +1,4 @@
-"""What a media worker is told about how to cut; free of av, so that the parent can import it."""
+"""The plan by which a media worker cuts; free of av, so that the parent can import it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ class SplitPlan:
     """How to cut one recording.
 
     Attributes:
-        target_s: what a chunk should last.
-        max_piece_s: what it may last at most; None: only its size is limited.
-        max_bytes: of an upload's file.
-        declared_s: the container's duration, planned with until the real end is seen; 0: unknown.
+        target_s: the target duration of a chunk.
+        max_bytes: the largest size of an upload's file.
+        declared_s: the container's duration, which holds until the real end is read; 0: unknown.
+        max_piece_s: the longest duration of a chunk; None: only its size is limited.
+        kept: spans, in order and disjoint, that are transcribed already.
         channel: the one to cut, counted from 1; `MIXED`: all of them together.
-        kept: stretches, in order and apart, that already have their words.
-        exact: stretches, in order and apart from each other and from `kept`, that are cut whole,
-            whatever the limits say.
-        only_exact: nothing but these is cut, and to the sample.
+        exact: spans, in order and disjoint, also from `kept`, that are cut as a whole, whatever
+            the limits say.
+        only_exact: cut nothing but these, and to the sample.
     """
 
     target_s: float

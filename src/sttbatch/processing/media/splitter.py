@@ -1,4 +1,4 @@
-"""One pass over a recording, front to back, cut in silence wherever there is some."""
+"""Splits a recording in one pass from front to back, in silence wherever there is some."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import ChunkSpan, CutPoint, UploadCodec
-from sttbatch.processing.media.buffers import Buffer, CutMedia
+from sttbatch.processing.media.buffers import Buffer, CutMedia, is_silent
 from sttbatch.processing.media.packet_buffer import PacketBuffer
 from sttbatch.processing.media.sample_buffer import SampleBuffer
 from sttbatch.processing.media.silence import find_cut
@@ -17,30 +17,30 @@ from sttbatch.processing.media.track import FAR, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 OVERLAP_S = 2.0
-"""Heard by both neighbours of a cut that fell into speech, half on either side."""
+"""Seconds that both neighbours of a cut in speech include, half on either side."""
 
 WINDOW_S = 20.0
 WINDOW_SHARE = 0.3
-"""Silence is looked for in 20 s around a target, in less where chunks are short."""
+"""Silence is searched for in 20 s around a target, in less where chunks are short."""
 
 NEAR_S = 6.0
-"""The middle of a wide window is looked at first: a silence there is good enough, and chunks come
-out alike. To decode all of it costs as much as to read everything else. In a window much shorter
-than this a level that silence could be told by is a matter of luck."""
+"""The middle of a wide window is searched first: a silence there is good enough, and chunks are of
+about the same length. To decode all of it costs as much as to read everything else. A window much
+shorter than this has no reliable level to compare silence with."""
 
 LAST_PIECE_SLACK = 1.05
-"""A remainder this little over the target is not worth a request of its own."""
+"""A last chunk up to this multiple of the target is not split: the rest is not worth a request."""
 
 MIN_PIECE_S = 0.1
-"""Nothing shorter is sent: it holds no word, and servers refuse it."""
+"""A shorter piece is not sent: it holds no word, and servers refuse it."""
 
 SIZE_HEADROOM_BYTES = 256 * 1024
-"""The overlap after a cut, and the container, come on top of what was counted."""
+"""Room for the overlap after a cut and for the container, which are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One chunk as the splitter yields it."""
+    """A chunk as the splitter yields it."""
 
     span: ChunkSpan
     media: CutMedia
@@ -48,7 +48,7 @@ class Piece:
 
 
 class Splitter:
-    """Cuts what a plan leaves open.
+    """Cuts a track by a plan, around the spans that are kept.
 
     Raises:
         MediaError: the codec cannot be copied though the plan asks for it, or the file breaks off.
@@ -58,7 +58,7 @@ class Splitter:
         self._track = track
         self._plan = plan
         self.buffer = _buffer(track, plan)
-        # However small the limit is, something has to fit.
+        # However small the limit is, some audio has to fit.
         self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
         self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
         self._shortest = track.pts_of(MIN_PIECE_S)
@@ -74,10 +74,10 @@ class Splitter:
         begin = CutPoint(-FAR)
         fixed = [(*each, False) for each in self._plan.kept]
         fixed += [(*each, True) for each in self._plan.exact]
-        for start, end, wanted in sorted(fixed, key=lambda each: each[0].pts):
+        for start, end, is_exact in sorted(fixed, key=lambda each: each[0].pts):
             if not self._plan.only_exact:
                 yield from self._between(begin, start)
-            if wanted:
+            if is_exact:
                 yield from self._whole(start, end)
             self._skip_to(end)
             begin = end
@@ -121,7 +121,7 @@ class Splitter:
     def _next_cut(self, begin: CutPoint, end: CutPoint | None) -> CutPoint:
         width, high = self._window(begin, end)
         reached = self.buffer.fill(high, self._max_bytes)
-        # The overlap taken along in front may be all that the limit allows.
+        # The overlap in front may be all that the limit allows.
         reached = max(reached, self.buffer.fill(begin.pts + self._track.pts_of(OVERLAP_S), FAR))
         if end is not None and reached >= end.pts:
             return end
@@ -130,7 +130,7 @@ class Splitter:
         return self._cut_in(max(begin.pts + self._shortest, reached - width), reached)
 
     def _window(self, begin: CutPoint, end: CutPoint | None) -> tuple[int, int]:
-        """How wide to look for silence, and up to where."""
+        """The width of the window in which silence is searched for, and its end."""
         target_s = self._plan.target_s
         end_s = self._track.seconds(end.pts) if end else self._plan.declared_s
         rest_s = end_s - self._track.seconds(begin.pts)
@@ -178,23 +178,25 @@ class Splitter:
             channel=self._plan.channel,
         )
         self._index += 1
-        # What is wanted exactly so was found to hold sound.
-        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        # Exact spans alone are cut where they were measured to hold sound.
+        silent = not self._plan.only_exact and is_silent(
+            self.buffer, self._track, begin.pts, end.pts
+        )
         return Piece(span, media, silent)
 
-    def _skip_to(self, boundary: CutPoint) -> None:
-        self.buffer.skip_to(boundary.pts - self._lead(boundary))
+    def _skip_to(self, cut: CutPoint) -> None:
+        self.buffer.skip_to(cut.pts - self._lead(cut))
 
-    def _lead(self, boundary: CutPoint) -> int:
-        overlap_s = OVERLAP_S / 2 if boundary.overlap else 0.0
+    def _lead(self, cut: CutPoint) -> int:
+        overlap_s = OVERLAP_S / 2 if cut.overlap else 0.0
         return self._track.pts_of(self.buffer.preroll_s + overlap_s)
 
-    def _tail(self, boundary: CutPoint) -> int:
-        return self._track.pts_of(OVERLAP_S / 2) if boundary.overlap else 0
+    def _tail(self, cut: CutPoint) -> int:
+        return self._track.pts_of(OVERLAP_S / 2) if cut.overlap else 0
 
 
 def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
-    """Of a stretch whose upload, with what it takes along, lasts no longer than was allowed."""
+    """The longest span whose upload, with overlap and preroll, lasts at most `max_piece_s`."""
     if max_piece_s is None:
         return math.inf
     return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)

@@ -16,12 +16,12 @@ from av.packet import Packet
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import MIXED, AudioFile
-from sttbatch.processing.media.channels import one_channel
+from sttbatch.processing.media.channels import extract_channel
 from sttbatch.processing.media.limits import (
     MAX_DURATION_S,
     MAX_EXPANSION,
     SAMPLE_RATES_HZ,
-    check_bounds,
+    check_limits,
     declared_s,
     hours,
     max_decoded_bytes,
@@ -29,7 +29,7 @@ from sttbatch.processing.media.limits import (
 from sttbatch.processing.media.silence import SAMPLE_RATE
 
 # Playlists and concatenations open other files and addresses, so only formats that hold their own
-# samples are read, from a file object, with no protocol at all.
+# samples are read, from a file object, without any protocol.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
     "mp3,mpeg,mpegts,mpc,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
@@ -40,11 +40,11 @@ FAR = 1 << 62
 """A position beyond every timestamp."""
 
 JUMP_S = 0.04
-"""Timestamps that leave the running count of samples by more than this start a new anchor."""
+"""Timestamps that differ from the running count of samples by more than this start a new anchor."""
 
 
 class StreamPacket(NamedTuple):
-    """One packet. `duration_s` is that of its samples, which its timestamps may round."""
+    """A packet; `duration_s` is that of its samples, which its timestamps may round."""
 
     pts: int
     end_pts: int
@@ -63,8 +63,7 @@ class Track:
 
     Raises:
         NoAudioError: no audio stream, or not the one asked for.
-        MediaError: unreadable, or beyond the bounds on sample rate, channels, duration and on what
-            comes of it when it is decoded.
+        MediaError: unreadable, or beyond the limits on sample rate, channels and duration.
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
@@ -74,7 +73,7 @@ class Track:
         self._container = _open(file)
         try:
             self._stream = _pick(self._container, stream)
-            check_bounds(self._container, self._stream)
+            check_limits(self._container, self._stream)
         except MediaError:
             self._container.close()
             raise
@@ -109,7 +108,7 @@ class Track:
         return round(seconds / self.time_base) + self.origin_pts
 
     def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
-        """What the container declares."""
+        """Describe the recording as its container declares it."""
         declared = declared_s(self._container, self._stream)
         bit_rate = self._stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
@@ -127,20 +126,20 @@ class Track:
         )
 
     def packets(self) -> Iterator[StreamPacket]:
-        """All packets in order; their timestamps never go back by more than a rounding.
+        """Yield all packets in order; timestamps never go back by more than a rounding.
 
         Raises:
-            MediaError: the file breaks off in a way that libavformat does not take for its end, or
-                its timestamps go on for ever.
+            MediaError: the file is damaged where it breaks off, or its timestamps go beyond the
+                longest duration.
         """
         return self._counted() if self._frame_s else self._measured()
 
     def _counted(self) -> Iterator[StreamPacket]:
-        """With the length of a frame, which is exact where the timestamps are rounded."""
-        # An hour has 140,000 packets: nothing is looked up or called in here that need not be.
+        """Yield packets with the length of a frame, which is exact where timestamps are rounded."""
+        # An hour has 140,000 packets: this loop does no lookup and no call that can be avoided.
         frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
         usual = self.pts_of(frame_s)
-        # Some decoders double the rate that the frame's length is told at (HE-AAC).
+        # Some decoders double the rate after the frame's length was read (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
         expected, earliest = self.origin_pts, -FAR
         latest = self.pts(MAX_DURATION_S)
@@ -159,9 +158,9 @@ class Track:
             yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
 
     def _measured(self) -> Iterator[StreamPacket]:
-        """Each lasting until the next one begins, where frames vary.
+        """Yield packets that last until the next one begins, where frame lengths vary.
 
-        Adding up rounded lengths would drift, by 1 % for Vorbis in Matroska.
+        The sum of rounded lengths would drift, by 1 % for Vorbis in Matroska.
         """
         jump = self.pts_of(JUMP_S)
         last: StreamPacket | None = None
@@ -185,7 +184,7 @@ class Track:
 
 
 class Decoder:
-    """Packets in, mono s16 samples at 16 kHz out: of one channel, or of all of them mixed."""
+    """Decodes packets to mono s16 samples at 16 kHz, of one channel or of all of them mixed."""
 
     def __init__(self, track: Track, channel: int = MIXED) -> None:
         self._track = track
@@ -196,18 +195,18 @@ class Decoder:
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def restart(self) -> None:
-        """Forget what came before; the next packet is not its successor."""
+        """Reset the decoder, as the next packet does not follow the previous one."""
         self._context.flush_buffers()
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
-        """Pairs of (second in the recording, samples); damaged packets yield nothing.
+        """Yield pairs of (second in the recording, samples); damaged packets yield nothing.
 
         Raises:
-            MediaError: more has come of the file than ever comes of a recording.
+            MediaError: the file has more decoded bytes than `max_decoded_bytes` allows.
         """
         packet = item.packet
-        # Muxing rewrites them, and neighbours share the packets around a cut.
+        # Muxing rewrites these, and neighbours share the packets around a cut.
         packet.time_base = self._time_base
         packet.pts = packet.dts = item.pts
         try:
@@ -218,12 +217,12 @@ class Decoder:
             self._bytes_left -= frame.samples * self._context.channels * frame.format.bytes
             if self._bytes_left < 0:
                 raise MediaError(f"decoded it is over {MAX_EXPANSION:,} times its size")
-            # A frame may claim another rate than its header, and 1 Hz becomes 16,000.
+            # A frame may claim another rate than the header: 1 Hz would be expanded 16,000 times.
             if SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
                 yield from self._samples(frame, item)
 
     def flush(self) -> bytes:
-        """What decoder and resampler still hold at the end of the stream."""
+        """Return the samples that decoder and resampler still hold at the end of the stream."""
         try:
             late = [part for frame in self._context.decode() for part in self._resample(frame)]
         except av.FFmpegError:
@@ -238,7 +237,7 @@ class Decoder:
 
     def _resample(self, frame: AudioFrame) -> list[AudioFrame]:
         if self._channel != MIXED:
-            frame = one_channel(frame, self._channel)
+            frame = extract_channel(frame, self._channel)
         try:
             return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError):
@@ -280,7 +279,7 @@ def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction)
 
 
 def _fingerprint(stream: AudioStream) -> bytes:
-    """Everything besides the packets that decides how they decode."""
+    """Everything besides the packets that determines how they are decoded."""
     context = stream.codec_context
     sample_format = context.format.name if context.format else ""
     facts = f"{context.codec.canonical_name} {context.sample_rate} {context.layout.name} "

@@ -1,4 +1,4 @@
-"""In which shape each source travels; free of av, so that planning needs no media library."""
+"""The format of the upload for each source; free of av, so that planning needs no media library."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from sttbatch.core.models import MIXED, AudioFile, UploadCodec
 
 COPY_LIMIT_BIT_RATE = 256_000
-"""bit/s. Above it the copy is larger than FLAC at 16 kHz mono would be."""
+"""bit/s; above it a copy is larger than FLAC at 16 kHz mono."""
 
 OPUS_BIT_RATE = 32_000
 
 PCM_BYTES_PER_SECOND = 32_000
-"""Mono s16 at 16 kHz: what FLAC never exceeds by more than its frame headers."""
+"""Mono s16 at 16 kHz, which FLAC never exceeds by more than its frame headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """How one codec travels.
+    """The container that a codec is uploaded in.
 
     Attributes:
-        preroll_s: audio sent before a chunk's own start so that the decoder has settled there:
+        preroll_s: audio sent before a chunk's own start, so that the decoder has settled there:
             mp3's bit reservoir reaches up to 0.3 s back, Opus converges within 80 ms (RFC 7845),
             AAC overlaps one frame with the next.
         muxer: libavformat's name for it; that of AAC in an m4a file is ipod.
@@ -47,9 +47,9 @@ ENCODED = {
 
 
 def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED) -> UploadCodec:
-    """Settle `auto`; COPY for lossy sources that the endpoint takes as they are.
+    """Resolve `auto`, to COPY for lossy sources that the endpoint accepts unchanged.
 
-    Packets hold all channels, so one of them alone is never copied.
+    Packets hold all channels, so a single channel is never copied.
     """
     if channel != MIXED and wanted in {UploadCodec.AUTO, UploadCodec.COPY}:
         return UploadCodec.FLAC
@@ -60,7 +60,7 @@ def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED)
 
 
 def upload_bytes_per_second(file: AudioFile, codec: UploadCodec) -> float:
-    """What a second of `file` weighs at most on the wire, for planning."""
+    """The largest size of a second of `file` as an upload, for planning."""
     if codec is UploadCodec.COPY:
         return max(file.bit_rate, 8_000) / 8
     return OPUS_BIT_RATE / 8 if codec is UploadCodec.OPUS else PCM_BYTES_PER_SECOND

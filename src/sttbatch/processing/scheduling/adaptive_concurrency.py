@@ -1,4 +1,4 @@
-"""`-j auto`: how many requests may be in flight, found out from how they are answered."""
+"""`-j auto`: the number of requests in flight, found out from their latencies and 429s."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from sttbatch.processing.scheduling.latency_slowdown import Sample, slowdown
+from sttbatch.processing.scheduling.latency_model import LatencySample, slowdown
 
 START = 2
 TWO_AT_A_TIME = 4
-"""Below this level one request more is a small part, and time is lost with every step."""
+"""Below this level it rises by two: one request more is a small part, and every step costs time."""
 
 GOOD_BEFORE_RETRY = 50
-"""Good answers before a level that went wrong is tried again."""
+"""Good responses before a level that went wrong is tried again."""
 
 REMEMBERED = 16
-"""Recent good answers that others are compared with."""
+"""The number of recent good responses that others are compared with."""
 
 GAIN_WANTED = 0.5
 GAIN_NEEDED = 0.25
@@ -26,18 +26,18 @@ enough to rise at once, less than the second, after a longer look, is no gain.""
 CLEAR_LOSS = 0.85
 SLOW_PROBE = 1.5
 PROBE_WAIT = 2.2
-"""Times the longest latency known: whatever took that long above the ceiling is back by then."""
+"""A multiple of the longest latency known: by then, what was sent above the ceiling is back."""
 
 FIRST_LOOK = 4
 LONG_LOOK = 3
-"""Answers of a level before a doubtful one is decided, in multiples of the level."""
+"""Responses of a level before a doubtful one is decided, in multiples of the level."""
 
 DRIFT_SEEN_IN = 8
 DRIFT = 1.5
-"""A level that has been good is left once its answers take this many times as long."""
+"""A level that was good is left once its responses take this many times as long."""
 
 
-class Outcome(Enum):
+class RequestOutcome(Enum):
     """How a request ended; SLOW_DOWN is a 429."""
 
     OK = auto()
@@ -46,8 +46,8 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What an answer has changed, and why."""
+class LimitChange:
+    """A change of the limit, and why."""
 
     old: int
     new: int
@@ -57,9 +57,10 @@ class Change:
 class AdaptiveConcurrency:
     """Rises while throughput rises, and stays below the level where it last went wrong.
 
-    By Little's law the throughput of a level is the level over its mean latency, which is told
-    from few answers. Latencies are compared by the seconds of audio they were for. To try a level
-    that went wrong, one single request is sent above the ceiling: the others are not slowed down.
+    By Little's law the throughput of a level is the level over its mean latency, which few
+    responses suffice to estimate. Latencies are compared by the seconds of audio that they were
+    for. To try a level that went wrong, one single request is sent above the ceiling: the others
+    are not slowed down.
 
     Attributes:
         limit: requests that may be in flight, 1 to the maximum.
@@ -71,8 +72,8 @@ class AdaptiveConcurrency:
         self.limit = min(START, maximum)
         self.ceiling: int | None = None
         self._since = self._cut_at = float("-inf")
-        self._samples: list[Sample] = []
-        self._known: deque[Sample] = deque(maxlen=REMEMBERED)
+        self._samples: list[LatencySample] = []
+        self._known: deque[LatencySample] = deque(maxlen=REMEMBERED)
         self._on_trial = False
         self._rose_from = 1
         self._good = GOOD_BEFORE_RETRY
@@ -80,34 +81,34 @@ class AdaptiveConcurrency:
         self._probe_to: float | None = None
 
     def observe(
-        self, now: float, latency_s: float, audio_s: float, outcome: Outcome, in_flight: int
-    ) -> Change | None:
-        """Take one answer into account.
+        self, now: float, latency_s: float, audio_s: float, outcome: RequestOutcome, in_flight: int
+    ) -> LimitChange | None:
+        """Take one response into account.
 
         Args:
             now: seconds of any clock that does not jump.
-            latency_s: from the begin of the request to its answer.
-            audio_s: what the request was for.
-            outcome: only good answers and 429s count.
+            latency_s: from the beginning of the request to the end of its response.
+            audio_s: seconds of audio in the request.
+            outcome: only OK and SLOW_DOWN count.
             in_flight: requests that were in flight, this one included.
         """
         old, reason = self.limit, ""
         began = now - latency_s
-        if outcome is Outcome.SLOW_DOWN:
-            reason = self._slowed_down(now, began, in_flight)
-        elif outcome is Outcome.OK:
+        if outcome is RequestOutcome.SLOW_DOWN:
+            reason = self._after_slow_down(now, began, in_flight)
+        elif outcome is RequestOutcome.OK:
             self._good += 1
-            sample = Sample(latency_s, audio_s)
+            sample = LatencySample(latency_s, audio_s)
             if self._probe_from is not None:
-                reason = self._probed(now, began, sample, in_flight)
+                reason = self._evaluate_probe(now, began, sample, in_flight)
             else:
-                # Below the level, or begun before it, it tells nothing of this level.
+                # Sent below this level, or before it, a request says nothing about it.
                 if began >= self._since and in_flight >= self.limit:
                     self._samples.append(sample)
-                reason = self._judged(now)
-        return Change(old, self.limit, reason) if self.limit != old else None
+                reason = self._evaluate(now)
+        return LimitChange(old, self.limit, reason) if self.limit != old else None
 
-    def _slowed_down(self, now: float, began: float, in_flight: int) -> str:
+    def _after_slow_down(self, now: float, began: float, in_flight: int) -> str:
         if began < self._cut_at:
             # Sent before the limit was lowered for another one.
             return ""
@@ -120,10 +121,10 @@ class AdaptiveConcurrency:
         self._step_to(max(1, level - 1), now, ceiling=level)
         return f"429 with {level} in flight"
 
-    def _judged(self, now: float) -> str:
+    def _evaluate(self, now: float) -> str:
         level, count = self.limit, len(self._samples)
         if not self._on_trial:
-            return self._settled(now)
+            return self._at_good_level(now)
         slower = slowdown(self._samples, self._known)
         if slower is None:
             return ""
@@ -142,7 +143,7 @@ class AdaptiveConcurrency:
             return f"answers take {slower:.2f} times as long with {level} in flight"
         return ""
 
-    def _settled(self, now: float) -> str:
+    def _at_good_level(self, now: float) -> str:
         """At a level that is known to be good: rise, try again above the ceiling, or stay."""
         level, count = self.limit, len(self._samples)
         if self._good >= GOOD_BEFORE_RETRY and self.ceiling == level + 1 and self._known:
@@ -152,7 +153,7 @@ class AdaptiveConcurrency:
         if level < (self.ceiling or self._maximum + 1) - 1:
             self._known.extend(self._samples)
             return self._rise(now, "more may be possible")
-        return self._drifted(now) if count >= max(level, DRIFT_SEEN_IN) else ""
+        return self._check_drift(now) if count >= max(level, DRIFT_SEEN_IN) else ""
 
     def _probe(self, now: float, ceiling: int) -> str:
         if ceiling > self._maximum:
@@ -162,12 +163,12 @@ class AdaptiveConcurrency:
         self.limit = ceiling
         return f"one request above the ceiling, after {self._good} good answers"
 
-    def _drifted(self, now: float) -> str:
+    def _check_drift(self, now: float) -> str:
         level = self.limit
         slower = slowdown(self._samples, self._known) or 1.0
         recent, self._samples = self._samples, []
         if slower > DRIFT and level > 1:
-            # Whether it is for the level that they are slow, its next trial will show.
+            # Its next trial will show whether they are slow because of the level.
             self._known.clear()
             self._step_to(level - 1, now, ceiling=level)
             self._known.extend(recent)
@@ -184,14 +185,16 @@ class AdaptiveConcurrency:
             self._on_trial = True
         return reason
 
-    def _probed(self, now: float, began: float, sample: Sample, in_flight: int) -> str:
-        """While one request above the ceiling is under way, or about to be."""
+    def _evaluate_probe(
+        self, now: float, began: float, sample: LatencySample, in_flight: int
+    ) -> str:
+        """Handle a response while a request above the ceiling is in flight, or about to be sent."""
         assert self._probe_from is not None
         assert self.ceiling is not None
         if self._probe_to is None:
             if in_flight < self.ceiling:
                 return ""
-            # It is on its way; whoever ends now is not replaced.
+            # It is in flight; no request takes the place of the next one that ends.
             self._probe_to = now
             self.limit = self.ceiling - 1
             return "waiting for that one request"
@@ -204,7 +207,7 @@ class AdaptiveConcurrency:
         if now < self._probe_to + PROBE_WAIT * longest_s:
             return ""
         if not self._samples:
-            # The rate limit held it back, so nothing is known.
+            # The rate limit held it back, so nothing was learned.
             self._step_to(self.limit, now, ceiling=self.ceiling)
             return ""
         level = self.ceiling

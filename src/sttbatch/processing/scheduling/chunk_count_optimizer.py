@@ -1,4 +1,4 @@
-"""Into how many chunks the recordings of a batch are cut, so that the batch ends soonest."""
+"""The numbers of chunks into which recordings are cut, so that their batch ends soonest."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from dataclasses import dataclass
 from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
 
 SLACK = 1.05
-"""The splitter sends no remainder of its own that is this little over the target."""
+"""The splitter appends a remainder to the last chunk if that stays within this multiple of the
+target."""
 
 WORTH_A_REQUEST = 1.01
-"""A batch that ends within 1 % of the soonest with fewer requests is better."""
+"""Fewer requests are preferred among batches that end within 1 % of the soonest."""
 
 SIMULATED_CHUNKS = 1_000
-"""More of them need no simulation: the last round is less than 1 % of the whole."""
+"""More chunks need no simulation: the last round is less than 1 % of the whole."""
 
 _STEP = 0.95
-"""Between the chunk lengths that are tried; each number of chunks up to 20 is met."""
+"""The ratio of successive chunk lengths that are tried; it meets each number of chunks up to 20."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCuts:
-    """What a chunk of each recording should last, in seconds.
+    """The lengths of the chunks of a batch, in seconds.
 
     Attributes:
-        target_s: of recordings before the `tail_from`-th, in the order they run.
-        tail_s: of that one and all after it.
+        target_s: for recordings before position `tail_from`, in the order they run.
+        tail_s: for that recording and all after it.
         chunks, makespan_s: of the whole batch.
     """
 
@@ -38,32 +39,32 @@ class BatchCuts:
     makespan_s: float
 
     def target_of(self, position: int) -> float:
-        """Seconds for the recording that runs as number `position`, counted from 0."""
+        """The chunk length for the recording at `position`, counted from 0."""
         return self.tail_s if position >= self.tail_from else self.target_s
 
 
 def pieces(audio_s: float, target_s: float) -> int:
-    """Chunks that the splitter makes of it, all of about one length; 0 where nothing is left."""
+    """The number of chunks of about one length that the splitter makes; 0 for no audio."""
     return math.ceil(audio_s / (target_s * SLACK)) if audio_s > 0 else 0
 
 
 def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: float) -> BatchCuts:
-    """Cut every recording at `top_s`, but the last ones shorter where lanes would run empty.
+    """Cut every recording at `top_s`, but the last ones shorter where lanes would be idle.
 
     The recordings that run last decide when the last lane ends, so for the last one, two, four …
     shorter lengths are tried in a simulated schedule, down to `floor_s`.
 
     Args:
-        lengths_s: what is left to send of each recording, in the order they run.
-        lanes: what they run through.
-        floor_s: no chunk should be shorter.
-        top_s: nor longer; the length of all chunks where nothing is gained by cutting.
+        lengths_s: seconds left to send of each recording, in the order they run.
+        lanes: what the batch is cut by and sent through.
+        floor_s: the shortest length of a chunk.
+        top_s: the longest one, and that of all chunks where shorter ones gain nothing.
     """
     schedule, forks = _at_the_target(lengths_s, lanes, top_s)
     at_top = BatchCuts(top_s, top_s, len(lengths_s), schedule.chunks, schedule.makespan_s)
     if at_top.makespan_s <= WORTH_A_REQUEST * schedule.bound_s or lanes.count == 1:
         return at_top
-    found = [at_top]
+    candidates = [at_top]
     soonest_s = at_top.makespan_s
     for start, fork in forks.items():
         tail = lengths_s[start:]
@@ -73,15 +74,15 @@ def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: f
                 continue
             cuts = BatchCuts(top_s, tail_s, start, trial.chunks, trial.makespan_s)
             soonest_s = min(soonest_s, cuts.makespan_s)
-            found.append(cuts)
-    good = [each for each in found if each.makespan_s <= WORTH_A_REQUEST * soonest_s]
+            candidates.append(cuts)
+    good = [each for each in candidates if each.makespan_s <= WORTH_A_REQUEST * soonest_s]
     return min(good, key=lambda each: (each.chunks, each.makespan_s, -each.tail_s))
 
 
 def _at_the_target(
     lengths_s: Sequence[float], lanes: Lanes, top_s: float
 ) -> tuple[LaneSchedule, dict[int, LaneSchedule]]:
-    """The whole batch at the target, and what it looks like before its last 1, 2, 4 … recordings.
+    """Schedule the batch at the target, with copies from before its last 1, 2, 4 … recordings.
 
     Tails of more chunks than are worth a simulation are left out.
     """
@@ -103,7 +104,7 @@ def _at_the_target(
 
 def _lengths_to_try(tail: Sequence[float], floor_s: float, top_s: float) -> Iterator[float]:
     shortest_s = max(floor_s, sum(tail) / SIMULATED_CHUNKS)
-    # What is longer than every recording cuts nothing.
+    # A length above that of every recording cuts nothing.
     top_s = min(top_s, max(tail))
     length_s = top_s * _STEP
     while length_s > shortest_s:
@@ -116,7 +117,7 @@ def _lengths_to_try(tail: Sequence[float], floor_s: float, top_s: float) -> Iter
 def _with_tail(
     fork: LaneSchedule, tail: Sequence[float], tail_s: float, late_s: float
 ) -> LaneSchedule | None:
-    """The batch with this end, unless it is already late before it ends."""
+    """Schedule the tail at `tail_s`; None: the batch would end after `late_s`."""
     trial = fork.copy()
     for each in tail:
         trial.add(each, pieces(each, tail_s))

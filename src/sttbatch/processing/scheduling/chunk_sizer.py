@@ -1,4 +1,4 @@
-"""How long chunks should be: as few requests as possible, but every lane busy to the end."""
+"""The length of chunks: as few requests as possible, but every lane busy to the end."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ MIN_DURATION_S = 30.0
 
 MIN_DURATION_WITHOUT_TIMES_S = 10.0
 MAX_DURATION_WITHOUT_TIMES_S = 30.0
-"""An answer without timestamps becomes one subtitle cue, so it must not last longer."""
+"""A response without timestamps becomes one subtitle cue, so it must not last longer."""
 
 EVEN_PIECES = 20
-"""Up to so many, the length of equal pieces as a target gives that very number of them."""
+"""Up to so many equal chunks, `pieces` of their length gives that very number."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLoad:
-    """What the whole batch has to send.
+    """The audio that a whole batch has to send.
 
     Attributes:
         lengths_s: seconds of audio left to send of each recording, in the order they run; never
             changed, and the same tuple for every recording of a batch.
-        position: which of them is asked about, counted from 0.
+        position: of the recording in question, counted from 0.
     """
 
     lengths_s: tuple[float, ...] = ()
@@ -38,18 +38,18 @@ class BatchLoad:
 
     @property
     def left_s(self) -> float:
-        """Of the recording that is asked about."""
+        """Seconds left to send of the recording in question."""
         return self.lengths_s[self.position] if self.position < len(self.lengths_s) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSizeRecommendation:
-    """What `DynamicChunkSizer` advises for one recording.
+    """The advice of `DynamicChunkSizer` for one recording.
 
     Attributes:
-        size_bytes: no chunk's file should be larger.
-        duration_s: what a chunk should last.
-        max_duration_s: what it may last at most; None: only its size counts.
+        size_bytes: the largest size of a chunk's file.
+        duration_s: the target duration of a chunk.
+        max_duration_s: the longest duration of a chunk; None: only its size is limited.
         estimated_duration_s: wall seconds to transcribe this recording with all lanes its own.
         reason: which rule decided.
     """
@@ -63,13 +63,13 @@ class ChunkSizeRecommendation:
 
 
 class DynamicChunkSizer:
-    """One per run. A batch is decided on once, and again when the number of lanes changes.
+    """Sizes the chunks of a batch; the latest decision is kept for the same load and lanes.
 
     Args:
-        latency: how long answers take.
-        timestamps: whether answers say when things were said.
-        longest_s: what the engine hears best at a time; None: it takes any length.
+        timestamps: whether the engine's transcriptions have timestamps.
+        longest_s: seconds of audio that the engine recognises best; None: it takes any length.
         requests_per_minute: the rate limit; None: there is none.
+        audio_s_per_minute: the rate limit on seconds of audio; None: there is none.
     """
 
     def __init__(
@@ -80,24 +80,26 @@ class DynamicChunkSizer:
         timestamps: bool = True,
         longest_s: float | None = None,
         requests_per_minute: float | None = None,
+        audio_s_per_minute: float | None = None,
     ) -> None:
         self._options = options
         self._latency = latency
         self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
+        self._audio_spacing_s = 60.0 / audio_s_per_minute if audio_s_per_minute else 0.0
         self._longest = (longest_s, "what the engine hears at a time")
         shortest_s = MIN_DURATION_S
         if not timestamps:
             self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
             shortest_s = MIN_DURATION_WITHOUT_TIMES_S
         self._top = self._top_limit()
-        # A target that the user set below the floor is kept: it is theirs to choose.
+        # A target that the user set below the floor is respected.
         self._floor_s = min(shortest_s, self._top[0])
         self._decided: tuple[tuple[float, ...], int, BatchCuts] | None = None
 
     def calculate_chunk_size(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
     ) -> ChunkSizeRecommendation:
-        """The smallest of what the size table, the API, the target and idle lanes allow."""
+        """The shortest of what the size limits, the target and the balance of the lanes allow."""
         size_bytes, size_reason = self._size_limit(file)
         codec = upload_codec_for(file, self._options.upload_codec)
         by_size_s = size_bytes / upload_bytes_per_second(file, codec)
@@ -115,12 +117,12 @@ class DynamicChunkSizer:
         )
 
     def cuts(self, concurrency: ConcurrencyLimit, load: BatchLoad) -> BatchCuts:
-        """The decision on the whole batch: chunk lengths, requests and seconds until its end."""
+        """The chunk lengths, chunks and makespan of the whole batch."""
         known = self._decided
         if known is None or known[0] is not load.lengths_s or known[1] != concurrency.value:
             lanes = self._lanes(concurrency)
-            found = cut_batch(load.lengths_s, lanes, self._floor_s, self._top[0])
-            known = self._decided = (load.lengths_s, concurrency.value, found)
+            cuts = cut_batch(load.lengths_s, lanes, self._floor_s, self._top[0])
+            known = self._decided = (load.lengths_s, concurrency.value, cuts)
         return known[2]
 
     def makespan_s(
@@ -134,7 +136,7 @@ class DynamicChunkSizer:
         return schedule.makespan_s
 
     def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
-        return Lanes(concurrency.value, self._latency, self._spacing_s)
+        return Lanes(concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s)
 
     def _top_limit(self) -> tuple[float, str]:
         target = (self._options.target_duration_s, "the target duration")
@@ -147,7 +149,7 @@ class DynamicChunkSizer:
     def _share(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
     ) -> tuple[float, str]:
-        """What keeps all lanes busy until the batch ends."""
+        """The length that keeps all lanes busy until the batch ends, and why."""
         target_s = self.cuts(concurrency, load).target_of(load.position)
         if target_s >= self._top[0]:
             return self._top
@@ -159,7 +161,10 @@ class DynamicChunkSizer:
         return target_s, "shorter than the target, so that all lanes end together"
 
     def _size_limit(self, file: AudioFile) -> tuple[int, str]:
-        """The table of the design papers by file size, within the user's and the API's limits."""
+        """The smallest of the size for this file, the user's limit and the API's, and which it is.
+
+        The sizes by file are those of the reference papers, without their least size.
+        """
         size_mib = file.size_bytes / MIB
         table_mib = 15 if size_mib < 50 else 20 if size_mib < 100 else 25
         return min(

@@ -1,4 +1,4 @@
-"""How long an answer takes, as a line through what earlier requests took.
+"""The latency of a response as a line over the seconds of audio, fitted to earlier requests.
 
 The slope is the weighted median of the slopes between all pairs of requests, each weighted with
 how far apart their lengths are (Theil 1950 and Sen 1968 without, Sievers 1978 with weights): up to
@@ -8,7 +8,8 @@ about a quarter of the requests may have hung, queued or hit a cold server witho
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, combinations
 from statistics import median, quantiles
 
@@ -18,29 +19,36 @@ from sttbatch.core.models import LatencyModel
 ANSWER_BASE_S = 2.0
 ANSWER_PER_AUDIO_S = 0.15
 GUESS = LatencyModel(ANSWER_BASE_S, ANSWER_PER_AUDIO_S, samples=0)
-"""Until anything has been sent."""
+"""The model until anything has been sent."""
 
 SAMPLES = 200
-"""The latest requests that count: an afternoon's, and few enough to compare all pairs."""
+"""The number of latest requests that count: an afternoon's, and few enough to compare all pairs."""
 
 ENOUGH_SAMPLES = 5
 ENOUGH_SPREAD = 0.25
-"""Between the shortest and longest tenth, as a share of the median length; chunks of one target
-length differ by less, and a slope between them would be noise."""
-
+"""The least distance of the shortest and longest tenth, as a share of the median length; chunks of
+one target length differ by less, and a slope between them would be noise."""
 
 _ABSURD_S = 1e9
 
 FIXED_SHARE = 0.2
-"""Of an answer, while the base is not known: shorter chunks than are worth it would cost requests,
-longer ones only little time."""
+"""The base's share of a latency while it is unknown: a base too small leads to chunks too short,
+which cost requests, one too large to longer chunks, which cost only little time."""
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySample:
+    """The latency of one response, and the seconds of audio that it was for."""
+
+    latency_s: float
+    audio_s: float
 
 
 def fit_latency(samples: Iterable[tuple[float, float]]) -> LatencyModel:
-    """Fit pairs of (seconds of audio, seconds until its answer).
+    """Fit pairs of (seconds of audio, latency in seconds).
 
-    Too few samples, or samples of one length, cannot tell the base from the slope: then it is
-    `GUESS`, scaled so that half of them took longer; with none at all it is `GUESS`.
+    Too few samples, or samples of one length, cannot tell the base from the slope: then the model
+    is a line through their median; with none at all it is `GUESS`.
     """
     usable = [
         (audio_s, latency_s)
@@ -65,7 +73,7 @@ def _is_spread(lengths: Sequence[float]) -> bool:
 
 
 def _scaled_guess(samples: Sequence[tuple[float, float]]) -> LatencyModel:
-    """Through the median, with a base of `FIXED_SHARE` at least."""
+    """A scaled `GUESS` through the median, with a base of at least `FIXED_SHARE`."""
     scale = median(latency_s / GUESS.answer_s(audio_s) for audio_s, latency_s in samples)
     audio_s = median(audio_s for audio_s, _ in samples)
     answer_s = scale * GUESS.answer_s(audio_s)
@@ -74,7 +82,7 @@ def _scaled_guess(samples: Sequence[tuple[float, float]]) -> LatencyModel:
 
 
 def _slope(samples: Sequence[tuple[float, float]]) -> float:
-    """The weighted median over all pairs of different lengths, of which there is one."""
+    """The weighted median over all pairs of different lengths; there is at least one such pair."""
     slopes = sorted(
         ((late - early) / (long - short), long - short)
         for (short, early), (long, late) in combinations(sorted(samples), 2)
@@ -82,3 +90,24 @@ def _slope(samples: Sequence[tuple[float, float]]) -> float:
     )
     weights = list(accumulate(weight for _, weight in slopes))
     return slopes[bisect_left(weights, weights[-1] / 2)][0]
+
+
+def slowdown(samples: Collection[LatencySample], known: Collection[LatencySample]) -> float | None:
+    """How many times as long `samples` took as `known` ones of the same length would have.
+
+    What those would have taken is fitted by least squares: latency = a + b x audio, neither of
+    them below zero. None: there are no samples to compare.
+    """
+    if not samples or not known:
+        return None
+    mean_latency_s = sum(each.latency_s for each in known) / len(known)
+    mean_audio_s = sum(each.audio_s for each in known) / len(known)
+    spread = sum((each.audio_s - mean_audio_s) ** 2 for each in known)
+    covariance = sum(
+        (each.audio_s - mean_audio_s) * (each.latency_s - mean_latency_s) for each in known
+    )
+    # Outside of [0, mean / mean] one of the two would be negative.
+    steepest = mean_latency_s / mean_audio_s if mean_audio_s > 0 else 0.0
+    slope = min(max(covariance / spread, 0.0), steepest) if spread > 0 else 0.0
+    expected_s = sum(mean_latency_s + slope * (each.audio_s - mean_audio_s) for each in samples)
+    return sum(each.latency_s for each in samples) / expected_s if expected_s > 0 else None

@@ -1,8 +1,9 @@
-"""When a batch would end: chunks in order, each on the lane that is free first."""
+"""The makespan of a batch: chunks in order, each on the lane that is free first."""
 
 from __future__ import annotations
 
 import heapq
+from copy import copy
 from dataclasses import dataclass
 
 from sttbatch.core.models import LatencyModel
@@ -17,18 +18,21 @@ class Lanes:
     """What chunks are cut by and sent through.
 
     Attributes:
+        spacing_s: seconds between two requests by the rate limit; 0: there is none.
+        spacing_per_audio_s: seconds until the next request by the limit on audio, for each second
+            of audio in a request; 0: there is none.
         cutters: recordings that are cut at the same time, if there are as many.
-        spacing_s: the rate limit lets one request go every so many seconds; 0: no limit.
     """
 
     count: int
     latency: LatencyModel
     spacing_s: float = 0.0
+    spacing_per_audio_s: float = 0.0
     cutters: int = 2
 
 
 class LaneSchedule:
-    """List scheduling (Graham 1969) of chunks that are there once they are cut.
+    """List scheduling (Graham 1969) of chunks, none of which starts before it is cut.
 
     Args:
         recordings: in the whole batch; one alone is cut by one cutter.
@@ -40,30 +44,27 @@ class LaneSchedule:
 
     def __init__(self, lanes: Lanes, recordings: int) -> None:
         self._lanes = lanes
-        self._recordings = recordings
         self._cut_per_audio_s = CUT_PER_AUDIO_S / max(1, min(lanes.cutters, recordings))
         self._free_s = [0.0] * lanes.count
         self._cut_s = 0.0
-        self._turn_s = -lanes.spacing_s
+        # When the rate limits let the last chunk go, and when they let the next one.
+        self._slot_s = self._next_slot_s = 0.0
         self.chunks = 0
         self.work_s = 0.0
 
     @property
     def makespan_s(self) -> float:
-        """Seconds until the last answer is in."""
+        """Seconds until the last response is in."""
         return max(self._free_s)
 
     @property
     def bound_s(self) -> float:
-        """Seconds that no other order on these lanes could beat."""
-        return max(self.work_s / self._lanes.count, self._cut_s, self._turn_s)
+        """A lower bound in seconds, which holds for any assignment of these chunks to the lanes."""
+        return max(self.work_s / self._lanes.count, self._cut_s, self._slot_s)
 
     def copy(self) -> LaneSchedule:
-        """A second one to go on from here."""
-        other = LaneSchedule(self._lanes, self._recordings)
-        other._free_s = self._free_s.copy()
-        other._cut_s, other._turn_s = self._cut_s, self._turn_s
-        other.chunks, other.work_s = self.chunks, self.work_s
+        other = copy(self)
+        other._free_s = self._free_s.copy()  # noqa: SLF001 - it is one of ours
         return other
 
     def add(self, audio_s: float, chunks: int) -> None:
@@ -71,24 +72,33 @@ class LaneSchedule:
         if not chunks:
             return
         chunk_s = audio_s / chunks
-        answer_s = self._lanes.latency.answer_s(chunk_s)
-        free_s, spacing_s = self._free_s, self._lanes.spacing_s
-        cut_s, turn_s, cut_a_chunk_s = self._cut_s, self._turn_s, self._cut_per_audio_s * chunk_s
+        latency_s = self._lanes.latency.answer_s(chunk_s)
+        free_s, spacing_s = self._free_s, self._spacing_s(audio_s, chunks) / chunks
+        cut_s, slot_s = self._cut_s, self._next_slot_s
+        cut_a_chunk_s = self._cut_per_audio_s * chunk_s
         for _ in range(chunks):
             cut_s += cut_a_chunk_s
-            turn_s += spacing_s
-            heapq.heapreplace(free_s, max(free_s[0], cut_s, turn_s) + answer_s)
-        self._cut_s, self._turn_s = cut_s, turn_s
+            heapq.heapreplace(free_s, max(free_s[0], cut_s, slot_s) + latency_s)
+            slot_s += spacing_s
+        self._cut_s, self._slot_s, self._next_slot_s = cut_s, slot_s - spacing_s, slot_s
         self.chunks += chunks
-        self.work_s += chunks * answer_s
+        self.work_s += chunks * latency_s
 
     def add_evenly(self, audio_s: float, chunks: int) -> None:
         """Append so many chunks that how they fall onto the lanes makes no difference."""
+        if not chunks:
+            return
         lanes = self._lanes
         work_s = chunks * lanes.latency.base_s + audio_s * lanes.latency.per_audio_s
         self._cut_s += self._cut_per_audio_s * audio_s
-        self._turn_s += chunks * lanes.spacing_s
+        spacing_s = self._spacing_s(audio_s, chunks)
+        self._next_slot_s += spacing_s
+        self._slot_s = self._next_slot_s - spacing_s / chunks
         level_s = max(sum(self._free_s) / lanes.count + work_s / lanes.count, self._cut_s)
-        self._free_s = [max(level_s, self._turn_s)] * lanes.count
+        self._free_s = [max(level_s, self._slot_s)] * lanes.count
         self.chunks += chunks
         self.work_s += work_s
+
+    def _spacing_s(self, audio_s: float, chunks: int) -> float:
+        """Seconds of rate limit that so many chunks take, by whichever limit is stricter."""
+        return max(chunks * self._lanes.spacing_s, audio_s * self._lanes.spacing_per_audio_s)

@@ -9,57 +9,61 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from sttbatch.core.models import ConcurrencyLimit
-from sttbatch.processing.scheduling.priority_semaphore import Lane, Order, PrioritySemaphore
+from sttbatch.processing.scheduling.priority_semaphore import Lane, Priority, PrioritySemaphore
 
 R = TypeVar("R")
 C = TypeVar("C")
 NextChunk: TypeAlias = Callable[[], Awaitable[C | None]]
 
 CHUNKS_AHEAD = 2
-"""Cut while all lanes wait, so that no lane waits for a cut."""
+"""Chunks that are cut while all lanes are busy, so that no lane waits for a cut."""
 
-SETTLING = 4
-"""Recordings brought to their end at the same time; more would only wait for the same disk."""
+COMPLETIONS_AT_ONCE = 4
+"""Recordings that are completed at the same time; more would only wait for the same disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Steps(Generic[R, C]):
-    """What is done with recordings and chunks; what any of them raises ends the run.
+    """The steps of a batch; whatever any of them raises ends the run.
 
     Attributes:
         cut: opens a recording; what its context manager yields is awaited for one chunk after
-            the other until it answers None.
-        process: one chunk, which exists until this returns. It enters its lane to send; chunks
-            that wait for one are let in in the order of their recordings.
-        settle: a recording one of whose chunks, or whose cut, has just come to its end.
+            the other until it returns None.
+        process: processes one chunk, which exists until this returns. It enters its lane to send;
+            chunks that wait for one enter in the order of their recordings.
+        complete: is called for a recording whenever one of its chunks, or its cut, has ended.
     """
 
     cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]]
     process: Callable[[C, Lane], Awaitable[None]]
-    settle: Callable[[R], Awaitable[None]]
+    complete: Callable[[R], Awaitable[None]]
 
 
 class ParallelOrchestrator(Generic[R, C]):
-    """Cuts recordings, a few at a time, and lets their chunks into the lanes.
+    """Cuts recordings, a few at a time, and admits their chunks to the lanes.
 
     Never more than `limit + 2` chunks exist at once. A free lane and room for another chunk go to
-    the earliest recording that wants them, so recordings end one after the other.
+    the earliest recording that waits for them, so recordings end one after the other.
 
     Args:
+        lanes: the process's; other batches may use them too.
         cutters: recordings that are open at the same time.
+
+    Attributes:
+        stopped: set by `stop`; what waits for another attempt ends its wait.
     """
 
-    def __init__(self, concurrency: ConcurrencyLimit, cutters: int) -> None:
+    def __init__(self, lanes: PrioritySemaphore, cutters: int) -> None:
         self._cutters = cutters
-        self._lanes = PrioritySemaphore(concurrency.value)
-        self._slots = PrioritySemaphore(concurrency.value + CHUNKS_AHEAD)
-        self._settling = asyncio.Semaphore(SETTLING)
+        self._lanes = lanes
+        self._slots = PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
+        self._completing = asyncio.Semaphore(COMPLETIONS_AT_ONCE)
         self._closed = False
+        self.stopped = asyncio.Event()
 
     @property
     def limit(self) -> int:
-        """Lanes that may be taken at once."""
+        """The number of lanes that may be in use at once."""
         return self._lanes.limit
 
     @limit.setter
@@ -68,23 +72,24 @@ class ParallelOrchestrator(Generic[R, C]):
         self._slots.limit = lanes + CHUNKS_AHEAD
 
     @property
-    def in_lanes(self) -> int:
-        return self._lanes.taken
+    def busy_lanes(self) -> int:
+        return self._lanes.in_use
 
     @property
     def closed(self) -> bool:
-        """Nothing new is begun any more."""
+        """Whether no new recording or chunk is begun."""
         return self._closed
 
     def close(self) -> None:
-        """Cut nothing more; chunks that are there may still enter lanes."""
+        """Cut nothing more; chunks that exist may still enter lanes."""
         self._closed = True
-        self._slots.close()
+        self._slots.close(self)
 
     def stop(self) -> None:
-        """Let nobody into a lane any more; what is in one is finished."""
+        """Admit no chunk to a lane any more; those in one are finished."""
+        self.stopped.set()
         self.close()
-        self._lanes.close()
+        self._lanes.close(self)
 
     async def run(self, recordings: Iterable[R], steps: Steps[R, C]) -> None:
         """Run to the end, or until `close` or `stop`; recordings are taken in order."""
@@ -101,38 +106,38 @@ class ParallelOrchestrator(Generic[R, C]):
                             if chunk is None:
                                 break
                             running.create_task(
-                                self._bring_through(recording, chunk, (rank, index), steps)
+                                self._process(recording, chunk, (rank, index), steps)
                             )
-                    await self._settling.acquire()
-                    running.create_task(self._settle(recording, steps))
+                    await self._completing.acquire()
+                    running.create_task(self._complete(recording, steps))
 
             for _ in range(self._cutters):
                 running.create_task(cutter())
 
-    async def _cut_one(self, next_chunk: NextChunk[C], order: Order) -> C | None:
-        if not await self._slots.take(order):
+    async def _cut_one(self, next_chunk: NextChunk[C], priority: Priority) -> C | None:
+        if not await self._slots.acquire(priority, self):
             return None
         chunk = None
         try:
             chunk = await next_chunk()
         finally:
             if chunk is None:
-                self._slots.give_back()
+                self._slots.release()
         return chunk
 
-    async def _bring_through(
-        self, recording: R, chunk: C, order: Order, steps: Steps[R, C]
+    async def _process(
+        self, recording: R, chunk: C, priority: Priority, steps: Steps[R, C]
     ) -> None:
         try:
-            await steps.process(chunk, Lane(self._lanes, order))
+            await steps.process(chunk, Lane(self._lanes, priority, self))
             # Before its slot is free: what waits for its end is bounded too.
-            await self._settling.acquire()
+            await self._completing.acquire()
         finally:
-            self._slots.give_back()
-        await self._settle(recording, steps)
+            self._slots.release()
+        await self._complete(recording, steps)
 
-    async def _settle(self, recording: R, steps: Steps[R, C]) -> None:
+    async def _complete(self, recording: R, steps: Steps[R, C]) -> None:
         try:
-            await steps.settle(recording)
+            await steps.complete(recording)
         finally:
-            self._settling.release()
+            self._completing.release()

@@ -1,31 +1,37 @@
-"""PrioritySemaphore that are few, each handed to whoever comes first in the batch's order."""
+"""A resizable semaphore that admits waiters by priority, and the lanes made of it."""
 
 from __future__ import annotations
 
 import asyncio
 import heapq
 import itertools
-from typing import TypeAlias
+import weakref
+from typing import NamedTuple, TypeAlias
 
 from sttbatch.core.errors import Stopped
 
-Order: TypeAlias = tuple[int, int]
-"""Which recording of the batch, and which of its chunks."""
+Priority: TypeAlias = tuple[int, int]
+"""The position of a recording in its batch, and of a chunk in it; the lowest comes first."""
+
+
+class _Waiter(NamedTuple):
+    permit: asyncio.Future[bool]
+    batch: object
 
 
 class PrioritySemaphore:
-    """At most `limit` are taken at once; the limit may change while they are.
+    """At most `limit` permits are in use at once; the limit may change while they are.
 
     Attributes:
-        taken: after the limit fell it may be above it until enough were given back.
+        in_use: permits acquired and not released; above the limit for a while after it fell.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiting: list[tuple[Order, int, asyncio.Future[bool]]] = []
-        self._came = itertools.count()
-        self._closed = False
-        self.taken = 0
+        self._waiters: list[tuple[Priority, int, _Waiter]] = []
+        self._arrivals = itertools.count()
+        self._closed: weakref.WeakSet[object] = weakref.WeakSet()
+        self.in_use = 0
 
     @property
     def limit(self) -> int:
@@ -34,51 +40,52 @@ class PrioritySemaphore:
     @limit.setter
     def limit(self, limit: int) -> None:
         self._limit = limit
-        self._hand_out()
+        self._wake_waiters()
 
-    async def take(self, order: Order) -> bool:
-        """Wait for a place, the earliest order first. False: there will be none any more."""
-        if self._closed:
+    async def acquire(self, priority: Priority, batch: object) -> bool:
+        """Wait for a permit, the lowest priority first; False: it was closed for this batch."""
+        if batch in self._closed:
             return False
-        if self.taken < self._limit:
-            self.taken += 1
+        if self.in_use < self._limit:
+            self.in_use += 1
             return True
-        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (order, next(self._came), place))
+        permit: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(permit, batch)
+        heapq.heappush(self._waiters, (priority, next(self._arrivals), waiter))
         try:
-            return await place
+            return await permit
         except asyncio.CancelledError:
-            if place.done() and not place.cancelled() and place.result():
-                self.give_back()
+            if permit.done() and not permit.cancelled() and permit.result():
+                self.release()
             raise
 
-    def give_back(self) -> None:
-        self.taken -= 1
-        self._hand_out()
+    def release(self) -> None:
+        self.in_use -= 1
+        self._wake_waiters()
 
-    def close(self) -> None:
-        """Hand out no more; what is taken stays taken."""
-        self._closed = True
-        for _, _, place in self._waiting:
-            if not place.done():
-                place.set_result(False)
-        self._waiting.clear()
+    def close(self, batch: object) -> None:
+        """Grant no more permits to one of the batches that share them; those in use stay valid."""
+        self._closed.add(batch)
+        for _, _, waiter in self._waiters:
+            if waiter.batch is batch and not waiter.permit.done():
+                waiter.permit.set_result(False)
 
-    def _hand_out(self) -> None:
-        while self._waiting and self.taken < self._limit:
-            _, _, place = heapq.heappop(self._waiting)
-            # Whoever was cancelled while it waited wants none.
-            if not place.done():
-                self.taken += 1
-                place.set_result(True)
+    def _wake_waiters(self) -> None:
+        while self._waiters and self.in_use < self._limit:
+            permit = heapq.heappop(self._waiters)[2].permit
+            # A waiter that was cancelled meanwhile is passed over.
+            if not permit.done():
+                self.in_use += 1
+                permit.set_result(True)
 
 
 class Lane:
-    """One chunk's way to a lane, which it holds while its request is in flight."""
+    """A chunk's access to a lane, which it holds while its request is in flight."""
 
-    def __init__(self, places: PrioritySemaphore, order: Order) -> None:
-        self._places = places
-        self._order = order
+    def __init__(self, lanes: PrioritySemaphore, priority: Priority, batch: object) -> None:
+        self._lanes = lanes
+        self._batch = batch
+        self._priority = priority
         self._held = False
 
     async def enter(self) -> None:
@@ -87,22 +94,22 @@ class Lane:
         Raises:
             Stopped: the run has ended.
         """
-        if not await self._places.take(self._order):
+        if not await self._lanes.acquire(self._priority, self._batch):
             raise Stopped
         self._held = True
 
     def leave(self) -> None:
-        """Let the next one in, if a lane is held."""
+        """Release the lane, if one is held."""
         if self._held:
             self._held = False
-            self._places.give_back()
+            self._lanes.release()
 
     async def yield_if_over_limit(self) -> None:
-        """Where more are in lanes than may be now, wait for another turn, as one of the first.
+        """Where more lanes are in use than the limit allows, release this one and wait for another.
 
         Raises:
             Stopped: the run has ended.
         """
-        if self._held and self._places.taken > self._places.limit:
+        if self._held and self._lanes.in_use > self._lanes.limit:
             self.leave()
             await self.enter()

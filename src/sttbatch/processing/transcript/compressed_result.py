@@ -1,4 +1,4 @@
-"""What became of a chunk, kept small until all of its recording is there to be merged."""
+"""A chunk's outcome, compressed until all chunks of its recording can be merged."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ _decoder = msgspec.msgpack.Decoder(Transcription)
 
 @dataclass(frozen=True, slots=True)
 class CompressedResult:
-    """A `ChunkOutcome` whose words are unpacked each time they are asked for.
+    """A `ChunkOutcome` whose transcription is decompressed at each access.
 
-    As objects a word takes 170 bytes, and ten hours have a hundred thousand; packed, about ten.
+    As an object a word takes 170 bytes, and ten hours have a hundred thousand; here about ten.
     """
 
     span: ChunkSpan
-    packed: bytes | None
+    data: bytes | None
     cached: bool
     gap: GapReason | None
     detail: str
     gaps: tuple[Gap, ...]
 
     @property
-    def heard(self) -> Transcription | None:
-        return None if self.packed is None else _decoder.decode(zlib.decompress(self.packed))
+    def transcription(self) -> Transcription | None:
+        return None if self.data is None else _decoder.decode(zlib.decompress(self.data))
 
 
-def packed(outcome: ChunkOutcome) -> CompressedResult:
-    heard = outcome.heard
+def compress(outcome: ChunkOutcome) -> CompressedResult:
+    transcription = outcome.transcription
     return CompressedResult(
         outcome.span,
-        None if heard is None else zlib.compress(msgspec.msgpack.encode(heard), _FASTEST),
+        None
+        if transcription is None
+        else zlib.compress(msgspec.msgpack.encode(transcription), _FASTEST),
         outcome.cached,
         outcome.gap,
         outcome.detail,

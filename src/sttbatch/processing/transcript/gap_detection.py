@@ -1,7 +1,7 @@
-"""What of an answer is doubted, and what is asked for again. Decisions only: nothing is read here.
+"""Decides which spans of a transcription are suspect, and which of them are sent again.
 
-Servers answer 200 and lose words where they cut audio into windows of 30 s; recognisers fall into
-loops, and put words into silence. All times are seconds in the chunk's upload.
+Servers respond with 200 and lose words where they cut audio into windows of 30 s; recognisers fall
+into loops, and put words into silence. All times are seconds in the chunk's upload.
 """
 
 from __future__ import annotations
@@ -11,52 +11,52 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from sttbatch.core.models import Segment, Transcription
+from sttbatch.core.models import Segment, Transcription, Word
 from sttbatch.processing.media.loudness import (
     LOUD_DB,
     SILENT_DB,
     LoudnessLevels,
     Span,
-    joined,
-    outside,
-    quietest,
-    sound_limit,
-    sounds,
+    find_sounds,
+    merge_spans,
+    quietest_s,
+    sound_threshold,
+    uncovered,
 )
 from sttbatch.processing.transcript.overlap import plain
 from sttbatch.processing.transcript.result_merger import of_words
 
 HOLE_S = 1.5
-"""Shorter stretches without a segment are pauses."""
+"""Shorter spans without a segment are pauses."""
 
 SOUND_S = 0.5
-"""A hole with less sound holds none: breaths last so long, and segment times drift by as much."""
+"""A hole with less sound has no words: breaths last so long, and segment times drift by as much."""
 
 PIECE_S = 27.5
-"""Longest piece asked for again: under the 30 s that Whisper hears at a time, with room."""
+"""The longest piece that is sent again, within the 30 s that Whisper hears at a time."""
 
 ONE_PIECE_S = 28.0
-"""An upload up to this long is such a piece itself, and has had its answer."""
+"""An upload up to this long that came back without any word is not sent again."""
 
 LOOP_RATIO = 2.4
 """Text that zlib makes this much smaller repeats itself; the threshold is Whisper's own."""
 
 LOOP_TIMES = 4
 LOOP_SHARE = 0.8
-"""Of a loop's words that are the same as those one phrase earlier."""
+"""The share of a loop's words that equal those one phrase earlier."""
 
 SPARSE_LETTERS_PER_S = 4.0
 """Slow speech has ten; text with fewer may stand over silence."""
 
 PAUSE_S = 2.0
-"""A pause this long between sounds of one hole is not paid for."""
+"""A pause this long between sounds of one hole is not sent."""
 
 PAD_S = 0.2
-"""Of silence on either side of a piece."""
+"""Seconds of silence on either side of a piece."""
 
 CONTEXT_S = 0.5
 REFERENCES = 8
-"""Half seconds spread over the upload, and on either side of a hole, tell its noise floor."""
+"""Half seconds spread over the upload, and on either side of a hole, show its noise floor."""
 
 _MIN_FLOOR_FRAMES = 50
 _CUT_WITHIN_S = 4.0
@@ -64,11 +64,11 @@ _CUT_WITHIN_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class SuspectSpans:
-    """What the times and the text of an answer leave open.
+    """The spans and segments of a transcription that its times and text make suspect.
 
     Attributes:
-        own: what the chunk answers for; overlap and preroll are its neighbours'.
-        holes: stretches without a segment, or under a loop.
+        own: the part that the chunk covers; overlap and preroll belong to its neighbours.
+        holes: spans without a segment, or under a loop.
         looped: indexes of segments that repeat one phrase.
         sparse: indexes of segments that may be text over silence.
     """
@@ -81,8 +81,8 @@ class SuspectSpans:
     def __bool__(self) -> bool:
         return bool(self.holes or self.sparse)
 
-    def stretches(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
-        """What has to be listened to: what is in question, and a little to compare it with."""
+    def spans_to_measure(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
+        """The suspect spans, and short ones over the whole upload to compare them with."""
         step_s = self.own.duration_s / REFERENCES
         wanted = [
             Span(self.own.start_s + step_s * at, self.own.start_s + step_s * at + CONTEXT_S)
@@ -90,16 +90,16 @@ class SuspectSpans:
         ]
         wanted += [Span(hole.start_s - CONTEXT_S, hole.end_s + CONTEXT_S) for hole in self.holes]
         wanted += [span_of(segments[index]) for index in self.sparse]
-        return tuple(Span(max(0.0, each.start_s), each.end_s) for each in joined(wanted))
+        return tuple(Span(max(0.0, each.start_s), each.end_s) for each in merge_spans(wanted))
 
 
 def span_of(segment: Segment) -> Span:
     return Span(segment.start_s, segment.end_s)
 
 
-def doubts(heard: Transcription, own: Span) -> SuspectSpans:
-    """What to look at, told from the answer alone."""
-    segments = heard.segments
+def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
+    """Find what is suspect by the transcription alone."""
+    segments = transcription.segments
     looped = frozenset(_looped(segments))
     trusted = [
         span_of(segment)
@@ -113,30 +113,30 @@ def doubts(heard: Transcription, own: Span) -> SuspectSpans:
         and sum(map(str.isalnum, segment.text))
         < SPARSE_LETTERS_PER_S * (segment.end_s - segment.start_s)
     )
-    return SuspectSpans(own, tuple(outside(trusted, own, HOLE_S)), looped, sparse - looped)
+    return SuspectSpans(own, tuple(uncovered(trusted, own, HOLE_S)), looped, sparse - looped)
 
 
 class LoudnessProfile:
-    """The levels of what is in question, and where the recording's noise ends."""
+    """The levels of the suspect spans, and the threshold between noise and sound."""
 
     def __init__(self, measured: Sequence[LoudnessLevels], holes: Sequence[Span]) -> None:
         self._measured = measured
         around = b"".join(
-            levels.within(part).below
+            levels.within(part).attenuation_db
             for levels in measured
-            for part in outside(holes, Span(levels.start_s, levels.end_s))
+            for part in uncovered(holes, Span(levels.start_s, levels.end_s))
         )
-        # Known speech may have no pause in it, and what is in question may be noise throughout:
-        # whichever goes down further tells the floor.
-        self.limit = sound_limit(b"".join(each.below for each in measured))
+        # Known speech may have no pause in it, and suspect spans may be noise throughout:
+        # whichever is quieter gives the noise floor.
+        self.threshold = sound_threshold(b"".join(each.attenuation_db for each in measured))
         if len(around) >= _MIN_FLOOR_FRAMES:
-            self.limit = max(self.limit, sound_limit(around))
+            self.threshold = max(self.threshold, sound_threshold(around))
         else:
-            # Nothing but what is in question: then what is loud is sound, however level it is.
-            self.limit = max(self.limit, LOUD_DB)
+            # Only suspect spans were measured: then what is loud is sound, however level it is.
+            self.threshold = max(self.threshold, LOUD_DB)
 
     def levels(self, span: Span) -> LoudnessLevels:
-        """Of the measured stretch that holds the middle of `span`."""
+        """The levels within `span`, out of the measured span that holds its middle."""
         middle_s = (span.start_s + span.end_s) / 2
         for levels in self._measured:
             if levels.start_s <= middle_s <= levels.end_s:
@@ -144,70 +144,63 @@ class LoudnessProfile:
         return LoudnessLevels(span.start_s, b"")
 
     def is_silent(self, span: Span) -> bool:
-        """Whether nothing in it, which was measured, rises above digital silence."""
-        below = self.levels(span).below
-        return bool(below) and min(below) >= SILENT_DB
+        """Whether the span was measured and nothing in it rises above digital silence."""
+        attenuation_db = self.levels(span).attenuation_db
+        return bool(attenuation_db) and min(attenuation_db) >= SILENT_DB
 
-    def sound_in(self, hole: Span) -> list[Span]:
-        """Sounds of a hole that are worth asking for, those with short pauses between as one."""
-        found = sounds(self.levels(hole), self.limit)
+    def sounds_in(self, hole: Span) -> list[Span]:
+        """Sounds of a hole that are worth sending, those with short pauses between them as one."""
+        found = find_sounds(self.levels(hole), self.threshold)
         return [
             group
-            for group in joined(found, PAUSE_S)
-            if _within(found, group) >= SOUND_S and group.duration_s > 0
+            for group in merge_spans(found, PAUSE_S)
+            if _covered_s(found, group) >= SOUND_S and group.duration_s > 0
         ]
 
 
-def asks(holes: Iterable[Span], listened: LoudnessProfile, *, timed: bool) -> list[Span]:
-    """Pieces to ask for, in order, each cut in silence where there is some.
+def retry_spans(holes: Iterable[Span], loudness: LoudnessProfile, *, timed: bool) -> list[Span]:
+    """Find the pieces to send again, in order, each cut in silence where there is some.
 
     Args:
-        holes: stretches without words.
-        listened: their levels.
-        timed: words have times, so one that is heard again beside a hole can be told and left out.
+        holes: spans without words.
+        loudness: their levels.
+        timed: words have times, so a piece may reach into known words: duplicates are recognised.
     """
     found: list[Span] = []
     for hole in holes:
-        for sound in listened.sound_in(hole):
+        for sound in loudness.sounds_in(hole):
             start_s = max(sound.start_s - PAD_S, hole.start_s)
             end_s = min(sound.end_s + PAD_S, hole.end_s)
             if timed:
-                start_s = _outwards(start_s, -1, listened)
-                end_s = _outwards(end_s, 1, listened)
-            found += _cut_up(Span(max(0.0, start_s), end_s), listened)
+                start_s = _moved_outwards(start_s, -1, loudness)
+                end_s = _moved_outwards(end_s, 1, loudness)
+            found += _split(Span(max(0.0, start_s), end_s), loudness)
     return found
 
 
-def fits(segments: Iterable[Segment], piece: Span, taken: Sequence[Span]) -> Iterator[Segment]:
-    """Of what was heard in a piece, what lies in it and has not been heard before."""
+def drop_duplicates(
+    segments: Iterable[Segment], piece: Span, known: Sequence[Span]
+) -> Iterator[Segment]:
+    """Drop what lies within `known` spans; segments without word times are clamped to the piece."""
+
+    def is_new(part: Segment | Word) -> bool:
+        middle_s = (part.start_s + part.end_s) / 2
+        return not any(each.start_s < middle_s < each.end_s for each in known)
+
     for segment in segments:
-        if not segment.words:
-            middle_s = (segment.start_s + segment.end_s) / 2
-            if segment.text and not any(each.start_s < middle_s < each.end_s for each in taken):
-                yield replace(
-                    segment,
-                    start_s=max(segment.start_s, piece.start_s),
-                    end_s=max(piece.start_s, min(segment.end_s, piece.end_s)),
-                )
-            continue
-        words = [
-            word
-            for word in segment.words
-            if not any(
-                each.start_s < (word.start_s + word.end_s) / 2 < each.end_s for each in taken
-            )
-        ]
-        if len(words) == len(segment.words):
-            yield segment
-        elif words:
-            yield of_words(segment, words)
+        words = [word for word in segment.words if is_new(word)]
+        if words:
+            yield segment if len(words) == len(segment.words) else of_words(segment, words)
+        elif not segment.words and segment.text and is_new(segment):
+            end_s = max(piece.start_s, min(segment.end_s, piece.end_s))
+            yield replace(segment, start_s=max(segment.start_s, piece.start_s), end_s=end_s)
 
 
 def is_loop(text: str) -> bool:
-    """Whether a text is one phrase many times over."""
+    """Whether a text repeats one phrase many times."""
     words = [plain(word) for word in text.split()]
     if len(words) < LOOP_TIMES:
-        # Written without spaces.
+        # Some languages are written without spaces.
         words = [char for char in text if char.isalnum()]
     data = " ".join(text.split()).encode()
     if len(words) < LOOP_TIMES or len(data) <= LOOP_RATIO * len(zlib.compress(data)):
@@ -224,38 +217,38 @@ def joined_text(segments: Iterable[Segment]) -> str:
 
 
 def _looped(segments: Sequence[Segment]) -> Iterator[int]:
-    """Segments that are a loop, each by itself or as one phrase in a row of them."""
+    """Indexes of segments that are a loop, each by itself or as one phrase in a row of them."""
     for _, grouped in groupby(range(len(segments)), key=lambda index: plain(segments[index].text)):
         indexes = list(grouped)
         if is_loop(joined_text(segments[index] for index in indexes)):
             yield from indexes
 
 
-def _within(spans: Iterable[Span], whole: Span) -> float:
+def _covered_s(spans: Iterable[Span], whole: Span) -> float:
     return sum(
         max(0.0, min(span.end_s, whole.end_s) - max(span.start_s, whole.start_s)) for span in spans
     )
 
 
-def _outwards(at_s: float, way: int, listened: LoudnessProfile) -> float:
+def _moved_outwards(at_s: float, direction: int, loudness: LoudnessProfile) -> float:
     """The nearest moment without sound, on the side where the words are known."""
-    near = Span(at_s - CONTEXT_S, at_s) if way < 0 else Span(at_s, at_s + CONTEXT_S)
-    found = sounds(listened.levels(near), listened.limit)
-    if way < 0:
+    near = Span(at_s - CONTEXT_S, at_s) if direction < 0 else Span(at_s, at_s + CONTEXT_S)
+    found = find_sounds(loudness.levels(near), loudness.threshold)
+    if direction < 0:
         crossing = [each for each in found if each.end_s >= at_s - PAD_S / 4]
         return crossing[-1].start_s - PAD_S / 10 if crossing else at_s
     crossing = [each for each in found if each.start_s <= at_s + PAD_S / 4]
     return crossing[0].end_s + PAD_S / 10 if crossing else at_s
 
 
-def _cut_up(span: Span, listened: LoudnessProfile) -> list[Span]:
-    """The span in parts of no more than `PIECE_S`, about alike."""
+def _split(span: Span, loudness: LoudnessProfile) -> list[Span]:
+    """Split a span into parts of about the same length, at most `PIECE_S`."""
     cuts = [span.start_s]
     while (rest_s := span.end_s - cuts[-1]) > PIECE_S:
         parts = int(rest_s // PIECE_S) + 1
         target_s = cuts[-1] + rest_s / parts
         latest_s = min(target_s + _CUT_WITHIN_S, cuts[-1] + PIECE_S)
         window = Span(max(target_s - _CUT_WITHIN_S, cuts[-1] + HOLE_S), latest_s)
-        at_s = quietest(listened.levels(window), listened.limit)
+        at_s = quietest_s(loudness.levels(window), loudness.threshold)
         cuts.append(min(max(at_s, window.start_s), latest_s))
     return [Span(*pair) for pair in pairwise([*cuts, span.end_s])]

@@ -1,4 +1,4 @@
-"""Where two chunks heard the same seconds: which words of which one stay.
+"""Resolves overlaps: which words of two chunks that heard the same seconds are kept.
 
 The words of both are aligned by text and time together (a dynamic programme, as for edit
 distances). Text alone would take one "no" of "no no no" for another; times alone would lose or
@@ -17,21 +17,21 @@ from itertools import takewhile
 from sttbatch.core.models import Segment, Word
 
 ALIGN_WITHIN_S = 1.5
-"""How far from the cut words are compared: the overlap's half, and room for wrong times."""
+"""Words are compared up to so far from the cut: half the overlap, and room for wrong times."""
 
 ALIGN_WITHIN_UNTIMED_S = 4.0
-"""The same where words have been spread over their segment, and pauses made them drift."""
+"""The same where words were spread over their segment, as pauses make them drift."""
 
 SAME_WORD_S = 0.2
 """Two hearings of one word lie about this far apart: 0.1 s of error in each."""
 
 AT_MOST_SCALES = 2
-"""Further apart the same text is another word."""
+"""Further apart, in scales, the same text is another word."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word of a segment; `exact` when the recogniser itself timed it."""
+    """A word of a segment; `exact` if the recogniser itself timed it."""
 
     text: str
     start_s: float
@@ -46,13 +46,13 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class _Trust:
-    """How two hearings are compared, in units of one word heard alike at the same time.
+    """Weights for the alignment of two hearings; a word heard alike at the same time counts 1.
 
     Attributes:
         scale_s: two hearings of one word lie about this far apart.
-        misheard: what a word is worth as the mishearing of another one at the same time.
-        unheard: what a word costs that the other one has no counterpart for.
-        same_place_s: no further apart two texts are two hearings of the same word.
+        misheard: weight of a word that the other chunk heard differently at the same time.
+        unheard: cost of a word without a counterpart in the other chunk.
+        same_place_s: two different texts no further apart are hearings of the same word.
     """
 
     scale_s: float
@@ -62,15 +62,15 @@ class _Trust:
 
 
 _TIMED = _Trust(SAME_WORD_S, misheard=0.4, unheard=0.1, same_place_s=SAME_WORD_S)
-"""Where both are at a time, they are the same word, heard right or wrong."""
+"""With exact times, two words at the same time are one, heard right or wrong."""
 
 _SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2, same_place_s=-1.0)
-"""Order counts more than times: two mishearings that happen to be alike must not pair up across
-words that were heard right."""
+"""With spread times, order counts more: two mishearings that happen to be alike must not pair up
+across words that were heard right."""
 
 
 def tokens_of(segments: Sequence[Segment]) -> list[Token]:
-    """Every word; where a segment has no word times, spread over it by length."""
+    """The words of segments, spread over a segment by their length where they have no times."""
     return [
         Token(word.text, word.start_s, word.end_s, index, bool(segment.words))
         for index, segment in enumerate(segments)
@@ -79,10 +79,10 @@ def tokens_of(segments: Sequence[Segment]) -> list[Token]:
 
 
 def spread(text: str, start_s: float, end_s: float) -> tuple[Word, ...]:
-    """Words over a chunk_span, each lasting in proportion to its characters."""
+    """Spread a text's words over a time span, each in proportion to its characters."""
     parts = text.split()
     if len(parts) == 1 and any(unicodedata.east_asian_width(char) == "W" for char in text):
-        # Written without spaces: each character stands for itself.
+        # A text without spaces is spread by its characters.
         parts = list(parts[0])
     per_char_s = (end_s - start_s) / max(1, sum(len(part) + 1 for part in parts))
     words = []

@@ -1,4 +1,4 @@
-"""Chunks' answers in, one transcript out: every word once, every hole named.
+"""Merges the transcriptions of chunks into one transcript: every word once, every gap named.
 
 At a cut in silence, what ends before a chunk's own start belongs to its predecessor. At a cut with
 overlap both neighbours heard the same two seconds; `overlap` decides where the transcript changes
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 from sttbatch.core.models import (
     MIXED,
@@ -30,67 +30,56 @@ from sttbatch.processing.transcript.overlap import (
 )
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 
+if TYPE_CHECKING:
+    from sttbatch.processing.transcript.compressed_result import CompressedResult
+
 TOUCHING_S = 0.1
 """Gaps no further apart are one: chunks end on packets."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkOutcome:
-    """What became of one stretch; `heard` is None where there are no words to have.
+    """The result of one chunk.
 
     Attributes:
-        gap: why `heard` is None.
-        gaps: stretches within, in the recording's time, that should have words and have none.
+        transcription: None where there is none; `gap` says why.
+        gaps: spans within, in the recording's time, that should have words and have none.
     """
 
     span: ChunkSpan
-    heard: Transcription | None
+    transcription: Transcription | None
     cached: bool = False
     gap: GapReason | None = None
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
 
 
-class Outcome(Protocol):
-    """A `ChunkOutcome`, or what can be asked the same."""
-
-    @property
-    def span(self) -> ChunkSpan: ...
-    @property
-    def heard(self) -> Transcription | None: ...
-    @property
-    def cached(self) -> bool: ...
-    @property
-    def gap(self) -> GapReason | None: ...
-    @property
-    def detail(self) -> str: ...
-    @property
-    def gaps(self) -> tuple[Gap, ...]: ...
+MergeInput: TypeAlias = "ChunkOutcome | CompressedResult"
 
 
 class ResultMerger:
-    """Stateless; asks each outcome for its words once, and lets go of them."""
+    """Merges outcomes; each one's transcription is read once and not held."""
 
     def __init__(self) -> None:
         self._adjuster = TimestampAdjuster()
 
-    def merge(self, outcomes: Iterable[Outcome], duration_s: float) -> Transcript:
-        """Join the outcomes of one recording; `duration_s` is its counted length.
+    def merge(self, outcomes: Iterable[MergeInput], duration_s: float) -> Transcript:
+        """Merge the outcomes of one recording; `duration_s` is its counted length.
 
-        Channels that were heard on their own are joined on their own, and then put in the order
-        of time: what two people say at once is there twice, once for each.
+        Channels that were transcribed separately are joined separately, and then sorted by time:
+        what two people say at once is there twice, once for each.
         """
         ordered = sorted(outcomes, key=lambda o: (o.span.start_s, o.span.channel))
         segments: list[Segment] = []
         gaps: list[Gap] = []
         languages: list[str] = []
         for channel in sorted({outcome.span.channel for outcome in ordered}):
-            heard_there = [o for o in ordered if o.span.channel == channel]
-            gaps += _gaps(heard_there)
-            of_channel = self._joined(heard_there, languages)
+            of_channel = [o for o in ordered if o.span.channel == channel]
+            gaps += _gaps(of_channel)
+            joined = self._joined(of_channel, languages)
             if channel != MIXED:
-                of_channel = [replace(each, speaker=str(channel)) for each in of_channel]
-            segments += of_channel
+                joined = [replace(each, speaker=str(channel)) for each in joined]
+            segments += joined
         segments.sort(key=lambda segment: segment.start_s)
         return Transcript(
             duration_s=duration_s,
@@ -110,39 +99,39 @@ class ResultMerger:
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
 
-    def _joined(self, ordered: Sequence[Outcome], languages: list[str]) -> list[Segment]:
-        """The words of one channel, and the languages that they are in."""
+    def _joined(self, ordered: Sequence[MergeInput], languages: list[str]) -> list[Segment]:
+        """Join the segments of one channel, and append their languages to `languages`."""
         segments: list[Segment] = []
-        # Where the words before end; None: they were not heard.
+        # The end of the chunk before; None: it has no transcription.
         reached_pts: int | None = None
         for outcome in ordered:
-            span, heard = outcome.span, outcome.heard
-            added = self._segments(span, heard)
+            span, transcription = outcome.span, outcome.transcription
+            added = self._segments(span, transcription)
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
             else:
                 added = _from(added, span.start_s)
             segments += added
-            reached_pts = span.end.pts if heard is not None else None
-            if heard is not None and heard.language:
-                languages.append(heard.language)
+            reached_pts = span.end.pts if transcription is not None else None
+            if transcription is not None and transcription.language:
+                languages.append(transcription.language)
         return list(_monotonic(segments))
 
-    def _segments(self, span: ChunkSpan, heard: Transcription | None) -> list[Segment]:
-        if heard is None:
+    def _segments(self, span: ChunkSpan, transcription: Transcription | None) -> list[Segment]:
+        if transcription is None:
             return []
-        segments = self._adjuster.adjust(span, heard)
+        segments = self._adjuster.adjust(span, transcription)
         return [segment for segment in segments if segment.text or segment.words]
 
 
-def _status(outcome: Outcome) -> str:
+def _status(outcome: MergeInput) -> str:
     if outcome.gap is None:
         return "ok"
     return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
 
 
-def _gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
-    """In order; one where several of a kind touch."""
+def _gaps(outcomes: Sequence[MergeInput]) -> Iterable[Gap]:
+    """The gaps in order, those of one reason that touch as one."""
     last: Gap | None = None
     for gap in _all_gaps(outcomes):
         if last is None:
@@ -159,7 +148,7 @@ def _gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
         yield last
 
 
-def _all_gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
+def _all_gaps(outcomes: Sequence[MergeInput]) -> Iterable[Gap]:
     for outcome in outcomes:
         yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
         if outcome.gap is not None:
@@ -168,7 +157,7 @@ def _all_gaps(outcomes: Sequence[Outcome]) -> Iterable[Gap]:
 
 
 def _from(segments: list[Segment], start_s: float) -> list[Segment]:
-    """Leave to the predecessor what was heard before this chunk's own start."""
+    """Drop what ends before the chunk's own start: it belongs to the predecessor."""
     kept = []
     for segment in segments:
         if segment.words:
@@ -185,7 +174,7 @@ def _from(segments: list[Segment], start_s: float) -> list[Segment]:
 def _join(
     before: list[Segment], after: list[Segment], cut_s: float
 ) -> tuple[list[Segment], list[Segment]]:
-    """Decide which of the words heard twice around `cut_s` is kept, and from which side."""
+    """Merge two chunks around `cut_s`, where both heard the same words."""
     # Of an hour's words, those near the cut.
     first, past = len(before), 0
     while first and before[first - 1].end_s >= cut_s - ALIGN_WITHIN_UNTIMED_S:
@@ -204,7 +193,7 @@ def _join(
 def _rebuild(
     segments: Sequence[Segment], tokens: Sequence[Token], kept: Sequence[Token]
 ) -> list[Segment]:
-    """The segments with only `kept` of their tokens; untouched where all were kept."""
+    """Reduce segments to those of their tokens that are `kept`."""
     rebuilt = []
     for index, segment in enumerate(segments):
         mine = [token for token in kept if token.segment == index]
@@ -218,7 +207,7 @@ def _rebuild(
 
 
 def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
-    """The segment with only `words` of its own, and the times that they have."""
+    """Reduce a segment to some of its words, and to their times."""
     # Languages written without spaces must not get any.
     space = " " if " " in segment.text or len(words) == 1 else ""
     return replace(
@@ -231,7 +220,7 @@ def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
 
 
 def _monotonic(segments: Iterable[Segment]) -> Iterable[Segment]:
-    """No segment starts before its predecessor, or ends before it starts."""
+    """Move times so that no segment starts before its predecessor, or ends before it starts."""
     at_s = 0.0
     for segment in segments:
         start_s = max(at_s, segment.start_s)

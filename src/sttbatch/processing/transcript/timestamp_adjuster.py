@@ -1,50 +1,48 @@
-"""From an upload's time to the recording's."""
+"""Conversion of times in an upload to times in its recording."""
 
 from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import replace
+from operator import itemgetter
 
 from sttbatch.core.models import ChunkSpan, Segment, Transcription, Word
 
 
 class TimestampAdjuster:
-    """Moves what was heard in an upload to where it was said in the recording."""
+    """Converts between the time of a chunk's upload and that of its recording."""
 
-    def adjust(self, span: ChunkSpan, heard: Transcription) -> tuple[Segment, ...]:
-        """Segments in the recording's time, in order, none ending before it starts.
+    def adjust(self, span: ChunkSpan, transcription: Transcription) -> tuple[Segment, ...]:
+        """Convert segments to the recording's time, in order, none ending before it starts.
 
-        What lies outside of the stretch (overlap, frames for the decoder to settle) is still
-        there: which neighbour owns it is the merger's to decide.
+        What lies outside of the span (overlap, frames for the decoder to settle) is included: the
+        merger decides which neighbour it belongs to.
         """
-        uploads = [upload_s for upload_s, _ in span.time_map]
-
-        def moved(at_s: float) -> float:
-            index = max(0, bisect_right(uploads, at_s) - 1)
-            upload_s, recording_s = span.time_map[index]
-            return max(0.0, recording_s + at_s - upload_s)
-
-        segments = sorted(heard.segments, key=lambda segment: segment.start_s)
-        return tuple(_moved(segment, moved) for segment in segments)
+        segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
+        return tuple(_moved(segment, span) for segment in segments)
 
     def recording_s(self, span: ChunkSpan, upload_s: float) -> float:
-        """Where a second of the upload lies in the recording, within the span."""
-        at, second = span.time_map[0]
-        for anchor in span.time_map:
-            if anchor[0] <= upload_s:
-                at, second = anchor
-        return min(max(second + upload_s - at, span.start_s), span.end_s)
+        """Convert a second of the upload to one of the recording, clamped to the span."""
+        return min(max(_recording_s(span, upload_s), span.start_s), span.end_s)
 
     def own_part(self, span: ChunkSpan) -> tuple[float, float]:
-        """From and to which second of the upload the stretch reaches."""
+        """The first and the last second of the span in the upload."""
         first, last = span.time_map[0], span.time_map[-1]
         start_s = max(0.0, first[0] + span.start_s - first[1])
         return start_s, max(start_s, last[0] + span.end_s - last[1])
 
 
-def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
+def _recording_s(span: ChunkSpan, upload_s: float) -> float:
+    index = max(0, bisect_right(span.time_map, upload_s, key=itemgetter(0)) - 1)
+    at_s, recording_s = span.time_map[index]
+    return recording_s + upload_s - at_s
+
+
+def _moved(segment: Segment, span: ChunkSpan) -> Segment:
+    def moved(upload_s: float) -> float:
+        return max(0.0, _recording_s(span, upload_s))
+
     start_s = moved(segment.start_s)
     words = []
     at_s = start_s
@@ -52,7 +50,7 @@ def _moved(segment: Segment, moved: Callable[[float], float]) -> Segment:
         # Recognisers let words overlap or run backwards by a few hundredths.
         word_start_s = max(at_s, moved(word.start_s))
         end_s = max(word_start_s, moved(word.end_s))
-        # Of a hundred thousand words a tenth are different.
+        # Of a hundred thousand words a tenth are distinct.
         words.append(Word(sys.intern(word.text), word_start_s, end_s))
         at_s = word_start_s
     return replace(

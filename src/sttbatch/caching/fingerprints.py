@@ -1,0 +1,114 @@
+"""FileHash: SHA-256 of a recording's content, remembered while the file stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sttbatch.core.errors import RecordingError
+from sttbatch.core.file_records import FileRecord
+from sttbatch.core.ports import FileIndex
+
+RACY_NS = 2_000_000_000
+"""A file that changed this shortly before it was indexed may change again within the same tick of
+its timestamps, so it is read again (git's racy-clean rule; FAT counts in steps of 2 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A file's content hash and the state of the file in which it was read."""
+
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+    inode: int
+
+
+class Fingerprinter:
+    """Computes content hashes, and remembers them by path, size, times and inode."""
+
+    def __init__(self, index: FileIndex) -> None:
+        self._index = index
+        self._records: dict[bytes, FileRecord] = {}
+
+    async def load(self, paths: Sequence[Path]) -> None:
+        """Fetch what is remembered of many files in few queries."""
+        await self.load_names([os.fsencode(path) for path in paths])
+
+    async def load_names(self, names: Sequence[bytes]) -> None:
+        """The same for absolute paths as the ledger has them."""
+        self._records |= await self._index.records(
+            [name for name in names if name not in self._records]
+        )
+
+    def unchanged(self, name: bytes, status: os.stat_result) -> str | None:
+        """The content hash of a file that was loaded and is as it was when it was hashed."""
+        record = self._records.get(name)
+        return record.sha256 if record is not None and _still_true(record, status) else None
+
+    async def remembered(self, path: Path) -> str | None:
+        """The content that `path` had when it was read last, whatever is there now."""
+        await self.load([path])
+        record = self._records.get(os.fsencode(path))
+        return record.sha256 if record is not None else None
+
+    async def fingerprint(self, path: Path) -> Fingerprint:
+        """Hash `path`, unless it is as it was when it was hashed last.
+
+        Raises:
+            RecordingError: it cannot be read, or changes while it is.
+        """
+        name = os.fsencode(path)
+        try:
+            status = await asyncio.to_thread(path.stat)
+            record = self._records.get(name)
+            if record is None or not _still_true(record, status):
+                record = await self._record(path, status)
+                self._records[name] = record
+        except OSError as error:
+            raise RecordingError(f"it cannot be read: {error.strerror}") from error
+        return Fingerprint(record.sha256, record.size_bytes, record.mtime_ns, record.inode)
+
+    async def _record(self, path: Path, before: os.stat_result) -> FileRecord:
+        now_ns = time.time_ns()
+        sha256, after = await asyncio.to_thread(_hash, path)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise RecordingError(
+                "it changed while it was read; try again when nothing writes to it"
+            )
+        record = FileRecord(
+            after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino, now_ns, sha256
+        )
+        await self._index.remember(os.fsencode(path), record)
+        return record
+
+
+def _still_true(record: FileRecord, status: os.stat_result) -> bool:
+    return (
+        record.mtime_ns == status.st_mtime_ns
+        and record.ctime_ns == status.st_ctime_ns
+        and record.size_bytes == status.st_size
+        and record.inode == status.st_ino
+        and record.indexed_at_ns - max(record.mtime_ns, record.ctime_ns) > RACY_NS
+    )
+
+
+UNREAD = "unread:"
+"""No SHA-256 begins so."""
+
+
+def unread_content(path: Path) -> str:
+    """Stands for the content of a file that cannot be read: its place, hashed."""
+    place = os.path.normpath(path.absolute())
+    return UNREAD + hashlib.sha256(os.fsencode(place)).hexdigest()
+
+
+def _hash(path: Path) -> tuple[str, os.stat_result]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, os.fstat(file.fileno())

@@ -1,0 +1,99 @@
+"""A ledger of work that loses nothing while it cannot be written."""
+
+from __future__ import annotations
+
+import contextlib
+
+from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
+from sttbatch.core.errors import StateError
+from sttbatch.core.ports import WorkLedger
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import Answered, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+
+
+class SpoolingLedger:
+    """A `WorkLedger` over another one; the spool keeps what that did not take."""
+
+    def __init__(self, ledger: WorkLedger, spool: ResponseSpool) -> None:
+        self._ledger = ledger
+        self._spool = spool
+
+    async def claim(
+        self, item: WorkItem, task_id: int, *, force: bool = False
+    ) -> Granted | Answered | HeldBy | OverBudget:
+        # There is room for the answers in flight, whatever happens to the disk.
+        self._spool.reserve()
+        return await self._ledger.claim(item, task_id, force=force)
+
+    async def store(self, granted: Granted, record: RequestRecord) -> None:
+        try:
+            await self._ledger.store(granted, record)
+        except StateError as error:
+            raise self._spooled(record, error) from error
+
+    async def record(self, record: RequestRecord) -> None:
+        try:
+            await self._ledger.record(record)
+        except StateError as error:
+            raise self._spooled(record, error) from error
+
+    async def give_up(self, granted: Granted, error: str) -> bool:
+        return await self._ledger.give_up(granted, error)
+
+    async def holder(self, key: str) -> str | None:
+        return await self._ledger.holder(key)
+
+    async def recover(self, record: RequestRecord) -> None:
+        await self._ledger.recover(record)
+
+    async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
+        return await self._ledger.latencies(engine, model, limit)
+
+    async def recover_spooled(self) -> None:
+        """Book what earlier runs spooled; to be called before anything is looked up."""
+        with contextlib.closing(self._spool.left_behind()) as left_behind:
+            for response in left_behind:
+                await self.recover(_record(response))
+
+    def _spooled(self, record: RequestRecord, error: StateError) -> StateError:
+        """Keep it outside of the ledger; returns what to raise."""
+        try:
+            self._spool.keep(_response(record))
+        except StateError as lost:
+            what = "an answer" if record.value is not None else "a failed request"
+            return StateError(f"{error}; {what} could not be kept: {lost}")
+        return StateError(
+            f"{error}; what came in is kept in {self._spool.folder}, and the next run stores it"
+        )
+
+
+def _response(record: RequestRecord) -> SpooledResponse:
+    return SpooledResponse(
+        record.key,
+        record.value,
+        record.request,
+        record.cost,
+        record.file_sha256,
+        record.engine,
+        record.model,
+        record.worker_id,
+        record.usage.unit,
+        record.usage.quantity,
+    )
+
+
+def _record(response: SpooledResponse) -> RequestRecord:
+    usage = Usage(AUDIO_SECONDS, response.post.audio_s)
+    if response.quantity is not None:
+        usage = Usage(response.unit, response.quantity)
+    return RequestRecord(
+        response.key,
+        response.value,
+        response.post,
+        usage,
+        response.cost,
+        response.file_sha256,
+        response.engine,
+        response.model,
+        response.worker_id,
+    )

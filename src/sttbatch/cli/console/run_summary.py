@@ -1,0 +1,99 @@
+"""What a run reports at its end, and a forecast: lines for people, JSON objects for the log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sttbatch.cli.console.text import clock, counted, printable
+from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
+
+CURRENCY = "RUB"
+
+
+def summary_line(report: BatchReport, wall_s: float) -> str:
+    """The line that every run ends with."""
+    parts = [
+        f"{counted(report.count(Outcome.DONE), 'recording')} done",
+        f"{report.audio_s / 60:.1f} min",
+        f"{counted(report.sent, 'chunk')} sent",
+        f"{_from_cache(report)} from cache",
+        f"{report.count(Outcome.FAILED)} failed",
+    ]
+    if report.gaps:
+        gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
+        parts.append(f"gaps: {' + '.join(gaps)}")
+    optional = {
+        "left for the next run": report.count(Outcome.LEFT),
+        "claimed by another run": report.count(Outcome.TAKEN),
+        "other files skipped": report.skipped,
+        "modified too recently": report.too_young,
+    }
+    parts += [f"{count} {text}" for text, count in optional.items() if count]
+    cost = f"cost {report.cost:.2f} {CURRENCY}"
+    if report.maybe_paid:
+        cost += f" ({counted(report.maybe_paid, 'request')} possibly billed)"
+    return ", ".join([*parts, cost, clock(wall_s)])
+
+
+def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[str, Any]:
+    """The last object of a JSON log."""
+    return {
+        "exit_code": exit_code,
+        "error": None if report.fatal is None else str(report.fatal),
+        "done": report.count(Outcome.DONE),
+        "failed": report.count(Outcome.FAILED),
+        "left": report.count(Outcome.LEFT),
+        "taken": report.count(Outcome.TAKEN),
+        "from_cache": _from_cache(report),
+        "skipped": report.skipped,
+        "too_young": report.too_young,
+        "audio_seconds": round(report.audio_s, 3),
+        "chunks_sent": report.sent,
+        "cost": round(report.cost, 6),
+        "maybe_paid": report.maybe_paid,
+        "wall_seconds": round(wall_s, 3),
+    }
+
+
+def error_facts(error: object, exit_code: int) -> Mapping[str, Any]:
+    """The last object of the log of a run that `error` ended before it began."""
+    return summary_facts(BatchReport(), 0.0, exit_code) | {"error": str(error)}
+
+
+def forecast_lines(forecast: BatchForecast) -> list[str]:
+    """The lines that --dry-run prints: one per recording, then the total."""
+    lines = [
+        f"{printable(each.display_path)}: {each.audio_s / 60:.1f} min, "
+        f"{counted(each.chunks, 'chunk')} ({each.reason})"
+        if each.chunks
+        else f"{printable(each.display_path)}: nothing to send ({each.reason})"
+        for each in forecast.recordings
+    ]
+    total = forecast_facts(forecast)
+    basis = (
+        f"estimated from {counted(forecast.samples, 'earlier request')}"
+        if forecast.samples
+        else "no requests yet: a guess"
+    )
+    lines.append(
+        f"would send {counted(total['chunks'], 'chunk')}, {total['audio_seconds'] / 60:.1f} min, "
+        f"cost {total['cost']:.2f} {CURRENCY}, about {clock(forecast.expected_s)} ({basis})"
+    )
+    return lines
+
+
+def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:
+    """The totals of a forecast, as the log has them."""
+    recordings = forecast.recordings
+    return {
+        "recordings": sum(each.chunks > 0 for each in recordings),
+        "chunks": sum(each.chunks for each in recordings),
+        "audio_seconds": round(sum(each.audio_s for each in recordings), 3),
+        "cost": round(sum(each.cost for each in recordings), 6),
+        "wall_seconds": round(forecast.expected_s, 3),
+    }
+
+
+def _from_cache(report: BatchReport) -> int:
+    return sum(each.cached and each.outcome is Outcome.DONE for each in report.recordings)

@@ -1,0 +1,24 @@
+"""What the rooms above the stores need of them, each port named for a use case.
+
+A method that changes several tables is one transaction. Every method raises `StateError` where
+the store cannot be read or written.
+"""
+
+from __future__ import annotations
+
+from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore
+from sttbatch.core.ports.rates import RateStore
+from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
+from sttbatch.core.ports.work import WorkLedger
+
+__all__ = [
+    "ChunkIndex",
+    "FileIndex",
+    "JobStore",
+    "Liveness",
+    "OutputStore",
+    "RateStore",
+    "ResultStore",
+    "WorkLedger",
+    "WorkerStore",
+]

@@ -1,0 +1,148 @@
+"""Work that is paid for once: what is asked for, who may ask, and what it may cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sttbatch.core.engine import APIRequest
+from sttbatch.core.models import ChunkSpan
+from sttbatch.core.usage import Usage
+
+ROUNDING = 1e-9
+"""Sums of prices are off by less; a budget that is met exactly is kept."""
+
+
+PROBE = "doctor"
+"""Stands for the key of requests that `doctor --send` makes; nobody waits for their result."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedSpan:
+    """Where a recording was cut, so that a later run finds the result of that part.
+
+    Attributes:
+        request_sha256: stands for everything that decides an answer but the audio.
+    """
+
+    file_sha256: str
+    stream: int
+    request_sha256: str
+    span: ChunkSpan
+    chunk_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A request that is paid for at most once.
+
+    Attributes:
+        key: of its result: a hash of everything that decides it.
+        file_sha256: the recording that it is for.
+        index: its number within its job, for people.
+        usage: what it consumes.
+        cost: of that, in the currency of the price setting.
+        span: where its recording was cut for it; None: nowhere, or that is remembered otherwise.
+    """
+
+    key: str
+    file_sha256: str
+    index: int
+    engine: str
+    model: str
+    usage: Usage
+    cost: float
+    span: IndexedSpan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The right to send an item; its cost is reserved until the claim ends."""
+
+    item: WorkItem
+    task_id: int
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBy:
+    """A worker, possibly this one in another lane, has claimed the item."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The item's result was stored since it was looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """Limits in the currency of the price setting; None: no limit.
+
+    Days and months are those of the local calendar.
+    """
+
+    per_day: float | None = None
+    per_month: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OverBudget:
+    """Sending would cost more than a budget allows.
+
+    Attributes:
+        setting: `budget_per_day` or `budget_per_month`.
+        spent: what was spent since midnight or the first, and what is reserved by all processes.
+    """
+
+    setting: str
+    limit: float
+    spent: float
+
+    @property
+    def message(self) -> str:
+        """What happened, and what to do."""
+        return (
+            f"sending more would exceed {self.setting} {self.limit:g} "
+            f"({self.spent:.2f} are spent or reserved); run again when the "
+            f"{self.setting.rpartition('_')[2]} is over, or raise it"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A request as the ledger books it.
+
+    Attributes:
+        key: of the result that it asked for.
+        value: the result in its stored form; None: the request brought none.
+        cost: 0 where it was neither billed nor possibly billed.
+        worker_id: the process that sent it; empty where nothing was claimed for it.
+    """
+
+    key: str
+    value: bytes | None
+    request: APIRequest
+    usage: Usage
+    cost: float
+    file_sha256: str
+    engine: str
+    model: str
+    worker_id: str = ""
+
+
+def record_of(
+    item: WorkItem, request: APIRequest, value: bytes | None = None, worker_id: str = ""
+) -> RequestRecord:
+    """How a request for `item` is booked."""
+    return RequestRecord(
+        item.key,
+        value,
+        request,
+        item.usage,
+        item.cost if request.paid or request.maybe_paid else 0.0,
+        item.file_sha256,
+        item.engine,
+        item.model,
+        worker_id,
+    )

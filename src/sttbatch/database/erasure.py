@@ -1,0 +1,65 @@
+"""All that the ledger knows of a recording, removed from every table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
+from sttbatch.database.session import Session
+
+FORGOTTEN = "forgotten"
+"""Stands for a chunk's key in `requests`: the key is a hash of the recording's sound."""
+
+ENTRIES = "SELECT key FROM entry_files WHERE file_sha256 = ?"
+SPANS = "SELECT chunk_key FROM cuts WHERE file_sha256 = ?"
+CHUNKS = """
+    SELECT chunk_key FROM chunk_tasks WHERE task_id IN (
+        SELECT id FROM processing_tasks WHERE job_id IN (
+            SELECT id FROM processing_jobs WHERE file_sha256 = ?))"""
+PATHS = "SELECT path FROM files WHERE sha256 = ?"
+RUNNING_JOBS = """
+    SELECT COUNT(*) FROM processing_jobs WHERE file_sha256 = ? AND status = 'PROCESSING'"""
+
+# Requests keep what was paid, without the chunk's key and the endpoint's words.
+ANONYMIZE = "UPDATE requests SET chunk_key = ?, error = NULL WHERE chunk_key = ?"
+ERASE_ENTRIES = "DELETE FROM cache_entries WHERE key = ?"
+ERASE_CUTS = "DELETE FROM cuts WHERE file_sha256 = ?"
+ERASE_CHUNKS = "DELETE FROM chunk_tasks WHERE chunk_key = ?"
+ERASE_JOBS = "DELETE FROM processing_jobs WHERE file_sha256 = ?"
+ERASE_OUTPUTS = "DELETE FROM outputs WHERE source = ?"
+ERASE_PATHS = "DELETE FROM files WHERE path = ?"
+ERASE_FILES = "DELETE FROM files WHERE sha256 = ?"
+
+
+def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
+    """Remove `recording` from every table but `requests`, in which it becomes anonymous."""
+    contents = recording.file_sha256s
+    keys: list[str] = _select(session, (ENTRIES, SPANS, CHUNKS), contents)
+    # A path may have come since the caller looked for them.
+    paths = sorted({*recording.paths, *_select(session, (PATHS,), contents)})
+    running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
+    session.executemany(ANONYMIZE, [(FORGOTTEN, key) for key in keys])
+    entries = _delete(session, ERASE_ENTRIES, keys)
+    rows = {
+        "cuts": _delete(session, ERASE_CUTS, contents),
+        "chunk_tasks": _delete(session, ERASE_CHUNKS, keys),
+        "processing_jobs": _delete(session, ERASE_JOBS, contents + recording.unreadable),
+        "outputs": _delete(session, ERASE_OUTPUTS, paths),
+        "files": _delete(session, ERASE_PATHS, paths) + _delete(session, ERASE_FILES, contents),
+    }
+    return ErasedRecording(tuple(keys), entries, rows, running)
+
+
+def _select(session: Session, statements: Sequence[str], values: Sequence[str]) -> list[Any]:
+    rows = [
+        row
+        for statement in statements
+        for value in values
+        for row in session.execute(statement, (value,))
+    ]
+    return list(dict.fromkeys(value for (value,) in rows))
+
+
+def _delete(session: Session, statement: str, values: Sequence[object]) -> int:
+    return session.executemany(statement, [(value,) for value in values]).rowcount if values else 0

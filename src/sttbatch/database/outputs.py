@@ -1,0 +1,148 @@
+"""Output files, their owners and how they were left: the table `outputs`.
+
+`sha256` is what a file may hold and still be ours: one digest, or several with spaces between them
+while a write is under way. Should we be killed, the next run knows both the old and the new file
+for its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.database.batches import expand, read_batches
+from sttbatch.database.database import Database
+from sttbatch.database.session import Session
+
+_FOLDERS_A_QUERY = 400
+_MAX_DIGESTS = 8
+
+# CROSS JOIN makes SQLite search `outputs` once for each range.
+OWNERS_BELOW = """
+    WITH ranges (low, high) AS (VALUES ?*)
+    SELECT path, source, format FROM ranges CROSS JOIN outputs WHERE path >= low AND path < high"""
+DIGESTS = "SELECT path, source, sha256 FROM outputs WHERE path IN (?*)"
+DISOWN = "DELETE FROM outputs WHERE path = ?"
+OWN = """
+    INSERT INTO outputs (path, source, format, sha256, written_at)
+    VALUES (?, ?, ?, ?, ledger_now())
+    ON CONFLICT (path) DO UPDATE SET
+        source = excluded.source, sha256 = excluded.sha256, written_at = excluded.written_at"""
+STATES = """
+    SELECT path, source, format, made_from, file_state, audio_s
+    FROM outputs WHERE source IN (?*)"""
+STATE_IS_NEWS = """
+    SELECT 1 FROM outputs WHERE path = ? AND source = ? AND (
+        made_from IS DISTINCT FROM ? OR file_state IS DISTINCT FROM ?
+        OR audio_s IS DISTINCT FROM ?)"""
+REMEMBER_STATE = """
+    UPDATE outputs SET made_from = ?, file_state = ?, audio_s = ? WHERE path = ? AND source = ?"""
+
+
+class SqlOutputStore:
+    """`OutputStore` in the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def owners_below(self, folders: Iterable[bytes]) -> list[OutputOwner]:
+        ranges = _ranges(folders)
+        owners: list[OutputOwner] = []
+        for at in range(0, len(ranges), _FOLDERS_A_QUERY):
+            batch = ranges[at : at + _FOLDERS_A_QUERY]
+            owners += await self._database.read(partial(_owners_below, ranges=batch))
+        return owners
+
+    async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
+        return await self._database.read(partial(_digests, paths=paths))
+
+    async def claim(
+        self,
+        source: bytes,
+        paths: Sequence[bytes],
+        sha256s: Mapping[bytes, tuple[str, str]],
+        abandoned: frozenset[OutputDigests] = frozenset(),
+    ) -> tuple[OutputDigests, ...]:
+        def claim(session: Session) -> tuple[OutputDigests, ...]:
+            known = _digests(session, paths)
+            others = {output for output in known if output.source != source}
+            if not others <= abandoned:
+                return tuple(sorted(others))
+            for output in others:
+                session.execute(DISOWN, (output.path,))
+            ours = {output.path: output.sha256s for output in known if output not in others}
+            for path, (name, sha256) in sha256s.items():
+                _own(session, path, source, name, _with(ours.get(path, ()), sha256))
+            return ()
+
+        return await self._database.write(claim)
+
+    async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
+        def record(session: Session) -> None:
+            for output in _digests(session, list(sha256s)):
+                name, sha256 = sha256s[output.path]
+                if output.source != source:
+                    continue
+                # Another run that means to write here would have put its digest last. Whose file
+                # came to stay is not known then, so both are ours.
+                alone = output.sha256s[-1:] == (sha256,)
+                digests = (sha256,) if alone else _with(output.sha256s, sha256)
+                _own(session, output.path, source, name, digests)
+
+        await self._database.write(record)
+
+    async def remember_states(self, states: Sequence[OutputState]) -> None:
+        rows = [(each.made_from, each.file_state, each.audio_s) for each in states]
+        keys = [(each.path, each.source) for each in states]
+
+        def is_news(session: Session) -> bool:
+            return any(
+                session.execute(STATE_IS_NEWS, (*key, *row)).fetchone()
+                for key, row in zip(keys, rows, strict=True)
+            )
+
+        if await self._database.read(is_news):
+            await self._database.write(
+                lambda session: session.executemany(
+                    REMEMBER_STATE, [(*row, *key) for key, row in zip(keys, rows, strict=True)]
+                )
+            )
+
+    async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
+        return [
+            OutputState._make(row) for row in await read_batches(self._database, STATES, sources)
+        ]
+
+
+def owners_below(count: int) -> str:
+    """The look-up of outputs in `count` ranges of paths."""
+    return OWNERS_BELOW.replace("?*", ", ".join(["(?, ?)"] * count))
+
+
+def _ranges(folders: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    ranges: list[tuple[bytes, bytes]] = []
+    for folder in sorted(folder.rstrip(b"/") + b"/" for folder in folders):
+        # What lies below a folder that is looked up already would come twice.
+        if not ranges or not folder.startswith(ranges[-1][0]):
+            ranges.append((folder, folder[:-1] + b"0"))  # "0" is what follows "/"
+    return ranges
+
+
+def _owners_below(session: Session, ranges: Sequence[tuple[bytes, bytes]]) -> list[OutputOwner]:
+    bounds = [bound for pair in ranges for bound in pair]
+    return [OutputOwner._make(row) for row in session.execute(owners_below(len(ranges)), bounds)]
+
+
+def _digests(session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
+    rows = session.execute(expand(DIGESTS, len(paths)), paths)
+    return [OutputDigests(path, source, tuple(digests.split())) for path, source, digests in rows]
+
+
+def _own(session: Session, path: bytes, source: bytes, name: str, digests: Sequence[str]) -> None:
+    session.execute(OWN, (path, source, name, " ".join(digests)))
+
+
+def _with(accepted: Sequence[str], digest: str) -> tuple[str, ...]:
+    others = [other for other in accepted if other != digest]
+    return tuple([*others, digest][-_MAX_DIGESTS:])

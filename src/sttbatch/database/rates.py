@@ -1,0 +1,207 @@
+"""Stores of the rate limit's state: one row of a disposable SQLite file, or memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from sttbatch.core.errors import StateError
+from sttbatch.core.rates import RateState
+from sttbatch.database.private_files import private_file, private_folder
+
+T = TypeVar("T")
+Change = Callable[[RateState, float], T]
+
+LOCK_TIMEOUT_S = 5.0
+"""A transaction takes a tenth of a millisecond; a process that holds the file for so long hangs."""
+
+_FAULTS = (sqlite3.Error, OSError, StateError, UnicodeDecodeError)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class InMemoryRates:
+    """A `RateStore` for one process; `clock` gives its time in seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.state = RateState()
+
+    async def change(self, change: Change[T]) -> T:
+        return self.change_now(change)
+
+    def change_now(self, change: Change[T]) -> T:
+        return change(self.state, self.clock())
+
+    async def aclose(self) -> None:
+        """There is nothing to close."""
+
+
+class SqliteRates:
+    """A `RateStore` for all processes of one user on one machine.
+
+    Its time is the monotonic clock, which all processes share and nobody can set, and which begins
+    anew at each start of the machine: hence a row for each boot.
+
+    Args:
+        path: the file, which is created and, where it is damaged, replaced.
+        bucket: what the limit belongs to, such as the endpoint's origin.
+        warn: is called once when the file cannot be used; from then on this process keeps to its
+            limit alone.
+        clock: the same in all processes that share the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        bucket: str,
+        warn: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._row = (bucket, _boot_id())
+        self._warn = warn
+        self._trouble: str | None = None
+        self._warned = False
+        self._fallback = InMemoryRates(clock)
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._thread: ThreadPoolExecutor | None = None
+
+    async def change(self, change: Change[T]) -> T:
+        """Apply `change` off the loop's thread."""
+        if self._thread is None:
+            # SQLite's connections belong to one thread.
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {self._path.name}")
+        result = await asyncio.get_running_loop().run_in_executor(
+            self._thread, self.change_now, change
+        )
+        if self._trouble is not None and not self._warned:
+            self._warned = True
+            self._warn(self._trouble)
+        return result
+
+    def change_now(self, change: Change[T]) -> T:
+        """Apply `change` in the calling thread, which must be the same each time."""
+        if self._trouble is not None:
+            return self._fallback.change_now(change)
+        try:
+            try:
+                return self._transact(change)
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                if not _is_damage(error):
+                    raise
+                # It holds nothing that a minute does not heal.
+                self._replace()
+                return self._transact(change)
+        except _FAULTS as error:
+            self._disconnect()
+            self._trouble = (
+                f"{self._path} cannot be used ({error}): the rate limit holds for this run alone, "
+                "so let no other run at the same time, or delete the file"
+            )
+            return self._fallback.change_now(change)
+
+    async def aclose(self) -> None:
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
+            thread.shutdown()
+
+    def _transact(self, change: Change[T]) -> T:
+        db = self._connected()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            found = db.execute(
+                "SELECT state FROM rates WHERE bucket = ? AND boot = ?", self._row
+            ).fetchone()
+            before = found[0] if found else b""
+            state = _decoded(before)
+            # The clock is read once the row is locked: there may have been a wait for it.
+            result = change(state, self._fallback.clock())
+            after = msgspec.json.encode(state)
+            if after != before:
+                db.execute(
+                    """INSERT INTO rates (bucket, boot, state) VALUES (?, ?, ?)
+                       ON CONFLICT (bucket, boot) DO UPDATE SET state = excluded.state""",
+                    (*self._row, after),
+                )
+            db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                db.rollback()
+            raise
+        # Should the file fail, this process goes on from here.
+        self._fallback.state = state
+        return result
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is not None and _inode(self._path) == self._inode:
+            return self._connection
+        # Not there yet, or deleted while it was open: other processes use the new one by now.
+        self._disconnect()
+        private_folder(self._path.parent)
+        self._connection = sqlite3.connect(
+            private_file(self._path), timeout=LOCK_TIMEOUT_S, isolation_level=None
+        )
+        self._inode = _inode(self._path)
+        # A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
+        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
+        self._connection.execute("PRAGMA synchronous = OFF")
+        self._connection.execute(
+            """CREATE TABLE IF NOT EXISTS rates
+               (bucket TEXT, boot TEXT, state BLOB, PRIMARY KEY (bucket, boot)) WITHOUT ROWID"""
+        )
+        return self._connection
+
+    def _replace(self) -> None:
+        """Delete the file, unless another process has done so already."""
+        self._disconnect()
+        if _inode(self._path) == self._inode:
+            for each in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+                each.unlink(missing_ok=True)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _decoded(text: bytes) -> RateState:
+    try:
+        return msgspec.json.decode(text, type=RateState)
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        return RateState()
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a new file would help: damaged, of another layout, or deleted while in use."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    # The low byte is the primary code.
+    return code & 0xFF in {
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_ERROR,
+        sqlite3.SQLITE_READONLY,
+    }
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _boot_id() -> str:
+    # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""

@@ -1,0 +1,254 @@
+"""Results that were paid for: the tables `cache_entries` and `entry_files`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from operator import methodcaller
+from typing import TypeVar
+
+from sttbatch.core.cache_entries import (
+    AccessCount,
+    CacheValue,
+    CheckedEntry,
+    EntryMetadata,
+    LevelUsage,
+    seal,
+)
+from sttbatch.core.errors import StateError
+from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
+from sttbatch.database.batches import expand, read_batches
+from sttbatch.database.database import Database
+from sttbatch.database.erasure import erase
+from sttbatch.database.session import Session
+
+_T = TypeVar("_T")
+
+FOREVER_S = 1e12
+"""An age that nothing reaches: 30,000 years."""
+
+_CHECKED_AT_A_TIME = 16
+
+GET = """
+    SELECT key, value, sha256, created_at, expires_at FROM cache_entries
+    WHERE key IN (?*) AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))
+      AND created_at > (SELECT ledger_now()) - ?"""
+PRESENT = """
+    SELECT key FROM cache_entries
+    WHERE key IN (?*) AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))
+      AND created_at > (SELECT ledger_now()) - ?"""
+PUT = """
+    INSERT INTO cache_entries (key, value, sha256, engine, model, audio_s, created_at, expires_at)
+    VALUES (?, ?, ?, ?, ?, ?, ledger_now(), ?)
+    ON CONFLICT (key) DO UPDATE SET
+        value = excluded.value, sha256 = excluded.sha256, engine = excluded.engine,
+        model = excluded.model, audio_s = excluded.audio_s, created_at = excluded.created_at,
+        expires_at = excluded.expires_at"""
+LINK = """
+    INSERT INTO entry_files (file_sha256, key)
+    SELECT ?, key FROM cache_entries WHERE key = ?
+    ON CONFLICT (file_sha256, key) DO NOTHING"""
+COUNT_READS = """
+    UPDATE cache_entries SET accessed_at = ledger_now(), access_count = access_count + ?
+    WHERE key = ?"""
+DELETE = "DELETE FROM cache_entries WHERE key = ?"
+DELETE_MATCHING = "DELETE FROM cache_entries WHERE matches(?, key)"
+DELETE_EXPIRED = """
+    DELETE FROM cache_entries
+    WHERE expires_at IS NOT NULL AND expires_at <= (SELECT ledger_now())"""
+DELETE_OLD = "DELETE FROM cache_entries WHERE created_at <= (SELECT ledger_now()) - ?"
+DELETE_MODEL = "DELETE FROM cache_entries WHERE model = ? RETURNING key"
+KEYS_OF_FILES = """
+    SELECT key FROM entry_files WHERE file_sha256 IN (?*)
+    UNION SELECT chunk_key FROM cuts WHERE file_sha256 IN (?*)"""
+MOST_USED = """
+    SELECT key, access_count FROM cache_entries WHERE access_count > 0
+    ORDER BY access_count DESC LIMIT ?"""
+USAGE = """
+    SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(created_at), MAX(created_at)
+    FROM cache_entries"""
+
+
+class SqlResultStore:
+    """`ResultStore` in the ledger.
+
+    Args:
+        max_age_s: entries older than this are not there any more; None: they stay for ever.
+            It counts when an entry is looked up, so a changed setting holds for what is stored.
+        warn: told once where a damaged value is met.
+    """
+
+    name = "L3"
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_age_s: float | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.database = database
+        self._expires = max_age_s is not None
+        self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
+        self._warn = warn
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
+        rows = await read_batches(self.database, GET, keys, self.max_age_s)
+        values = {key: self.unsealed(key, *row) for key, *row in rows}
+        return {key: value for key, value in values.items() if value is not None}
+
+    async def present(self, keys: Sequence[str]) -> set[str]:
+        rows = await read_batches(self.database, PRESENT, keys, self.max_age_s)
+        return {key for (key,) in rows}
+
+    async def put(
+        self,
+        key: str,
+        value: CacheValue,
+        metadata: EntryMetadata,
+    ) -> None:
+        await self.database.write(lambda session: self.insert(session, key, value, metadata))
+
+    async def count_reads(
+        self, accesses: Sequence[AccessCount], links: Sequence[tuple[str, str]]
+    ) -> None:
+        reads = [(access.reads, access.key) for access in accesses]
+
+        def count(session: Session) -> None:
+            session.executemany(COUNT_READS, reads)
+            session.executemany(LINK, links)
+
+        await self.database.write(count)
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        rows = [(key,) for key in keys]
+        return await self._securely(lambda session: session.executemany(DELETE, rows).rowcount)
+
+    async def delete_matching(self, pattern: str) -> int:
+        return await self._securely(
+            lambda session: session.execute(DELETE_MATCHING, (pattern,)).rowcount
+        )
+
+    async def delete_expired(self) -> int:
+        def delete(session: Session) -> int:
+            count = session.execute(DELETE_EXPIRED).rowcount
+            if self._expires:
+                count += session.execute(DELETE_OLD, (self.max_age_s,)).rowcount
+            return count
+
+        return await self._securely(delete)
+
+    async def delete_model(self, model: str) -> tuple[str, ...]:
+        return await self._securely(
+            lambda session: tuple([key for (key,) in session.execute(DELETE_MODEL, (model,))])
+        )
+
+    async def erase_recording(self, recording: RecordingIdentity) -> ErasedRecording:
+        return await self._securely(partial(erase, recording=recording))
+
+    async def clear(self) -> int:
+        def clear(session: Session) -> int:
+            session.execute("DELETE FROM cuts")
+            return session.execute("DELETE FROM cache_entries").rowcount
+
+        return await self._securely(clear)
+
+    async def scrub(self) -> None:
+        await self.database.maintain(lambda store: store.vacuum())
+
+    async def usage(self) -> LevelUsage:
+        entries, size_bytes, oldest, newest = await self.database.read(
+            lambda session: session.execute(USAGE).fetchone()
+        )
+        disk_bytes = await self.database.maintain(lambda store: store.size_bytes())
+        return LevelUsage(entries, size_bytes, oldest, newest, disk_bytes)
+
+    async def keys_of(self, file_sha256s: Sequence[str]) -> tuple[str, ...]:
+        rows = await read_batches(self.database, KEYS_OF_FILES, file_sha256s)
+        return tuple(sorted({key for (key,) in rows}, reverse=True))
+
+    async def most_used(self, limit: int) -> tuple[tuple[str, int], ...]:
+        rows = await self.database.read(
+            lambda session: session.execute(MOST_USED, (limit,)).fetchall()
+        )
+        return tuple((str(key), int(count)) for key, count in rows)
+
+    async def check(self) -> AsyncIterator[CheckedEntry]:
+        last = -1
+        while True:
+            scan = methodcaller("entries_after", last, _CHECKED_AT_A_TIME)
+            rows = await self.database.maintain(scan)
+            for row in rows:
+                yield _checked(*row)
+            if len(rows) < _CHECKED_AT_A_TIME:
+                return
+            last = rows[-1][0]
+
+    async def integrity(self) -> tuple[str, ...]:
+        try:
+            return await self.database.maintain(lambda store: store.integrity())
+        except StateError as error:
+            return (str(error),)
+
+    async def drop(self, rows: Sequence[int]) -> None:
+        await self.database.maintain(lambda store: store.erase_on_delete())
+        await self.database.maintain(lambda store: store.drop_entries(rows))
+
+    async def rebuild(self) -> None:
+        await self.database.maintain(lambda store: store.rebuild_indexes())
+
+    async def aclose(self) -> None:
+        """The database belongs to whoever opened it."""
+
+    def insert(
+        self, session: Session, key: str, value: CacheValue, metadata: EntryMetadata
+    ) -> None:
+        """What `put` does, within the caller's transaction."""
+        row = (
+            key,
+            value.data,
+            seal(key, value.data),
+            metadata.engine,
+            metadata.model,
+            metadata.audio_s,
+            value.expires_at,
+        )
+        session.execute(PUT, row)
+        session.execute(LINK, (metadata.file_sha256, key))
+
+    def holds(self, session: Session, key: str) -> bool:
+        """Whether a look-up of `key` would find a value; within the caller's transaction."""
+        rows = session.execute(expand(GET, 1), (key, self.max_age_s))
+        return any(self.unsealed(*row) is not None for row in rows)
+
+    def unsealed(
+        self, key: str, value: object, sha256: object, created_at: object, expires_at: object
+    ) -> CacheValue | None:
+        """A row's value, unless it is damaged."""
+        if not (
+            isinstance(value, bytes)
+            and seal(key, value) == sha256
+            and isinstance(created_at, float)
+            and isinstance(expires_at, float | None)
+        ):
+            self._warn_of_damage()
+            return None
+        found = CacheValue(value, expires_at)
+        return found.at_most(created_at + self.max_age_s) if self._expires else found
+
+    async def _securely(self, work: Callable[[Session], _T]) -> _T:
+        await self.database.maintain(lambda store: store.erase_on_delete())
+        return await self.database.write(work)
+
+    def _warn_of_damage(self) -> None:
+        if self._warn is not None:
+            self._warn(
+                "the ledger holds a damaged result, which counts as missing; "
+                "`sttbatch cache verify` tells more"
+            )
+            self._warn = None
+
+
+def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
+    name = (key or b"").decode("utf-8", "backslashreplace")
+    return CheckedEntry(name, row, data is not None and seal(name, data) == sha256)

@@ -1,0 +1,267 @@
+"""Claims, reservations and requests: the tables `chunk_tasks` and `requests`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.work import (
+    PROBE,
+    ROUNDING,
+    Answered,
+    Budgets,
+    Granted,
+    HeldBy,
+    OverBudget,
+    RequestRecord,
+    WorkItem,
+)
+from sttbatch.database.chunk_index import SqlChunkIndex
+from sttbatch.database.database import Database
+from sttbatch.database.results import SqlResultStore
+from sttbatch.database.session import Session
+
+HOLDER = "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'"
+GRANT = """
+    INSERT INTO chunk_tasks (chunk_key, task_id, worker_id, engine, model, chunk_index,
+                             reserved_cost, quantity, unit, started_at, status)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ledger_now(), 'PROCESSING')
+    ON CONFLICT (chunk_key) DO UPDATE SET
+        task_id = excluded.task_id, worker_id = excluded.worker_id,
+        engine = excluded.engine, model = excluded.model,
+        chunk_index = excluded.chunk_index, reserved_cost = excluded.reserved_cost,
+        quantity = excluded.quantity, unit = excluded.unit, started_at = excluded.started_at,
+        retry_count = chunk_tasks.retry_count
+                      + CASE WHEN chunk_tasks.status = 'FAILED' THEN 1 ELSE 0 END,
+        status = 'PROCESSING', completed_at = NULL, error_message = NULL"""
+COUNT_GRANTED = "UPDATE processing_tasks SET total_chunks = total_chunks + 1 WHERE id = ?"
+END_CLAIM = """
+    UPDATE chunk_tasks
+    SET status = ?, reserved_cost = 0, completed_at = ledger_now(), error_message = ?
+    WHERE chunk_key = ? AND status = 'PROCESSING' AND task_id = ? AND worker_id = ?"""
+COUNT_COMPLETED = """
+    UPDATE processing_tasks SET completed_chunks = completed_chunks + 1 WHERE id = ?"""
+
+RECORD = """
+    INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
+                          latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
+
+# What a run that is over had reserved became a request of its own, begun when it was claimed; the
+# request that is known now takes its place.
+DROP_RESERVED = """
+    DELETE FROM requests WHERE chunk_key = :key AND status IS NULL AND at =
+        (SELECT started_at FROM chunk_tasks
+         WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED')"""
+COMPLETE_LATE = """
+    UPDATE chunk_tasks SET status = 'COMPLETED', error_message = NULL
+    WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED'"""
+
+# Those of `doctor` tell how far away the endpoint is, not how long a chunk takes.
+LATENCIES = f"""
+    SELECT quantity, latency_s FROM requests
+    WHERE engine = ? AND model = ? AND error IS NULL AND chunk_key <> '{PROBE}'
+    ORDER BY at DESC LIMIT ?"""  # noqa: S608 - of a constant
+
+SPENT = "SELECT coalesce(sum(cost), 0.0) FROM requests WHERE at >= ?"
+RESERVED = """
+    SELECT coalesce(sum(reserved_cost), 0.0) FROM chunk_tasks WHERE status = 'PROCESSING'"""
+
+
+class SqlWorkLedger:
+    """`WorkLedger` of one worker.
+
+    Args:
+        worker_id: of the process that claims and sends.
+        budgets: what all processes together may spend.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker_id: str,
+        results: SqlResultStore,
+        spans: SqlChunkIndex,
+        budgets: Budgets,
+    ) -> None:
+        self._database = database
+        self._worker_id = worker_id
+        self._results = results
+        self._spans = spans
+        self._budgets = budgets
+
+    async def claim(
+        self, item: WorkItem, task_id: int, *, force: bool = False
+    ) -> Granted | Answered | HeldBy | OverBudget:
+        granted = Granted(item, task_id, self._worker_id)
+        verdict: Granted | Answered | HeldBy | OverBudget | None = None
+
+        def claim(session: Session) -> Granted | Answered | HeldBy | OverBudget:
+            nonlocal verdict
+            if item.span is not None:
+                self._spans.insert(session, item.span)
+            verdict = self._obstacle(session, item, force=force) or granted
+            if verdict is granted:
+                _grant(session, granted)
+            return verdict
+
+        def undo(session: Session) -> None:
+            if verdict is granted:
+                _end(session, granted, "cancelled before it was sent")
+
+        try:
+            return await self._database.write(claim)
+        except asyncio.CancelledError:
+            # What was handed over is written all the same, before this is.
+            await self._database.write(undo)
+            raise
+
+    async def store(self, granted: Granted, record: RequestRecord) -> None:
+        def store(session: Session) -> None:
+            self._put(session, record)
+            _record(session, record)
+            _end(session, granted)
+
+        await self._database.write(store)
+
+    async def record(self, record: RequestRecord) -> None:
+        await self._database.write(lambda session: _record(session, record))
+
+    async def give_up(self, granted: Granted, error: str) -> bool:
+        return await self._database.write(lambda session: _end(session, granted, error))
+
+    async def holder(self, key: str) -> str | None:
+        return await self._database.read(lambda session: _holder(session, key))
+
+    async def recover(self, record: RequestRecord) -> None:
+        claim = {"key": record.key, "worker": record.worker_id}
+        identity = (record.key, record.request.at, record.request.attempt)
+
+        def recover(session: Session) -> None:
+            # We may have been killed after this was committed and before its file was removed.
+            if session.execute(IS_RECORDED, identity).fetchone() is None:
+                _record(session, record)
+            session.execute(DROP_RESERVED, claim)
+            if record.value is not None:
+                session.execute(COMPLETE_LATE, claim)
+                # What was stored since is newer.
+                if not self._results.holds(session, record.key):
+                    self._put(session, record)
+
+        await self._database.write(recover)
+
+    async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
+        row = (engine, model, limit)
+        return await self._database.read(lambda session: session.execute(LATENCIES, row).fetchall())
+
+    def _put(self, session: Session, record: RequestRecord) -> None:
+        assert record.value is not None
+        metadata = EntryMetadata(
+            record.engine, record.model, record.usage.quantity, record.file_sha256
+        )
+        self._results.insert(session, record.key, CacheValue(record.value), metadata)
+
+    def _obstacle(
+        self, session: Session, item: WorkItem, *, force: bool
+    ) -> Answered | HeldBy | OverBudget | None:
+        if not force and self._results.holds(session, item.key):
+            return Answered()
+        holder = _holder(session, item.key)
+        if holder is not None:
+            return HeldBy(holder)
+        return _over_budget(session, self._budgets, item.cost)
+
+
+def _grant(session: Session, granted: Granted) -> None:
+    item = granted.item
+    row = (
+        item.key,
+        granted.task_id,
+        granted.worker_id,
+        item.engine,
+        item.model,
+        item.index,
+        item.cost,
+        item.usage.quantity,
+        item.usage.unit,
+    )
+    session.execute(GRANT, row)
+    session.execute(COUNT_GRANTED, (granted.task_id,))
+
+
+def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
+    """Drop a claim's reservation; False: another worker has claimed the item since."""
+    row = (
+        "COMPLETED" if error is None else "FAILED",
+        # Names in a message need not be valid UTF-8, what is stored must.
+        error and error.encode("utf-8", "backslashreplace").decode(),
+        granted.item.key,
+        granted.task_id,
+        granted.worker_id,
+    )
+    ended = session.execute(END_CLAIM, row).rowcount
+    if ended and error is None:
+        session.execute(COUNT_COMPLETED, (granted.task_id,))
+    return bool(ended)
+
+
+def _record(session: Session, record: RequestRecord) -> None:
+    request = record.request
+    row = (
+        request.at,
+        record.key,
+        record.engine,
+        record.model,
+        request.attempt,
+        request.status,
+        request.error,
+        request.request_id,
+        request.latency_s,
+        record.usage.quantity,
+        record.usage.unit,
+        request.sent_bytes,
+        record.cost,
+        int(request.maybe_paid),
+    )
+    session.execute(RECORD, row)
+
+
+def _holder(session: Session, key: str) -> str | None:
+    row = session.execute(HOLDER, (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _over_budget(session: Session, budgets: Budgets, cost: float) -> OverBudget | None:
+    """What forbids to spend `cost`, if anything does; what is free is never forbidden.
+
+    Reservations count whole: what was claimed before midnight may well be billed after it.
+    """
+    for setting, limit, since in _limits(session, budgets) if cost else ():
+        (spent,) = session.execute(SPENT, (since,)).fetchone()
+        (reserved,) = session.execute(RESERVED).fetchone()
+        if spent + reserved + cost > limit + ROUNDING:
+            return OverBudget(setting, limit, spent + reserved)
+    return None
+
+
+def _limits(session: Session, budgets: Budgets) -> Iterator[tuple[str, float, float]]:
+    (now,) = session.execute("SELECT ledger_now()").fetchone()
+    if budgets.per_day is not None:
+        yield "budget_per_day", budgets.per_day, midnight(now)
+    if budgets.per_month is not None:
+        yield "budget_per_month", budgets.per_month, first_of_month(now)
+
+
+def midnight(now: float) -> float:
+    """When the local day of `now` began; both in seconds since the epoch."""
+    local = time.localtime(now)
+    return time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, -1, -1, -1))
+
+
+def first_of_month(now: float) -> float:
+    """When the local month of `now` began; both in seconds since the epoch."""
+    local = time.localtime(now)
+    return time.mktime((local.tm_year, local.tm_mon, 1, 0, 0, 0, -1, -1, -1))

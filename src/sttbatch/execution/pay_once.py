@@ -1,0 +1,174 @@
+"""Look up, claim, wait for a lane, ask, store: the way of everything that is paid for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.core.engine import APIRequest, RecordRequest
+from sttbatch.core.errors import BudgetReached, Stopped
+from sttbatch.core.ports import ChunkIndex, WorkLedger
+from sttbatch.core.work import Granted, HeldBy, OverBudget, WorkItem, record_of
+from sttbatch.execution.run_budget import RunBudget
+from sttbatch.queue.work_claims import WorkClaims
+
+T = TypeVar("T")
+
+TOO_MANY_REQUESTS = 429
+
+
+class Lane(Protocol):
+    """The right to have one request in flight."""
+
+    async def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+    async def yield_if_over_limit(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """What an engine answered.
+
+    Attributes:
+        stored: the result as it is kept.
+        request: the one that brought it, which is not booked yet.
+    """
+
+    result: T
+    stored: bytes
+    request: APIRequest
+
+
+class PaidRequest(Protocol[T]):
+    """What one kind of job asks of an engine, and whom it tells."""
+
+    @property
+    def item(self) -> WorkItem: ...
+
+    def decode(self, stored: bytes) -> T | None:
+        """The result out of its stored form; None: it is damaged, and counts as missing."""
+
+    async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[T]:
+        """Ask the engine; as `Engine.transcribe` uses `record` and `stopped`."""
+
+    def looked_up(self, level: str | None) -> None:
+        """The cache was asked; `level` had the result, None: none had it."""
+
+    def started(self, queue_wait_s: float) -> None:
+        """It has a lane, for which it waited so long."""
+
+    def requested(self, request: APIRequest) -> None:
+        """A request ended, with or without a result."""
+
+
+class PayOnce:
+    """Never sends what is stored, and stores every result before it counts.
+
+    An item is looked up and claimed while it waits; its lane is held from the request until the
+    result is stored.
+
+    Args:
+        budget: what this run may cost.
+        closed: whether nothing more may be claimed.
+        stopped: ends the waits for another attempt.
+        force: send what is stored, too.
+    """
+
+    def __init__(
+        self,
+        cache: MultiLevelCache,
+        ledger: WorkLedger,
+        spans: ChunkIndex,
+        claims: WorkClaims,
+        budget: RunBudget,
+        *,
+        closed: Callable[[], bool],
+        stopped: asyncio.Event,
+        force: bool = False,
+    ) -> None:
+        self._cache = cache
+        self._ledger = ledger
+        self._spans = spans
+        self._claims = claims
+        self._budget = budget
+        self._closed = closed
+        self._stopped = stopped
+        self._force = force
+
+    async def result(self, request: PaidRequest[T], task_id: int, lane: Lane) -> tuple[T, bool]:
+        """The result, and whether it was there already.
+
+        Raises:
+            BudgetReached: it would cost more than a budget allows.
+            Stopped: the run ends before it could be claimed.
+            SttbatchError: as `request.send` raises; StateError.
+        """
+        item = request.item
+        stored = await self._stored(request)
+        if stored is not None:
+            if item.span is not None:
+                await self._spans.remember(item.span)
+            return stored, True
+        while not self._closed():
+            verdict = await self._claims.claim(item, task_id, force=self._force)
+            if isinstance(verdict, Granted):
+                return await self._sent(request, verdict, lane), False
+            if isinstance(verdict, OverBudget):
+                raise BudgetReached(f"{verdict.message}; run again to go on")
+            if isinstance(verdict, HeldBy):
+                await self._claims.wait_until_ended(item.key, self._closed)
+            stored = await self._stored(request)
+            if stored is not None:
+                return stored, True
+        raise Stopped
+
+    async def _stored(self, request: PaidRequest[T]) -> T | None:
+        item = request.item
+        hit = None if self._force else await self._cache.get(item.key, item.file_sha256)
+        result = request.decode(hit.value) if hit is not None else None
+        request.looked_up(hit.level if hit is not None and result is not None else None)
+        return result
+
+    async def _sent(self, request: PaidRequest[T], granted: Granted, lane: Lane) -> T:
+        item = request.item
+
+        async def record(failed: APIRequest) -> None:
+            self._account(request, failed)
+            await self._ledger.record(record_of(item, failed, worker_id=granted.worker_id))
+            if failed.status == TOO_MANY_REQUESTS:
+                # Tried again at once it would only be one too many again.
+                await lane.yield_if_over_limit()
+
+        reply = None
+        try:
+            with self._budget.reserved_for(item.cost):
+                queued_at_s = time.monotonic()
+                await lane.enter()
+                request.started(time.monotonic() - queued_at_s)
+                reply = await request.send(record, self._stopped)
+            self._account(request, reply.request)
+            await self._ledger.store(
+                granted, record_of(item, reply.request, reply.stored, granted.worker_id)
+            )
+            # What is behind the authority is filled while the next request is in the lane.
+            lane.leave()
+            await self._cache.fill_fronts(item.key, reply.stored)
+        except BaseException as error:
+            if reply is None:
+                # Its requests are booked, so nothing is reserved for it any more.
+                await self._ledger.give_up(granted, str(error) or type(error).__name__)
+            raise
+        finally:
+            lane.leave()
+        return reply.result
+
+    def _account(self, request: PaidRequest[T], ended: APIRequest) -> None:
+        if ended.paid or ended.maybe_paid:
+            self._budget.spent += request.item.cost
+        request.requested(ended)

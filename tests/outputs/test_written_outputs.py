@@ -1,0 +1,106 @@
+"""Whether outputs stand as they were left, told from their files' states."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.options import OutputOptions
+from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.written_outputs import (
+    ExpectedOutputs,
+    IntactOutputs,
+    WrittenOutputs,
+    made_from,
+)
+
+OPTIONS = OutputOptions(formats=("txt", "json"))
+ORIGIN = made_from("transcript:1", "talk.mp3", OPTIONS)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(open_ledger(tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def plan(tmp_path: Path, database: Database) -> OutputPlan:
+    """talk.mp3 with its outputs, written and recorded."""
+    talk = tmp_path / "talks" / "talk.mp3"
+    talk.parent.mkdir()
+    talk.touch()
+
+    async def write() -> OutputPlan:
+        registry = OutputRegistry(SqlOutputStore(database))
+        plans = await registry.plan([Recording(talk, talk.parent)], OPTIONS)
+        found = plans[talk]
+        for path in found.paths.values():
+            path.write_text("words")
+        await registry.intend(found, dict.fromkeys(found.paths, "digest"))
+        await registry.record(found, dict.fromkeys(found.paths, "digest"))
+        await WrittenOutputs(SqlOutputStore(database)).remember(
+            found, list(found.paths.values()), ORIGIN, 12.5
+        )
+        return found
+
+    return asyncio.run(write())
+
+
+def standing(
+    database: Database, plan: OutputPlan, origin: str, *formats: str
+) -> IntactOutputs | None:
+    folder = plan.stem.rpartition(b"/")[0] + b"/"
+    wanted = ExpectedOutputs(plan.source, folder, origin)
+    found = asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], formats))
+    return found.get(plan.source)
+
+
+def test_what_was_left_stands(database: Database, plan: OutputPlan) -> None:
+    assert standing(database, plan, ORIGIN, "txt", "json") == IntactOutputs(
+        ("talk.txt", "talk.json"), 12.5
+    )
+
+
+def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan) -> None:
+    assert standing(database, plan, ORIGIN, "txt", "srt") is None
+    assert standing(database, plan, made_from("other", "talk.mp3", OPTIONS), "txt") is None
+
+
+def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
+    wanted = ExpectedOutputs(plan.source, b"/elsewhere/", ORIGIN)
+    assert asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], ("txt",))) == {}
+
+
+@pytest.mark.parametrize("change", ["edit", "remove", "touch"])
+def test_a_changed_file_does_not(database: Database, plan: OutputPlan, change: str) -> None:
+    path = plan.paths["txt"]
+    if change == "edit":
+        path.write_text("more words")
+    elif change == "remove":
+        path.unlink()
+    else:
+        os.utime(path, ns=(1, 1))
+    assert standing(database, plan, ORIGIN, "txt", "json") is None
+
+
+def test_the_query_uses_an_index(database: Database) -> None:
+    steps = asyncio.run(
+        database.read(
+            lambda db: db.execute(
+                "EXPLAIN QUERY PLAN SELECT source, format, path, made_from, file_state, audio_s "
+                "FROM outputs WHERE source IN (?, ?)",
+                (b"1", b"2"),
+            ).fetchall()
+        )
+    )
+    assert all("SEARCH" in step[3] for step in steps)
