@@ -27,10 +27,11 @@ from benchmarks.measure import machine, measure
 from benchmarks.runs import command, fresh_state
 from benchmarks.stand_in import stand_in
 from sttbatch.core import events
+from sttbatch.core.metrics import RunEnd, RunFacts
+from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring import collector as collector_module
 from sttbatch.monitoring.collector import MetricsCollector
-from sttbatch.monitoring.metrics import RunEnd, RunFacts
 
 BOUND = 0.02
 RATE_HZ = 8_000
@@ -75,7 +76,7 @@ async def collect(path: Path, count: int) -> float:
     facts = RunFacts(time.time(), "cloudru", "m", 10, 6000, 0.01, "talks")
     begun_s = time.process_time()
     with contextlib.closing(open_metrics(path.parent)) as database:
-        collector = MetricsCollector(database, facts, print)
+        collector = MetricsCollector(Measurements(database), facts, print)
         for number, of_one in enumerate(told):
             for event in of_one:
                 collector(event)

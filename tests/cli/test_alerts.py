@@ -95,6 +95,13 @@ def talk(home: Path) -> str:
         ),
         (f"{RULE}notify = 'webhook'\nurl = 'https://u:p@a.example/b'\n", "line 7: the url must"),
         (f"{RULE}url = 'https://a.example/b'\n", "line 6: a url is for"),
+        (f"{RULE}notify = []\n", "line 6: notify = []: name a channel"),
+        (f"{RULE}notify = ['log', 'mail']\n", "line 6: notify = ['log', 'mail']"),
+        (f"{RULE}enabled = 'no'\n", "line 6: enabled = 'no'"),
+        (
+            f"{RULE}notify = 'webhook'\nurl = ['https://a.example/b', 'http://a.example/b']\n",
+            "line 7: a webhook needs https",
+        ),
         ("retries = 1\nalerts = 3\n", "line 2: alerts are tables"),
     ],
 )
@@ -155,6 +162,31 @@ def test_it_is_told_at_the_end_of_a_run_and_once(
     listed = json.loads(shell.run("alerts", "list", "--json").out)
     assert [each["value"] for each in listed] == [0.5, 2.0]
     assert "s3cr3t" not in json.dumps(listed)
+
+
+def test_a_rule_may_have_several_channels_or_none_for_a_while(
+    shell: Shell, user_file: Path, talk: str, hook: Hook
+) -> None:
+    several = (
+        "[[alerts]]\nname = 'sent'\nmetric = 'requests'\nthreshold = 0\n"
+        f"notify = ['log', 'webhook']\nurl = ['{hook.url}', '{hook.url}-too']\n"
+    )
+    user_file.write_text(f"{several}enabled = false\n")
+    assert "alert" not in shell.transcribe(talk).err
+    table = shell.run("alerts", "list").out.splitlines()
+    assert table[1].split()[-2:] == ["log,webhook", "disabled"]
+    assert shell.run("alerts", "test").code == 2
+    assert hook.told == []
+
+    user_file.write_text(several)
+    assert "warning alert: sent: requests is 1" in shell.transcribe(talk).err
+    assert [each["alert"] for each in hook.told] == ["sent", "sent"]
+    (listed,) = json.loads(shell.run("alerts", "list", "--json").out)
+    assert (listed["notify"], listed["enabled"]) == ("log,webhook", True)
+    assert "s3cr3t" not in json.dumps(listed)
+    tried = shell.run("alerts", "test").out.splitlines()
+    assert [line.split()[0] for line in tried] == ["ok"] * 3
+    assert len(hook.told) == 4
 
 
 def test_what_has_cleared_is_told_again_when_it_comes_back(

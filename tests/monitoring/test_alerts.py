@@ -1,10 +1,12 @@
-"""A condition is told once until it clears, whoever looks, and whatever the webhook does."""
+"""A condition is notified once per incident, whoever looks, and whatever the webhook does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+import dataclasses
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,18 +16,21 @@ import pytest
 
 from sttbatch.core.errors import NotificationError
 from sttbatch.core.events import AlertTriggered, Event, Warned
+from sttbatch.database.alerts import (
+    ANSWERED,
+    CLEAR,
+    FIGURES,
+    FIRE,
+    LATENCY,
+    PERCENTILES,
+    SINCE,
+    Alerts,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.session import Session
-from sttbatch.monitoring.alert_queries import (
-    ANSWERED,
-    LATENCY,
-    PERCENTILES,
-    QUERIES,
-    LedgerReadings,
-)
-from sttbatch.monitoring.alert_rules import METRICS, AlertRule, Channel, Comparison
-from sttbatch.monitoring.alerts import AlertEvaluator, AlertStates, watched
+from sttbatch.monitoring.alert_rules import ALERT_METRICS, AlertRule, Channel, Comparison
+from sttbatch.monitoring.alerts import AlertEvaluator, watched
 from tests.external.cloudru.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
@@ -35,28 +40,55 @@ POST = """INSERT INTO requests
                   'audio_seconds')"""
 
 
+NEW_JOB = """INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload,
+                                          created_at) VALUES ('j', 'f', 0, 'r', '{}', ?)"""
+START = (
+    """UPDATE processing_jobs SET status = 'PROCESSING', worker_id = 'w', claim_number = ?1,
+                                  started_at = 1.0""",
+    """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
+       VALUES ('j', ?1, 'w', 1.0)""",
+)
+END = (
+    "UPDATE processing_jobs SET status = ?1, worker_id = NULL, completed_at = ?2",
+    "UPDATE processing_tasks SET status = ?1, completed_at = ?2 WHERE claim_number = ?3",
+)
+REQUEUE = (
+    """UPDATE processing_jobs SET status = 'QUEUED', completed_at = NULL,
+                                  retry_count = retry_count + 1""",
+)
+
+
+@dataclass
+class Clock:
+    """Seconds since the epoch, set by hand."""
+
+    now: float = NOW
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class Desk:
-    """A ledger, a clock, and what was told."""
+    """A ledger, its clock, and what was told."""
 
     database: Database
-    now: float = NOW
+    clock: Clock = field(default_factory=Clock)
     events: list[Event] = field(default_factory=list)
     delivered: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    webhook_fails: bool = False
+    broken: set[str] = field(default_factory=set)
 
     def evaluator(self, *rules: AlertRule) -> AlertEvaluator:
         return AlertEvaluator(
             rules,
-            LedgerReadings(self.database),
-            AlertStates(self.database),
+            Alerts(self.database),
             self.deliver,
             self.events.append,
-            lambda: self.now,
+            self.clock,
         )
 
     async def deliver(self, url: str, payload: Mapping[str, Any]) -> None:
-        if self.webhook_fails:
+        if url in self.broken:
             raise NotificationError("the webhook at 127.0.0.1 answered 500")
         self.delivered.append((url, payload))
 
@@ -70,8 +102,18 @@ class Desk:
         cost: float = 0.5,
         maybe_paid: bool = False,
     ) -> None:
-        row = (self.now - ago_s, attempt, error, latency_s, 30.0, cost, maybe_paid)
+        row = (self.clock.now - ago_s, attempt, error, latency_s, 30.0, cost, maybe_paid)
         await self.database.write(lambda db: db.execute(POST, row))
+
+    async def job(self, change: Sequence[str], *values: object) -> None:
+        """One of the changes above."""
+
+        def write(db: Session) -> None:
+            for statement in change:
+                used = len(set(re.findall(r"\?(\d)", statement)))
+                db.execute(statement, values[:used])
+
+        await self.database.write(write)
 
     @property
     def fired(self) -> list[str]:
@@ -84,8 +126,9 @@ class Desk:
 
 def at_desk(folder: Path, story: Callable[[Desk], Awaitable[None]]) -> None:
     async def run() -> None:
-        with contextlib.closing(open_ledger(folder)) as database:
-            await story(Desk(database))
+        clock = Clock()
+        with contextlib.closing(open_ledger(folder, clock)) as database:
+            await story(Desk(database, clock))
 
     asyncio.run(run())
 
@@ -106,7 +149,7 @@ def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
         # A stricter rule is another condition.
         await desk.evaluator(AlertRule("requests fail", "failed_share", 0.3)).evaluate()
         assert len(desk.fired) == 2
-        desk.now += FAILING.window_s
+        desk.clock.now += FAILING.window_s
         await evaluator.evaluate()
         await desk.post(error="503")
         await evaluator.evaluate()
@@ -118,8 +161,8 @@ def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
 def test_two_runs_that_notice_together_tell_it_once(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
         await desk.post(error="503")
-        with contextlib.closing(open_ledger(tmp_path)) as second:
-            other = Desk(second, events=desk.events)
+        with contextlib.closing(open_ledger(tmp_path, desk.clock)) as second:
+            other = Desk(second, desk.clock, desk.events)
             await asyncio.gather(
                 *(each.evaluator(FAILING).evaluate() for each in (desk, other) for _ in range(5))
             )
@@ -129,12 +172,11 @@ def test_two_runs_that_notice_together_tell_it_once(tmp_path: Path) -> None:
 
 
 def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: Path) -> None:
-    rule = AlertRule(
-        "spending", "cost", 0.4, notify=Channel.WEBHOOK, url="https://127.0.0.1/T0/secret"
-    )
+    url = "https://127.0.0.1/T0/secret"
+    rule = AlertRule("spending", "cost", 0.4, channels=(Channel.WEBHOOK,), urls=(url,))
 
     async def story(desk: Desk) -> None:
-        desk.webhook_fails = True
+        desk.broken = {url}
         await desk.post()
         evaluator = desk.evaluator(rule)
         for _ in range(3):
@@ -142,14 +184,92 @@ def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: 
         assert desk.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
         # Told where it can be, even with --quiet.
         assert [each.notify for each in desk.events if isinstance(each, AlertTriggered)] == ["log"]
-        desk.webhook_fails = False
+        desk.broken = set()
         await desk.evaluator(rule).evaluate()
-        ((url, payload),) = desk.delivered
-        assert url == rule.url
+        ((delivered_to, payload),) = desk.delivered
+        assert delivered_to == url
         assert payload["value"] == 0.5
         assert payload["text"] == (
             "sttbatch: warning alert: spending: cost is 0.5 over the last 3600 s (> 0.4)"
         )
+
+    at_desk(tmp_path, story)
+
+
+def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(tmp_path: Path) -> None:
+    urls = ("https://127.0.0.1/a", "https://127.0.0.1/b")
+    rule = AlertRule("spending", "cost", 0.4, channels=(Channel.LOG, Channel.WEBHOOK), urls=urls)
+
+    async def story(desk: Desk) -> None:
+        await desk.post()
+        desk.broken = {urls[0]}
+        await desk.evaluator(rule).evaluate()
+        await desk.evaluator(rule).evaluate()
+        assert [url for url, _ in desk.delivered] == [urls[1]]
+        assert desk.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
+        events = [each for each in desk.events if isinstance(each, AlertTriggered)]
+        assert [each.notify for each in events] == ["log,webhook"]
+        desk.broken = set()
+        await desk.evaluator(dataclasses.replace(rule, threshold=0.3)).evaluate()
+        assert [url for url, _ in desk.delivered[1:]] == [*urls]
+
+    at_desk(tmp_path, story)
+
+
+def test_a_rule_that_is_not_enabled_never_fires(tmp_path: Path) -> None:
+    disabled = dataclasses.replace(FAILING, enabled=False)
+
+    async def story(desk: Desk) -> None:
+        await desk.post(error="503")
+        await desk.evaluator(FAILING).evaluate()
+        # The incident ends with the rule, and is another one when it is enabled again.
+        await desk.evaluator(disabled).evaluate()
+        assert await Alerts(desk.database).since(FAILING.name, FAILING.condition) is None
+        assert desk.fired == ["requests fail"]
+        await desk.evaluator(FAILING).evaluate()
+        assert len(desk.fired) == 2
+
+    at_desk(tmp_path, story)
+
+
+@pytest.mark.parametrize("until_next_run_s", [600.0, 86_400.0])
+def test_a_recording_that_fails_in_every_run_is_one_incident(
+    tmp_path: Path, until_next_run_s: float
+) -> None:
+    """Each run takes it back into the queue: for a while it is neither failed nor done."""
+    rule = AlertRule("failing", "jobs_failed", 0.0)
+
+    async def story(desk: Desk) -> None:
+        await desk.database.write(lambda db: db.execute(NEW_JOB, (desk.clock.now,)))
+        for claim in (1, 2, 3):
+            await desk.job(START, claim)
+            await desk.evaluator(rule).evaluate()
+            await desk.job(END, "FAILED", desk.clock.now, claim)
+            await desk.evaluator(rule).evaluate()
+            assert desk.fired == ["failing"]
+            desk.clock.now += until_next_run_s
+            await desk.job(REQUEUE)
+            await desk.evaluator(rule).evaluate()
+        await desk.job(START, 4)
+        await desk.job(END, "COMPLETED", desk.clock.now, 4)
+        await desk.evaluator(rule).evaluate()
+        assert await Alerts(desk.database).since(rule.name, rule.condition) is None
+        assert desk.fired == ["failing"]
+
+    at_desk(tmp_path, story)
+
+
+def test_an_old_failure_that_is_tried_again_is_no_news(tmp_path: Path) -> None:
+    rule = AlertRule("failing", "jobs_failed", 0.0)
+
+    async def story(desk: Desk) -> None:
+        await desk.database.write(lambda db: db.execute(NEW_JOB, (desk.clock.now,)))
+        await desk.job(START, 1)
+        await desk.job(END, "FAILED", desk.clock.now, 1)
+        desk.clock.now += 2 * rule.window_s
+        await desk.job(REQUEUE)
+        await desk.evaluator(rule).evaluate()
+        assert desk.fired == []
 
     at_desk(tmp_path, story)
 
@@ -172,12 +292,12 @@ def test_comparisons(comparison: Comparison, held: list[float]) -> None:
 
 def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
-        readings = LedgerReadings(desk.database)
+        store = Alerts(desk.database)
 
         async def now(metric: str) -> float | None:
-            return await readings.value(metric, 60.0, desk.now)
+            return await store.value(metric, 60.0)
 
-        for metric in METRICS:
+        for metric in ALERT_METRICS:
             counts = metric not in {"failed_share", *PERCENTILES}
             assert await now(metric) == (0.0 if counts else None)
         latencies = [0.5, 1.0, 4.0, 2.5]
@@ -199,12 +319,12 @@ def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
 
 def test_every_reading_uses_an_index(tmp_path: Path) -> None:
     async def story(desk: Desk) -> None:
-        states = (AlertStates.FIRE, AlertStates.CLEAR, AlertStates.SINCE)
-        for statement in (*QUERIES.values(), ANSWERED, LATENCY, *states):
+        by_name = {"window_s": 1.0, "retried_window_s": 1.0, "below": 0}
+        for statement in (*FIGURES.values(), ANSWERED, LATENCY, FIRE, CLEAR, SINCE):
 
             def plan(db: Session, statement: str = statement) -> list[str]:
                 values = ["1"] * statement.count("?")
-                rows = db.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+                rows = db.execute(f"EXPLAIN QUERY PLAN {statement}", values or by_name)
                 return [row[3] for row in rows]
 
             assert not [step for step in await desk.database.read(plan) if "SCAN" in step]
@@ -222,11 +342,9 @@ def test_it_is_looked_at_during_a_run_and_at_its_end(tmp_path: Path) -> None:
 
         evaluator = AlertEvaluator(
             [FAILING, AlertRule("sent", "requests", 1.0)],
-            LedgerReadings(desk.database),
-            AlertStates(desk.database),
+            Alerts(desk.database),
             desk.deliver,
             emit,
-            lambda: desk.now,
         )
         await desk.post(error="503")
         async with watched(evaluator, emit, every_s=0.001):
@@ -244,21 +362,15 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
         loop, third = asyncio.get_running_loop(), asyncio.Event()
         looked_at: list[float] = []
 
-        def clock() -> float:
-            looked_at.append(loop.time())
-            if len(looked_at) == 3:
-                third.set()
-            return NOW
+        class Seen(Alerts):
+            async def clear(self, name: str, condition: str) -> None:
+                looked_at.append(loop.time())
+                if len(looked_at) == 3:
+                    third.set()
+                await super().clear(name, condition)
 
         with contextlib.closing(open_ledger(tmp_path)) as database:
-            evaluator = AlertEvaluator(
-                [FAILING],
-                LedgerReadings(database),
-                AlertStates(database),
-                Desk(database).deliver,
-                print,
-                clock,
-            )
+            evaluator = AlertEvaluator([FAILING], Seen(database), Desk(database).deliver, print)
             async with watched(evaluator, print):
                 await third.wait()
         return looked_at

@@ -1,36 +1,28 @@
-"""What Prometheus is told is what both files of state hold, and goes on when one forgets."""
+"""What Prometheus is told is what both stores hold, and goes on when one forgets."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import random
 import re
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from sttbatch.database.ledger_schema import LEDGER_HISTORY
-from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.core.errors import StateError
+from sttbatch.core.metrics import DURATION_BOUNDS_S, LIFETIME_METRICS, Metric, RunEnd, RunFacts
+from sttbatch.database.database import Database
+from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
+from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.session import Session
-from sttbatch.database.sqlite_file import connect
-from sttbatch.database.work_ledger import RECORD
-from sttbatch.monitoring.expiry import RETENTION_S, expire
+from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
-from sttbatch.monitoring.lifetime_queries import DURATION_BOUNDS_S
-from sttbatch.monitoring.lifetime_totals import ALL_TIME, CARRIED, kept
-from sttbatch.monitoring.metrics import (
-    Metric,
-    RunEnd,
-    RunFacts,
-    insert_end,
-    insert_measurements,
-    insert_run,
-)
 from sttbatch.monitoring.statistics import Sources
 from tests.monitoring.exposed import families, samples, value
 
@@ -44,72 +36,115 @@ LABELS = {
 }
 
 
+@dataclass
+class Stores:
+    """Both stores over one clock."""
+
+    metrics: Database
+    ledger: Database
+    now: float = 0.0
+
+    @property
+    def measurements(self) -> Measurements:
+        return Measurements(self.metrics)
+
+    def exposed(self) -> str:
+        sources = Sources(self.measurements, UsageFigures(self.ledger))
+        return asyncio.run(exposition(sources)).decode()
+
+    def expire(self, now: float) -> None:
+        self.now = now
+        asyncio.run(self.measurements.expire())
+
+    def count(self, table: str) -> int:
+        """Rows of a table of metrics.db."""
+        query = f"SELECT count(*) FROM {table}"
+        found: list[tuple[int]] = asyncio.run(
+            self.metrics.read(lambda db: db.execute(query).fetchall())
+        )
+        return found[0][0]
+
+
 @pytest.fixture
-def sources(tmp_path: Path) -> Iterator[Sources]:
+def stores(tmp_path: Path) -> Iterator[Stores]:
+    def clock() -> float:
+        return opened.now
+
     with (
-        contextlib.closing(connect(tmp_path / "metrics.db", "NORMAL")) as metrics,
-        contextlib.closing(connect(tmp_path / "ledger.db")) as ledger,
+        contextlib.closing(open_metrics(tmp_path, clock)) as metrics,
+        contextlib.closing(open_ledger(tmp_path)) as ledger,
     ):
-        METRICS_HISTORY.apply(metrics)
-        LEDGER_HISTORY.apply(ledger)
-        yield Sources(metrics, ledger)
+        opened = Stores(metrics, ledger)
+        yield opened
 
 
-def exposed(sources: Sources) -> str:
-    return exposition(sources).decode()
-
-
-def record_run(db: Session, at: float, lot: random.Random, end: RunEnd | None) -> None:
+def record_run(stores: Stores, at: float, lot: random.Random, end: RunEnd | None) -> None:
     """A run of a few minutes, with some of everything that is measured."""
-    db.execute("BEGIN")
-    run = insert_run(db, RunFacts(at, "cloudru", "m", 4, 600, 0.01, "2 recordings in talks"))
     rows = [
         (metric, at + lot.random() * 300, 1000 * place + k, lot.lognormvariate(0, 3), label, "")
         for place, metric in enumerate(Metric)
         for label in LABELS.get(metric, ("",))
         for k in range(len(label), len(label) + 5)
     ]
-    insert_measurements(db, run, {(row[0], row[2]): row for row in rows}.values())
-    if end is not None:
-        insert_end(db, run, at + 300, end)
-    db.execute("COMMIT")
+
+    async def write() -> None:
+        store = stores.measurements
+        run = await store.begin(RunFacts(at, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        await store.record(run, {(row[0], row[2]): row for row in rows}.values())
+        if end is not None:
+            await store.end(run, at + 300, end)
+
+    asyncio.run(write())
+
+
+KEEP_RUNS = """CREATE TRIGGER keep_runs BEFORE DELETE ON runs
+               BEGIN SELECT RAISE(ABORT, 'not now'); END"""
+POST = """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, latency_s,
+                                quantity, sent_bytes, cost, maybe_paid)
+          VALUES (0.0, 'chunk:a', ?, 'm', 1, ?, ?, ?, 10.0, 500, ?, ?)"""
+
+
+def measure(stores: Stores, *measurements: tuple[str, float, str]) -> None:
+    """(metric, value, label) of one run, one a second."""
+    rows = [
+        (metric, float(k), k, value, label, "")
+        for k, (metric, value, label) in enumerate(measurements)
+    ]
+    asyncio.run(stores.measurements.record(1, rows))
 
 
 def post(
-    ledger: Session,
-    latency_s: float = 1.0,
+    stores: Stores,
+    *latencies_s: float,
     status: int | None = 200,
     error: str | None = None,
     engine: str = "cloudru",
     cost: float = 0.0,
     maybe_paid: int = 0,
 ) -> None:
-    ledger.execute(
-        RECORD,
-        (0.0, "chunk:a", engine, "m", 1, status, error, None,
-         latency_s, 10.0, "audio_seconds", 500, cost, maybe_paid),
-    )  # fmt: skip
+    """Requests that took so long; one of a second by default."""
+    rows = [
+        (engine, status, error, latency_s, cost, maybe_paid) for latency_s in latencies_s or (1.0,)
+    ]
+    asyncio.run(stores.ledger.write(lambda db: db.executemany(POST, rows)))
 
 
-def test_nothing_that_is_counted_falls_or_rises_when_it_expires(sources: Sources) -> None:
-    db, lot = sources.metrics, random.Random(7)
+def test_nothing_that_is_counted_falls_or_rises_when_it_expires(stores: Stores) -> None:
+    lot = random.Random(7)
     ends = [RunEnd(2, 0, 0, 0), RunEnd(1, 0, 1, 0), RunEnd(0, 0, 0, 2, "refused"), None]
     for day in range(40):
-        record_run(db, day * DAY_S, lot, ends[day % 4])
-    before = samples(exposed(sources))
-    assert value(exposed(sources), "sttbatch_runs_begun_total") == 40
+        record_run(stores, day * DAY_S, lot, ends[day % 4])
+    before = samples(stores.exposed())
+    assert value(stores.exposed(), "sttbatch_runs_begun_total") == 40
     for day in range(40, 75):
-        db.execute("BEGIN")
-        expire(db, day * DAY_S + 100)
-        db.execute("COMMIT")
-        after = samples(exposed(sources))
+        stores.expire(day * DAY_S + 100)
+        after = samples(stores.exposed())
         # The gauges of the last run go with it.
         assert all(after[key] == v for key, v in before.items() if "_last_" not in key[0])
-    (left,) = db.execute("SELECT count(*) FROM measurements").fetchone()
-    assert left == db.execute("SELECT count(*) FROM runs").fetchone()[0] == 0
+    assert stores.count("measurements") == stores.count("runs") == 0
 
-    record_run(db, 75 * DAY_S, lot, ends[0])
-    grown = samples(exposed(sources))
+    record_run(stores, 75 * DAY_S, lot, ends[0])
+    grown = samples(stores.exposed())
     for name in ("runs_begun_total", "runs_ended_total", "request_retries_total"):
         total = [
             sum(v for (n, _), v in s.items() if n == f"sttbatch_{name}") for s in (before, grown)
@@ -117,32 +152,53 @@ def test_nothing_that_is_counted_falls_or_rises_when_it_expires(sources: Sources
         assert total[1] > total[0]
 
 
-def test_a_transaction_that_is_undone_counts_nothing_twice(sources: Sources) -> None:
-    record_run(sources.metrics, 0.0, random.Random(1), RunEnd(1, 0, 0, 0))
-    before = samples(exposed(sources))
-    for ending in ("ROLLBACK", "COMMIT"):
-        sources.metrics.execute("BEGIN")
-        expire(sources.metrics, RETENTION_S + DAY_S)
-        sources.metrics.execute(ending)
-        after = samples(exposed(sources))
-        assert all(after[key] == v for key, v in before.items() if "_last_" not in key[0])
+def test_a_transaction_that_is_undone_counts_nothing_twice(stores: Stores) -> None:
+    record_run(stores, 0.0, random.Random(1), RunEnd(1, 0, 0, 0))
+    before = samples(stores.exposed())
+    asyncio.run(stores.metrics.write(lambda db: db.execute(KEEP_RUNS)))
+    with pytest.raises(StateError, match="not now"):
+        stores.expire(RETENTION_S + DAY_S)
+    assert samples(stores.exposed()) == before
+    asyncio.run(stores.metrics.write(lambda db: db.execute("DROP TRIGGER keep_runs")))
+    stores.expire(RETENTION_S + DAY_S)
+    after = samples(stores.exposed())
+    assert all(after[key] == v for key, v in before.items() if "_last_" not in key[0])
 
 
 @pytest.mark.parametrize("change", ["UPDATE carried SET count = count - 1", "DELETE FROM carried"])
-def test_what_was_carried_is_never_taken_back(sources: Sources, change: str) -> None:
-    record_run(sources.metrics, 0.0, random.Random(1), None)
-    expire(sources.metrics, RETENTION_S + DAY_S)
-    with pytest.raises(sqlite3.IntegrityError, match="never falls"):
-        sources.metrics.execute(change)
+def test_what_was_carried_is_never_taken_back(stores: Stores, change: str) -> None:
+    record_run(stores, 0.0, random.Random(1), None)
+    stores.expire(RETENTION_S + DAY_S)
+    with pytest.raises(StateError, match="never falls"):
+        asyncio.run(stores.metrics.write(lambda db: db.execute(change)))
 
 
-def test_waits_fall_into_their_buckets(sources: Sources) -> None:
-    db = sources.metrics
-    run = insert_run(db, RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, ""))
+def test_rollups_of_older_versions_count_with_those_of_today(stores: Stores) -> None:
+    """The upper end of the last bucket was infinity before."""
+    rows = [
+        ("queue_wait_seconds", "", 0.005, 2, 2_000),
+        ("queue_wait_seconds", "", math.inf, 1, 700_000_000),
+        ("retries", "503", math.inf, 3, 3_000_000),
+    ]
+    asyncio.run(
+        stores.metrics.write(
+            lambda db: db.executemany("INSERT INTO carried VALUES (?, ?, ?, ?, ?)", rows)
+        )
+    )
+    measure(stores, (Metric.QUEUE_WAIT_SECONDS, 601.0, ""), (Metric.RETRIES, 1.0, "503"))
+    for now in (0.0, RETENTION_S + DAY_S):
+        stores.expire(now)
+        text = stores.exposed()
+        assert value(text, "sttbatch_request_retries_total", cause="503") == 4
+        assert value(text, "sttbatch_queue_wait_seconds_count") == 4
+        assert value(text, "sttbatch_queue_wait_seconds_bucket", le="600.0") == 2
+        assert value(text, "sttbatch_queue_wait_seconds_sum") == pytest.approx(1301.002)
+
+
+def test_waits_fall_into_their_buckets(stores: Stores) -> None:
     waits = (0.0, 0.1, 0.1000001, 59.0, 601.0)
-    rows = [(Metric.QUEUE_WAIT_SECONDS, float(k), k, wait, "", "") for k, wait in enumerate(waits)]
-    insert_measurements(db, run, rows)
-    text = exposed(sources)
+    measure(stores, *((Metric.QUEUE_WAIT_SECONDS, wait, "") for wait in waits))
+    text = stores.exposed()
     name = "sttbatch_queue_wait_seconds"
     for end, count in (
         ("0.005", 1),
@@ -157,15 +213,12 @@ def test_waits_fall_into_their_buckets(sources: Sources) -> None:
     assert value(text, f"{name}_sum") == pytest.approx(sum(waits))
 
 
-def test_durations_are_those_of_answers(sources: Sources) -> None:
+def test_durations_are_those_of_answers(stores: Stores) -> None:
     lot = random.Random(3)
     latencies = [lot.lognormvariate(1, 2) for _ in range(500)]
-    sources.ledger.execute("BEGIN")
-    for latency_s in latencies:
-        post(sources.ledger, latency_s)
-    sources.ledger.execute("COMMIT")
-    post(sources.ledger, 30.0, 503, "503: busy")
-    text = exposed(sources)
+    post(stores, *latencies)
+    post(stores, 30.0, status=503, error="503: busy")
+    text = stores.exposed()
     name = "sttbatch_request_duration_seconds"
     for end in (*DURATION_BOUNDS_S, math.inf):
         shown = "+Inf" if end == math.inf else str(float(end))
@@ -173,16 +226,15 @@ def test_durations_are_those_of_answers(sources: Sources) -> None:
     assert value(text, f"{name}_sum") == pytest.approx(sum(latencies), abs=1e-3)
 
 
-def test_requests_by_outcome_and_cause(sources: Sources) -> None:
-    ledger = sources.ledger
-    post(ledger, cost=0.1)
-    post(ledger, cost=0.2)
-    post(ledger, error="the answer is no JSON", maybe_paid=1, cost=0.1)
-    post(ledger, status=429, error="429: slow down")
-    post(ledger, status=None, error="ReadError: connection lost, of a/b.mp3")
-    post(ledger, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
-    post(ledger, status=None, engine="local")
-    text = exposed(sources)
+def test_requests_by_outcome_and_cause(stores: Stores) -> None:
+    post(stores, cost=0.1)
+    post(stores, cost=0.2)
+    post(stores, error="the answer is no JSON", maybe_paid=1, cost=0.1)
+    post(stores, status=429, error="429: slow down")
+    post(stores, status=None, error="ReadError: connection lost, of a/b.mp3")
+    post(stores, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
+    post(stores, status=None, engine="local")
+    text = stores.exposed()
     causes = {
         cause: value(text, "sttbatch_requests_total", outcome="failed", cause=cause)
         for cause in ("unreadable answer", "429", "ReadError", "no answer came", "503")
@@ -202,16 +254,15 @@ def test_requests_by_outcome_and_cause(sources: Sources) -> None:
     assert not any(("cause", "429") in labels for _, labels in local)
 
 
-def test_the_last_run(sources: Sources) -> None:
-    assert "_last_run_" not in exposed(sources)
-    db = sources.metrics
-    record_run(db, 1000.0, random.Random(1), RunEnd(3, 1, 0, 2))
-    text = exposed(sources)
+def test_the_last_run(stores: Stores) -> None:
+    assert "_last_run_" not in stores.exposed()
+    record_run(stores, 1000.0, random.Random(1), RunEnd(3, 1, 0, 2))
+    text = stores.exposed()
     assert value(text, "sttbatch_last_run_success") == 1
     assert value(text, "sttbatch_last_run_recordings", outcome="remaining") == 2
-    record_run(db, 2000.0, random.Random(2), RunEnd(1, 0, 1, 0))
-    record_run(db, 3000.0, random.Random(3), None)
-    text = exposed(sources)
+    record_run(stores, 2000.0, random.Random(2), RunEnd(1, 0, 1, 0))
+    record_run(stores, 3000.0, random.Random(3), None)
+    text = stores.exposed()
     assert value(text, "sttbatch_last_run_success") == 0
     assert value(text, "sttbatch_last_run_begin_timestamp_seconds") == 3000
     assert value(text, "sttbatch_last_run_end_timestamp_seconds") == 2300
@@ -219,43 +270,45 @@ def test_the_last_run(sources: Sources) -> None:
     assert value(text, "sttbatch_runs_ended_total") == 2
 
 
-def test_labels_are_few_and_everything_that_lasts_is_there(sources: Sources) -> None:
-    record_run(sources.metrics, 0.0, random.Random(1), None)
-    found = families(exposed(sources))
+def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> None:
+    record_run(stores, 0.0, random.Random(1), None)
+    found = families(stores.exposed())
     labels = {name for family in found for each in family.samples for name in each.labels}
     assert labels <= {
         "cause", "engine", "event", "finding", "kind", "le", "level", "model", "outcome", "result",
         "state", "version",
     }  # fmt: skip
-    assert sum(family.type != "gauge" for family in found) == len(CARRIED) + 2 + 7
+    assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7
 
 
 def test_a_metric_without_words_of_its_own_is_counted_too(
-    sources: Sources, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sttbatch.monitoring.exporter.CARRIED", ("odd_findings",))
-    insert_measurements(sources.metrics, 1, [("odd_findings", 0.0, 1, 3.0, "loud", "")])
-    assert value(exposed(sources), "sttbatch_odd_findings_total", kind="loud") == 3
+    monkeypatch.setattr("sttbatch.monitoring.exporter.LIFETIME_METRICS", ("odd_findings",))
+    measure(stores, ("odd_findings", 3.0, "loud"))
+    assert value(stores.exposed(), "sttbatch_odd_findings_total", kind="loud") == 3
 
 
-def test_what_is_kept_is_found_by_the_order_of_the_rows(sources: Sources) -> None:
-    query = ALL_TIME.format(kept=kept(Metric.QUEUE_WAIT_SECONDS))
+def test_what_is_kept_is_found_by_the_order_of_the_rows(stores: Stores) -> None:
     row = {"name": "queue_wait_seconds", "before": 1.0}
-    plan = " ".join(
-        detail for *_, detail in sources.metrics.execute(f"EXPLAIN QUERY PLAN {query}", row)
-    )
+
+    def explain(db: Session) -> str:
+        steps = db.execute(f"EXPLAIN QUERY PLAN {LIFETIME['wait']}", row)
+        return " ".join(detail for *_, detail in steps)
+
+    plan = asyncio.run(stores.metrics.read(explain))
     assert re.search("SEARCH measurements USING PRIMARY KEY", plan)
     assert re.search("SEARCH carried USING PRIMARY KEY", plan)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 @pytest.mark.parametrize("is_empty", [True, False])
-def test_prometheus_has_no_complaints(sources: Sources, is_empty: bool) -> None:
+def test_prometheus_has_no_complaints(stores: Stores, is_empty: bool) -> None:
     if not is_empty:
-        post(sources.ledger)
-        record_run(sources.metrics, 0.0, random.Random(1), RunEnd(1, 0, 0, 0))
+        post(stores)
+        record_run(stores, 0.0, random.Random(1), RunEnd(1, 0, 0, 0))
     result = subprocess.run(
         ["promtool", "check", "metrics"],
-        input=exposed(sources), capture_output=True, text=True, timeout=60, check=False,
+        input=stores.exposed(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

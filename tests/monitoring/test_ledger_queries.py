@@ -11,7 +11,7 @@ import pytest
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect
-from sttbatch.monitoring.statistics import FAILED, GROUPS, JOBS, REQUESTS, SLOWEST
+from sttbatch.database.usage_queries import FAILED, JOBS, REQUESTS_BY, SLOWEST
 
 WINDOW = (0.0, 1.0)
 
@@ -43,7 +43,7 @@ def test_the_slowest_are_sought_among_those_of_the_window(db: Session) -> None:
     assert order == "USE TEMP B-TREE FOR ORDER BY"
 
 
-@pytest.mark.parametrize("group", GROUPS.values())
-def test_requests_are_those_of_the_window(db: Session, group: str) -> None:
-    step = plan(db, REQUESTS.format(group=group), *WINDOW)[0]
+@pytest.mark.parametrize("query", REQUESTS_BY.values())
+def test_requests_are_those_of_the_window(db: Session, query: str) -> None:
+    step = plan(db, query, *WINDOW)[0]
     assert step == "SEARCH requests USING INDEX requests_at (at>? AND at<?)"

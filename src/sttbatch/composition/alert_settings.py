@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from sttbatch.composition.settings import LOOPBACK, duration_s
 from sttbatch.core.errors import UsageError
 from sttbatch.monitoring.alert_rules import (
-    METRICS,
+    ALERT_METRICS,
     AlertRule,
     Channel,
     Comparison,
@@ -23,6 +23,8 @@ from sttbatch.monitoring.alert_rules import (
 
 MAX_WINDOW_S = 366 * 86_400.0
 
+_T = TypeVar("_T")
+
 
 class _Table(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
@@ -31,8 +33,9 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.0
     window: float = 3600.0
     severity: Severity = Severity.WARNING
-    notify: Channel = Channel.LOG
-    url: str | None = None
+    notify: Channel | list[Channel] = Channel.LOG
+    url: str | list[str] = msgspec.field(default_factory=list)
+    enabled: bool = True
 
 
 def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
@@ -67,24 +70,28 @@ def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
     for key in ("metric", "threshold"):
         if key not in table:
             raise _TableError("", f"an alert needs a {key}")
-    if values.metric not in METRICS:
+    if values.metric not in ALERT_METRICS:
         raise _TableError(
-            "metric", f"there is no metric {values.metric!r}, only {', '.join(METRICS)}"
+            "metric", f"there is no metric {values.metric!r}, only {', '.join(ALERT_METRICS)}"
         )
     if not 1 <= values.window <= MAX_WINDOW_S:
         raise _TableError("window", f"window = {table['window']!r}: it must be 1s to 366d")
-    if values.notify is Channel.WEBHOOK:
-        if values.url is None:
-            raise _TableError("notify", 'notify = "webhook" needs a url')
-        _check_url(values.url)
-    elif values.url is not None:
+    channels = tuple(dict.fromkeys(_listed(values.notify)))
+    urls = tuple(dict.fromkeys(_listed(values.url)))
+    if not channels:
+        raise _TableError("notify", "notify = []: name a channel, or set enabled = false")
+    if Channel.WEBHOOK in channels and not urls:
+        raise _TableError("notify", 'notify = "webhook" needs a url')
+    if urls and Channel.WEBHOOK not in channels:
         raise _TableError("url", 'a url is for notify = "webhook" only')
+    for url in urls:
+        _check_url(url)
     name = values.name or condition(
         values.metric, values.comparison, values.threshold, values.window
     )
     rule = AlertRule(
         name, values.metric, values.threshold, values.comparison, values.window,
-        values.severity, values.notify, values.url,
+        values.severity, channels, urls, values.enabled,
     )  # fmt: skip
     if any(rule.name == other.name for other in others):
         raise _TableError("name", f"there are two alerts {rule.name!r}; give each its own name")
@@ -104,6 +111,10 @@ def _value(key: str, value: Any) -> Any:
         raise _TableError(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
 
 
+def _listed(value: _T | list[_T]) -> list[_T]:
+    return value if isinstance(value, list) else [value]
+
+
 def _choices(key: str) -> str:
     kinds = {"comparison": Comparison, "severity": Severity, "notify": Channel}
     return f"; it is one of {' '.join(kinds[key])}" if key in kinds else ""
@@ -118,7 +129,7 @@ def _check_url(url: str) -> None:
 
 
 def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
-    """For each table, the index of its first line and its lines, as far as they can be located."""
+    """The index of the first line, and the lines, of each table, where they can be determined."""
     lines = text.splitlines()
     header = re.compile(r"^\s*\[\[\s*[\"']?alerts[\"']?\s*\]\]")
     starts = [n for n, line in enumerate(lines) if header.match(line)]

@@ -1,4 +1,4 @@
-"""Alert rules at work: over the ledger, told in the log or to a webhook."""
+"""Alert rules over the ledger, with the log and webhooks as their channels."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ if TYPE_CHECKING:
 async def watching(
     rules: Sequence[AlertRule], database: Database, emit: Emit
 ) -> AsyncIterator[None]:
-    """Evaluate the rules every minute, and at the end. Costs nothing where there are none."""
+    """Evaluate the rules every minute, and at the end; free of cost where there are none."""
     if not rules:
         yield
         return
-    from sttbatch.monitoring.alert_queries import LedgerReadings
-    from sttbatch.monitoring.alerts import AlertEvaluator, AlertStates, watched
+    from sttbatch.database.alerts import Alerts
+    from sttbatch.monitoring.alerts import AlertEvaluator, watched
 
-    evaluator = AlertEvaluator(
-        rules, LedgerReadings(database), AlertStates(database), deliver, emit
-    )
-    async with watched(evaluator, emit):
+    async with watched(AlertEvaluator(rules, Alerts(database), deliver, emit), emit):
         yield
 
 
 async def deliver(url: str, payload: Mapping[str, Any]) -> None:
-    """Raises NotificationError where the webhook does not take it."""
-    # httpx takes longer to import than most runs have alerts to tell.
+    """Post to a webhook; raises NotificationError where it is not accepted."""
+    # Importing httpx is slow, and most runs have no alert to deliver.
     from sttbatch.external.notifications.webhook import post_webhook
 
     await post_webhook(url, payload)

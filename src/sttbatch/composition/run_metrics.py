@@ -1,4 +1,4 @@
-"""A run's metrics: opened before its first look, closed after its last word."""
+"""The metrics of a run, recorded from its discovery to its end."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.paths import data_folder
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import StateError
-from sttbatch.database import opening
-from sttbatch.database.database import Database
+from sttbatch.core.metrics import RunEnd, RunFacts
+from sttbatch.database.measurements import Measurements
+from sttbatch.database.opening import open_metrics
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.monitoring.collector import MetricsCollector
-from sttbatch.monitoring.metrics import RunEnd, RunFacts
 from sttbatch.processing.discovery import Discovery
 
 _FOLDERS_NAMED = 3
-
-
-def open_metrics(settings: Settings) -> Database:
-    """Raises: StateError."""
-    return opening.open_metrics(data_folder(settings))
 
 
 @contextlib.asynccontextmanager
@@ -32,13 +27,13 @@ async def measured(
     """The collector of one run; None where metrics.db cannot be used, which fails no run."""
     facts = _facts(settings, found)
     try:
-        database = open_metrics(settings)
+        database = open_metrics(data_folder(settings))
     except StateError as error:
         warn(f"no metrics of this run are kept: {error}")
         yield None
         return
     with contextlib.closing(database):
-        collector = MetricsCollector(database, facts, warn)
+        collector = MetricsCollector(Measurements(database), facts, warn)
         try:
             yield collector
         finally:

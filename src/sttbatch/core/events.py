@@ -199,14 +199,14 @@ class ConcurrencyChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class AlertTriggered(Event):
-    """A condition of the user's came to hold; told once until it clears. `recording` is empty.
+    """A condition of the user's came to hold; once per incident. `recording` is empty.
 
     Attributes:
         alert: the rule's name.
         value: of the metric over the last `window_s` seconds.
         comparison: of value and threshold: > >= < <= =.
         severity: info, warning or critical.
-        notify: log or webhook.
+        notify: log, webhook or log,webhook.
     """
 
     alert: str

@@ -37,8 +37,8 @@ METRICS: Steps = (
                 error TEXT
             ) STRICT""",
             # Laid out in the order in which windows are read. What belongs to one request has the
-            # same `run` and `number` under every metric; `subject` is the how-manieth recording of
-            # the run, and which of its chunks.
+            # same `run` and `number` under every metric; `subject` is the recording's ordinal in
+            # the run, and the chunk's in the recording.
             """CREATE TABLE measurements (
                 metric TEXT NOT NULL,
                 at REAL NOT NULL,

@@ -1,35 +1,17 @@
-"""Percentiles, means and rates of what was measured, over any window of time."""
+"""Percentiles and means of what was measured, over any window of time."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sttbatch.database.session import Session
-from sttbatch.monitoring.metrics import Metric
-
-VALUES = "SELECT value FROM measurements WHERE metric = ? AND at >= ? AND at < ?"
-LABELLED = f"{VALUES} AND label = ?"
-TOTALS = """
-    SELECT label, sum(value) FROM measurements
-    WHERE metric = ? AND at >= ? AND at < ? GROUP BY label"""
-COUNTS = """
-    SELECT label, count(*) FROM measurements
-    WHERE metric = ? AND at >= ? AND at < ? GROUP BY label"""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """From `since` to before `until`, seconds since the epoch."""
-
-    since: float
-    until: float
+from sttbatch.core.metrics import Metric, Window
+from sttbatch.core.ports import MetricsStore
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Samples in order; figures of none are None."""
+    """Values in ascending order; without any, its figures are None."""
 
     ordered: Sequence[float]
 
@@ -50,7 +32,7 @@ class Distribution:
         return self.ordered[-1] if self.ordered else None
 
     def percentile(self, percent: float) -> float | None:
-        """Between the two nearest samples in proportion, as numpy's default does.
+        """Linear interpolation between the two nearest values, as numpy's default.
 
         Args:
             percent: 0 to 100.
@@ -65,33 +47,18 @@ class Distribution:
 
 
 class Aggregator:
-    """Reads metrics.db; never more than the rows of one metric in one window."""
+    """Figures of single metrics; it holds the values of one metric in one window at a time."""
 
-    def __init__(self, db: Session) -> None:
-        self._db = db
+    def __init__(self, store: MetricsStore) -> None:
+        self._store = store
 
-    def distribution(
+    async def distribution(
         self, metric: Metric, window: Window, label: str | None = None
     ) -> Distribution:
-        """All samples, or those with a label."""
-        row: tuple[object, ...] = (metric, window.since, window.until)
-        query = VALUES
-        if label is not None:
-            query, row = LABELLED, (*row, label)
-        # A million floats are 8 MB in an array and 32 in a list, beside the sorted copy.
-        values = array("d", (value for (value,) in self._db.execute(query, row)))
-        return Distribution(sorted(values))
+        """Of all values, or of those with a label."""
+        return Distribution(sorted(await self._store.values(metric, window, label)))
 
-    def totals(self, metric: Metric, window: Window) -> dict[str, float]:
-        """Sums by label."""
-        row = (metric, window.since, window.until)
-        return dict(self._db.execute(TOTALS, row).fetchall())
-
-    def counts(self, metric: Metric, window: Window) -> dict[str, int]:
-        """How many samples there are with each label."""
-        row = (metric, window.since, window.until)
-        return dict(self._db.execute(COUNTS, row).fetchall())
-
-    def rate(self, metric: Metric, window: Window) -> float:
-        """The sum of a metric for each second of the window."""
-        return sum(self.totals(metric, window).values()) / (window.until - window.since)
+    async def events(self, metric: Metric, window: Window) -> dict[str, int]:
+        """The sums of a counter by label, as the whole numbers that they are."""
+        totals = await self._store.totals(metric, window)
+        return {label: round(total) for label, total in totals.items()}

@@ -1,4 +1,4 @@
-"""What the user wants to be told of: a metric over a window, compared with a threshold."""
+"""What the user wants to be notified of: a metric over a window, compared with a threshold."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import operator
 from dataclasses import dataclass
 from enum import StrEnum
 
-METRICS = {
-    "failed_share": "requests that brought no words, 0 to 1; nothing without requests",
+ALERT_METRICS = {
+    "failed_share": "share of requests that brought no words, 0 to 1; no value without requests",
     "requests": "requests sent",
     "retries": "requests that repeated an earlier one",
-    "maybe_paid": "requests that brought no words and may have been billed",
-    "latency_p50": "seconds that half of the answers took at most; nothing without answers",
+    "maybe_paid": "requests that brought no words and were possibly billed",
+    "latency_p50": "seconds that half of the answers took at most; no value without answers",
     "latency_p95": "the same for 95 of 100",
     "latency_p99": "the same for 99 of 100",
-    "cost": "what the requests cost, maybe paid ones included",
+    "cost": "what the requests cost, possibly billed ones included",
     "audio_seconds": "seconds of audio that were answered",
-    "jobs_failed": "recordings that failed",
+    "jobs_failed": "recordings that failed, and have not been done since",
 }
-"""Each metric's name and what it is, over a window."""
+"""What a rule may compare: each metric's name, and what it is over a window."""
 
 
 class Comparison(StrEnum):
-    """How a value is held against a threshold."""
+    """How a value is compared with a threshold."""
 
     GREATER_THAN = ">"
     AT_LEAST = ">="
@@ -32,7 +32,7 @@ class Comparison(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much it matters; it is passed on and changes nothing here."""
+    """How much it matters; passed on to every channel, otherwise without effect."""
 
     INFO = "info"
     WARNING = "warning"
@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
 
 class Channel(StrEnum):
-    """Where it is told."""
+    """Where a notification goes: standard error and the log, or a webhook."""
 
     LOG = "log"
     WEBHOOK = "webhook"
@@ -60,9 +60,11 @@ class AlertRule:
     """One `[[alerts]]` table of the settings file.
 
     Attributes:
-        metric: one of METRICS.
+        metric: one of ALERT_METRICS.
         window_s: seconds up to now that the metric is taken over.
-        url: of the webhook; it may hold a token, so it is never shown whole.
+        channels: every one of them is notified.
+        urls: of webhooks; they may hold tokens, so they are never shown whole.
+        enabled: a rule that is not never fires.
     """
 
     name: str
@@ -71,17 +73,27 @@ class AlertRule:
     comparison: Comparison = Comparison.GREATER_THAN
     window_s: float = 3600.0
     severity: Severity = Severity.WARNING
-    notify: Channel = Channel.LOG
-    url: str | None = None
+    channels: tuple[Channel, ...] = (Channel.LOG,)
+    urls: tuple[str, ...] = ()
+    enabled: bool = True
 
     def is_triggered(self, value: float | None) -> bool:
-        """Whether the condition holds; where there is nothing to measure it does not."""
-        return value is not None and bool(_HOLDS[self.comparison](value, self.threshold))
+        """Whether it is enabled and the condition holds; without a value it does not."""
+        return (
+            self.enabled
+            and value is not None
+            and bool(_HOLDS[self.comparison](value, self.threshold))
+        )
 
     @property
     def condition(self) -> str:
         """What is compared, for people; the rule fires once while it holds."""
         return condition(self.metric, self.comparison, self.threshold, self.window_s)
+
+    @property
+    def notify(self) -> str:
+        """The channels' names, with commas between them."""
+        return ",".join(self.channels)
 
 
 def condition(metric: str, comparison: str, threshold: float, window_s: float) -> str:

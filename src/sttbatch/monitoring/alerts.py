@@ -1,4 +1,4 @@
-"""Alerts: each condition is told once until it clears, by one of the runs that notice it."""
+"""Alerts: a condition is notified once per incident, by one of the runs that notice it."""
 
 from __future__ import annotations
 
@@ -8,115 +8,88 @@ import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.events import AlertTriggered, Emit, Warned
-from sttbatch.database.database import Database
+from sttbatch.core.ports import AlertStore
 from sttbatch.monitoring.alert_rules import AlertRule, Channel
 
 EVERY_S = 60.0
-"""How often the rules are looked at during a run."""
+"""How often the rules are evaluated during a run."""
 
 Deliver = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Post JSON to an address; raises NotificationError where it is not taken."""
-
-
-class Readings(Protocol):
-    """Where metrics are read."""
-
-    async def value(self, metric: str, window_s: float, now: float) -> float | None:
-        """The metric over the `window_s` seconds before `now`; None: nothing to measure."""
-        ...
-
-
-class AlertStates:
-    """The conditions that hold and were told, in the ledger: all runs share them."""
-
-    FIRE = """INSERT INTO alerts (name, condition, value, fired_at) VALUES (?, ?, ?, ?)
-              ON CONFLICT DO NOTHING"""
-    CLEAR = "DELETE FROM alerts WHERE name = ? AND condition = ?"
-    SINCE = "SELECT fired_at FROM alerts WHERE name = ? AND condition = ?"
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def fire(self, rule: AlertRule, value: float, now: float) -> bool:
-        """Whether it is ours to tell: nobody has, since it held."""
-        row = (rule.name, rule.condition, value, now)
-        return await self._database.write(lambda db: db.execute(self.FIRE, row).rowcount == 1)
-
-    async def clear(self, rule: AlertRule) -> None:
-        key = (rule.name, rule.condition)
-        await self._database.write(lambda db: db.execute(self.CLEAR, key))
-
-    async def since(self, rule: AlertRule) -> float | None:
-        """When it fired, in seconds since the epoch; None: it does not hold."""
-        key = (rule.name, rule.condition)
-        row = await self._database.read(lambda db: db.execute(self.SINCE, key).fetchone())
-        return None if row is None else float(row[0])
+"""Post JSON to a URL; raises NotificationError where it is not accepted."""
 
 
 class AlertEvaluator:
-    """Looks at every rule and tells what came to hold.
+    """Evaluates every rule and notifies of those whose condition came to hold.
 
     Args:
-        clock: seconds since the epoch.
+        clock: seconds since the epoch, for the time in notifications.
     """
 
     def __init__(
         self,
         rules: Sequence[AlertRule],
-        readings: Readings,
-        states: AlertStates,
+        store: AlertStore,
         deliver: Deliver,
         emit: Emit,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._rules = rules
-        self._readings = readings
-        self._states = states
+        self._store = store
         self._deliver = deliver
         self._emit = emit
         self._clock = clock
         self._undelivered: set[AlertRule] = set()
 
     async def evaluate(self) -> None:
-        """Look once.
+        """Evaluate each rule once.
 
         Raises:
-            StateError: metrics or states cannot be read or written.
+            StateError: the store cannot be read or written.
         """
-        now = self._clock()
         # Together: several webhooks that hang must not add up.
-        await asyncio.gather(*(self._evaluate(rule, now) for rule in self._rules))
+        await asyncio.gather(*map(self._evaluate, self._rules))
 
-    async def _evaluate(self, rule: AlertRule, now: float) -> None:
-        value = await self._readings.value(rule.metric, rule.window_s, now)
+    async def _evaluate(self, rule: AlertRule) -> None:
+        value = await self._store.value(rule.metric, rule.window_s)
         if value is None or not rule.is_triggered(value):
-            await self._states.clear(rule)
+            # What is being tried again may fail again: that is no new incident.
+            value = await self._store.value(rule.metric, rule.window_s, unresolved=True)
+            if not rule.is_triggered(value):
+                await self._store.clear(rule.name, rule.condition)
             return
-        if rule in self._undelivered or not await self._states.fire(rule, value, now):
+        if rule in self._undelivered:
             return
-        event = triggered(rule, value)
-        if rule.notify is Channel.WEBHOOK and not await self._delivered(rule, event):
-            event = dataclasses.replace(event, notify=Channel.LOG)
-        self._emit(event)
+        if await self._store.fire(rule.name, rule.condition, value):
+            event = triggered(rule, value)
+            if Channel.WEBHOOK in rule.channels and not await self._delivered(rule, event):
+                event = dataclasses.replace(event, notify=Channel.LOG)
+            self._emit(event)
 
     async def _delivered(self, rule: AlertRule, event: AlertTriggered) -> bool:
-        try:
-            await self._deliver(rule.url or "", payload(event, self._clock()))
-        except SttbatchError as error:
-            # One try and one warning a run; the next run tries again.
-            self._undelivered.add(rule)
-            await self._states.clear(rule)
-            self._emit(Warned("", f"alert {rule.name}: {error}"))
-            return False
-        return True
+        """Whether a webhook took it: if none did, the next run tries again."""
+        facts = payload(event, self._clock())
+        results = await asyncio.gather(
+            *(self._deliver(url, facts) for url in rule.urls), return_exceptions=True
+        )
+        for error in results:
+            if isinstance(error, SttbatchError):
+                self._emit(Warned("", f"alert {rule.name}: {error}"))
+            elif error is not None:
+                raise error
+        if None in results:
+            return True
+        # One try and one warning a run.
+        self._undelivered.add(rule)
+        await self._store.clear(rule.name, rule.condition)
+        return False
 
 
 def triggered(rule: AlertRule, value: float) -> AlertTriggered:
-    """The event that says so."""
+    """The event for a rule whose condition came to hold."""
     return AlertTriggered(
         "", rule.name, rule.metric, value, rule.comparison, rule.threshold, rule.window_s,
         rule.severity, rule.notify,
@@ -124,9 +97,9 @@ def triggered(rule: AlertRule, value: float) -> AlertTriggered:
 
 
 def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[str, Any]:
-    """What a webhook is sent. `text` is what chat services show."""
+    """The JSON object for a webhook. Chat services show its `text`."""
     return {
-        "text": f"sttbatch: {'test of ' if test else ''}{told(event)}",
+        "text": f"sttbatch: {'test of ' if test else ''}{alert_message(event)}",
         "event": "AlertTriggered",
         "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
         "alert": event.alert,
@@ -140,8 +113,8 @@ def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[st
     }
 
 
-def told(event: AlertTriggered) -> str:
-    """For people, in one line."""
+def alert_message(event: AlertTriggered) -> str:
+    """One line for people."""
     name = "" if event.alert.startswith(f"{event.metric} ") else f"{event.alert}: "
     return (
         f"{event.severity} alert: {name}{event.metric} is {event.value:.4g} over the last "
@@ -153,12 +126,12 @@ def told(event: AlertTriggered) -> str:
 async def watched(
     evaluator: AlertEvaluator, emit: Emit, every_s: float = EVERY_S
 ) -> AsyncIterator[None]:
-    """Evaluate every `every_s` seconds, and once more at the end; problems are warnings."""
+    """Evaluate every `every_s` seconds, and once more at the end; errors become warnings."""
     over = asyncio.Event()
     task = asyncio.create_task(_evaluate_until(over, evaluator, emit, every_s))
     try:
         yield
-        # What is being told is told to its end.
+        # A notification that is under way is completed.
         over.set()
         await task
     finally:

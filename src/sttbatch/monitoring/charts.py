@@ -9,7 +9,8 @@ from datetime import datetime
 from html import escape
 from itertools import pairwise
 
-from sttbatch.monitoring.timeline import LatencyPoint, RequestSeen, lanes
+from sttbatch.core.figures import MeasuredRequest
+from sttbatch.monitoring.timeline import LatencyPoint, lanes
 
 WIDTH = 900
 LEFT = 60
@@ -27,7 +28,7 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """A stretch of values onto a stretch of pixels."""
+    """Maps a range of values linearly onto a range of pixels."""
 
     low: float
     high: float
@@ -46,29 +47,29 @@ def latency_chart(points: Sequence[LatencyPoint], height: int = 220) -> str:
     up = _Scale(0.0, ticks[-1], height - BOTTOM, TOP)
     parts = [_grid(ticks, up), _times(across, height)]
     for name in ("p95", "p50"):
-        places = [(across(point.at), up(getattr(point, name))) for point in points]
-        for stretch in _unbroken(places):
-            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in stretch)
+        points_px = [(across(point.at), up(getattr(point, name))) for point in points]
+        for section in _unbroken(points_px):
+            line = " ".join(f"{x:.1f},{y:.1f}" for x, y in section)
             parts.append(f'<polyline class="{name}" points="{line}"/>')
         parts += [
             f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="2.5">'
             f"<title>{name} {getattr(point, name):.3f} s</title></circle>"
-            for point, (x, y) in zip(points, places, strict=True)
+            for point, (x, y) in zip(points, points_px, strict=True)
         ]
     return _svg("latency", height, parts, "Latency over time")
 
 
-def _unbroken(places: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    """Between two runs there was no latency, so no line is drawn."""
-    found = [[places[0]]]
-    for before, place in pairwise(places):
-        if place[0] - before[0] > _BREAK_PX:
-            found.append([])
-        found[-1].append(place)
-    return found
+def _unbroken(points_px: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """The line in sections: none is drawn over the time between two runs."""
+    sections = [[points_px[0]]]
+    for before, point in pairwise(points_px):
+        if point[0] - before[0] > _BREAK_PX:
+            sections.append([])
+        sections[-1].append(point)
+    return sections
 
 
-def lane_chart(requests: Sequence[RequestSeen]) -> str:
+def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
     """One row for each lane; in front of a request a thin line while its chunk waited for it."""
     rows = lanes(requests)
     height = TOP + LANE_HEIGHT * len(rows) + BOTTOM
@@ -97,7 +98,7 @@ def lane_chart(requests: Sequence[RequestSeen]) -> str:
 
 
 def bars(kind: str, rows: Sequence[tuple[str, float, str]], label: str) -> str:
-    """Horizontal bars: (name, value, what stands behind it)."""
+    """Horizontal bars of (name, value, label behind the bar)."""
     height = TOP + ROW_HEIGHT * len(rows)
     top = max((value for _, value, _ in rows), default=0.0)
     along = _Scale(0.0, top or 1.0, 110, WIDTH - 190)

@@ -1,9 +1,8 @@
-"""Listens to a run and writes down what it cost in time, about once a second."""
+"""Listens to the events of a run and records measurements, about once a second."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,31 +10,17 @@ from typing import Any
 
 from sttbatch.core import events
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
-from sttbatch.monitoring.expiry import expire
-from sttbatch.monitoring.metrics import (
-    DOUBTED,
-    GAP_ENDS,
-    MISS,
-    OK,
-    Measurement,
-    Metric,
-    RunEnd,
-    RunFacts,
-    insert_end,
-    insert_measurements,
-    insert_run,
-)
+from sttbatch.core.metrics import DOUBTED, GAP_ENDS, MISS, OK, Measurement, Metric, RunEnd, RunFacts
+from sttbatch.core.ports import MetricsStore
+from sttbatch.monitoring.causes import cause_of
 
 FLUSH_EVERY_S = 1.0
-_CAUSE_CHARS = 40
 
 
 class MetricsCollector:
-    """A listener of one run, on its event loop; rows are written by the database's thread.
+    """A listener of one run, on its event loop.
 
-    What cannot be written is dropped, and `warn` is told once: metrics never fail a run.
+    What cannot be written is dropped with one warning: metrics never fail a run.
 
     Args:
         clock: seconds since the epoch.
@@ -43,23 +28,24 @@ class MetricsCollector:
 
     def __init__(
         self,
-        database: Database,
+        store: MetricsStore,
         facts: RunFacts,
         warn: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._database = database
+        self._store = store
         self._facts = facts
         self._warn = warn
         self._clock = clock
         self._run: int | None = None
+        self._turn = asyncio.Lock()
         self._failed = False
         self._number = 0
         self._samples: list[Measurement] = []
         self._counters: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._queue_waits: dict[tuple[str, int], float] = {}
         self._causes: dict[tuple[str, int], str] = {}
-        self._places: dict[str, int] = {}
+        self._ordinals: dict[str, int] = {}
         self._cached_s: defaultdict[str, float] = defaultdict(float)
         self._waiting: asyncio.Task[None] | None = None
         # The event loop holds its tasks weakly.
@@ -87,9 +73,9 @@ class MetricsCollector:
                 self._waiting.add_done_callback(self._writing.discard)
 
     def found_unchanged(self, recordings: int) -> None:
-        """So many needed nothing; each was one look into the ledger.
+        """Count recordings that were up to date; each cost one lookup in the ledger.
 
-        They save nothing: else cron would save a fortune each hour, on the same recordings.
+        They count as nothing saved: cron would save a fortune each hour on the same recordings.
         """
         self._add(Metric.CACHE_LOOKUPS, "L3", recordings)
         self._add(Metric.RECORDINGS, "unchanged", recordings)
@@ -116,16 +102,14 @@ class MetricsCollector:
             samples.append((metric, now, self._next(), value, label, ""))
         self._counters.clear()
 
-        def write(db: Session) -> None:
-            if self._run is None:
-                self._run = insert_run(db, self._facts)
-            insert_measurements(db, self._run, samples)
-            if end is not None:
-                insert_end(db, self._run, now, end)
-                expire(db, now)
-
         try:
-            await self._database.write(write)
+            async with self._turn:
+                if self._run is None:
+                    self._run = await self._store.begin(self._facts)
+            await self._store.record(self._run, samples)
+            if end is not None:
+                await self._store.end(self._run, now, end)
+                await self._store.expire()
         except StateError as error:
             if not self._failed:
                 self._failed = True
@@ -161,14 +145,21 @@ class MetricsCollector:
 
     def _requested(self, event: events.APIRequestCompleted) -> None:
         at, number, chunk = self._clock(), self._next(), (event.recording, event.index)
-        label = _cause(event)
+        label = cause_of(event.status, event.error)
         if event.attempt > 1:
             self._counters[Metric.RETRIES, self._causes.pop(chunk, "unknown")] += 1
         if label != OK:
             self._causes[chunk] = label
-        place = self._places.setdefault(event.recording, len(self._places) + 1)
+        ordinal = self._ordinals.setdefault(event.recording, len(self._ordinals) + 1)
         self._samples += (
-            (Metric.REQUEST_SECONDS, at, number, event.latency_s, label, f"{place}#{event.index}"),
+            (
+                Metric.REQUEST_SECONDS,
+                at,
+                number,
+                event.latency_s,
+                label,
+                f"{ordinal}#{event.index}",
+            ),
             (Metric.RATE_WAIT_SECONDS, at, number, event.rate_wait_s, "", ""),
             (Metric.REQUEST_AUDIO_SECONDS, at, number, event.audio_s, label, ""),
             (Metric.UPLOAD_BYTES, at, number, event.sent_bytes, "", ""),
@@ -204,14 +195,3 @@ class MetricsCollector:
     def _add(self, metric: Metric, label: str, value: float) -> None:
         if value:
             self._counters[metric, label] += value
-
-
-def _cause(event: events.APIRequestCompleted) -> str:
-    """`ok`, the status, or what happened to the connection; few different ones."""
-    if event.error is None:
-        return OK
-    if event.status == 200:
-        return "unreadable answer"
-    if event.status is not None:
-        return str(event.status)
-    return re.split("[:,]", event.error, maxsplit=1)[0][:_CAUSE_CHARS]

@@ -7,16 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 
-from sttbatch.monitoring.aggregator import Window
+from sttbatch.core.figures import MeasuredRequest, RequestFigures
+from sttbatch.core.metrics import Window
 from sttbatch.monitoring.charts import bars, lane_chart, latency_chart
-from sttbatch.monitoring.repair_metrics import AuditFindings
-from sttbatch.monitoring.statistics import Requests, Sources, Statistics, requests_by, statistics
-from sttbatch.monitoring.timeline import (
-    LatencyPoint,
-    RequestSeen,
-    last_run,
-    latency_over_time,
-)
+from sttbatch.monitoring.repair_metrics import RepairFigures
+from sttbatch.monitoring.statistics import Sources, Statistics, statistics
+from sttbatch.monitoring.timeline import LatencyPoint, last_run, latency_over_time
 
 _NOTHING = '<p class="none">nothing in this time</p>'
 _QUEUE, _RATE = (
@@ -60,45 +56,46 @@ i.queue { background: var(--queue); } i.failed { background: var(--failed); }
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """All that the page shows."""
+    """All figures of the page."""
 
-    found: Statistics
+    totals: Statistics
     latency: Sequence[LatencyPoint]
-    last_run: Sequence[RequestSeen]
-    days: Mapping[str, Requests]
+    last_run: Sequence[MeasuredRequest]
+    days: Mapping[str, RequestFigures]
 
 
-def dashboard(sources: Sources, window: Window) -> Dashboard:
+async def dashboard(sources: Sources, window: Window) -> Dashboard:
+    """Read everything that the page needs."""
     return Dashboard(
-        statistics(sources, window),
-        latency_over_time(sources.metrics, window),
-        last_run(sources.metrics),
-        requests_by(sources.ledger, window, "day"),
+        await statistics(sources, window),
+        await latency_over_time(sources.metrics, window),
+        await last_run(sources.metrics),
+        await sources.usage.requests_by("day", window),
     )
 
 
-def page(shown: Dashboard, currency: str) -> str:
+def page(figures: Dashboard, currency: str) -> str:
     """HTML without a script, a font or a picture from elsewhere; it names no recording."""
-    window = shown.found.window
+    window = figures.totals.window
     since, until = (
         datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
         for at in (window.since, window.until)
     )
     days = [
         (day, each.cost, f"{each.cost:.2f} {currency}, {each.total} requests")
-        for day, each in shown.days.items()
+        for day, each in figures.days.items()
     ]
-    latency = latency_chart(shown.latency) if shown.latency else _NOTHING
-    last = lane_chart(shown.last_run) if shown.last_run else _NOTHING
+    latency = latency_chart(figures.latency) if figures.latency else _NOTHING
+    last = lane_chart(figures.last_run) if figures.last_run else _NOTHING
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>sttbatch</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body><h1>sttbatch</h1><p class="faint">{since} to {until}</p>
-{_tiles(shown.found, currency)}
+{_tiles(figures.totals, currency)}
 {_figure("Latency", latency, '<i class="p50"></i> p50, <i class="p95"></i> p95')}
 {_figure("The last run, lane by lane", last, _LANE_LEGEND)}
-{_figure("Cache", _cache(shown.found), "lookups by the level that had the answer")}
-{_audit(shown.found.audit)}
+{_figure("Cache", _cache(figures.totals), "lookups by the level that had the answer")}
+{_repair(figures.totals.repair)}
 {_figure("Spending per day", bars("money", days, "Spending") if days else _NOTHING, "")}
 </body></html>
 """
@@ -133,7 +130,7 @@ def _cache(found: Statistics) -> str:
     )
 
 
-def _audit(found: AuditFindings) -> str:
+def _repair(found: RepairFigures) -> str:
     """Left out where every answer was whole."""
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""Events as log lines, for people who asked for more and for machines."""
+"""Events as log lines, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from sttbatch.core import events
-from sttbatch.monitoring.log_text import sentence
+from sttbatch.monitoring.event_messages import event_message
 
 FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
 
@@ -46,7 +46,7 @@ class EventLog:
         if self._failures_only and not isinstance(event, FAILURES):
             return
         if not self._as_json:
-            self._write(f"{_local_time()} {self._printable(sentence(event))}")
+            self._write(f"{_local_time()} {self._printable(event_message(event))}")
             return
         facts = dataclasses.asdict(event)
         if "index" in facts:

@@ -1,22 +1,23 @@
-"""What answers lacked, and what asking again made of it."""
+"""What answers lacked, and what gap repair made of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sttbatch.monitoring.aggregator import Aggregator, Window
-from sttbatch.monitoring.metrics import GAP_ENDS, Metric
+from sttbatch.core.metrics import GAP_ENDS, Metric, Window
+from sttbatch.core.ports import MetricsStore
+from sttbatch.monitoring.aggregator import Aggregator
 
 
 @dataclass(frozen=True, slots=True)
-class AuditFindings:
-    """What answers lacked when they were listened to.
+class RepairFigures:
+    """What gap detection saw in answers, and what became of it.
 
     Attributes:
         gaps: sound without words, by what became of it: filled, no_speech, refused, still_missing.
         loops: segments that repeated one phrase; `unfounded` ones had words over silence.
-        asked_s: seconds of audio that were asked for again.
+        asked_s: seconds of audio that were sent again.
     """
 
     gaps: Mapping[str, int]
@@ -25,15 +26,15 @@ class AuditFindings:
     asked_s: float
 
     @property
-    def found(self) -> int:
+    def gap_count(self) -> int:
         """Gaps, whatever became of them."""
         return sum(self.gaps.values())
 
     def __bool__(self) -> bool:
-        return bool(self.found or self.loops or self.unfounded)
+        return bool(self.gap_count or self.loops or self.unfounded)
 
     def named(self) -> list[tuple[str, int]]:
-        """For people: each count and its name, those of nothing too."""
+        """Each count with its name for people, zeros included."""
         return [
             ("filled", self.gaps["filled"]),
             ("without speech", self.gaps["no_speech"]),
@@ -44,16 +45,15 @@ class AuditFindings:
         ]
 
 
-def audit_findings(metrics: Aggregator, window: Window) -> AuditFindings:
-    """Counted once, when an answer was audited; what is known from before is not."""
-
-    def whole(metric: Metric) -> dict[str, int]:
-        return {label: round(count) for label, count in metrics.totals(metric, window).items()}
-
-    gaps, segments = whole(Metric.AUDIT_GAPS), whole(Metric.AUDIT_SEGMENTS)
-    return AuditFindings(
+async def repair_figures(metrics: MetricsStore, window: Window) -> RepairFigures:
+    """Counted once, when an answer was examined; a later run over it adds nothing."""
+    figures = Aggregator(metrics)
+    gaps = await figures.events(Metric.AUDIT_GAPS, window)
+    segments = await figures.events(Metric.AUDIT_SEGMENTS, window)
+    asked_s = await metrics.totals(Metric.AUDIT_ASKED_SECONDS, window)
+    return RepairFigures(
         {end: gaps.get(end, 0) for end in GAP_ENDS},
         segments.get("loops", 0),
         segments.get("unfounded", 0),
-        sum(metrics.totals(Metric.AUDIT_ASKED_SECONDS, window).values()),
+        sum(asked_s.values()),
     )

@@ -59,7 +59,8 @@ def try_out(
 
     from sttbatch.composition.settings import load_settings
 
-    rules = [rule for rule in load_settings().alerts if name in {None, rule.name}]
+    alerts = load_settings().alerts
+    rules = [rule for rule in alerts if (rule.enabled if name is None else rule.name == name)]
     if not rules:
         raise UsageError(
             f"there is no alert {name!r}; `sttbatch alerts list` shows all"
@@ -76,40 +77,40 @@ async def _tested(rule: AlertRule) -> bool:
     from sttbatch.composition.alert_watch import deliver
     from sttbatch.core.errors import NotificationError
     from sttbatch.monitoring.alert_rules import Channel
-    from sttbatch.monitoring.alerts import payload, told, triggered
+    from sttbatch.monitoring.alerts import alert_message, payload, triggered
 
     event = triggered(rule, rule.threshold)
-    if rule.notify is Channel.LOG:
-        typer.echo(printable(f"ok    {rule.name}: a run prints: {told(event)}"))
-        return True
-    try:
-        await deliver(rule.url or "", payload(event, time.time(), test=True))
-    except NotificationError as error:
-        typer.echo(printable(f"FAIL  {rule.name}: {error}"))
-        return False
-    typer.echo(printable(f"ok    {rule.name}: the webhook accepted it"))
-    return True
+    if Channel.LOG in rule.channels:
+        typer.echo(printable(f"ok    {rule.name}: a run prints: {alert_message(event)}"))
+    all_accepted = True
+    for number, url in enumerate(rule.urls, 1):
+        which = "the webhook" if len(rule.urls) == 1 else f"webhook {number}"
+        try:
+            await deliver(url, payload(event, time.time(), test=True))
+        except NotificationError as error:
+            typer.echo(printable(f"FAIL  {rule.name}: {error}"))
+            all_accepted = False
+        else:
+            typer.echo(printable(f"ok    {rule.name}: {which} accepted it"))
+    return all_accepted
 
 
 async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
     import contextlib
-    import time
 
     from sttbatch.composition.paths import data_folder
+    from sttbatch.database.alerts import Alerts
     from sttbatch.database.opening import open_ledger
-    from sttbatch.monitoring.alert_queries import LedgerReadings
-    from sttbatch.monitoring.alerts import AlertStates
 
     with contextlib.closing(open_ledger(data_folder(loaded.settings))) as database:
-        readings, states = LedgerReadings(database), AlertStates(database)
-        now = time.time()
+        store = Alerts(database)
         return [
             _RuleState(
                 rule,
-                await readings.value(rule.metric, rule.window_s, now),
-                await states.since(rule),
+                await store.value(rule.metric, rule.window_s),
+                await store.since(rule.name, rule.condition),
             )
             for rule in loaded.alerts
         ]
@@ -119,8 +120,9 @@ def _facts(state: _RuleState) -> dict[str, object]:
     from datetime import UTC, datetime
 
     rule, since = asdict(state.rule), state.firing_since
-    # It may contain a token.
-    del rule["url"]
+    # They may hold tokens.
+    del rule["urls"], rule["channels"]
+    rule["notify"] = state.rule.notify
     rule["window_seconds"] = rule.pop("window_s")
     fired = None if since is None else datetime.fromtimestamp(since, UTC).isoformat()
     return rule | {"value": state.value, "firing_since": fired}
@@ -142,6 +144,8 @@ def _print_table(states: Sequence[_RuleState]) -> None:
 
 
 def _state(state: _RuleState) -> str:
+    if not state.rule.enabled:
+        return "disabled"
     if state.firing_since is None:
         return "quiet"
     from datetime import UTC, datetime

@@ -18,8 +18,9 @@ _ALERT = [
     "# threshold = 0.1",
     '# window = "1h"',
     '# severity = "warning"          # info, warning, critical',
-    '# notify = "webhook"            # or log',
-    '# url = "https://hooks.example.org/…"',
+    '# notify = "webhook"            # or log, or both: ["log", "webhook"]',
+    '# url = "https://hooks.example.org/…"   # or several: ["https://…", "https://…"]',
+    "# enabled = true",
     "",
 ]
 
@@ -52,7 +53,7 @@ def init() -> None:
     """Write a settings file with every setting, commented out."""
     from sttbatch.composition.settings import DESCRIPTIONS, Settings, user_file
     from sttbatch.core.errors import UsageError
-    from sttbatch.monitoring.alert_rules import METRICS
+    from sttbatch.monitoring.alert_rules import ALERT_METRICS
 
     file = user_file()
     defaults = Settings()
@@ -60,8 +61,8 @@ def init() -> None:
     for name, text in DESCRIPTIONS.items():
         value = getattr(defaults, name)
         lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
-    lines += ["# Alerts, notified once per incident; these tables come last. Metrics:"]
-    lines += [f"#   {name}: {text}" for name, text in METRICS.items()] + _ALERT
+    lines += ["# What to be notified of, once per incident; these tables come last. Metrics:"]
+    lines += [f"#   {name}: {text}" for name, text in ALERT_METRICS.items()] + _ALERT
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:

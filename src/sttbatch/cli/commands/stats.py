@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.options import EXPORT, AsJson, option
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from sttbatch.monitoring.aggregator import Window
+    from sttbatch.core.metrics import Window
     from sttbatch.monitoring.statistics import Group, Sources, Statistics
 
 WATCH_EVERY_S = 1.0
@@ -33,18 +32,18 @@ class _Query:
     by: str | None
 
     def window(self) -> Window:
-        from sttbatch.monitoring.aggregator import Window
+        from sttbatch.core.metrics import Window
 
         now = time.time()
         # Include what ends in this second.
         return Window(now - self.since_s, now + 1.0)
 
-    def run(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
+    async def run(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
         from sttbatch.monitoring.statistics import groups, statistics
 
         window = self.window()
-        grouped = groups(sources, window, self.by) if self.by is not None else ()
-        return statistics(sources, window), grouped
+        grouped = await groups(sources, window, self.by) if self.by is not None else ()
+        return await statistics(sources, window), grouped
 
 
 class StatsCommand(TyperCommand):
@@ -95,37 +94,22 @@ def stats(
         query = _Query(duration_s(since), by)
     except ValueError as error:
         raise UsageError(f"--since {since}: {error}") from error
-    with statistics_sources(load_settings().settings) as sources:
-        if html is not None:
-            _write_page(sources, query, html)
-        elif prometheus is not None or push is not None:
-            _export(sources, prometheus, push)
-        elif as_json:
-            from sttbatch.cli.console.stats_json import stats_json
+    import asyncio
 
-            figures, groups = query.run(sources)
-            print_lines([stats_json(figures, by, groups)])
-        else:
-            _draw(sources, query, watch=watch)
-
-
-def _write_page(sources: Sources, query: _Query, html: Path) -> None:
-    from sttbatch.cli.console.report_files import replace_report
-    from sttbatch.cli.console.run_summary import CURRENCY
-    from sttbatch.monitoring.dashboard import dashboard, page
-
-    text = page(dashboard(sources, query.window()), CURRENCY)
-    # The page shows costs, so a new one is private.
-    replace_report(html, text.encode(), 0o600)
-
-
-def _export(sources: Sources, prometheus: str | None, push: str | None) -> None:
     from sttbatch.cli.console.stats_export import push_figures, write_exposition
 
-    if prometheus is not None:
-        write_exposition(sources, prometheus)
-    elif push is not None:
-        push_figures(sources, push)
+    with statistics_sources(load_settings().settings) as sources:
+        if html is not None:
+            report = _write_page(sources, query, html)
+        elif prometheus is not None:
+            report = write_exposition(sources, prometheus)
+        elif push is not None:
+            report = push_figures(sources, push)
+        elif as_json:
+            report = _print_json(sources, query)
+        else:
+            report = _draw(sources, query, watch=watch)
+        asyncio.run(report)
 
 
 def _refuse_windows(context: typer.Context) -> None:
@@ -139,26 +123,47 @@ def _refuse_windows(context: typer.Context) -> None:
             )
 
 
-def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
+async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
+    from sttbatch.cli.console.report_files import replace_report
+    from sttbatch.cli.console.run_summary import CURRENCY
+    from sttbatch.monitoring.dashboard import dashboard, page
+
+    text = page(await dashboard(sources, query.window()), CURRENCY)
+    # The page shows costs, so a new one is private.
+    replace_report(target, text.encode(), 0o600)
+
+
+async def _print_json(sources: Sources, query: _Query) -> None:
+    from sttbatch.cli.console.stats_json import stats_json
+    from sttbatch.cli.console.stdio import print_lines
+
+    figures, groups = await query.run(sources)
+    print_lines([stats_json(figures, query.by, groups)])
+
+
+async def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
+    import asyncio
+
     from rich.console import Console
 
     from sttbatch.cli.console.stats_screen import print_screen, screen
 
     console = Console(highlight=False)
 
-    def drawn() -> RenderableType:
-        figures, groups = query.run(sources)
+    async def drawn() -> RenderableType:
+        figures, groups = await query.run(sources)
         return screen(figures, query.by, groups)
 
     if not (watch and console.is_terminal):
-        print_screen(console, drawn())
+        print_screen(console, await drawn())
         return
     from rich.live import Live
 
+    # Ctrl-C cancels this task, and is how watching ends.
     with (
-        contextlib.suppress(KeyboardInterrupt),
+        contextlib.suppress(asyncio.CancelledError),
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
         while True:
-            live.update(drawn(), refresh=True)
-            time.sleep(WATCH_EVERY_S)
+            live.update(await drawn(), refresh=True)
+            await asyncio.sleep(WATCH_EVERY_S)

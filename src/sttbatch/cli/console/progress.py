@@ -67,10 +67,12 @@ class Display:
                 name = f"{printable(recording)}: " if recording else ""
                 self.say(f"warning: {name}{printable(message)}")
             case events.AlertTriggered():
-                from sttbatch.monitoring.alerts import told
+                from sttbatch.monitoring.alerts import alert_message
 
-                # An alert that is configured for the log is printed with --quiet too.
-                self.say(printable(told(event)), important=event.notify == "log")
+                # With --quiet too: the user asked for it, and this is the channel.
+                self.say(
+                    printable(alert_message(event)), important="log" in event.notify.split(",")
+                )
 
     def say(self, line: str, *, important: bool = False) -> None:
         """Print one line; with --quiet only if it is important."""

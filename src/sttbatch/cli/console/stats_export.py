@@ -20,7 +20,7 @@ STDOUT = "-"
 _READABLE = 0o644
 
 
-def write_exposition(sources: Sources, target: str) -> None:
+async def write_exposition(sources: Sources, target: str) -> None:
     """Write the exposition to a file, or to standard output where `target` is `-`.
 
     Raises:
@@ -28,7 +28,7 @@ def write_exposition(sources: Sources, target: str) -> None:
     """
     with _extra():
         from sttbatch.monitoring.exporter import exposition
-    text = exposition(sources)
+    text = await exposition(sources)
     if target != STDOUT:
         replace_report(Path(target), text, _READABLE)
         return
@@ -38,7 +38,7 @@ def write_exposition(sources: Sources, target: str) -> None:
         raise UsageError(f"standard output cannot be written: {output.fault}")
 
 
-def push_figures(sources: Sources, url: str) -> None:
+async def push_figures(sources: Sources, url: str) -> None:
     """Send the totals to a Pushgateway.
 
     Raises:
@@ -49,7 +49,7 @@ def push_figures(sources: Sources, url: str) -> None:
         from sttbatch.monitoring.exporter import registry
     from sttbatch.external.notifications.pushgateway import gateway_at, push
 
-    push(gateway_at(url), registry(sources))
+    push(gateway_at(url), await registry(sources))
 
 
 @contextlib.contextmanager

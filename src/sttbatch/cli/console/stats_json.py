@@ -8,8 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from sttbatch.core.figures import RecordingOutcome
 from sttbatch.monitoring.aggregator import Distribution
-from sttbatch.monitoring.statistics import Group, RecordingSeen, Statistics
+from sttbatch.monitoring.statistics import Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
@@ -47,10 +48,10 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "retries": dict(stats.retries),
         "connections": dict(stats.connections),
         "audit": {
-            "gaps": {"found": stats.audit.found, **stats.audit.gaps},
-            "loops": stats.audit.loops,
-            "unfounded": stats.audit.unfounded,
-            "asked_seconds": stats.audit.asked_s,
+            "gaps": {"found": stats.repair.gap_count, **stats.repair.gaps},
+            "loops": stats.repair.loops,
+            "unfounded": stats.repair.unfounded,
+            "asked_seconds": stats.repair.asked_s,
         },
         "slowest": [_recording(each) for each in stats.slowest],
         "failed": [_recording(each) for each in stats.failed],
@@ -90,9 +91,8 @@ def _percentiles(latencies: Distribution) -> dict[str, float | None]:
     return {**named, "mean": latencies.mean}
 
 
-def _recording(seen: RecordingSeen) -> dict[str, Any]:
-    facts = asdict(seen)
-    return {**facts, "at": _time(seen.at)}
+def _recording(outcome: RecordingOutcome) -> dict[str, Any]:
+    return {**asdict(outcome), "at": _time(outcome.at)}
 
 
 def _time(at: float) -> str:

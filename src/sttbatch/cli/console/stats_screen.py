@@ -12,10 +12,11 @@ from rich.text import Text
 
 from sttbatch.cli.console.run_summary import CURRENCY
 from sttbatch.cli.console.text import clock, counted, printable
+from sttbatch.core.figures import RecordingOutcome
 from sttbatch.monitoring.aggregator import Distribution
-from sttbatch.monitoring.repair_metrics import AuditFindings
+from sttbatch.monitoring.repair_metrics import RepairFigures
 from sttbatch.monitoring.statistics import Group as RequestGroup
-from sttbatch.monitoring.statistics import RecordingSeen, Statistics
+from sttbatch.monitoring.statistics import Statistics
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BUCKETS = 24
@@ -71,8 +72,8 @@ def _facts(stats: Statistics) -> list[tuple[str, str]]:
         rows.append(("errors", _counts(stats.errors, " x")))
     if stats.retries:
         rows.append(("retried for", _counts(stats.retries, " x")))
-    if stats.audit:
-        rows.append(("audit", _audit(stats.audit)))
+    if stats.repair:
+        rows.append(("audit", _repair(stats.repair)))
     jobs = {state.lower(): count for state, count in stats.jobs.items()}
     if any(jobs.get(state) for state in ("queued", "processing", "failed")):
         rows.append(("jobs now", _counts(jobs)))
@@ -176,10 +177,10 @@ def _throughput(stats: Statistics) -> str:
     return ", ".join(parts)
 
 
-def _audit(findings: AuditFindings) -> str:
-    parts = [f"{counted(findings.found, 'gap')} found"]
-    parts += [f"{count} {name}" for name, count in findings.named() if count]
-    return f"{', '.join(parts)}; {findings.asked_s / 60:.1f} min retried"
+def _repair(repair: RepairFigures) -> str:
+    parts = [f"{counted(repair.gap_count, 'gap')} found"]
+    parts += [f"{count} {name}" for name, count in repair.named() if count]
+    return f"{', '.join(parts)}; {repair.asked_s / 60:.1f} min retried"
 
 
 def _counts(counts: Mapping[str, int], times: str = "") -> str:
@@ -205,7 +206,7 @@ def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
     return table
 
 
-def _recordings(title: str, seen: Sequence[RecordingSeen]) -> list[RenderableType]:
+def _recordings(title: str, seen: Sequence[RecordingOutcome]) -> list[RenderableType]:
     if not seen:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)

@@ -4,21 +4,23 @@ A method that changes several tables is one transaction. Every method raises `St
 the store cannot be read or written.
 """
 
-from __future__ import annotations
-
+from sttbatch.core.ports.figures import AlertStore, MetricsStore, UsageStore
 from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
 from sttbatch.core.ports.work import WorkLedger
 
 __all__ = [
+    "AlertStore",
     "ChunkIndex",
     "FileIndex",
     "JobStore",
     "Liveness",
+    "MetricsStore",
     "OutputStore",
     "RateStore",
     "ResultStore",
+    "UsageStore",
     "WorkLedger",
     "WorkerStore",
 ]

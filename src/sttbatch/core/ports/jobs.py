@@ -1,4 +1,4 @@
-"""Ports of the queue: jobs, and the workers that hold them."""
+"""The ports of the queue: jobs, and the workers that hold them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Port of the rates that endpoints allow."""
+"""The port of what a rate limit has given out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ports of results and files."""
+"""The ports of results, and of what is remembered of files."""
 
 from __future__ import annotations
 

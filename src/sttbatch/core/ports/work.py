@@ -1,4 +1,4 @@
-"""Port of what may be paid for, and what that brought."""
+"""The port of work that is paid for."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""What an event says, in words."""
+"""Events as lines for people."""
 
 from __future__ import annotations
 
 from sttbatch.core import events
-from sttbatch.monitoring.alerts import told
+from sttbatch.monitoring.alerts import alert_message
 
 
-def sentence(event: events.Event) -> str:
-    """One line, the recording and the chunk first."""
+def event_message(event: events.Event) -> str:
+    """One line; the recording and the chunk come first."""
     text = _chunk_text(event) or _job_text(event) or _run_text(event)
     return f"{event.recording}: {text}" if event.recording else text
 
@@ -60,7 +60,7 @@ def _request(event: events.APIRequestCompleted) -> str:
     if event.rate_wait_s >= 0.01:
         parts.append(f"waited {event.rate_wait_s:.2f} s for the rate limit")
     if event.maybe_paid:
-        parts.append("maybe paid")
+        parts.append("possibly billed")
     if event.request_id:
         parts.append(f"request {event.request_id}")
     if event.error:
@@ -102,5 +102,5 @@ def _run_text(event: events.Event) -> str:
         case events.Warned():
             return f"warning: {event.message}"
         case events.AlertTriggered():
-            return told(event)
+            return alert_message(event)
     return type(event).__name__

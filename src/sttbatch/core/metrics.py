@@ -1,13 +1,11 @@
-"""What is measured, by name; names carry units."""
+"""What is measured of runs, by name; names carry units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
-
-from sttbatch.database.session import Session
 
 OK = "ok"
 """The label of a request that brought its answer; others are labelled with what went wrong."""
@@ -15,10 +13,10 @@ OK = "ok"
 MISS = "miss"
 
 GAP_ENDS = ("filled", "no_speech", "refused", "still_missing")
-"""What becomes of sound without words."""
+"""What becomes of sound that came back without words."""
 
 DOUBTED = ("loops", "unfounded")
-"""Segments that repeat one phrase, and those with words over silence."""
+"""Suspect segments: those that repeat one phrase, and those with words over silence."""
 
 Measurement: TypeAlias = tuple[str, float, int, float, str, str]
 """(metric, seconds since the epoch, number, value, label, subject)."""
@@ -52,6 +50,41 @@ class Metric(StrEnum):
     AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was asked for again
 
 
+WAIT_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+BOUNDS: Mapping[str, Sequence[float]] = dict.fromkeys(
+    (Metric.QUEUE_WAIT_SECONDS, Metric.RATE_WAIT_SECONDS, Metric.PREPARATION_SECONDS),
+    WAIT_BOUNDS_S,
+)
+"""Upper ends of histogram buckets, in seconds; other metrics are only counted and summed up.
+
+They never change: measurements that have expired are known by these bounds alone.
+"""
+
+DURATION_BOUNDS_S = (
+    0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600,
+)  # fmt: skip
+"""Upper ends of the buckets of a response's time. To Prometheus another set is a restart."""
+
+RUNS_BEGUN = "runs_begun"
+RUNS_ENDED = "runs_ended"
+RUN_OUTCOMES = ("succeeded", "some_failed", "stopped")
+
+# The ledger keeps the first three for ever; LANES is no total of anything.
+_WITHOUT_TOTAL = frozenset(
+    {Metric.REQUEST_SECONDS, Metric.REQUEST_AUDIO_SECONDS, Metric.UPLOAD_BYTES, Metric.LANES}
+)
+LIFETIME_METRICS = tuple(metric for metric in Metric if metric not in _WITHOUT_TOTAL)
+"""Metrics whose totals since the first run are kept when their measurements expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """From `since` to before `until`, seconds since the epoch."""
+
+    since: float
+    until: float
+
+
 @dataclass(frozen=True, slots=True)
 class RunFacts:
     """One run as it begins; times are seconds since the epoch.
@@ -79,37 +112,3 @@ class RunEnd:
     failed: int
     remaining: int
     error: str | None = None
-
-
-def insert_run(db: Session, facts: RunFacts) -> int:
-    """The run's id."""
-    (run,) = db.execute(
-        "INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second, summary) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
-        (
-            facts.begun_at,
-            facts.engine,
-            facts.model,
-            facts.lanes,
-            facts.rate_limit,
-            facts.price_per_second,
-            facts.summary,
-        ),
-    ).fetchone()
-    return int(run)
-
-
-def insert_end(db: Session, run: int, at: float, end: RunEnd) -> None:
-    db.execute(
-        "INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (run, at, end.done, end.cached, end.failed, end.remaining, end.error),
-    )
-
-
-def insert_measurements(db: Session, run: int, measurements: Iterable[Measurement]) -> None:
-    db.executemany(
-        "INSERT INTO measurements (metric, at, number, value, label, subject, run) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((*each, run) for each in measurements),
-    )

@@ -1,0 +1,114 @@
+"""The ports of figures, and of the alerts over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from sttbatch.core.figures import (
+    Bucket,
+    BusyRun,
+    MeasuredRequest,
+    RecordingOutcome,
+    RequestFigures,
+    RequestTotal,
+    RunCounts,
+)
+from sttbatch.core.metrics import Measurement, Metric, RunEnd, RunFacts, Window
+
+
+class MetricsStore(Protocol):
+    """What runs measured: never changed once recorded, expired by age, totals kept for ever."""
+
+    async def begin(self, facts: RunFacts) -> int:
+        """Record a run; its id."""
+
+    async def record(self, run: int, measurements: Iterable[Measurement]) -> None:
+        """Add measurements to a run."""
+
+    async def end(self, run: int, at: float, end: RunEnd) -> None:
+        """Record how a run ended."""
+
+    async def expire(self) -> None:
+        """Move what has reached the retention age, by the store's clock, into the totals."""
+
+    async def values(
+        self, metric: Metric, window: Window, label: str | None = None
+    ) -> Sequence[float]:
+        """Every value of a metric, or those with one label."""
+
+    async def totals(self, metric: Metric, window: Window) -> dict[str, float]:
+        """Sums of values by label."""
+
+    async def counts(self, metric: Metric, window: Window) -> dict[str, int]:
+        """Numbers of values by label."""
+
+    async def latencies(self, by: str, window: Window) -> list[tuple[Any, float]]:
+        """(key, seconds) of every answer; keys are `by` model, engine, day (local) or time."""
+
+    async def runs(self, window: Window) -> RunCounts:
+        """Numbers of runs that began in the window."""
+
+    async def busy_runs(self, window: Window) -> list[BusyRun]:
+        """Runs that sent requests."""
+
+    async def busiest_minute(self, window: Window) -> int:
+        """The most requests that ended within one minute."""
+
+    async def last_begun(self) -> tuple[float, int] | None:
+        """When the last run began, and how many requests it could send at once."""
+
+    async def last_ended(self) -> tuple[float, RunEnd] | None:
+        """When the run that ended last did so, and how."""
+
+    async def last_requests(self, limit: int) -> list[MeasuredRequest]:
+        """The latest requests of the run that was the last to send."""
+
+    async def lifetime(self, name: str) -> Mapping[str, Sequence[Bucket]]:
+        """Totals since the first run by label, of a metric, `RUNS_BEGUN` or `RUNS_ENDED`."""
+
+
+class UsageStore(Protocol):
+    """Requests and jobs as the ledger counts them."""
+
+    async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
+        """Requests by `all` (one group, named ''), `model`, `engine` or `day` (local)."""
+
+    async def request_totals(self) -> list[RequestTotal]:
+        """All requests ever sent."""
+
+    async def durations(self) -> Mapping[tuple[str, str], Sequence[Bucket]]:
+        """Seconds until an answer came, by engine and model, in `DURATION_BOUNDS_S`."""
+
+    async def jobs_by_state(self) -> Mapping[str, int]:
+        """Jobs as they are now; states without a job are 0."""
+
+    async def dead_letters(self) -> int:
+        """Jobs that failed and have no retries left."""
+
+    async def slowest(self, window: Window, limit: int) -> list[RecordingOutcome]:
+        """Completed jobs that took longest."""
+
+    async def failed(self, window: Window, limit: int) -> list[RecordingOutcome]:
+        """Failed jobs, the latest first."""
+
+
+class AlertStore(Protocol):
+    """What alert rules compare, and which conditions have been notified; all runs share both."""
+
+    async def value(
+        self, metric: str, window_s: float, *, unresolved: bool = False
+    ) -> float | None:
+        """The metric over the last `window_s` seconds of the store's clock; None: no data.
+
+        `unresolved` counts in what failed at any time and is being tried again.
+        """
+
+    async def fire(self, name: str, condition: str, value: float) -> bool:
+        """Record that a condition holds. True: nobody had, so the caller notifies."""
+
+    async def clear(self, name: str, condition: str) -> None:
+        """Record that it does not hold any more."""
+
+    async def since(self, name: str, condition: str) -> float | None:
+        """When it was recorded to hold; None: it does not."""

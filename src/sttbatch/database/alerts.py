@@ -1,0 +1,86 @@
+"""Statements of alerts: what is counted in the ledger, and which conditions hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from sttbatch.database.database import Database
+from sttbatch.database.session import Session
+
+_REQUESTS = "FROM requests WHERE at > ledger_now() - :window_s"
+FIGURES: Mapping[str, str] = {
+    "failed_share": f"SELECT avg(CASE WHEN error IS NULL THEN 0.0 ELSE 1.0 END) {_REQUESTS}",
+    "requests": f"SELECT count(*) {_REQUESTS}",
+    "retries": f"SELECT count(*) {_REQUESTS} AND attempt > 1",
+    "maybe_paid": f"SELECT count(*) {_REQUESTS} AND maybe_paid <> 0",
+    "cost": f"SELECT coalesce(sum(cost), 0.0) {_REQUESTS}",
+    "audio_seconds": f"""
+        SELECT coalesce(sum(quantity), 0.0) {_REQUESTS}
+        AND error IS NULL AND unit = 'audio_seconds'""",
+    # A later run takes a failed recording back into the queue: until it is done it has failed.
+    "jobs_failed": """
+        SELECT count(*) FROM processing_jobs AS job
+        WHERE status = 'FAILED' AND completed_at > ledger_now() - :window_s
+           OR status IN ('QUEUED', 'PROCESSING') AND EXISTS (
+               SELECT 1 FROM processing_tasks AS attempt
+               WHERE attempt.job_id = job.id AND attempt.status = 'FAILED'
+                 AND attempt.completed_at > ledger_now() - :retried_window_s)""",
+}
+ANSWERED = f"SELECT count(*) {_REQUESTS} AND error IS NULL"
+LATENCY = f"""
+    SELECT latency_s {_REQUESTS} AND error IS NULL
+    ORDER BY latency_s LIMIT 2 OFFSET :below"""
+PERCENTILES = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
+
+FIRE = """INSERT INTO alerts (name, condition, value, fired_at) VALUES (?, ?, ?, ledger_now())
+          ON CONFLICT DO NOTHING"""
+CLEAR = "DELETE FROM alerts WHERE name = ? AND condition = ?"
+SINCE = "SELECT fired_at FROM alerts WHERE name = ? AND condition = ?"
+
+_EVER_S = 1e12
+
+
+class Alerts:
+    """`AlertStore` over the ledger, which all runs share."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def value(
+        self, metric: str, window_s: float, *, unresolved: bool = False
+    ) -> float | None:
+        if metric in PERCENTILES:
+            share = PERCENTILES[metric]
+            return await self._database.read(lambda db: latency_percentile(db, share, window_s))
+        row = {"window_s": window_s}
+        if metric == "jobs_failed":
+            row["retried_window_s"] = _EVER_S if unresolved else window_s
+        return await self._database.read(lambda db: _number(db, FIGURES[metric], row))
+
+    async def fire(self, name: str, condition: str, value: float) -> bool:
+        row = (name, condition, value)
+        return await self._database.write(lambda db: db.execute(FIRE, row).rowcount == 1)
+
+    async def clear(self, name: str, condition: str) -> None:
+        await self._database.write(lambda db: db.execute(CLEAR, (name, condition)))
+
+    async def since(self, name: str, condition: str) -> float | None:
+        return await self._database.read(lambda db: _number(db, SINCE, (name, condition)))
+
+
+def latency_percentile(db: Session, share: float, window_s: float) -> float | None:
+    """Seconds, between the two nearest answers by linear interpolation, as numpy does it."""
+    row = {"window_s": window_s}
+    (answers,) = db.execute(ANSWERED, row).fetchone()
+    if not answers:
+        return None
+    below, rest = divmod(share * (answers - 1), 1)
+    rows = db.execute(LATENCY, row | {"below": math.floor(below)})
+    nearest = [float(latency_s) for (latency_s,) in rows]
+    return float(nearest[0] + rest * (nearest[-1] - nearest[0]))
+
+
+def _number(db: Session, query: str, values: tuple[str, ...] | Mapping[str, float]) -> float | None:
+    row = db.execute(query, values).fetchone()
+    return None if row is None or row[0] is None else float(row[0])

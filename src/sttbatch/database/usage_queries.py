@@ -1,0 +1,96 @@
+"""Statements about usage out of the ledger, which keeps every request: work, money, failures.
+
+One kind of row leaves it: what a run was sending when it was killed counts as failed and possibly
+billed, until its answer turns up in the spool; then both of these fall by one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sttbatch.core.figures import Bucket, RecordingOutcome, RequestFigures, RequestTotal
+from sttbatch.core.metrics import DURATION_BOUNDS_S, Window
+from sttbatch.database.buckets import bound_of, buckets_by, micros
+from sttbatch.database.database import Database
+
+_SENT_S = "CASE WHEN unit = 'audio_seconds' THEN quantity ELSE 0.0 END"
+_PAID_S = """CASE WHEN unit = 'audio_seconds' AND engine <> 'local'
+                AND (error IS NULL OR maybe_paid <> 0) THEN quantity ELSE 0.0 END"""
+
+REQUESTS_BY = {
+    by: f"""
+    SELECT {group}, count(*), count(*) FILTER (WHERE error IS NULL),
+           count(*) FILTER (WHERE attempt > 1), count(*) FILTER (WHERE error IS NOT NULL),
+           sum(maybe_paid), sum(cost), sum(sent_bytes), sum({_PAID_S})
+    FROM requests WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY 1"""  # noqa: S608 - of constants
+    for by, group in (
+        ("all", "''"), ("model", "model"), ("engine", "engine"), ("day", "local_day(at)"),
+    )
+}  # fmt: skip
+REQUEST_TOTALS = f"""
+    SELECT engine, model, status, substr(error, 1, 40), count(*), sum(maybe_paid),
+           {micros("cost")}, sum(sent_bytes), {micros(_SENT_S)}, {micros(_PAID_S)}
+    FROM requests GROUP BY 1, 2, 3, 4"""  # noqa: S608 - of constants
+DURATIONS = f"""
+    SELECT engine, model, {bound_of("latency_s", DURATION_BOUNDS_S)}, count(*),
+           {micros("latency_s")}
+    FROM requests WHERE error IS NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""  # noqa: S608
+
+JOBS = "SELECT status, count(*) FROM processing_jobs GROUP BY status"
+DEAD_LETTERS = """
+    SELECT count(*) FROM processing_jobs WHERE status = 'FAILED' AND retry_count >= max_retries"""
+SLOWEST = """
+    SELECT payload, completed_at - started_at, error_message, completed_at
+    FROM processing_jobs
+    WHERE status = 'COMPLETED' AND completed_at >= ? AND completed_at < ?
+    ORDER BY completed_at - started_at DESC LIMIT ?"""
+FAILED = """
+    SELECT payload, completed_at - started_at, error_message, completed_at
+    FROM processing_jobs
+    WHERE status = 'FAILED' AND completed_at >= ? AND completed_at < ?
+    ORDER BY completed_at DESC LIMIT ?"""
+
+JOB_STATES = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+
+
+class UsageFigures:
+    """`UsageStore` over the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
+        rows = await self._rows(REQUESTS_BY[by], (window.since, window.until))
+        return {name: RequestFigures(*figures) for name, *figures in rows}
+
+    async def request_totals(self) -> list[RequestTotal]:
+        return [RequestTotal(*row) for row in await self._rows(REQUEST_TOTALS)]
+
+    async def durations(self) -> Mapping[tuple[str, str], list[Bucket]]:
+        rows = await self._rows(DURATIONS)
+        return buckets_by(((engine, model), *bucket) for engine, model, *bucket in rows)
+
+    async def jobs_by_state(self) -> Mapping[str, int]:
+        return dict.fromkeys(JOB_STATES, 0) | dict(await self._rows(JOBS))
+
+    async def dead_letters(self) -> int:
+        ((count,),) = await self._rows(DEAD_LETTERS)
+        return int(count)
+
+    async def slowest(self, window: Window, limit: int) -> list[RecordingOutcome]:
+        return await self._outcomes(SLOWEST, window, limit)
+
+    async def failed(self, window: Window, limit: int) -> list[RecordingOutcome]:
+        return await self._outcomes(FAILED, window, limit)
+
+    async def _outcomes(self, query: str, window: Window, limit: int) -> list[RecordingOutcome]:
+        outcomes = []
+        for payload, *rest in await self._rows(query, (window.since, window.until, limit)):
+            facts = json.loads(payload)
+            outcomes.append(RecordingOutcome(facts["recording"], facts["audio_s"], *rest))
+        return outcomes
+
+    async def _rows(self, query: str, values: Any = ()) -> list[Any]:
+        return await self._database.read(lambda db: db.execute(query, values).fetchall())

@@ -1,0 +1,44 @@
+"""A run is recorded once, however its writes overlap."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.events import ChunkPrepared
+from sttbatch.core.metrics import Metric, RunEnd, RunFacts, Window
+from sttbatch.database.measurements import Measurements
+from sttbatch.database.opening import open_metrics
+from sttbatch.monitoring.collector import MetricsCollector
+
+FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
+EVENTS = 50
+WINDOW = Window(0.0, 10.0)
+
+
+def test_events_during_the_first_write_belong_to_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sttbatch.monitoring.collector.FLUSH_EVERY_S", 0.0)
+    warnings: list[str] = []
+
+    async def story() -> None:
+        with contextlib.closing(open_metrics(tmp_path, lambda: 5.0)) as database:
+            store = Measurements(database)
+            collector = MetricsCollector(store, FACTS, warnings.append, lambda: 5.0)
+            for index in range(EVENTS):
+                collector(ChunkPrepared("talk.mp3", index, 1.0, 0.01))
+                for _ in range(3):
+                    await asyncio.sleep(0)
+            await collector.aclose(RunEnd(1, 0, 0, 0))
+            counts = await store.runs(WINDOW)
+            assert (counts.total, counts.unfinished) == (1, 0)
+            prepared = await store.counts(Metric.PREPARATION_SECONDS, WINDOW)
+            assert prepared == {"": EVENTS}
+            assert await store.last_ended() == (5.0, RunEnd(1, 0, 0, 0))
+
+    asyncio.run(story())
+    assert warnings == []
