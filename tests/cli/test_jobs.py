@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
-from tests.queue.harness import Clock, Room, contenders, in_room
+from sttbatch.core.jobs import Job, JobPriority, JobStatus
+from tests.cloudru import KEY, Received, make_recording
+from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, spec
 from tests.shell import Result, Shell
 
 LONG_AGO = 1_700_000_000.0
@@ -26,22 +27,59 @@ def bare(home: Path) -> Shell:
 def jobs(bare: Shell) -> dict[str, Job]:
     """One of each: queued, dead (no retries left), failed, done, cancelled."""
 
-    async def fill(room: Room) -> dict[str, Job]:
+    async def fill(harness: Harness) -> dict[str, Job]:
         made = {}
         for name in ("dead", "failed", "done", "cancelled", "queued"):
-            room.clock.now += 60
-            made[name] = await room.queued(name, max_retries=0 if name == "dead" else 3)
+            harness.clock.now += 60
+            made[name] = await harness.queued(name, max_retries=0 if name == "dead" else 3)
         for name in ("dead", "failed"):
-            claim = await room.claimed(made[name])
-            await room.queue.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
-        claim = await room.claimed(made["done"])
-        granted: Any = await room.claim("chunk:" + "c" * 64, claim)
-        await room.answer(granted)
-        await room.queue.complete(claim)
-        await room.queue.cancel(made["cancelled"].id)
+            claim = await harness.claimed(made[name])
+            await harness.jobs.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
+        claim = await harness.claimed(made["done"])
+        granted: Any = await harness.claim("chunk:" + "c" * 64, claim)
+        await harness.answer(granted)
+        await harness.jobs.complete(claim)
+        await harness.queue.cancel(made["cancelled"].id)
         return made
 
-    return in_room(bare.home / "data", fill, Clock(LONG_AGO))
+    return in_harness(Ledger(bare.home / "data"), fill, Clock(LONG_AGO))
+
+
+def test_a_job_that_is_cancelled_during_its_run_stays_cancelled(shell: Shell, folder: Path) -> None:
+    count = 6
+    for number in range(count):
+        make_recording(
+            folder / f"talk-{number}.wav",
+            duration_s=11.0,
+            sample_rate=8_000,
+            channels=1,
+            first_word=100 * number,
+        )
+    endpoint = shell.endpoint
+    assert endpoint is not None
+    cancelled: list[str] = []
+
+    def cancel_one(post: Received) -> None:
+        """While the first chunk is sent, most jobs still wait."""
+        if not cancelled:
+            waiting = list(listed(shell, "--status", "queued").values())
+            cancelled.append(waiting[-1]["id"])
+            assert shell.run("jobs", "cancel", cancelled[0]).code == 0
+
+    endpoint.faults = cancel_one
+    shell.transcribe(folder, "-j", "1")
+    assert len(endpoint.received) == count - 1
+    payloads = Ledger(shell.home / "data").rows("SELECT payload FROM processing_jobs")
+    assert all('"version": 2' in str(text) and KEY not in str(text) for (text,) in payloads)
+    states = {job["id"]: job["status"] for job in listed(shell).values()}
+    assert states.pop(cancelled[0]) == "CANCELLED"
+    assert set(states.values()) == {"COMPLETED"}
+    # Nor does another run bring it back.
+    shell.transcribe(folder)
+    assert len(endpoint.received) == count - 1
+    assert shell.run("jobs", "retry", cancelled[0]).code == 0
+    assert shell.transcribe(folder).code == 0
+    assert len(endpoint.received) == count
 
 
 def listed(shell: Shell, *options: str) -> dict[str, dict[str, Any]]:
@@ -98,26 +136,26 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
 
 
 def test_the_list_is_in_the_order_of_the_queue(bare: Shell) -> None:
-    async def fill(room: Room) -> None:
+    async def fill(harness: Harness) -> None:
         made = {}
         for name in ("low", "early", "done", "late", "failed", "high", "cancelled"):
-            room.clock.now += 60
-            made[name] = await room.queued(name)
-        await room.queue.set_priority(made["low"].id, JobPriority.LOW)
-        await room.queue.set_priority(made["high"].id, JobPriority.HIGH)
+            harness.clock.now += 60
+            made[name] = await harness.queued(name)
+        await harness.queue.set_priority(made["low"].id, JobPriority.LOW)
+        await harness.queue.set_priority(made["high"].id, JobPriority.HIGH)
         # They end in another order than they were made in.
         for name in ("failed", "done", "cancelled"):
-            room.clock.now += 60
+            harness.clock.now += 60
             if name == "cancelled":
-                await room.queue.cancel(made[name].id)
+                await harness.queue.cancel(made[name].id)
                 continue
-            claim = await room.claimed(made[name])
+            claim = await harness.claimed(made[name])
             if name == "failed":
-                await room.queue.fail(claim, "it cannot be read", retry=False)
+                await harness.jobs.fail(claim, "it cannot be read", retry=False)
             else:
-                await room.queue.complete(claim)
+                await harness.jobs.complete(claim)
 
-    in_room(bare.home / "data", fill, Clock(LONG_AGO))
+    in_harness(Ledger(bare.home / "data"), fill, Clock(LONG_AGO))
     ended = ["cancelled", "done", "failed"]
     assert list(statuses(bare)) == ["high", "early", "late", "low", *ended]
     assert list(listed(bare, "--limit", "5")) == [
@@ -125,12 +163,12 @@ def test_the_list_is_in_the_order_of_the_queue(bare: Shell) -> None:
     ]
     data = bare.home / "data"
     (low,) = (job for name, job in listed(bare).items() if name == "low.mp3")
-    with contenders(1, "hold", data, low["id"], "chunk:1") as (holder,):
+    with contenders(1, "hold", Ledger(data), low["id"], "chunk:1") as (holder,):
         assert holder.line() == "held"
         assert list(statuses(bare)) == ["low", "high", "early", "late", *ended]
 
 
-def test_one_job_with_its_passes_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:
+def test_one_job_with_its_attempts_chunks_and_errors(bare: Shell, jobs: dict[str, Job]) -> None:
     done = bare.run("jobs", "show", jobs["done"].short_id)
     assert done.code == 0, done.err
     for part in (jobs["done"].id, "done.mp3", "COMPLETED", "1/1", "chunk:cccccccccccc"):
@@ -176,24 +214,32 @@ def test_priority_and_cancel_are_for_what_waits(bare: Shell, jobs: dict[str, Job
     refused(bare.run("jobs", "cancel", queued.short_id), "it cannot become CANCELLED")
 
 
-def test_purge_keeps_what_is_young_failed_or_active(bare: Shell, jobs: dict[str, Job]) -> None:
+def test_purge_keeps_what_is_young_failed_or_queued_unless_told_to_remove_all(
+    bare: Shell, jobs: dict[str, Job]
+) -> None:
     assert len(jobs) == 5
     assert bare.run("jobs", "purge", "--older-than", "36500d").out == "0 jobs removed\n"
     assert json.loads(bare.run("jobs", "purge", "--json").out) == {"removed": 2}
     assert set(statuses(bare)) == {"dead", "failed", "queued"}
-    assert bare.run("jobs", "purge", "--all").out == "2 jobs removed\n"
-    assert set(statuses(bare)) == {"queued"}
+    # What waits for a recording that is gone would wait for ever.
+    assert bare.run("jobs", "purge", "--all").out == "3 jobs removed\n"
+    assert statuses(bare) == {}
     refused(bare.run("jobs", "purge", "--older-than", "soon"), "--older-than soon", "such as 90")
 
 
 def test_a_job_at_work_is_left_to_its_process_until_that_dies(bare: Shell) -> None:
     data = bare.home / "data"
-    job = in_room(data, lambda room: room.queued())
-    with contenders(1, "hold", data, job.id, "chunk:1") as (holder,):
+    job = in_harness(Ledger(data), lambda harness: harness.queued())
+    with contenders(1, "hold", Ledger(data), job.id, "chunk:1") as (holder,):
         assert holder.line() == "held"
         pid = str(holder.process.pid)
-        refused(bare.run("jobs", "cancel", job.short_id), f"at work in process {pid}")
-        assert f"process {pid} on" in bare.run("jobs", "show", job.id).out
+        refused(bare.run("jobs", "cancel", job.short_id), f"is being processed by PID {pid}")
+        shown = bare.run("jobs", "show", job.id).out
+        assert f"PID {pid} on" in shown
+        # How many there will be is not known while it is being cut.
+        assert "0 done" in shown
+        assert "0/1" not in shown
+        assert bare.run("jobs", "purge", "--all").out == "0 jobs removed\n"
         assert listed(bare)["a.mp3"]["worker_alive"] is True
         holder.kill()
         assert "QUEUED, its run was killed" in bare.run("jobs", "list").out
@@ -214,10 +260,10 @@ def test_an_unknown_id_is_wrong_usage(
 def test_names_that_are_no_utf8_are_escaped(bare: Shell) -> None:
     name = "sp\udcffch\n.mp3"
 
-    async def fill(room: Room) -> None:
-        await room.queue.enqueue("f", 0, "r", JobPayload(name))
+    async def fill(harness: Harness) -> None:
+        await harness.jobs.enqueue("f", 0, "r", spec(name))
 
-    in_room(bare.home / "data", fill)
+    in_harness(Ledger(bare.home / "data"), fill)
     assert r"sp\udcffch\n.mp3" in bare.run("jobs", "list").out
     assert set(listed(bare, "--status", JobStatus.QUEUED)) == {name}
 

@@ -1,8 +1,8 @@
-"""Another process at the same ledger; run by `room.CompetingProcess`.
+"""Another process at the same ledger; run by `harness.CompetingProcess`.
 
-claim FOLDER              claim and complete all queued jobs, print the ids of those it got
-hold FOLDER JOB CHUNK     claim a job and a chunk of it at a cost of 1, print `held`, stay
-spend FOLDER N LIMIT      claim N chunks at a cost of 1 within a budget, store their posts,
+claim LEDGER              claim and complete all queued jobs, print the ids of those it got
+hold LEDGER JOB CHUNK     claim a job and a chunk of it at a cost of 1, print `held`, stay
+spend LEDGER N LIMIT      claim N chunks at a cost of 1 within a budget, store their posts,
                           print one `paid` for each that was granted
 """
 
@@ -12,12 +12,11 @@ import asyncio
 import random
 import sys
 import time
-from pathlib import Path
 
+from sttbatch.core.jobs import Claim, JobStatus
 from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
-from sttbatch.queue.job import Claim, JobStatus
-from tests.queue.harness import Clock, Room, opened
+from tests.queue.harness import Clock, Harness, Ledger, opened
 
 LANES = 4
 
@@ -27,40 +26,40 @@ def say(word: str) -> None:
     sys.stdout.flush()
 
 
-async def claim(room: Room) -> None:
-    jobs = await room.queue.list(JobStatus.QUEUED)
+async def claim(harness: Harness) -> None:
+    jobs = await harness.jobs.list(JobStatus.QUEUED)
     random.shuffle(jobs)
     say("ready")
     sys.stdin.readline()
     for job in jobs:
-        claim = await room.queue.claim(job.id, room.worker)
+        claim = await harness.queue.claim(job.id, harness.worker)
         if isinstance(claim, Claim):
             say(job.id)
-            assert await room.queue.complete(claim)
+            assert await harness.jobs.complete(claim)
 
 
-async def hold(room: Room, job_id: str, chunk_key: str) -> None:
+async def hold(harness: Harness, job_id: str, chunk_key: str) -> None:
     say("ready")
-    claim = await room.queue.claim(job_id, room.worker)
+    claim = await harness.queue.claim(job_id, harness.worker)
     assert isinstance(claim, Claim)
-    granted = await room.claim(chunk_key, claim)
+    granted = await harness.claim(chunk_key, claim)
     assert isinstance(granted, Granted)
     say("held")
     await asyncio.sleep(600)
 
 
-async def spend(room: Room, count: str) -> None:
-    job = await room.queued(room.worker.id)
-    claim = await room.claimed(job)
+async def spend(harness: Harness, count: str) -> None:
+    job = await harness.queued(harness.worker.id)
+    claim = await harness.claimed(job)
     say("ready")
     sys.stdin.readline()
 
     async def one(index: int) -> None:
-        granted = await room.claim(f"{room.worker.id} {index}", claim, index, 1.0)
+        granted = await harness.claim(f"{harness.worker.id} {index}", claim, index, 1.0)
         if isinstance(granted, Granted):
             say("paid")
             await asyncio.sleep(random.uniform(0, 0.05))
-            await room.answer(granted)
+            await harness.answer(granted)
 
     for at in range(0, int(count), LANES):
         await asyncio.gather(*(one(index) for index in range(at, at + LANES)))
@@ -76,15 +75,15 @@ def post(db: Session, at: float, chunk_key: str, cost: float) -> None:
     )
 
 
-async def main(what: str, folder: str, *arguments: str) -> None:
+async def main(what: str, ledger: str, *arguments: str) -> None:
     budgets = Budgets(per_day=float(arguments[-1])) if what == "spend" else None
-    async with opened(Path(folder), clock=Clock(time.time()), budgets=budgets) as room:
+    async with opened(Ledger.named(ledger), clock=Clock(time.time()), budgets=budgets) as harness:
         if what == "claim":
-            await claim(room)
+            await claim(harness)
         elif what == "hold":
-            await hold(room, *arguments)
+            await hold(harness, *arguments)
         else:
-            await spend(room, arguments[0])
+            await spend(harness, arguments[0])
 
 
 if __name__ == "__main__":

@@ -14,22 +14,29 @@ from typing import TypeVar
 
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import APIRequest
+from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
+from sttbatch.core.ports import JobStore
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
 from sttbatch.database.database import Database
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import SqlWorkLedger
-from sttbatch.queue.job import Claim, Job, JobPayload
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.work_claims import WorkClaims
-from sttbatch.queue.worker import Worker, WorkerRegistry
+from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 PROCESS_TIMEOUT_S = 60
+
+BACKENDS = ("sqlite",)
+"""The suites of this folder run over each of them."""
 
 
 class Clock:
@@ -43,7 +50,32 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Room:
+class Ledger:
+    """A ledger and how it is opened; `folder` is the data folder of its processes."""
+
+    folder: Path
+    backend: str = BACKENDS[0]
+
+    def __str__(self) -> str:
+        return f"{self.backend}:{self.folder}"
+
+    @staticmethod
+    def named(text: str) -> Ledger:
+        backend, _, folder = text.partition(":")
+        return Ledger(Path(folder), backend)
+
+    def open(self, clock: Callable[[], float]) -> Database:
+        assert self.backend == "sqlite"
+        return open_ledger(self.folder, clock)
+
+    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """What a reader with the database's own tools would see."""
+        with contextlib.closing(connect(self.folder / "ledger.db")) as db:
+            return db.execute(query, values).fetchall()
+
+
+@dataclass(frozen=True)
+class Harness:
     """One worker and everything it works with."""
 
     database: Database
@@ -54,10 +86,15 @@ class Room:
     claims: WorkClaims
     clock: Clock
 
+    @property
+    def jobs(self) -> JobStore:
+        return self.queue.jobs
+
     async def queued(self, name: str = "a", max_retries: int = 3) -> Job:
         """A job for a recording of its own."""
-        payload = JobPayload(f"{name}.mp3", 60.0)
-        return await self.queue.enqueue(name * 64, 0, "request", payload, max_retries=max_retries)
+        return await self.jobs.enqueue(
+            name * 64, 0, "request", spec(f"{name}.mp3", 60.0), max_retries=max_retries
+        )
 
     async def claimed(self, job: Job) -> Claim:
         claim = await self.queue.claim(job.id, self.worker)
@@ -76,7 +113,12 @@ class Room:
         await self.ledger.store(granted, record_of(granted.item, request, b"{}", self.worker.id))
 
     async def reread(self, job: Job) -> Job:
-        return (await self.queue.jobs([job.id]))[job.id]
+        return (await self.jobs.jobs([job.id]))[job.id]
+
+
+def spec(recording: str, audio_s: float = 0.0) -> JobSpec:
+    """What was asked for, as briefly as a version can say it."""
+    return JobSpec(TRANSCRIPTION, 1, {"recording": recording, "audio_s": audio_s, "request": {}})
 
 
 def item(key: str, index: int = 0, cost: float = 1.0) -> WorkItem:
@@ -87,37 +129,35 @@ def item(key: str, index: int = 0, cost: float = 1.0) -> WorkItem:
 
 @contextlib.asynccontextmanager
 async def opened(
-    folder: Path,
+    ledger: Ledger,
     *,
     clock: Clock | None = None,
     budgets: Budgets | None = None,
     machine: str | None = None,
-) -> AsyncIterator[Room]:
-    """A worker at the ledger in `folder`, as one process has it."""
+    data_folder: Path | None = None,
+) -> AsyncIterator[Harness]:
+    """A worker at a ledger, as one process has it; its locks are in `data_folder`."""
     clock = clock or Clock()
-    with contextlib.closing(open_ledger(folder, clock)) as database:
-        workers = WorkerRegistry(database, folder, clock=clock, machine=machine)
+    with contextlib.closing(ledger.open(clock)) as database:
+        locks = FileLocks(data_folder or ledger.folder, machine)
+        workers = WorkerRegistry(LedgerWorkers(database), locks)
         async with workers.registered() as worker:
-            ledger = work_ledger(database, SqlResultStore(database), worker.id, budgets)
-            claims = WorkClaims(ledger, workers)
-            queue = JobQueue(database, workers, clock=clock)
-            yield Room(database, workers, worker, queue, ledger, claims, clock)
+            work = work_ledger(database, SqlResultStore(database), worker.id, budgets)
+            claims = WorkClaims(work, workers)
+            queue = JobQueue(LedgerJobs(database), workers)
+            yield Harness(database, workers, worker, queue, work, claims, clock)
 
 
-def in_room(folder: Path, work: Callable[[Room], Awaitable[T]], clock: Clock | None = None) -> T:
-    """What one process does at the ledger in `folder`."""
+def in_harness(
+    ledger: Ledger, work: Callable[[Harness], Awaitable[T]], clock: Clock | None = None
+) -> T:
+    """What one process does at a ledger."""
 
     async def run() -> T:
-        async with opened(folder, clock=clock) as room:
-            return await work(room)
+        async with opened(ledger, clock=clock) as harness:
+            return await work(harness)
 
     return asyncio.run(run())
-
-
-def rows(folder: Path, query: str, *values: object) -> list[tuple[object, ...]]:
-    """What a reader with sqlite3 would see."""
-    with contextlib.closing(connect(folder / "ledger.db")) as db:
-        return db.execute(query, values).fetchall()
 
 
 class CompetingProcess:

@@ -3,62 +3,61 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from tests.queue.competing_process import LANES, post
-from tests.queue.harness import Clock, Room, contenders, in_room, rows
+from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness
 
 PROCESSES = 8
 JOBS = 40
 LIMIT = 30
 
 
-def test_eight_processes_share_forty_jobs_and_each_is_claimed_once(tmp_path: Path) -> None:
-    async def fill(room: Room) -> list[str]:
-        return [(await room.queued(f"{number:02}")).id for number in range(JOBS)]
+def test_eight_processes_share_forty_jobs_and_each_is_claimed_once(ledger: Ledger) -> None:
+    async def fill(harness: Harness) -> list[str]:
+        return [(await harness.queued(f"{number:02}")).id for number in range(JOBS)]
 
-    job_ids = in_room(tmp_path, fill)
-    with contenders(PROCESSES, "claim", tmp_path) as running:
+    job_ids = in_harness(ledger, fill)
+    with contenders(PROCESSES, "claim", ledger) as running:
         for each in running:
             each.go()
         claimed = [job_id for each in running for job_id in each.rest()]
     assert sorted(claimed) == sorted(job_ids)
-    assert rows(tmp_path, "SELECT DISTINCT status, claim_number FROM processing_jobs") == [
+    assert ledger.rows("SELECT DISTINCT status, claim_number FROM processing_jobs") == [
         ("COMPLETED", 1)
     ]
 
 
-def test_no_budget_is_overdrawn_by_claims_at_once(tmp_path: Path) -> None:
-    async def spend_some(room: Room) -> None:
-        await room.database.write(lambda db: post(db, time.time(), "before", 2.0))
+def test_no_budget_is_overdrawn_by_claims_at_once(ledger: Ledger) -> None:
+    async def spend_some(harness: Harness) -> None:
+        await harness.database.write(lambda db: post(db, time.time(), "before", 2.0))
 
-    in_room(tmp_path, spend_some, Clock(time.time()))
-    with contenders(2, "spend", tmp_path, 40, LIMIT) as running:
+    in_harness(ledger, spend_some, Clock(time.time()))
+    with contenders(2, "spend", ledger, 40, LIMIT) as running:
         for each in running:
             each.go()
         paid = [line for each in running for line in each.rest()]
     # Neither over the limit, nor less than it allows: nothing stays reserved that was closed.
     assert len(paid) == LIMIT - 2
-    assert rows(tmp_path, "SELECT sum(cost), sum(maybe_paid) FROM requests") == [(LIMIT, 0)]
-    assert rows(tmp_path, "SELECT sum(reserved_cost) FROM chunk_tasks") == [(0.0,)]
+    assert ledger.rows("SELECT sum(cost), sum(maybe_paid) FROM requests") == [(LIMIT, 0)]
+    assert ledger.rows("SELECT sum(reserved_cost) FROM chunk_tasks") == [(0.0,)]
 
 
-def test_a_killed_process_neither_loses_nor_frees_what_it_was_spending(tmp_path: Path) -> None:
-    with contenders(3, "spend", tmp_path, 40, LIMIT) as running:
+def test_a_killed_process_neither_loses_nor_frees_what_it_was_spending(ledger: Ledger) -> None:
+    with contenders(3, "spend", ledger, 40, LIMIT) as running:
         for each in running:
             each.go()
         assert running[0].line() == "paid"
         running[0].kill()
         paid = sum(len(each.rest()) for each in running[1:])
 
-    async def sweep(room: Room) -> None:
-        await room.workers.sweep()
+    async def sweep(harness: Harness) -> None:
+        await harness.workers.sweep()
 
-    in_room(tmp_path, sweep)
+    in_harness(ledger, sweep)
     # All of the budget, whoever spent it: what was on its way is counted once, as maybe paid.
-    ((spent, maybe_paid),) = rows(tmp_path, "SELECT sum(cost), sum(maybe_paid) FROM requests")
+    ((spent, maybe_paid),) = ledger.rows("SELECT sum(cost), sum(maybe_paid) FROM requests")
     assert spent == LIMIT
     # At most one a lane, and nothing of those that lived on.
     assert maybe_paid in range(LANES + 1)
     assert paid <= LIMIT - 1
-    assert rows(tmp_path, "SELECT sum(reserved_cost) FROM chunk_tasks") == [(0.0,)]
+    assert ledger.rows("SELECT sum(reserved_cost) FROM chunk_tasks") == [(0.0,)]

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.jobs import TRANSCRIPTION, Job, JobPriority, JobSpec, JobStatus
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect
-from sttbatch.queue.job import Job, JobPayload, JobPriority, JobStatus
+from tests.queue.harness import spec
 
 Q, P, C, F, X = (
     JobStatus.QUEUED,
@@ -29,7 +31,7 @@ ALL_PAIRS = list(itertools.product(JobStatus, JobStatus))
 
 def job(status: JobStatus, retry_count: int = 0, max_retries: int = 3) -> Job:
     return Job(
-        "0123456789", "f" * 64, 0, "r", JobPayload("a.mp3"), JobPriority.MEDIUM, status,
+        "0123456789", "f" * 64, 0, "r", spec("a.mp3"), JobPriority.MEDIUM, status,
         retry_count, max_retries, 0, "w" if status is P else None, 1.0, None, None, None,
     )  # fmt: skip
 
@@ -51,7 +53,7 @@ def insert(db: Session, row: Job) -> None:
             row.file_sha256,
             row.stream,
             row.request_sha256,
-            row.payload.to_json(),
+            row.spec.to_json(),
             row.status,
             row.retry_count,
             row.max_retries,
@@ -173,8 +175,23 @@ def test_one_active_job_for_a_content_and_request(
         db.execute(insertion, (second, worker_id))
 
 
-def test_priorities_are_ordered_and_names_survive_that_are_no_utf8() -> None:
+def test_priorities_are_ordered() -> None:
     assert JobPriority.HIGH > JobPriority.MEDIUM > JobPriority.LOW
-    payload = JobPayload("sp\udcffch.mp3", 1.5, {"language": None, "model": "m"})
-    payload.to_json().encode("utf-8")
-    assert JobPayload.from_json(payload.to_json()) == payload
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_was_asked_for_survives_the_ledger_and_names_that_are_no_utf8(version: int) -> None:
+    payload = {"recording": "sp\udcffch.mp3", "audio_s": 1.5, "request": {"language": None}}
+    asked = JobSpec(TRANSCRIPTION, version, payload)
+    text = asked.to_json()
+    assert text.isascii()
+    assert ("version" in text) is (version > 1)
+    assert JobSpec.from_json(TRANSCRIPTION, text) == asked
+    assert (asked.title, asked.usage) == ("sp\udcffch.mp3", Usage(AUDIO_SECONDS, 1.5))
+
+
+def test_a_row_of_the_version_before_is_read_as_it_is() -> None:
+    text = '{"audio_s": 60.0, "recording": "a.mp3", "request": {"model": "m"}}'
+    asked = JobSpec.from_json(TRANSCRIPTION, text)
+    assert (asked.version, asked.title, asked.usage.quantity) == (1, "a.mp3", 60.0)
+    assert asked.to_json() == text

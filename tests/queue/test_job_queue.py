@@ -2,222 +2,273 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, TakenBy
 from sttbatch.core.work import Granted
-from sttbatch.queue.attempts import chunks_of, passes_of
-from sttbatch.queue.job import Claim, Ended, Job, JobPayload, JobPriority, JobStatus, TakenBy
-from tests.queue.harness import Clock, Room, in_room, rows
+from tests.queue.harness import Harness, Ledger, in_harness, spec
 
 
-def test_a_job_from_the_queue_to_its_end(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
+def test_a_job_from_the_queue_to_its_end(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
         assert (job.status, job.priority, job.claim_number) == (JobStatus.QUEUED, 2, 0)
-        room.clock.now += 5
-        claim = await room.claimed(job)
-        at_work = await room.reread(job)
-        assert (at_work.status, at_work.worker_id) == (JobStatus.PROCESSING, room.worker.id)
+        harness.clock.now += 5
+        claim = await harness.claimed(job)
+        at_work = await harness.reread(job)
+        assert (at_work.status, at_work.worker_id) == (JobStatus.PROCESSING, harness.worker.id)
         assert at_work.started_at == job.created_at + 5
-        assert await room.queue.claim(job.id, room.worker) == TakenBy(room.worker.id)
-        room.clock.now += 5
-        assert await room.queue.complete(claim)
-        done = await room.reread(job)
+        assert await harness.queue.claim(job.id, harness.worker) == TakenBy(harness.worker.id)
+        harness.clock.now += 5
+        assert await harness.jobs.complete(claim)
+        done = await harness.reread(job)
         assert (done.status, done.worker_id) == (JobStatus.COMPLETED, None)
         assert done.completed_at == job.created_at + 10
-        assert await room.queue.claim(job.id, room.worker) == Ended(JobStatus.COMPLETED)
-        assert await room.queue.claim("nothing", room.worker) == Ended(None)
-        (only,) = await room.database.read(lambda db: passes_of(db, job.id))
+        assert await harness.queue.claim(job.id, harness.worker) == Ended(JobStatus.COMPLETED)
+        assert await harness.queue.claim("nothing", harness.worker) == Ended(None)
+        (only,) = await harness.jobs.attempts(job.id)
         assert (only.claim_number, only.status) == (1, "COMPLETED")
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_the_same_content_and_request_is_one_active_job(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        copy = await room.queue.enqueue(job.file_sha256, 0, "request", JobPayload("copy.mp3"))
+def test_the_same_content_and_request_is_one_active_job(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        copy = await harness.jobs.enqueue(job.file_sha256, 0, "request", spec("copy.mp3"))
         assert copy == job
-        claim = await room.claimed(job)
-        assert (await room.queued()).id == job.id
-        await room.queue.complete(claim)
+        claim = await harness.claimed(job)
+        assert (await harness.queued()).id == job.id
+        await harness.jobs.complete(claim)
         # It was done before; whoever asks again wants it again.
-        assert (await room.queued()).id != job.id
-        other_stream = await room.queue.enqueue("a" * 64, 1, "request", JobPayload("a.mp3"))
-        other_request = await room.queue.enqueue("a" * 64, 0, "other", JobPayload("a.mp3"))
+        assert (await harness.queued()).id != job.id
+        other_stream = await harness.jobs.enqueue("a" * 64, 1, "request", spec("a.mp3"))
+        other_request = await harness.jobs.enqueue("a" * 64, 0, "other", spec("a.mp3"))
         assert len({job.id, other_stream.id, other_request.id}) == 3
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_failures_are_retried_until_none_are_left_and_then_revived(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued(max_retries=2)
+def test_failures_are_retried_until_none_are_left_and_then_revived(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued(max_retries=2)
         for count in (1, 2):
-            claim = await room.claimed(job)
+            claim = await harness.claimed(job)
             assert claim.number == count
-            assert await room.queue.fail(claim, "no answer", retry=True) is JobStatus.QUEUED
-            assert (await room.reread(job)).retry_count == count
-        failed = await room.queue.fail(await room.claimed(job), "gone", retry=True)
-        dead = await room.reread(job)
+            assert await harness.jobs.fail(claim, "no answer", retry=True) is JobStatus.QUEUED
+            assert (await harness.reread(job)).retry_count == count
+        failed = await harness.jobs.fail(await harness.claimed(job), "gone", retry=True)
+        dead = await harness.reread(job)
         assert failed is dead.status is JobStatus.FAILED
         assert dead.is_dead_letter
         assert dead.error_message == "gone"
-        revived = await room.queued()
+        revived = await harness.queued()
         assert (revived.id, revived.status, revived.retry_count) == (job.id, JobStatus.QUEUED, 0)
         assert revived.error_message == "gone"
-        claim = await room.claimed(revived)
+        claim = await harness.claimed(revived)
         assert claim.number == 4
-        await room.queue.complete(claim)
-        assert (await room.reread(job)).error_message is None
+        await harness.jobs.complete(claim)
+        assert (await harness.reread(job)).error_message is None
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_what_cannot_get_better_is_not_retried_by_itself(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        failed = await room.queue.fail(
-            await room.claimed(job), "sp\udcffch.mp3 is no audio", retry=False
+def test_what_cannot_get_better_is_not_retried_by_itself(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        failed = await harness.jobs.fail(
+            await harness.claimed(job), "sp\udcffch.mp3 is no audio", retry=False
         )
         assert failed is JobStatus.FAILED
-        again = await room.reread(job)
+        again = await harness.reread(job)
         assert again.error_message == "sp\\udcffch.mp3 is no audio"
         assert not again.is_dead_letter
-        (queued,) = await room.queue.retry_failed()
+        (queued,) = await harness.jobs.retry_failed()
         assert (queued.status, queued.retry_count) == (JobStatus.QUEUED, 1)
-        assert await room.queue.retry_failed() == []
+        assert await harness.jobs.retry_failed() == []
 
-    in_room(tmp_path, work)
-
-
-def test_a_claim_that_was_lost_changes_nothing(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        old = await room.claimed(job)
-        assert await room.queue.release(old)
-        assert (await room.reread(job)).retry_count == 0
-        new = await room.claimed(job)
-        before = rows(tmp_path, "SELECT * FROM processing_jobs")
-        assert not await room.queue.complete(old)
-        assert await room.queue.fail(old, "late", retry=True) is None
-        assert await room.queue.fail(old, "late", retry=False) is None
-        assert not await room.queue.release(old)
-        assert rows(tmp_path, "SELECT * FROM processing_jobs") == before
-        assert await room.queue.complete(new)
-        assert not await room.queue.complete(new)
-        passes = await room.database.read(lambda db: passes_of(db, job.id))
-        assert [each.status for each in passes] == ["RELEASED", "COMPLETED"]
-
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_cancelled_jobs_are_revived_where_they_stopped(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        await room.queue.fail(await room.claimed(job), "no answer", retry=True)
-        assert (await room.queue.cancel(job.id)).status is JobStatus.CANCELLED
-        assert await room.queue.claim(job.id, room.worker) == Ended(JobStatus.CANCELLED)
+def test_a_claim_that_was_lost_changes_nothing(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        old = await harness.claimed(job)
+        assert await harness.jobs.release(old)
+        assert (await harness.reread(job)).retry_count == 0
+        new = await harness.claimed(job)
+        before = ledger.rows("SELECT * FROM processing_jobs")
+        assert not await harness.jobs.complete(old)
+        assert await harness.jobs.fail(old, "late", retry=True) is None
+        assert await harness.jobs.fail(old, "late", retry=False) is None
+        assert not await harness.jobs.release(old)
+        assert ledger.rows("SELECT * FROM processing_jobs") == before
+        assert await harness.jobs.complete(new)
+        assert not await harness.jobs.complete(new)
+        attempts = await harness.jobs.attempts(job.id)
+        assert [each.status for each in attempts] == ["RELEASED", "COMPLETED"]
+
+    in_harness(ledger, work)
+
+
+def test_cancelled_jobs_are_revived_where_they_stopped(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        await harness.jobs.fail(await harness.claimed(job), "no answer", retry=True)
+        assert (await harness.queue.cancel(job.id)).status is JobStatus.CANCELLED
+        assert await harness.queue.claim(job.id, harness.worker) == Ended(JobStatus.CANCELLED)
         with pytest.raises(UsageError, match="is CANCELLED"):
-            await room.queue.cancel(job.id)
-        revived = await room.queue.retry(job.id)
+            await harness.queue.cancel(job.id)
+        revived = await harness.queue.retry(job.id)
         assert (revived.status, revived.retry_count) == (JobStatus.QUEUED, 1)
-        assert await room.queue.retry(job.id) == revived
+        assert await harness.queue.retry(job.id) == revived
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_what_a_living_process_works_on_is_left_to_it(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        claim = await room.claimed(job)
+def test_what_a_living_process_works_on_is_left_to_it(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        claim = await harness.claimed(job)
         for refused in (
-            room.queue.cancel(job.id),
-            room.queue.retry(job.id),
-            room.queue.set_priority(job.id, JobPriority.HIGH),
+            harness.queue.cancel(job.id),
+            harness.queue.retry(job.id),
+            harness.queue.set_priority(job.id, JobPriority.HIGH),
         ):
-            with pytest.raises(UsageError, match=f"at work in process {room.worker.pid} on"):
+            with pytest.raises(
+                UsageError, match=f"is being processed by PID {harness.worker.pid} on"
+            ):
                 await refused
-        await room.queue.complete(claim)
+        await harness.jobs.complete(claim)
         with pytest.raises(UsageError, match="--force"):
-            await room.queue.retry(job.id)
+            await harness.queue.retry(job.id)
         with pytest.raises(UsageError, match="only while it is queued"):
-            await room.queue.set_priority(job.id, JobPriority.HIGH)
+            await harness.queue.set_priority(job.id, JobPriority.HIGH)
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_priority_orders_the_queue_and_a_new_run_never_lowers_it(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
+def test_priority_orders_the_queue_and_a_new_run_never_lowers_it(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
         jobs: list[Job] = []
         for name in "abc":
-            room.clock.now += 1
-            jobs.append(await room.queued(name))
+            harness.clock.now += 1
+            jobs.append(await harness.queued(name))
         first, second, third = jobs
-        await room.queue.set_priority(third.id, JobPriority.HIGH)
-        await room.queue.set_priority(first.id, JobPriority.LOW)
-        queued = await room.queue.list(JobStatus.QUEUED)
+        await harness.queue.set_priority(third.id, JobPriority.HIGH)
+        await harness.queue.set_priority(first.id, JobPriority.LOW)
+        queued = await harness.jobs.list(JobStatus.QUEUED)
         assert [job.id for job in queued] == [third.id, second.id, first.id]
-        assert (await room.queued("c")).priority is JobPriority.HIGH
-        raised = await room.queue.enqueue(
-            first.file_sha256, 0, "request", first.payload, JobPriority.HIGH
+        assert (await harness.queued("c")).priority is JobPriority.HIGH
+        raised = await harness.jobs.enqueue(
+            first.file_sha256, 0, "request", first.spec, JobPriority.HIGH
         )
         assert (raised.id, raised.priority) == (first.id, JobPriority.HIGH)
-        newest = await room.queue.list(limit=2)
-        assert [job.id for job in newest] == [third.id, second.id]
+        first_two = await harness.jobs.list(limit=2)
+        assert [job.id for job in first_two] == [first.id, third.id]
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_an_unambiguous_beginning_of_an_id_is_enough(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        job = await room.queued()
-        assert await room.queue.find(job.id) == job
-        assert await room.queue.find(job.short_id.upper()) == job
+def test_an_unambiguous_beginning_of_an_id_is_enough(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        assert await harness.jobs.find(job.id) == job
+        assert await harness.jobs.find(job.short_id.upper()) == job
         for unknown in ("zzz", job.id + "0", "%", ""):
             with pytest.raises(UsageError, match="there is no job"):
-                await room.queue.find(unknown)
+                await harness.jobs.find(unknown)
         # Seventeen of them cannot all begin with another digit.
-        ids = [job.id] + [(await room.queued(f"{number:02}")).id for number in range(16)]
+        ids = [job.id] + [(await harness.queued(f"{number:02}")).id for number in range(16)]
         shared = next(each[0] for each in ids if sum(i[0] == each[0] for i in ids) > 1)
         with pytest.raises(UsageError, match=f"more than one job begins with '{shared}'"):
-            await room.queue.find(shared)
+            await harness.jobs.find(shared)
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_purge_removes_what_ended_and_its_chunks_but_nothing_active(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        done, failed, queued, held = [await room.queued(name) for name in "abcd"]
-        claim = await room.claimed(done)
-        granted = await room.claim("chunk:1", claim)
+def test_purge_removes_what_ended_or_waits_and_its_chunks_but_nothing_in_hand(
+    ledger: Ledger,
+) -> None:
+    async def work(harness: Harness) -> None:
+        done, failed, queued, held = [await harness.queued(name) for name in "abcd"]
+        claim = await harness.claimed(done)
+        granted = await harness.claim("chunk:1", claim)
         assert isinstance(granted, Granted)
-        await room.answer(granted)
-        await room.queue.complete(claim)
-        await room.queue.fail(await room.claimed(failed), "no", retry=False)
-        await room.claim("chunk:2", await room.claimed(held))
-        assert len(await room.database.read(lambda db: chunks_of(db, done.id))) == 1
-        room.clock.now += 100
-        assert await room.queue.purge(101) == 0
-        assert await room.queue.purge(100, {JobStatus.COMPLETED, JobStatus.QUEUED}) == 1
-        assert set(await room.queue.statuses([done.id, failed.id])) == {failed.id}
-        assert rows(tmp_path, "SELECT chunk_key FROM chunk_tasks") == [("chunk:2",)]
-        assert await room.queue.purge() == 1
-        assert set(await room.queue.statuses([queued.id, held.id])) == {queued.id, held.id}
+        await harness.answer(granted)
+        await harness.jobs.complete(claim)
+        await harness.jobs.fail(await harness.claimed(failed), "no", retry=False)
+        await harness.claim("chunk:2", await harness.claimed(held))
+        assert len(await harness.jobs.chunks(done.id)) == 1
+        harness.clock.now += 100
+        assert await harness.jobs.purge(101, set(JobStatus)) == 0
+        assert await harness.jobs.purge(100, {JobStatus.COMPLETED}) == 1
+        assert await remaining(harness, done, failed) == [failed]
+        assert ledger.rows("SELECT chunk_key FROM chunk_tasks") == [("chunk:2",)]
+        assert await harness.jobs.purge() == 1
+        assert await remaining(harness, failed, queued, held) == [queued, held]
+        # What waits for a file that is gone would wait for ever.
+        assert await harness.jobs.purge(100, set(JobStatus)) == 1
+        assert await remaining(harness, queued, held) == [held]
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_many_jobs_are_asked_for_at_once(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        jobs = [await room.queued(f"{number:04}") for number in range(3)]
+async def remaining(harness: Harness, *jobs: Job) -> list[Job]:
+    found = await harness.jobs.jobs([job.id for job in jobs])
+    return [job for job in jobs if job.id in found]
+
+
+def test_many_jobs_are_asked_for_at_once(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        jobs = [await harness.queued(f"{number:04}") for number in range(3)]
         wanted = [job.id for job in jobs] + [f"unknown {number}" for number in range(1200)]
-        assert await room.queue.statuses(wanted) == dict.fromkeys(wanted[:3], JobStatus.QUEUED)
+        assert await harness.jobs.jobs(wanted) == {job.id: job for job in jobs}
 
-    in_room(tmp_path, work, Clock())
+    in_harness(ledger, work)
+
+
+def test_what_is_cancelled_stays_so_until_somebody_wants_it_again(ledger: Ledger) -> None:
+    """Runs queue what they find; only `jobs retry` and --force bring a cancelled job back."""
+
+    async def work(harness: Harness) -> None:
+        job = await harness.queued()
+        await harness.queue.cancel(job.id)
+        again = await harness.queued()
+        assert (again.id, again.status) == (job.id, JobStatus.CANCELLED)
+        assert await harness.queue.claim(job.id, harness.worker) == Ended(JobStatus.CANCELLED)
+        forced = await harness.jobs.enqueue(
+            job.file_sha256, 0, "request", job.spec, JobPriority.HIGH, revive_cancelled=True
+        )
+        assert (forced.id, forced.status, forced.priority) == (job.id, JobStatus.QUEUED, 3)
+        await harness.claimed(forced)
+
+    in_harness(ledger, work)
+
+
+def test_a_list_has_what_runs_then_the_queue_then_the_last_to_end(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        names = ("failed", "low", "done", "running", "high", "cancelled", "old")
+        jobs = {}
+        for name in names:
+            harness.clock.now += 1
+            jobs[name] = await harness.queued(name)
+        await harness.queue.set_priority(jobs["low"].id, JobPriority.LOW)
+        await harness.queue.set_priority(jobs["high"].id, JobPriority.HIGH)
+        await harness.claimed(jobs["running"])
+        await harness.jobs.complete(await harness.claimed(jobs["done"]))
+        harness.clock.now += 1
+        await harness.queue.cancel(jobs["cancelled"].id)
+        harness.clock.now += 1
+        await harness.jobs.fail(await harness.claimed(jobs["failed"]), "no", retry=False)
+        listed = [job.spec.title.removesuffix(".mp3") for job in await harness.jobs.list()]
+        assert listed == ["running", "high", "old", "low", "failed", "cancelled", "done"]
+        for limit in range(1, 8):
+            some = await harness.jobs.list(limit=limit)
+            assert [job.id for job in some] == [jobs[name].id for name in listed[:limit]]
+
+    in_harness(ledger, work)
 
 
 def test_claims_are_values() -> None:

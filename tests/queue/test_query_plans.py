@@ -4,52 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
+from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
-from sttbatch.queue.attempts import chunks_of, passes_of
-from sttbatch.queue.job import JobPriority, JobStatus
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.polling import wait_until_free
 from tests.database import sqlite
-from tests.queue.harness import Room, opened
+from tests.queue.harness import Harness, Ledger, opened
 
 # All of its rows are wanted: one for each process that lives, or died since the last start.
-WANTED_WHOLE = {"SELECT id FROM workers"}
+WANTED_WHOLE = {
+    "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers",
+}
 
 
-async def everything(room: Room) -> None:
+async def everything(harness: Harness) -> None:
     """Each thing that this room can do, once or more."""
-    queue = room.queue
-    job, dropped = await room.queued(), await room.queued("b")
-    claim = await room.claimed(job)
-    granted = await room.claim("chunk:1", claim)
+    queue, jobs = harness.queue, harness.jobs
+    job, dropped = await harness.queued(), await harness.queued("b")
+    claim = await harness.claimed(job)
+    granted = await harness.claim("chunk:1", claim)
     assert isinstance(granted, Granted)
-    await room.claim("chunk:1", claim)
-    await room.answer(granted)
-    await room.claims.wait_until_ended("chunk:1")
-    await queue.release(claim)
-    await queue.fail(await room.claimed(job), "no", retry=True)
-    await queue.fail(await room.claimed(job), "no", retry=False)
-    assert await queue.unfinished(0, "request")
-    await queue.retry_failed()
+    await harness.claim("chunk:1", claim)
+    await harness.answer(granted)
+    await harness.claims.wait_until_ended("chunk:1")
+    await jobs.release(claim)
+    await jobs.fail(await harness.claimed(job), "no", retry=True)
+    await jobs.fail(await harness.claimed(job), "no", retry=False)
+    assert await jobs.unfinished(0, "request")
+    await jobs.retry_failed()
     await queue.set_priority(job.id, JobPriority.HIGH)
-    await queue.complete(await room.claimed(job))
+    await jobs.complete(await harness.claimed(job))
     await queue.cancel(dropped.id)
     await queue.retry(dropped.id)
-    done = await room.queued("c")
-    await queue.revive(done.id, room.worker)
-    await queue.forget([done.id])
-    await queue.find(job.short_id)
+    done = await harness.queued("c")
+    await queue.claim(done.id, harness.worker, revive_failed=True)
+    await jobs.forget([done.id])
+    await jobs.find(job.short_id)
     for status in (None, *JobStatus):
-        await queue.list(status)
-    assert [each async for each in wait_until_free(room.database, room.workers, [job.id])]
-    await room.database.read(lambda db: (passes_of(db, job.id), chunks_of(db, job.id)))
-    await room.claimed(dropped)
-    await room.workers.living([room.worker.id])
-    await room.workers.sweep()
-    await room.workers.reap(room.worker.id)
-    await queue.purge()
+        await jobs.list(status)
+    assert [each async for each in wait_until_free(harness.queue, [job.id])]
+    await jobs.attempts(job.id)
+    await jobs.chunks(job.id)
+    await harness.claimed(dropped)
+    await harness.workers.living([harness.worker.id])
+    await harness.workers.sweep()
+    workers = LedgerWorkers(harness.database)
+    await workers.reap(harness.worker.id, killed=True)
+    await workers.heartbeat(harness.worker)
+    await jobs.purge(0.0, set(JobStatus))
 
 
 def scans(db: Session, statement: str) -> list[str]:
@@ -59,19 +63,19 @@ def scans(db: Session, statement: str) -> list[str]:
     return [detail for detail in scanned if detail != "SCAN CONSTANT ROW"]
 
 
-def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
+def test_no_statement_reads_a_whole_table(ledger: Ledger) -> None:
     async def work() -> tuple[set[str], dict[str, list[str]]]:
         seen: list[str] = []
-        async with opened(tmp_path, budgets=Budgets(1e6, 1e6)) as room:
-            await room.database.read(lambda db: sqlite.trace(db, seen))
-            await everything(room)
-            await room.database.read(lambda db: sqlite.connection(db).set_trace_callback(None))
+        async with opened(ledger, budgets=Budgets(1e6, 1e6)) as harness:
+            await harness.database.read(lambda db: sqlite.trace(db, seen))
+            await everything(harness)
+            await harness.database.read(lambda db: sqlite.connection(db).set_trace_callback(None))
             statements = {
                 " ".join(statement.split())
                 for statement in seen
                 if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE)", statement)
             }
-            found = await room.database.read(
+            found = await harness.database.read(
                 lambda db: {statement: scans(db, statement) for statement in statements}
             )
         return statements, found
@@ -84,10 +88,10 @@ def test_no_statement_reads_a_whole_table(tmp_path: Path) -> None:
     assert set(scanned) <= WANTED_WHOLE, scanned
 
 
-def test_spending_is_summed_up_from_indexes_alone(tmp_path: Path) -> None:
+def test_spending_is_summed_up_from_indexes_alone(ledger: Ledger) -> None:
     async def work() -> list[str]:
-        async with opened(tmp_path) as room:
-            return await room.database.read(
+        async with opened(ledger) as harness:
+            return await harness.database.read(
                 lambda db: [
                     detail
                     for query in (

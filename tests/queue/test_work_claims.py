@@ -6,18 +6,16 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
+from sttbatch.core.jobs import ChunkTask, Claim
 from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, record_of
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import first_of_month, midnight
-from sttbatch.queue.attempts import ChunkTask, chunks_of, passes_of
-from sttbatch.queue.job import Claim
-from tests.queue.harness import Clock, Room, contenders, in_room, opened, rows
+from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, opened
 
 NOON = 1_700_000_000.0
 DAY_S = 86_400.0
@@ -33,89 +31,88 @@ def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-async def granted(room: Room, key: str, claim: Claim, cost: float = 1.0) -> Granted:
-    found = await room.claim(key, claim, cost=cost)
+async def granted(harness: Harness, key: str, claim: Claim, cost: float = 1.0) -> Granted:
+    found = await harness.claim(key, claim, cost=cost)
     assert isinstance(found, Granted)
     return found
 
 
-async def chunk(room: Room, claim: Claim) -> ChunkTask:
-    (found,) = await room.database.read(lambda db: chunks_of(db, claim.job_id))
+async def chunk(harness: Harness, claim: Claim) -> ChunkTask:
+    (found,) = await harness.jobs.chunks(claim.job_id)
     return found
 
 
-def test_a_chunk_is_held_until_its_answer_is_stored(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        claim = await room.claimed(await room.queued())
-        first = await granted(room, "chunk:1", claim)
+def test_a_chunk_is_held_until_its_answer_is_stored(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        claim = await harness.claimed(await harness.queued())
+        first = await granted(harness, "chunk:1", claim)
         # Another lane of the same process waits as another process would.
-        assert await room.claim("chunk:1", claim, 3, 1.0) == HeldBy(room.worker.id)
-        await room.answer(first)
-        assert await room.claim("chunk:1", claim, 3) == Answered()
-        closed = await chunk(room, claim)
+        assert await harness.claim("chunk:1", claim, 3, 1.0) == HeldBy(harness.worker.id)
+        await harness.answer(first)
+        assert await harness.claim("chunk:1", claim, 3) == Answered()
+        closed = await chunk(harness, claim)
         assert (closed.status, closed.reserved_cost, closed.retry_count) == ("COMPLETED", 0.0, 0)
-        (only,) = await room.database.read(lambda db: passes_of(db, claim.job_id))
+        (only,) = await harness.jobs.attempts(claim.job_id)
         assert (only.completed_chunks, only.total_chunks) == (1, 1)
         # --force asks for it again.
-        assert isinstance(await room.claim("chunk:1", claim, force=True), Granted)
+        assert isinstance(await harness.claim("chunk:1", claim, force=True), Granted)
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_a_failed_chunk_can_be_claimed_again_and_counts(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        claim = await room.claimed(await room.queued())
+def test_a_failed_chunk_can_be_claimed_again_and_counts(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        claim = await harness.claimed(await harness.queued())
         for count in range(3):
-            found = await granted(room, "chunk:1", claim)
-            assert (await chunk(room, claim)).retry_count == count
-            assert await room.ledger.give_up(found, "500 \udcff")
-            assert not await room.ledger.give_up(found, "twice")
-        failed = await chunk(room, claim)
+            found = await granted(harness, "chunk:1", claim)
+            assert (await chunk(harness, claim)).retry_count == count
+            assert await harness.ledger.give_up(found, "500 \udcff")
+            assert not await harness.ledger.give_up(found, "twice")
+        failed = await chunk(harness, claim)
         assert (failed.status, failed.error_message) == ("FAILED", "500 \\udcff")
-        assert rows(tmp_path, "SELECT count(*) FROM requests") == [(0,)]
+        assert ledger.rows("SELECT count(*) FROM requests") == [(0,)]
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_storing_and_closing_are_one_transaction(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        claim = await room.claimed(await room.queued())
-        found = await granted(room, "chunk:1", claim)
+def test_storing_and_closing_are_one_transaction(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        claim = await harness.claimed(await harness.queued())
+        found = await granted(harness, "chunk:1", claim)
 
         request = APIRequest(1.0, None, 200, 1.0, 1, 60.0, paid=True)  # type: ignore[arg-type]
         with pytest.raises(StateError, match="NOT NULL"):
-            await room.ledger.store(found, record_of(found.item, request, b"{}"))
-        assert rows(tmp_path, "SELECT count(*) FROM cache_entries") == [(0,)]
-        assert (await chunk(room, claim)).status == "PROCESSING"
+            await harness.ledger.store(found, record_of(found.item, request, b"{}"))
+        assert ledger.rows("SELECT count(*) FROM cache_entries") == [(0,)]
+        assert (await chunk(harness, claim)).status == "PROCESSING"
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
-def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
+def test_what_a_killed_run_was_sending_stays_spent(ledger: Ledger) -> None:
     clock = Clock(time.time())
-    job = in_room(tmp_path, lambda room: room.queued(), clock)
-    with contenders(1, "hold", tmp_path, job.id, "chunk:1") as (holder,):
+    job = in_harness(ledger, lambda harness: harness.queued(), clock)
+    with contenders(1, "hold", ledger, job.id, "chunk:1") as (holder,):
         assert holder.line() == "held"
 
         async def work() -> None:
-            async with opened(tmp_path, clock=clock, budgets=Budgets(per_day=2.5)) as room:
-                claim = await room.claimed(await room.queued("b"))
-                held = await room.claim("chunk:1", claim)
+            async with opened(ledger, clock=clock, budgets=Budgets(per_day=2.5)) as harness:
+                claim = await harness.claimed(await harness.queued("b"))
+                held = await harness.claim("chunk:1", claim)
                 assert isinstance(held, HeldBy)
-                assert held.worker_id != room.worker.id
-                waiting = asyncio.create_task(room.claims.wait_until_ended("chunk:1"))
+                assert held.worker_id != harness.worker.id
+                waiting = asyncio.create_task(harness.claims.wait_until_ended("chunk:1"))
                 await asyncio.sleep(0.3)
                 assert not waiting.done()
                 holder.kill()
                 await asyncio.wait_for(waiting, 30)
-                await granted(room, "chunk:1", claim)
-                assert (await chunk(room, claim)).retry_count == 1
-                over = await room.claim("chunk:2", claim, 1, 1.0)
+                await granted(harness, "chunk:1", claim)
+                assert (await chunk(harness, claim)).retry_count == 1
+                over = await harness.claim("chunk:2", claim, 1, 1.0)
                 assert over == OverBudget("budget_per_day", 2.5, 2.0)
 
         asyncio.run(work())
-    killed, left = rows(
-        tmp_path,
+    killed, left = ledger.rows(
         "SELECT status, cost, maybe_paid, quantity, engine, model, attempt, error FROM requests",
     )
     assert killed[:-1] == (None, 1.0, 1, 60.0, "cloudru", "whisper", 1)
@@ -123,37 +120,37 @@ def test_what_a_killed_run_was_sending_stays_spent(tmp_path: Path) -> None:
     assert left[-1] == "the run that sent it ended before the answer came"
 
 
-def test_a_claim_that_is_cancelled_holds_nothing(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        claim = await room.claimed(await room.queued())
-        with contextlib.closing(connect(tmp_path / "ledger.db", "FULL")) as other:
+def test_a_claim_that_is_cancelled_holds_nothing(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        claim = await harness.claimed(await harness.queued())
+        with contextlib.closing(connect(ledger.folder / "ledger.db", "FULL")) as other:
             # The claim waits for the file while its task is cancelled.
             other.execute("BEGIN IMMEDIATE")
-            claiming = asyncio.create_task(room.claim("chunk:1", claim))
+            claiming = asyncio.create_task(harness.claim("chunk:1", claim))
             # The task has begun to wait when the next one after it runs.
             await asyncio.create_task(asyncio.sleep(0))
             claiming.cancel()
             other.execute("ROLLBACK")
         with pytest.raises(asyncio.CancelledError):
             await claiming
-        left = await chunk(room, claim)
+        left = await chunk(harness, claim)
         assert (left.status, left.reserved_cost) == ("FAILED", 0.0)
 
-    in_room(tmp_path, work)
-    assert rows(tmp_path, "SELECT count(*) FROM requests") == [(0,)]
+    in_harness(ledger, work)
+    assert ledger.rows("SELECT count(*) FROM requests") == [(0,)]
 
 
-def test_a_late_answer_does_not_take_the_new_holders_reservation(tmp_path: Path) -> None:
-    async def work(room: Room) -> None:
-        old_claim = await room.claimed(await room.queued())
-        late = await granted(room, "chunk:1", old_claim)
-        await room.workers.reap(room.worker.id)
-        new_claim = await room.claimed(await room.queued())
-        await granted(room, "chunk:1", new_claim)
-        await room.answer(late)
-        assert (await chunk(room, new_claim)).reserved_cost == 1.0
+def test_a_late_answer_does_not_take_the_new_holders_reservation(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        old_claim = await harness.claimed(await harness.queued())
+        late = await granted(harness, "chunk:1", old_claim)
+        await harness.workers.reap(harness.worker.id)
+        new_claim = await harness.claimed(await harness.queued())
+        await granted(harness, "chunk:1", new_claim)
+        await harness.answer(late)
+        assert (await chunk(harness, new_claim)).reserved_cost == 1.0
 
-    in_room(tmp_path, work)
+    in_harness(ledger, work)
 
 
 @pytest.mark.usefixtures("berlin")
@@ -175,21 +172,21 @@ def test_days_begin_at_local_midnight_and_months_on_the_first(
 
 
 @pytest.mark.usefixtures("berlin")
-def test_a_new_day_has_a_new_budget_and_a_month_adds_its_days_up(tmp_path: Path) -> None:
+def test_a_new_day_has_a_new_budget_and_a_month_adds_its_days_up(ledger: Ledger) -> None:
     clock = Clock(time.mktime((2026, 3, 30, 23, 59, 0, -1, -1, -1)))
 
     async def work() -> None:
         budgets = Budgets(per_day=2.0, per_month=3.0)
-        async with opened(tmp_path, clock=clock, budgets=budgets) as room:
-            claim = await room.claimed(await room.queued())
+        async with opened(ledger, clock=clock, budgets=budgets) as harness:
+            claim = await harness.claimed(await harness.queued())
 
             async def spend(key: str) -> OverBudget | None:
-                found = await room.claim(key, claim)
+                found = await harness.claim(key, claim)
                 if isinstance(found, OverBudget):
                     return found
                 assert isinstance(found, Granted)
 
-                await room.answer(found)
+                await harness.answer(found)
                 return None
 
             assert [await spend("1"), await spend("2")] == [None, None]
@@ -203,29 +200,29 @@ def test_a_new_day_has_a_new_budget_and_a_month_adds_its_days_up(tmp_path: Path)
     asyncio.run(work())
 
 
-def test_what_is_on_its_way_over_midnight_still_counts(tmp_path: Path) -> None:
+def test_what_is_on_its_way_over_midnight_still_counts(ledger: Ledger) -> None:
     clock = Clock()
 
     async def work() -> None:
-        async with opened(tmp_path, clock=clock, budgets=Budgets(per_day=1.0)) as room:
-            claim = await room.claimed(await room.queued())
-            await granted(room, "chunk:1", claim)
+        async with opened(ledger, clock=clock, budgets=Budgets(per_day=1.0)) as harness:
+            claim = await harness.claimed(await harness.queued())
+            await granted(harness, "chunk:1", claim)
             clock.now += DAY_S
-            over = await room.claim("chunk:2", claim, 1, 0.5)
+            over = await harness.claim("chunk:2", claim, 1, 0.5)
             assert isinstance(over, OverBudget)
             assert "budget_per_day 1 (1.00 are spent or reserved)" in over.message
             # What costs nothing is never forbidden.
-            await granted(room, "chunk:3", claim, cost=0.0)
+            await granted(harness, "chunk:3", claim, cost=0.0)
 
     asyncio.run(work())
 
 
-def test_a_budget_can_be_spent_to_the_last_kopeck(tmp_path: Path) -> None:
+def test_a_budget_can_be_spent_to_the_last_kopeck(ledger: Ledger) -> None:
     async def work() -> None:
-        async with opened(tmp_path, budgets=Budgets(per_month=1.0)) as room:
-            claim = await room.claimed(await room.queued())
+        async with opened(ledger, budgets=Budgets(per_month=1.0)) as harness:
+            claim = await harness.claimed(await harness.queued())
             for number in range(10):
-                await granted(room, f"chunk:{number}", claim, cost=0.1)
-            assert isinstance(await room.claim("11", claim, 0, 0.01), OverBudget)
+                await granted(harness, f"chunk:{number}", claim, cost=0.1)
+            assert isinstance(await harness.claim("11", claim, 0, 0.01), OverBudget)
 
     asyncio.run(work())

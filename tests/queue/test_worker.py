@@ -12,95 +12,110 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.opening import open_ledger
-from sttbatch.queue.attempts import passes_of
-from sttbatch.queue.job import Claim, JobStatus, TakenBy
-from sttbatch.queue.liveness import hold, is_held, remove_if_left_behind, same_machine
-from sttbatch.queue.worker import EXPIRY_S, WorkerRegistry
-from tests.queue.harness import Clock, CompetingProcess, Room, contenders, in_room, opened, rows
+from sttbatch.core.jobs import Claim, JobStatus, TakenBy
+from sttbatch.core.work import Granted, HeldBy
+from sttbatch.database.workers import LedgerWorkers
+from sttbatch.queue.liveness import (
+    EXPIRY_S,
+    FileLocks,
+    hold,
+    is_held,
+    remove_if_left_behind,
+    shares_locks,
+)
+from sttbatch.queue.worker import WorkerRegistry
+from tests.queue.harness import (
+    Clock,
+    CompetingProcess,
+    Harness,
+    Ledger,
+    contenders,
+    in_harness,
+    opened,
+)
 
 HERE = "here boot-1"
 
 
-def test_a_killed_workers_job_is_claimable_at_once_and_a_living_ones_never(tmp_path: Path) -> None:
-    job = in_room(tmp_path, lambda room: room.queued())
-    with contenders(1, "hold", tmp_path, job.id, "chunk:1") as (holder,):
+def test_a_killed_workers_job_is_claimable_at_once_and_a_living_ones_never(ledger: Ledger) -> None:
+    job = in_harness(ledger, lambda harness: harness.queued())
+    with contenders(1, "hold", ledger, job.id, "chunk:1") as (holder,):
         assert holder.line() == "held"
 
-        async def contend(room: Room) -> None:
+        async def contend(harness: Harness) -> None:
             # However old it is: on one machine age says nothing.
-            room.clock.now += 1e6
+            harness.clock.now += 1e6
             for _ in range(50):
-                assert isinstance(await room.queue.claim(job.id, room.worker), TakenBy)
-            await room.workers.sweep()
-            assert (await room.reread(job)).status is JobStatus.PROCESSING
+                assert isinstance(await harness.queue.claim(job.id, harness.worker), TakenBy)
+            await harness.workers.sweep()
+            assert (await harness.reread(job)).status is JobStatus.PROCESSING
             holder.kill()
-            claim = await room.queue.claim(job.id, room.worker)
+            claim = await harness.queue.claim(job.id, harness.worker)
             assert isinstance(claim, Claim)
             assert claim.number == 2
-            passes = await room.database.read(lambda db: passes_of(db, job.id))
-            assert [each.status for each in passes] == ["RELEASED", "PROCESSING"]
+            attempts = await harness.jobs.attempts(job.id)
+            assert [each.status for each in attempts] == ["RELEASED", "PROCESSING"]
 
-        in_room(tmp_path, contend)
-    assert rows(tmp_path, "SELECT * FROM workers") == []
-    assert list((tmp_path / "locks").iterdir()) == []
+        in_harness(ledger, contend)
+    assert ledger.rows("SELECT * FROM workers") == []
+    assert list((ledger.folder / "locks").iterdir()) == []
 
 
-def test_whoever_comes_next_sweeps_up_after_the_dead(tmp_path: Path) -> None:
-    job = in_room(tmp_path, lambda room: room.queued())
-    holder = CompetingProcess("hold", tmp_path, job.id, "chunk:1")
+def test_whoever_comes_next_sweeps_up_after_the_dead(ledger: Ledger) -> None:
+    job = in_harness(ledger, lambda harness: harness.queued())
+    holder = CompetingProcess("hold", ledger, job.id, "chunk:1")
     assert holder.line() == "held"
     holder.kill()
-    (tmp_path / "locks" / "no-row.lock").touch()
+    (ledger.folder / "locks" / "no-row.lock").touch()
 
-    async def look(room: Room) -> None:
-        assert (await room.reread(job)).status is JobStatus.QUEUED
-        assert rows(tmp_path, "SELECT id FROM workers") == [(room.worker.id,)]
-        (lock,) = (tmp_path / "locks").iterdir()
-        assert lock.stem == room.worker.id
+    async def look(harness: Harness) -> None:
+        assert (await harness.reread(job)).status is JobStatus.QUEUED
+        assert ledger.rows("SELECT id FROM workers") == [(harness.worker.id,)]
+        (lock,) = (ledger.folder / "locks").iterdir()
+        assert lock.stem == harness.worker.id
 
-    in_room(tmp_path, look)
+    in_harness(ledger, look)
 
 
-def test_a_worker_that_leaves_frees_what_it_held(tmp_path: Path) -> None:
-    async def leave(room: Room) -> str:
-        job = await room.queued()
-        claim = await room.claimed(job)
-        await room.claim("chunk:1", claim)
+def test_a_worker_that_leaves_frees_what_it_held(ledger: Ledger) -> None:
+    async def leave(harness: Harness) -> str:
+        job = await harness.queued()
+        claim = await harness.claimed(job)
+        await harness.claim("chunk:1", claim)
         return job.id
 
-    job_id = in_room(tmp_path, leave)
-    assert rows(tmp_path, "SELECT id, status FROM processing_jobs") == [(job_id, "QUEUED")]
-    ((status, cost, maybe_paid, error),) = rows(
-        tmp_path, "SELECT status, cost, maybe_paid, error FROM requests"
+    job_id = in_harness(ledger, leave)
+    assert ledger.rows("SELECT id, status FROM processing_jobs") == [(job_id, "QUEUED")]
+    ((status, cost, maybe_paid, error),) = ledger.rows(
+        "SELECT status, cost, maybe_paid, error FROM requests"
     )
     assert (status, cost, maybe_paid) == (None, 1.0, 1)
     assert "ended before the answer came" in str(error)
 
 
-def test_a_worker_elsewhere_lives_until_its_heartbeat_is_old(tmp_path: Path) -> None:
+def test_a_worker_elsewhere_lives_until_its_heartbeat_is_old(ledger: Ledger) -> None:
     async def work() -> None:
         clock = Clock()
-        async with opened(tmp_path, clock=clock, machine="there boot-2") as there:
+        async with opened(ledger, clock=clock, machine="there boot-2") as there:
             job = await there.queued()
             claim = await there.claimed(job)
-            lock = tmp_path / "locks" / f"{there.worker.id}.lock"
+            lock = ledger.folder / "locks" / f"{there.worker.id}.lock"
             # A file system that does not show the locks of other machines.
             with lock.open("r+b") as unseen:
                 lock.rename(lock.with_suffix(".hidden"))
                 lock.write_bytes(unseen.read())
-            async with opened(tmp_path, clock=clock, machine=HERE) as here:
+            async with opened(ledger, clock=clock, machine=HERE) as here:
                 clock.now += EXPIRY_S - 1
                 taken = await here.queue.claim(job.id, here.worker)
                 assert taken == TakenBy(there.worker.id)
-                await there.database.write(lambda db: there.workers.touch(db, there.worker))
+                assert await LedgerWorkers(there.database).heartbeat(there.worker)
                 clock.now += EXPIRY_S - 1
                 assert await here.queue.claim(job.id, here.worker) == taken
                 clock.now += 1
                 late = await here.queue.claim(job.id, here.worker)
                 assert isinstance(late, Claim)
                 # It was asleep: its work is lost to it, and its lock file still there for others.
-                assert not await there.queue.complete(claim)
+                assert not await there.jobs.complete(claim)
                 assert lock.exists()
                 await there.queue.claim(job.id, there.worker)
                 alive = await here.workers.living([there.worker.id])
@@ -109,17 +124,18 @@ def test_a_worker_elsewhere_lives_until_its_heartbeat_is_old(tmp_path: Path) -> 
     asyncio.run(work())
 
 
-def test_a_heart_beats_while_the_worker_does_something_else(tmp_path: Path) -> None:
+def test_a_heart_beats_while_the_worker_does_something_else(ledger: Ledger) -> None:
     async def work() -> None:
         clock = Clock()
-        with contextlib.closing(open_ledger(tmp_path)) as database:
-            workers = WorkerRegistry(database, tmp_path, clock=clock, heartbeat_s=0.02)
+        with contextlib.closing(ledger.open(clock)) as database:
+            store, locks = LedgerWorkers(database), FileLocks(ledger.folder)
+            workers = WorkerRegistry(store, locks, heartbeat_s=0.02)
             async with workers.registered():
                 clock.now += 60
                 beat: list[tuple[object, ...]] = []
                 while beat != [(clock.now,)]:
                     await asyncio.sleep(0.02)
-                    beat = rows(tmp_path, "SELECT heartbeat_at FROM workers")
+                    beat = ledger.rows("SELECT heartbeat_at FROM workers")
 
     asyncio.run(work())
 
@@ -165,16 +181,64 @@ def test_a_lock_file_is_removed_here_only_and_only_when_it_is_free(tmp_path: Pat
 @pytest.mark.parametrize(
     ("other", "same"),
     [
-        ("here boot-1", True),
-        ("here boot-0", True),  # it was restarted
-        ("container boot-1", True),  # one kernel, one set of locks
-        ("there boot-2", False),
+        ("here boot-1 8:12", True),
+        ("here boot-1", True),  # as sttbatch 0.1 wrote it
+        ("here boot-0 9:12", True),  # it was restarted, and its devices are numbered anew
+        ("here boot-0 8:13", False),  # another folder, before or on a machine of the same name
+        ("container boot-1 8:12", True),  # one kernel, one set of locks
+        ("container boot-1 8:13", False),  # one kernel, two folders
+        ("container boot-1 9:12", False),
+        ("container boot-1", True),
+        ("there boot-2 8:12", False),
+        ("there  8:12", False),
         ("there ", False),
     ],
 )
-def test_what_is_one_machine(other: str, same: bool) -> None:
-    assert same_machine(HERE, other) is same
-    assert not same_machine("here2 ", other)
+def test_which_hosts_see_each_others_locks(other: str, same: bool) -> None:
+    here = f"{HERE} 8:12"
+    assert shares_locks(here, other) is shares_locks(other, here) is same
+    assert not shares_locks(here, "here2 ")
+    assert not shares_locks("here2  8:12", here)
+
+
+def test_two_data_folders_on_one_machine_leave_each_others_jobs_alone(
+    ledger: Ledger, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Two containers on one kernel share a ledger and not the folder of their locks."""
+
+    async def work() -> None:
+        clock = Clock()
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        async with (
+            opened(ledger, clock=clock) as one,
+            opened(ledger, clock=clock, data_folder=elsewhere) as other,
+        ):
+            job = await one.queued()
+            claim = await one.claimed(job)
+            assert isinstance(await one.claim("chunk:1", claim), Granted)
+            taken = await other.queue.claim(job.id, other.worker)
+            assert taken == TakenBy(one.worker.id)
+            second = await other.claimed(await other.queued("b"))
+            held = await other.claim("chunk:1", second)
+            assert held == HeldBy(one.worker.id)
+            clock.now += EXPIRY_S
+            assert isinstance(await other.queue.claim(job.id, other.worker), Claim)
+
+    asyncio.run(work())
+
+
+def test_a_worker_that_was_taken_for_dead_is_told_so_by_its_next_heartbeat(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        store = LedgerWorkers(harness.database)
+        assert await store.heartbeat(harness.worker)
+        claim = await harness.claimed(await harness.queued())
+        await store.reap(harness.worker.id, killed=True)
+        assert not await store.heartbeat(harness.worker)
+        assert await store.heartbeat(harness.worker)
+        assert await store.list() == [harness.worker]
+        assert not await harness.jobs.complete(claim)
+
+    in_harness(ledger, work)
 
 
 def test_a_folder_that_takes_no_lock_is_named(tmp_path: Path) -> None:

@@ -29,18 +29,21 @@ from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
+from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import Answered, Granted, WorkItem, record_of
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
-from sttbatch.queue.job import Claim, JobPayload
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 
 KEY = "chunk:" + "c" * 64
@@ -66,15 +69,16 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
     """What a run does with one answer; returns the level that has it then."""
     settings = Settings(cache_dir=str(data / "cache"))
     database = open_ledger(data)
-    workers = WorkerRegistry(database, data)
+    workers = WorkerRegistry(LedgerWorkers(database), FileLocks(data))
     try:
         async with (
             open_caches(settings, database, no_warning) as caches,
             workers.registered() as me,
         ):
             await caches.levels.get("chunk:of another recording", FILE_SHA256)
-            queue = JobQueue(database, workers)
-            job = await queue.enqueue(FILE_SHA256, 0, "request", JobPayload("talk.mp3"))
+            queue = JobQueue(LedgerJobs(database), workers)
+            spec = JobSpec(TRANSCRIPTION, 1, {"recording": "talk.mp3"})
+            job = await queue.jobs.enqueue(FILE_SHA256, 0, "request", spec)
             claim = await queue.claim(job.id, me)
             assert isinstance(claim, Claim)
             ledger = work_ledger(database, caches.ledger, me.id)
@@ -94,7 +98,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
             chunk = decode_chunk(hit.value)
             assert chunk is not None
             assert chunk.heard.text == TEXT
-            await queue.complete(claim)
+            await queue.jobs.complete(claim)
             return hit.level
     finally:
         database.close()

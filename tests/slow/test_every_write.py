@@ -38,7 +38,7 @@ CALLS = (
     "unlink,unlinkat,mkdir,mkdirat"
 )
 FAULTS = ("signal=KILL:when={}", "error=ENOSPC:when={}", "error=ENOSPC:when={}+")
-LEDGER_THREAD, L2_THREAD, POOL_THREAD = "sqlite ledger.db", "l2_0", "pool_0"
+LEDGER_THREAD, L2_THREAD, POOL_THREAD = "ledger", "l2_0", "pool_0"
 MOST = 200
 TIMEOUT_S = 20
 
@@ -92,10 +92,12 @@ class Bench:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("ready "), process.communicate()
+        threads = json.loads(line[6:])
+        threads[LEDGER_THREAD] = threads[f"database {self.data / 'ledger.db'}"]
         calls = ",".join(f"?{name}" for name in CALLS.split(","))
         strace = subprocess.Popen(
             [
-                *("strace", "-o", str(log), "-p", str(json.loads(line[6:])[thread])),
+                *("strace", "-o", str(log), "-p", str(threads[thread])),
                 *("-e", f"trace={calls}"),
                 *(() if injection is None else ("-e", f"inject={injection}")),
             ],

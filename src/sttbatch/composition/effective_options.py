@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sttbatch.composition.settings import Settings
+from sttbatch.core.jobs import JobPriority
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import (
     MIB,
@@ -16,7 +17,6 @@ from sttbatch.core.options import (
     RunOptions,
 )
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.queue.job import JobPriority
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"

@@ -22,12 +22,15 @@ from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
+from sttbatch.core.jobs import JobPriority, Worker
 from sttbatch.core.ports import WorkLedger
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.execution.pay_once import PayOnce
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.external.secret import Secret
@@ -49,10 +52,10 @@ from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
-from sttbatch.queue.job import JobPriority
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.work_claims import WorkClaims
-from sttbatch.queue.worker import Worker, WorkerRegistry
+from sttbatch.queue.worker import WorkerRegistry
 
 UPKEEP_S = 60.0
 """How often a process that lives on sees to what a run does at its end."""
@@ -96,7 +99,7 @@ async def open_workshop(
         StateError: the folder cannot be used.
     """
     concurrency = concurrency_of(settings).value
-    workers = WorkerRegistry(database, folder)
+    workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
     async with (
         open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
         workers.registered() as worker,
@@ -177,12 +180,11 @@ def transcription_run(
         observe=ConcurrencyFeedback(lanes, workshop.adaptive, emit).observe,
         emit=emit,
     )
+    queue = JobQueue(LedgerJobs(database), workshop.workers)
     claims = JobClaims(
-        database,
-        workshop.workers,
+        queue,
         workshop.worker,
-        request=config.request,
-        stream=config.chunking.audio_stream,
+        config=config,
         request_sha256=addresser.job_sha256,
         priority=priority,
     )
@@ -205,7 +207,7 @@ def transcription_run(
             lambda: control.closed,
             emit,
         ),
-        JobQueue(database, workshop.workers),
+        queue,
         claims,
         ChunkPlanner(config, workshop.engine, results, addresser, repair, emit),
         workshop.media,

@@ -1,4 +1,4 @@
-"""Lock files that say whether a process lives: the kernel frees them when it dies."""
+"""FileLocks: lock files say whether a process is alive, as the kernel frees them when it dies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,68 @@ import contextlib
 import fcntl
 import os
 import platform
+from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from sttbatch.core.errors import StateError
+from sttbatch.core.jobs import Worker
+from sttbatch.database.private_files import private_folder
+
+EXPIRY_S = 300.0
+"""A worker whose lock cannot be seen from here counts as dead after this long in silence."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class FileLocks:
+    """A `Liveness`: a worker holds a lock file in a folder for as long as it is alive.
+
+    Whether a worker that uses another folder, or another machine, is alive is judged by its last
+    heartbeat.
+
+    Args:
+        data_folder: the locks are in a folder of it.
+        machine: which one this is.
+    """
+
+    def __init__(self, data_folder: Path, machine: str | None = None) -> None:
+        self._folder = data_folder / "locks"
+        self._machine = this_machine() if machine is None else machine
+
+    @cached_property
+    def host(self) -> str:
+        """Machine, boot, and the device and inode of the folder of locks."""
+        status = private_folder(self._folder).stat()
+        return f"{self._machine} {status.st_dev}:{status.st_ino}"
+
+    @contextlib.contextmanager
+    def hold(self, worker_id: str) -> Iterator[None]:
+        host, path = self.host, self._path(worker_id)
+        descriptor = hold(path, host)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def is_alive(self, worker_id: str, worker: Worker | None) -> bool:
+        if is_held(self._path(worker_id)):
+            return True
+        if worker is None or shares_locks(worker.host, self.host):
+            return False
+        return worker.silent_s < EXPIRY_S
+
+    def forget(self, worker_id: str) -> None:
+        remove_if_left_behind(self._path(worker_id), self.host)
+
+    def sweep(self, known: Collection[str]) -> None:
+        for path in self._folder.glob("*.lock"):
+            if path.stem not in known:
+                remove_if_left_behind(path, self.host)
+
+    def _path(self, worker_id: str) -> Path:
+        return self._folder / f"{worker_id}.lock"
 
 
 def this_machine() -> str:
@@ -22,14 +79,28 @@ def this_machine() -> str:
     return f"{platform.node()} {boot}"
 
 
-def same_machine(one: str, other: str) -> bool:
-    """Whether locks that one of them takes are seen by the other for certain."""
-    name, _, boot = one.rpartition(" ")
-    other_name, _, other_boot = other.rpartition(" ")
-    return (bool(name) and name == other_name) or (bool(boot) and boot == other_boot)
+def shares_locks(one: str, other: str) -> bool:
+    """Whether each of two hosts is certain to see the locks that the other takes."""
+    name, boot, folder = _parts(one)
+    other_name, other_boot, other_folder = _parts(other)
+    same_boot = bool(boot) and boot == other_boot
+    if not same_boot and (not name or name != other_name):
+        return False
+    if not folder or not other_folder:
+        # Written by sttbatch 0.1, which did not name it.
+        return True
+    if same_boot:
+        return folder == other_folder
+    # A machine that was restarted may number its devices anew, not its inodes.
+    return folder.rpartition(":")[2] == other_folder.rpartition(":")[2]
 
 
-def hold(path: Path, machine: str) -> int:
+def _parts(host: str) -> tuple[str, str, str]:
+    name, boot, folder = [*host.split(" "), "", ""][:3]
+    return name, boot, folder
+
+
+def hold(path: Path, host: str) -> int:
     """Create and lock `path`; the lock is held until the descriptor returned is closed.
 
     No child inherits it: one that outlived us would keep the lock.
@@ -40,19 +111,19 @@ def hold(path: Path, machine: str) -> int:
     try:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.write(descriptor, machine.encode())
+            os.write(descriptor, host.encode())
             # Somebody may be looking whether it is held, which takes an instant.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if _is_at(descriptor, path):
                 return descriptor
-            # It was swept away between its creation and its lock.
+            # It was removed between its creation and its lock.
             os.close(descriptor)
     except OSError as error:
         raise StateError(f"{path} cannot be locked: {error.strerror}") from error
 
 
 def is_held(path: Path) -> bool:
-    """Look without disturbing the holder, or others who look: shared locks exclude nobody's look.
+    """Tell whether a lock is held without disturbing its holder or others that look.
 
     Raises:
         StateError: the file system cannot tell.
@@ -74,17 +145,17 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def remove_if_left_behind(path: Path, machine: str) -> None:
-    """Remove a lock file of this machine that nobody holds.
+def remove_if_left_behind(path: Path, host: str) -> None:
+    """Remove a lock file that nobody holds and that shares its locks with `host`.
 
-    One from another machine stays: that its lock is not seen here does not mean that it is free.
+    Any other stays: that its lock is not seen here does not mean that it is free.
     """
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             owner = os.pread(descriptor, 1024, 0).decode("utf-8", "replace")
-            if not owner or same_machine(owner, machine):
+            if not owner or shares_locks(owner, host):
                 path.unlink()
         finally:
             os.close(descriptor)

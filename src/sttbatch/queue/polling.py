@@ -6,11 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
-from sttbatch.queue.job import JobStatus
-from sttbatch.queue.job_rows import jobs_by_id
-from sttbatch.queue.worker import WorkerRegistry
+from sttbatch.core.jobs import JobStatus
+from sttbatch.queue.job_queue import JobQueue
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 1.0
@@ -44,8 +41,7 @@ class Settled:
 
 
 async def wait_until_free(
-    database: Database,
-    workers: WorkerRegistry,
+    queue: JobQueue,
     job_ids: Collection[str],
     stopping: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[list[Settled]]:
@@ -58,7 +54,7 @@ async def wait_until_free(
     waiting = set(job_ids)
     pace = Pace()
     while waiting and not stopping():
-        settled = await database.read(lambda db: _settled(db, workers, waiting))
+        settled = await _settled(queue, waiting)
         if settled:
             waiting.difference_update(each.job_id for each in settled)
             yield settled
@@ -67,18 +63,17 @@ async def wait_until_free(
             await pace.pause()
 
 
-def _settled(db: Session, workers: WorkerRegistry, job_ids: Collection[str]) -> list[Settled]:
-    found = jobs_by_id(db, job_ids)
+async def _settled(queue: JobQueue, job_ids: Collection[str]) -> list[Settled]:
+    found = await queue.jobs.jobs(job_ids)
     holders = {job.worker_id for job in found.values() if job.worker_id is not None}
-    alive = {worker_id for worker_id in holders if workers.is_alive(db, worker_id)}
+    alive = {worker_id for worker_id in holders if await queue.workers.is_alive(worker_id)}
     settled = []
     for job_id in job_ids:
         job = found.get(job_id)
         if job is None:
             settled.append(Settled(job_id, None))
-        elif job.status is JobStatus.PROCESSING:
-            if job.worker_id not in alive:
-                settled.append(Settled(job_id, JobStatus.QUEUED))
-        else:
+        elif job.status is not JobStatus.PROCESSING:
             settled.append(Settled(job_id, job.status))
+        elif job.worker_id not in alive:
+            settled.append(Settled(job_id, JobStatus.QUEUED))
     return settled

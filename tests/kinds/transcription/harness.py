@@ -20,7 +20,9 @@ from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Uploa
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
+from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
+from sttbatch.database.workers import LedgerWorkers
 from sttbatch.kinds.transcription.completion import Writer
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.report import BatchReport
@@ -29,6 +31,7 @@ from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
 
@@ -126,7 +129,7 @@ async def opened(
 
     settings = Settings(cache_dir=str(folder / "cache"), concurrency=config.concurrency.value)
     with contextlib.closing(open_ledger(folder)) as database:
-        workers = WorkerRegistry(database, folder)
+        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
         async with (
             open_caches(settings, database, warn) as caches,
             workers.registered() as worker,
@@ -145,7 +148,7 @@ async def opened(
                 PrioritySemaphore(config.concurrency.value),
             )
             pipeline = transcription_run(workshop, config, emit, writer=writer, cutters=cutters)
-            queue = JobQueue(database, workers)
+            queue = JobQueue(LedgerJobs(database), workers)
             spans = SqlChunkIndex(database, caches.ledger)
             results = ResultCache(caches.levels, spans, workshop.ledger, REQUEST)
             run = Harness(pipeline, database, queue, results, report, [])

@@ -12,12 +12,12 @@ import pytest
 from sttbatch.caching.fingerprints import Fingerprint
 from sttbatch.core.errors import ChunkRefused
 from sttbatch.core.events import JobRetryScheduled, JobStarted
+from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload
 from sttbatch.core.options import RunOptions
 from sttbatch.kinds.transcription.recording_job import TRANSITIONS, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.processing.discovery import Candidate
-from sttbatch.queue.job import Job, JobPriority, JobStatus
 from tests.cloudru import make_recording
 
 from .harness import CONFIG, FakeEngine, Harness, opened
@@ -46,8 +46,8 @@ def run_and_change(
 
     async def change_once(_: Upload) -> None:
         if len(engine.sent) == 1:
-            rows = await run.queue.list(JobStatus.QUEUED)
-            await change(run, {Path(row.payload.recording).stem: row for row in rows})
+            rows = await run.queue.jobs.list(JobStatus.QUEUED)
+            await change(run, {Path(row.spec.title).stem: row for row in rows})
 
     engine = FakeEngine(change_once)
     config = replace(CONFIG, concurrency=ConcurrencyLimit(1), run=RunOptions(**options))
@@ -58,8 +58,8 @@ def run_and_change(
         nonlocal run
         async with opened(folder, engine, config=config, cutters=1) as run:
             await run.transcribe(folder / "talks")
-            rows = await run.queue.list()
-            return run, {Path(row.payload.recording).stem: row.status for row in rows}, engine
+            rows = await run.queue.jobs.list()
+            return run, {Path(row.spec.title).stem: row.status for row in rows}, engine
 
     return asyncio.run(main())
 

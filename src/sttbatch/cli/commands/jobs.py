@@ -12,10 +12,10 @@ import typer
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
-from sttbatch.queue.job import TERMINAL, Job, JobPriority, JobStatus
+from sttbatch.core.jobs import TERMINAL, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
-    from sttbatch.database.database import Database
+    from sttbatch.core.ports import JobStore
     from sttbatch.queue.job_queue import JobQueue
     from sttbatch.queue.worker import WorkerRegistry
 
@@ -33,7 +33,7 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="A unique prefix is eno
 
 @dataclass(frozen=True, slots=True)
 class _Services:
-    database: Database
+    jobs: JobStore
     workers: WorkerRegistry
     queue: JobQueue
 
@@ -50,7 +50,7 @@ def list_(
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
     async def read(services: _Services) -> tuple[list[Job], set[str]]:
-        jobs = await _in_queue_order(services.queue, status, limit)
+        jobs = await services.jobs.list(status, limit)
         holders = {job.worker_id for job in jobs if job.worker_id is not None}
         return jobs, set(await services.workers.living(holders))
 
@@ -58,33 +58,17 @@ def list_(
     print_lines(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
 
 
-async def _in_queue_order(queue: JobQueue, status: JobStatus | None, limit: int) -> list[Job]:
-    if status is not None:
-        return await queue.list(status, limit)
-    # As jobs go through them, so that one which moves on meanwhile is read twice and not missed.
-    states = (JobStatus.QUEUED, JobStatus.PROCESSING, *TERMINAL)
-    jobs = {job.id: job for state in states for job in await queue.list(state, limit)}
-
-    def sort_key(job: Job) -> tuple[bool, bool, float, float]:
-        if job.status.is_terminal:
-            return True, True, -(job.completed_at or 0.0), -job.created_at
-        return False, job.status is JobStatus.QUEUED, -job.priority, job.created_at
-
-    return sorted(jobs.values(), key=sort_key)[:limit]
-
-
 @app.command()
 def show(job: JobId, as_json: AsJson = False) -> None:
     """Show a job, its attempts and the chunks that were sent."""
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
-    from sttbatch.queue.attempts import chunks_of, passes_of
 
     async def read(services: _Services) -> JobDetails:
-        found = await services.queue.find(job)
+        found = await services.jobs.find(job)
         holders = {found.worker_id} if found.worker_id is not None else set()
         living = await services.workers.living(holders)
-        attempts = await services.database.read(lambda db: passes_of(db, found.id))
-        chunks = await services.database.read(lambda db: chunks_of(db, found.id))
+        attempts = await services.jobs.attempts(found.id)
+        chunks = await services.jobs.chunks(found.id)
         return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
 
     details = _with_services(read)
@@ -105,8 +89,8 @@ def retry(
 
     async def write(services: _Services) -> list[Job]:
         if job is None:
-            return await services.queue.retry_failed()
-        return [await services.queue.retry((await services.queue.find(job)).id)]
+            return await services.jobs.retry_failed()
+        return [await services.queue.retry((await services.jobs.find(job)).id)]
 
     _report("queued", _with_services(write), as_json=as_json)
 
@@ -116,7 +100,7 @@ def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Cancel a queued job; one that is being processed is refused."""
 
     async def write(services: _Services) -> Job:
-        return await services.queue.cancel((await services.queue.find(job)).id)
+        return await services.queue.cancel((await services.jobs.find(job)).id)
 
     _report("cancelled", [_with_services(write)], as_json=as_json)
 
@@ -132,7 +116,7 @@ def priority(
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
     async def write(services: _Services) -> Job:
-        found = await services.queue.find(job)
+        found = await services.jobs.find(job)
         return await services.queue.set_priority(found.id, JobPriority[level.upper()])
 
     _report(f"priority {level}", [_with_services(write)], as_json=as_json)
@@ -143,13 +127,14 @@ def purge(
     older_than: Annotated[
         str | None,
         typer.Option(
-            metavar="D", help="Only jobs that ended longer ago than D: 90s, 10m, 2h, 30d."
+            metavar="D",
+            help="Only jobs that ended, or were queued, longer ago than D: 90s, 10m, 2h, 30d.",
         ),
     ] = None,
     every: Annotated[
         bool,
         typer.Option(
-            "--all", help="Include failed jobs, and jobs of any age unless --older-than is given."
+            "--all", help="Include failed and queued jobs, of any age unless --older-than is given."
         ),
     ] = False,
     as_json: AsJson = False,
@@ -166,8 +151,8 @@ def purge(
             age_s = duration_s(older_than)
         except ValueError as error:
             raise UsageError(f"--older-than {older_than}: {error}") from error
-    statuses = TERMINAL if every else TERMINAL - {JobStatus.FAILED}
-    removed = _with_services(lambda services: services.queue.purge(age_s, statuses))
+    statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
+    removed = _with_services(lambda services: services.jobs.purge(age_s, statuses))
     text = f"{counted(removed, 'job')} removed"
     print_lines([json.dumps({"removed": removed}) if as_json else text])
 
@@ -175,16 +160,20 @@ def purge(
 def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.database.jobs import LedgerJobs
     from sttbatch.database.opening import open_ledger
+    from sttbatch.database.workers import LedgerWorkers
     from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.liveness import FileLocks
     from sttbatch.queue.worker import WorkerRegistry
 
     folder = data_folder(load_settings().settings)
 
     async def run() -> T:
         with contextlib.closing(open_ledger(folder)) as database:
-            workers = WorkerRegistry(database, folder)
-            return await work(_Services(database, workers, JobQueue(database, workers)))
+            jobs = LedgerJobs(database)
+            workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+            return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
 
     import asyncio
 
@@ -194,5 +183,5 @@ def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
 def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:
     from sttbatch.cli.console.job_tables import jobs_json
 
-    lines = [f"{what} {job.short_id} {job.payload.recording}" for job in jobs]
+    lines = [f"{what} {job.short_id} {job.spec.title}" for job in jobs]
     print_lines(jobs_json(jobs, set()) if as_json else lines or ["no job failed"])

@@ -17,9 +17,9 @@ from sttbatch.core.errors import SttbatchError, UsageError
 if TYPE_CHECKING:
     from sttbatch.cli.console.output_mode import OutputMode
     from sttbatch.composition.effective_options import RunFlags
+    from sttbatch.core.jobs import JobPriority
     from sttbatch.monitoring.logs import EventLog
     from sttbatch.processing.discovery import Discovery
-    from sttbatch.queue.job import JobPriority
 
 
 def transcribe(
@@ -152,7 +152,7 @@ def _transcribe(mode: OutputMode, request: _Request, log: EventLog | None) -> in
 
 
 def _priority(name: str) -> JobPriority:
-    from sttbatch.queue.job import JobPriority
+    from sttbatch.core.jobs import JobPriority
 
     if name.upper() not in JobPriority.__members__:
         raise UsageError(f"--priority is high, medium or low, not {name!r}")

@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sttbatch.cli.console.text import aligned, clock
-from sttbatch.queue.attempts import ChunkTask, JobAttempt
-from sttbatch.queue.job import Job, JobStatus
-from sttbatch.queue.worker import Worker
+from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
 
 _KEY_CHARS = len("chunk:") + 12
 
@@ -36,8 +34,8 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
             job.priority.name.lower(),
             f"{job.retry_count}/{job.max_retries}",
             _when(job.created_at),
-            clock(job.payload.audio_s),
-            job.payload.recording,
+            clock(job.spec.usage.quantity),
+            job.spec.title,
         )
         for job in jobs
     ]
@@ -61,8 +59,8 @@ def details_text(details: JobDetails) -> list[str]:
     job, holder = details.job, details.holder
     facts = {
         "job": job.id,
-        "recording": job.payload.recording,
-        "length": clock(job.payload.audio_s),
+        "recording": job.spec.title,
+        "length": clock(job.spec.usage.quantity),
         "status": _status(job, {holder.id} if holder else ()),
         "worker": holder.label if holder else None,
         "priority": job.priority.name.lower(),
@@ -73,7 +71,9 @@ def details_text(details: JobDetails) -> list[str]:
         "error": job.error_message,
         "file": f"sha256 {job.file_sha256}, stream {job.stream}",
         "request": ", ".join(
-            f"{name} {value}" for name, value in job.payload.request.items() if value is not None
+            f"{name} {value}"
+            for name, value in job.spec.payload.get("request", {}).items()
+            if value is not None
         ),
     }
     lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
@@ -88,7 +88,7 @@ def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
         (
             str(each.claim_number),
             each.status,
-            f"{each.completed_chunks}/{each.total_chunks}",
+            _progress(each),
             _when(each.started_at),
             _when(each.completed_at),
             each.worker_id,
@@ -117,6 +117,13 @@ def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
     return ["", *aligned(rows)]
 
 
+def _progress(attempt: JobAttempt) -> str:
+    """Answered of sent; while it lasts nobody knows how many chunks are to come."""
+    if attempt.completed_at is None:
+        return f"{attempt.completed_chunks} done"
+    return f"{attempt.completed_chunks}/{attempt.total_chunks}"
+
+
 def _status(job: Job, living: Collection[str]) -> str:
     if job.is_dead_letter:
         return "FAILED, no retries left"
@@ -126,9 +133,9 @@ def _status(job: Job, living: Collection[str]) -> str:
 
 
 def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
-    payload = asdict(job.payload)
-    fields = {name: value for name, value in asdict(job).items() if name != "payload"}
-    fields |= payload
+    fields = {name: value for name, value in asdict(job).items() if name != "spec"}
+    fields |= {"recording": job.spec.title, "audio_s": job.spec.usage.quantity}
+    fields["request"] = job.spec.payload.get("request", {})
     fields["priority"] = job.priority.name.lower()
     fields["dead_letter"] = job.is_dead_letter
     fields["worker_alive"] = alive if job.worker_id is not None else None

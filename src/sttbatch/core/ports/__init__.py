@@ -5,6 +5,7 @@ the store cannot be read or written.
 """
 
 from sttbatch.core.ports.figures import AlertStore, MetricsStore, UsageStore
+from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
 from sttbatch.core.ports.work import WorkLedger
@@ -13,10 +14,13 @@ __all__ = [
     "AlertStore",
     "ChunkIndex",
     "FileIndex",
+    "JobStore",
+    "Liveness",
     "MetricsStore",
     "OutputStore",
     "RateStore",
     "ResultStore",
     "UsageStore",
     "WorkLedger",
+    "WorkerStore",
 ]

@@ -6,8 +6,8 @@ import asyncio
 import heapq
 from collections.abc import Sequence
 
+from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.queue.job import JobPriority, JobStatus
 from sttbatch.queue.job_queue import JobQueue
 
 QUEUE_HEAD = 64
@@ -46,7 +46,7 @@ class Backlog:
                 if job is None or -priority != job.priority:
                     # It was handed out already, or has another entry.
                     continue
-                row = (await self._queue.jobs([job_id])).get(job_id)
+                row = (await self._queue.jobs.jobs([job_id])).get(job_id)
                 if row is not None and row.priority < job.priority:
                     self._prioritise(job, row.priority)
                     continue
@@ -62,7 +62,7 @@ class Backlog:
     async def _notice_raised(self) -> None:
         if not self._order or -self._order[0][0] >= max(JobPriority):
             return
-        for row in await self._queue.list(JobStatus.QUEUED, QUEUE_HEAD):
+        for row in await self._queue.jobs.list(JobStatus.QUEUED, QUEUE_HEAD):
             job = self._jobs.get(row.id)
             if job is not None and row.priority > job.priority:
                 self._prioritise(job, row.priority)

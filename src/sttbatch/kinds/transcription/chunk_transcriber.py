@@ -14,6 +14,7 @@ from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest, Engine, RecordRequest
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
+from sttbatch.core.jobs import Claim
 from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import IndexedSpan, WorkItem
@@ -23,7 +24,6 @@ from sttbatch.processing.media.media_workers import MediaWorkers, Source
 from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
-from sttbatch.queue.job import Claim
 
 MIN_SPLIT_S = 2.0
 """A chunk shorter than this is not split further when the endpoint finds it too large."""

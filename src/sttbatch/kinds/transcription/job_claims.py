@@ -7,13 +7,20 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sttbatch.core.options import RequestOptions
-from sttbatch.database.database import Database
+from sttbatch.core.jobs import (
+    TRANSCRIPTION,
+    Claim,
+    Job,
+    JobPriority,
+    JobSpec,
+    JobStatus,
+    Worker,
+)
 from sttbatch.kinds.transcription.recording_job import RecordingJob
-from sttbatch.queue.job import Claim, Job, JobPayload, JobPriority, JobStatus
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.polling import wait_until_free
-from sttbatch.queue.worker import Worker, WorkerRegistry
 
 MAX_RETRIES = 3
 
@@ -36,31 +43,31 @@ class JobClaims:
     """The decisions of one run about jobs.
 
     Args:
-        stream, request_sha256: with a recording's content they tell which job it is.
+        request_sha256: with a recording's content and stream it tells which job it is.
     """
 
     def __init__(
         self,
-        database: Database,
-        workers: WorkerRegistry,
+        queue: JobQueue,
         worker: Worker,
         *,
-        request: RequestOptions,
-        stream: int,
+        config: RunConfig,
         request_sha256: str,
         priority: JobPriority,
     ) -> None:
-        self._database = database
-        self._workers = workers
+        self._queue = queue
         self._worker = worker
-        self._queue = JobQueue(database, workers)
-        self._request = dataclasses.asdict(request)
-        self._stream = stream
+        self._config = config
+        self._stream = config.chunking.audio_stream
         self._request_sha256 = request_sha256
         self._priority = priority
 
     async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
-        """Give each job its row, and its priority if somebody raised that by hand."""
+        """Give each job its row, and its priority if somebody raised that by hand.
+
+        A cancelled one stays so, unless this run is told to send again what is stored; what is
+        cancelled while it runs stays so in any case.
+        """
         rows = await asyncio.gather(*(self._enqueue(job) for job in jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row
@@ -75,28 +82,28 @@ class JobClaims:
         """Its outputs are written."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.complete(claim)
+            await self._queue.jobs.complete(claim)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
         """It cannot go on; `jobs retry` or a new run over the recording revives it."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.fail(claim, reason, retry=False)
+            await self._queue.jobs.fail(claim, reason, retry=False)
 
     async def release(self, job: RecordingJob) -> None:
         """The run ends; another may go on with it at once."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.release(claim)
+            await self._queue.jobs.release(claim)
 
     async def settled(
         self, jobs: Sequence[RecordingJob], stopping: Callable[[], bool]
     ) -> AsyncIterator[list[tuple[RecordingJob, JobStatus | None, str]]]:
         """Jobs of other runs as they end or become free: (job, status, error), in their order."""
         left = {job.id: job for job in jobs}
-        async for settled in wait_until_free(self._database, self._workers, set(left), stopping):
+        async for settled in wait_until_free(self._queue, set(left), stopping):
             status = {each.job_id: each.status for each in settled}
-            rows = await self._queue.jobs(list(status))
+            rows = await self._queue.jobs.jobs(list(status))
             errors = {job_id: row.error_message or "" for job_id, row in rows.items()}
             yield [
                 (job, status[job_id], errors.get(job_id, ""))
@@ -111,35 +118,47 @@ class JobClaims:
 
     async def unfinished(self) -> dict[str, str]:
         """Ids of jobs of this request that wait or have failed, by content."""
-        return await self._queue.unfinished(self._stream, self._request_sha256)
+        return await self._queue.jobs.unfinished(self._stream, self._request_sha256)
 
     async def finish(self, job_ids: Iterable[str]) -> None:
         """They wait or have failed, and their recordings are done."""
         for job_id in job_ids:
-            taken = await self._queue.revive(job_id, self._worker)
+            taken = await self._queue.claim(job_id, self._worker, revive_failed=True)
             if isinstance(taken, Claim):
-                await self._queue.complete(taken)
+                await self._queue.jobs.complete(taken)
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """They are about files that could not be read, and can be now."""
-        await self._queue.forget(job_ids)
+        await self._queue.jobs.forget(job_ids)
 
     async def _note(self, failure: Failure) -> None:
-        row = await self._row(failure.content, failure.display_path, failure.audio_s)
+        # Where its outputs would belong is not known, so it cannot be run by its id.
+        payload = {
+            "recording": failure.display_path,
+            "audio_s": failure.audio_s,
+            "request": dataclasses.asdict(self._config.request),
+        }
+        row = await self._row(failure.content, JobSpec(TRANSCRIPTION, 1, payload))
         taken = await self._queue.claim(row.id, self._worker)
         if isinstance(taken, Claim):
-            await self._queue.fail(taken, failure.reason, retry=False)
+            await self._queue.jobs.fail(taken, failure.reason, retry=False)
 
     async def _enqueue(self, job: RecordingJob) -> tuple[str, int]:
-        row = await self._row(job.fingerprint.sha256, job.display_path, job.declared_s)
+        spec = TranscriptionSpec.of(job.candidates[0], job.declared_s, self._config)
+        row = await self._row(
+            job.fingerprint.sha256,
+            spec.to_job_spec(),
+            revive_cancelled=self._config.run.force and not job.id,
+        )
         return row.id, row.priority
 
-    async def _row(self, content: str, display_path: str, audio_s: float) -> Job:
-        return await self._queue.enqueue(
+    async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
+        return await self._queue.jobs.enqueue(
             content,
             self._stream,
             self._request_sha256,
-            JobPayload(display_path, audio_s, self._request),
+            spec,
             self._priority,
             MAX_RETRIES,
+            revive_cancelled=revive_cancelled,
         )

@@ -10,6 +10,7 @@ from functools import partial
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
+from sttbatch.core.jobs import JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.backlog import Backlog
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
@@ -34,7 +35,6 @@ from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
-from sttbatch.queue.job import JobStatus
 from sttbatch.queue.job_queue import JobQueue
 
 
@@ -156,7 +156,7 @@ class TranscriptionPipeline:
             job.advance(RunState.WAITING)
 
     async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self._services.queue.jobs([job.id for job in held])
+        rows = await self._services.queue.jobs.jobs([job.id for job in held])
         for job in held:
             row = rows.get(job.id)
             is_cancelled = row is not None and row.status is JobStatus.CANCELLED

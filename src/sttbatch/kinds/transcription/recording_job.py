@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from sttbatch.caching.fingerprints import Fingerprint
 from sttbatch.caching.stored_spans import StoredSpan
+from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
     MIXED,
     AudioChunk,
@@ -23,7 +24,6 @@ from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.transcript.compressed_result import CompressedResult
 from sttbatch.processing.transcript.result_merger import ResultMerger
-from sttbatch.queue.job import Claim
 
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0

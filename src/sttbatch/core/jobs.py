@@ -1,0 +1,237 @@
+"""Jobs: what is to be done for one content and request, who does it, and how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.usage import AUDIO_SECONDS, Usage
+
+SHORT_ID = 8
+"""Characters of an id in tables and messages; commands take any prefix that is unique."""
+
+TRANSCRIPTION = "transcription"
+
+
+class JobStatus(StrEnum):
+    """The state of a job."""
+
+    QUEUED = "QUEUED"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    def may_become(self, other: JobStatus) -> bool:
+        return other in TRANSITIONS[self]
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nobody works on it, or will unless it is revived."""
+        return self in TERMINAL
+
+
+TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset(
+        {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.QUEUED}
+    ),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
+    JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
+}
+"""Every change of state that there is; the trigger `processing_jobs_status` refuses all others."""
+
+TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+class JobPriority(IntEnum):
+    """Higher goes first; changes only while a job is queued."""
+
+    HIGH = 3
+    MEDIUM = 2
+    LOW = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What is to be done; never changes once it is queued.
+
+    Attributes:
+        kind: which kind of job knows what the payload means.
+        version: of the payload's shape. 1, which is all that sttbatch 0.1 wrote, says too little
+            to run the job by its id.
+        payload: values that JSON knows. `recording` and `audio_s`, where it has them, are what
+            lists and statistics show.
+    """
+
+    kind: str
+    version: int
+    payload: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """What lists call it; copies and later names of a recording are the same job."""
+        return str(self.payload.get("recording", ""))
+
+    @property
+    def usage(self) -> Usage:
+        """How much there is to do, as far as that was known when it was queued."""
+        return Usage(AUDIO_SECONDS, float(self.payload.get("audio_s", 0.0)))
+
+    def to_json(self) -> str:
+        """The payload with its version, in ASCII: databases take no lone surrogates of names."""
+        version = {"version": self.version} if self.version > 1 else {}
+        return json.dumps({**version, **self.payload}, sort_keys=True)
+
+    @staticmethod
+    def from_json(kind: str, text: str) -> JobSpec:
+        payload = json.loads(text)
+        return JobSpec(kind, payload.pop("version", 1), payload)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's row as it was when it was read; times are seconds since the epoch.
+
+    Attributes:
+        retry_count: how often it was queued again after a failure.
+        claim_number: grows with every claim; a claim with an older one has lost the job.
+        worker_id: who holds it, while it is PROCESSING.
+        error_message: of its last failure; None once it is completed.
+    """
+
+    id: str
+    file_sha256: str
+    stream: int
+    request_sha256: str
+    spec: JobSpec
+    priority: JobPriority
+    status: JobStatus
+    retry_count: int
+    max_retries: int
+    claim_number: int
+    worker_id: str | None
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+    error_message: str | None
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:SHORT_ID]
+
+    @property
+    def can_retry(self) -> bool:
+        return self.retry_count < self.max_retries
+
+    @property
+    def is_dead_letter(self) -> bool:
+        return self.status is JobStatus.FAILED and not self.can_retry
+
+    @property
+    def revived_retry_count(self) -> int:
+        """Its count once it is queued again by a user: a retry, or for a dead letter a new start.
+
+        A cancelled job did not fail, so its count stays.
+        """
+        if self.status is not JobStatus.FAILED:
+            return self.retry_count
+        return self.retry_count + 1 if self.can_retry else 0
+
+    def check_may_become(self, status: JobStatus) -> None:
+        """Raises UsageError when no transition leads there."""
+        if not self.status.may_become(status):
+            raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's hold on a job; void once the job's claim number is another."""
+
+    job_id: str
+    worker_id: str
+    number: int
+    task_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBy:
+    """A worker holds the job; whether that worker is alive is not known yet."""
+
+    worker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Nothing is left to claim; `status` is None when the job was purged."""
+
+    status: JobStatus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that works on jobs.
+
+    Attributes:
+        host: where it runs, as `Liveness.host` names it.
+        started_at: seconds since the epoch.
+        silent_s: seconds since its last heartbeat when it was read, both by the ledger's clock.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started_at: float
+    silent_s: float = field(default=0.0, compare=False)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"PID {self.pid} on {self.host.partition(' ')[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class JobAttempt:
+    """One worker's attempt at a job; times are seconds since the epoch.
+
+    Attributes:
+        status: PROCESSING, COMPLETED, FAILED or RELEASED.
+        total_chunks: those that it has claimed so far; cached ones are in no attempt, and how many
+            follow is not known before the recording is read to its end.
+        completed_chunks: those of them that were answered.
+    """
+
+    claim_number: int
+    worker_id: str
+    status: str
+    total_chunks: int
+    completed_chunks: int
+    started_at: float
+    completed_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """A chunk that was claimed last by a job.
+
+    Attributes:
+        status: PROCESSING, COMPLETED or FAILED.
+        reserved_cost: counted against budgets while it is PROCESSING.
+    """
+
+    chunk_key: str
+    index: int
+    claim_number: int
+    worker_id: str
+    status: str
+    retry_count: int
+    reserved_cost: float
+    audio_s: float
+    started_at: float
+    completed_at: float | None
+    error_message: str | None

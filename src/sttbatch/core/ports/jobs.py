@@ -1,0 +1,159 @@
+"""The ports of the queue: jobs, and the workers that hold them."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from sttbatch.core.jobs import (
+    TERMINAL,
+    ChunkTask,
+    Claim,
+    Ended,
+    Job,
+    JobAttempt,
+    JobPriority,
+    JobSpec,
+    JobStatus,
+    TakenBy,
+    Worker,
+)
+
+
+class JobStore(Protocol):
+    """The queue. It knows who holds a job and not who is alive: `JobQueue` asks `Liveness`."""
+
+    async def enqueue(
+        self,
+        file_sha256: str,
+        stream: int,
+        request_sha256: str,
+        spec: JobSpec,
+        priority: JobPriority = JobPriority.MEDIUM,
+        max_retries: int = 3,
+        *,
+        revive_cancelled: bool = False,
+    ) -> Job:
+        """The job of this content and request: the active one, a revived one, or a new one.
+
+        A failed job is revived; a cancelled one is returned as it is unless `revive_cancelled`.
+        An active job is raised to `priority` while it is queued, never lowered: somebody may have
+        raised it by hand. The spec and `max_retries` of a job that exists stay as they are.
+        """
+
+    async def claim(
+        self, job_id: str, worker: Worker, *, revive_failed: bool = False
+    ) -> Claim | TakenBy | Ended:
+        """Take a queued job, or with `revive_failed` one that failed; a heartbeat as well."""
+
+    async def complete(self, claim: Claim) -> bool:
+        """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
+
+    async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
+        """Queue it again when it may be retried and retries remain, else FAILED.
+
+        Returns:
+            What it became; None: the claim is void, and nothing was changed.
+        """
+
+    async def release(self, claim: Claim) -> bool:
+        """PROCESSING -> QUEUED, no retry counted. False: the claim is void."""
+
+    async def retry(self, job_id: str) -> Job | TakenBy:
+        """Queue a failed or cancelled job again; one that is queued stays so.
+
+        Raises:
+            UsageError: there is no such job, or it is completed.
+        """
+
+    async def retry_failed(self) -> builtins.list[Job]:
+        """Queue every failed job again."""
+
+    async def cancel(self, job_id: str) -> Job | TakenBy:
+        """QUEUED -> CANCELLED.
+
+        Raises:
+            UsageError: there is no such job, or it has ended.
+        """
+
+    async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
+        """Raises UsageError when it is not queued."""
+
+    async def purge(
+        self, older_than_s: float = 0.0, statuses: Collection[JobStatus] = TERMINAL
+    ) -> int:
+        """Remove jobs that ended, or QUEUED ones that were queued, so long ago; returns how many.
+
+        Their attempts and chunks go with them. Results that were paid for stay: they lie in other
+        tables. A job that is PROCESSING is never removed.
+        """
+
+    async def forget(self, job_ids: Collection[str]) -> None:
+        """Remove jobs that nobody holds."""
+
+    async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
+        """Ids of this request's queued and failed jobs, by content."""
+
+    async def list(
+        self, status: JobStatus | None = None, limit: int | None = None
+    ) -> builtins.list[Job]:
+        """PROCESSING, then QUEUED, both in the order of the queue, then ended ones newest first."""
+
+    async def find(self, prefix: str) -> Job:
+        """Raises UsageError when no job, or more than one, has an id that begins with `prefix`."""
+
+    async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Those that exist, by id."""
+
+    async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
+        """In the order of their claims."""
+
+    async def chunks(self, job_id: str) -> builtins.list[ChunkTask]:
+        """In the order of the recording."""
+
+
+class WorkerStore(Protocol):
+    """The rows of processes that share a ledger."""
+
+    async def register(self, worker_id: str, host: str, pid: int) -> Worker:
+        """Add a row; its first heartbeat is now."""
+
+    async def heartbeat(self, worker: Worker) -> bool:
+        """Say that it is alive. False: others had taken it for dead; what it held is lost to it."""
+
+    async def reap(self, worker_id: str, *, killed: bool) -> None:
+        """Queue a worker's jobs again, count what it was sending as possibly billed, drop its row.
+
+        `killed`: it did not leave by itself; that is what its requests' error says.
+        """
+
+    async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
+        """Those that have a row, by id."""
+
+    async def list(self) -> list[Worker]:
+        """All that have a row."""
+
+
+class Liveness(Protocol):
+    """Which workers are alive; asked outside of transactions.
+
+    Every method raises `StateError` where that cannot be told.
+    """
+
+    @property
+    def host(self) -> str:
+        """Where this process runs, as far as liveness needs to know."""
+
+    def hold(self, worker_id: str) -> AbstractContextManager[None]:
+        """Keep a worker of this process alive to others until the block ends."""
+
+    def is_alive(self, worker_id: str, worker: Worker | None) -> bool:
+        """Whether a worker is alive; `worker` is its row, if it has one."""
+
+    def forget(self, worker_id: str) -> None:
+        """Remove what a dead worker left behind."""
+
+    def sweep(self, known: Collection[str]) -> None:
+        """Remove what dead workers without a row left behind; `known` are those with one."""

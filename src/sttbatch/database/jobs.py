@@ -1,0 +1,294 @@
+"""LedgerJobs: the queue of jobs in the ledger; every change of a job's state is one transaction."""
+
+from __future__ import annotations
+
+import builtins
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, TypeAlias
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.jobs import (
+    TERMINAL,
+    ChunkTask,
+    Claim,
+    Ended,
+    Job,
+    JobAttempt,
+    JobPriority,
+    JobSpec,
+    JobStatus,
+    TakenBy,
+    Worker,
+)
+from sttbatch.database import job_statements as sql
+from sttbatch.database.database import Database
+from sttbatch.database.session import Session
+from sttbatch.database.workers import heartbeat, storable
+
+_Change: TypeAlias = Callable[[Session, Job], Job]
+
+_IDS_A_QUERY = 500
+_NO_LIMIT = 1_000_000_000
+
+
+class LedgerJobs:
+    """A `JobStore`; times are the ledger's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def enqueue(
+        self,
+        file_sha256: str,
+        stream: int,
+        request_sha256: str,
+        spec: JobSpec,
+        priority: JobPriority = JobPriority.MEDIUM,
+        max_retries: int = 3,
+        *,
+        revive_cancelled: bool = False,
+    ) -> Job:
+        """The job of this content and request, as `JobStore` says."""
+        content = (file_sha256, stream, request_sha256)
+        job_id = str(uuid.uuid4())
+
+        def write(db: Session) -> Job:
+            job = _first(db, sql.BY_CONTENT, content)
+            if job is None:
+                row = (job_id, spec.kind.upper(), *content, spec.to_json(), priority, max_retries)
+                return _changed(db, sql.INSERT, row)
+            if job.status is JobStatus.CANCELLED and not revive_cancelled:
+                return job
+            if job.status.is_terminal:
+                _requeue(db, job, job.revived_retry_count)
+                return _changed(db, sql.PRIORITISE, (priority, job.id))
+            if job.status is JobStatus.QUEUED and priority > job.priority:
+                return _changed(db, sql.PRIORITISE, (priority, job.id))
+            return job
+
+        return await self._database.write(write)
+
+    async def claim(
+        self, job_id: str, worker: Worker, *, revive_failed: bool = False
+    ) -> Claim | TakenBy | Ended:
+        def write(db: Session) -> Claim | TakenBy | Ended:
+            heartbeat(db, worker)
+            job = _first(db, sql.BY_ID, (job_id,))
+            if job is not None and job.status is JobStatus.FAILED and revive_failed:
+                job = _requeue(db, job, job.revived_retry_count)
+            if job is None or job.status.is_terminal:
+                return Ended(job.status if job else None)
+            if job.worker_id is not None:
+                return TakenBy(job.worker_id)
+            number = _changed(db, sql.START, (worker.id, job.id)).claim_number
+            ((task_id,),) = db.execute(sql.BEGIN_ATTEMPT, (job.id, number, worker.id)).fetchall()
+            return Claim(job.id, worker.id, number, task_id)
+
+        return await self._database.write(write)
+
+    async def complete(self, claim: Claim) -> bool:
+        def change(db: Session, job: Job) -> Job:
+            return _end(db, job, JobStatus.COMPLETED, None)
+
+        return await self._end_attempt(claim, "COMPLETED", change) is not None
+
+    async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
+        """Queue it again or end it, as `JobStore` says."""
+
+        def change(db: Session, job: Job) -> Job:
+            if retry and job.can_retry:
+                return _requeue(db, job, job.retry_count + 1, error)
+            return _end(db, job, JobStatus.FAILED, error)
+
+        job = await self._end_attempt(claim, "FAILED", change)
+        return job.status if job is not None else None
+
+    async def release(self, claim: Claim) -> bool:
+        def change(db: Session, job: Job) -> Job:
+            return _requeue(db, job, job.retry_count)
+
+        return await self._end_attempt(claim, "RELEASED", change) is not None
+
+    async def retry(self, job_id: str) -> Job | TakenBy:
+        """Queue it again, as `JobStore` says."""
+
+        def change(db: Session, job: Job) -> Job:
+            if job.status is JobStatus.COMPLETED:
+                raise UsageError(
+                    f"job {job.short_id} is done; `sttbatch transcribe --force` sends it again"
+                )
+            if job.status is JobStatus.QUEUED:
+                return job
+            return _requeue(db, job, job.revived_retry_count)
+
+        return await self._change(job_id, change)
+
+    async def retry_failed(self) -> builtins.list[Job]:
+        def write(db: Session) -> builtins.list[Job]:
+            failed = _read(db, sql.ENDED, (JobStatus.FAILED, _NO_LIMIT))
+            return [_requeue(db, job, job.revived_retry_count) for job in failed]
+
+        return await self._database.write(write)
+
+    async def cancel(self, job_id: str) -> Job | TakenBy:
+        def change(db: Session, job: Job) -> Job:
+            return _end(db, job, JobStatus.CANCELLED, job.error_message)
+
+        return await self._change(job_id, change)
+
+    async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
+        def change(db: Session, job: Job) -> Job:
+            if job.status is not JobStatus.QUEUED:
+                raise UsageError(
+                    f"job {job.short_id} is {job.status}; priority counts only while it is queued"
+                )
+            return _changed(db, sql.PRIORITISE, (priority, job.id))
+
+        return await self._change(job_id, change)
+
+    async def purge(
+        self, older_than_s: float = 0.0, statuses: Collection[JobStatus] = TERMINAL
+    ) -> int:
+        def write(db: Session) -> int:
+            removed = 0
+            for status in sorted(TERMINAL.intersection(statuses)):
+                removed += db.execute(sql.PURGE_ENDED, (status, older_than_s)).rowcount
+            if JobStatus.QUEUED in statuses:
+                removed += db.execute(sql.PURGE_QUEUED, (older_than_s,)).rowcount
+            db.execute(sql.DROP_ORPHANS)
+            return removed
+
+        return await self._database.write(write)
+
+    async def forget(self, job_ids: Collection[str]) -> None:
+        if job_ids:
+            rows = [(job_id,) for job_id in job_ids]
+            await self._database.write(lambda db: db.executemany(sql.FORGET, rows))
+
+    async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
+        row = (stream, request_sha256)
+        return await self._database.read(
+            lambda db: dict(db.execute(sql.UNFINISHED, row).fetchall())
+        )
+
+    async def list(
+        self, status: JobStatus | None = None, limit: int | None = None
+    ) -> builtins.list[Job]:
+        """In the order that `JobStore` says."""
+        limit = _NO_LIMIT if limit is None else limit
+
+        def read(db: Session) -> builtins.list[Job]:
+            active = [
+                job
+                for each in (JobStatus.PROCESSING, JobStatus.QUEUED)
+                if status in {None, each}
+                for job in _read(db, sql.ACTIVE, (each, limit))
+            ]
+            # One look at the index for each state: over all of them at once it would be sorted.
+            ended = [
+                job
+                for each in TERMINAL
+                if status in {None, each}
+                for job in _read(db, sql.ENDED, (each, limit))
+            ]
+            ended.sort(key=lambda job: (job.completed_at or 0.0, job.created_at), reverse=True)
+            return (active + ended)[:limit]
+
+        return await self._database.read(read)
+
+    async def find(self, prefix: str) -> Job:
+        """Raises UsageError when no job, or more than one, has an id that begins with `prefix`."""
+        wanted = prefix.lower()
+        # No character of an id sorts behind "~"; an empty prefix is one of none.
+        ends = (wanted, f"{wanted}~" if wanted else "")
+        found = await self._database.read(lambda db: _read(db, sql.BY_PREFIX, ends))
+        exact = [job for job in found if job.id == wanted]
+        if len(found) == 1 or exact:
+            return (exact or found)[0]
+        if not found:
+            raise UsageError(f"there is no job {prefix!r}; `sttbatch jobs list` lists all jobs")
+        some = ", ".join(job.id for job in found)
+        raise UsageError(f"more than one job begins with {prefix!r}: {some}; give more of the id")
+
+    async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
+        wanted = [*job_ids]
+
+        def read(db: Session) -> dict[str, Job]:
+            found: dict[str, Job] = {}
+            for at in range(0, len(wanted), _IDS_A_QUERY):
+                part = wanted[at : at + _IDS_A_QUERY]
+                query = f"{sql.SELECT} WHERE id IN ({','.join('?' * len(part))})"
+                found |= {job.id: job for job in _read(db, query, part)}
+            return found
+
+        return await self._database.read(read)
+
+    async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
+        rows = await self._database.read(lambda db: db.execute(sql.ATTEMPTS, (job_id,)).fetchall())
+        return [JobAttempt(*row) for row in rows]
+
+    async def chunks(self, job_id: str) -> builtins.list[ChunkTask]:
+        rows = await self._database.read(lambda db: db.execute(sql.CHUNKS, (job_id,)).fetchall())
+        return [ChunkTask(*row) for row in rows]
+
+    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> Job | None:
+        """Change the job of a claim and end its attempt; None: the claim is void."""
+
+        def write(db: Session) -> Job | None:
+            job = _first(db, sql.BY_ID, (claim.job_id,))
+            if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
+                return None
+            db.execute(sql.END_ATTEMPT, (status, claim.task_id))
+            return change(db, job)
+
+        return await self._database.write(write)
+
+    async def _change(self, job_id: str, change: _Change) -> Job | TakenBy:
+        """Change a job unless somebody holds it."""
+
+        def write(db: Session) -> Job | TakenBy:
+            job = _first(db, sql.BY_ID, (job_id,))
+            if job is None:
+                raise UsageError(f"there is no job {job_id!r}")
+            return change(db, job) if job.worker_id is None else TakenBy(job.worker_id)
+
+        return await self._database.write(write)
+
+
+def _read(db: Session, query: str, values: Sequence[Any]) -> list[Job]:
+    return [_job(row) for row in db.execute(query, values).fetchall()]
+
+
+def _first(db: Session, query: str, values: Sequence[Any]) -> Job | None:
+    return next(iter(_read(db, query, values)), None)
+
+
+def _changed(db: Session, statement: str, values: Sequence[Any]) -> Job:
+    (job,) = _read(db, statement, values)
+    return job
+
+
+def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
+    job.check_may_become(status)
+    return _changed(db, sql.END, (status, storable(error), job.id))
+
+
+def _requeue(db: Session, job: Job, retry_count: int, error: str | None = None) -> Job:
+    """Queue it again; without an `error` that of its last failure stays to be read."""
+    job.check_may_become(JobStatus.QUEUED)
+    return _changed(db, sql.REQUEUE, (retry_count, storable(error), job.id))
+
+
+def _job(row: Sequence[Any]) -> Job:
+    job_id, kind, file_sha256, stream, request_sha256, payload, priority, status, *rest = row
+    return Job(
+        job_id,
+        file_sha256,
+        stream,
+        request_sha256,
+        JobSpec.from_json(kind.lower(), payload),
+        JobPriority(priority),
+        JobStatus(status),
+        *rest,
+    )

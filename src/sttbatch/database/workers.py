@@ -1,0 +1,103 @@
+"""LedgerWorkers: the processes that share a ledger, and what one that is gone leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sttbatch.core.jobs import Worker
+from sttbatch.database.database import Database
+from sttbatch.database.session import Session
+
+KILLED = "the run that sent it was killed"
+ENDED = "the run that sent it ended before the answer came"
+
+_SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
+
+_BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
+
+_REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
+    VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
+
+# Reservations become requests: the endpoint may bill what was on its way, so it stays spent on
+# the day on which it was claimed.
+_BOOK_ORPHANS = """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
+        latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
+    SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?,
+           0.0, quantity, unit, 0, reserved_cost, CASE WHEN engine <> 'local' THEN 1 ELSE 0 END
+    FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?"""
+
+_CLOSE_CHUNKS = """UPDATE chunk_tasks
+    SET status = 'FAILED', reserved_cost = 0, completed_at = ledger_now(), error_message = ?
+    WHERE status = 'PROCESSING' AND worker_id = ?"""
+
+_END_ATTEMPTS = """UPDATE processing_tasks SET status = 'RELEASED', completed_at = ledger_now()
+    WHERE status = 'PROCESSING' AND worker_id = ?"""
+
+_REQUEUE = """UPDATE processing_jobs SET status = 'QUEUED', worker_id = NULL, started_at = NULL
+    WHERE worker_id = ?"""
+
+_REMOVE = "DELETE FROM workers WHERE id = ?"
+
+
+class LedgerWorkers:
+    """A `WorkerStore`; times are the ledger's."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def register(self, worker_id: str, host: str, pid: int) -> Worker:
+        row = (worker_id, host, pid, None)
+        ((started_at,),) = await self._database.write(
+            lambda db: db.execute(_REGISTER, row).fetchall()
+        )
+        return Worker(worker_id, host, pid, started_at)
+
+    async def heartbeat(self, worker: Worker) -> bool:
+        return await self._database.write(lambda db: heartbeat(db, worker))
+
+    async def reap(self, worker_id: str, *, killed: bool) -> None:
+        reason = KILLED if killed else ENDED
+        await self._database.write(lambda db: requeue_orphans(db, worker_id, reason))
+
+    async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
+        def read(db: Session) -> dict[str, Worker]:
+            rows = [
+                row
+                for worker_id in worker_ids
+                for row in db.execute(f"{_SELECT} WHERE id = ?", (worker_id,))
+            ]
+            return {row[0]: Worker(*row) for row in rows}
+
+        return await self._database.read(read)
+
+    async def list(self) -> list[Worker]:
+        rows = await self._database.read(lambda db: db.execute(_SELECT).fetchall())
+        return [Worker(*row) for row in rows]
+
+
+def heartbeat(db: Session, worker: Worker) -> bool:
+    """Say that a worker is alive, in the caller's transaction.
+
+    Returns:
+        False: others had taken it for dead. Its row is back, what it held is lost to it.
+    """
+    if db.execute(_BEAT, (worker.id,)).rowcount:
+        return True
+    db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
+    return False
+
+
+def requeue_orphans(db: Session, worker_id: str, reason: str) -> None:
+    """Queue a worker's jobs again, and count what it was sending as possibly billed.
+
+    `reason` becomes the error of those requests. To be called inside a transaction.
+    """
+    db.execute(_BOOK_ORPHANS, (reason, worker_id))
+    db.execute(_CLOSE_CHUNKS, (reason, worker_id))
+    for statement in (_END_ATTEMPTS, _REQUEUE, _REMOVE):
+        db.execute(statement, (worker_id,))
+
+
+def storable(text: str | None) -> str | None:
+    """Text that a database takes: names in a message need not be valid UTF-8."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")

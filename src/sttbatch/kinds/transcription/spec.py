@@ -1,0 +1,141 @@
+"""TranscriptionSpec: everything that whoever transcribes a recording needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sttbatch.core.errors import MediaError, UsageError
+from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
+from sttbatch.core.models import ChannelMode, ConcurrencyLimit, UploadCodec
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.processing.discovery import Candidate
+
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionSpec:
+    """A recording, what is asked of the recogniser, and what is written where.
+
+    The content's SHA-256 is in the job's row. No secret is in it: keys are those of the process
+    that runs it.
+
+    Attributes:
+        display_path: its path as the user gave it, maybe relative to the folder it was given in.
+        path: the same path, absolute.
+        root: absolute path of the folder that it was found under; `display_root` as it was given.
+        audio_s: the length that its container declares, in seconds.
+        outputs: with an absolute folder, or None: beside the recording.
+        gap_repair: whether audio that came back without text is sent again.
+        gap_repair_share: of its length; no more audio is sent again.
+        price_per_second: of audio, in the currency of the price setting.
+    """
+
+    display_path: str
+    display_root: str
+    path: str
+    root: str
+    audio_s: float
+    request: RequestOptions
+    chunking: ChunkingOptions
+    outputs: OutputOptions
+    gap_repair: bool
+    gap_repair_share: float
+    price_per_second: float
+
+    @staticmethod
+    def of(candidate: Candidate, audio_s: float, config: RunConfig) -> TranscriptionSpec:
+        """What a run with `config` does with a recording."""
+        directory = config.outputs.directory
+        return TranscriptionSpec(
+            candidate.display_path,
+            candidate.root,
+            str(candidate.path.absolute()),
+            str(Path(candidate.root).absolute()),
+            audio_s,
+            config.request,
+            config.chunking,
+            OutputOptions(
+                config.outputs.formats,
+                directory.absolute() if directory is not None else None,
+                config.outputs.words,
+                config.outputs.max_line_width,
+                config.outputs.max_lines,
+                config.outputs.overwrite,
+            ),
+            config.run.audit,
+            config.run.audit_share,
+            config.run.price_per_second,
+        )
+
+    def to_payload(self) -> dict[str, Any]:
+        """JSON values; statistics read `recording` and `audio_s`."""
+        payload = asdict(self)
+        payload["recording"] = payload.pop("display_path")
+        directory = self.outputs.directory
+        payload["outputs"]["directory"] = str(directory) if directory is not None else None
+        payload["outputs"]["formats"] = list(self.outputs.formats)
+        return payload
+
+    @staticmethod
+    def from_payload(payload: Mapping[str, Any]) -> TranscriptionSpec:
+        values = dict(payload)
+        outputs, chunking = dict(values.pop("outputs")), dict(values.pop("chunking"))
+        directory = outputs.pop("directory")
+        chunking["upload_codec"] = UploadCodec(chunking["upload_codec"])
+        chunking["channels"] = ChannelMode(chunking["channels"])
+        return TranscriptionSpec(
+            display_path=values.pop("recording"),
+            request=RequestOptions(**values.pop("request")),
+            chunking=ChunkingOptions(**chunking),
+            outputs=OutputOptions(
+                tuple(outputs.pop("formats")),
+                Path(directory) if directory is not None else None,
+                **outputs,
+            ),
+            **values,
+        )
+
+    def to_job_spec(self) -> JobSpec:
+        return JobSpec(TRANSCRIPTION, VERSION, self.to_payload())
+
+    @staticmethod
+    def from_job_spec(spec: JobSpec) -> TranscriptionSpec:
+        """Raises UsageError when it says too little, or more than this version knows."""
+        if spec.version < VERSION:
+            raise UsageError(
+                "the job was queued by an older version, or for a file that could not be read; "
+                f"run `sttbatch transcribe` over {spec.title} again"
+            )
+        if spec.version > VERSION:
+            raise UsageError("the job was queued by a newer version; upgrade sttbatch")
+        return TranscriptionSpec.from_payload(spec.payload)
+
+    def run_config(self, concurrency: ConcurrencyLimit) -> RunConfig:
+        """The options of a run over this recording alone."""
+        run = RunOptions(
+            price_per_second=self.price_per_second,
+            audit=self.gap_repair,
+            audit_share=self.gap_repair_share,
+        )
+        return RunConfig(self.request, self.chunking, self.outputs, run, concurrency)
+
+    def candidate(self) -> Candidate:
+        """The recording as discovery would find it.
+
+        Its display path is the one that it was queued with where that names the same file here.
+
+        Raises:
+            MediaError: it is gone, or cannot be examined.
+        """
+        try:
+            status = Path(self.path).stat()
+        except OSError as error:
+            raise MediaError(f"it cannot be read: {error.strerror}") from error
+        if str(Path(self.display_path).absolute()) == self.path:
+            return Candidate(self.display_path, self.display_root, True, status)
+        return Candidate(self.path, self.root, True, status)

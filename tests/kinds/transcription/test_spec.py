@@ -1,0 +1,77 @@
+"""A queued job says all that whoever runs it needs to know."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from sttbatch.core.errors import MediaError, UsageError
+from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
+from sttbatch.core.models import ChannelMode, ConcurrencyLimit, UploadCodec
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import TranscriptionSpec
+from sttbatch.processing.discovery import Candidate
+
+LANES = ConcurrencyLimit(3)
+CONFIG = RunConfig(
+    RequestOptions("cloudru", "https://endpoint", "whisper", "en", "Names: Ada.", 0.2),
+    ChunkingOptions(120.0, 1_000_000, UploadCodec.OPUS, 2, ChannelMode.SPLIT),
+    OutputOptions(("srt", "json"), Path("/out"), True, 30, 1, True),
+    RunOptions(price_per_second=0.5, audit=False, audit_share=0.1),
+    LANES,
+)
+
+
+@pytest.fixture
+def candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Candidate:
+    """A recording below the folder that it is given in, under a name that is not UTF-8."""
+    path = tmp_path / "talks" / "sp\udcffch.mp3"
+    path.parent.mkdir()
+    path.write_bytes(b"sound")
+    monkeypatch.chdir(tmp_path)
+    return Candidate("talks/sp\udcffch.mp3", "talks", True, path.stat())
+
+
+def through_the_ledger(spec: TranscriptionSpec) -> TranscriptionSpec:
+    job = JobSpec.from_json(TRANSCRIPTION, spec.to_job_spec().to_json())
+    return TranscriptionSpec.from_job_spec(job)
+
+
+def test_a_run_can_be_made_again_from_what_was_queued(candidate: Candidate) -> None:
+    spec = TranscriptionSpec.of(candidate, 60.0, CONFIG)
+    assert through_the_ledger(spec) == spec
+    assert through_the_ledger(spec).run_config(LANES) == CONFIG
+    assert through_the_ledger(spec).candidate() == candidate
+    job = spec.to_job_spec()
+    assert (job.title, job.usage.quantity) == (candidate.display_path, 60.0)
+
+
+@pytest.mark.parametrize("directory", [None, Path("out")])
+def test_it_can_be_run_from_another_folder(
+    candidate: Candidate, directory: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = dataclasses.replace(CONFIG.outputs, directory=directory)
+    config = dataclasses.replace(CONFIG, outputs=outputs)
+    spec = through_the_ledger(TranscriptionSpec.of(candidate, 60.0, config))
+    monkeypatch.chdir("/")
+    found = spec.candidate()
+    assert found.path == tmp_path / "talks" / "sp\udcffch.mp3"
+    assert found.root == str(tmp_path / "talks")
+    absolute = tmp_path / "out" if directory is not None else None
+    assert spec.run_config(LANES).outputs.directory == absolute
+
+
+def test_a_recording_that_is_gone_is_said_to_be(candidate: Candidate) -> None:
+    spec = TranscriptionSpec.of(candidate, 60.0, CONFIG)
+    candidate.path.unlink()
+    with pytest.raises(MediaError, match="No such file"):
+        spec.candidate()
+
+
+@pytest.mark.parametrize(("version", "words"), [(1, "transcribe` over a.mp3"), (3, "upgrade")])
+def test_what_another_version_queued_is_not_run(version: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        TranscriptionSpec.from_job_spec(JobSpec(TRANSCRIPTION, version, {"recording": "a.mp3"}))
