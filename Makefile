@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 SECONDS ?= 600
+# The disk level reads diskcache's own file.
+SQL_ROOMS := ':!src/sttbatch/database' ':!src/sttbatch/caching/disk_level.py'
 
 .PHONY: help demo test check docs slow fuzz bench clean
 help:
@@ -33,6 +35,8 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@! git grep -nE '\b(SELECT|INSERT|UPDATE|DELETE) |sqlite3\.connect' -- src $(SQL_ROOMS) || \
+		{ echo "SQL and connections belong into src/sttbatch/database"; false; }
 	$(BIN)/python docs/generate.py --check
 
 docs: $(READY)
