@@ -1,3 +1,39 @@
-"""Folders of recordings in, transcripts out."""
+"""Folders of recordings in, transcripts out.
 
-__version__ = "0.1.0"
+`Client` is the Python API; it is imported when it is asked for, as the command line needs this
+package for its version alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sttbatch.core.version import __version__
+
+if TYPE_CHECKING:
+    from sttbatch.composition.client import Client, RecordingResult, Result, Transcription
+    from sttbatch.core.errors import SttbatchError
+    from sttbatch.core.jobs import JobStatus
+
+_MODULES = {
+    "Client": "sttbatch.composition.client",
+    "JobStatus": "sttbatch.core.jobs",
+    "RecordingResult": "sttbatch.composition.client",
+    "Result": "sttbatch.composition.client",
+    "SttbatchError": "sttbatch.core.errors",
+    "Transcription": "sttbatch.composition.client",
+}
+__all__ = [
+    "Client",
+    "JobStatus",
+    "RecordingResult",
+    "Result",
+    "SttbatchError",
+    "Transcription",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sttbatch' has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -2,7 +2,7 @@
 
 import sys
 
-from sttbatch import __version__
+from sttbatch.core.version import __version__
 
 
 def main() -> None:

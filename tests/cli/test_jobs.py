@@ -11,7 +11,7 @@ import pytest
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from tests.cloudru import KEY, Received, make_recording
 from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, spec
-from tests.shell import Result, Shell
+from tests.shell import Result, Shell, texts, words_of
 
 LONG_AGO = 1_700_000_000.0
 
@@ -277,3 +277,27 @@ def test_budgets_are_settings_but_not_a_folders(bare: Shell) -> None:
     assert 'budget_per_month = ""  (not set)  # default' in shown
     (bare.home / "sttbatch.toml").write_text("budget_per_day = 1e9\n")
     refused(bare.run("config", "show"), "line 1", "budget_per_day may not be set here")
+
+
+def test_a_queued_job_is_run_by_its_id_alone(shell: Shell, tmp_path: Path) -> None:
+    """By another process, in another folder, with the options that it was queued with."""
+    truth = make_recording(tmp_path / "talk.wav", duration_s=5.0)
+    queued = shell.transcribe(
+        tmp_path, "-f", "srt,json", "-o", tmp_path / "out", "--prompt", "names", "--max-cost", "0"
+    )
+    assert queued.code == 4, queued.err
+    (job,) = listed(shell).values()
+    assert job["status"] == "QUEUED"
+    result = shell.run("jobs", "retry", job["id"], "--now", cwd=shell.home)
+    assert result.code == 0, result.err
+    assert result.out.strip() == str(tmp_path / "out" / "talk.srt")
+    assert words_of(tmp_path / "out" / "talk.json") == texts(truth)
+    assert shell.endpoint is not None
+    (received,) = shell.endpoint.received
+    assert received.prompt == "names"
+    assert {job["status"] for job in listed(shell).values()} == {"COMPLETED"}
+    refused(shell.run("jobs", "retry", job["id"], "--now"), "is done")
+
+
+def test_now_is_for_one_job(bare: Shell) -> None:
+    refused(bare.run("jobs", "retry", "--failed", "--now"), "--now")

@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from sttbatch import __version__
 from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, stats, transcribe
 from sttbatch.cli.console import stdio
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
 from sttbatch.core.errors import SttbatchError
+from sttbatch.core.version import __version__
 
 app = typer.Typer(
     name="sttbatch",

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sttbatch import __version__
 from sttbatch.composition.settings import Settings
 from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
+from sttbatch.core.version import __version__
 from sttbatch.external.secret import Secret
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,10 @@ from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline, Transcr
 from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.writer import OutputWriter
+from sttbatch.outputs.writer import OutputWriter, Written
 from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
@@ -144,6 +146,19 @@ async def _keep_up(caches: Caches, ledger: SpoolingLedger) -> None:
             await ledger.recover_spooled()
 
 
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    """A writer that tells of what it has written."""
+
+    writer: Writer
+    observe: Callable[[Document], None]
+
+    async def write(self, document: Document, plan: OutputPlan) -> Written:
+        written = await self.writer.write(document, plan)
+        self.observe(document)
+        return written
+
+
 def transcription_run(
     workshop: Workshop,
     config: RunConfig,
@@ -151,10 +166,21 @@ def transcription_run(
     *,
     priority: JobPriority = JobPriority.MEDIUM,
     writer: Writer | None = None,
+    observe: Callable[[Document], None] | None = None,
     # One more than there are workers: it claims and plans while those are at work.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:
-    """One run of a workshop; `writer` takes transcripts that are not to become files."""
+    """One run of a workshop.
+
+    Args:
+        workshop: what it shares with others.
+        config: its options.
+        emit: told of its events.
+        priority: of its jobs.
+        writer: takes transcripts that are not to become files.
+        observe: told of each transcript that was brought to its files.
+        cutters: recordings that are cut at the same time.
+    """
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans = SqlChunkIndex(database, workshop.caches.ledger)
@@ -190,9 +216,10 @@ def transcription_run(
     )
     store = SqlOutputStore(database)
     registry = OutputRegistry(store)
+    files = OutputWriter(registry)
     outputs = OutputServices(
         registry,
-        writer or OutputWriter(registry),
+        writer or (files if observe is None else _Observed(files, observe)),
         None if writer is not None else WrittenOutputs(store),
     )
     repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)

@@ -20,7 +20,6 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from sttbatch import __version__
 from sttbatch.core.figures import Bucket, RequestTotal
 from sttbatch.core.metrics import (
     BOUNDS,
@@ -35,6 +34,7 @@ from sttbatch.core.metrics import (
     RUNS_ENDED,
     Metric,
 )
+from sttbatch.core.version import __version__
 from sttbatch.monitoring.causes import cause_of
 from sttbatch.monitoring.last_run_metrics import last_run_families
 from sttbatch.monitoring.statistics import LEVELS, Sources

@@ -81,18 +81,44 @@ def retry(
         str | None, typer.Argument(metavar="[ID]", help="A unique prefix is enough.")
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Retry every failed job.")] = False,
+    now: Annotated[
+        bool,
+        typer.Option("--now", help="Run it at once, with the options it was queued with."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Queue a failed or cancelled job again; the next transcribe of its recording runs it."""
-    if (job is None) is not failed:
-        raise UsageError("give the ID of a job, or --failed for all that failed")
+    if (job is None) is not failed or (failed and now):
+        raise UsageError("give the ID of a job, with --now or not, or --failed for all that failed")
 
     async def write(services: _Services) -> list[Job]:
         if job is None:
             return await services.jobs.retry_failed()
         return [await services.queue.retry((await services.jobs.find(job)).id)]
 
-    _report("queued", _with_services(write), as_json=as_json)
+    retried = _with_services(write)
+    if now:
+        raise typer.Exit(_run_now(retried[0], as_json=as_json))
+    _report("queued", retried, as_json=as_json)
+
+
+def _run_now(job: Job, *, as_json: bool) -> int:
+    import asyncio
+
+    from sttbatch.cli.console.output_mode import OutputMode, event_log
+    from sttbatch.cli.transcribe_session import TranscribeSession
+    from sttbatch.composition.credentials import load_key
+    from sttbatch.composition.effective_options import RunFlags
+    from sttbatch.composition.settings import load_settings
+
+    loaded = load_settings()
+    mode = OutputMode(False, False, as_json, False, False, None)
+    key = load_key(loaded.settings) if loaded.settings.engine == "cloudru" else None
+    with event_log(mode) as log:
+        session = TranscribeSession(
+            loaded.settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
+        )
+        return asyncio.run(session.run_job(job))
 
 
 @app.command()

@@ -148,7 +148,9 @@ def _transcribe(mode: OutputMode, request: _Request, log: EventLog | None) -> in
     settings, dry_run = loaded.settings, request.flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
     session = TranscribeSession(settings, request.flags, mode, key, loaded.alerts, log)
-    return asyncio.run(session.forecast(discovery) if dry_run else session.transcribe(discovery))
+    return asyncio.run(
+        session.forecast(discovery) if dry_run else session.transcribe_all(discovery)
+    )
 
 
 def _priority(name: str) -> JobPriority:

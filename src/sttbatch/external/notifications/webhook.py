@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from sttbatch import __version__
 from sttbatch.core.errors import NotificationError
+from sttbatch.core.version import __version__
 from sttbatch.external.tls import certificate_error, ssl_context
 
 DEADLINE_S = 5.0

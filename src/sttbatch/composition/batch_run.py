@@ -1,0 +1,176 @@
+"""One batch from the first look at the ledger to its report, for the command line and the API."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sttbatch.composition.alert_watch import watching
+from sttbatch.composition.paths import data_folder
+from sttbatch.composition.run_metrics import measured
+from sttbatch.composition.settings import Settings
+from sttbatch.core.events import (
+    Event,
+    FileProcessingCompleted,
+    FilesSkipped,
+    JobCompleted,
+    Warned,
+)
+from sttbatch.core.jobs import JobPriority
+from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger
+from sttbatch.database.private_files import run_folder
+from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
+from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.processing.discovery import Discovery
+
+if TYPE_CHECKING:
+    from sttbatch.external.secret import Secret
+    from sttbatch.kinds.transcription.completion import Writer
+    from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
+    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.outputs.document import Document
+
+    Observe = Callable[[Document], None]
+
+
+class BatchRun:
+    """Transcribes discovered recordings once; what it came to is in `report`.
+
+    Args:
+        key: the API key; None: the engine needs none, or nothing is sent.
+        alerts: rules that are evaluated every minute, and at the end.
+        writer: takes transcripts that are not to become files.
+        observe: told of each transcript that was brought to its files; with it no recording is
+            passed over as up to date.
+        ends_process: the process has nothing else to do, so its memory is not searched for garbage.
+
+    Attributes:
+        listeners: told of every event, the report first.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        key: Secret | None = None,
+        *,
+        alerts: Sequence[AlertRule] = (),
+        listeners: Sequence[Callable[[Event], None]] = (),
+        writer: Writer | None = None,
+        observe: Observe | None = None,
+        ends_process: bool = False,
+    ) -> None:
+        self._settings = settings
+        self._key = key
+        self._alerts = alerts
+        self._writer = writer
+        self._observe = observe
+        self._ends_process = ends_process
+        self._pipeline: TranscriptionPipeline | None = None
+        self._stopped = False
+        self.report = BatchReport()
+        self.listeners: list[Callable[[Event], None]] = [self.report, *listeners]
+
+    def stop(self) -> None:
+        """Begin nothing new; what is in flight is finished and stored."""
+        self._stopped = True
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    async def transcribe(
+        self,
+        discovery: Discovery,
+        config: RunConfig,
+        priority: JobPriority = JobPriority.MEDIUM,
+        working: contextlib.AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Bring every recording to an end; `working` surrounds the time in which there is work."""
+        async with contextlib.AsyncExitStack() as opened:
+            database = opened.enter_context(
+                contextlib.closing(open_ledger(data_folder(self._settings)))
+            )
+            collector = await opened.enter_async_context(
+                measured(self._settings, discovery, self.report, self.warn)
+            )
+            await opened.enter_async_context(watching(self._alerts, database, self.emit))
+            if self._writer is None and self._observe is None and not config.run.force:
+                await self._report_up_to_date(discovery, database, config)
+            if collector is not None:
+                # Counting them one by one would take longer than checking them.
+                collector.found_unchanged(len(self.report.recordings))
+                self.listeners.append(collector)
+            if discovery.candidates or discovery.failures:
+                async with self._opened(discovery, database, config, priority) as pipeline:
+                    with working or contextlib.nullcontext():
+                        await pipeline.run(discovery)
+
+    async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
+        """What `transcribe` would send; nothing is sent."""
+        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+            async with self._opened(discovery, database, config) as pipeline:
+                return await pipeline.forecast(discovery)
+
+    def warn(self, message: str) -> None:
+        self.emit(Warned("", message))
+
+    def emit(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    async def _report_up_to_date(
+        self, discovery: Discovery, database: Database, config: RunConfig
+    ) -> None:
+        """Report up-to-date recordings, without importing what a pipeline needs."""
+        from sttbatch.database.outputs import SqlOutputStore
+        from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
+        from sttbatch.outputs.output_registry import OutputRegistry
+
+        up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
+        # It makes no garbage, and collecting would take a tenth of its time.
+        gc.disable()
+        for each in await up_to_date.take_from(discovery):
+            self.emit(FileProcessingCompleted(each.display_path, each.outputs))
+            self.emit(JobCompleted(each.display_path, each.audio_s, each.cached))
+        gc.enable()
+        if not (discovery.candidates or discovery.failures):
+            registry = OutputRegistry(SqlOutputStore(database))
+            skipped = await count_foreign_files(discovery, registry)
+            if skipped or discovery.too_young:
+                self.emit(FilesSkipped("", skipped, discovery.too_young))
+
+    @contextlib.asynccontextmanager
+    async def _opened(
+        self,
+        discovery: Discovery,
+        database: Database,
+        config: RunConfig,
+        priority: JobPriority = JobPriority.MEDIUM,
+    ) -> AsyncIterator[TranscriptionPipeline]:
+        from sttbatch.processing.media.media_workers import MediaWorkers
+
+        folder = data_folder(self._settings)
+        with run_folder(folder / "spool") as spool:
+            async with MediaWorkers(spool) as media:
+                # Their imports run in parallel with ours.
+                await media.start(len(discovery.candidates))
+                from sttbatch.composition.workshop import open_workshop, transcription_run
+
+                if self._ends_process:
+                    # Modules stay loaded; collecting them again and again would delay requests.
+                    gc.freeze()
+                async with open_workshop(
+                    self._settings, folder, database, media, self._key, self.emit
+                ) as workshop:
+                    self._pipeline = transcription_run(
+                        workshop,
+                        config,
+                        self.emit,
+                        priority=priority,
+                        writer=self._writer,
+                        observe=self._observe,
+                    )
+                    if self._stopped:
+                        self._pipeline.stop()
+                    yield self._pipeline

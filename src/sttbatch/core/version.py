@@ -1,0 +1,3 @@
+"""The version, which has one place."""
+
+__version__ = "0.1.0"
