@@ -159,6 +159,19 @@ class _Observed:
         return written
 
 
+def _output_services(
+    database: Database, writer: Writer | None, observe: Callable[[Document], None] | None
+) -> OutputServices:
+    store = SqlOutputStore(database)
+    registry = OutputRegistry(store)
+    if writer is not None:
+        return OutputServices(registry, writer, None)
+    files: Writer = OutputWriter(registry)
+    if observe is not None:
+        files = _Observed(files, observe)
+    return OutputServices(registry, files, WrittenOutputs(store))
+
+
 def transcription_run(
     workshop: Workshop,
     config: RunConfig,
@@ -214,14 +227,7 @@ def transcription_run(
         request_sha256=addresser.job_sha256,
         priority=priority,
     )
-    store = SqlOutputStore(database)
-    registry = OutputRegistry(store)
-    files = OutputWriter(registry)
-    outputs = OutputServices(
-        registry,
-        writer or (files if observe is None else _Observed(files, observe)),
-        None if writer is not None else WrittenOutputs(store),
-    )
+    outputs = _output_services(database, writer, observe)
     repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)
     services = TranscriptionServices(
         Intake(
@@ -230,7 +236,7 @@ def transcription_run(
             results,
             addresser,
             workshop.media,
-            registry,
+            outputs.registry,
             lambda: control.closed,
             emit,
         ),

@@ -93,6 +93,7 @@ class Harness:
     """One run, and what it works with."""
 
     pipeline: TranscriptionPipeline
+    workshop: Workshop
     database: Database
     queue: JobQueue
     results: ResultCache
@@ -151,5 +152,5 @@ async def opened(
             queue = JobQueue(LedgerJobs(database), workers)
             spans = SqlChunkIndex(database, caches.ledger)
             results = ResultCache(caches.levels, spans, workshop.ledger, REQUEST)
-            run = Harness(pipeline, database, queue, results, report, [])
+            run = Harness(pipeline, workshop, database, queue, results, report, [])
             yield run
