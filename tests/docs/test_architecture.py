@@ -121,10 +121,20 @@ def test_what_a_page_names_is_there(page: str) -> None:
     assert sum(exists(span) is True for _, span in spans(text)) > 40
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [*(f"docs/{page}" for page in PAGES), "CONTRIBUTING.md"])
 def test_links_lead_somewhere(page: str) -> None:
-    links = re.findall(r"\]\(([^)#:]+)[^)]*\)", (ROOT / "docs" / page).read_text("utf-8"))
-    assert [link for link in links if not (ROOT / "docs" / link).exists()] == []
+    here = ROOT / page
+    for link in re.findall(r"\]\(([^):]+)\)", here.read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = here.parent / name if name else here
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target.read_text("utf-8")), link
+
+
+def anchors(text: str) -> set[str]:
+    """Of headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
 
 
 def test_every_room_is_drawn() -> None:
