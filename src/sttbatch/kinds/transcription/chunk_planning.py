@@ -16,9 +16,8 @@ from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.processing.media.media_messages import FileState
-from sttbatch.processing.media.media_workers import Cutting, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
+from sttbatch.processing.media.media_workers import Cutting
 from sttbatch.processing.media.upload_format import upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
 from sttbatch.processing.scheduling.chunk_sizer import (
@@ -189,7 +188,7 @@ class ChunkPlanner:
         return Source(
             file.size_bytes,
             self._config.chunking.audio_stream,
-            path=job.candidates[0].path,
+            path=bytes(job.candidates[0].path),
             state=FileState(file.size_bytes, file.mtime_ns, file.inode),
         )
 

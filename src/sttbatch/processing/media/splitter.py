@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import ChunkSpan, CutPoint, UploadCodec
 from sttbatch.processing.media.buffers import Buffer, CutMedia, is_silent
+from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.packet_buffer import PacketBuffer
 from sttbatch.processing.media.sample_buffer import SampleBuffer
 from sttbatch.processing.media.silence import find_cut
-from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.media.track import FAR, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 

@@ -67,10 +67,10 @@ class Track:
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
-        size_bytes = file.seek(0, os.SEEK_END)
+        self.size_bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
-        self.max_decoded_bytes = max_decoded_bytes(size_bytes)
         self._container = _open(file)
+        self._index = stream
         try:
             self._stream = _pick(self._container, stream)
             check_limits(self._container, self._stream)
@@ -107,14 +107,14 @@ class Track:
     def pts(self, seconds: float) -> int:
         return round(seconds / self.time_base) + self.origin_pts
 
-    def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
+    def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
         """Describe the recording as its container declares it."""
         declared = declared_s(self._container, self._stream)
         bit_rate = self._stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
-            bit_rate = round(size_bytes * 8 / declared)
+            bit_rate = round(self.size_bytes * 8 / declared)
         return AudioFile(
-            size_bytes=size_bytes,
+            size_bytes=self.size_bytes,
             duration_s=max(0.0, declared),
             duration_is_estimate=duration_is_estimate,
             codec=self.codec,
@@ -122,7 +122,7 @@ class Track:
             sample_rate=self.context.sample_rate,
             channels=self.context.channels,
             bit_rate=bit_rate,
-            stream=stream,
+            stream=self._index,
         )
 
     def packets(self) -> Iterator[StreamPacket]:
@@ -191,7 +191,7 @@ class Decoder:
         self._channel = channel
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
-        self._bytes_left = track.max_decoded_bytes
+        self._bytes_left = max_decoded_bytes(track.size_bytes)
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def restart(self) -> None:
