@@ -26,7 +26,6 @@ from sttbatch.processing.scheduling.chunk_sizer import (
     DynamicChunkSizer,
 )
 from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_latency
-from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
@@ -153,7 +152,7 @@ class ChunkPlanner:
             outcome = ChunkOutcome(
                 span, stored_repair.transcription, cached=True, gaps=stored_repair.gaps
             )
-            job.outcomes.append(compress(outcome))
+            job.outcomes.append(outcome.compressed())
             # A cut is found together with its answer, in the ledger.
             self._emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
             self._emit(
