@@ -16,9 +16,8 @@ from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.core.options import ChunkingOptions
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
-from sttbatch.processing.media.media_messages import FileState
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
+from sttbatch.processing.media.media_workers import MediaWorkers
 
 
 async def cut(path: Path, spool: Path, held: int) -> int:
@@ -31,7 +30,7 @@ async def cut(path: Path, spool: Path, held: int) -> int:
             known = await Fingerprinter(SqlFileIndex(database)).fingerprint(path)
             file = await media.probe(path)
             state = FileState(known.size_bytes, known.mtime_ns, known.inode)
-            source = Source(known.size_bytes, path=path, state=state)
+            source = Source(known.size_bytes, path=bytes(path), state=state)
             plan = SplitPlan(
                 target_s=options.target_duration_s,
                 max_bytes=options.max_chunk_bytes,

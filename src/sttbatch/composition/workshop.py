@@ -216,7 +216,7 @@ def transcription_run(
         addresser=addresser,
         splitters=workshop.splitters,
         config=config,
-        observe=ConcurrencyFeedback(lanes, workshop.adaptive, emit).observe,
+        observe=ConcurrencyFeedback(workshop.lanes, workshop.adaptive, emit).observe,
         emit=emit,
     )
     queue = JobQueue(LedgerJobs(database), workshop.workers)

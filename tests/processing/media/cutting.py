@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.core.models import Segment, Transcript, Transcription, UploadCodec, Word
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.splitter import Piece, Splitter
 from sttbatch.processing.media.track import Track
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
@@ -40,7 +40,7 @@ def plan_for(
 def declared_s(source: Path | bytes) -> float:
     data = source if isinstance(source, bytes) else source.read_bytes()
     with Track(io.BytesIO(data)) as track:
-        return track.audio_file(len(data), duration_is_estimate=False, stream=0).duration_s
+        return track.audio_file(duration_is_estimate=False).duration_s
 
 
 def cut(source: Path | bytes, plan: SplitPlan, stream: int = 0) -> Cut:

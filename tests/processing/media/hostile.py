@@ -22,8 +22,8 @@ import psutil
 from sttbatch.core.errors import MediaError, WorkerDied
 from sttbatch.core.models import UploadCodec
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import Source, SplitPlan
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.media.upload_format import upload_codec_for
 from tests.shell import Shell
 
@@ -59,7 +59,7 @@ async def _read(workers: MediaWorkers, path: Path, size: int) -> str:
     codec = upload_codec_for(file, UploadCodec.AUTO)
     plan = SplitPlan(30.0, 24 * _MIB, codec, file.duration_s)
     count = 0
-    async with workers.split(Source(size, path=path), plan) as cutting:
+    async with workers.split(Source(size, path=bytes(path)), plan) as cutting:
         while (chunk := await cutting.next()) is not None:
             assert chunk.upload.size_bytes <= plan.max_bytes
             chunk.upload.discard()

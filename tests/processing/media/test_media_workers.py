@@ -18,9 +18,8 @@ import pytest
 
 from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
 from sttbatch.core.models import AudioChunk, UploadCodec
-from sttbatch.processing.media.media_messages import SPOOL_BYTES, FileState
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import SPOOL_BYTES, FileState, Source, SplitPlan
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.media.splitter import Piece
 from tests.cloudru import hear
 from tests.processing.conftest import Record
@@ -39,7 +38,7 @@ def run(spool: Path, use: Callable[[MediaWorkers], Awaitable[None]], count: int 
 def source_of(path: Path) -> Source:
     status = path.stat()
     state = FileState(status.st_size, status.st_mtime_ns, status.st_ino)
-    return Source(status.st_size, path=path, state=state)
+    return Source(status.st_size, path=bytes(path), state=state)
 
 
 async def taken(workers: MediaWorkers, source: Source, plan: SplitPlan) -> list[AudioChunk]:

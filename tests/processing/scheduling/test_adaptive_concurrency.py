@@ -73,9 +73,9 @@ class Answers:
     ) -> None:
         for _ in range(count):
             self.now += 10.0
-            change = self.auto.observe(self.now, latency_s, 60.0, outcome, self.auto.limit)
-            if change is not None:
-                self.reasons.append(change.reason)
+            reason = self.auto.observe(self.now, latency_s, 60.0, outcome, self.auto.limit)
+            if reason is not None:
+                self.reasons.append(reason)
 
 
 def risen_to(level: int) -> Answers:

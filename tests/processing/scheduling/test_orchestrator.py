@@ -161,7 +161,7 @@ def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
             # More turns of the loop than anything here takes.
             for _turn in range(30):
                 await asyncio.sleep(0)
-            assert shop.lanes.busy_lanes == min(3, left)
+            assert shop.lanes.lanes.in_use == min(3, left)
             inside.pop(0).set()
         await running
 
@@ -254,7 +254,7 @@ def test_the_limit_may_fall_and_rise_while_lanes_are_taken() -> None:
     runs: list[int] = []
 
     def after(_: str) -> None:
-        shop.lanes.limit = 2 if 10 <= len(shop.done) < 30 else 5
+        shop.lanes.lanes.limit = 2 if 10 <= len(shop.done) < 30 else 5
         if 18 <= len(shop.done) < 30:
             runs.append(shop.run_now)
 
@@ -272,7 +272,7 @@ def test_whoever_steps_back_is_let_in_before_later_chunks() -> None:
     async def process(chunk: str, lane: Lane) -> None:
         await lane.enter()
         if chunk == "0.1":
-            shop.lanes.limit = 1
+            shop.lanes.lanes.limit = 1
             await lane.yield_if_over_limit()
         turns.append(chunk)
         await asyncio.sleep(shop.work_s)

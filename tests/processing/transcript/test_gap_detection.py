@@ -20,7 +20,8 @@ from sttbatch.processing.media.loudness import (
     sound_threshold,
     uncovered,
 )
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
+from sttbatch.processing.media.media_messages import Source
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript.gap_detection import (
     PIECE_S,
     LoudnessProfile,

@@ -154,18 +154,16 @@ class AdmissionControl:
             await self._wait_for_recovery(ticket)
             begun = _now()
             async with self._slot_lock:
-                may_send = await self._take_slot(ticket)
+                may_send = (
+                    not self._is_held_back(ticket)
+                    and await self._limiter.wait(ticket.audio_s)
+                    and not self._is_held_back(ticket)
+                )
             now = _now()
             ticket.rate_wait_s += now - begun
             if may_send:
                 ticket.sent_at = now
                 return
-
-    async def _take_slot(self, ticket: AdmissionTicket) -> bool:
-        """Wait for a slot; False if it must not be used."""
-        if self._is_held_back(ticket):
-            return False
-        return await self._limiter.wait(ticket.audio_s) and not self._is_held_back(ticket)
 
     def _is_held_back(self, ticket: AdmissionTicket) -> bool:
         """Whether there is an outage which another chunk probes."""

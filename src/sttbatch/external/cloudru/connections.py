@@ -71,8 +71,7 @@ class ConnectionPool:
         self._headers = {"User-Agent": user_agent}
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._contexts: dict[bool, ssl.SSLContext] = {}
-        self._loading: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
+        self._contexts: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
         self._http2_faults = 0
         self._newest_at_fault = 0
         self.http2 = True
@@ -86,16 +85,9 @@ class ConnectionPool:
         Raises:
             UsageError: SSL_CERT_FILE cannot be used.
         """
-        http2 = self.http2
-        if http2 in self._contexts:
-            return
-        if http2 not in self._loading:
-            self._loading[http2] = asyncio.ensure_future(asyncio.to_thread(ssl_context))
-        # Shielded: the other lanes wait for it as well.
-        context = await asyncio.shield(self._loading[http2])
-        self._contexts.setdefault(http2, context)
+        await self._context(self.http2)
 
-    def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
+    async def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
         """Take a connection out of the pool: HTTP/1.1 on request, or once HTTP/2 was given up.
 
         Raises:
@@ -111,7 +103,7 @@ class ConnectionPool:
                 self._idle.remove(connection)
                 self.reused += 1
                 return connection
-        client = self._client(http2=http2)
+        client = self._client(await self._context(http2), http2=http2)
         self.opened += 1
         return Connection(client, http2, self.opened)
 
@@ -141,9 +133,8 @@ class ConnectionPool:
         return True
 
     async def aclose(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            self._close(connection)
+        while self._idle:
+            self._close(self._idle.pop())
         await asyncio.gather(*self._closing)
         if self.opened:
             self._emit(ConnectionsClosed("", self.opened, self.reused, self.replaced))
@@ -153,15 +144,19 @@ class ConnectionPool:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _client(self, *, http2: bool) -> httpx.AsyncClient:
+    async def _context(self, http2: bool) -> ssl.SSLContext:
         # Loading certificates takes 40 ms, so it is done once; ALPN is written into the context,
         # so the two protocols must not share one.
         if http2 not in self._contexts:
-            self._contexts[http2] = ssl_context()
+            self._contexts[http2] = asyncio.create_task(asyncio.to_thread(ssl_context))
+        # Shielded: the other lanes wait for it as well.
+        return await asyncio.shield(self._contexts[http2])
+
+    def _client(self, context: ssl.SSLContext, *, http2: bool) -> httpx.AsyncClient:
         try:
             client = httpx.AsyncClient(
                 http2=http2,
-                verify=self._contexts[http2],
+                verify=context,
                 headers=self._headers,
                 limits=httpx.Limits(
                     max_connections=1, max_keepalive_connections=1, keepalive_expiry=None

@@ -79,11 +79,6 @@ class HttpAttempt(httpx.AsyncByteStream):
             del self._body
             self._blocks = iter(())
 
-    @property
-    def early_response_lost(self) -> bool:
-        """Whether it broke off during the upload, where HTTP/2 hides an early response."""
-        return self.spoke_http2 and not self.complete
-
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self._blocks is not None:
             # httpcore sends again by itself what a GOAWAY left out; but each request is counted.

@@ -83,20 +83,14 @@ async def check_transcription(
 
     `record` receives every request.
     """
-    upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(_SECOND), data=_SECOND)
-    answer = await engine.transcribe(upload, options, record, asyncio.Event())
-    await record(answer.post)
-    return answer.post.latency_s
-
-
-def _silence() -> bytes:
     target = io.BytesIO()
     with wave.open(target, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(bytes(32_000))
-    return target.getvalue()
-
-
-_SECOND = _silence()
+    data = target.getvalue()
+    upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(data), data=data)
+    answer = await engine.transcribe(upload, options, record, asyncio.Event())
+    await record(answer.post)
+    return answer.post.latency_s

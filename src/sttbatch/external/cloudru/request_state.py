@@ -69,6 +69,19 @@ class RequestState:
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 
+    def form_fields(self) -> dict[str, Any]:
+        """The plain fields of the latest attempt's form."""
+        name, granularities = FORMATS[self.format_index]
+        fields = {
+            "model": self.options.model,
+            "response_format": name,
+            "timestamp_granularities[]": list(granularities) or None,
+            "language": self.options.language,
+            "prompt": self.options.prompt,
+            "temperature": self.options.temperature,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
     def api_request(self, status: int | None, **facts: Any) -> APIRequest:
         """The record of the latest attempt, for the ledger."""
         return APIRequest(
@@ -85,21 +98,6 @@ class RequestState:
     async def record_attempt(self, status: int | None, **facts: Any) -> None:
         """Record an attempt that brought no transcription."""
         await self.record(self.api_request(status, **facts))
-
-
-def form_fields(options: RequestOptions, format_index: int) -> dict[str, Any]:
-    """The form's plain fields; `format_index` is an index into FORMATS."""
-    name, granularities = FORMATS[format_index]
-    fields: dict[str, Any] = {"model": options.model, "response_format": name}
-    if granularities:
-        fields["timestamp_granularities[]"] = list(granularities)
-    if options.language is not None:
-        fields["language"] = options.language
-    if options.prompt is not None:
-        fields["prompt"] = options.prompt
-    if options.temperature is not None:
-        fields["temperature"] = str(options.temperature)
-    return fields
 
 
 def format_name(index: int) -> str:

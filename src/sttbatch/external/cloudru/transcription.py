@@ -26,15 +26,9 @@ from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionControl
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAttempt
-from sttbatch.external.cloudru.request_state import (
-    FORMATS,
-    RequestState,
-    Retry,
-    form_fields,
-    format_name,
-)  # fmt: skip
+from sttbatch.external.cloudru.request_state import FORMATS, RequestState, Retry, format_name
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
-from sttbatch.external.cloudru.retry_policy import Action, RetryDecision, decide
+from sttbatch.external.cloudru.retry_policy import Action, decide
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
@@ -62,6 +56,8 @@ class CloudRuTranscription:
         backoff_base_s: the longest wait before a first retry.
         warn: is called once when a response format or HTTP/2 is given up.
     """
+
+    longest_s = None
 
     def __init__(
         self,
@@ -92,10 +88,6 @@ class CloudRuTranscription:
     @property
     def timestamps(self) -> bool:
         return FORMATS[self._format][0] != "json"
-
-    @property
-    def longest_s(self) -> float | None:
-        return None
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -140,7 +132,7 @@ class CloudRuTranscription:
             raise ChunkTooLarge(
                 "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
             )
-        connection = self._pool.take(http1=state.http1, fresh=state.fresh)
+        connection = await self._pool.take(http1=state.http1, fresh=state.fresh)
         response_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
         http = HttpAttempt(connection, stall_s=self._stall_s, response_s=response_s)
         state.begin_attempt(http, self._format)
@@ -174,14 +166,14 @@ class CloudRuTranscription:
             return await state.http.send(
                 self._url,
                 headers=headers,
-                fields=form_fields(state.options, state.format_index),
+                fields=state.form_fields(),
                 file=(state.upload.filename, file, state.upload.content_type),
             )
 
     async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
         """Record a request that brought no response, and say what to raise."""
         http = state.http
-        reason = self._key.masked(_described(error))
+        reason = self._key.masked(f"{type(error).__name__}: {error}".removesuffix(": "))
         is_late = isinstance(error, TimeoutError) and http.complete
         # Slow servers and stale connections say nothing against the protocol.
         against_http2 = http.spoke_http2 and not http.reused and not is_late
@@ -196,7 +188,9 @@ class CloudRuTranscription:
             return EndpointUnreachable(untrusted)
         state.ambiguous += http.complete
         state.fresh = True
-        state.http1 = http.early_response_lost and "ConnectionTerminated" not in reason
+        # It broke off during the upload, where HTTP/2 hides an early response.
+        hidden = http.spoke_http2 and not http.complete
+        state.http1 = hidden and "ConnectionTerminated" not in reason
         if http.reused and not is_late and not state.reconnected:
             # The server closed it while it was idle; that says nothing against the endpoint.
             state.reconnected = True
@@ -251,16 +245,18 @@ class CloudRuTranscription:
         await state.record_attempt(status, error=message, request_id=request_id)
         match decision.action:
             case Action.REFUSED:
-                return EndpointRefused(f"the endpoint refuses us: {decision.message}")
+                return EndpointRefused(f"the endpoint refuses us: {message}")
             case Action.RETRY_LATER:
-                return _retry_later(decision)
+                back = time.localtime(time.time() + decision.hint_s)
+                at = time.strftime("%Y-%m-%d %H:%M", back)
+                return RetryLater(f"{message}; the endpoint asks to come back at {at}")
             case Action.SPLIT_CHUNK:
-                return ChunkTooLarge(decision.message)
+                return ChunkTooLarge(message)
             case Action.FAIL_CHUNK:
-                return ChunkRefused(decision.message)
+                return ChunkRefused(message)
             case Action.SIMPLER_FORMAT:
-                return self._after_format(decision.message, state.format_index)
-        return self._again(state, decision.message, decision.hint_s, free=free)
+                return self._after_format(message, state.format_index)
+        return self._again(state, message, decision.hint_s, free=free)
 
     def _request_id(self, response: httpx.Response) -> str | None:
         request_id = response.headers.get("x-request-id")
@@ -293,13 +289,3 @@ class CloudRuTranscription:
 def _wait_s(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     return error.wait_s if isinstance(error, Retry) else 0.0
-
-
-def _retry_later(decision: RetryDecision) -> RetryLater:
-    back = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + decision.hint_s))
-    return RetryLater(f"{decision.message}; the endpoint asks to come back at {back}")
-
-
-def _described(error: Exception) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

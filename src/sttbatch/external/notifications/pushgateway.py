@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+import httpx
 
 from sttbatch.core.errors import NotificationError, UsageError
+from sttbatch.external.tls import certificate_error, ssl_context
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -59,43 +59,33 @@ def push(gateway: Gateway, registry: CollectorRegistry) -> None:
 
     Raises:
         NotificationError: the gateway did not accept them.
+        UsageError: SSL_CERT_FILE names nothing that can be used.
     """
-    from prometheus_client import push_to_gateway
-    from prometheus_client.exposition import basic_auth_handler
+    from prometheus_client import generate_latest
 
-    user, password = gateway.login or (None, None)
-
-    def send(
-        url: str,
-        method: str,
-        timeout: float | None,
-        headers: list[tuple[str, str]],
-        data: bytes,
-    ) -> Callable[[], None]:
-        return basic_auth_handler(url, method, timeout, headers, data, user, password)
-
+    instance = quote(socket.gethostname(), safe="")
     try:
-        push_to_gateway(
-            gateway.url,
-            JOB,
-            registry,
-            grouping_key={"instance": socket.gethostname()},
+        with httpx.stream(
+            "PUT",
+            f"{gateway.url.rstrip('/')}/metrics/job/{JOB}/instance/{instance}",
+            content=generate_latest(registry),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+            auth=gateway.login,
             timeout=DEADLINE_S,
-            handler=send,
-        )
-    except HTTPError as error:
-        with error:
-            raise NotificationError(
-                f"the Pushgateway at {gateway.url} answered {error.code}; nothing was pushed. "
-                f"{_advice(error.code)}"
-            ) from error
-    except (OSError, HTTPException) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        text = str(reason) or type(reason).__name__
+            verify=ssl_context(),
+        ) as response:
+            status = response.status_code
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        reason = certificate_error(error) or str(error) or type(error).__name__
         raise NotificationError(
-            f"the Pushgateway at {gateway.url} cannot be reached ({text}); nothing was pushed. "
+            f"the Pushgateway at {gateway.url} cannot be reached ({reason}); nothing was pushed. "
             "Check the address and whether it runs"
         ) from error
+    if not 200 <= status < 300:
+        raise NotificationError(
+            f"the Pushgateway at {gateway.url} answered {status}; nothing was pushed. "
+            f"{_advice(status)}"
+        )
 
 
 def _advice(status: int) -> str:

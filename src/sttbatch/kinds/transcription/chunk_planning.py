@@ -16,9 +16,8 @@ from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.processing.media.media_messages import FileState
-from sttbatch.processing.media.media_workers import Cutting, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
+from sttbatch.processing.media.media_workers import Cutting
 from sttbatch.processing.media.upload_format import upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
 from sttbatch.processing.scheduling.chunk_sizer import (
@@ -27,7 +26,6 @@ from sttbatch.processing.scheduling.chunk_sizer import (
     DynamicChunkSizer,
 )
 from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_latency
-from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
@@ -154,7 +152,7 @@ class ChunkPlanner:
             outcome = ChunkOutcome(
                 span, stored_repair.transcription, cached=True, gaps=stored_repair.gaps
             )
-            job.outcomes.append(compress(outcome))
+            job.outcomes.append(outcome.compressed())
             # A cut is found together with its answer, in the ledger.
             self._emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
             self._emit(
@@ -189,7 +187,7 @@ class ChunkPlanner:
         return Source(
             file.size_bytes,
             self._config.chunking.audio_stream,
-            path=job.candidates[0].path,
+            path=bytes(job.candidates[0].path),
             state=FileState(file.size_bytes, file.mtime_ns, file.inode),
         )
 

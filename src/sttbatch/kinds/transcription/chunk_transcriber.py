@@ -20,8 +20,8 @@ from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import IndexedSpan, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import Source, SplitPlan
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 

@@ -6,8 +6,8 @@ import time
 
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
-from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 
 TOO_MANY_REQUESTS = 429
 
@@ -21,7 +21,7 @@ class ConcurrencyFeedback:
 
     def __init__(
         self,
-        lanes: Lanes,
+        lanes: PrioritySemaphore,
         adaptive: AdaptiveConcurrency | None,
         emit: events.Emit,
     ) -> None:
@@ -35,16 +35,17 @@ class ConcurrencyFeedback:
         """Learn from one request, while the lane it was sent from is still taken."""
         if self._adaptive is None:
             return
-        change = self._adaptive.observe(
+        old = self._adaptive.limit
+        reason = self._adaptive.observe(
             time.monotonic(),
             request.latency_s,
             request.audio_s,
             _outcome(request),
-            self._lanes.busy_lanes,
+            self._lanes.in_use,
         )
-        if change is not None:
-            self._lanes.limit = change.new
-            self._emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
+        if reason is not None:
+            self._lanes.limit = self._adaptive.limit
+            self._emit(events.ConcurrencyChanged("", old, self._lanes.limit, reason))
 
 
 def _outcome(request: APIRequest) -> RequestOutcome:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
@@ -31,9 +31,8 @@ from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTr
 from sttbatch.kinds.transcription.recording_job import RecordingJob
 from sttbatch.kinds.transcription.repair_report import RepairedChunk, RepairReport
 from sttbatch.processing.media.loudness import Span, merge_spans, uncovered
-from sttbatch.processing.media.media_messages import Measured
-from sttbatch.processing.media.media_workers import MediaWorkers, Source
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import Measured, Source, SplitPlan
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
@@ -284,5 +283,5 @@ def _examined(
 def _source(chunk: AudioChunk) -> Source:
     """The upload as it is; a large one is read where it lies."""
     upload = chunk.upload
-    path = Path(upload.path) if upload.path is not None else None
+    path = os.fsencode(upload.path) if upload.path is not None else None
     return Source(upload.size_bytes, path=path, data=upload.data)

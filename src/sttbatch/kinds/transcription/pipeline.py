@@ -33,7 +33,6 @@ from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
-from sttbatch.processing.transcript.compressed_result import compress
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 from sttbatch.queue.job_queue import JobQueue
 
@@ -234,7 +233,7 @@ class TranscriptionPipeline:
         try:
             with self._control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(compress(outcome))
+                job.outcomes.append(outcome.compressed())
                 self._emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING

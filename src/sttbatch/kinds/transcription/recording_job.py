@@ -22,8 +22,7 @@ from sttbatch.core.models import (
 )
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.processing.transcript.compressed_result import CompressedResult
-from sttbatch.processing.transcript.result_merger import ResultMerger
+from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
@@ -114,7 +113,7 @@ class RecordingJob:
     pending: int = 0
     counted_s: float | None = None
     reached_s: float = 0.0
-    outcomes: list[CompressedResult] = field(default_factory=list)
+    outcomes: list[ChunkOutcome] = field(default_factory=list)
     recheck: dict[tuple[int, CutPoint, CutPoint], StoredSpan] = field(default_factory=dict)
     repair_s: float = 0.0
     reported_count: int = 0

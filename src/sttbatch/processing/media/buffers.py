@@ -1,4 +1,4 @@
-"""The interface of buffers, which hold only the chunk of a recording that is cut next.
+"""What buffers share; they hold only the chunk of a recording that is cut next.
 
 There are two kinds, one for packets that are copied and one for samples that are encoded.
 Positions are in the stream's own time base.
@@ -7,16 +7,31 @@ Positions are in the stream's own time base.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, NamedTuple, TypeVar
 
-from sttbatch.processing.media.silence import SilenceDetector
-from sttbatch.processing.media.track import Track
+from sttbatch.processing.media.loudness import is_quiet
+from sttbatch.processing.media.silence import FRAME_BYTES, frame_levels, is_digital_silence
+from sttbatch.processing.media.track import Decoder, StreamPacket, Track
 from sttbatch.processing.media.upload_format import Container
 
 _FIRST_PROBE_S = 1.0
 _LONGEST_PROBE_S = 60.0
+
+
+class Digested(NamedTuple):
+    """A packet's digest and times, without its samples."""
+
+    pts: int
+    end_pts: int
+    duration_s: float
+    digest: bytes
+
+
+Item = TypeVar("Item", StreamPacket, Digested)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,66 +48,95 @@ class CutMedia:
     audio_sha256: str
 
 
-class Buffer(Protocol):
+class Buffer(ABC, Generic[Item]):
     """The part of a recording between what was cut last and what was read last.
 
     Attributes:
         preroll_s: seconds that a cut includes in front, for the decoder to settle.
+        end_pts: the position up to which the recording was read.
+        at_end: that is its end.
     """
 
-    container: Container
-    codec_name: str
-    preroll_s: float
+    def __init__(
+        self,
+        track: Track,
+        decoder: Decoder,
+        container: Container,
+        codec_name: str,
+        preroll_s: float,
+    ) -> None:
+        self.container = container
+        self.codec_name = codec_name
+        self.preroll_s = preroll_s
+        self.end_pts = track.origin_pts
+        self.at_end = False
+        self._track = track
+        self._decoder = decoder
+        self._source = track.packets()
+        self._items: deque[Item] = deque()
 
+    @abstractmethod
     def fill(self, until: int, max_bytes: int) -> int:
         """Read until `until`, the end, or until the upload would outgrow `max_bytes`."""
 
-    def at_end(self) -> bool: ...
-
+    @abstractmethod
     def skip_to(self, pts: int) -> None:
         """Read on to `pts`, and drop everything before it."""
 
-    def drop_before(self, pts: int) -> None:
-        """Drop the packets that end before `pts`."""
-
-    def first_within(self, start: int, end: int) -> int | None:
-        """The position of the first audio in a range; None: there is none."""
-
-    def end_pts(self) -> int:
-        """The position up to which the recording was read."""
-
-    def snap(self, pts: int) -> int:
-        """The nearest position that can be cut at."""
-
+    @abstractmethod
     def pcm(self, start: int, end: int) -> tuple[int, bytes]:
         """The position of the first sample, and the samples as mono s16 at 16 kHz."""
 
+    @abstractmethod
     def cut(self, start: int, end: int) -> CutMedia | None:
         """Cut the chunk from `start` to `end`; None: there is no sample in it."""
 
+    def first_within(self, start: int, end: int) -> int | None:
+        """The position of the first audio in a range; None: there is none."""
+        return next((max(start, item.pts) for item in self._covered(start, end)), None)
 
-def audio_sha256(track: Track, digests: Sequence[bytes], within: str = "") -> str:
-    """Hash the packets covered; `within` says where a cut falls inside of the outer ones."""
-    return hashlib.sha256(b"".join([track.fingerprint, *digests, within.encode()])).hexdigest()
+    def snap(self, pts: int) -> int:
+        """The nearest position that can be cut at, searched from the end, near which cuts are."""
+        later: int | None = None
+        for item in reversed(self._items):
+            at = item.pts
+            if at <= pts:
+                return at if later is None or pts - at <= later - pts else later
+            later = at
+        return pts if later is None else later
 
+    def is_silent(self, start: int, end: int) -> bool:
+        """Whether a range holds no sound; parts get longer, as sound is mostly in the first."""
+        levels = bytearray()
+        length_s = _FIRST_PROBE_S
+        while start < end:
+            until = min(end, start + self._track.pts_of(length_s))
+            pcm = self.pcm(start, until)[1]
+            if is_digital_silence(pcm):
+                levels += bytes([120]) * (len(pcm) // FRAME_BYTES)
+            else:
+                levels += frame_levels(pcm)
+            if not is_quiet(bytes(levels)):
+                return False
+            start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
+        return True
 
-def nearest(latest_first: Iterable[int], pts: int) -> int:
-    """The position closest to `pts`, searched from the end, near which cuts are made."""
-    later: int | None = None
-    for at in latest_first:
-        if at <= pts:
-            return at if later is None or pts - at <= later - pts else later
-        later = at
-    return pts if later is None else later
+    def _covered(self, start: int, end: int) -> Iterator[Item]:
+        return (item for item in self._items if item.end_pts > start and item.pts < end)
 
+    def _audio_sha256(self, digests: Iterable[bytes], within: str = "") -> str:
+        """Hash the packets covered; `within` says where a cut falls inside of the outer ones."""
+        parts = [self._track.fingerprint, *digests, within.encode()]
+        return hashlib.sha256(b"".join(parts)).hexdigest()
 
-def is_silent(buffer: Buffer, track: Track, start: int, end: int) -> bool:
-    """Whether a range holds no sound; parts get longer, as sound is mostly found in the first."""
-    is_quiet = SilenceDetector()
-    at, length_s = start, _FIRST_PROBE_S
-    while at < end:
-        until = min(end, at + track.pts_of(length_s))
-        if not is_quiet(buffer.pcm(at, until)[1]):
-            return False
-        at, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
-    return True
+    def _decoder_delay_s(self, first_packet_s: float) -> float:
+        """The seconds at the start of a copied stream for which its decoder yields nothing.
+
+        Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
+        samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others
+        have their delay in their container, which is not copied.
+        """
+        codec, extradata = self._track.codec, self._track.extradata
+        if codec == "opus" and len(extradata) >= 12:
+            return int.from_bytes(extradata[10:12], "little") / 48_000
+        return first_packet_s if codec == "vorbis" else 0.0

@@ -13,7 +13,7 @@ from av.packet import Packet
 
 from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.silence import SAMPLE_RATE
-from sttbatch.processing.media.track import StreamPacket, Track
+from sttbatch.processing.media.track import StreamPacket
 from sttbatch.processing.media.upload_format import COPYABLE, ENCODED, OPUS_BIT_RATE
 
 _ENCODE_SAMPLES = 16_384
@@ -38,18 +38,6 @@ def copy_packets(items: Iterable[StreamPacket], stream: AudioStream, codec: str)
             container.mux_one(packet)
             at_s += item.duration_s
     return target.getvalue()
-
-
-def decoder_delay_s(track: Track, first_packet_s: float) -> float:
-    """The seconds at the start of a copied stream for which its decoder yields nothing.
-
-    Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
-    samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others have
-    their delay in their container, which is not copied.
-    """
-    if track.codec == "opus" and len(track.extradata) >= 12:
-        return int.from_bytes(track.extradata[10:12], "little") / 48_000
-    return first_packet_s if track.codec == "vorbis" else 0.0
 
 
 def encode(pcm: memoryview, codec: UploadCodec) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 import msgspec
 
-from sttbatch.core.models import AudioChunk, AudioFile
+from sttbatch.core.models import MIXED, AudioChunk, AudioFile, CutPoint, UploadCodec
 from sttbatch.processing.media.loudness import LoudnessLevels, Span
-from sttbatch.processing.media.split_plan import SplitPlan
 
 LENGTH = struct.Struct("<I")
 
@@ -25,30 +25,67 @@ class FileState(msgspec.Struct, frozen=True, array_like=True):
     inode: int
 
 
+class Source(msgspec.Struct, frozen=True):
+    """What is cut or measured: a file that must not change, or the bytes of an earlier upload.
+
+    Attributes:
+        path: bytes, since names need not be text.
+    """
+
+    size_bytes: int
+    stream: int = 0
+    path: bytes | None = None
+    data: bytes | None = None
+    state: FileState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """How to cut one recording.
+
+    Attributes:
+        target_s: the target duration of a chunk.
+        max_bytes: the largest size of an upload's file.
+        declared_s: the container's duration, which holds until the real end is read; 0: unknown.
+        max_piece_s: the longest duration of a chunk; None: only its size is limited.
+        kept: spans, in order and disjoint, that are transcribed already.
+        channel: the one to cut, counted from 1; `MIXED`: all of them together.
+        exact: spans, in order and disjoint, also from `kept`, that are cut as a whole, whatever
+            the limits say.
+        only_exact: cut nothing but these, and to the sample.
+    """
+
+    target_s: float
+    max_bytes: int
+    codec: UploadCodec
+    declared_s: float = 0.0
+    max_piece_s: float | None = None
+    kept: tuple[tuple[CutPoint, CutPoint], ...] = ()
+    channel: int = MIXED
+    exact: tuple[tuple[CutPoint, CutPoint], ...] = ()
+    only_exact: bool = False
+
+
 class Probe(msgspec.Struct, frozen=True, tag=True):
-    """Request to read a file's headers; `path` is bytes, since names need not be text."""
+    """Request to read a file's headers; `path` as in `Source`."""
 
     path: bytes
     stream: int
 
 
 class Split(msgspec.Struct, frozen=True, tag=True):
-    """Request to begin to cut a file, or an earlier upload given as `data`."""
+    """Request to begin to cut."""
 
     plan: SplitPlan
-    stream: int
+    source: Source
     spool: str
-    path: bytes | None = None
-    data: bytes | None = None
-    state: FileState | None = None
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """Request to measure spans, in order and disjoint, of a file or an earlier upload."""
+    """Request to measure spans, in order and disjoint."""
 
     spans: tuple[Span, ...]
-    path: bytes | None = None
-    data: bytes | None = None
+    source: Source
 
 
 class NextChunk(msgspec.Struct, frozen=True, tag=True):

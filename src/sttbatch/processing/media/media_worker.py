@@ -22,27 +22,9 @@ import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import AudioChunk, Upload
-from sttbatch.processing.media.container_quirks import declared_bytes, lacks_length
+from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.loudness_probe import measure
-from sttbatch.processing.media.media_messages import (
-    LENGTH,
-    SPOOL_BYTES,
-    CutChunk,
-    Failed,
-    FileState,
-    Measure,
-    Measured,
-    NextChunk,
-    Probe,
-    Probed,
-    Reply,
-    Request,
-    Split,
-    SplitFinished,
-    SplitOpened,
-    encoder,
-    request_decoder,
-)
+from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.splitter import Piece, Splitter
 from sttbatch.processing.media.track import Track
 
@@ -53,7 +35,8 @@ CPU_BASE_S = 10
 CPU_PER_MIB_S = 2
 """CPU seconds that one request may take: Opus needs 37 for an hour of audio, of 14 MiB or more."""
 
-_CHANGED = "it changed while it was read; try again when nothing writes to it"
+_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
+"""Values that programs which write to a pipe put in the place of the length."""
 
 
 def cpu_budget_s(size_bytes: int) -> int:
@@ -61,55 +44,42 @@ def cpu_budget_s(size_bytes: int) -> int:
     return CPU_BASE_S + CPU_PER_MIB_S * (size_bytes >> 20)
 
 
-class SplitSession:
-    """A recording that is being cut."""
+def _split(request: messages.Split) -> Iterator[Reply]:
+    """Open a recording, then cut the next chunk each time that another reply is needed."""
+    with _opened(request.source) as file:
+        _check_unchanged(file, request.source)
+        with Track(file, request.source.stream) as track:
+            splitter = Splitter(track, request.plan)
+            pieces = splitter.pieces()
+            yield messages.SplitOpened()
+            while True:
+                _allow(track.size_bytes)
+                piece = next(pieces, None)
+                # Before each reply: a chunk of changed content must not be stored as one of this
+                # file.
+                _check_unchanged(file, request.source)
+                if piece is None:
+                    break
+                yield messages.CutChunk(_chunk(piece, splitter, request.spool))
+            yield messages.SplitFinished(splitter.counted_s)
 
-    def __init__(self, request: Split) -> None:
-        self._request = request
-        self._file = _opened(request)
-        try:
-            self._check_unchanged()
-            self.size_bytes = self._file.seek(0, os.SEEK_END)
-            self._file.seek(0)
-            self._track = Track(self._file, request.stream)
-            self._splitter = Splitter(self._track, request.plan)
-        except BaseException:
-            self._file.close()
-            raise
-        self._pieces = self._splitter.pieces()
 
-    def next(self) -> Reply:
-        piece = next(self._pieces, None)
-        # Before each reply: a chunk of changed content must not be stored as one of this file.
-        self._check_unchanged()
-        if piece is not None:
-            return CutChunk(self._chunk(piece))
-        return SplitFinished(self._splitter.counted_s)
-
-    def close(self) -> None:
-        self._track.__exit__()
-        self._file.close()
-
-    def _chunk(self, piece: Piece) -> AudioChunk:
-        container = self._splitter.buffer.container
-        data: bytes | None = piece.media.data
-        path = None
-        if len(piece.media.data) > SPOOL_BYTES:
-            path, data = _spool(piece.media.data, self._request.spool), None
-        upload = Upload(
-            filename=f"chunk-{piece.span.index:04}.{container.suffix}",
-            content_type=container.content_type,
-            codec=self._splitter.buffer.codec_name,
-            duration_s=piece.media.duration_s,
-            size_bytes=len(piece.media.data),
-            data=data,
-            path=path,
-        )
-        return AudioChunk(piece.span, piece.media.audio_sha256, upload, piece.silent)
-
-    def _check_unchanged(self) -> None:
-        if self._request.state is not None and _state(self._file) != self._request.state:
-            raise MediaError(_CHANGED)
+def _chunk(piece: Piece, splitter: Splitter, spool: str) -> AudioChunk:
+    container = splitter.buffer.container
+    data: bytes | None = piece.media.data
+    path = None
+    if len(piece.media.data) > messages.SPOOL_BYTES:
+        path, data = _spool(piece.media.data, spool), None
+    upload = Upload(
+        filename=f"chunk-{piece.span.index:04}.{container.suffix}",
+        content_type=container.content_type,
+        codec=splitter.buffer.codec_name,
+        duration_s=piece.media.duration_s,
+        size_bytes=len(piece.media.data),
+        data=data,
+        path=path,
+    )
+    return AudioChunk(piece.span, piece.media.audio_sha256, upload, piece.silent)
 
 
 def _spool(data: bytes, folder: str) -> str:
@@ -127,10 +97,8 @@ def _spool(data: bytes, folder: str) -> str:
     return path
 
 
-def _opened(request: Split | Measure) -> BinaryIO:
-    if request.path is not None:
-        return _open_regular(request.path)
-    return io.BytesIO(request.data or b"")
+def _opened(source: Source) -> BinaryIO:
+    return _open_regular(source.path) if source.path is not None else io.BytesIO(source.data or b"")
 
 
 def _open_regular(path: bytes) -> BinaryIO:
@@ -145,37 +113,69 @@ def _open_regular(path: bytes) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _state(file: BinaryIO) -> FileState:
+def _check_unchanged(file: BinaryIO, source: Source) -> None:
+    if source.state is None:
+        return
     status = os.fstat(file.fileno())
-    return FileState(status.st_size, status.st_mtime_ns, status.st_ino)
+    state = messages.FileState(status.st_size, status.st_mtime_ns, status.st_ino)
+    if state != source.state:
+        raise MediaError("it changed while it was read; try again when nothing writes to it")
 
 
-def _inspect(request: Probe | Measure) -> Reply:
-    return _probe(request) if isinstance(request, Probe) else _measure(request)
-
-
-def _probe(request: Probe) -> Reply:
+def _probe(request: messages.Probe) -> Reply:
     with _open_regular(request.path) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise MediaError("it is empty")
         _allow(size)
-        estimated, declared = lacks_length(file), declared_bytes(file)
+        estimated, declared = _lacks_length(file), _declared_bytes(file)
         with Track(file, request.stream) as track:
-            found = track.audio_file(size, duration_is_estimate=estimated, stream=request.stream)
-        if declared > size:
-            # libavformat quietly takes the end of the file for the end of the recording.
-            found = replace(found, duration_s=found.duration_s * declared / size)
-        return Probed(found)
+            audio_file = track.audio_file(duration_is_estimate=estimated)
+    if declared > size:
+        # libavformat quietly takes the end of the file for the end of the recording.
+        audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
+    return messages.Probed(audio_file)
 
 
-def _measure(request: Measure) -> Reply:
-    with _opened(request) as file:
-        _allow(file.seek(0, os.SEEK_END))
-        file.seek(0)
-        with Track(file) as track:
-            levels = measure(track, request.spans)
-            return Measured(levels, track.time_base, track.origin_pts)
+def _lacks_length(file: BinaryIO) -> bool:
+    """Whether this is MPEG or AAC audio without a header that states its length."""
+    head = file.read(10)
+    start = 0
+    if head[:3] == b"ID3" and len(head) == 10:
+        # ID3v2: seven bits in each of four bytes, plus the header itself.
+        a, b, c, d = head[6:10]
+        start = 10 + (a << 21 | b << 14 | c << 7 | d)
+    file.seek(start)
+    frame = file.read(4096)
+    file.seek(0)
+    is_frame = len(frame) > 1 and frame[0] == 0xFF and frame[1] & 0xE0 == 0xE0
+    return is_frame and not any(tag in frame for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def _declared_bytes(file: BinaryIO) -> int:
+    """The size in bytes that a RIFF file (WAV, AVI) declares; 0 where it declares none."""
+    file.seek(0)
+    head = file.read(8)
+    file.seek(0)
+    length = int.from_bytes(head[4:8], "little")
+    return length + 8 if head[:4] == b"RIFF" and length not in _UNKNOWN_LENGTHS else 0
+
+
+def _measure(request: messages.Measure) -> Reply:
+    _allow(request.source.size_bytes)
+    with _opened(request.source) as file, Track(file) as track:
+        levels = measure(track, request.spans)
+        return messages.Measured(levels, track.time_base, track.origin_pts)
+
+
+def _replies(request: messages.Request) -> Iterator[Reply]:
+    """Yield the reply to a request and, after Split, those to each NextChunk."""
+    if isinstance(request, messages.Split):
+        yield from _split(request)
+    elif isinstance(request, messages.Measure):
+        yield _measure(request)
+    elif isinstance(request, messages.Probe):
+        yield _probe(request)
 
 
 def _allow(size_bytes: int) -> None:
@@ -191,44 +191,34 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def _requests(source: BinaryIO) -> Iterator[Request]:
+def _requests(source: BinaryIO) -> Iterator[messages.Request]:
     while prefix := source.read(LENGTH.size):
         (length,) = LENGTH.unpack(prefix)
-        yield request_decoder.decode(source.read(length))
+        yield messages.request_decoder.decode(source.read(length))
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Serve requests until the parent closes the pipe."""
-    session: SplitSession | None = None
+    replies: Iterator[Reply] = iter(())
     for request in _requests(source):
+        reply: Reply
         try:
-            if isinstance(request, NextChunk):
-                assert session is not None
-                _allow(session.size_bytes)
-                reply = session.next()
-            else:
-                if session is not None:
-                    session.close()
-                    session = None
+            if not isinstance(request, messages.NextChunk):
                 _allow(0)
-                if isinstance(request, Split):
-                    session = SplitSession(request)
-                    reply = SplitOpened()
-                else:
-                    reply = _inspect(request)
+                replies = _replies(request)
+            reply = next(replies)
         except MediaError as error:
-            reply = Failed(str(error), isinstance(error, NoAudioError))
+            reply = messages.Failed(str(error), isinstance(error, NoAudioError))
         except MemoryError:
-            reply = Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
+            reply = messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
         except OSError as error:
-            reply = Failed(f"it cannot be read: {error.strerror or error}")
+            reply = messages.Failed(f"it cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
-            reply = Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
-        if session is not None and isinstance(reply, SplitFinished | Failed):
+            reply = messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
+        if isinstance(reply, messages.SplitFinished | messages.Failed):
             # The recording is not needed while the worker waits for its next request.
-            session.close()
-            session = None
-        data = encoder.encode(reply)
+            replies = iter(())
+        data = messages.encoder.encode(reply)
         sink.write(LENGTH.pack(len(data)))
         sink.write(data)
         sink.flush()

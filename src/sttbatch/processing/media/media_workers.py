@@ -9,31 +9,15 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
 from sttbatch.core.models import AudioChunk, AudioFile
+from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.loudness import Span
-from sttbatch.processing.media.media_messages import (
-    LENGTH,
-    CutChunk,
-    Failed,
-    FileState,
-    Measure,
-    Measured,
-    NextChunk,
-    Probe,
-    Probed,
-    Reply,
-    Request,
-    Split,
-    SplitFinished,
-    encoder,
-    reply_decoder,
-)
-from sttbatch.processing.media.split_plan import SplitPlan
+from sttbatch.processing.media.media_messages import Source, SplitPlan
 
 ANSWER_WITHIN_S = 60.0
 ANSWER_PER_MIB_S = 4.0
@@ -45,24 +29,13 @@ WORKERS = 2
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What is cut or measured: a file that must not change, or the bytes of an earlier upload."""
-
-    size_bytes: int
-    stream: int = 0
-    path: Path | None = None
-    data: bytes | None = field(default=None, repr=False)
-    state: FileState | None = None
-
-
 class _Worker:
     """A worker process, started when it is first needed and again after it died."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
 
-    async def send(self, request: Request, size_bytes: int) -> Reply:
+    async def send(self, request: messages.Request, size_bytes: int) -> messages.Reply:
         """Send a request and wait for its reply.
 
         Raises:
@@ -84,7 +57,7 @@ class _Worker:
             # The rest of a half-read reply would be taken for the next one.
             await self.stop()
             raise
-        if isinstance(reply, Failed):
+        if isinstance(reply, messages.Failed):
             raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
         return reply
 
@@ -101,16 +74,18 @@ class _Worker:
                 process.kill()
             await process.wait()
 
-    async def _send(self, request: Request) -> Reply:
+    async def _send(self, request: messages.Request) -> messages.Reply:
         process = self._process = self._process or await _start()
         assert process.stdin is not None
         assert process.stdout is not None
-        data = encoder.encode(request)
-        process.stdin.write(LENGTH.pack(len(data)))
+        data = messages.encoder.encode(request)
+        process.stdin.write(messages.LENGTH.pack(len(data)))
         process.stdin.write(data)
         await process.stdin.drain()
-        (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
-        reply: Reply = reply_decoder.decode(await process.stdout.readexactly(length))
+        (length,) = messages.LENGTH.unpack(await process.stdout.readexactly(messages.LENGTH.size))
+        reply: messages.Reply = messages.reply_decoder.decode(
+            await process.stdout.readexactly(length)
+        )
         return reply
 
     async def _cause_of_death(self) -> str:
@@ -170,10 +145,8 @@ class Cutting:
         plan = next(self._plans, None)
         if plan is None:
             return False
-        source = self._source
-        path = os.fsencode(source.path) if source.path is not None else None
-        request = Split(plan, source.stream, str(self._spool), path, source.data, source.state)
-        await self._worker.send(request, source.size_bytes)
+        request = messages.Split(plan, self._source, str(self._spool))
+        await self._worker.send(request, self._source.size_bytes)
         return True
 
     async def next(self) -> AudioChunk | None:
@@ -182,13 +155,13 @@ class Cutting:
         Raises:
             MediaError: the recording breaks off, changed, or its decoder died.
         """
-        reply = await self._worker.send(NextChunk(), self._source.size_bytes)
-        while isinstance(reply, SplitFinished):
+        reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
+        while isinstance(reply, messages.SplitFinished):
             if not await self.begin_next():
                 self.counted_s = reply.counted_s
                 return None
-            reply = await self._worker.send(NextChunk(), self._source.size_bytes)
-        assert isinstance(reply, CutChunk)
+            reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
+        assert isinstance(reply, messages.CutChunk)
         # Each plan counts from 0.
         span = replace(reply.chunk.span, index=self._count)
         self._count += 1
@@ -229,28 +202,18 @@ class MediaWorkers:
             NoAudioError: it holds no audio.
             MediaError: it cannot be read.
         """
-        worker = await self._idle.get()
-        try:
-            reply = await worker.send(Probe(os.fsencode(path), stream), 0)
-        finally:
-            self._idle.put_nowait(worker)
-        assert isinstance(reply, Probed)
+        reply = await self._send(messages.Probe(bytes(path), stream), 0)
+        assert isinstance(reply, messages.Probed)
         return reply.file
 
-    async def measure(self, source: Source, spans: Sequence[Span]) -> Measured:
+    async def measure(self, source: Source, spans: Sequence[Span]) -> messages.Measured:
         """Measure the loudness of spans, in order and disjoint; nothing else is decoded.
 
         Raises:
             MediaError: it cannot be read.
         """
-        path = os.fsencode(source.path) if source.path is not None else None
-        worker = await self._idle.get()
-        try:
-            request = Measure(tuple(spans), path, source.data)
-            reply = await worker.send(request, source.size_bytes)
-        finally:
-            self._idle.put_nowait(worker)
-        assert isinstance(reply, Measured)
+        reply = await self._send(messages.Measure(tuple(spans), source), source.size_bytes)
+        assert isinstance(reply, messages.Measured)
         return reply
 
     @contextlib.asynccontextmanager
@@ -268,12 +231,19 @@ class MediaWorkers:
         finally:
             self._idle.put_nowait(worker)
 
+    async def _send(self, request: messages.Request, size_bytes: int) -> messages.Reply:
+        worker = await self._idle.get()
+        try:
+            return await worker.send(request, size_bytes)
+        finally:
+            self._idle.put_nowait(worker)
+
 
 async def codec_report() -> str:
     """Report what the media library can read and write, as a process of its own finds it.
 
     Raises:
-        MediaError: an encoder or decoder that sttbatch needs is missing.
+        MediaError: an messages.encoder or decoder that sttbatch needs is missing.
     """
     program = (
         "import av; from av.codec import Codec\n"

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from sttbatch.core.models import MIXED, UploadCodec
-from sttbatch.processing.media.buffers import CutMedia, audio_sha256, nearest
-from sttbatch.processing.media.chunk_media import decoder_delay_s, encode
+from sttbatch.processing.media.buffers import Buffer, CutMedia, Digested
+from sttbatch.processing.media.chunk_media import encode
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, SAMPLE_RATE
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 from sttbatch.processing.media.upload_format import COPYABLE, ENCODED
 
 
-@dataclass(frozen=True, slots=True)
-class _Digested:
-    """A packet's digest and times, without its samples."""
-
-    pts: int
-    end_pts: int
-    duration_s: float
-    digest: bytes
-
-
-class SampleBuffer:
+class SampleBuffer(Buffer[Digested]):
     """A buffer of decoded samples, mono s16 at 16 kHz, encoded when they are cut.
 
     Where the packets could be copied as well, cuts fall between the same packets and include the
@@ -40,43 +28,33 @@ class SampleBuffer:
     def __init__(
         self, track: Track, codec: UploadCodec, channel: int = MIXED, *, by_samples: bool = False
     ) -> None:
-        self.container = ENCODED[codec]
-        self.codec_name = str(codec)
-        self._codec = codec
-        self._track = track
         self._on_packets = track.codec in COPYABLE and not by_samples
-        self.preroll_s = COPYABLE[track.codec].preroll_s if self._on_packets else 0.0
-        self._source = track.packets()
-        self._decoder = Decoder(track, channel)
+        preroll_s = COPYABLE[track.codec].preroll_s if self._on_packets else 0.0
+        super().__init__(track, Decoder(track, channel), ENCODED[codec], str(codec), preroll_s)
+        self._codec = codec
         self._of_channel = f" channel {channel}" if channel != MIXED else ""
-        self._digests: deque[_Digested] = deque()
         self._pcm = bytearray()
         # (offset in _pcm, second in the recording) wherever the timestamps jump.
         self._anchors: list[tuple[int, float]] = []
-        self._end = track.origin_pts
-        self._ended = False
 
     def fill(self, until: int, max_bytes: int) -> int:
-        while self._end < until and not self._ended and len(self._pcm) < max_bytes:
+        while self.end_pts < until and not self.at_end and len(self._pcm) < max_bytes:
             self._read_one(decode_from=None)
-        return min(self._end, until)
-
-    def at_end(self) -> bool:
-        return self._ended
+        return min(self.end_pts, until)
 
     def skip_to(self, pts: int) -> None:
-        self.drop_before(pts)
+        self._drop_before(pts)
         # The decoder needs a second to settle; nothing before that need be decoded.
         decode_from = pts - self._track.pts_of(1.0)
-        while self._end < pts and not self._ended:
+        while self.end_pts < pts and not self.at_end:
             self._read_one(decode_from=decode_from)
-            self.drop_before(pts)
+            self._drop_before(pts)
 
-    def drop_before(self, pts: int) -> None:
-        while self._digests and self._digests[0].end_pts <= pts:
-            self._digests.popleft()
-        if self._on_packets and self._digests:
-            pts = min(pts, self._digests[0].pts)
+    def _drop_before(self, pts: int) -> None:
+        while self._items and self._items[0].end_pts <= pts:
+            self._items.popleft()
+        if self._on_packets and self._items:
+            pts = min(pts, self._items[0].pts)
         offset = self._offset(self._track.seconds(pts))
         if offset <= 0:
             return
@@ -86,17 +64,10 @@ class SampleBuffer:
         self._anchors = [(0, second), *later] if self._pcm else []
 
     def first_within(self, start: int, end: int) -> int | None:
-        if not self._pcm:
-            return None
-        return next((max(start, item.pts) for item in self._covered(start, end)), None)
-
-    def end_pts(self) -> int:
-        return self._end
+        return super().first_within(start, end) if self._pcm else None
 
     def snap(self, pts: int) -> int:
-        if not self._on_packets:
-            return pts
-        return nearest((item.pts for item in reversed(self._digests)), pts)
+        return super().snap(pts) if self._on_packets else pts
 
     def pcm(self, start: int, end: int) -> tuple[int, bytes]:
         low = self._offset(self._track.seconds(start))
@@ -127,38 +98,31 @@ class SampleBuffer:
             data,
             (high - low) / BYTES_PER_SECOND + lead_s,
             tuple(anchors),
-            audio_sha256(self._track, [item.digest for item in covered], within + self._of_channel),
+            self._audio_sha256((item.digest for item in covered), within + self._of_channel),
         )
 
     def _exactly(
-        self, start: int, end: int, covered: Sequence[_Digested]
+        self, start: int, end: int, covered: Sequence[Digested]
     ) -> tuple[float, float, str]:
         """The seconds from and to which a cut takes samples, and what its key says of them."""
         first, last = covered[0], covered[-1]
         if self._on_packets:
-            delay_s = decoder_delay_s(self._track, first.duration_s)
-            return (
-                self._track.seconds(first.pts) + delay_s,
-                self._track.seconds(last.end_pts),
-                "",
-            )
+            start_s = self._track.seconds(first.pts) + self._decoder_delay_s(first.duration_s)
+            return start_s, self._track.seconds(last.end_pts), ""
         # A cut may fall within a packet, so its position is part of the key.
         within = f" {max(0, start - first.pts)} {max(0, last.end_pts - end)}"
         return self._track.seconds(start), self._track.seconds(end), within
 
-    def _covered(self, start: int, end: int) -> Iterator[_Digested]:
-        return (item for item in self._digests if item.end_pts > start and item.pts < end)
-
     def _read_one(self, decode_from: int | None) -> None:
         item = next(self._source, None)
         if item is None:
-            self._ended = True
+            self.at_end = True
             self._pcm += self._decoder.flush()
             return
-        self._end = item.end_pts
+        self.end_pts = item.end_pts
         if decode_from is not None and item.end_pts < decode_from:
             return
-        self._digests.append(_Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
+        self._items.append(Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
         for at_s, data in self._decoder.decode(item):
             self._append(at_s, data)
 
@@ -170,7 +134,7 @@ class SampleBuffer:
 
     def _second(self, offset: int) -> float:
         if not self._anchors:
-            return self._track.seconds(self._end)
+            return self._track.seconds(self.end_pts)
         at, second = next(
             (anchor for anchor in reversed(self._anchors) if anchor[0] <= offset),
             self._anchors[0],

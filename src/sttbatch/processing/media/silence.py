@@ -6,7 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 
-from sttbatch.processing.media.loudness import FRAME_S, is_quiet
+from sttbatch.processing.media.loudness import FRAME_S
 
 with warnings.catch_warnings():
     # pydub looks for an ffmpeg program, which is never used here, and imports audioop.
@@ -20,6 +20,7 @@ SAMPLE_RATE = 16_000
 """Hz: the rate of Whisper's input; windows and encoded chunks are mono s16 at this rate."""
 
 BYTES_PER_SECOND = 2 * SAMPLE_RATE
+FRAME_BYTES = int(FRAME_S * BYTES_PER_SECOND)
 
 MIN_SILENCE_MS = 300
 """Shorter pauses occur within words: stop consonants close the mouth for up to 200 ms."""
@@ -71,30 +72,14 @@ def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
 
 def frame_levels(pcm: bytes) -> bytes:
     """The RMS of each 20 ms of mono s16 at 16 kHz, in dB below full scale, at most 120."""
-    step = int(FRAME_S * BYTES_PER_SECOND)
     return bytes(
-        _below_full_scale(audioop.rms(pcm[at : at + step], 2))
-        for at in range(0, len(pcm) - step + 1, step)
+        _below_full_scale(audioop.rms(pcm[at : at + FRAME_BYTES], 2))
+        for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
     )
 
 
 def _below_full_scale(rms: int) -> int:
     return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
-
-
-class SilenceDetector:
-    """Examines a chunk part by part, for as long as it may turn out to hold no sound."""
-
-    def __init__(self) -> None:
-        self._frames = bytearray()
-
-    def __call__(self, pcm: bytes) -> bool:
-        """Whether all samples so far, these included, lie below the noise floor."""
-        if is_digital_silence(pcm):
-            self._frames += bytes([120]) * int(len(pcm) / (FRAME_S * BYTES_PER_SECOND))
-        else:
-            self._frames += frame_levels(pcm)
-        return is_quiet(bytes(self._frames))
 
 
 def is_digital_silence(pcm: bytes) -> bool:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import ChunkSpan, CutPoint, UploadCodec
-from sttbatch.processing.media.buffers import Buffer, CutMedia, is_silent
+from sttbatch.processing.media.buffers import CutMedia
+from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.packet_buffer import PacketBuffer
 from sttbatch.processing.media.sample_buffer import SampleBuffer
 from sttbatch.processing.media.silence import find_cut
-from sttbatch.processing.media.split_plan import SplitPlan
 from sttbatch.processing.media.track import FAR, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
@@ -67,7 +67,7 @@ class Splitter:
     @property
     def counted_s(self) -> float:
         """Seconds read so far; the recording's duration once all pieces were taken."""
-        return max(0.0, self._track.seconds(self.buffer.end_pts()))
+        return max(0.0, self._track.seconds(self.buffer.end_pts))
 
     def pieces(self) -> Iterator[Piece]:
         # Audio may begin before 0:00 (encoder delay) or long after.
@@ -103,7 +103,7 @@ class Splitter:
             piece = self._piece(begin, cut)
             if piece is not None:
                 yield piece
-            if self.buffer.at_end() and cut.pts >= self.buffer.end_pts():
+            if self.buffer.at_end and cut.pts >= self.buffer.end_pts:
                 return
             self._skip_to(cut)
             begin = cut
@@ -111,11 +111,11 @@ class Splitter:
     def _audio_from(self, begin: CutPoint) -> CutPoint:
         """`begin`, or where the audio goes on if there is none for a while."""
         first = self.buffer.first_within(begin.pts, FAR)
-        while first is None and not self.buffer.at_end():
-            self.buffer.fill(self.buffer.end_pts() + 1, FAR)
+        while first is None and not self.buffer.at_end:
+            self.buffer.fill(self.buffer.end_pts + 1, FAR)
             first = self.buffer.first_within(begin.pts, FAR)
         if first is None:
-            return CutPoint(max(begin.pts, self.buffer.end_pts()))
+            return CutPoint(max(begin.pts, self.buffer.end_pts))
         return begin if first - begin.pts < self._shortest else CutPoint(first)
 
     def _next_cut(self, begin: CutPoint, end: CutPoint | None) -> CutPoint:
@@ -125,7 +125,7 @@ class Splitter:
         reached = max(reached, self.buffer.fill(begin.pts + self._track.pts_of(OVERLAP_S), FAR))
         if end is not None and reached >= end.pts:
             return end
-        if self.buffer.at_end() and reached == self.buffer.end_pts():
+        if self.buffer.at_end and reached == self.buffer.end_pts:
             return CutPoint(max(begin.pts, reached))
         return self._cut_in(max(begin.pts + self._shortest, reached - width), reached)
 
@@ -179,9 +179,7 @@ class Splitter:
         )
         self._index += 1
         # Exact spans alone are cut where they were measured to hold sound.
-        silent = not self._plan.only_exact and is_silent(
-            self.buffer, self._track, begin.pts, end.pts
-        )
+        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
         return Piece(span, media, silent)
 
     def _skip_to(self, cut: CutPoint) -> None:
@@ -202,7 +200,7 @@ def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
     return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
 
 
-def _buffer(track: Track, plan: SplitPlan) -> Buffer:
+def _buffer(track: Track, plan: SplitPlan) -> PacketBuffer | SampleBuffer:
     if plan.codec is not UploadCodec.COPY:
         return SampleBuffer(track, plan.codec, plan.channel, by_samples=plan.only_exact)
     if track.codec not in COPYABLE:

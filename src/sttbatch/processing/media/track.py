@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import BinaryIO, NamedTuple, Self
+from typing import BinaryIO, Literal, NamedTuple, Self
 
 import av
 from av.audio.frame import AudioFrame
@@ -16,7 +16,6 @@ from av.packet import Packet
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import MIXED, AudioFile
-from sttbatch.processing.media.channels import extract_channel
 from sttbatch.processing.media.limits import (
     MAX_DURATION_S,
     MAX_EXPANSION,
@@ -41,6 +40,9 @@ FAR = 1 << 62
 
 JUMP_S = 0.04
 """Timestamps that differ from the running count of samples by more than this start a new anchor."""
+
+_ITEM_CODES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""Codes of Python's memoryview by item size; the type does not matter, as items are only copied."""
 
 
 class StreamPacket(NamedTuple):
@@ -67,23 +69,23 @@ class Track:
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
-        size_bytes = file.seek(0, os.SEEK_END)
+        self.size_bytes = file.seek(0, os.SEEK_END)
         file.seek(0)
-        self.max_decoded_bytes = max_decoded_bytes(size_bytes)
         self._container = _open(file)
+        self._index = stream
         try:
-            self._stream = _pick(self._container, stream)
-            check_limits(self._container, self._stream)
+            self.stream = _pick(self._container, stream)
+            check_limits(self._container, self.stream)
         except MediaError:
             self._container.close()
             raise
-        time_base = self._stream.time_base or Fraction(1, 1000)
+        time_base = self.stream.time_base or Fraction(1, 1000)
         self.time_base = float(time_base)
-        self.origin_pts = _origin(self._container, self._stream, time_base)
-        self.context = self._stream.codec_context
+        self.origin_pts = _origin(self._container, self.stream, time_base)
+        self.context = self.stream.codec_context
         self.context.thread_count = 1
         # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
-        self.fingerprint = _fingerprint(self._stream)
+        self.fingerprint = _fingerprint(self.stream)
         self.extradata = self.context.extradata or b""
         self._frame_s = self.context.frame_size / self.context.sample_rate
 
@@ -92,10 +94,6 @@ class Track:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
-
-    @property
-    def stream(self) -> AudioStream:
-        return self._stream
 
     @property
     def codec(self) -> str:
@@ -107,14 +105,14 @@ class Track:
     def pts(self, seconds: float) -> int:
         return round(seconds / self.time_base) + self.origin_pts
 
-    def audio_file(self, size_bytes: int, *, duration_is_estimate: bool, stream: int) -> AudioFile:
+    def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
         """Describe the recording as its container declares it."""
-        declared = declared_s(self._container, self._stream)
-        bit_rate = self._stream.bit_rate or 0
+        declared = declared_s(self._container, self.stream)
+        bit_rate = self.stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
-            bit_rate = round(size_bytes * 8 / declared)
+            bit_rate = round(self.size_bytes * 8 / declared)
         return AudioFile(
-            size_bytes=size_bytes,
+            size_bytes=self.size_bytes,
             duration_s=max(0.0, declared),
             duration_is_estimate=duration_is_estimate,
             codec=self.codec,
@@ -122,7 +120,7 @@ class Track:
             sample_rate=self.context.sample_rate,
             channels=self.context.channels,
             bit_rate=bit_rate,
-            stream=stream,
+            stream=self._index,
         )
 
     def packets(self) -> Iterator[StreamPacket]:
@@ -175,7 +173,7 @@ class Track:
 
     def _demuxed(self) -> Iterator[Packet[AudioStream]]:
         try:
-            yield from self._container.demux(self._stream)
+            yield from self._container.demux(self.stream)
         except av.FFmpegError as error:
             raise MediaError(f"damaged: {_reason(error)}") from error
 
@@ -191,7 +189,7 @@ class Decoder:
         self._channel = channel
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
-        self._bytes_left = track.max_decoded_bytes
+        self._bytes_left = max_decoded_bytes(track.size_bytes)
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def restart(self) -> None:
@@ -218,8 +216,10 @@ class Decoder:
             if self._bytes_left < 0:
                 raise MediaError(f"decoded it is over {MAX_EXPANSION:,} times its size")
             # A frame may claim another rate than the header: 1 Hz would be expanded 16,000 times.
-            if SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
-                yield from self._samples(frame, item)
+            if not SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+                continue
+            if data := b"".join(_bytes(part) for part in self._resample(frame)):
+                yield self._track.seconds(item.pts if frame.pts is None else frame.pts), data
 
     def flush(self) -> bytes:
         """Return the samples that decoder and resampler still hold at the end of the stream."""
@@ -229,21 +229,41 @@ class Decoder:
             late = []
         return b"".join(_bytes(frame) for frame in [*late, *self._resampler.resample(None)])
 
-    def _samples(self, frame: AudioFrame, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
-        at_s = self._track.seconds(item.pts if frame.pts is None else frame.pts)
-        data = b"".join(_bytes(part) for part in self._resample(frame))
-        if data:
-            yield at_s, data
-
     def _resample(self, frame: AudioFrame) -> list[AudioFrame]:
         if self._channel != MIXED:
-            frame = extract_channel(frame, self._channel)
+            frame = _extract_channel(frame, self._channel)
         try:
             return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError):
             # Sample rate or layout changed on the way.
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             return self._resampler.resample(frame)
+
+
+def _extract_channel(frame: AudioFrame, channel: int) -> AudioFrame:
+    """Copy `channel`, counted from 1, into a mono frame of the same rate and time.
+
+    It is silent where the frame has fewer channels, so that each word is transcribed once.
+    """
+    name = frame.format.packed.name
+    count = len(frame.layout.channels)
+    mono = AudioFrame(format=name, layout="mono", samples=frame.samples)
+    plane = mono.planes[0]
+    if channel > count:
+        # Unsigned samples rest at half their range.
+        data = (b"\x80" if name == "u8" else b"\0") * plane.buffer_size
+    elif frame.format.is_planar:
+        data = bytes(frame.planes[channel - 1])[: plane.buffer_size]
+    else:
+        size = frame.format.bytes * count * frame.samples
+        samples = memoryview(bytes(frame.planes[0])[:size]).cast(_ITEM_CODES[frame.format.bytes])
+        data = samples[channel - 1 :: count].tobytes()
+    plane.update(data.ljust(plane.buffer_size, b"\0"))
+    mono.sample_rate = frame.sample_rate
+    mono.pts = frame.pts
+    if frame.time_base is not None:
+        mono.time_base = frame.time_base
+    return mono
 
 
 def _bytes(frame: AudioFrame) -> bytes:
@@ -253,10 +273,9 @@ def _bytes(frame: AudioFrame) -> bytes:
 
 def _open(file: BinaryIO) -> InputContainer:
     try:
-        container = av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
+        return av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(f"not a recording that can be read: {_reason(error)}") from error
-    return container
 
 
 def _pick(container: InputContainer, stream: int) -> AudioStream:

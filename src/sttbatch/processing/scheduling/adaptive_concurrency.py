@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from sttbatch.processing.scheduling.latency_model import LatencySample, slowdown
@@ -45,15 +44,6 @@ class RequestOutcome(Enum):
     OTHER = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class LimitChange:
-    """A change of the limit, and why."""
-
-    old: int
-    new: int
-    reason: str
-
-
 class AdaptiveConcurrency:
     """Rises while throughput rises, and stays below the level where it last went wrong.
 
@@ -82,8 +72,8 @@ class AdaptiveConcurrency:
 
     def observe(
         self, now: float, latency_s: float, audio_s: float, outcome: RequestOutcome, in_flight: int
-    ) -> LimitChange | None:
-        """Take one response into account.
+    ) -> str | None:
+        """Take one response into account; return why, if that changes the limit.
 
         Args:
             now: seconds of any clock that does not jump.
@@ -106,7 +96,7 @@ class AdaptiveConcurrency:
                 if began >= self._since and in_flight >= self.limit:
                     self._samples.append(sample)
                 reason = self._evaluate(now)
-        return LimitChange(old, self.limit, reason) if self.limit != old else None
+        return reason if self.limit != old else None
 
     def _after_slow_down(self, now: float, began: float, in_flight: int) -> str:
         if began < self._cut_at:
@@ -147,7 +137,12 @@ class AdaptiveConcurrency:
         """At a level that is known to be good: rise, try again above the ceiling, or stay."""
         level, count = self.limit, len(self._samples)
         if self._good >= GOOD_BEFORE_RETRY and self.ceiling == level + 1 and self._known:
-            return self._probe(now, self.ceiling)
+            if self.ceiling > self._maximum:
+                return ""
+            self._probe_from, self._probe_to = now, None
+            self._samples = []
+            self.limit = self.ceiling
+            return f"one request above the ceiling, after {self._good} good answers"
         if count <= level // 2 or count + len(self._known) < FIRST_LOOK:
             return ""
         if level < (self.ceiling or self._maximum + 1) - 1:
@@ -155,35 +150,29 @@ class AdaptiveConcurrency:
             return self._rise(now, "more may be possible")
         return self._check_drift(now) if count >= max(level, DRIFT_SEEN_IN) else ""
 
-    def _probe(self, now: float, ceiling: int) -> str:
-        if ceiling > self._maximum:
-            return ""
-        self._probe_from, self._probe_to = now, None
-        self._samples = []
-        self.limit = ceiling
-        return f"one request above the ceiling, after {self._good} good answers"
-
     def _check_drift(self, now: float) -> str:
         level = self.limit
         slower = slowdown(self._samples, self._known) or 1.0
         recent, self._samples = self._samples, []
-        if slower > DRIFT and level > 1:
-            # Its next trial will show whether they are slow because of the level.
-            self._known.clear()
-            self._step_to(level - 1, now, ceiling=level)
+        if slower <= DRIFT or level == 1:
             self._known.extend(recent)
-            return f"answers have come to take {slower:.2f} times as long"
-        self._known.extend(recent)
-        return ""
+            return ""
+        # Its next trial will show whether they are slow because of the level.
+        self._known = deque(recent, maxlen=REMEMBERED)
+        self._step_to(level - 1, now, ceiling=level)
+        return f"answers have come to take {slower:.2f} times as long"
 
     def _rise(self, now: float, reason: str) -> str:
         highest = self._maximum if self.ceiling is None else self.ceiling - 1
         if self.limit < highest:
-            self._rose_from = self.limit
-            self.limit = min(highest, self.limit + (2 if self.limit < TWO_AT_A_TIME else 1))
-            self._begin(now)
-            self._on_trial = True
+            step = 2 if self.limit < TWO_AT_A_TIME else 1
+            self._try_level(min(highest, self.limit + step), now)
         return reason
+
+    def _try_level(self, level: int, now: float) -> None:
+        self._rose_from, self.limit = self.limit, level
+        self._begin(now)
+        self._on_trial = True
 
     def _evaluate_probe(
         self, now: float, began: float, sample: LatencySample, in_flight: int
@@ -211,11 +200,8 @@ class AdaptiveConcurrency:
             self._step_to(self.limit, now, ceiling=self.ceiling)
             return ""
         level = self.ceiling
-        self._probe_from = self._probe_to = None
-        self.ceiling = None
-        self._rose_from, self.limit = level - 1, level
-        self._begin(now)
-        self._on_trial = True
+        self._probe_from = self._probe_to = self.ceiling = None
+        self._try_level(level, now)
         return f"a request with {level} in flight went well"
 
     def _step_to(self, level: int, now: float, *, ceiling: int) -> None:

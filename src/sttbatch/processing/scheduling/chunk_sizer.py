@@ -91,7 +91,10 @@ class DynamicChunkSizer:
         if not timestamps:
             self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
             shortest_s = MIN_DURATION_WITHOUT_TIMES_S
-        self._top = self._top_limit()
+        self._top = (options.target_duration_s, "the target duration")
+        if self._longest[0] is not None:
+            # The window for silence reaches past the target by up to 15 %.
+            self._top = min(self._top, (0.8 * self._longest[0], self._longest[1]))
         # A target that the user set below the floor is respected.
         self._floor_s = min(shortest_s, self._top[0])
         self._decided: tuple[tuple[float, ...], int, BatchCuts] | None = None
@@ -137,14 +140,6 @@ class DynamicChunkSizer:
 
     def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
         return Lanes(concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s)
-
-    def _top_limit(self) -> tuple[float, str]:
-        target = (self._options.target_duration_s, "the target duration")
-        max_duration_s, reason = self._longest
-        if max_duration_s is None:
-            return target
-        # The window for silence reaches past the target by up to 15 %.
-        return min(target, (0.8 * max_duration_s, reason))
 
     def _share(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad

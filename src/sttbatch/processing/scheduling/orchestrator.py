@@ -50,45 +50,28 @@ class ParallelOrchestrator(Generic[R, C]):
         cutters: recordings that are open at the same time.
 
     Attributes:
+        closed: no new recording or chunk is begun.
         stopped: set by `stop`; what waits for another attempt ends its wait.
     """
 
     def __init__(self, lanes: PrioritySemaphore, cutters: int) -> None:
         self._cutters = cutters
-        self._lanes = lanes
+        self.lanes = lanes
         self._slots = PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
         self._completing = asyncio.Semaphore(COMPLETIONS_AT_ONCE)
-        self._closed = False
+        self.closed = False
         self.stopped = asyncio.Event()
-
-    @property
-    def limit(self) -> int:
-        """The number of lanes that may be in use at once."""
-        return self._lanes.limit
-
-    @limit.setter
-    def limit(self, lanes: int) -> None:
-        self._lanes.limit = lanes
-
-    @property
-    def busy_lanes(self) -> int:
-        return self._lanes.in_use
-
-    @property
-    def closed(self) -> bool:
-        """Whether no new recording or chunk is begun."""
-        return self._closed
 
     def close(self) -> None:
         """Cut nothing more; chunks that exist may still enter lanes."""
-        self._closed = True
+        self.closed = True
         self._slots.close(self)
 
     def stop(self) -> None:
         """Admit no chunk to a lane any more; those in one are finished."""
         self.stopped.set()
         self.close()
-        self._lanes.close(self)
+        self.lanes.close(self)
 
     async def run(self, recordings: Iterable[R], steps: Steps[R, C]) -> None:
         """Run to the end, or until `close` or `stop`; recordings are taken in order."""
@@ -115,7 +98,7 @@ class ParallelOrchestrator(Generic[R, C]):
 
     async def _cut_one(self, next_chunk: NextChunk[C], priority: Priority) -> C | None:
         # Whichever batch has changed the number of lanes, each cuts ahead of all of them.
-        self._slots.limit = self._lanes.limit + CHUNKS_AHEAD
+        self._slots.limit = self.lanes.limit + CHUNKS_AHEAD
         if not await self._slots.acquire(priority, self):
             return None
         chunk = None
@@ -130,7 +113,7 @@ class ParallelOrchestrator(Generic[R, C]):
         self, recording: R, chunk: C, priority: Priority, steps: Steps[R, C]
     ) -> None:
         try:
-            await steps.process(chunk, Lane(self._lanes, priority, self))
+            await steps.process(chunk, Lane(self.lanes, priority, self))
             # Before its slot is free: what waits for its end is bounded too.
             await self._completing.acquire()
         finally:

@@ -6,17 +6,12 @@ import asyncio
 import heapq
 import itertools
 import weakref
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from sttbatch.core.errors import Stopped
 
 Priority: TypeAlias = tuple[int, int]
 """The position of a recording in its batch, and of a chunk in it; the lowest comes first."""
-
-
-class _Waiter(NamedTuple):
-    permit: asyncio.Future[bool]
-    batch: object
 
 
 class PrioritySemaphore:
@@ -28,7 +23,8 @@ class PrioritySemaphore:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._waiters: list[tuple[Priority, int, _Waiter]] = []
+        # Each with its number, so that no two compare further than that.
+        self._waiters: list[tuple[Priority, int, asyncio.Future[bool], object]] = []
         self._arrivals = itertools.count()
         self._closed: weakref.WeakSet[object] = weakref.WeakSet()
         self.in_use = 0
@@ -50,8 +46,7 @@ class PrioritySemaphore:
             self.in_use += 1
             return True
         permit: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(permit, batch)
-        heapq.heappush(self._waiters, (priority, next(self._arrivals), waiter))
+        heapq.heappush(self._waiters, (priority, next(self._arrivals), permit, batch))
         try:
             return await permit
         except asyncio.CancelledError:
@@ -66,13 +61,13 @@ class PrioritySemaphore:
     def close(self, batch: object) -> None:
         """Grant no more permits to one of the batches that share them; those in use stay valid."""
         self._closed.add(batch)
-        for _, _, waiter in self._waiters:
-            if waiter.batch is batch and not waiter.permit.done():
-                waiter.permit.set_result(False)
+        for _, _, permit, waiting in self._waiters:
+            if waiting is batch and not permit.done():
+                permit.set_result(False)
 
     def _wake_waiters(self) -> None:
         while self._waiters and self.in_use < self._limit:
-            permit = heapq.heappop(self._waiters)[2].permit
+            permit = heapq.heappop(self._waiters)[2]
             # A waiter that was cancelled meanwhile is passed over.
             if not permit.done():
                 self.in_use += 1

@@ -151,11 +151,13 @@ class LoudnessProfile:
     def sounds_in(self, hole: Span) -> list[Span]:
         """Sounds of a hole that are worth sending, those with short pauses between them as one."""
         found = find_sounds(self.levels(hole), self.threshold)
-        return [
-            group
-            for group in merge_spans(found, PAUSE_S)
-            if _covered_s(found, group) >= SOUND_S and group.duration_s > 0
-        ]
+
+        def sound_s(group: Span) -> float:
+            return sum(
+                each.duration_s for each in found if group.start_s <= each.start_s < group.end_s
+            )
+
+        return [group for group in merge_spans(found, PAUSE_S) if sound_s(group) >= SOUND_S]
 
 
 def retry_spans(holes: Iterable[Span], loudness: LoudnessProfile, *, timed: bool) -> list[Span]:
@@ -222,12 +224,6 @@ def _looped(segments: Sequence[Segment]) -> Iterator[int]:
         indexes = list(grouped)
         if is_loop(joined_text(segments[index] for index in indexes)):
             yield from indexes
-
-
-def _covered_s(spans: Iterable[Span], whole: Span) -> float:
-    return sum(
-        max(0.0, min(span.end_s, whole.end_s) - max(span.start_s, whole.start_s)) for span in spans
-    )
 
 
 def _moved_outwards(at_s: float, direction: int, loudness: LoudnessProfile) -> float:

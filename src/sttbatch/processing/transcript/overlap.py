@@ -141,7 +141,8 @@ def _between(
     if not alone:
         return from_right
     exact = all(token.exact for token in alone)
-    if only_left and only_right and exact and _is_before(only_left[-1], only_right[0]):
+    missed = only_left and only_right and exact
+    if missed and only_left[-1].end_s <= only_right[0].start_s + SAME_WORD_S / 2:
         # Each missed what the other one heard.
         return in_left[1], in_right[0]
     left_is_believed = sum(token.middle_s for token in alone) / len(alone) < cut_s
@@ -155,10 +156,6 @@ def _between(
     if _fits(alone, other[after - 1], other[until]):
         return from_left if only_left else from_right
     return from_right if only_left else from_left
-
-
-def _is_before(token: Token, other: Token) -> bool:
-    return token.end_s <= other.start_s + SAME_WORD_S / 2
 
 
 def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:

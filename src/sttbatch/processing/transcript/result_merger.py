@@ -7,9 +7,11 @@ over from one to the other.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
 
 from sttbatch.core.models import (
     MIXED,
@@ -30,8 +32,8 @@ from sttbatch.processing.transcript.overlap import (
 )
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 
-if TYPE_CHECKING:
-    from sttbatch.processing.transcript.compressed_result import CompressedResult
+_FASTEST = 1
+_decoder = msgspec.msgpack.Decoder(Transcription)
 
 TOUCHING_S = 0.1
 """Gaps no further apart are one: chunks end on packets."""
@@ -42,19 +44,31 @@ class ChunkOutcome:
     """The result of one chunk.
 
     Attributes:
-        transcription: None where there is none; `gap` says why.
+        transcription: bytes where it is compressed; None where there is none, and `gap` says why.
         gaps: spans within, in the recording's time, that should have words and have none.
     """
 
     span: ChunkSpan
-    transcription: Transcription | None
+    transcription: Transcription | bytes | None
     cached: bool = False
     gap: GapReason | None = None
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
 
+    def compressed(self) -> ChunkOutcome:
+        """The same, compressed until all chunks of its recording can be merged.
 
-MergeInput: TypeAlias = "ChunkOutcome | CompressedResult"
+        As an object a word takes 170 bytes, and ten hours have a hundred thousand; here about ten.
+        """
+        if not isinstance(self.transcription, Transcription):
+            return self
+        data = msgspec.msgpack.encode(self.transcription)
+        return replace(self, transcription=zlib.compress(data, _FASTEST))
+
+    def decoded(self) -> Transcription | None:
+        if isinstance(self.transcription, bytes):
+            return _decoder.decode(zlib.decompress(self.transcription))
+        return self.transcription
 
 
 class ResultMerger:
@@ -63,7 +77,7 @@ class ResultMerger:
     def __init__(self) -> None:
         self._adjuster = TimestampAdjuster()
 
-    def merge(self, outcomes: Iterable[MergeInput], duration_s: float) -> Transcript:
+    def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
         """Merge the outcomes of one recording; `duration_s` is its counted length.
 
         Channels that were transcribed separately are joined separately, and then sorted by time:
@@ -87,68 +101,57 @@ class ResultMerger:
             segments=tuple(segments),
             chunks=tuple(
                 ChunkSummary(
-                    index,
-                    outcome.span.start_s,
-                    outcome.span.end_s,
-                    outcome.cached,
-                    _status(outcome),
-                    outcome.span.channel,
+                    index, span.start_s, span.end_s, each.cached, _status(each), span.channel
                 )
-                for index, outcome in enumerate(ordered)
+                for index, each in enumerate(ordered)
+                for span in (each.span,)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
 
-    def _joined(self, ordered: Sequence[MergeInput], languages: list[str]) -> list[Segment]:
+    def _joined(self, ordered: Sequence[ChunkOutcome], languages: list[str]) -> list[Segment]:
         """Join the segments of one channel, and append their languages to `languages`."""
         segments: list[Segment] = []
         # The end of the chunk before; None: it has no transcription.
         reached_pts: int | None = None
         for outcome in ordered:
-            span, transcription = outcome.span, outcome.transcription
-            added = self._segments(span, transcription)
+            span, transcription = outcome.span, outcome.decoded()
+            if transcription is None:
+                reached_pts = None
+                continue
+            adjusted = self._adjuster.adjust(span, transcription)
+            added = [segment for segment in adjusted if segment.text or segment.words]
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
             else:
                 added = _from(added, span.start_s)
             segments += added
-            reached_pts = span.end.pts if transcription is not None else None
-            if transcription is not None and transcription.language:
+            reached_pts = span.end.pts
+            if transcription.language:
                 languages.append(transcription.language)
         return list(_monotonic(segments))
 
-    def _segments(self, span: ChunkSpan, transcription: Transcription | None) -> list[Segment]:
-        if transcription is None:
-            return []
-        segments = self._adjuster.adjust(span, transcription)
-        return [segment for segment in segments if segment.text or segment.words]
 
-
-def _status(outcome: MergeInput) -> str:
+def _status(outcome: ChunkOutcome) -> str:
     if outcome.gap is None:
         return "ok"
     return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
 
 
-def _gaps(outcomes: Sequence[MergeInput]) -> Iterable[Gap]:
+def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
     """The gaps in order, those of one reason that touch as one."""
-    last: Gap | None = None
+    merged: list[Gap] = []
     for gap in _all_gaps(outcomes):
-        if last is None:
-            last = gap
-        elif (gap.reason, gap.detail) == (
-            last.reason,
-            last.detail,
-        ) and gap.start_s - last.end_s <= TOUCHING_S:
-            last = replace(last, end_s=max(last.end_s, gap.end_s))
+        last = merged[-1] if merged else gap
+        is_same = (gap.reason, gap.detail) == (last.reason, last.detail)
+        if merged and is_same and gap.start_s - last.end_s <= TOUCHING_S:
+            merged[-1] = replace(last, end_s=max(last.end_s, gap.end_s))
         else:
-            yield last
-            last = gap
-    if last is not None:
-        yield last
+            merged.append(gap)
+    return merged
 
 
-def _all_gaps(outcomes: Sequence[MergeInput]) -> Iterable[Gap]:
+def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
     for outcome in outcomes:
         yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
         if outcome.gap is not None:
