@@ -96,7 +96,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
     print_ = await state.fingerprinter.fingerprint(path)
     sha = print_.sha256
     spans = SqlChunkIndex(state.database, state.ledger)
-    results = ResultCache(state.cache, spans, state.work, REQUEST)
+    results = ResultCache(state.cache, REQUEST)
     for number, word in enumerate(words):
         name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
         value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
@@ -109,7 +109,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
         await state.work.record(recorded(name, failed, sha256=sha))
         await state.store(recorded(name, POST, value, sha256=sha))
         await state.cache.fill_fronts(name, msgspec.json.encode(value))
-        await results.store_joined(name + "j", value, 5.0, sha)
+        await results.store(name + "j", value, 5.0, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)
     await state.database.write(lambda db: _rest(db, path, sha))

@@ -86,14 +86,14 @@ class Completion:
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; the cache level that had it, or None."""
-        hit = await self._results.transcript(job.transcript_key)
-        if hit is None:
+        stored = await self._results.transcript(job.transcript_key)
+        if stored is None:
             return None
         if job.state is not RunState.CACHED:
             job.advance(RunState.CACHED)
-        job.transcript = hit.value
+        job.transcript, level = stored
         await self._end(job, await self._write(job, cached=True))
-        return hit.level
+        return level
 
     async def complete_if_ready(self, job: RecordingJob) -> None:
         """End a job once nothing of it is under way; the cutter and the last chunk both ask."""

@@ -125,10 +125,10 @@ class Intake:
         mode = self._addresser.channels
         job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
         if not self._run.force:
-            hit = await self._results.transcript(key)
-            level = hit.level if hit is not None else None
+            stored = await self._results.transcript(key)
+            level = stored[1] if stored is not None else None
             self._emit(events.CacheLookup(job.display_path, key, level))
-            if hit is not None:
+            if stored is not None:
                 # Read once more when it is written: together they may be more than memory holds.
                 job.advance(RunState.CACHED)
                 return job
