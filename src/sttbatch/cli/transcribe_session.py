@@ -20,13 +20,7 @@ from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.paths import data_folder
 from sttbatch.composition.run_metrics import measured
 from sttbatch.composition.settings import Settings
-from sttbatch.core.events import (
-    Event,
-    FileProcessingCompleted,
-    FilesSkipped,
-    JobCompleted,
-    Warned,
-)
+from sttbatch.core.events import Event, Warned
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
@@ -131,19 +125,15 @@ class TranscribeSession:
     async def _report_up_to_date(self, discovery: Discovery, database: Database) -> None:
         """Report up-to-date recordings, without importing what a batch needs."""
         from sttbatch.database.outputs import SqlOutputStore
-        from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
+        from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
         from sttbatch.outputs.output_registry import OutputRegistry
 
         config = run_config_of(self._settings, self._flags)
-        up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
-        for each in await up_to_date.take_from(discovery):
-            self._emit(FileProcessingCompleted(each.display_path, each.outputs))
-            self._emit(JobCompleted(each.display_path, each.audio_s, each.cached))
+        max_age_s = self._settings.cache_max_age
+        await take_up_to_date(discovery, database, config, self._emit, cache_max_age_s=max_age_s)
         if not (discovery.candidates or discovery.failures):
             registry = OutputRegistry(SqlOutputStore(database))
-            skipped = await count_foreign_files(discovery, registry)
-            if skipped or discovery.too_young:
-                self._emit(FilesSkipped("", skipped, discovery.too_young))
+            await report_skipped(discovery, registry, self._emit)
 
     async def _work(self, discovery: Discovery, database: Database, signals: Signals) -> None:
         """Transcribe the recordings that are not up to date."""
