@@ -84,7 +84,7 @@ async def _transcript_keys(
         os.fsencode(each.display_path if each.display_path[0] == "/" else here + each.display_path)
         for each in candidates
     ]
-    await index.load_names(names)
+    await index.load(names)
     contents = [
         index.unchanged(name, each.status) if each.expected else None
         for name, each in zip(names, candidates, strict=True)
