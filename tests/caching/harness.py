@@ -14,7 +14,7 @@ from sttbatch.caching.disk_level import DiskLevel
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
@@ -122,7 +122,7 @@ def recorded(
 async def chunk(state: Harness, key: str) -> StoredChunk | None:
     """What a look-up brings."""
     hit = await state.cache.get(key, SHA)
-    return decode_chunk(hit.value) if hit is not None else None
+    return decoded(hit.value, StoredChunk) if hit is not None else None
 
 
 def key(number: int) -> str:

@@ -14,13 +14,12 @@ import msgspec
 import pytest
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
-from sttbatch.caching.cache_warmer import CacheWarmer
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredChunk
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
-from sttbatch.core.options import MIB, RequestOptions
+from sttbatch.core.options import RequestOptions
 from sttbatch.core.work import IndexedSpan
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.session import Session
@@ -96,7 +95,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
     print_ = await state.fingerprinter.fingerprint(path)
     sha = print_.sha256
     spans = SqlChunkIndex(state.database, state.ledger)
-    results = ResultCache(state.cache, spans, state.work, REQUEST)
+    results = ResultCache(state.cache, REQUEST)
     for number, word in enumerate(words):
         name = "chunk:" + hashlib.sha256(f"{sha}{number}".encode()).hexdigest()
         value = StoredChunk(Transcription(f"{word} " * 60, ()), "copy", "json")
@@ -109,7 +108,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
         await state.work.record(recorded(name, failed, sha256=sha))
         await state.store(recorded(name, POST, value, sha256=sha))
         await state.cache.fill_fronts(name, msgspec.json.encode(value))
-        await results.store_joined(name + "j", value, 5.0, sha)
+        await results.store(name + "j", value, 5.0, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)
     await state.database.write(lambda db: _rest(db, path, sha))
@@ -218,14 +217,14 @@ def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) ->
             await state.cache.flush()
             for level in (state.memory, state.disk):
                 await level.clear()
-            warmer = CacheWarmer(state.cache, MIB)
-            assert (await warmer.recordings([SHA])).entries == 10
-            assert (await warmer.most_used(5)).entries == 5
+            assert (await state.cache.warm(await state.ledger.keys_of([SHA])))[0] == 10
+            most_used = [key for key, _ in await state.ledger.most_used(5)]
+            assert (await state.cache.warm(most_used))[0] == 5
             assert len(await state.disk.get_many([key(n) for n in range(100)])) == 15
             assert await state.level_of(key(0)) == "L1"
             assert await state.level_of(key(50)) == "L3"
-            small = await CacheWarmer(state.cache, 1).recordings([SHA, "other"])
-            assert small.entries < 100
+            keys = await state.ledger.keys_of([SHA, "other"])
+            assert (await state.cache.warm(keys, limit_bytes=1))[0] < len(keys) == 100
 
     asyncio.run(story())
 

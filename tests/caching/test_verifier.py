@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.cache_verifier import CacheVerifier, Damaged, Verification
+from sttbatch.caching.cache_verifier import Damaged, Verification
+from sttbatch.caching.cache_verifier import verified as verified_levels
 from sttbatch.core.errors import StateError
 
 from .harness import METADATA, Harness, harness, key
@@ -18,7 +19,7 @@ TEXTS = {key(n): b'{"text": "%s"}' % (b"word%04d " % n * 60) for n in range(20)}
 
 
 async def verified(state: Harness, *, repair: bool = False) -> Verification:
-    return await CacheVerifier((state.disk, state.ledger)).verify(repair=repair)
+    return await verified_levels((state.disk, state.ledger), repair=repair)
 
 
 def stored(folder: Path) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
-from sttbatch.core.jobs import JobStatus
-from sttbatch.queue.polling import Settled, wait_until_free
+from sttbatch.core.jobs import Job, JobStatus
+from sttbatch.queue.polling import wait_until_free
 from tests.queue.harness import Harness, Ledger, contenders, in_harness
 
+Settled = list[tuple[str, JobStatus | None]]
 
-async def waited(harness: Harness, job_ids: list[str]) -> list[Settled]:
+
+def statuses(rows: Mapping[str, Job | None]) -> Settled:
+    return [(job_id, row.status if row else None) for job_id, row in rows.items()]
+
+
+async def waited(harness: Harness, job_ids: list[str]) -> Settled:
     groups = wait_until_free(harness.queue, job_ids)
-    return [each async for group in groups for each in group]
+    return [each async for group in groups for each in statuses(group)]
 
 
 def test_each_job_is_named_once_as_it_ends_or_becomes_free(ledger: Ledger) -> None:
@@ -21,25 +28,25 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(ledger: Ledger) -> No
         done, failed, released, purged, queued = (job.id for job in jobs)
         waiting = wait_until_free(harness.queue, [job.id for job in jobs])
         # It looks only while it is asked for the next one.
-        settled = await anext(waiting)
+        settled = statuses(await anext(waiting))
         await harness.jobs.release(claims[2])
-        settled += await anext(waiting)
+        settled += statuses(await anext(waiting))
         await harness.jobs.complete(claims[3])
         await harness.jobs.purge()
-        settled += await anext(waiting)
+        settled += statuses(await anext(waiting))
         await harness.jobs.complete(claims[0])
-        settled += await anext(waiting)
+        settled += statuses(await anext(waiting))
         last = asyncio.ensure_future(anext(waiting))
         await asyncio.sleep(0.5)
         assert not last.done()
         await harness.jobs.fail(claims[1], "no", retry=False)
-        settled += await asyncio.wait_for(last, 30)
+        settled += statuses(await asyncio.wait_for(last, 30))
         assert settled == [
-            Settled(queued, JobStatus.QUEUED),
-            Settled(released, JobStatus.QUEUED),
-            Settled(purged, None),
-            Settled(done, JobStatus.COMPLETED),
-            Settled(failed, JobStatus.FAILED),
+            (queued, JobStatus.QUEUED),
+            (released, JobStatus.QUEUED),
+            (purged, None),
+            (done, JobStatus.COMPLETED),
+            (failed, JobStatus.FAILED),
         ]
         assert [each async for each in waiting] == []
 
@@ -65,7 +72,7 @@ def test_the_job_of_a_process_that_is_killed_becomes_free(ledger: Ledger) -> Non
             await asyncio.sleep(0.5)
             assert not waiting.done()
             holder.kill()
-            assert await asyncio.wait_for(waiting, 30) == [Settled(job.id, JobStatus.QUEUED)]
+            assert await asyncio.wait_for(waiting, 30) == [(job.id, JobStatus.PROCESSING)]
             await harness.claimed(job)
 
         in_harness(ledger, work)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings
@@ -95,7 +95,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
                 assert isinstance(granted, Answered)
             hit = await caches.levels.get(KEY, FILE_SHA256)
             assert hit is not None
-            chunk = decode_chunk(hit.value)
+            chunk = decoded(hit.value, StoredChunk)
             assert chunk is not None
             assert chunk.heard.text == TEXT
             await queue.jobs.complete(claim)

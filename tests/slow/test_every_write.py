@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.stored_chunk import decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from tests.slow.commit_one import FORMATS, KEY, TEXT, store_chunk, write_output
 
 pytestmark = [
@@ -180,7 +180,7 @@ def stored_times(data: Path) -> int:
         ]
     assert counts == [len(values)] * 3
     for (value,) in values:
-        found = decode_chunk(value)
+        found = decoded(value, StoredChunk)
         assert found is not None
         assert found.heard.text == TEXT
     return len(values)

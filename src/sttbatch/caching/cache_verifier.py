@@ -1,4 +1,4 @@
-"""CacheVerifier: checks that every stored value still has its hash."""
+"""Checks that every stored value still has its hash."""
 
 from __future__ import annotations
 
@@ -39,54 +39,50 @@ class Verification:
         return not self.damaged and not self.problems
 
 
-class CacheVerifier:
-    """Hashes values one by one; what it holds grows with the damage, not with the cache."""
+async def verified(levels: Sequence[VerifiableLevel], *, repair: bool = False) -> Verification:
+    """Check every level; what this holds grows with the damage, not with the cache.
 
-    def __init__(self, levels: Sequence[VerifiableLevel]) -> None:
-        self._levels = levels
+    A damaged ledger entry that is removed is paid for again when needed.
 
-    async def verify(self, *, repair: bool = False) -> Verification:
-        """Check every level. A damaged ledger entry that is removed is paid for again when needed.
+    Raises:
+        StateError: with `repair`, damage that cannot be repaired.
+    """
+    verification = Verification()
+    for level in levels:
+        rows = await _check(level, verification)
+        if repair:
+            await _repair(level, rows, verification)
+    verification.repaired = repair and not verification.is_sound
+    return verification
 
-        Raises:
-            StateError: with `repair`, damage that cannot be repaired.
-        """
-        verification = Verification()
-        for level in self._levels:
-            rows = await self._check(level, verification)
-            if repair:
-                await self._repair(level, rows, verification)
-        verification.repaired = repair and not verification.is_sound
-        return verification
 
-    async def _check(self, level: VerifiableLevel, verification: Verification) -> list[int]:
-        rows = []
-        count = 0
-        problems = await level.integrity()
-        try:
-            async for entry in level.check():
-                count += 1
-                if not entry.is_sound:
-                    rows.append(entry.row)
-                    verification.damaged.append(Damaged(entry.key, level.name))
-        except StateError as error:
-            problems = (*problems, str(error))
-        verification.checked[level.name] = count
-        if problems:
-            verification.problems[level.name] = problems
-        return rows
+async def _check(level: VerifiableLevel, verification: Verification) -> list[int]:
+    rows = []
+    count = 0
+    problems = await level.integrity()
+    try:
+        async for entry in level.check():
+            count += 1
+            if not entry.is_sound:
+                rows.append(entry.row)
+                verification.damaged.append(Damaged(entry.key, level.name))
+    except StateError as error:
+        problems = (*problems, str(error))
+    verification.checked[level.name] = count
+    if problems:
+        verification.problems[level.name] = problems
+    return rows
 
-    async def _repair(
-        self, level: VerifiableLevel, rows: Sequence[int], verification: Verification
-    ) -> None:
-        # Indexes first: where they disagree with the table nothing can be removed from it.
-        if level.name in verification.problems:
-            await level.rebuild()
-        for at in range(0, len(rows), _ROWS_A_DROP):
-            await level.drop(rows[at : at + _ROWS_A_DROP])
-        left = await level.integrity()
-        if left:
-            raise StateError(
-                f"{level.name} is damaged beyond repair: {left[0]}; restore its file from a "
-                "backup, or move it away"
-            )
+
+async def _repair(level: VerifiableLevel, rows: Sequence[int], verification: Verification) -> None:
+    # Indexes first: where they disagree with the table nothing can be removed from it.
+    if level.name in verification.problems:
+        await level.rebuild()
+    for at in range(0, len(rows), _ROWS_A_DROP):
+        await level.drop(rows[at : at + _ROWS_A_DROP])
+    left = await level.integrity()
+    if left:
+        raise StateError(
+            f"{level.name} is damaged beyond repair: {left[0]}; restore its file from a "
+            "backup, or move it away"
+        )

@@ -6,8 +6,7 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from sttbatch.core.errors import RecordingError
@@ -19,16 +18,6 @@ RACY_NS = 2_000_000_000
 its timestamps, so it is read again (git's racy-clean rule; FAT counts in steps of 2 s)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """A file's content hash and the state of the file in which it was read."""
-
-    sha256: str
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-
 class Fingerprinter:
     """Computes content hashes, and remembers them by path, size, times and inode."""
 
@@ -36,15 +25,10 @@ class Fingerprinter:
         self._index = index
         self._records: dict[bytes, FileRecord] = {}
 
-    async def load(self, paths: Sequence[Path]) -> None:
-        """Fetch what is remembered of many files in few queries."""
-        await self.load_names([os.fsencode(path) for path in paths])
-
-    async def load_names(self, names: Sequence[bytes]) -> None:
-        """The same for absolute paths as the ledger has them."""
-        self._records |= await self._index.records(
-            [name for name in names if name not in self._records]
-        )
+    async def load(self, paths: Iterable[Path | bytes]) -> None:
+        """Fetch what is remembered of many files, by absolute paths, in few queries."""
+        names = [name for path in paths if (name := os.fsencode(path)) not in self._records]
+        self._records |= await self._index.records(names)
 
     def unchanged(self, name: bytes, status: os.stat_result) -> str | None:
         """The content hash of a file that was loaded and is as it was when it was hashed."""
@@ -57,7 +41,7 @@ class Fingerprinter:
         record = self._records.get(os.fsencode(path))
         return record.sha256 if record is not None else None
 
-    async def fingerprint(self, path: Path) -> Fingerprint:
+    async def fingerprint(self, path: Path) -> FileRecord:
         """Hash `path`, unless it is as it was when it was hashed last.
 
         Raises:
@@ -68,11 +52,10 @@ class Fingerprinter:
             status = await asyncio.to_thread(path.stat)
             record = self._records.get(name)
             if record is None or not _still_true(record, status):
-                record = await self._record(path, status)
-                self._records[name] = record
+                record = self._records[name] = await self._record(path, status)
         except OSError as error:
             raise RecordingError(f"it cannot be read: {error.strerror}") from error
-        return Fingerprint(record.sha256, record.size_bytes, record.mtime_ns, record.inode)
+        return record
 
     async def _record(self, path: Path, before: os.stat_result) -> FileRecord:
         now_ns = time.time_ns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ out the largest."""
 
 RETRY_AFTER_S = 30.0
 """A front level that failed is left out for so long."""
+
+_WARMED_AT_A_TIME = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,20 @@ class MultiLevelCache:
         """Copy what the authority has just stored into every front."""
         await self._fill(self._fronts, {key: CacheValue(data)})
 
-    async def warm(self, keys: Sequence[str]) -> tuple[int, int]:
-        """Copy entries from the authority into every front; returns how many, and their bytes."""
-        values = await self.authority.get_many(keys)
-        await self._fill(self._fronts, values)
-        return len(values), sum(len(value.data) for value in values.values())
+    async def warm(self, keys: Sequence[str], limit_bytes: float = math.inf) -> tuple[int, int]:
+        """Copy entries from the authority into every front; returns how many, and their bytes.
+
+        It stops at `limit_bytes`: more would drive out what it has just loaded.
+        """
+        entries = size_bytes = 0
+        for at in range(0, len(keys), _WARMED_AT_A_TIME):
+            if size_bytes >= limit_bytes:
+                break
+            values = await self.authority.get_many(keys[at : at + _WARMED_AT_A_TIME])
+            await self._fill(self._fronts, values)
+            entries += len(values)
+            size_bytes += sum(len(value.data) for value in values.values())
+        return entries, size_bytes
 
     async def flush(self) -> None:
         """Write how often entries were read; a process that dies before loses some, harmlessly."""

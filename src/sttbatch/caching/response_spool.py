@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import secrets
 import struct
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,12 @@ import msgspec
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.options import MIB
-from sttbatch.database.private_files import private_folder
+from sttbatch.database.private_files import (
+    create_locked,
+    flush_folder,
+    locked_if_free,
+    private_folder,
+)
 
 LANE_BYTES = MIB
 """Reserved for each lane: a compressed answer of several hours takes less."""
@@ -91,10 +95,10 @@ class ResponseSpool:
         private_folder(self.folder)
         try:
             for _ in range(self._count):
-                lane = _create_locked(self.folder)
-                self._lanes.append(lane)
-                _allocate(lane.descriptor)
-            _flush_folder(self.folder)
+                path, descriptor = create_locked(self._new_path, 0o600)
+                self._lanes.append(_Lane(path, descriptor))
+                _allocate(descriptor)
+            flush_folder(self.folder)
         except OSError as error:
             self._give_back()
             raise StateError(
@@ -131,7 +135,7 @@ class ResponseSpool:
         Files that cannot be read stay, as do those that another version wrote.
         """
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
-            with contextlib.suppress(OSError), _locked_if_free(path) as descriptor:
+            with contextlib.suppress(OSError), locked_if_free(path) as descriptor:
                 body = _sound_body(os.pread(descriptor, LANE_BYTES, 0))
                 if body is not None:
                     try:
@@ -144,6 +148,9 @@ class ResponseSpool:
     async def aclose(self) -> None:
         """Give back what was reserved; what holds an answer stays for the next run."""
         self._give_back()
+
+    def _new_path(self) -> Path:
+        return self.folder / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
 
     def _give_back(self) -> None:
         lanes, self._lanes = self._lanes, []
@@ -164,43 +171,6 @@ def _sound_body(data: bytes) -> bytes | None:
     return body if is_sound else None
 
 
-def _create_locked(folder: Path) -> _Lane:
-    while True:
-        path = folder / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(descriptor, path):
-                return _Lane(path, descriptor)
-        except OSError:
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-            raise
-        # A run that just began took it for left behind before it was locked.
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _locked_if_free(path: Path) -> Iterator[int]:
-    """Raises OSError where its run still lives, or another one sees to it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not _is_at(descriptor, path):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except FileNotFoundError:
-        return False
-
-
 def _allocate(descriptor: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, LANE_BYTES)
@@ -212,13 +182,3 @@ def _allocate(descriptor: int) -> None:
         while written < LANE_BYTES:
             written += os.pwrite(descriptor, bytes(LANE_BYTES - written), written)
     os.fsync(descriptor)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # Some network file systems cannot flush a folder, nor need it.
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+from operator import attrgetter
+
+from msgspec.structs import astuple
 
 from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import WorkLedger
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import Answered, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+
+_SPOOLED = attrgetter(
+    *("key", "value", "request", "cost", "file_sha256", "engine", "model", "worker_id"),
+    *("usage.unit", "usage.quantity"),
+)
+"""What a `SpooledResponse` holds, in its order."""
 
 
 class SpoolingLedger:
@@ -58,7 +67,7 @@ class SpoolingLedger:
     def _spooled(self, record: RequestRecord, error: StateError) -> StateError:
         """Keep it outside of the ledger; returns what to raise."""
         try:
-            self._spool.keep(_response(record))
+            self._spool.keep(SpooledResponse(*_SPOOLED(record)))
         except StateError as lost:
             what = "an answer" if record.value is not None else "a failed request"
             return StateError(f"{error}; {what} could not be kept: {lost}")
@@ -67,33 +76,9 @@ class SpoolingLedger:
         )
 
 
-def _response(record: RequestRecord) -> SpooledResponse:
-    return SpooledResponse(
-        record.key,
-        record.value,
-        record.request,
-        record.cost,
-        record.file_sha256,
-        record.engine,
-        record.model,
-        record.worker_id,
-        record.usage.unit,
-        record.usage.quantity,
-    )
-
-
 def _record(response: SpooledResponse) -> RequestRecord:
     usage = Usage(AUDIO_SECONDS, response.post.audio_s)
     if response.quantity is not None:
         usage = Usage(response.unit, response.quantity)
-    return RequestRecord(
-        response.key,
-        response.value,
-        response.post,
-        usage,
-        response.cost,
-        response.file_sha256,
-        response.engine,
-        response.model,
-        response.worker_id,
-    )
+    key, value, post, cost, file_sha256, engine, model, worker_id, *_ = astuple(response)
+    return RequestRecord(key, value, post, usage, cost, file_sha256, engine, model, worker_id)

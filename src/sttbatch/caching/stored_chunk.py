@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from sttbatch.core.models import Gap, Transcription
+
+T = TypeVar("T")
 
 
 class StoredChunk(msgspec.Struct, frozen=True):
@@ -23,21 +27,9 @@ class StoredAudit(msgspec.Struct, frozen=True):
     asked_s: float
 
 
-_audit_decoder = msgspec.json.Decoder(StoredAudit)
-_decoder = msgspec.json.Decoder(StoredChunk)
-
-
-def decode_chunk(data: bytes) -> StoredChunk | None:
-    """None where another version wrote something else."""
+def decoded(data: bytes, kind: type[T]) -> T | None:
+    """A stored value; None where another version wrote something else."""
     try:
-        return _decoder.decode(data)
-    except msgspec.DecodeError:
-        return None
-
-
-def decode_audit(data: bytes) -> StoredAudit | None:
-    """None where another version wrote something else."""
-    try:
-        return _audit_decoder.decode(data)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError:
         return None

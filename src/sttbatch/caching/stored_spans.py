@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from sttbatch.core.models import ChunkSpan
 from sttbatch.core.ports import ChunkIndex
 
@@ -28,7 +28,7 @@ async def stored_spans(
         [
             StoredSpan(result.span, result.chunk_key, value)
             for result in await index.results(file_sha256, stream, request_sha256)
-            if (value := decode_chunk(result.data)) is not None
+            if (value := decoded(result.data, StoredChunk)) is not None
         ]
     )
 

@@ -13,9 +13,6 @@ from sttbatch.composition.run_metrics import measured
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import (
     Event,
-    FileProcessingCompleted,
-    FilesSkipped,
-    JobCompleted,
     Warned,
 )
 from sttbatch.core.jobs import JobPriority
@@ -124,21 +121,17 @@ class BatchRun:
     ) -> None:
         """Report up-to-date recordings, without importing what a pipeline needs."""
         from sttbatch.database.outputs import SqlOutputStore
-        from sttbatch.kinds.transcription.up_to_date import UpToDateFilter, count_foreign_files
+        from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
         from sttbatch.outputs.output_registry import OutputRegistry
 
-        up_to_date = UpToDateFilter(database, config, cache_max_age_s=self._settings.cache_max_age)
+        max_age_s = self._settings.cache_max_age
         # It makes no garbage, and collecting would take a tenth of its time.
         gc.disable()
-        for each in await up_to_date.take_from(discovery):
-            self.emit(FileProcessingCompleted(each.display_path, each.outputs))
-            self.emit(JobCompleted(each.display_path, each.audio_s, each.cached))
+        await take_up_to_date(discovery, database, config, self.emit, cache_max_age_s=max_age_s)
         gc.enable()
         if not (discovery.candidates or discovery.failures):
             registry = OutputRegistry(SqlOutputStore(database))
-            skipped = await count_foreign_files(discovery, registry)
-            if skipped or discovery.too_young:
-                self.emit(FilesSkipped("", skipped, discovery.too_young))
+            await report_skipped(discovery, registry, self.emit)
 
     @contextlib.asynccontextmanager
     async def _opened(

@@ -197,7 +197,7 @@ def transcription_run(
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans = SqlChunkIndex(database, workshop.caches.ledger)
-    results = ResultCache(levels, spans, workshop.ledger, config.request)
+    results = ResultCache(levels, config.request)
     lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters)
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
     transcriber = ChunkTranscriber(
@@ -242,7 +242,7 @@ def transcription_run(
         ),
         queue,
         claims,
-        ChunkPlanner(config, workshop.engine, results, addresser, repair, emit),
+        ChunkPlanner(config, workshop.engine, spans, workshop.ledger, addresser, repair, emit),
         workshop.media,
         transcriber,
         repair,

@@ -1,17 +1,21 @@
-"""Folders of state: private from their first byte."""
+"""Folders of state, private from their first byte, and files locked by whoever writes them."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sttbatch.core.errors import StateError
+
+# Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
+_UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
 
 def private_folder(path: Path) -> Path:
@@ -96,3 +100,68 @@ def _remove_if_free(folder: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(descriptor)
+
+
+def create_locked(
+    named: Callable[[], Path], mode: int, *, may_lack_locks: bool = False
+) -> tuple[Path, int]:
+    """A new file under a name that `named` gives, locked for as long as its descriptor is open.
+
+    Raises:
+        OSError: it cannot be made, or, where it must not lack locks, not locked.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    while True:
+        path = named()
+        descriptor = os.open(path, flags, mode)
+        try:
+            with contextlib.suppress(*[OSError] * may_lack_locks):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_at(descriptor, path):
+                return path, descriptor
+        except OSError:
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+        # Whoever looks for files that were left behind was faster than our lock.
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_if_free(path: Path) -> Iterator[int]:
+    """Hold the lock of a file that was left behind.
+
+    Raises:
+        OSError: whoever made it still lives, or another one sees to it.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not is_at(descriptor, path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file still has this path: it may have been removed before it was locked."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's names to the disk; raises OSError where that fails and is needed."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNFLUSHABLE:
+            raise
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -19,10 +18,9 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sttbatch.core.errors import RecordingError
+from sttbatch.database.private_files import create_locked, flush_folder, locked_if_free
 
 _TEMPORARY = re.compile(r"\.sttbatch-[0-9a-f]{16}\.tmp")
-# Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
-_UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 _ADVICE = {
     errno.ENOSPC: "free some space and run again, nothing is sent twice",
     errno.EDQUOT: "free some space and run again, nothing is sent twice",
@@ -114,7 +112,7 @@ def replace_all(targets: Sequence[Target]) -> list[Target]:
                     continue
                 temporary.replace(target.path)
         with explained(folder):
-            _flush_folder(folder)
+            flush_folder(folder)
     return skipped
 
 
@@ -123,8 +121,11 @@ def sweep(folder: Path) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - names are all that is needed
             if _TEMPORARY.fullmatch(name):
-                with contextlib.suppress(OSError):
-                    _remove_if_left_behind(folder / name)
+                path = folder / name
+                with contextlib.suppress(OSError), locked_if_free(path) as descriptor:
+                    # It may have become an output since its name was listed.
+                    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                        path.unlink()
 
 
 @contextlib.contextmanager
@@ -139,7 +140,13 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
-    path, descriptor = _create_locked(folder)
+    path, descriptor = create_locked(
+        lambda: folder / f".sttbatch-{secrets.token_hex(8)}.tmp",
+        # 0666, less the umask: an output is as readable as any file that its user makes.
+        0o666,
+        # Where there are no locks, nobody can take this one for left behind either.
+        may_lack_locks=True,
+    )
     try:
         remaining = memoryview(content)
         while remaining:
@@ -151,37 +158,6 @@ def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(descriptor)
-
-
-def _create_locked(folder: Path) -> tuple[Path, int]:
-    while True:
-        path = folder / f".sttbatch-{secrets.token_hex(8)}.tmp"
-        # 0666, less the umask: an output is as readable as any file that its user makes.
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(path, flags, 0o666)
-        # Where there are no locks, nobody can take this one for left behind either.
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_at(descriptor, path):
-            return path, descriptor
-        # Another run's sweep was faster than our lock.
-        os.close(descriptor)
-
-
-def _remove_if_left_behind(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # It may have become an output since its name was listed.
-        if _is_at(descriptor, path) and stat.S_ISREG(os.fstat(descriptor).st_mode):
-            path.unlink()
-    finally:
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    status = _status(path)
-    return status is not None and os.path.samestat(status, os.fstat(descriptor))
 
 
 def _status(path: Path) -> os.stat_result | None:
@@ -202,17 +178,3 @@ def _sha256(path: Path) -> str | None:
         return None
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _UNFLUSHABLE:
-            raise
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from sttbatch.core.options import OUTPUT_FORMATS
 
@@ -47,45 +48,47 @@ class OutputPlan:
         return self.stem + b"." + format_name.encode()
 
 
-@dataclass(frozen=True, slots=True)
-class OutputLocation:
-    """A recording, the folder that its outputs go to, and how the ledger spells both."""
+class OutputLocation(NamedTuple):
+    """A recording and the folder of its outputs, whose paths end in a slash.
 
-    recording: Recording
-    folder: Path
+    Attributes:
+        source, target: of the recording and the folder, with real folders, as the ledger has
+            them: a folder reached over a symlink is not another one.
+        folder: the target as the user spells it; empty: the working directory.
+    """
+
     source: bytes
-    folder_key: bytes
+    target: bytes
+    folder: str
 
 
 class OutputLocator:
-    """Finds each recording's `OutputLocation`, looking at the disk once for each folder.
-
-    In the ledger a folder has its real path: one reached over a symlink is not another one.
-    """
+    """Finds each recording's `OutputLocation`, looking at the disk once for each folder."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
-        self._real: dict[Path, bytes] = {}
+        self._folders: dict[tuple[str, str], OutputLocation] = {}
 
-    def locate(self, recording: Recording) -> OutputLocation:
-        path = recording.path
-        folder = path.parent if self._directory is None else self._mirrored(recording)
-        source = os.path.join(self._key(path.parent), os.fsencode(path.name))  # noqa: PTH118 - bytes
-        return OutputLocation(recording, folder, source, self._key(folder))
+    def locate(self, path: str, root: str) -> OutputLocation:
+        """Where a recording that was found under `root` belongs."""
+        folder, slash, name = path.rpartition("/")
+        key = folder + slash, root
+        if key not in self._folders:
+            target = self._target(*key)
+            self._folders[key] = OutputLocation(_real(key[0]), _real(target), target)
+        location = self._folders[key]
+        return location._replace(source=location.source + os.fsencode(name))
 
-    def _mirrored(self, recording: Recording) -> Path:
-        assert self._directory is not None
-        root = os.path.abspath(recording.root)  # noqa: PTH100 - resolve() would follow symlinks
-        folder = os.path.abspath(recording.path.parent)  # noqa: PTH100
-        inside = os.path.relpath(folder, root)
-        if inside.split(os.sep, 1)[0] == os.pardir:
-            return self._directory
-        return self._directory / inside
+    def _target(self, folder: str, root: str) -> str:
+        if self._directory is None:
+            return folder
+        inside = os.path.relpath(folder or ".", root)
+        is_below = inside.split(os.sep, 1)[0] != os.pardir
+        return os.path.join(self._directory / inside if is_below else self._directory, "")
 
-    def _key(self, folder: Path) -> bytes:
-        if folder not in self._real:
-            self._real[folder] = os.fsencode(os.path.realpath(folder))
-        return self._real[folder]
+
+def _real(folder: str) -> bytes:
+    return os.path.join(os.fsencode(os.path.realpath(folder)), b"")
 
 
 def stems(name: str, source: bytes) -> Iterator[str]:

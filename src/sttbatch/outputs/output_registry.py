@@ -53,12 +53,15 @@ class OutputRegistry:
         async with self._planning:
             locator = OutputLocator(options.directory)
             locations = await asyncio.to_thread(
-                lambda: [locator.locate(recording) for recording in recordings]
+                lambda: [locator.locate(str(each.path), str(each.root)) for each in recordings]
             )
-            owners = await self._store.owners_below({each.folder_key for each in locations})
+            owners = await self._store.owners_below({each.target for each in locations})
             naming = _Naming(owners, locations, self._planned, options.formats)
             return await asyncio.to_thread(
-                lambda: {each.recording.path: naming.plan(each) for each in locations}
+                lambda: {
+                    recording.path: naming.plan(recording, location)
+                    for recording, location in zip(recordings, locations, strict=True)
+                }
             )
 
     async def known_outputs(self, folder: Path) -> frozenset[bytes]:
@@ -119,35 +122,33 @@ class _Naming:
         self._planned = planned
         self._owners: dict[str, dict[bytes, list[bytes]]] = defaultdict(dict)
         self._own: dict[tuple[bytes, bytes], set[bytes]] = defaultdict(set)
-        folders = {location.folder_key for location in locations}
+        folders = {location.target for location in locations}
         # No output may ever replace a recording, whatever that is called.
         self._recordings = {folded(location.source) for location in locations}
         for path, source, format_name in owners:
-            folder, _, name = path.rpartition(b"/")
-            if (folder or b"/") not in folders:
-                continue
-            self._recordings.add(folded(source))
-            stem = name[: -len(format_name) - 1]
-            self._own[folder or b"/", source].add(stem)
-            key = folded(path[: -len(format_name) - 1])
-            self._owners[key].setdefault(source, []).append(path)
+            folder, slash, name = path[: -len(format_name) - 1].rpartition(b"/")
+            folder += slash
+            if folder in folders:
+                self._recordings.add(folded(source))
+                self._own[folder, source].add(name)
+                self._owners[folded(folder + name)].setdefault(source, []).append(path)
 
-    def plan(self, location: OutputLocation) -> OutputPlan:
-        recording, source = location.recording, location.source
+    def plan(self, recording: Recording, location: OutputLocation) -> OutputPlan:
+        source, target, folder = location
         candidates = [os.fsencode(stem) for stem in stems(recording.path.name, source)]
-        own = self._own[location.folder_key, source]
+        own = self._own[target, source]
         # What it was called once, it is called again, even where a better name has become free.
         preferred = [stem for stem in candidates if stem in own]
         for stem in [*preferred, *sorted(own.difference(preferred)), *candidates]:
-            key = os.path.join(location.folder_key, stem)  # noqa: PTH118 - bytes
+            key = target + stem
             if self._is_free(key, source):
                 break
         else:
             raise AssertionError("a SHA-256 of the path is taken by another path")
         self._planned[folded(key)] = source
         own.add(stem)
-        name = os.fsdecode(stem)
-        paths = {item: location.folder / f"{name}.{item}" for item in self._formats}
+        path = folder + os.fsdecode(stem)
+        paths = {name: Path(f"{path}.{name}") for name in self._formats}
         return OutputPlan(recording, paths, source, key)
 
     def _is_free(self, stem: bytes, source: bytes) -> bool:

@@ -77,11 +77,12 @@ class WrittenOutputs:
         for path, source, format_name, origin, file_state, audio_s in await self._store.states(
             list(by_source)
         ):
-            folder, slash, name = path.rpartition(b"/")
-            _, expected_folder, expected_origin = by_source[source]
+            _, folder, expected_origin = by_source[source]
+            name = path.removeprefix(folder)
             if (
                 origin == expected_origin
-                and folder + slash == expected_folder
+                and name != path
+                and b"/" not in name
                 and audio_s is not None
                 and file_state is not None
                 and file_state == _state_of(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
-from sttbatch.database.private_files import private_folder
+from sttbatch.database.private_files import is_at, private_folder
 
 EXPIRY_S = 300.0
 """A worker whose lock cannot be seen from here counts as dead after this long in silence."""
@@ -114,7 +114,7 @@ def hold(path: Path, host: str) -> int:
             os.write(descriptor, host.encode())
             # Somebody may be looking whether it is held, which takes an instant.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_at(descriptor, path):
+            if is_at(descriptor, path):
                 return descriptor
             # It was removed between its creation and its lock.
             os.close(descriptor)
@@ -159,10 +159,3 @@ def remove_if_left_behind(path: Path, host: str) -> None:
                 path.unlink()
         finally:
             os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False

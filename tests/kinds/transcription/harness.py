@@ -18,7 +18,6 @@ from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.models import ConcurrencyLimit, Segment, Transcription, Upload, Word
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
-from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
@@ -150,7 +149,6 @@ async def opened(
             )
             pipeline = transcription_run(workshop, config, emit, writer=writer, cutters=cutters)
             queue = JobQueue(LedgerJobs(database), workers)
-            spans = SqlChunkIndex(database, caches.ledger)
-            results = ResultCache(caches.levels, spans, workshop.ledger, REQUEST)
+            results = ResultCache(caches.levels, REQUEST)
             run = Harness(pipeline, workshop, database, queue, results, report, [])
             yield run

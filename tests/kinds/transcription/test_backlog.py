@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.fingerprints import Fingerprint
 from sttbatch.core.errors import ChunkRefused
 from sttbatch.core.events import JobRetryScheduled, JobStarted
+from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload
 from sttbatch.core.options import RunOptions
@@ -129,7 +129,7 @@ def test_a_recordings_state_changes_along_its_transitions_only() -> None:
 
 
 def test_a_state_that_no_transition_leads_to_is_a_bug() -> None:
-    fingerprint = Fingerprint("f" * 64, 1, 1, 1)
+    fingerprint = FileRecord(1, 1, 1, 1, 1, "f" * 64)
     job = RecordingJob([Candidate("talk.wav", ".", True, Path().stat())], fingerprint, "key")
     job.advance(RunState.WAITING)
     with pytest.raises(RuntimeError, match="waiting, it cannot become done"):

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from sttbatch.caching.stored_chunk import decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from sttbatch.core.events import (
     APIRequestCompleted,
     ChunkProcessingCompleted,
@@ -126,9 +126,9 @@ def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: P
                         "SELECT value FROM cache_entries WHERE key = ?", (key,)
                     ).fetchone()
                 )
-                value = decode_chunk(stored)
+                value = decoded(stored, StoredChunk)
                 assert value is not None
-                await run.results.store_joined(f"chunk:{number}", value, 33.0, sha256)
+                await run.results.store(f"chunk:{number}", value, 33.0, sha256)
             await run.database.write(
                 lambda db: db.executemany(
                     "UPDATE cuts SET chunk_key = ? WHERE chunk_key = ?",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
-    from sttbatch.caching.cache_warmer import Warmed
     from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
@@ -168,25 +167,26 @@ async def _recover(stores: _Stores) -> None:
     await SpoolingLedger(ledger, spool).recover_spooled()
 
 
-async def _warm(paths: list[str]) -> Warmed:
-    from sttbatch.caching.cache_warmer import CacheWarmer
+async def _warm(paths: list[str]) -> tuple[int, int]:
     from sttbatch.core.options import MIB
 
     async with _opened() as stores:
-        warmer = CacheWarmer(stores.caches.levels, int(stores.settings.l2_max_mb * MIB))
-        if not paths:
-            return await warmer.most_used(MOST_USED)
-        return await warmer.recordings(await _contents(paths, stores.fingerprinter))
+        levels, limit_bytes = stores.caches.levels, stores.settings.l2_max_mb * MIB
+        if paths:
+            contents = await _contents(paths, stores.fingerprinter)
+            return await levels.warm(await levels.authority.keys_of(contents), limit_bytes)
+        most_used = await levels.authority.most_used(MOST_USED)
+        return await levels.warm([key for key, _ in most_used], limit_bytes)
 
 
 async def _verify(*, repair: bool) -> Verification:
     from sttbatch.caching.cache_stats import record_verification
-    from sttbatch.caching.cache_verifier import CacheVerifier
+    from sttbatch.caching.cache_verifier import verified
     from sttbatch.composition.caches import cache_folder
 
     async with _opened() as stores:
-        verifier = CacheVerifier((stores.caches.disk, stores.caches.ledger))
-        verification = await verifier.verify(repair=repair)
+        levels = stores.caches.disk, stores.caches.ledger
+        verification = await verified(levels, repair=repair)
         damaged = 0 if verification.repaired else len(verification.damaged)
         record_verification(cache_folder(stores.settings), damaged)
         return verification

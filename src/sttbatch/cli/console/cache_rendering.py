@@ -8,7 +8,6 @@ from datetime import datetime
 from sttbatch.caching.cache_invalidator import Invalidated
 from sttbatch.caching.cache_stats import CacheStats
 from sttbatch.caching.cache_verifier import Verification
-from sttbatch.caching.cache_warmer import Warmed
 from sttbatch.cli.console.text import counted
 from sttbatch.core.cache_entries import LevelUsage
 
@@ -65,9 +64,9 @@ def invalidated_lines(removed: Invalidated) -> list[str]:
     return lines
 
 
-def warmed_lines(warmed: Warmed) -> list[str]:
-    noun = "entry" if warmed.entries == 1 else "entries"
-    return [f"{warmed.entries} {noun} loaded, {_size(warmed.size_bytes)}"]
+def warmed_lines(warmed: tuple[int, int]) -> list[str]:
+    entries, size_bytes = warmed
+    return [f"{entries} {'entry' if entries == 1 else 'entries'} loaded, {_size(size_bytes)}"]
 
 
 def verification_lines(verification: Verification) -> list[str]:

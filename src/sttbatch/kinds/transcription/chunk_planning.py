@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_spans import StoredSpan
+from sttbatch.caching.stored_spans import StoredSpan, stored_spans
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import AudioChunk, CutPoint
+from sttbatch.core.ports import ChunkIndex, WorkLedger
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
@@ -36,7 +36,8 @@ class ChunkPlanner:
         self,
         config: RunConfig,
         engine: Engine,
-        results: ResultCache,
+        spans: ChunkIndex,
+        ledger: WorkLedger,
         addresser: ContentAddresser,
         repair: GapRepair,
         emit: events.Emit,
@@ -44,7 +45,8 @@ class ChunkPlanner:
         self._repair = repair
         self._config = config
         self._engine = engine
-        self._results = results
+        self._spans = spans
+        self._ledger = ledger
         self._addresser = addresser
         self._emit = emit
         self._load = BatchLoad()
@@ -57,7 +59,9 @@ class ChunkPlanner:
         self._positions = {job: position for position, job in enumerate(jobs)}
         if not jobs:
             return
-        self._latency = fit_latency(await self._results.latencies(SAMPLES))
+        request = self._config.request
+        samples = await self._ledger.latencies(request.engine, request.model, SAMPLES)
+        self._latency = fit_latency(samples)
         self._sizers.clear()
         stored_s = {} if self._config.run.force else await self._stored_s(jobs)
         self._load = BatchLoad(
@@ -164,7 +168,7 @@ class ChunkPlanner:
         """By content, seconds whose words are stored; of all channels that are cut."""
         stored_s: dict[str, float] = {}
         for channel in sorted({channel for job in jobs for channel in job.channels}):
-            lengths = await self._results.kept_s(
+            lengths = await self._spans.covered_s(
                 [job.fingerprint.sha256 for job in jobs if channel in job.channels],
                 self._config.chunking.audio_stream,
                 self._addresser.cut_sha256(channel),
@@ -176,7 +180,8 @@ class ChunkPlanner:
     async def _stored(self, job: RecordingJob, channel: int) -> tuple[StoredSpan, ...]:
         if self._config.run.force:
             return ()
-        return await self._results.kept(
+        return await stored_spans(
+            self._spans,
             job.fingerprint.sha256,
             self._config.chunking.audio_stream,
             self._addresser.cut_sha256(channel),

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredChunk, decode_chunk
+from sttbatch.caching.stored_chunk import StoredChunk, decoded
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest, Engine, RecordRequest
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
 from sttbatch.core.jobs import Claim
-from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
+from sttbatch.core.models import (
+    AudioChunk,
+    GapReason,
+    Segment,
+    Transcription,
+    Upload,
+    UploadCodec,
+)
 from sttbatch.core.usage import AUDIO_SECONDS, Usage
 from sttbatch.core.work import IndexedSpan, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
@@ -90,69 +98,67 @@ class ChunkTranscriber:
         self._merger = ResultMerger()
 
     async def transcribe(
-        self, context: ChunkContext, chunk: AudioChunk
+        self, context: ChunkContext, chunk: AudioChunk, attempt: int = 0
     ) -> tuple[Transcription, bool]:
         """The words, in the upload's time, and whether they were there already.
+
+        A piece's words always have times; `attempt` counts those of gap repair from 1.
 
         Raises:
             ChunkError: no words; the message says why.
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
-        return await self._transcribe(context, chunk, self._span(context, chunk))
+        item = self._item(context, chunk, attempt)
+        request, upload = _ChunkRequest(self, context, chunk, item), chunk.upload
+        try:
+            heard, cached = await self._pay_once.result(
+                request, context.claim.task_id, context.lane
+            )
+        except ChunkTooLarge as error:
+            if upload.duration_s < 2 * MIN_SPLIT_S:
+                raise
+            heard, cached = await self._in_pieces(context, chunk, error), False
+            value = StoredChunk(heard, upload.codec, "joined")
+            await self._results.store(item.key, value, upload.duration_s, context.file_sha256)
+        if context.piece is None or self.engine.timestamps:
+            return heard, cached
+        whole = Segment(heard.text, 0.0, upload.duration_s)
+        return Transcription(heard.text, (whole,) if heard.text else (), heard.language), cached
 
-    async def retranscribe(
-        self, context: ChunkContext, piece: AudioChunk, attempt: int
-    ) -> tuple[Transcription, bool]:
-        """The same for a piece of an upload whose gap is repaired, for the `attempt`-th time.
+    async def cut_all(self, upload: Upload, plan: SplitPlan) -> list[AudioChunk]:
+        """Cut an upload, all of it before any piece is sent: others wait for the worker.
 
         Raises:
-            ChunkError, SttbatchError: as `transcribe` does.
+            MediaError: it cannot be cut; no piece is left.
         """
-        heard, cached = await self._transcribe(context, piece, attempt=attempt)
-        return self._as_piece(piece, heard), cached
-
-    async def _transcribe(
-        self,
-        context: ChunkContext,
-        chunk: AudioChunk,
-        span: IndexedSpan | None = None,
-        attempt: int = 0,
-    ) -> tuple[Transcription, bool]:
-        key = self._addresser.chunk_key(chunk.audio_sha256, attempt)
-        request = _ChunkRequest(self, context, chunk, self._item(key, context, chunk, span))
-        duration_s = chunk.upload.duration_s
+        pieces: list[AudioChunk] = []
         try:
-            return await self._pay_once.result(request, context.claim.task_id, context.lane)
-        except ChunkTooLarge as error:
-            if duration_s < 2 * MIN_SPLIT_S:
-                raise
-            heard = await self._in_pieces(context, chunk, error)
-        value = StoredChunk(heard, chunk.upload.codec, "joined")
-        await self._results.store_joined(key, value, duration_s, context.file_sha256)
-        return heard, False
+            async with self._splitters.split(source_of(upload), plan) as cutting:
+                while (piece := await cutting.next()) is not None:
+                    pieces.append(piece)
+        except BaseException:
+            _discard(pieces)
+            raise
+        return pieces
 
-    def _item(
-        self, key: str, context: ChunkContext, chunk: AudioChunk, span: IndexedSpan | None
-    ) -> WorkItem:
-        audio_s = chunk.upload.duration_s
+    def _item(self, context: ChunkContext, chunk: AudioChunk, attempt: int) -> WorkItem:
+        config, audio_s = self.config, chunk.upload.duration_s
+        key = self._addresser.chunk_key(chunk.audio_sha256, attempt)
+        span = None
+        # A piece's span is in its upload's time, so the index of spans has no place for it.
+        if context.piece is None:
+            cut = self._addresser.cut_sha256(chunk.span.channel)
+            stream = config.chunking.audio_stream
+            span = IndexedSpan(context.file_sha256, stream, cut, chunk.span, key)
         return WorkItem(
             key,
             context.file_sha256,
             context.index,
-            self.config.request.engine,
-            self.config.request.model,
+            config.request.engine,
+            config.request.model,
             Usage(AUDIO_SECONDS, audio_s),
-            audio_s * self.config.run.price_per_second,
+            audio_s * config.run.price_per_second,
             span,
-        )
-
-    def _span(self, context: ChunkContext, chunk: AudioChunk) -> IndexedSpan:
-        return IndexedSpan(
-            context.file_sha256,
-            self.config.chunking.audio_stream,
-            self._addresser.cut_sha256(chunk.span.channel),
-            chunk.span,
-            self._addresser.chunk_key(chunk.audio_sha256),
         )
 
     async def _in_pieces(
@@ -160,23 +166,15 @@ class ChunkTranscriber:
     ) -> Transcription:
         """Cut the upload itself again, transcribe each piece, and join them in its time."""
         self.emit(events.ChunkSplit(context.recording, context.index, f"in pieces: {error}"))
-        upload = chunk.upload
         pieces: list[AudioChunk] = []
         try:
-            # All are cut before any is sent: a piece may have to be split again, and the worker
-            # must be free for that.
-            with upload.open() as file:
-                source = Source(upload.size_bytes, data=file.read())
-            async with self._splitters.split(source, self._plan(chunk, error)) as cutting:
-                while (piece := await cutting.next()) is not None:
-                    pieces.append(piece)
+            pieces = await self.cut_all(chunk.upload, self._plan(chunk, error))
             outcomes = [await self._piece(context, piece) for piece in pieces]
         except MediaError as failure:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
         finally:
-            for piece in pieces:
-                piece.upload.discard()
-        joined = self._merger.merge(outcomes, upload.duration_s)
+            _discard(pieces)
+        joined = self._merger.merge(outcomes, chunk.upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
     def _plan(self, chunk: AudioChunk, error: ChunkTooLarge) -> SplitPlan:
@@ -196,19 +194,23 @@ class ChunkTranscriber:
         context, audio_s = context.of_piece(str(piece.span.index + 1)), piece.span.duration_s
         name, index = context.recording, context.index
         try:
-            # A piece's span is in its upload's time, so the index of spans has no place for it.
-            heard, cached = await self._transcribe(context, piece)
+            heard, cached = await self.transcribe(context, piece)
         except SttbatchError as error:
             self.emit(events.ChunkProcessingFailed(name, index, audio_s, str(error), context.piece))
             raise
         self.emit(events.ChunkProcessingCompleted(name, index, audio_s, cached, context.piece))
-        return ChunkOutcome(piece.span, self._as_piece(piece, heard), cached)
+        return ChunkOutcome(piece.span, heard, cached)
 
-    def _as_piece(self, piece: AudioChunk, heard: Transcription) -> Transcription:
-        if self.engine.timestamps:
-            return heard
-        whole = Segment(heard.text, 0.0, piece.upload.duration_s)
-        return Transcription(heard.text, (whole,) if heard.text else (), heard.language)
+
+def source_of(upload: Upload) -> Source:
+    """The upload as it is; a large one is read where it lies."""
+    path = os.fsencode(upload.path) if upload.path is not None else None
+    return Source(upload.size_bytes, path=path, data=upload.data)
+
+
+def _discard(pieces: Iterable[AudioChunk]) -> None:
+    for piece in pieces:
+        piece.upload.discard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class _ChunkRequest:
     item: WorkItem
 
     def decode(self, stored: bytes) -> Transcription | None:
-        value = decode_chunk(stored)
+        value = decoded(stored, StoredChunk)
         return None if value is None else value.heard
 
     async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[Transcription]:

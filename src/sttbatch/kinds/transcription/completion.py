@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sttbatch.caching.fingerprints import UNREAD, unread_content
+from sttbatch.caching.fingerprints import unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import EndpointUnreachable, RecordingError, SttbatchError
@@ -86,14 +86,14 @@ class Completion:
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; the cache level that had it, or None."""
-        hit = await self._results.transcript(job.transcript_key)
-        if hit is None:
+        stored = await self._results.transcript(job.transcript_key)
+        if stored is None:
             return None
         if job.state is not RunState.CACHED:
             job.advance(RunState.CACHED)
-        job.transcript = hit.value
+        job.transcript, level = stored
         await self._end(job, await self._write(job, cached=True))
-        return hit.level
+        return level
 
     async def complete_if_ready(self, job: RecordingJob) -> None:
         """End a job once nothing of it is under way; the cutter and the last chunk both ask."""
@@ -138,11 +138,7 @@ class Completion:
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
         """End the jobs that wait or failed before and whose recordings are done or readable now."""
         with self._warning():
-            rows = await self._claims.unfinished()
-            if any(content.startswith(UNREAD) for content in rows):
-                read = rows.keys() & _unread_contents(readable)
-                await self._claims.forget([rows[content] for content in read])
-            await self._claims.finish([rows[content] for content in rows.keys() & self._done])
+            await self._claims.reconcile(self._done, lambda: _unread_contents(readable))
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
         """Why the recording failed; None: it did not."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +9,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.caching.stored_chunk import StoredAudit
 from sttbatch.core import events
-from sttbatch.core.errors import (
-    BudgetReached,
-    ChunkError,
-    ChunkRefused,
-    MediaError,
-    RetryLater,
-)
+from sttbatch.core.errors import BudgetReached, ChunkError, ChunkRefused, MediaError, RetryLater
 from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
@@ -24,14 +17,19 @@ from sttbatch.core.models import (
     Gap,
     GapReason,
     Transcription,
+    Upload,
     UploadCodec,
 )
 from sttbatch.core.options import MIB, RunOptions
-from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
+from sttbatch.kinds.transcription.chunk_transcriber import (
+    ChunkContext,
+    ChunkTranscriber,
+    source_of,
+)
 from sttbatch.kinds.transcription.recording_job import RecordingJob
 from sttbatch.kinds.transcription.repair_report import RepairedChunk, RepairReport
 from sttbatch.processing.media.loudness import Span, merge_spans, uncovered
-from sttbatch.processing.media.media_messages import Measured, Source, SplitPlan
+from sttbatch.processing.media.media_messages import Measured, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
@@ -47,7 +45,7 @@ class _Repair:
 
     job: RecordingJob
     context: ChunkContext
-    source: Source
+    upload: Upload
     measured: Measured
     profile: LoudnessProfile
     report: RepairReport
@@ -57,7 +55,7 @@ class GapRepair:
     """Finds what an answer lacks and fills it, as far as `audit_share` and budgets allow.
 
     Args:
-        splitters: measure uploads and cut pieces out of them.
+        splitters: measure uploads.
     """
 
     def __init__(
@@ -111,17 +109,17 @@ class GapRepair:
         if stored_repair is not None:
             return stored_repair
         suspects = gap_detection.suspect_spans(transcription, self._own_part(chunk.span))
-        source = _source(chunk)
+        upload = chunk.upload
         try:
             measured = await self._splitters.measure(
-                source, suspects.spans_to_measure(transcription.segments)
+                source_of(upload), suspects.spans_to_measure(transcription.segments)
             )
             profile = LoudnessProfile(measured.levels, suspects.holes)
             report = _examined(transcription, suspects, profile)
             if not report.missed and not report.unfounded:
                 return RepairedChunk(transcription)
-            if transcription.segments or chunk.upload.duration_s > gap_detection.ONE_PIECE_S:
-                await self._retry(_Repair(job, context, source, measured, profile, report))
+            if transcription.segments or upload.duration_s > gap_detection.ONE_PIECE_S:
+                await self._retry(_Repair(job, context, upload, measured, profile, report))
                 report.resolve_loops()
             else:
                 # The upload was such a piece itself.
@@ -135,12 +133,10 @@ class GapRepair:
         self._emit(report.event(job.display_path, chunk.span.index))
         repaired = report.transcription(transcription.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
-            await self._results.store_audit(
-                self._addresser.audit_key(chunk_key),
-                StoredAudit(repaired, tuple(report.gaps), report.retried_s),
-                chunk.upload.duration_s,
-                job.fingerprint.sha256,
-            )
+            key = self._addresser.audit_key(chunk_key)
+            value = StoredAudit(repaired, tuple(report.gaps), report.retried_s)
+            sha256 = job.fingerprint.sha256
+            await self._results.store(key, value, upload.duration_s, sha256)
         gaps = self._in_recording(chunk.span, report.gaps)
         return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
 
@@ -168,20 +164,13 @@ class GapRepair:
             exact=tuple((at(span.start_s), at(span.end_s)) for span in spans),
             only_exact=True,
         )
-        pieces: list[AudioChunk] = []
-        # All are cut before any is sent: the repair of other chunks waits for the worker.
         try:
-            async with self._splitters.split(repair.source, plan) as cutting:
-                while (piece := await cutting.next()) is not None:
-                    pieces.append(piece)
+            return await self._transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
-            for piece in pieces:
-                piece.upload.discard()
             detail = f"it could not be cut out to be asked for again: {error}"
             for span in spans:
                 repair.report.add_gap(span, GapReason.STILL_MISSING, detail)
             return []
-        return pieces
 
     async def _retry_pieces(
         self, repair: _Repair, pieces: Iterable[AudioChunk], attempt: int
@@ -230,7 +219,7 @@ class GapRepair:
         context = repair.context.of_piece(f"gap-{report.pieces}")
         chunk = job.display_path, context.index, audio_s
         try:
-            transcription, cached = await self._transcriber.retranscribe(context, piece, attempt)
+            transcription, cached = await self._transcriber.transcribe(context, piece, attempt)
         except (ChunkError, RetryLater, BudgetReached) as error:
             if isinstance(error, BudgetReached):
                 report.over_budget = error
@@ -278,10 +267,3 @@ def _examined(
     for span in merge_spans(gap_detection.span_of(segments[index]) for index in unfounded):
         report.add_gap(span, GapReason.NO_SPEECH)
     return report
-
-
-def _source(chunk: AudioChunk) -> Source:
-    """The upload as it is; a large one is read where it lies."""
-    upload = chunk.upload
-    path = os.fsencode(upload.path) if upload.path is not None else None
-    return Source(upload.size_bytes, path=path, data=upload.data)

@@ -16,7 +16,7 @@ from sttbatch.core.models import MERGE_VERSION
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.kinds.transcription.up_to_date import count_foreign_files
+from sttbatch.kinds.transcription.up_to_date import report_skipped
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
@@ -84,9 +84,7 @@ class Intake:
                 intake.left.append(candidate.display_path)
             else:
                 intake.failures.append(_failure(candidate.display_path, entry))
-        skipped += await count_foreign_files(discovery, self._registry)
-        if skipped or discovery.too_young:
-            self._emit(events.FilesSkipped("", skipped, discovery.too_young))
+        await report_skipped(discovery, self._registry, self._emit, skipped)
         return intake
 
     async def _look_at_all(
@@ -125,10 +123,10 @@ class Intake:
         mode = self._addresser.channels
         job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
         if not self._run.force:
-            hit = await self._results.transcript(key)
-            level = hit.level if hit is not None else None
+            stored = await self._results.transcript(key)
+            level = stored[1] if stored is not None else None
             self._emit(events.CacheLookup(job.display_path, key, level))
-            if hit is not None:
+            if stored is not None:
                 # Read once more when it is written: together they may be more than memory holds.
                 job.advance(RunState.CACHED)
                 return job

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sttbatch.caching.fingerprints import UNREAD
 from sttbatch.core.jobs import (
     TRANSCRIPTION,
     Claim,
     Job,
     JobPriority,
     JobSpec,
-    JobStatus,
     Worker,
 )
 from sttbatch.kinds.transcription.recording_job import RecordingJob
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.spec import TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
-from sttbatch.queue.polling import wait_until_free
 
 MAX_RETRIES = 3
 
@@ -68,9 +67,20 @@ class JobClaims:
         A cancelled one stays so, unless this run is told to send again what is stored; what is
         cancelled while it runs stays so in any case.
         """
-        rows = await asyncio.gather(*(self._enqueue(job) for job in jobs))
+        config = self._config
+        specs = [TranscriptionSpec.of(each.candidates[0], each.declared_s, config) for each in jobs]
+        rows = await asyncio.gather(
+            *(
+                self._row(
+                    job.fingerprint.sha256,
+                    spec.to_job_spec(),
+                    revive_cancelled=config.run.force and not job.id,
+                )
+                for job, spec in zip(jobs, specs, strict=True)
+            )
+        )
         for job, row in zip(jobs, rows, strict=True):
-            job.id, job.priority = row
+            job.id, job.priority = row.id, row.priority
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job. False: another run works on it, or ended it meanwhile."""
@@ -96,40 +106,23 @@ class JobClaims:
         if claim is not None:
             await self._queue.jobs.release(claim)
 
-    async def settled(
-        self, jobs: Sequence[RecordingJob], stopping: Callable[[], bool]
-    ) -> AsyncIterator[list[tuple[RecordingJob, JobStatus | None, str]]]:
-        """Jobs of other runs as they end or become free: (job, status, error), in their order."""
-        left = {job.id: job for job in jobs}
-        async for settled in wait_until_free(self._queue, set(left), stopping):
-            status = {each.job_id: each.status for each in settled}
-            rows = await self._queue.jobs.jobs(list(status))
-            errors = {job_id: row.error_message or "" for job_id, row in rows.items()}
-            yield [
-                (job, status[job_id], errors.get(job_id, ""))
-                for job_id, job in left.items()
-                if job_id in status
-            ]
-
     async def note(self, failures: Sequence[Failure]) -> None:
         """Give each a FAILED row; what another run works on is that run's to tell."""
         once = {each.content: each for each in reversed(failures)}
         await asyncio.gather(*(self._note(each) for each in once.values()))
 
-    async def unfinished(self) -> dict[str, str]:
-        """Ids of jobs of this request that wait or have failed, by content."""
-        return await self._queue.jobs.unfinished(self._stream, self._request_sha256)
+    async def reconcile(self, done: set[str], readable: Callable[[], set[str]]) -> None:
+        """End jobs of this request that wait or have failed and whose content is `done`.
 
-    async def finish(self, job_ids: Iterable[str]) -> None:
-        """They wait or have failed, and their recordings are done."""
-        for job_id in job_ids:
-            taken = await self._queue.claim(job_id, self._worker, revive_failed=True)
+        Those about files that could not be read are forgotten where `readable` names them.
+        """
+        rows = await self._queue.jobs.unfinished(self._stream, self._request_sha256)
+        if any(content.startswith(UNREAD) for content in rows):
+            await self._queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
+        for content in rows.keys() & done:
+            taken = await self._queue.claim(rows[content], self._worker, revive_failed=True)
             if isinstance(taken, Claim):
                 await self._queue.jobs.complete(taken)
-
-    async def forget(self, job_ids: Sequence[str]) -> None:
-        """They are about files that could not be read, and can be now."""
-        await self._queue.jobs.forget(job_ids)
 
     async def _note(self, failure: Failure) -> None:
         # Where its outputs would belong is not known, so it cannot be run by its id.
@@ -142,15 +135,6 @@ class JobClaims:
         taken = await self._queue.claim(row.id, self._worker)
         if isinstance(taken, Claim):
             await self._queue.jobs.fail(taken, failure.reason, retry=False)
-
-    async def _enqueue(self, job: RecordingJob) -> tuple[str, int]:
-        spec = TranscriptionSpec.of(job.candidates[0], job.declared_s, self._config)
-        row = await self._row(
-            job.fingerprint.sha256,
-            spec.to_job_spec(),
-            revive_cancelled=self._config.run.force and not job.id,
-        )
-        return row.id, row.priority
 
     async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
         return await self._queue.jobs.enqueue(

@@ -35,6 +35,7 @@ from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
 from sttbatch.processing.scheduling.priority_semaphore import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.polling import wait_until_free
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +164,16 @@ class TranscriptionPipeline:
 
     async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
         """Wait until some are ours to do, and end those that other runs or people ended."""
-        async for settled in self._claims.settled(held, lambda: self._control.closed):
+        ids = [job.id for job in held]
+        async for rows in wait_until_free(self._services.queue, ids, lambda: self._control.closed):
             ready = []
-            for job, status, error in settled:
-                if status is JobStatus.CANCELLED:
+            for job in (job for job in held if job.id in rows):
+                row = rows[job.id]
+                if row is not None and row.status is JobStatus.CANCELLED:
                     self._completion.skip(job, Outcome.CANCELLED)
-                elif status is JobStatus.FAILED:
-                    self._completion.fail_elsewhere(job, error or "another run failed on it")
+                elif row is not None and row.status is JobStatus.FAILED:
+                    reason = row.error_message or "another run failed on it"
+                    self._completion.fail_elsewhere(job, reason)
                 elif not await self._is_written_elsewhere(job):
                     # Released, its holder died, or its transcript is gone again.
                     ready.append(job)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from sttbatch.caching.fingerprints import Fingerprint
 from sttbatch.caching.stored_spans import StoredSpan
+from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
     MIXED,
@@ -100,7 +100,7 @@ class RecordingJob:
     """
 
     candidates: list[Candidate]
-    fingerprint: Fingerprint
+    fingerprint: FileRecord
     transcript_key: str
     state: RunState = RunState.DISCOVERED
     reason: str = ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
-from sttbatch.core.models import ChannelMode, ConcurrencyLimit, UploadCodec
+from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.discovery import Candidate
@@ -51,6 +51,8 @@ class TranscriptionSpec:
     def of(candidate: Candidate, audio_s: float, config: RunConfig) -> TranscriptionSpec:
         """What a run with `config` does with a recording."""
         directory = config.outputs.directory
+        if directory is not None:
+            directory = directory.absolute()
         return TranscriptionSpec(
             candidate.display_path,
             candidate.root,
@@ -59,49 +61,17 @@ class TranscriptionSpec:
             audio_s,
             config.request,
             config.chunking,
-            OutputOptions(
-                config.outputs.formats,
-                directory.absolute() if directory is not None else None,
-                config.outputs.words,
-                config.outputs.max_line_width,
-                config.outputs.max_lines,
-                config.outputs.overwrite,
-            ),
+            replace(config.outputs, directory=directory),
             config.run.audit,
             config.run.audit_share,
             config.run.price_per_second,
         )
 
-    def to_payload(self) -> dict[str, Any]:
-        """JSON values; statistics read `recording` and `audio_s`."""
-        payload = asdict(self)
-        payload["recording"] = payload.pop("display_path")
-        directory = self.outputs.directory
-        payload["outputs"]["directory"] = str(directory) if directory is not None else None
-        payload["outputs"]["formats"] = list(self.outputs.formats)
-        return payload
-
-    @staticmethod
-    def from_payload(payload: Mapping[str, Any]) -> TranscriptionSpec:
-        values = dict(payload)
-        outputs, chunking = dict(values.pop("outputs")), dict(values.pop("chunking"))
-        directory = outputs.pop("directory")
-        chunking["upload_codec"] = UploadCodec(chunking["upload_codec"])
-        chunking["channels"] = ChannelMode(chunking["channels"])
-        return TranscriptionSpec(
-            display_path=values.pop("recording"),
-            request=RequestOptions(**values.pop("request")),
-            chunking=ChunkingOptions(**chunking),
-            outputs=OutputOptions(
-                tuple(outputs.pop("formats")),
-                Path(directory) if directory is not None else None,
-                **outputs,
-            ),
-            **values,
-        )
-
     def to_job_spec(self) -> JobSpec:
-        return JobSpec(TRANSCRIPTION, VERSION, self.to_payload())
+        """JSON values; statistics read `recording` and `audio_s`."""
+        payload = msgspec.to_builtins(self, enc_hook=str)
+        payload["recording"] = payload.pop("display_path")
+        return JobSpec(TRANSCRIPTION, VERSION, payload)
 
     @staticmethod
     def from_job_spec(spec: JobSpec) -> TranscriptionSpec:
@@ -113,7 +83,8 @@ class TranscriptionSpec:
             )
         if spec.version > VERSION:
             raise UsageError("the job was queued by a newer version; upgrade sttbatch")
-        return TranscriptionSpec.from_payload(spec.payload)
+        payload = {**spec.payload, "display_path": spec.payload["recording"]}
+        return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, value: kind(value))
 
     def run_config(self, concurrency: ConcurrencyLimit) -> RunConfig:
         """The options of a run over this recording alone."""
