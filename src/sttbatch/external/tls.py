@@ -12,8 +12,7 @@ from sttbatch.core.errors import UsageError
 def ssl_context() -> ssl.SSLContext:
     """The certificates to trust: SSL_CERT_FILE or SSL_CERT_DIR, else those of certifi.
 
-    Raises:
-        UsageError: they name nothing that can be read.
+    It raises UsageError where they name nothing that can be read.
     """
     try:
         return httpx.create_ssl_context()

@@ -61,7 +61,7 @@ class Discovery:
     Attributes:
         failures: (display path, reason) of what cannot be read.
         skipped: by root, files that are no recordings, our own outputs among them.
-        too_young: files skipped because they were modified too recently.
+        too_young: how many files were modified too recently.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -117,15 +117,13 @@ class _Walk:
                     self._skip(path, root)
                     continue
                 status = entry.stat()
-            except FileNotFoundError as error:
-                # A dangling link, or a file that was deleted meanwhile.
-                if _ending(entry.name) in MEDIA_ENDINGS:
-                    self.found.failures.append((path, _reason(error)))
-                else:
-                    self._skip(path, root)
-                continue
             except OSError as error:
-                self.found.failures.append((path, _reason(error)))
+                is_gone = isinstance(error, FileNotFoundError)
+                if is_gone and _ending(entry.name) not in MEDIA_ENDINGS:
+                    # A dangling link, or a file that was deleted meanwhile.
+                    self._skip(path, root)
+                else:
+                    self.found.failures.append((path, _reason(error)))
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 self._file(path, root, status, named=False)
@@ -188,8 +186,7 @@ def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
 def expand(arguments: Sequence[str]) -> Iterator[Path]:
     """Yield paths that exist, and the matches of patterns that no shell has expanded.
 
-    Raises:
-        FileNotFoundError: nothing matches; its `filename` is the argument.
+    It raises FileNotFoundError with the argument as `filename` where nothing matches.
     """
     import glob
 
@@ -198,12 +195,10 @@ def expand(arguments: Sequence[str]) -> Iterator[Path]:
         if os.path.lexists(path):
             yield path
             continue
-        matches: list[str] = []
-        if glob.has_magic(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
+        matches = glob.glob(argument, recursive=True) if glob.has_magic(argument) else []
         if not matches:
             raise FileNotFoundError(2, "no such file or folder", argument)
-        yield from map(Path, matches)
+        yield from map(Path, sorted(matches))
 
 
 def _plain(path: str) -> str:

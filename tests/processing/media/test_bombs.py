@@ -17,7 +17,7 @@ import pytest
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import UploadCodec
-from sttbatch.processing.media import track as tracks
+from sttbatch.processing.media import limits
 from sttbatch.processing.media.limits import MAX_DURATION_S, max_decoded_bytes
 from sttbatch.processing.media.track import Track
 from tests.cloudru import make_recording
@@ -157,7 +157,7 @@ def test_what_swells_when_it_is_decoded(
     name: str, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, _ = record(name)
-    monkeypatch.setattr(tracks, "max_decoded_bytes", lambda size: size // 2)
+    monkeypatch.setattr(limits, "max_decoded_bytes", lambda size: size // 2)
     with pytest.raises(MediaError, match=r"decoded it is over 20,000 times its size"):
         cut(path, plan_for(4.0, codec=UploadCodec.FLAC))
 

@@ -55,7 +55,7 @@ class AdmissionTicket:
     """One chunk's admissions, over all of its attempts; times in seconds of the loop's clock.
 
     Attributes:
-        audio_s: seconds of audio in each of its requests.
+        audio_s: of each of its requests.
         stopped: set when the run that it belongs to ends.
         rate_wait_s: how long the latest request waited for its slot.
     """
@@ -70,9 +70,7 @@ class AdmissionTicket:
 class AdmissionControl:
     """Decides for all lanes of a process when each may send; a chunk is known by its ticket.
 
-    Args:
-        outage_wait_s: how long to wait for the endpoint to recover.
-        probe_waits_s: the first and the longest wait between an outage's probes.
+    For at most `outage_wait_s` it waits for the endpoint to recover.
     """
 
     def __init__(
@@ -102,9 +100,7 @@ class AdmissionControl:
     async def admit(self, ticket: AdmissionTicket) -> None:
         """Return when a request may be sent.
 
-        Raises:
-            Stopped: the run ends.
-            EndpointUnreachable: the outage outlasted the outage wait.
+        It raises Stopped when the run ends, EndpointUnreachable after `outage_wait_s`.
         """
         await _unless_stopped(ticket, self._admit(ticket))
 

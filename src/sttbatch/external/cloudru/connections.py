@@ -44,9 +44,8 @@ class Connection:
 
     Attributes:
         http2: whether it is offered; the server chooses.
-        number: connections are counted from 1 in the order of their opening.
+        number: counted from 1 in the order of their opening.
         idle_since: on the monotonic clock, in seconds.
-        served: how many responses came over it.
     """
 
     client: httpx.AsyncClient
@@ -59,11 +58,8 @@ class Connection:
 class ConnectionPool:
     """Opens connections when they are first needed, and replaces them after faults or long use.
 
-    Args:
-        emit: receives the counts of all three when the pool is closed.
-
     Attributes:
-        opened, reused, replaced: how often a connection was.
+        opened, reused, replaced: how often a connection was; `emit` receives all three at the end.
     """
 
     def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
@@ -80,18 +76,13 @@ class ConnectionPool:
         self.replaced = 0
 
     async def prepare(self) -> None:
-        """Load the certificates before a connection is needed, beside whatever the loop does.
-
-        Raises:
-            UsageError: SSL_CERT_FILE cannot be used.
-        """
+        """Load the certificates before they are needed; raises UsageError as `ssl_context`."""
         await self._context(self.http2)
 
     async def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
         """Take a connection out of the pool: HTTP/1.1 on request, or once HTTP/2 was given up.
 
-        Raises:
-            UsageError: SSL_CERT_FILE or a proxy variable cannot be used.
+        It raises UsageError where SSL_CERT_FILE or a proxy variable cannot be used.
         """
         http2 = self.http2 and not http1
         oldest = time.monotonic() - IDLE_S

@@ -26,7 +26,6 @@ class HttpAttempt(httpx.AsyncByteStream):
             moves has no other deadline: on a slow line it would be thrown away when it is done.
 
     Attributes:
-        connection: the one that it is sent over.
         sent_bytes: how much of the body was written to the connection.
         complete: the whole body was written, so it may have been billed.
         reused: the connection had served a request before and was not opened for this one.

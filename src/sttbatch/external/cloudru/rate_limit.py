@@ -33,12 +33,7 @@ STALE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """One process's limits, as steps of a `RateState`.
-
-    Args:
-        per_minute: requests.
-        audio_per_minute: seconds of audio; None: they are not counted.
-    """
+    """One process's limits, of requests and of seconds of audio, as steps of a `RateState`."""
 
     per_minute: int
     audio_per_minute: float | None = None

@@ -11,16 +11,8 @@ from functools import partial
 import httpx
 import tenacity
 
+from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
-from sttbatch.core.errors import (
-    ChunkError,
-    ChunkRefused,
-    ChunkTooLarge,
-    EndpointRefused,
-    EndpointUnreachable,
-    RetryLater,
-    Stopped,
-)
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionControl
@@ -102,11 +94,17 @@ class CloudRuTranscription:
     ) -> Answer:
         overhead = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
         if upload.size_bytes + overhead > API_BODY_LIMIT_BYTES:
-            raise ChunkTooLarge(f"its {upload.size_bytes:,} bytes are over the endpoint's limit")
+            raise errors.ChunkTooLarge(
+                f"its {upload.size_bytes:,} bytes are over the endpoint's limit"
+            )
         state = RequestState(upload, options, record, stopped)
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retry),
-            stop=lambda _: self._is_exhausted(state),
+            stop=lambda _: (
+                state.counted > self._retries
+                or state.ambiguous > AMBIGUOUS_RETRIES
+                or stopped.is_set()
+            ),
             wait=_wait_s,
             sleep=partial(self._admission.sleep, state.ticket),
             reraise=True,
@@ -115,21 +113,16 @@ class CloudRuTranscription:
             return await attempts(self._attempt, state)
         except Retry as error:
             if stopped.is_set():
-                raise Stopped from error
-            raise ChunkError(f"{error} (after {state.attempt} attempts)") from error
+                raise errors.Stopped from error
+            raise errors.ChunkError(f"{error} (after {state.attempt} attempts)") from error
         finally:
             self._admission.release(state.ticket)
-
-    def _is_exhausted(self, state: RequestState) -> bool:
-        """Whether the retries are used up."""
-        too_often = state.counted > self._retries or state.ambiguous > AMBIGUOUS_RETRIES
-        return too_often or state.stopped.is_set()
 
     async def _attempt(self, state: RequestState) -> Answer:
         await self._pool.prepare()
         await self._admission.admit(state.ticket)
         if not self.timestamps and state.upload.duration_s > PIECE_WITHOUT_TIMES_S:
-            raise ChunkTooLarge(
+            raise errors.ChunkTooLarge(
                 "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
             )
         connection = await self._pool.take(http1=state.http1, fresh=state.fresh)
@@ -160,7 +153,9 @@ class CloudRuTranscription:
         try:
             file = state.upload.open()
         except OSError as error:
-            raise ChunkError(f"the upload's temporary file cannot be read: {error}") from error
+            raise errors.ChunkError(
+                f"the upload's temporary file cannot be read: {error}"
+            ) from error
         # A file object, because httpx slices bytes in quadratic time.
         with file:
             return await state.http.send(
@@ -185,7 +180,7 @@ class CloudRuTranscription:
         if gave_up:
             self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
         if (untrusted := certificate_error(error)) is not None:
-            return EndpointUnreachable(untrusted)
+            return errors.EndpointUnreachable(untrusted)
         state.ambiguous += http.complete
         state.fresh = True
         # It broke off during the upload, where HTTP/2 hides an early response.
@@ -206,8 +201,9 @@ class CloudRuTranscription:
             body = self._key.masked_bytes(response.content)
             transcription = parse_transcription(body, state.upload.duration_s, content_type)
         except UnreadableResponse as error:
-            facts = {"error": str(error), "maybe_paid": True, "request_id": request_id}
-            await state.record_attempt(200, **facts)
+            await state.record_attempt(
+                200, error=str(error), maybe_paid=True, request_id=request_id
+            )
             self._admission.succeeded(state.ticket)
             state.ambiguous += 1
             raise self._again(state, str(error)) from error
@@ -245,15 +241,15 @@ class CloudRuTranscription:
         await state.record_attempt(status, error=message, request_id=request_id)
         match decision.action:
             case Action.REFUSED:
-                return EndpointRefused(f"the endpoint refuses us: {message}")
+                return errors.EndpointRefused(f"the endpoint refuses us: {message}")
             case Action.RETRY_LATER:
                 back = time.localtime(time.time() + decision.hint_s)
                 at = time.strftime("%Y-%m-%d %H:%M", back)
-                return RetryLater(f"{message}; the endpoint asks to come back at {at}")
+                return errors.RetryLater(f"{message}; the endpoint asks to come back at {at}")
             case Action.SPLIT_CHUNK:
-                return ChunkTooLarge(message)
+                return errors.ChunkTooLarge(message)
             case Action.FAIL_CHUNK:
-                return ChunkRefused(message)
+                return errors.ChunkRefused(message)
             case Action.SIMPLER_FORMAT:
                 return self._after_format(message, state.format_index)
         return self._again(state, message, decision.hint_s, free=free)
@@ -266,7 +262,7 @@ class CloudRuTranscription:
         """Request the next, simpler format from now on: the server refuses this one."""
         if self._format == format_index:
             if format_index + 1 == len(FORMATS):
-                return ChunkError(message)
+                return errors.ChunkError(message)
             self._format += 1
             self._format_refusal = message
         return Retry(message)

@@ -30,8 +30,7 @@ LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 def find_weights(model: str) -> str:
     """Find the folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
 
-    Raises:
-        UsageError: faster-whisper is not installed, or the folder holds no model.
+    It raises UsageError where faster-whisper is not installed, or the folder holds no model.
     """
     try:
         import faster_whisper  # noqa: F401
@@ -56,8 +55,7 @@ def find_weights(model: str) -> str:
 class LocalEngine:
     """An `Engine` without a network: one chunk at a time on a bounded number of threads.
 
-    Raises:
-        UsageError: no weights, and none can be fetched; before anything is transcribed.
+    It raises UsageError before anything is transcribed if there are no weights and none can be had.
     """
 
     timestamps = True
@@ -93,9 +91,8 @@ class LocalEngine:
                 raise Stopped
             return self._transcribe(upload, options, cancelled)
 
-        work = loop.run_in_executor(self._executor, transcribe)
         try:
-            return await work
+            return await loop.run_in_executor(self._executor, transcribe)
         finally:
             # Cancelled: only the end of the program waits for the thread.
             cancelled.set()

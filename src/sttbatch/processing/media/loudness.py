@@ -45,11 +45,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoudnessLevels:
-    """RMS levels of one span.
-
-    Attributes:
-        attenuation_db: one byte for each 20 ms, dB below full scale, at most 120.
-    """
+    """RMS levels of one span: a byte for each 20 ms, dB below full scale, at most 120."""
 
     start_s: float
     attenuation_db: bytes

@@ -26,14 +26,11 @@ class FileState(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What is cut or measured: a file that must not change, or the bytes of an earlier upload.
-
-    Attributes:
-        path: bytes, since names need not be text.
-    """
+    """What is cut or measured: a file that must not change, or the bytes of an earlier upload."""
 
     size_bytes: int
     stream: int = 0
+    # Names need not be text.
     path: bytes | None = None
     data: bytes | None = None
     state: FileState | None = None
@@ -44,8 +41,6 @@ class SplitPlan:
     """How to cut one recording.
 
     Attributes:
-        target_s: the target duration of a chunk.
-        max_bytes: the largest size of an upload's file.
         declared_s: the container's duration, which holds until the real end is read; 0: unknown.
         max_piece_s: the longest duration of a chunk; None: only its size is limited.
         kept: spans, in order and disjoint, that are transcribed already.

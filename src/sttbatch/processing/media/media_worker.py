@@ -39,11 +39,6 @@ _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
 """Values that programs which write to a pipe put in the place of the length."""
 
 
-def cpu_budget_s(size_bytes: int) -> int:
-    """CPU seconds that one request about a file of this size may take."""
-    return CPU_BASE_S + CPU_PER_MIB_S * (size_bytes >> 20)
-
-
 def _split(request: messages.Split) -> Iterator[Reply]:
     """Open a recording, then cut the next chunk each time that another reply is needed."""
     with _opened(request.source) as file:
@@ -179,10 +174,11 @@ def _replies(request: messages.Request) -> Iterator[Reply]:
 
 
 def _allow(size_bytes: int) -> None:
-    """Limit the CPU time of the next request."""
+    """Limit the CPU time of the next request, about a file of this size."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     used = int(usage.ru_utime + usage.ru_stime) + 1
-    _limit(resource.RLIMIT_CPU, used + cpu_budget_s(size_bytes))
+    budget = CPU_BASE_S + CPU_PER_MIB_S * (size_bytes >> 20)
+    _limit(resource.RLIMIT_CPU, used + budget)
 
 
 def _limit(kind: int, value: int) -> None:

@@ -137,11 +137,7 @@ class Cutting:
         self.counted_s: float | None = None
 
     async def begin_next(self) -> bool:
-        """Open the recording for the next plan; False after the last one.
-
-        Raises:
-            MediaError: it cannot be opened.
-        """
+        """Open the recording for the next plan (or raise MediaError); False after the last one."""
         plan = next(self._plans, None)
         if plan is None:
             return False
@@ -152,20 +148,19 @@ class Cutting:
     async def next(self) -> AudioChunk | None:
         """Cut the next chunk; None after the last one.
 
-        Raises:
-            MediaError: the recording breaks off, changed, or its decoder died.
+        It raises MediaError where the recording breaks off or changed, or its decoder died.
         """
-        reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
-        while isinstance(reply, messages.SplitFinished):
+        while True:
+            reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
+            if isinstance(reply, messages.CutChunk):
+                # Each plan counts from 0.
+                span = replace(reply.chunk.span, index=self._count)
+                self._count += 1
+                return replace(reply.chunk, span=span)
+            assert isinstance(reply, messages.SplitFinished)
             if not await self.begin_next():
                 self.counted_s = reply.counted_s
                 return None
-            reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
-        assert isinstance(reply, messages.CutChunk)
-        # Each plan counts from 0.
-        span = replace(reply.chunk.span, index=self._count)
-        self._count += 1
-        return replace(reply.chunk, span=span)
 
 
 class MediaWorkers:
@@ -207,10 +202,9 @@ class MediaWorkers:
         return reply.file
 
     async def measure(self, source: Source, spans: Sequence[Span]) -> messages.Measured:
-        """Measure the loudness of spans, in order and disjoint; nothing else is decoded.
+        """Measure the loudness of spans, in order and disjoint, and decode nothing else.
 
-        Raises:
-            MediaError: it cannot be read.
+        It raises MediaError where the source cannot be read.
         """
         reply = await self._send(messages.Measure(tuple(spans), source), source.size_bytes)
         assert isinstance(reply, messages.Measured)
@@ -218,11 +212,7 @@ class MediaWorkers:
 
     @contextlib.asynccontextmanager
     async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
-        """Reserve a worker while `source` is cut, read once for each plan.
-
-        Raises:
-            MediaError: it cannot be opened.
-        """
+        """Reserve a worker while `source` is cut (or raise MediaError), read once for each plan."""
         worker = await self._idle.get()
         try:
             cutting = Cutting(worker, source, self.spool, plans)

@@ -48,11 +48,7 @@ class Piece:
 
 
 class Splitter:
-    """Cuts a track by a plan, around the spans that are kept.
-
-    Raises:
-        MediaError: the codec cannot be copied though the plan asks for it, or the file breaks off.
-    """
+    """Cuts a track by a plan, around the spans that are kept; raises MediaError where it cannot."""
 
     def __init__(self, track: Track, plan: SplitPlan) -> None:
         self._track = track
@@ -78,18 +74,12 @@ class Splitter:
             if not self._plan.only_exact:
                 yield from self._between(begin, start)
             if is_exact:
-                yield from self._whole(start, end)
+                self._skip_to(start)
+                yield from self._cut(start, end)
             self._skip_to(end)
             begin = end
         if not self._plan.only_exact:
             yield from self._between(begin, None)
-
-    def _whole(self, start: CutPoint, end: CutPoint) -> Iterator[Piece]:
-        self._skip_to(start)
-        self.buffer.fill(end.pts + self._tail(end), FAR)
-        piece = self._piece(start, end)
-        if piece is not None:
-            yield piece
 
     def _between(self, begin: CutPoint, end: CutPoint | None) -> Iterator[Piece]:
         """Cut from `begin` to `end`, or to the end of the recording."""
@@ -98,11 +88,7 @@ class Splitter:
             if end is not None and end.pts - begin.pts < self._shortest:
                 return
             cut = self._next_cut(begin, end)
-            # Nothing is read twice, so the overlap has to be there before the chunk is made.
-            self.buffer.fill(cut.pts + self._tail(cut), FAR)
-            piece = self._piece(begin, cut)
-            if piece is not None:
-                yield piece
+            yield from self._cut(begin, cut)
             if self.buffer.at_end and cut.pts >= self.buffer.end_pts:
                 return
             self._skip_to(cut)
@@ -161,13 +147,17 @@ class Splitter:
         pts = self.buffer.snap(start + self._track.pts_of(point.offset_s))
         return CutPoint(min(max(pts, low), high), overlap=not point.silent)
 
-    def _piece(self, begin: CutPoint, end: CutPoint) -> Piece | None:
+    def _cut(self, begin: CutPoint, end: CutPoint) -> Iterator[Piece]:
+        """Cut out one piece, unless there is too little in it."""
+        # Nothing is read twice, so the overlap has to be there before the chunk is made.
+        past = end.pts + (self._track.pts_of(OVERLAP_S / 2) if end.overlap else 0)
+        self.buffer.fill(past, FAR)
         first = self.buffer.first_within(begin.pts, end.pts)
         if first is None or end.pts - first < self._shortest:
-            return None
-        media = self.buffer.cut(begin.pts - self._lead(begin), end.pts + self._tail(end))
+            return
+        media = self.buffer.cut(begin.pts - self._lead(begin), past)
         if media is None:
-            return None
+            return
         span = ChunkSpan(
             index=self._index,
             start=begin,
@@ -180,7 +170,7 @@ class Splitter:
         self._index += 1
         # Exact spans alone are cut where they were measured to hold sound.
         silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
-        return Piece(span, media, silent)
+        yield Piece(span, media, silent)
 
     def _skip_to(self, cut: CutPoint) -> None:
         self.buffer.skip_to(cut.pts - self._lead(cut))
@@ -188,9 +178,6 @@ class Splitter:
     def _lead(self, cut: CutPoint) -> int:
         overlap_s = OVERLAP_S / 2 if cut.overlap else 0.0
         return self._track.pts_of(self.buffer.preroll_s + overlap_s)
-
-    def _tail(self, cut: CutPoint) -> int:
-        return self._track.pts_of(OVERLAP_S / 2) if cut.overlap else 0
 
 
 def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:

@@ -16,15 +16,7 @@ from av.packet import Packet
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import MIXED, AudioFile
-from sttbatch.processing.media.limits import (
-    MAX_DURATION_S,
-    MAX_EXPANSION,
-    SAMPLE_RATES_HZ,
-    check_limits,
-    declared_s,
-    hours,
-    max_decoded_bytes,
-)
+from sttbatch.processing.media import limits
 from sttbatch.processing.media.silence import SAMPLE_RATE
 
 # Playlists and concatenations open other files and addresses, so only formats that hold their own
@@ -75,7 +67,7 @@ class Track:
         self._index = stream
         try:
             self.stream = _pick(self._container, stream)
-            check_limits(self._container, self.stream)
+            limits.check_limits(self._container, self.stream)
         except MediaError:
             self._container.close()
             raise
@@ -107,7 +99,7 @@ class Track:
 
     def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
         """Describe the recording as its container declares it."""
-        declared = declared_s(self._container, self.stream)
+        declared = limits.declared_s(self._container, self.stream)
         bit_rate = self.stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
             bit_rate = round(self.size_bytes * 8 / declared)
@@ -126,9 +118,7 @@ class Track:
     def packets(self) -> Iterator[StreamPacket]:
         """Yield all packets in order; timestamps never go back by more than a rounding.
 
-        Raises:
-            MediaError: the file is damaged where it breaks off, or its timestamps go beyond the
-                longest duration.
+        It raises MediaError where the file breaks off damaged, or goes beyond the longest duration.
         """
         return self._counted() if self._frame_s else self._measured()
 
@@ -140,7 +130,7 @@ class Track:
         # Some decoders double the rate after the frame's length was read (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
         expected, earliest = self.origin_pts, -FAR
-        latest = self.pts(MAX_DURATION_S)
+        latest = self.pts(limits.MAX_DURATION_S)
         for packet in self._demuxed():
             if not packet.size:
                 continue
@@ -150,7 +140,7 @@ class Track:
             length = packet.duration or usual
             expected = pts + length
             if expected > latest:
-                raise MediaError(f"its timestamps go on to {hours(self.seconds(expected))}")
+                raise MediaError(f"its timestamps go on to {limits.hours(self.seconds(expected))}")
             earliest = expected - jump
             is_usual = shortest <= length <= longest
             yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
@@ -189,7 +179,7 @@ class Decoder:
         self._channel = channel
         self._context = track.context
         self._time_base = track.stream.time_base or Fraction(1, 1000)
-        self._bytes_left = max_decoded_bytes(track.size_bytes)
+        self._bytes_left = limits.max_decoded_bytes(track.size_bytes)
         self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
 
     def restart(self) -> None:
@@ -200,8 +190,7 @@ class Decoder:
     def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
         """Yield pairs of (second in the recording, samples); damaged packets yield nothing.
 
-        Raises:
-            MediaError: the file has more decoded bytes than `max_decoded_bytes` allows.
+        It raises MediaError where there are more bytes of them than `max_decoded_bytes` allows.
         """
         packet = item.packet
         # Muxing rewrites these, and neighbours share the packets around a cut.
@@ -214,9 +203,9 @@ class Decoder:
         for frame in frames:
             self._bytes_left -= frame.samples * self._context.channels * frame.format.bytes
             if self._bytes_left < 0:
-                raise MediaError(f"decoded it is over {MAX_EXPANSION:,} times its size")
+                raise MediaError(f"decoded it is over {limits.MAX_EXPANSION:,} times its size")
             # A frame may claim another rate than the header: 1 Hz would be expanded 16,000 times.
-            if not SAMPLE_RATES_HZ[0] <= frame.sample_rate <= SAMPLE_RATES_HZ[1]:
+            if not limits.SAMPLE_RATES_HZ[0] <= frame.sample_rate <= limits.SAMPLE_RATES_HZ[1]:
                 continue
             if data := b"".join(_bytes(part) for part in self._resample(frame)):
                 yield self._track.seconds(item.pts if frame.pts is None else frame.pts), data

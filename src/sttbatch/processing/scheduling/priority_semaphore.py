@@ -84,11 +84,7 @@ class Lane:
         self._held = False
 
     async def enter(self) -> None:
-        """Wait for a lane.
-
-        Raises:
-            Stopped: the run has ended.
-        """
+        """Wait for a lane; raises Stopped once the run has ended."""
         if not await self._lanes.acquire(self._priority, self._batch):
             raise Stopped
         self._held = True
@@ -100,11 +96,7 @@ class Lane:
             self._lanes.release()
 
     async def yield_if_over_limit(self) -> None:
-        """Where more lanes are in use than the limit allows, release this one and wait for another.
-
-        Raises:
-            Stopped: the run has ended.
-        """
+        """Where more lanes are in use than the limit allows, leave this one and enter another."""
         if self._held and self._lanes.in_use > self._lanes.limit:
             self.leave()
             await self.enter()

@@ -163,10 +163,7 @@ class LoudnessProfile:
 def retry_spans(holes: Iterable[Span], loudness: LoudnessProfile, *, timed: bool) -> list[Span]:
     """Find the pieces to send again, in order, each cut in silence where there is some.
 
-    Args:
-        holes: spans without words.
-        loudness: their levels.
-        timed: words have times, so a piece may reach into known words: duplicates are recognised.
+    Where words are `timed`, a piece may reach into known ones: duplicates are recognised.
     """
     found: list[Span] = []
     for hole in holes:

@@ -153,20 +153,15 @@ def _between(
     if left_is_believed == bool(only_left):
         return from_left if left_is_believed else from_right
     other, (after, until) = (right, in_right) if only_left else (left, in_left)
-    if _fits(alone, other[after - 1], other[until]):
+    before, behind = other[after - 1], other[until]
+    has_room = (
+        before.end_s - SAME_WORD_S / 2 <= alone[0].start_s
+        and alone[-1].end_s <= behind.start_s + SAME_WORD_S / 2
+    )
+    # Times that were spread say nothing about the room between two words.
+    if has_room or not (exact and before.exact and behind.exact):
         return from_left if only_left else from_right
     return from_right if only_left else from_left
-
-
-def _fits(tokens: Sequence[Token], before: Token, after: Token) -> bool:
-    """Whether there is room for `tokens` between two words that another chunk heard.
-
-    Times that were spread say nothing about it.
-    """
-    half_s = SAME_WORD_S / 2
-    if not all(token.exact for token in (*tokens, before, after)):
-        return True
-    return before.end_s - half_s <= tokens[0].start_s and tokens[-1].end_s <= after.start_s + half_s
 
 
 def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> list[tuple[int, int]]:

@@ -24,12 +24,7 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
-from sttbatch.processing.transcript.overlap import (
-    ALIGN_WITHIN_UNTIMED_S,
-    Token,
-    change_over,
-    tokens_of,
-)
+from sttbatch.processing.transcript import overlap
 from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 
 _FASTEST = 1
@@ -180,13 +175,13 @@ def _join(
     """Merge two chunks around `cut_s`, where both heard the same words."""
     # Of an hour's words, those near the cut.
     first, past = len(before), 0
-    while first and before[first - 1].end_s >= cut_s - ALIGN_WITHIN_UNTIMED_S:
+    while first and before[first - 1].end_s >= cut_s - overlap.ALIGN_WITHIN_UNTIMED_S:
         first -= 1
-    while past < len(after) and after[past].start_s <= cut_s + ALIGN_WITHIN_UNTIMED_S:
+    while past < len(after) and after[past].start_s <= cut_s + overlap.ALIGN_WITHIN_UNTIMED_S:
         past += 1
     tail, head = before[first:], after[:past]
-    left, right = tokens_of(tail), tokens_of(head)
-    left_end, right_start = change_over(left, right, cut_s)
+    left, right = overlap.tokens_of(tail), overlap.tokens_of(head)
+    left_end, right_start = overlap.change_over(left, right, cut_s)
     return (
         before[:first] + _rebuild(tail, left, left[:left_end]),
         _rebuild(head, right, right[right_start:]) + after[past:],
@@ -194,7 +189,7 @@ def _join(
 
 
 def _rebuild(
-    segments: Sequence[Segment], tokens: Sequence[Token], kept: Sequence[Token]
+    segments: Sequence[Segment], tokens: Sequence[overlap.Token], kept: Sequence[overlap.Token]
 ) -> list[Segment]:
     """Reduce segments to those of their tokens that are `kept`."""
     rebuilt = []
