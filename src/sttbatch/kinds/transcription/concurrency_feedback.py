@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
@@ -12,42 +13,26 @@ from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurre
 TOO_MANY_REQUESTS = 429
 
 
-class ConcurrencyFeedback:
-    """Opens as many lanes as `adaptive` finds right.
+def concurrency_feedback(
+    lanes: Lanes, adaptive: AdaptiveConcurrency | None, emit: events.Emit
+) -> Callable[[APIRequest], None]:
+    """What is told of each request, while its lane is still taken, and opens or closes lanes.
 
-    Args:
-        adaptive: None: the number of lanes stays as it is.
+    `adaptive` None: their number stays as it is.
     """
+    if adaptive is None:
+        return lambda request: None
+    lanes.limit = adaptive.limit
 
-    def __init__(
-        self,
-        lanes: Lanes,
-        adaptive: AdaptiveConcurrency | None,
-        emit: events.Emit,
-    ) -> None:
-        self._lanes = lanes
-        self._adaptive = adaptive
-        self._emit = emit
-        if adaptive is not None:
-            lanes.limit = adaptive.limit
-
-    def observe(self, request: APIRequest) -> None:
-        """Learn from one request, while the lane it was sent from is still taken."""
-        if self._adaptive is None:
-            return
-        change = self._adaptive.observe(
-            time.monotonic(),
-            request.latency_s,
-            request.audio_s,
-            _outcome(request),
-            self._lanes.busy_lanes,
+    def observe(request: APIRequest) -> None:
+        outcome = RequestOutcome.OK if request.paid else RequestOutcome.OTHER
+        if request.status == TOO_MANY_REQUESTS:
+            outcome = RequestOutcome.SLOW_DOWN
+        change = adaptive.observe(
+            time.monotonic(), request.latency_s, request.audio_s, outcome, lanes.busy_lanes
         )
         if change is not None:
-            self._lanes.limit = change.new
-            self._emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
+            lanes.limit = change.new
+            emit(events.ConcurrencyChanged("", change.old, change.new, change.reason))
 
-
-def _outcome(request: APIRequest) -> RequestOutcome:
-    if request.status == TOO_MANY_REQUESTS:
-        return RequestOutcome.SLOW_DOWN
-    return RequestOutcome.OK if request.paid else RequestOutcome.OTHER
+    return observe
