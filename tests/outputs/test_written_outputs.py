@@ -14,10 +14,9 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
-from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_names import OutputLocation, OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.written_outputs import (
-    ExpectedOutputs,
     IntactOutputs,
     WrittenOutputs,
     made_from,
@@ -60,7 +59,7 @@ def standing(
     database: Database, plan: OutputPlan, origin: str, *formats: str
 ) -> IntactOutputs | None:
     folder = plan.stem.rpartition(b"/")[0] + b"/"
-    wanted = ExpectedOutputs(plan.source, folder, origin)
+    wanted = OutputLocation(plan.source, folder, ""), origin
     found = asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], formats))
     return found.get(plan.source)
 
@@ -77,7 +76,7 @@ def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan)
 
 
 def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
-    wanted = ExpectedOutputs(plan.source, b"/elsewhere/", ORIGIN)
+    wanted = OutputLocation(plan.source, b"/elsewhere/", ""), ORIGIN
     assert asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], ("txt",))) == {}
 
 

@@ -33,6 +33,7 @@ class Invalidated:
     running_jobs: int = 0
 
 
+@dataclass(frozen=True, slots=True)
 class CacheInvalidator:
     """Removes from far to near: were it interrupted, no near level could bring back the rest.
 
@@ -40,12 +41,9 @@ class CacheInvalidator:
     removed all the same.
     """
 
-    def __init__(
-        self, cache: MultiLevelCache, files: FileIndex, fingerprinter: Fingerprinter
-    ) -> None:
-        self._cache = cache
-        self._files = files
-        self._fingerprinter = fingerprinter
+    cache: MultiLevelCache
+    files: FileIndex
+    fingerprinter: Fingerprinter
 
     async def key(self, key: str) -> Invalidated:
         return await self._in_every_level(lambda level: level.delete((key,)))
@@ -56,9 +54,9 @@ class CacheInvalidator:
 
     async def model(self, model: str) -> Invalidated:
         """Remove everything that `model` answered."""
-        keys = await self._cache.authority.delete_model(model)
+        keys = await self.cache.authority.delete_model(model)
         removed = await self._in_every_level(lambda level: level.delete(keys))
-        removed.entries[self._cache.authority.name] += len(keys)
+        removed.entries[self.cache.authority.name] += len(keys)
         return removed
 
     async def expired(self) -> Invalidated:
@@ -80,16 +78,16 @@ class CacheInvalidator:
             RecordingError: the file is there and cannot be read.
         """
         contents = await self._contents(path)
-        known = [Path(os.fsdecode(name)) for name in await self._files.paths_of(contents)]
+        known = [Path(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
         paths = await asyncio.to_thread(
             lambda: {spelling for each in (path, *known) for spelling in spellings(each)}
         )
         recording = RecordingIdentity(
             contents, tuple(sorted(map(os.fsencode, paths))), _unreadable(paths)
         )
-        erased = await self._cache.authority.erase_recording(recording)
+        erased = await self.cache.authority.erase_recording(recording)
         removed = await self._in_every_level(lambda level: level.delete(erased.keys))
-        removed.entries[self._cache.authority.name] += erased.entries
+        removed.entries[self.cache.authority.name] += erased.entries
         removed.rows = erased.rows
         removed.recordings, removed.running_jobs = len(contents), erased.running_jobs
         await self._scrub()
@@ -98,37 +96,37 @@ class CacheInvalidator:
     async def _contents(self, path: Path) -> tuple[str, ...]:
         """What lies there now, and what lay there when it was read last."""
         known = await asyncio.to_thread(spellings, path)
-        contents = {await self._fingerprinter.remembered(spelling) for spelling in known}
+        contents = {await self.fingerprinter.remembered(spelling) for spelling in known}
         if await asyncio.to_thread(path.is_file):
             try:
-                contents.add((await self._fingerprinter.fingerprint(known[0])).sha256)
+                contents.add((await self.fingerprinter.fingerprint(known[0])).sha256)
             except RecordingError:
                 # What never could be read has left nothing but its failures.
-                if not await self._files.was_unreadable(_unreadable(known)):
+                if not await self.files.was_unreadable(_unreadable(known)):
                     raise
         return tuple(sorted(sha256 for sha256 in contents if sha256 is not None))
 
     async def _in_every_level(self, remove: Callable[[CacheLevel], Awaitable[int]]) -> Invalidated:
         removed = Invalidated()
         failures: list[StateError] = []
-        for level in reversed(self._cache.levels):
+        for level in reversed(self.cache.levels):
             try:
                 removed.entries[level.name] = await remove(level)
             except StateError as error:
                 failures.append(error)
                 # A front holds nothing of its own: rather all of it than a part that was to go.
-                if level is not self._cache.authority:
+                if level is not self.cache.authority:
                     removed.entries[level.name] = await level.clear()
-        if self._cache.authority.name not in removed.entries:
+        if self.cache.authority.name not in removed.entries:
             raise failures[0]
         return removed
 
     async def _scrub(self) -> None:
-        for level in reversed(self._cache.levels):
+        for level in reversed(self.cache.levels):
             try:
                 await level.scrub()
             except StateError:
-                if level is self._cache.authority:
+                if level is self.cache.authority:
                     raise
                 await level.clear()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import sqlite3
 import struct
 import time
@@ -16,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, seal
@@ -76,13 +77,13 @@ class DiskLevel:
 
     async def delete(self, keys: Sequence[str]) -> int:
         # diskcache's own delete passes over entries that are expired.
-        statement = "DELETE FROM Cache WHERE key = ? AND raw = 1"
-        rows = [(key,) for key in keys]
-        return await self._if_exists(lambda: self._execute_all(statement, rows))
+        statement = """
+            DELETE FROM Cache WHERE key IN (SELECT value FROM json_each(?)) AND raw = 1"""
+        return await self._if_exists(lambda: self._execute(statement, json.dumps(keys)))
 
     async def delete_matching(self, pattern: str) -> int:
         statement = "DELETE FROM Cache WHERE matches(?, CAST(key AS BLOB))"
-        return await self._if_exists(lambda: self._execute(statement, (pattern,)))
+        return await self._if_exists(lambda: self._execute(statement, pattern))
 
     async def delete_expired(self) -> int:
         return await self._if_exists(lambda: self._open().expire(self._clock()))
@@ -137,9 +138,8 @@ class DiskLevel:
             return (str(error),)
 
     async def drop(self, rows: Sequence[int]) -> None:
-        marks = ",".join("?" * len(rows))
-        statement = f"DELETE FROM Cache WHERE rowid IN ({marks})"  # noqa: S608 - question marks
-        await self._if_exists(lambda: self._execute(statement, rows))
+        statement = "DELETE FROM Cache WHERE rowid IN (SELECT value FROM json_each(?))"
+        await self._if_exists(lambda: self._execute(statement, json.dumps(rows)))
 
     async def rebuild(self) -> None:
         """Recreate it: all of its values are in the ledger too."""
@@ -227,18 +227,10 @@ class DiskLevel:
             connection.create_function("matches", 2, _matches)
             yield connection
 
-    def _execute(self, statement: str, values: Sequence[Any] = ()) -> int:
+    def _execute(self, statement: str, *values: str) -> int:
         self._open()
         with self._connection() as db:
             return int(db.execute(statement, values).rowcount)
-
-    def _execute_all(self, statement: str, rows: Sequence[tuple[str]]) -> int:
-        self._open()
-        with self._connection() as db:
-            db.execute("BEGIN IMMEDIATE")
-            count = db.executemany(statement, rows).rowcount
-            db.execute("COMMIT")
-            return int(count)
 
     def _remove_files(self) -> None:
         self._close()

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 
 from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata
@@ -112,13 +113,8 @@ class MultiLevelCache:
         accesses = sorted(self._accesses.values(), key=attrgetter("size_bytes"))
         links = list(self._links)
         self._accesses, self._links = {}, {}
-        left_bytes = REWRITE_LIMIT_BYTES
-        written = []
-        for access in accesses:
-            left_bytes -= access.size_bytes
-            if left_bytes < 0:
-                break
-            written.append(access)
+        sizes_bytes = accumulate(access.size_bytes for access in accesses)
+        written = accesses[: sum(each <= REWRITE_LIMIT_BYTES for each in sizes_bytes)]
         if written or links:
             with contextlib.suppress(StateError):
                 await self.authority.count_reads(written, links)

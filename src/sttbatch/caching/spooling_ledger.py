@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from operator import attrgetter
 
 from msgspec.structs import astuple
@@ -20,59 +21,59 @@ _SPOOLED = attrgetter(
 """What a `SpooledResponse` holds, in its order."""
 
 
+@dataclass(frozen=True, slots=True)
 class SpoolingLedger:
     """A `WorkLedger` over another one; the spool keeps what that did not take."""
 
-    def __init__(self, ledger: WorkLedger, spool: ResponseSpool) -> None:
-        self._ledger = ledger
-        self._spool = spool
+    ledger: WorkLedger
+    spool: ResponseSpool
 
     async def claim(
         self, item: WorkItem, task_id: int, *, force: bool = False
     ) -> Granted | Answered | HeldBy | OverBudget:
         # There is room for the answers in flight, whatever happens to the disk.
-        self._spool.reserve()
-        return await self._ledger.claim(item, task_id, force=force)
+        self.spool.reserve()
+        return await self.ledger.claim(item, task_id, force=force)
 
     async def store(self, granted: Granted, record: RequestRecord) -> None:
         try:
-            await self._ledger.store(granted, record)
+            await self.ledger.store(granted, record)
         except StateError as error:
             raise self._spooled(record, error) from error
 
     async def record(self, record: RequestRecord) -> None:
         try:
-            await self._ledger.record(record)
+            await self.ledger.record(record)
         except StateError as error:
             raise self._spooled(record, error) from error
 
     async def give_up(self, granted: Granted, error: str) -> bool:
-        return await self._ledger.give_up(granted, error)
+        return await self.ledger.give_up(granted, error)
 
     async def holder(self, key: str) -> str | None:
-        return await self._ledger.holder(key)
+        return await self.ledger.holder(key)
 
     async def recover(self, record: RequestRecord) -> None:
-        await self._ledger.recover(record)
+        await self.ledger.recover(record)
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
-        return await self._ledger.latencies(engine, model, limit)
+        return await self.ledger.latencies(engine, model, limit)
 
     async def recover_spooled(self) -> None:
         """Book what earlier runs spooled; to be called before anything is looked up."""
-        with contextlib.closing(self._spool.left_behind()) as left_behind:
+        with contextlib.closing(self.spool.left_behind()) as left_behind:
             for response in left_behind:
                 await self.recover(_record(response))
 
     def _spooled(self, record: RequestRecord, error: StateError) -> StateError:
         """Keep it outside of the ledger; returns what to raise."""
         try:
-            self._spool.keep(SpooledResponse(*_SPOOLED(record)))
+            self.spool.keep(SpooledResponse(*_SPOOLED(record)))
         except StateError as lost:
             what = "an answer" if record.value is not None else "a failed request"
             return StateError(f"{error}; {what} could not be kept: {lost}")
         return StateError(
-            f"{error}; what came in is kept in {self._spool.folder}, and the next run stores it"
+            f"{error}; what came in is kept in {self.spool.folder}, and the next run stores it"
         )
 
 

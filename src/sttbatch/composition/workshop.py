@@ -37,11 +37,11 @@ from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion, OutputServices, Writer
-from sttbatch.kinds.transcription.concurrency_feedback import ConcurrencyFeedback
+from sttbatch.kinds.transcription.concurrency_feedback import concurrency_feedback
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline, TranscriptionServices
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.run_control import RunControl
@@ -216,7 +216,7 @@ def transcription_run(
         addresser=addresser,
         splitters=workshop.splitters,
         config=config,
-        observe=ConcurrencyFeedback(workshop.lanes, workshop.adaptive, emit).observe,
+        observe=concurrency_feedback(workshop.lanes, workshop.adaptive, emit),
         emit=emit,
     )
     queue = JobQueue(LedgerJobs(database), workshop.workers)
@@ -229,7 +229,8 @@ def transcription_run(
     )
     outputs = _output_services(database, writer, observe)
     repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)
-    services = TranscriptionServices(
+    return TranscriptionPipeline(
+        config,
         Intake(
             config,
             Fingerprinter(SqlFileIndex(database)),
@@ -247,5 +248,7 @@ def transcription_run(
         transcriber,
         repair,
         Completion(config, results, claims, outputs, control, emit),
+        lanes,
+        control,
+        emit,
     )
-    return TranscriptionPipeline(config, services, lanes, control, emit)

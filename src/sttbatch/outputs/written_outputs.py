@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,24 +13,10 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.core.ports import OutputStore
 
 if TYPE_CHECKING:
-    from sttbatch.outputs.output_names import OutputPlan
+    from sttbatch.outputs.output_names import OutputLocation, OutputPlan
 
 OUTPUTS_VERSION = 1
 """A better formatter must not be hidden by what an older one wrote."""
-
-
-class ExpectedOutputs(NamedTuple):
-    """Outputs that a run should leave behind.
-
-    Attributes:
-        source: the recording, as `outputs.source` in the ledger has it.
-        folder: where its outputs belong, as a real path that ends in a slash.
-        made_from: see `made_from`.
-    """
-
-    source: bytes
-    folder: bytes
-    made_from: str
 
 
 class IntactOutputs(NamedTuple):
@@ -69,15 +55,18 @@ class WrittenOutputs:
         await self._store.remember_states(states)
 
     async def intact(
-        self, expected: Sequence[ExpectedOutputs], formats: Sequence[str]
+        self, expected: Iterable[tuple[OutputLocation, str]], formats: Sequence[str]
     ) -> dict[bytes, IntactOutputs]:
-        """By source, those whose outputs in all `formats` are as they were left."""
-        by_source = {outputs.source: outputs for outputs in expected}
+        """By source, those whose outputs in all `formats` are as they were left.
+
+        `expected` says where outputs belong, and what they should be `made_from`.
+        """
+        by_source = {location.source: (location.target, origin) for location, origin in expected}
         intact: dict[bytes, dict[str, tuple[bytes, float]]] = {}
         for path, source, format_name, origin, file_state, audio_s in await self._store.states(
             list(by_source)
         ):
-            _, folder, expected_origin = by_source[source]
+            folder, expected_origin = by_source[source]
             name = path.removeprefix(folder)
             if (
                 origin == expected_origin

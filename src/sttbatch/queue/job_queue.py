@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from sttbatch.core.errors import UsageError
@@ -13,6 +14,7 @@ from sttbatch.queue.worker import WorkerRegistry
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
 class JobQueue:
     """What depends on who is alive; everything else is asked of `jobs` itself.
 
@@ -21,9 +23,8 @@ class JobQueue:
         workers: knows which of them are alive.
     """
 
-    def __init__(self, jobs: JobStore, workers: WorkerRegistry) -> None:
-        self.jobs = jobs
-        self.workers = workers
+    jobs: JobStore
+    workers: WorkerRegistry
 
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False

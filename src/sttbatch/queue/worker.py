@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
@@ -15,6 +16,7 @@ from sttbatch.core.ports import Liveness, WorkerStore
 HEARTBEAT_S = 60.0
 
 
+@dataclass(frozen=True, slots=True)
 class WorkerRegistry:
     """All workers of one ledger.
 
@@ -22,12 +24,9 @@ class WorkerRegistry:
         heartbeat_s: seconds between two heartbeats of a worker.
     """
 
-    def __init__(
-        self, store: WorkerStore, liveness: Liveness, *, heartbeat_s: float = HEARTBEAT_S
-    ) -> None:
-        self._store = store
-        self._liveness = liveness
-        self._heartbeat_s = heartbeat_s
+    store: WorkerStore
+    liveness: Liveness
+    heartbeat_s: float = HEARTBEAT_S
 
     @contextlib.asynccontextmanager
     async def registered(self) -> AsyncIterator[Worker]:
@@ -38,8 +37,8 @@ class WorkerRegistry:
         """
         pid = os.getpid()
         worker_id = f"{pid}-{secrets.token_hex(6)}"
-        with self._liveness.hold(worker_id):
-            worker = await self._store.register(worker_id, self._liveness.host, pid)
+        with self.liveness.hold(worker_id):
+            worker = await self.store.register(worker_id, self.liveness.host, pid)
             await self.sweep()
             beating = asyncio.create_task(self._beat(worker))
             try:
@@ -48,24 +47,24 @@ class WorkerRegistry:
                 beating.cancel()
                 # Where that cannot be written, whoever comes next finds it dead.
                 with contextlib.suppress(StateError):
-                    await self._store.reap(worker_id, killed=False)
+                    await self.store.reap(worker_id, killed=False)
 
     async def sweep(self) -> None:
         """Free what dead workers held, and remove what they left behind."""
-        rows = await self._store.list()
+        rows = await self.store.list()
         for worker in rows:
-            if not self._liveness.is_alive(worker.id, worker):
+            if not self.liveness.is_alive(worker.id, worker):
                 await self.reap(worker.id)
-        self._liveness.sweep([worker.id for worker in rows])
+        self.liveness.sweep([worker.id for worker in rows])
 
     async def living(self, worker_ids: Collection[str]) -> dict[str, Worker]:
         """Those of these workers that are alive, by id."""
-        rows = await self._store.find(worker_ids)
-        return {row.id: row for row in rows.values() if self._liveness.is_alive(row.id, row)}
+        rows = await self.store.find(worker_ids)
+        return {row.id: row for row in rows.values() if self.liveness.is_alive(row.id, row)}
 
     async def is_alive(self, worker_id: str) -> bool:
-        rows = await self._store.find([worker_id])
-        return self._liveness.is_alive(worker_id, rows.get(worker_id))
+        rows = await self.store.find([worker_id])
+        return self.liveness.is_alive(worker_id, rows.get(worker_id))
 
     async def reap_if_dead(self, worker_id: str) -> bool:
         """Free what a worker held unless it is alive; False: it is."""
@@ -76,12 +75,12 @@ class WorkerRegistry:
 
     async def reap(self, worker_id: str) -> None:
         """Free what a dead worker held, and remove what it left behind."""
-        await self._store.reap(worker_id, killed=True)
-        self._liveness.forget(worker_id)
+        await self.store.reap(worker_id, killed=True)
+        self.liveness.forget(worker_id)
 
     async def _beat(self, worker: Worker) -> None:
         while True:
-            await asyncio.sleep(self._heartbeat_s)
+            await asyncio.sleep(self.heartbeat_s)
             # A ledger that cannot be written ends the run through what the run itself writes.
             with contextlib.suppress(StateError):
-                await self._store.heartbeat(worker)
+                await self.store.heartbeat(worker)

@@ -67,6 +67,7 @@ class ChunkContext:
         return replace(self, piece=name if self.piece is None else f"{self.piece}.{name}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkTranscriber:
     """Transcribes chunks, each paid for once; one that is too large is split.
 
@@ -75,27 +76,14 @@ class ChunkTranscriber:
         observe: told of each request, while its lane is still taken.
     """
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        pay_once: PayOnce,
-        results: ResultCache,
-        addresser: ContentAddresser,
-        splitters: MediaWorkers,
-        config: RunConfig,
-        observe: Callable[[APIRequest], None],
-        emit: events.Emit,
-    ) -> None:
-        self.engine = engine
-        self.config = config
-        self.observe = observe
-        self.emit = emit
-        self._pay_once = pay_once
-        self._results = results
-        self._addresser = addresser
-        self._splitters = splitters
-        self._merger = ResultMerger()
+    engine: Engine
+    pay_once: PayOnce
+    results: ResultCache
+    addresser: ContentAddresser
+    splitters: MediaWorkers
+    config: RunConfig
+    observe: Callable[[APIRequest], None]
+    emit: events.Emit
 
     async def transcribe(
         self, context: ChunkContext, chunk: AudioChunk, attempt: int = 0
@@ -111,15 +99,13 @@ class ChunkTranscriber:
         item = self._item(context, chunk, attempt)
         request, upload = _ChunkRequest(self, context, chunk, item), chunk.upload
         try:
-            heard, cached = await self._pay_once.result(
-                request, context.claim.task_id, context.lane
-            )
+            heard, cached = await self.pay_once.result(request, context.claim.task_id, context.lane)
         except ChunkTooLarge as error:
             if upload.duration_s < 2 * MIN_SPLIT_S:
                 raise
             heard, cached = await self._in_pieces(context, chunk, error), False
             value = StoredChunk(heard, upload.codec, "joined")
-            await self._results.store(item.key, value, upload.duration_s, context.file_sha256)
+            await self.results.store(item.key, value, upload.duration_s, context.file_sha256)
         if context.piece is None or self.engine.timestamps:
             return heard, cached
         whole = Segment(heard.text, 0.0, upload.duration_s)
@@ -133,7 +119,7 @@ class ChunkTranscriber:
         """
         pieces: list[AudioChunk] = []
         try:
-            async with self._splitters.split(source_of(upload), plan) as cutting:
+            async with self.splitters.split(source_of(upload), plan) as cutting:
                 while (piece := await cutting.next()) is not None:
                     pieces.append(piece)
         except BaseException:
@@ -143,11 +129,11 @@ class ChunkTranscriber:
 
     def _item(self, context: ChunkContext, chunk: AudioChunk, attempt: int) -> WorkItem:
         config, audio_s = self.config, chunk.upload.duration_s
-        key = self._addresser.chunk_key(chunk.audio_sha256, attempt)
+        key = self.addresser.chunk_key(chunk.audio_sha256, attempt)
         span = None
         # A piece's span is in its upload's time, so the index of spans has no place for it.
         if context.piece is None:
-            cut = self._addresser.cut_sha256(chunk.span.channel)
+            cut = self.addresser.cut_sha256(chunk.span.channel)
             stream = config.chunking.audio_stream
             span = IndexedSpan(context.file_sha256, stream, cut, chunk.span, key)
         return WorkItem(
@@ -174,7 +160,7 @@ class ChunkTranscriber:
             raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
         finally:
             _discard(pieces)
-        joined = self._merger.merge(outcomes, chunk.upload.duration_s)
+        joined = ResultMerger().merge(outcomes, chunk.upload.duration_s)
         return Transcription(joined.text, joined.segments, joined.language)
 
     def _plan(self, chunk: AudioChunk, error: ChunkTooLarge) -> SplitPlan:

@@ -38,6 +38,8 @@ from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 RETRIES = 2
 """How often a gap is sent again, the second time what the first one left."""
 
+_ADJUSTER = TimestampAdjuster()
+
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
@@ -51,6 +53,7 @@ class _Repair:
     report: RepairReport
 
 
+@dataclass(frozen=True, slots=True)
 class GapRepair:
     """Finds what an answer lacks and fills it, as far as `audit_share` and budgets allow.
 
@@ -58,34 +61,24 @@ class GapRepair:
         splitters: measure uploads.
     """
 
-    def __init__(
-        self,
-        transcriber: ChunkTranscriber,
-        results: ResultCache,
-        addresser: ContentAddresser,
-        splitters: MediaWorkers,
-        run: RunOptions,
-        emit: events.Emit,
-    ) -> None:
-        self._transcriber = transcriber
-        self._results = results
-        self._addresser = addresser
-        self._splitters = splitters
-        self._run = run
-        self._emit = emit
-        self._adjuster = TimestampAdjuster()
+    transcriber: ChunkTranscriber
+    results: ResultCache
+    addresser: ContentAddresser
+    splitters: MediaWorkers
+    run: RunOptions
+    emit: events.Emit
 
     async def stored_repair(
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
         """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
         suspects = gap_detection.suspect_spans(transcription, self._own_part(span))
-        if not (self._run.audit and suspects):
+        if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
-        if self._run.force:
+        if self.run.force:
             return None
-        key = self._addresser.audit_key(chunk_key)
-        stored = await self._results.audit(key, job.fingerprint.sha256)
+        key = self.addresser.audit_key(chunk_key)
+        stored = await self.results.audit(key, job.fingerprint.sha256)
         if stored is None:
             return None
         job.repair_s += stored.asked_s
@@ -104,14 +97,14 @@ class GapRepair:
             SttbatchError: as `ChunkTranscriber.transcribe` does, where it concerns more than a
                 piece.
         """
-        chunk_key = self._addresser.chunk_key(chunk.audio_sha256)
+        chunk_key = self.addresser.chunk_key(chunk.audio_sha256)
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
         if stored_repair is not None:
             return stored_repair
         suspects = gap_detection.suspect_spans(transcription, self._own_part(chunk.span))
         upload = chunk.upload
         try:
-            measured = await self._splitters.measure(
+            measured = await self.splitters.measure(
                 source_of(upload), suspects.spans_to_measure(transcription.segments)
             )
             profile = LoudnessProfile(measured.levels, suspects.holes)
@@ -128,15 +121,15 @@ class GapRepair:
         except MediaError as error:
             # The words that are there must not be lost over it.
             message = f"an answer could not be audited: {error}"
-            self._emit(events.Warned(job.display_path, message))
+            self.emit(events.Warned(job.display_path, message))
             return RepairedChunk(transcription)
-        self._emit(report.event(job.display_path, chunk.span.index))
+        self.emit(report.event(job.display_path, chunk.span.index))
         repaired = report.transcription(transcription.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
-            key = self._addresser.audit_key(chunk_key)
+            key = self.addresser.audit_key(chunk_key)
             value = StoredAudit(repaired, tuple(report.gaps), report.retried_s)
             sha256 = job.fingerprint.sha256
-            await self._results.store(key, value, upload.duration_s, sha256)
+            await self.results.store(key, value, upload.duration_s, sha256)
         gaps = self._in_recording(chunk.span, report.gaps)
         return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
 
@@ -165,7 +158,7 @@ class GapRepair:
             only_exact=True,
         )
         try:
-            return await self._transcriber.cut_all(repair.upload, plan)
+            return await self.transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
             detail = f"it could not be cut out to be asked for again: {error}"
             for span in spans:
@@ -183,7 +176,7 @@ class GapRepair:
             transcription = await self._transcribe_piece(repair, piece, span, attempt)
             if transcription is None:
                 continue
-            segments = self._adjuster.adjust(piece.span, transcription)
+            segments = _ADJUSTER.adjust(piece.span, transcription)
             usable = [each for each in segments if not gap_detection.is_loop(each.text)]
             if len(usable) < len(segments):
                 report.looped_again.append(span)
@@ -208,8 +201,8 @@ class GapRepair:
         if report.over_budget is not None:
             report.add_gap(span, GapReason.STILL_MISSING, str(report.over_budget))
             return None
-        if job.repair_s + audio_s > self._run.audit_share * job.length_s:
-            share = f"{100 * self._run.audit_share:g} %"
+        if job.repair_s + audio_s > self.run.audit_share * job.length_s:
+            share = f"{100 * self.run.audit_share:g} %"
             detail = f"audit_share is used up: asking again may add {share} of the audio"
             report.add_gap(span, GapReason.STILL_MISSING, detail)
             return None
@@ -219,25 +212,25 @@ class GapRepair:
         context = repair.context.of_piece(f"gap-{report.pieces}")
         chunk = job.display_path, context.index, audio_s
         try:
-            transcription, cached = await self._transcriber.transcribe(context, piece, attempt)
+            transcription, cached = await self.transcriber.transcribe(context, piece, attempt)
         except (ChunkError, RetryLater, BudgetReached) as error:
             if isinstance(error, BudgetReached):
                 report.over_budget = error
             is_refused = isinstance(error, ChunkRefused)
             reason = GapReason.REFUSED if is_refused else GapReason.STILL_MISSING
             report.add_gap(span, reason, str(error))
-            self._emit(events.ChunkProcessingFailed(*chunk, str(error), context.piece))
+            self.emit(events.ChunkProcessingFailed(*chunk, str(error), context.piece))
             return None
         report.sent |= not cached
-        self._emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
+        self.emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
         return transcription
 
     def _own_part(self, span: ChunkSpan) -> Span:
-        return Span(*self._adjuster.own_part(span))
+        return Span(*_ADJUSTER.own_part(span))
 
     def _in_recording(self, span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
         def at(upload_s: float) -> float:
-            return self._adjuster.recording_s(span, upload_s)
+            return _ADJUSTER.recording_s(span, upload_s)
 
         return tuple(
             Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)

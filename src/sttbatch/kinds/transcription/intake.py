@@ -39,6 +39,7 @@ class IntakeResult:
     left: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
 class Intake:
     """Fingerprints, looks up and probes recordings.
 
@@ -47,31 +48,19 @@ class Intake:
         stopping: whether no further recording is looked at.
     """
 
-    def __init__(
-        self,
-        config: RunConfig,
-        index: Fingerprinter,
-        results: ResultCache,
-        addresser: ContentAddresser,
-        media: MediaWorkers,
-        registry: OutputRegistry,
-        stopping: Callable[[], bool],
-        emit: events.Emit,
-    ) -> None:
-        self._run = config.run
-        self._stream = config.chunking.audio_stream
-        self._index = index
-        self._results = results
-        self._addresser = addresser
-        self._media = media
-        self._registry = registry
-        self._stopping = stopping
-        self._emit = emit
+    config: RunConfig
+    index: Fingerprinter
+    results: ResultCache
+    addresser: ContentAddresser
+    media: MediaWorkers
+    registry: OutputRegistry
+    stopping: Callable[[], bool]
+    emit: events.Emit
 
     async def take_in(self, discovery: Discovery) -> IntakeResult:
         """Look at every candidate once."""
         intake = IntakeResult(failures=[_unread(*failure) for failure in discovery.failures])
-        await self._index.load([each.path.absolute() for each in discovery.candidates])
+        await self.index.load([each.path.absolute() for each in discovery.candidates])
         skipped = 0
         entries = await self._look_at_all(discovery.candidates)
         for candidate, entry in zip(discovery.candidates, entries, strict=True):
@@ -84,7 +73,7 @@ class Intake:
                 intake.left.append(candidate.display_path)
             else:
                 intake.failures.append(_failure(candidate.display_path, entry))
-        await report_skipped(discovery, self._registry, self._emit, skipped)
+        await report_skipped(discovery, self.registry, self.emit, skipped)
         return intake
 
     async def _look_at_all(
@@ -98,7 +87,7 @@ class Intake:
 
         async def look() -> None:
             for index, candidate in waiting:
-                if self._stopping():
+                if self.stopping():
                     return
                 try:
                     entries[index] = await self._look_at(candidate, jobs)
@@ -111,27 +100,27 @@ class Intake:
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
         if not candidate.expected:
             # A large file that is no recording is not worth hashing.
-            await self._media.probe(candidate.path, self._stream)
-        fingerprint = await self._index.fingerprint(candidate.path.absolute())
+            await self.media.probe(candidate.path, self.config.chunking.audio_stream)
+        fingerprint = await self.index.fingerprint(candidate.path.absolute())
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
-        key = self._addresser.transcript_key(
-            sha256, self._stream, MERGE_VERSION, self._run.audit_mode
+        key = self.addresser.transcript_key(
+            sha256, self.config.chunking.audio_stream, MERGE_VERSION, self.config.run.audit_mode
         )
-        mode = self._addresser.channels
+        mode = self.addresser.channels
         job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
-        if not self._run.force:
-            stored = await self._results.transcript(key)
+        if not self.config.run.force:
+            stored = await self.results.transcript(key)
             level = stored[1] if stored is not None else None
-            self._emit(events.CacheLookup(job.display_path, key, level))
+            self.emit(events.CacheLookup(job.display_path, key, level))
             if stored is not None:
                 # Read once more when it is written: together they may be more than memory holds.
                 job.advance(RunState.CACHED)
                 return job
         try:
-            job.file = await self._media.probe(candidate.path, self._stream)
+            job.file = await self.media.probe(candidate.path, self.config.chunking.audio_stream)
         except RecordingError as error:
             # It concerns every copy.
             job.advance(RunState.FAILED)

@@ -38,6 +38,7 @@ class Failure:
     audio_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
 class JobClaims:
     """The decisions of one run about jobs.
 
@@ -45,21 +46,11 @@ class JobClaims:
         request_sha256: with a recording's content and stream it tells which job it is.
     """
 
-    def __init__(
-        self,
-        queue: JobQueue,
-        worker: Worker,
-        *,
-        config: RunConfig,
-        request_sha256: str,
-        priority: JobPriority,
-    ) -> None:
-        self._queue = queue
-        self._worker = worker
-        self._config = config
-        self._stream = config.chunking.audio_stream
-        self._request_sha256 = request_sha256
-        self._priority = priority
+    queue: JobQueue
+    worker: Worker
+    config: RunConfig
+    request_sha256: str
+    priority: JobPriority
 
     async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         """Give each job its row, and its priority if somebody raised that by hand.
@@ -67,7 +58,7 @@ class JobClaims:
         A cancelled one stays so, unless this run is told to send again what is stored; what is
         cancelled while it runs stays so in any case.
         """
-        config = self._config
+        config = self.config
         specs = [TranscriptionSpec.of(each.candidates[0], each.declared_s, config) for each in jobs]
         rows = await asyncio.gather(
             *(
@@ -84,7 +75,7 @@ class JobClaims:
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job. False: another run works on it, or ended it meanwhile."""
-        taken = await self._queue.claim(job.id, self._worker)
+        taken = await self.queue.claim(job.id, self.worker)
         job.claim = taken if isinstance(taken, Claim) else None
         return job.claim is not None
 
@@ -92,19 +83,19 @@ class JobClaims:
         """Its outputs are written."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.jobs.complete(claim)
+            await self.queue.jobs.complete(claim)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
         """It cannot go on; `jobs retry` or a new run over the recording revives it."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.jobs.fail(claim, reason, retry=False)
+            await self.queue.jobs.fail(claim, reason, retry=False)
 
     async def release(self, job: RecordingJob) -> None:
         """The run ends; another may go on with it at once."""
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self._queue.jobs.release(claim)
+            await self.queue.jobs.release(claim)
 
     async def note(self, failures: Sequence[Failure]) -> None:
         """Give each a FAILED row; what another run works on is that run's to tell."""
@@ -116,33 +107,35 @@ class JobClaims:
 
         Those about files that could not be read are forgotten where `readable` names them.
         """
-        rows = await self._queue.jobs.unfinished(self._stream, self._request_sha256)
+        rows = await self.queue.jobs.unfinished(
+            self.config.chunking.audio_stream, self.request_sha256
+        )
         if any(content.startswith(UNREAD) for content in rows):
-            await self._queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
+            await self.queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
         for content in rows.keys() & done:
-            taken = await self._queue.claim(rows[content], self._worker, revive_failed=True)
+            taken = await self.queue.claim(rows[content], self.worker, revive_failed=True)
             if isinstance(taken, Claim):
-                await self._queue.jobs.complete(taken)
+                await self.queue.jobs.complete(taken)
 
     async def _note(self, failure: Failure) -> None:
         # Where its outputs would belong is not known, so it cannot be run by its id.
         payload = {
             "recording": failure.display_path,
             "audio_s": failure.audio_s,
-            "request": dataclasses.asdict(self._config.request),
+            "request": dataclasses.asdict(self.config.request),
         }
         row = await self._row(failure.content, JobSpec(TRANSCRIPTION, 1, payload))
-        taken = await self._queue.claim(row.id, self._worker)
+        taken = await self.queue.claim(row.id, self.worker)
         if isinstance(taken, Claim):
-            await self._queue.jobs.fail(taken, failure.reason, retry=False)
+            await self.queue.jobs.fail(taken, failure.reason, retry=False)
 
     async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
-        return await self._queue.jobs.enqueue(
+        return await self.queue.jobs.enqueue(
             content,
-            self._stream,
-            self._request_sha256,
+            self.config.chunking.audio_stream,
+            self.request_sha256,
             spec,
-            self._priority,
+            self.priority,
             MAX_RETRIES,
             revive_cancelled=revive_cancelled,
         )

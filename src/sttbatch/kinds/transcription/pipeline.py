@@ -38,10 +38,15 @@ from sttbatch.queue.job_queue import JobQueue
 from sttbatch.queue.polling import wait_until_free
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionServices:
-    """What a recording passes through, in this order."""
+async def _no_chunk() -> None:
+    """Cut nothing: the recording is not ours to work on."""
 
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionPipeline:
+    """One run over one discovery; what a recording passes through, in this order."""
+
+    config: RunConfig
     intake: Intake
     queue: JobQueue
     claims: JobClaims
@@ -50,130 +55,108 @@ class TranscriptionServices:
     transcriber: ChunkTranscriber
     repair: GapRepair
     completion: Completion
-
-
-async def _no_chunk() -> None:
-    """Cut nothing: the recording is not ours to work on."""
-
-
-class TranscriptionPipeline:
-    """One run over one discovery."""
-
-    def __init__(
-        self,
-        config: RunConfig,
-        services: TranscriptionServices,
-        lanes: Lanes,
-        control: RunControl,
-        emit: events.Emit,
-    ) -> None:
-        self._run = config.run
-        self._services = services
-        self._claims = services.claims
-        self._planner = services.planner
-        self._completion = services.completion
-        self._lanes = lanes
-        self._control = control
-        self._emit = emit
+    lanes: Lanes
+    control: RunControl
+    emit: events.Emit
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
-        self._control.stop()
+        self.control.stop()
 
     async def run(self, discovery: Discovery) -> None:
         """Transcribe what was discovered; every recording ends in an event."""
         intake = await self._take_in(discovery)
         for display_path in intake.left:
-            self._completion.report_skipped(display_path, Outcome.LEFT)
-        await self._completion.fail_unread(intake.failures)
+            self.completion.report_skipped(display_path, Outcome.LEFT)
+        await self.completion.fail_unread(intake.failures)
         try:
             await self._write_stored(intake.jobs)
-            await self._completion.reconcile_ledger(intake.jobs)
+            await self.completion.reconcile_ledger(intake.jobs)
             await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
-            self._control.abort(error)
+            self.control.abort(error)
         except asyncio.CancelledError:
             # The worker's end frees them.
             for job in intake.jobs:
-                self._completion.skip(job, Outcome.LEFT)
+                self.completion.skip(job, Outcome.LEFT)
             raise
-        self._control.raise_bug()
+        self.control.raise_bug()
         for job in intake.jobs:
             try:
-                await self._claims.release(job)
+                await self.claims.release(job)
             except SttbatchError as error:
                 # The worker's end frees it, or the next run does.
-                self._control.abort(error)
-            self._completion.skip(job, Outcome.LEFT)
+                self.control.abort(error)
+            self.completion.skip(job, Outcome.LEFT)
 
     async def forecast(self, discovery: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
         intake = await self._take_in(discovery)
         for each in intake.failures:
-            self._completion.report_failure(each.display_path, each.audio_s, each.reason)
+            self.completion.report_failure(each.display_path, each.audio_s, each.reason)
         to_send = [job for job in intake.jobs if job.state is RunState.DISCOVERED]
         to_send.sort(key=lambda job: -job.billable_s)
-        await self._planner.expect(to_send)
-        return await self._planner.forecast(intake.jobs)
+        await self.planner.expect(to_send)
+        return await self.planner.forecast(intake.jobs)
 
     async def _take_in(self, discovery: Discovery) -> IntakeResult:
-        intake = await self._services.intake.take_in(discovery)
-        await self._completion.plan_outputs(intake.jobs)
+        intake = await self.intake.take_in(discovery)
+        await self.completion.plan_outputs(intake.jobs)
         return intake
 
     async def _write_stored(self, jobs: Sequence[RecordingJob]) -> None:
         for job in jobs:
-            if self._control.closed:
+            if self.control.closed:
                 return
             if job.state is RunState.CACHED:
                 # One that was removed since it was looked up is for the next run.
-                await self._completion.write_stored(job)
+                await self.completion.write_stored(job)
 
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         for job in jobs:
-            self._emit(events.JobQueued(job.display_path, job.billable_s))
+            self.emit(events.JobQueued(job.display_path, job.billable_s))
         await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
-        await self._planner.expect(jobs)
-        self._planner.announce()
+        await self.planner.expect(jobs)
+        self.planner.announce()
         ready: Sequence[RecordingJob] = jobs
         while ready:
-            cut = partial(self._cut, Backlog(self._services.queue, ready))
+            cut = partial(self._cut, Backlog(self.queue, ready))
             turns = [CutterTurn() for _ in ready]
-            await self._lanes.run(turns, Steps(cut, self._process, self._complete))
+            await self.lanes.run(turns, Steps(cut, self._process, self._complete))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
-            if self._control.closed or not held:
+            if self.control.closed or not held:
                 return
-            if self._run.no_wait:
+            if self.config.run.no_wait:
                 await self._skip_held(held)
                 return
             ready = await self._wait_for_others(held)
 
     async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
-        await self._claims.enqueue(jobs)
+        await self.claims.enqueue(jobs)
         for job in jobs:
             job.advance(RunState.WAITING)
 
     async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self._services.queue.jobs.jobs([job.id for job in held])
+        rows = await self.queue.jobs.jobs([job.id for job in held])
         for job in held:
             row = rows.get(job.id)
             is_cancelled = row is not None and row.status is JobStatus.CANCELLED
-            self._completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
+            self.completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
 
     async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
         """Wait until some are ours to do, and end those that other runs or people ended."""
         ids = [job.id for job in held]
-        async for rows in wait_until_free(self._services.queue, ids, lambda: self._control.closed):
+        async for rows in wait_until_free(self.queue, ids, lambda: self.control.closed):
             ready = []
             for job in (job for job in held if job.id in rows):
                 row = rows[job.id]
                 if row is not None and row.status is JobStatus.CANCELLED:
-                    self._completion.skip(job, Outcome.CANCELLED)
+                    self.completion.skip(job, Outcome.CANCELLED)
                 elif row is not None and row.status is JobStatus.FAILED:
                     reason = row.error_message or "another run failed on it"
-                    self._completion.fail_elsewhere(job, reason)
+                    self.completion.fail_elsewhere(job, reason)
                 elif not await self._is_written_elsewhere(job):
                     # Released, its holder died, or its transcript is gone again.
                     ready.append(job)
@@ -186,12 +169,12 @@ class TranscriptionPipeline:
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has finished it since we looked; then its outputs are written."""
-        if self._run.force:
+        if self.config.run.force:
             return False
-        level = await self._completion.write_stored(job)
+        level = await self.completion.write_stored(job)
         if level is None:
             return False
-        self._emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
     @contextlib.asynccontextmanager
@@ -199,21 +182,21 @@ class TranscriptionPipeline:
         """Hold a media worker while a recording is cut, if it is ours to work on."""
         async with contextlib.AsyncExitStack() as opened:
             next_chunk: NextChunk[ChunkWork] = _no_chunk
-            with self._control.guard():
+            with self.control.guard():
                 turn.job = await backlog.next()
-            with self._control.guard(turn.job):
+            with self.control.guard(turn.job):
                 if turn.job is not None:
                     next_chunk = await self._open(turn.job, opened)
-            with self._control.guard(turn.job):
+            with self.control.guard(turn.job):
                 yield next_chunk
 
     async def _open(
         self, job: RecordingJob, opened: contextlib.AsyncExitStack
     ) -> NextChunk[ChunkWork]:
         if job.state is RunState.CANCELLED:
-            self._completion.skip(job, Outcome.CANCELLED)
+            self.completion.skip(job, Outcome.CANCELLED)
             return _no_chunk
-        if not await self._claims.take(job):
+        if not await self.claims.take(job):
             job.advance(RunState.HELD_ELSEWHERE)
             return _no_chunk
         job.advance(RunState.CLAIMED)
@@ -221,24 +204,24 @@ class TranscriptionPipeline:
             return _no_chunk
         if job.retry_count:
             self._announce_retry(job, job.reason)
-        self._emit(events.JobStarted(job.display_path, job.id))
-        source, plans = await self._planner.plan(job)
-        cutting = await opened.enter_async_context(self._services.media.split(source, *plans))
+        self.emit(events.JobStarted(job.display_path, job.id))
+        source, plans = await self.planner.plan(job)
+        cutting = await opened.enter_async_context(self.media.split(source, *plans))
         job.advance(RunState.CUTTING)
-        return lambda: self._planner.next_chunk(job, cutting)
+        return lambda: self.planner.next_chunk(job, cutting)
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
-        self._emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
+        self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
         """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
         job, chunk = work.job, work.chunk
         name, index, audio_s = job.display_path, chunk.span.index, chunk.span.duration_s
         try:
-            with self._control.guard(job):
+            with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
                 job.outcomes.append(outcome.compressed())
-                self._emit(
+                self.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING
                     else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)
@@ -258,22 +241,22 @@ class TranscriptionPipeline:
         )
         try:
             if stored is None:
-                words, cached = await self._services.transcriber.transcribe(context, chunk)
+                words, cached = await self.transcriber.transcribe(context, chunk)
             else:
                 words, cached = stored.value.heard, True
-                if not self._planner.is_same_upload(stored, chunk):
+                if not self.planner.is_same_upload(stored, chunk):
                     # Another version cut it: its words have their times, but in another upload.
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
-        repaired = await self._services.repair.repair(job, context, chunk, words)
+        repaired = await self.repair.repair(job, context, chunk, words)
         if repaired.over_budget is not None:
-            self._control.budget_reached(repaired.over_budget)
+            self.control.budget_reached(repaired.over_budget)
         return ChunkOutcome(
             span, repaired.transcription, cached and not repaired.sent, gaps=repaired.gaps
         )
 
     async def _complete(self, turn: CutterTurn) -> None:
         if turn.job is not None:
-            with self._control.guard(turn.job):
-                await self._completion.complete_if_ready(turn.job)
+            with self.control.guard(turn.job):
+                await self.completion.complete_if_ready(turn.job)

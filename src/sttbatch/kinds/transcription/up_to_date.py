@@ -17,7 +17,7 @@ from sttbatch.database.results import SqlResultStore
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.outputs.output_names import OutputLocator
 from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.written_outputs import ExpectedOutputs, WrittenOutputs, made_from
+from sttbatch.outputs.written_outputs import WrittenOutputs, made_from
 from sttbatch.processing.discovery import Candidate, Discovery
 
 
@@ -49,8 +49,7 @@ async def take_up_to_date(
         if key in present and key is not None
     }
     intact = await WrittenOutputs(SqlOutputStore(database)).intact(
-        [ExpectedOutputs(place.source, place.target, origin) for place, origin in wanted.values()],
-        config.outputs.formats,
+        wanted.values(), config.outputs.formats
     )
     discovery.candidates = []
     ours: set[str] = set()
