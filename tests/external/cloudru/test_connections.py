@@ -119,6 +119,14 @@ def test_http2_that_keeps_failing_is_given_up(endpoint: CloudRu) -> None:
     assert "HTTP/1.1" in lanes.warnings[0]
 
 
+def test_http2_is_tried_again_later(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sttbatch.external.cloudru.connections.HTTP1_FOR_S", 0.0)
+    endpoint.faults = before_body(lambda post: ResetStream() if post.number < 3 else None)
+    lanes = run_lanes(endpoint, 6, lanes=1, size=LARGE, stall_s=SHORT_STALL_S)
+    assert lanes.words == all_heard(6)
+    assert endpoint.received[-1].http_version == "2"
+
+
 def test_connections_lost_together_count_once(endpoint: CloudRu) -> None:
     """A load balancer that restarts breaks all lanes at the same time; HTTP/2 stays."""
 

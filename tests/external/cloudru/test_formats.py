@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from sttbatch.core.errors import ChunkError, ChunkTooLarge
 from sttbatch.core.models import Upload
 from tests.cloudru import CloudRu, Status, Style, make_recording
@@ -40,6 +42,25 @@ def test_without_words_there_are_segments(endpoint: CloudRu) -> None:
     assert "word times" in lanes.warnings[0]
     # The lanes that had asked already, and nobody later.
     assert sum(post.status == 400 for post in endpoint.received) <= 4
+
+
+def test_the_full_format_is_requested_again_later(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that was upgraded while a process lives on."""
+    endpoint.style = Style(refuse_words=True)
+
+    async def upgraded() -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+            await lanes.send(0)
+            endpoint.style = Style()
+            monkeypatch.setattr(lanes.engine, "_simpler_until", 0.0)
+            await lanes.send(1)
+            return lanes
+
+    lanes = asyncio.run(upgraded())
+    assert lanes.words == all_heard(2)
+    assert endpoint.received[-1].granularities == ("word", "segment")
 
 
 def test_without_verbose_json_pieces_are_short(endpoint: CloudRu) -> None:

@@ -37,6 +37,9 @@ _THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
 """HTTP/1.1 is used once HTTP/2 has failed on so many connections in a row."""
 
+HTTP1_FOR_S = 600.0
+"""How long, until HTTP/2 is tried again: a process may live for months."""
+
 
 @dataclass(slots=True, eq=False)
 class Connection:
@@ -70,10 +73,15 @@ class ConnectionPool:
         self._contexts: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
         self._http2_faults = 0
         self._newest_at_fault = 0
-        self.http2 = True
+        self._http2_from = 0.0
         self.opened = 0
         self.reused = 0
         self.replaced = 0
+
+    @property
+    def http2(self) -> bool:
+        """Whether HTTP/2 is offered: not for ten minutes after it was given up."""
+        return time.monotonic() >= self._http2_from
 
     async def prepare(self) -> None:
         """Load the certificates before they are needed; raises UsageError as `ssl_context`."""
@@ -120,7 +128,8 @@ class ConnectionPool:
         self._http2_faults += 1
         if self._http2_faults < FAULTS_TO_HTTP1:
             return False
-        self.http2 = False
+        self._http2_faults = 0
+        self._http2_from = time.monotonic() + HTTP1_FOR_S
         return True
 
     async def aclose(self) -> None:

@@ -36,6 +36,8 @@ DEADLINE_BASE_S = 60.0
 DEADLINE_PER_AUDIO_S = 1.0
 MULTIPART_FRAME_BYTES = 16 * 1024
 PIECE_WITHOUT_TIMES_S = 30.0
+SIMPLER_FORMAT_FOR_S = 600.0
+"""How long, until the full format is requested again: a process may live for months."""
 
 
 class CloudRuTranscription:
@@ -74,6 +76,7 @@ class CloudRuTranscription:
         self._deadline_base_s = deadline_base_s
         self._backoff_base_s = backoff_base_s
         self._format = 0
+        self._simpler_until = 0.0
         self._format_warned = 0
         self._format_refusal = ""
 
@@ -128,6 +131,8 @@ class CloudRuTranscription:
         connection = await self._pool.take(http1=state.http1, fresh=state.fresh)
         response_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
         http = HttpAttempt(connection, stall_s=self._stall_s, response_s=response_s)
+        if self._format and time.monotonic() >= self._simpler_until:
+            self._format = self._format_warned = 0
         state.begin_attempt(http, self._format)
         try:
             response = await self._send(state)
@@ -264,6 +269,7 @@ class CloudRuTranscription:
             if format_index + 1 == len(FORMATS):
                 return errors.ChunkError(message)
             self._format += 1
+            self._simpler_until = time.monotonic() + SIMPLER_FORMAT_FOR_S
             self._format_refusal = message
         return Retry(message)
 

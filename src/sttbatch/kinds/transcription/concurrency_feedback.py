@@ -8,6 +8,7 @@ from collections.abc import Callable
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
+from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
 
 TOO_MANY_REQUESTS = 429
 
