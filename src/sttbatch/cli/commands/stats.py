@@ -81,8 +81,11 @@ def stats(
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
+    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import duration_s, load_settings
-    from sttbatch.composition.stats_sources import statistics_sources
+    from sttbatch.database.measurements import Measurements
+    from sttbatch.database.opening import open_ledger, open_metrics
+    from sttbatch.database.usage_queries import UsageFigures
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
@@ -97,8 +100,14 @@ def stats(
     import asyncio
 
     from sttbatch.cli.console.stats_export import push_figures, write_exposition
+    from sttbatch.monitoring.statistics import Sources
 
-    with statistics_sources(load_settings().settings) as sources:
+    folder = data_folder(load_settings().settings)
+    with (
+        contextlib.closing(open_metrics(folder)) as metrics,
+        contextlib.closing(open_ledger(folder)) as ledger,
+    ):
+        sources = Sources(Measurements(metrics), UsageFigures(ledger))
         if html is not None:
             report = _write_page(sources, query, html)
         elif prometheus is not None:
@@ -126,9 +135,9 @@ def _refuse_windows(context: typer.Context) -> None:
 async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
     from sttbatch.cli.console.report_files import replace_report
     from sttbatch.cli.console.run_summary import CURRENCY
-    from sttbatch.monitoring.dashboard import dashboard, page
+    from sttbatch.monitoring.dashboard import page
 
-    text = page(await dashboard(sources, query.window()), CURRENCY)
+    text = await page(sources, query.window(), CURRENCY)
     # The page shows costs, so a new one is private.
     replace_report(target, text.encode(), 0o600)
 
