@@ -8,7 +8,7 @@ import shutil
 import stat
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sttbatch.cli.console.text import counted
 from sttbatch.composition.settings import LoadedSettings, Settings, load_settings, user_file
@@ -33,8 +33,7 @@ class Finding:
     advice: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(NamedTuple):
     name: str
     run: Callable[[], Awaitable[str]]
     advice: str
@@ -52,11 +51,11 @@ async def run_checks(*, send: bool) -> list[Finding]:
         advice = "fix that line; sttbatch config show prints the origin of each value"
         return [Finding("settings", ok=False, text=str(error), advice=advice)]
     findings = [Finding("settings", ok=True, text=_settings(loaded))]
-    for check in _checks(loaded.settings, send=send):
+    for name, check, advice in _checks(loaded.settings, send=send):
         try:
-            findings.append(Finding(check.name, ok=True, text=await check.run()))
+            findings.append(Finding(name, ok=True, text=await check()))
         except SttbatchError as error:
-            findings.append(Finding(check.name, ok=False, text=str(error), advice=check.advice))
+            findings.append(Finding(name, ok=False, text=str(error), advice=advice))
     return findings
 
 
@@ -107,7 +106,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
 
 def _settings(loaded: LoadedSettings) -> str:
     file = user_file()
-    where = str(file) if file.is_file() else f"defaults ({file} does not exist)"
+    where = file if file.is_file() else f"defaults ({file} does not exist)"
     return f"{where}, {counted(len(loaded.alerts), 'alert')}"
 
 
@@ -116,11 +115,9 @@ async def _key(settings: Settings) -> str:
 
     load_key(settings)
     file = key_file(settings)
-    if file is None:
-        return "in CLOUDRU_API_KEY; --send checks whether it is accepted"
-    if file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if file is not None and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return f"in {file}, which other users may read: chmod 600 {file}"
-    return f"in {file}; --send checks whether it is accepted"
+    return f"in {file or 'CLOUDRU_API_KEY'}; --send checks whether it is accepted"
 
 
 class _Endpoint:
@@ -135,13 +132,10 @@ class _Endpoint:
 
         answer = await check_reachability(self._base_url)
         self._ahead_s = answer.clock_ahead_s
-        if answer.status in {404, 405}:
-            hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
-        else:
-            hint = ""
+        hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
         return (
             f"{answer.base_url} answers {answer.status} over {answer.http_version}, "
-            f"{answer.tls or 'no TLS'}{hint}"
+            f"{answer.tls or 'no TLS'}{hint if answer.status in {404, 405} else ''}"
         )
 
     async def clock(self) -> str:
@@ -205,12 +199,12 @@ async def _local(settings: Settings, *, needed: bool) -> str:
 
 async def _send(settings: Settings) -> str:
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.effective_options import RunFlags, run_config_of
+    from sttbatch.composition.effective_options import run_config_of
     from sttbatch.composition.engines import engine_of
     from sttbatch.composition.paths import RATES, data_folder
     from sttbatch.external.cloudru.reachability import check_transcription
 
-    request = run_config_of(settings, RunFlags()).request
+    request = run_config_of(settings).request
     key = load_key(settings)
     rates = data_folder(settings) / RATES
     requests: list[APIRequest] = []

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sttbatch.composition.settings import LOOPBACK, duration_s
+from sttbatch.composition.settings import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
 from sttbatch.monitoring.alert_rules import (
     ALERT_METRICS,
@@ -45,14 +45,14 @@ def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
         UsageError: a table is wrong; the message names file and line.
     """
     if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
-        line = _line_of(text.splitlines(), 0, "alerts")
+        line = line_of(text.splitlines(), "alerts")
         raise UsageError(f"{path}, line {line}: alerts are tables, each starts with [[alerts]]")
     rules: list[AlertRule] = []
     for table, (first, lines) in zip(tables, _sections(text, len(tables)), strict=True):
         try:
             rules.append(_rule(table, rules))
         except _TableError as error:
-            line = _line_of(lines, first, error.key)
+            line = first + (line_of(lines, error.key) if error.key else 1)
             raise UsageError(f"{path}, line {line}: {error}") from error
     return tuple(rules)
 
@@ -138,9 +138,3 @@ def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
         return [(0, lines)] * count
     ends = [*starts[1:], len(lines)]
     return [(start, lines[start:end]) for start, end in zip(starts, ends, strict=True)]
-
-
-def _line_of(lines: Sequence[str], first: int, key: str) -> int:
-    """The line number of a key, from 1; that of the section if the key is not found."""
-    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-    return first + next((n for n, line in enumerate(lines, 1) if key and pattern.match(line)), 1)

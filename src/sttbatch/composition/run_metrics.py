@@ -25,7 +25,16 @@ async def measured(
     settings: Settings, found: Discovery, report: BatchReport, warn: Callable[[str], None]
 ) -> AsyncIterator[MetricsCollector | None]:
     """The collector of one run; None where metrics.db cannot be used, which fails no run."""
-    facts = _facts(settings, found)
+    config = run_config_of(settings)
+    facts = RunFacts(
+        time.time(),
+        config.request.engine,
+        config.request.model,
+        config.concurrency.value,
+        config.run.requests_per_minute,
+        config.run.price_per_second,
+        _summary(found),
+    )
     try:
         database = open_metrics(data_folder(settings))
     except StateError as error:
@@ -38,19 +47,6 @@ async def measured(
             yield collector
         finally:
             await collector.aclose(_end(report))
-
-
-def _facts(settings: Settings, found: Discovery) -> RunFacts:
-    choices = run_config_of(settings)
-    return RunFacts(
-        time.time(),
-        choices.request.engine,
-        choices.request.model,
-        choices.concurrency.value,
-        choices.run.requests_per_minute,
-        choices.run.price_per_second,
-        _summary(found),
-    )
 
 
 def _summary(found: Discovery) -> str:

@@ -6,12 +6,13 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, UploadCodec
@@ -58,32 +59,32 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str | None = None
     language: str | None = None
     prompt: str | None = None
-    temperature: float | None = None
+    temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     formats: list[str] = msgspec.field(default_factory=lambda: ["txt", "json"])
     output_dir: str | None = None
     words: bool = False
-    max_line_width: int = 42
-    max_lines: int = 2
-    concurrency: int | Literal["auto"] = 4
-    max_concurrency: int = 10
-    rate_limit: int = 600
-    audio_rate_limit: float | None = None
-    chunk_duration: float = 300.0
-    max_chunk_mb: float = 24.0
+    max_line_width: Annotated[int, Meta(ge=10, le=1000)] = 42
+    max_lines: Annotated[int, Meta(ge=1, le=10)] = 2
+    concurrency: Annotated[int, Meta(ge=1, le=10)] | Literal["auto"] = 4
+    max_concurrency: Annotated[int, Meta(ge=1, le=10)] = 10
+    rate_limit: Annotated[int, Meta(ge=1, le=100_000)] = 600
+    audio_rate_limit: Annotated[float, Meta(ge=10, le=1e9)] | None = None
+    chunk_duration: Annotated[float, Meta(ge=10, le=7200)] = 300.0
+    max_chunk_mb: Annotated[float, Meta(ge=1, le=24.4)] = 24.0
     upload_codec: UploadCodec = UploadCodec.AUTO
     channels: ChannelMode = ChannelMode.MIX
     audit: bool = True
-    audit_share: float = 0.25
-    retries: int = 3
-    outage_wait: float = 600.0
-    price_per_second: float = 0.01
-    budget_per_day: float | None = None
-    budget_per_month: float | None = None
+    audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
+    retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
+    budget_per_day: Annotated[float, Meta(ge=0, le=1e12)] | None = None
+    budget_per_month: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     data_dir: str | None = None
     cache_dir: str | None = None
-    cache_max_age: float | None = None
-    l1_max_mb: float = 64.0
-    l2_max_mb: float = 1024.0
+    cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
+    l1_max_mb: Annotated[float, Meta(ge=1, le=65_536)] = 64.0
+    l2_max_mb: Annotated[float, Meta(ge=1, le=1_048_576)] = 1024.0
 
 
 DESCRIPTIONS = {
@@ -150,28 +151,25 @@ def load_settings(options: Mapping[str, Any] | None = None) -> LoadedSettings:
     Raises:
         UsageError: an unknown setting or a bad value; the message names file and line.
     """
-    merged: dict[str, Any] = {}
-    origins: dict[str, str] = {}
     user = _file(user_file(), local=False)
-    alerts = user[0].pop(ALERTS, ())
-    for values, origin in (
-        user,
-        _file(Path(LOCAL_FILE), local=True),
-        _environment(),
-        ({k: v for k, v in (options or {}).items() if v is not None}, "option"),
-    ):
-        for name, value in values.items():
-            where = origin.format(name.upper()) if origin == _VARIABLE else origin
-            merged[name] = _checked(name, value, where)
-            origins[name] = where
-    return LoadedSettings(msgspec.convert(merged, Settings), origins, alerts)
+    alerts, _ = user.pop(ALERTS, ((), ""))
+    layers = user | _file(Path(LOCAL_FILE), local=True) | _environment()
+    for name, value in (options or {}).items():
+        if value is not None:
+            layers[name] = (_checked(name, value, "option"), "option")
+    settings = msgspec.convert({name: value for name, (value, _) in layers.items()}, Settings)
+    return LoadedSettings(settings, {name: origin for name, (_, origin) in layers.items()}, alerts)
 
 
 _VARIABLE = "STTBATCH_{}"
 OTHER_FILE = "STTBATCH_CONFIG"
 
 
-def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
+_Layer: TypeAlias = dict[str, tuple[Any, str]]
+"""Values by name, checked, and where they come from."""
+
+
+def _file(path: Path, *, local: bool) -> _Layer:
     try:
         text = _text(path) if local else path.read_text("utf-8")
         values = tomllib.loads(text)
@@ -181,17 +179,18 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
                 f"{path}: there is no such settings file, but {OTHER_FILE} names it; "
                 "`sttbatch config init` writes one"
             ) from None
-        return {}, str(path)
+        return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error
+    layer: _Layer = {}
     for name, value in values.items():
-        where = f"{path}, line {_line(text, name)}"
+        where = f"{path}, line {line_of(text.splitlines(), name)}"
         if name == ALERTS and not local:
             from sttbatch.composition.alert_settings import alert_rules
 
-            values[ALERTS] = alert_rules(value, text, path)
+            layer[ALERTS] = (alert_rules(value, text, path), "")
             continue
         if name == ALERTS:
             raise UsageError(f"{where}: alerts may not be set here, only in {user_file()}")
@@ -202,8 +201,8 @@ def _file(path: Path, *, local: bool) -> tuple[dict[str, Any], str]:
                 f"{where}: {name} may not be set here, only in {user_file()} or by "
                 f"{_VARIABLE.format(name.upper())}"
             )
-        _checked(name, value, where)
-    return values, str(path)
+        layer[name] = (_checked(name, value, where), str(path))
+    return layer
 
 
 def _text(path: Path) -> str:
@@ -217,19 +216,19 @@ def _text(path: Path) -> str:
     return data.decode("utf-8")
 
 
-def _line(text: str, name: str) -> int:
-    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(name)}[\"']?\s*(=|\.|\])")
-    lines = text.splitlines()
-    return next((n for n, line in enumerate(lines, 1) if pattern.match(line)), 1)
+def line_of(lines: Sequence[str], key: str) -> int:
+    """The number of the line where a key or table begins, from 1; the first if there is none."""
+    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
 
 
-def _environment() -> tuple[dict[str, Any], str]:
-    values = {}
+def _environment() -> _Layer:
+    layer: _Layer = {}
     for name in Settings.__struct_fields__:
-        value = os.environ.get(_VARIABLE.format(name.upper()))
-        if value:
-            values[name] = value
-    return values, _VARIABLE
+        variable = _VARIABLE.format(name.upper())
+        if value := os.environ.get(variable):
+            layer[name] = (_checked(name, value, variable), variable)
+    return layer
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
@@ -239,45 +238,28 @@ def _checked(name: str, value: Any, where: str) -> Any:
             value = duration_s(value)
         if name == "formats" and isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
-        converted = msgspec.convert({name: value}, Settings, strict=False)
-        _check_range(name, getattr(converted, name))
+        converted = getattr(msgspec.convert({name: value}, Settings, strict=False), name)
+        _check(name, converted)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
+        if re.match(r"Expected `\w+` [<>]=", reason):
+            reason = _range(name)
         # A password may stand before an @.
         text = "..." if "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
-    return getattr(converted, name)
+    return converted
 
 
 _DURATIONS = frozenset({"cache_max_age", "outage_wait"})
 
-_RANGES = {
-    "temperature": (0, 1),
-    "max_line_width": (10, 1000),
-    "max_lines": (1, 10),
-    "concurrency": (1, 10),
-    "max_concurrency": (1, 10),
-    "rate_limit": (1, 100_000),
-    "audio_rate_limit": (10, 1e9),
-    "chunk_duration": (10, 7200),
-    "max_chunk_mb": (1, 24.4),
-    "audit_share": (0, 10),
-    "retries": (0, 20),
-    "outage_wait": (0, 86_400),
-    "cache_max_age": (1, 1e10),
-    "l1_max_mb": (1, 65_536),
-    "l2_max_mb": (1, 1_048_576),
-    "price_per_second": (0, 1e6),
-    "budget_per_day": (0, 1e12),
-    "budget_per_month": (0, 1e12),
-}
+
+def _range(name: str) -> str:
+    schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
+    number = next(each for each in schema.get("anyOf", [schema]) if "minimum" in each)
+    return f"it must be {number['minimum']:g} to {number['maximum']:g}"
 
 
-def _check_range(name: str, value: Any) -> None:
-    if value is not None and name in _RANGES and value != "auto":
-        low, high = _RANGES[name]
-        if not low <= value <= high:
-            raise ValueError(f"it must be {low:g} to {high:g}")
+def _check(name: str, value: Any) -> None:
     if name == "engine" and value not in {"cloudru", "local"}:
         raise ValueError("it must be cloudru or local")
     if name == "formats":
@@ -297,10 +279,9 @@ def check_base_url(url: str) -> None:
     if not url.isprintable() or " " in url:
         raise ValueError("it contains characters that are not allowed in an address")
     parts = urlsplit(url)
-    loopback = parts.hostname in LOOPBACK
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
-    if parts.scheme == "http" and not loopback:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("the key goes over https only (http to this machine is allowed)")
     # Both raise a ValueError with the reason.
     _ = parts.port, parts.hostname.encode("idna")

@@ -31,6 +31,11 @@ class Distribution:
     def largest(self) -> float | None:
         return self.ordered[-1] if self.ordered else None
 
+    def summary(self) -> dict[str, float | None]:
+        """The figures that people compare, by their names."""
+        named = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)}
+        return {**named, "mean": self.mean}
+
     def percentile(self, percent: float) -> float | None:
         """Linear interpolation between the two nearest values, as numpy's default.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import eq, ge, gt, le, lt
 
 ALERT_METRICS = {
     "failed_share": "share of requests that brought no words, 0 to 1; no value without requests",
@@ -46,13 +46,7 @@ class Channel(StrEnum):
     WEBHOOK = "webhook"
 
 
-_HOLDS = {
-    Comparison.GREATER_THAN: operator.gt,
-    Comparison.AT_LEAST: operator.ge,
-    Comparison.LESS_THAN: operator.lt,
-    Comparison.AT_MOST: operator.le,
-    Comparison.EQUAL: operator.eq,
-}
+_HOLDS = dict(zip(Comparison, (gt, ge, lt, le, eq), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +73,8 @@ class AlertRule:
 
     def is_triggered(self, value: float | None) -> bool:
         """Whether it is enabled and the condition holds; without a value it does not."""
-        return (
-            self.enabled
-            and value is not None
-            and bool(_HOLDS[self.comparison](value, self.threshold))
-        )
+        holds = value is not None and _HOLDS[self.comparison](value, self.threshold)
+        return self.enabled and holds
 
     @property
     def condition(self) -> str:

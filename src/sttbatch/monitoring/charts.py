@@ -10,7 +10,6 @@ from html import escape
 from itertools import pairwise
 
 from sttbatch.core.figures import MeasuredRequest
-from sttbatch.monitoring.timeline import LatencyPoint, lanes
 
 WIDTH = 900
 LEFT = 60
@@ -24,6 +23,15 @@ _LAST = -1
 _LEAST_PX = 0.75
 _BREAK_PX = 50.0
 _DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPoint:
+    """Percentiles of the answers in a short time that begins `at`."""
+
+    at: float
+    p50: float
+    p95: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ def _unbroken(points_px: Sequence[tuple[float, float]]) -> list[list[tuple[float
 
 def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
     """One row for each lane; in front of a request a thin line while its chunk waited for it."""
-    rows = lanes(requests)
+    rows = _lanes(requests)
     height = TOP + LANE_HEIGHT * len(rows) + BOTTOM
     first = min(each.queued_at for each in requests)
     last = max(each.ended_at for each in requests)
@@ -81,6 +89,7 @@ def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
         y = TOP + LANE_HEIGHT * number
         parts.append(f'<text x="{LEFT - 8}" y="{y + 14}" class="end">lane {number + 1}</text>')
         for each in row:
+            kind = "ok" if each.is_ok else "failed"
             title = (
                 f"chunk {each.chunk}: {each.outcome}; {each.queue_wait_s:.2f} s for a lane, "
                 f"{each.rate_wait_s:.2f} s for the limit, {each.latency_s:.2f} s for an answer"
@@ -89,12 +98,23 @@ def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
                 f"<g><title>{escape(title)}</title>",
                 _bar(across, each.queued_at, each.in_lane_at, y + 17, 3, "queue"),
                 _bar(across, each.in_lane_at, each.sent_at, y + 3, 12, "rate"),
-                _bar(
-                    across, each.sent_at, each.ended_at, y + 3, 12, "ok" if each.is_ok else "failed"
-                ),
+                _bar(across, each.sent_at, each.ended_at, y + 3, 12, kind),
                 "</g>",
             ]
     return _svg("lanes", height, parts, "Lanes of the last run")
+
+
+def _lanes(requests: Sequence[MeasuredRequest]) -> list[list[MeasuredRequest]]:
+    """Each request in the first lane that is free by then."""
+    occupied: list[list[MeasuredRequest]] = []
+    for each in requests:
+        for lane in occupied:
+            if lane[-1].ended_at <= each.in_lane_at:
+                lane.append(each)
+                break
+        else:
+            occupied.append([each])
+    return occupied
 
 
 def bars(kind: str, rows: Sequence[tuple[str, float, str]], label: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sttbatch.core import events
@@ -40,7 +41,7 @@ class MetricsCollector:
         self._run: int | None = None
         self._turn = asyncio.Lock()
         self._failed = False
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._samples: list[Measurement] = []
         self._counters: defaultdict[tuple[str, str], float] = defaultdict(float)
         self._queue_waits: dict[tuple[str, int, str | None], float] = {}
@@ -51,16 +52,24 @@ class MetricsCollector:
         # The event loop holds its tasks weakly.
         self._writing: set[asyncio.Task[None]] = set()
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
-            events.ChunkPrepared: self._prepared,
-            events.ChunkProcessingStarted: self._chunk_started,
+            events.ChunkPrepared: lambda event: self._sample(
+                Metric.PREPARATION_SECONDS, event.preparation_s
+            ),
+            events.ChunkProcessingStarted: lambda event: self._queue_waits.update(
+                {(event.recording, event.index, event.piece): event.queue_wait_s}
+            ),
             events.ChunkProcessingCompleted: self._chunk_completed,
             events.ChunkAudited: self._audited,
-            events.CacheLookup: self._looked_up,
+            events.CacheLookup: lambda event: self._add(
+                Metric.CACHE_LOOKUPS, event.level or MISS, event.count
+            ),
             events.APIRequestCompleted: self._requested,
             events.JobCompleted: self._job_completed,
             events.JobFailed: self._job_failed,
-            events.ConcurrencyChanged: self._lanes_changed,
-            events.ConnectionsClosed: self._connections_closed,
+            events.ConcurrencyChanged: lambda event: self._sample(Metric.LANES, event.new),
+            events.ConnectionsClosed: lambda event: self._add_all(
+                Metric.CONNECTIONS, event, ("opened", "reused", "replaced")
+            ),
         }
 
     def __call__(self, event: events.Event) -> None:
@@ -98,10 +107,11 @@ class MetricsCollector:
             return
         now = self._clock()
         samples, self._samples = self._samples, []
-        for (metric, label), value in self._counters.items():
-            samples.append((metric, now, self._next(), value, label, ""))
+        samples += [
+            (metric, now, next(self._numbers), value, label, "")
+            for (metric, label), value in self._counters.items()
+        ]
         self._counters.clear()
-
         try:
             async with self._turn:
                 if self._run is None:
@@ -115,18 +125,8 @@ class MetricsCollector:
                 self._failed = True
                 self._warn(f"no more metrics of this run are kept: {error}")
 
-    def _next(self) -> int:
-        self._number += 1
-        return self._number
-
-    def _sample(self, metric: Metric, value: float, label: str = "") -> None:
-        self._samples.append((metric, self._clock(), self._next(), value, label, ""))
-
-    def _prepared(self, event: events.ChunkPrepared) -> None:
-        self._sample(Metric.PREPARATION_SECONDS, event.preparation_s)
-
-    def _chunk_started(self, event: events.ChunkProcessingStarted) -> None:
-        self._queue_waits[event.recording, event.index, event.piece] = event.queue_wait_s
+    def _sample(self, metric: Metric, value: float) -> None:
+        self._samples.append((metric, self._clock(), next(self._numbers), value, "", ""))
 
     def _chunk_completed(self, event: events.ChunkProcessingCompleted) -> None:
         self._causes.pop((event.recording, event.index, event.piece), None)
@@ -135,17 +135,13 @@ class MetricsCollector:
             self._cached_s[event.recording] += event.audio_s
 
     def _audited(self, event: events.ChunkAudited) -> None:
-        for label in GAP_ENDS:
-            self._add(Metric.AUDIT_GAPS, label, getattr(event, label))
-        for label in DOUBTED:
-            self._add(Metric.AUDIT_SEGMENTS, label, getattr(event, label))
+        self._add_all(Metric.AUDIT_GAPS, event, GAP_ENDS)
+        self._add_all(Metric.AUDIT_SEGMENTS, event, DOUBTED)
         self._add(Metric.AUDIT_ASKED_SECONDS, "", event.asked_s)
 
-    def _looked_up(self, event: events.CacheLookup) -> None:
-        self._counters[Metric.CACHE_LOOKUPS, event.level or MISS] += event.count
-
     def _requested(self, event: events.APIRequestCompleted) -> None:
-        at, number, chunk = self._clock(), self._next(), (event.recording, event.index, event.piece)
+        at, number = self._clock(), next(self._numbers)
+        chunk = (event.recording, event.index, event.piece)
         label = cause_of(event.status, event.error)
         if event.attempt > 1:
             self._counters[Metric.RETRIES, self._causes.pop(chunk, "unknown")] += 1
@@ -165,23 +161,14 @@ class MetricsCollector:
 
     def _job_completed(self, event: events.JobCompleted) -> None:
         cached_s = self._cached_s.pop(event.recording, 0.0)
-        if event.cached:
-            cached_s = event.audio_s
         label = "cached" if event.cached else "transcribed"
         self._add(Metric.RECORDINGS, label, 1)
         self._add(Metric.AUDIO_SECONDS, label, event.audio_s)
-        self._saved(cached_s)
+        self._saved(event.audio_s if event.cached else cached_s)
 
     def _job_failed(self, event: events.JobFailed) -> None:
-        self._counters[Metric.RECORDINGS, "failed"] += 1
+        self._add(Metric.RECORDINGS, "failed", 1)
         self._saved(self._cached_s.pop(event.recording, 0.0))
-
-    def _lanes_changed(self, event: events.ConcurrencyChanged) -> None:
-        self._sample(Metric.LANES, event.new)
-
-    def _connections_closed(self, event: events.ConnectionsClosed) -> None:
-        for label in ("opened", "reused", "replaced"):
-            self._add(Metric.CONNECTIONS, label, getattr(event, label))
 
     def _saved(self, audio_s: float) -> None:
         self._add(Metric.SAVED_SECONDS, "", audio_s)
@@ -190,3 +177,8 @@ class MetricsCollector:
     def _add(self, metric: Metric, label: str, value: float) -> None:
         if value:
             self._counters[metric, label] += value
+
+    def _add_all(self, metric: Metric, event: events.Event, labels: Sequence[str]) -> None:
+        """Add the event's fields that are named as the labels."""
+        for label in labels:
+            self._add(metric, label, getattr(event, label))

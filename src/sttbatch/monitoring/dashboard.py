@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
 from datetime import datetime
 from html import escape
 
-from sttbatch.core.figures import MeasuredRequest, RequestFigures
 from sttbatch.core.metrics import Window
-from sttbatch.monitoring.charts import bars, lane_chart, latency_chart
-from sttbatch.monitoring.repair_metrics import RepairFigures
-from sttbatch.monitoring.statistics import Sources, Statistics, statistics
-from sttbatch.monitoring.timeline import LatencyPoint, last_run, latency_over_time
+from sttbatch.core.ports import MetricsStore
+from sttbatch.monitoring.aggregator import Distribution
+from sttbatch.monitoring.charts import LatencyPoint, bars, lane_chart, latency_chart
+from sttbatch.monitoring.statistics import RepairFigures, Sources, Statistics, statistics
 
+POINTS = 120
+REQUESTS_SHOWN = 400
 _NOTHING = '<p class="none">nothing in this time</p>'
 _QUEUE, _RATE = (
     '<i class="queue"></i> waiting for a lane',
@@ -54,51 +54,52 @@ i.queue { background: var(--queue); } i.failed { background: var(--failed); }
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Dashboard:
-    """All figures of the page."""
-
-    totals: Statistics
-    latency: Sequence[LatencyPoint]
-    last_run: Sequence[MeasuredRequest]
-    days: Mapping[str, RequestFigures]
-
-
-async def dashboard(sources: Sources, window: Window) -> Dashboard:
-    """Read everything that the page needs."""
-    return Dashboard(
-        await statistics(sources, window),
-        await latency_over_time(sources.metrics, window),
-        await last_run(sources.metrics),
-        await sources.usage.requests_by("day", window),
-    )
-
-
-def page(figures: Dashboard, currency: str) -> str:
+async def page(sources: Sources, window: Window, currency: str) -> str:
     """HTML without a script, a font or a picture from elsewhere; it names no recording."""
-    window = figures.totals.window
+    totals = await statistics(sources, window)
+    points = await _latency_over_time(sources.metrics, window)
+    # Of the run that sent last, in the order in which they entered their lanes.
+    requests = await sources.metrics.last_requests(REQUESTS_SHOWN)
+    requests = sorted(requests, key=lambda each: each.in_lane_at)
+    days = [
+        (day, each.cost, f"{each.cost:.2f} {currency}, {each.total} requests")
+        for day, each in (await sources.usage.requests_by("day", window)).items()
+    ]
     since, until = (
         datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
         for at in (window.since, window.until)
     )
-    days = [
-        (day, each.cost, f"{each.cost:.2f} {currency}, {each.total} requests")
-        for day, each in figures.days.items()
-    ]
-    latency = latency_chart(figures.latency) if figures.latency else _NOTHING
-    last = lane_chart(figures.last_run) if figures.last_run else _NOTHING
+    latency = latency_chart(points) if points else _NOTHING
+    last = lane_chart(requests) if requests else _NOTHING
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>sttbatch</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>
 <body><h1>sttbatch</h1><p class="faint">{since} to {until}</p>
-{_tiles(figures.totals, currency)}
+{_tiles(totals, currency)}
 {_figure("Latency", latency, '<i class="p50"></i> p50, <i class="p95"></i> p95')}
 {_figure("The last run, lane by lane", last, _LANE_LEGEND)}
-{_figure("Cache", _cache(figures.totals), "lookups by the level that had the answer")}
-{_repair(figures.totals.repair)}
+{_figure("Cache", _cache(totals), "lookups by the level that had the answer")}
+{_repair(totals.repair)}
 {_figure("Spending per day", bars("money", days, "Spending") if days else _NOTHING, "")}
 </body></html>
 """
+
+
+async def _latency_over_time(metrics: MetricsStore, window: Window) -> list[LatencyPoint]:
+    """At most `POINTS`, over the time in which there were requests."""
+    samples = await metrics.latencies("time", window)
+    if not samples:
+        return []
+    first, last = samples[0][0], samples[-1][0]
+    step = (last - first) / POINTS or 1.0
+    steps: defaultdict[int, list[float]] = defaultdict(list)
+    for at, latency_s in samples:
+        steps[min(int((at - first) / step), POINTS - 1)].append(latency_s)
+    return [
+        LatencyPoint(first + number * step, each.percentile(50) or 0.0, each.percentile(95) or 0.0)
+        for number, values in steps.items()
+        for each in [Distribution(sorted(values))]
+    ]
 
 
 def _tiles(found: Statistics, currency: str) -> str:
@@ -134,7 +135,7 @@ def _repair(found: RepairFigures) -> str:
     """Left out where every answer was whole."""
     if not found:
         return ""
-    rows = [(name, float(count), str(count)) for name, count in found.named()]
+    rows = [(name, float(count), str(count)) for name, count in found.named().items()]
     chart = bars("audit", rows, "Audit findings")
     caption = (
         f"gaps in answers by what became of them, and segments that were doubted; "

@@ -5,47 +5,62 @@ from __future__ import annotations
 from sttbatch.core import events
 from sttbatch.monitoring.alerts import alert_message
 
+_TEXTS: dict[type[events.Event], str] = {
+    events.ChunkProcessingStarted: "{chunk}: sending {0.audio_s:.1f} s",
+    events.ChunkProcessingCompleted: "{chunk}: {0.audio_s:.1f} s {how}",
+    events.ChunkProcessingFailed: "{chunk}: {0.audio_s:.1f} s FAILED: {0.reason}",
+    events.ChunkSplit: "{chunk}: again, {0.reason}",
+    events.JobQueued: "queued, {0.audio_s:.1f} s",
+    events.JobStarted: "begun as job {0.job}",
+    events.JobCompleted: "done, {0.audio_s:.1f} s {how}",
+    events.JobFailed: "FAILED: {0.reason}",
+    events.JobSkipped: "{0.outcome}: {0.reason}",
+    events.JobRetryScheduled: "to be tried again (retry {0.retry_count}): {0.reason}",
+    events.ConnectionsClosed: "connections: {0.opened} opened, {0.reused} times reused, "
+    "{0.replaced} replaced",
+    events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
+    events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} too young",
+    events.RunStopped: "the run stops: {0.error}",
+    events.Warned: "warning: {0.message}",
+}
+"""The texts whose parts are always the same; `0` is the event."""
+
 
 def event_message(event: events.Event) -> str:
     """One line; the recording and the chunk come first."""
-    text = _chunk_text(event) or _job_text(event) or _run_text(event)
-    return f"{event.recording}: {text}" if event.recording else text
-
-
-def _chunk_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
     piece = getattr(event, "piece", None)
     chunk = f"chunk {getattr(event, 'index', '')}" + (f", piece {piece}" if piece else "")
     match event:
-        case events.ChunkProcessingStarted(audio_s=audio_s):
-            return f"{chunk}: sending {audio_s:.1f} s"
-        case events.ChunkProcessingCompleted(audio_s=audio_s, cached=cached):
-            return f"{chunk}: {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
-        case events.ChunkProcessingFailed(audio_s=audio_s, reason=reason):
-            return f"{chunk}: {audio_s:.1f} s FAILED: {reason}"
-        case events.ChunkSplit(_, _, reason):
-            return f"{chunk}: again, {reason}"
         case events.APIRequestCompleted():
-            return f"{chunk}: {_request(event)}"
+            text = f"{chunk}: {_request(event)}"
         case events.ChunkAudited():
-            return _audit(event)
-    return ""
+            text = f"{chunk}: audit: {_audit(event)}"
+        case events.FileProcessingCompleted(_, outputs):
+            text = f"written: {', '.join(outputs)}" if outputs else "printed"
+        case events.CacheLookup(_, key, level):
+            text = f"{'not cached' if level is None else f'found in {level}'}: {key[:18]}"
+        case events.BatchPlanned(_, audio_s, chunks, expected_s):
+            text = f"plan: {chunks} chunks, {audio_s / 60:.1f} min, about {expected_s:.0f} s"
+        case events.AlertTriggered():
+            text = alert_message(event)
+        case _:
+            how = "from cache" if getattr(event, "cached", False) else "transcribed"
+            text = _TEXTS.get(type(event), type(event).__name__).format(event, chunk=chunk, how=how)
+    return f"{event.recording}: {text}" if event.recording else text
 
 
 def _audit(event: events.ChunkAudited) -> str:
-    parts = [
-        f"{count} {name}"
-        for name, count in (
-            ("gaps found", event.found),
-            ("filled", event.filled),
-            ("without speech", event.no_speech),
-            ("refused", event.refused),
-            ("still missing", event.still_missing),
-            ("loops", event.loops),
-            ("segments over silence", event.unfounded),
-        )
-        if count
-    ]
-    return f"chunk {event.index}: audit: {', '.join(parts)}; {event.asked_s:.1f} s asked again"
+    counts = {
+        "gaps found": event.found,
+        "filled": event.filled,
+        "without speech": event.no_speech,
+        "refused": event.refused,
+        "still missing": event.still_missing,
+        "loops": event.loops,
+        "segments over silence": event.unfounded,
+    }
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"{', '.join(parts)}; {event.asked_s:.1f} s asked again"
 
 
 def _request(event: events.APIRequestCompleted) -> str:
@@ -54,63 +69,13 @@ def _request(event: events.APIRequestCompleted) -> str:
     else:
         # The local engine has no statuses.
         outcome = "no answer" if event.error else "heard"
-    parts = [
-        f"{outcome} after {event.latency_s:.2f} s",
-        f"{event.sent_bytes / 1e6:.2f} MB",
-        f"attempt {event.attempt}",
-    ]
-    if event.rate_wait_s >= 0.01:
-        parts.append(f"waited {event.rate_wait_s:.2f} s for the rate limit")
-    if event.maybe_paid:
-        parts.append("possibly billed")
-    if event.request_id:
-        parts.append(f"request {event.request_id}")
-    if event.error:
-        parts.append(event.error)
-    return ", ".join(parts)
-
-
-def _job_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
-    match event:
-        case events.JobQueued(_, audio_s):
-            return f"queued, {audio_s:.1f} s"
-        case events.JobStarted(_, job):
-            return f"begun as job {job}"
-        case events.FileProcessingCompleted(_, outputs):
-            return f"written: {', '.join(outputs)}" if outputs else "printed"
-        case events.JobCompleted(_, audio_s, cached):
-            return f"done, {audio_s:.1f} s {'from cache' if cached else 'transcribed'}"
-        case events.JobFailed(_, _, reason):
-            return f"FAILED: {reason}"
-        case events.JobSkipped(_, _, outcome, reason):
-            return f"{outcome}: {reason}"
-        case events.JobRetryScheduled(_, retry_count, reason):
-            return f"to be tried again (retry {retry_count}): {reason}"
-        case events.CacheLookup(_, key, level):
-            return f"{'not cached' if level is None else f'found in {level}'}: {key[:18]}"
-    return ""
-
-
-def _run_text(event: events.Event) -> str:  # noqa: PLR0911 - one for each event
-    match event:
-        case events.BatchPlanned():
-            return (
-                f"plan: {event.chunks} chunks, {event.audio_s / 60:.1f} min, "
-                f"about {event.expected_s:.0f} s"
-            )
-        case events.ConnectionsClosed():
-            return (
-                f"connections: {event.opened} opened, {event.reused} times reused, "
-                f"{event.replaced} replaced"
-            )
-        case events.ConcurrencyChanged():
-            return f"concurrency {event.old} -> {event.new}: {event.reason}"
-        case events.FilesSkipped(_, skipped, too_young):
-            return f"skipped: {skipped} other files, {too_young} too young"
-        case events.RunStopped(_, error):
-            return f"the run stops: {error}"
-        case events.Warned():
-            return f"warning: {event.message}"
-        case events.AlertTriggered():
-            return alert_message(event)
-    return type(event).__name__
+    optional = (
+        f"waited {event.rate_wait_s:.2f} s for the rate limit" if event.rate_wait_s >= 0.01 else "",
+        "possibly billed" if event.maybe_paid else "",
+        f"request {event.request_id}" if event.request_id else "",
+        event.error or "",
+    )
+    return (
+        f"{outcome} after {event.latency_s:.2f} s, {event.sent_bytes / 1e6:.2f} MB, "
+        f"attempt {event.attempt}{''.join(f', {part}' for part in optional if part)}"
+    )

@@ -7,8 +7,10 @@ Needs the extra `prometheus`.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -33,10 +35,10 @@ from sttbatch.core.metrics import (
     RUNS_BEGUN,
     RUNS_ENDED,
     Metric,
+    RunEnd,
 )
 from sttbatch.core.version import __version__
 from sttbatch.monitoring.causes import cause_of
-from sttbatch.monitoring.last_run_metrics import last_run_families
 from sttbatch.monitoring.statistics import LEVELS, Sources
 
 # Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.
@@ -48,7 +50,6 @@ NO_CAUSE = "none"
 FORESEEN = ("429", "500", "502", "503", "504")
 """Causes that are exported before they occur: a series that appears with 1 is no increase."""
 
-_REQUEST = ("engine", "model", "outcome", "cause")
 _MODEL = ("engine", "model")
 
 
@@ -158,28 +159,78 @@ class _Families(Collector):
 async def _families(sources: Sources) -> AsyncIterator[Family]:
     metrics, usage = sources.metrics, sources.usage
     yield InfoMetricFamily("sttbatch_build", "This sttbatch", {"version": __version__})
-    for family in last_run_families(await metrics.last_begun(), await metrics.last_ended()):
+    for family in _last_run_families(await metrics.last_begun(), await metrics.last_ended()):
         yield family
     for family in _request_families(await usage.request_totals()):
         yield family
-    yield _duration_family(await usage.durations())
+    yield _histogram(
+        "request_duration_seconds",
+        "How long answered requests took, from their beginning to the end of the answer",
+        await usage.durations(),
+        DURATION_BOUNDS_S,
+        _MODEL,
+    )
     for name in (RUNS_BEGUN, RUNS_ENDED, *LIFETIME_METRICS):
         found = await metrics.lifetime(name)
+        totals = {label: sum(each.total for each in buckets) for label, buckets in found.items()}
         if name in _HISTOGRAMS:
-            yield _histogram(*_HISTOGRAMS[name], found, BOUNDS[name])
+            buckets = [*chain.from_iterable(found.values())]
+            yield _histogram(*_HISTOGRAMS[name], {(): buckets}, BOUNDS[name])
         elif name == Metric.CACHE_LOOKUPS:
-            yield _lookups(found)
+            yield _lookups(totals)
         else:
-            yield _counter(_COUNTERS.get(name) or _unforeseen(name), found)
-    jobs = GaugeMetricFamily("sttbatch_jobs", "Jobs in the ledger, by state", labels=("state",))
-    for state, count in (await usage.jobs_by_state()).items():
-        jobs.add_metric([state.lower()], count)
-    yield jobs
-    yield GaugeMetricFamily(
-        "sttbatch_dead_letters",
+            yield _counter(_COUNTERS.get(name) or _unforeseen(name), totals)
+    jobs = {state.lower(): count for state, count in (await usage.jobs_by_state()).items()}
+    yield _family(GaugeMetricFamily, "jobs", "Jobs in the ledger, by state", jobs, "state")
+    yield _gauge(
+        "dead_letters",
         "Recordings that failed and have no retries left; `sttbatch jobs list` names them",
         await usage.dead_letters(),
     )
+
+
+def _last_run_families(
+    begun: tuple[float, int] | None, ended: tuple[float, RunEnd] | None
+) -> Iterator[Family]:
+    """Nothing where no run has begun, or none has ended yet."""
+    if begun is not None:
+        at, lanes = begun
+        yield _gauge("last_run_begin_timestamp_seconds", "When the last run began", at)
+        yield _gauge("last_run_lanes", "Requests that the last run could send at once", lanes)
+    if ended is None:
+        return
+    at, end = ended
+    yield _gauge("last_run_end_timestamp_seconds", "When the last run that ended did so", at)
+    yield _gauge(
+        "last_run_success",
+        "1 if the last run that ended failed at nothing; what other runs work on is no failure",
+        end.error is None and not end.failed,
+    )
+    yield _family(
+        GaugeMetricFamily,
+        "last_run_recordings",
+        "Recordings of the last run that ended; remaining: left to other runs, or not come to",
+        {"done": end.done, "failed": end.failed, "remaining": end.remaining},
+        "outcome",
+    )
+
+
+def _family(
+    kind: type[CounterMetricFamily | GaugeMetricFamily],
+    name: str,
+    text: str,
+    values: Mapping[str, float],
+    label: str | None = None,
+) -> Family:
+    """Values by what stands in `label`; without a label there is one value, under ""."""
+    family = kind(f"sttbatch_{name}", text, labels=[label] if label else [])
+    for each, value in values.items():
+        family.add_metric([each] if label else [], value)
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Family:
+    return _family(GaugeMetricFamily, name, text, {"": value})
 
 
 def _unforeseen(name: str) -> _Counter:
@@ -187,22 +238,17 @@ def _unforeseen(name: str) -> _Counter:
     return _Counter(name, f"{name.replace('_', ' ').capitalize()}, by kind", "kind")
 
 
-def _counter(shown: _Counter, found: Mapping[str, Sequence[Bucket]]) -> Family:
-    labels = () if shown.label is None else (shown.label,)
-    family = CounterMetricFamily(f"sttbatch_{shown.name}", shown.help, labels=labels)
-    for label in dict.fromkeys((*shown.foreseen, *found)):
-        value = sum(each.total for each in found.get(label, ()))
-        family.add_metric([label] if labels else [], value)
-    return family
+def _counter(shown: _Counter, totals: Mapping[str, float]) -> Family:
+    values = {**dict.fromkeys(shown.foreseen, 0.0), **totals}
+    return _family(CounterMetricFamily, shown.name, shown.help, values, shown.label)
 
 
-def _lookups(found: Mapping[str, Sequence[Bucket]]) -> Family:
+def _lookups(totals: Mapping[str, float]) -> Family:
     family = CounterMetricFamily(
         "sttbatch_cache_lookups",
         "Looks into the cache: hits by the level that had it (L1 memory, L2 disk, L3 ledger)",
         labels=("level", "result"),
     )
-    totals = {label: sum(each.total for each in buckets) for label, buckets in found.items()}
     for level in LEVELS:
         family.add_metric([level, "hit"], totals.get(level, 0))
     family.add_metric(["none", "miss"], totals.get(MISS, 0))
@@ -210,11 +256,17 @@ def _lookups(found: Mapping[str, Sequence[Bucket]]) -> Family:
 
 
 def _histogram(
-    name: str, text: str, found: Mapping[str, Sequence[Bucket]], bounds: Sequence[float]
+    name: str,
+    text: str,
+    found: Mapping[Any, Sequence[Bucket]],
+    bounds: Sequence[float],
+    labels: Sequence[str] = (),
 ) -> Family:
-    family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=())
-    buckets = [bucket for each in found.values() for bucket in each]
-    family.add_metric([], cumulative(buckets, bounds), sum(each.total for each in buckets))
+    """The buckets of a histogram, by what stands in `labels`."""
+    family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=labels)
+    for values, buckets in found.items():
+        total = sum(each.total for each in buckets)
+        family.add_metric(values, cumulative(buckets, bounds), total)
     return family
 
 
@@ -229,22 +281,7 @@ def cumulative(buckets: Sequence[Bucket], bounds: Sequence[float]) -> list[tuple
     ]
 
 
-def _duration_family(durations: Mapping[tuple[str, str], Sequence[Bucket]]) -> Family:
-    family = HistogramMetricFamily(
-        "sttbatch_request_duration_seconds",
-        "How long answered requests took, from their beginning to the end of the answer",
-        labels=_MODEL,
-    )
-    for model, buckets in durations.items():
-        total = sum(each.total for each in buckets)
-        family.add_metric(model, cumulative(buckets, DURATION_BOUNDS_S), total)
-    return family
-
-
-def _request_families(found: Sequence[RequestTotal]) -> Iterable[Family]:
-    requests = CounterMetricFamily(
-        "sttbatch_requests", "Requests to the engine, by how and why they ended", labels=_REQUEST
-    )
+def _request_families(found: Sequence[RequestTotal]) -> Iterator[Family]:
     models = dict.fromkeys((each.engine, each.model) for each in found)
     counts = {
         (*model, cause): 0
@@ -255,6 +292,11 @@ def _request_families(found: Sequence[RequestTotal]) -> Iterable[Family]:
         cause = cause_of(each.status, each.error)
         series = (each.engine, each.model, NO_CAUSE if cause == OK else cause)
         counts[series] = counts.get(series, 0) + each.count
+    requests = CounterMetricFamily(
+        "sttbatch_requests",
+        "Requests to the engine, by how and why they ended",
+        labels=(*_MODEL, "outcome", "cause"),
+    )
     for (engine, model, cause), count in counts.items():
         outcome = "answered" if cause == NO_CAUSE else "failed"
         requests.add_metric([engine, model, outcome, cause], count)

@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sttbatch.core.figures import RecordingOutcome, RequestFigures, RunCounts
-from sttbatch.core.metrics import MISS, OK, Metric, Window
+from sttbatch.core.metrics import GAP_ENDS, MISS, OK, Metric, Window
 from sttbatch.core.ports import MetricsStore, UsageStore
 from sttbatch.monitoring.aggregator import Aggregator, Distribution
-from sttbatch.monitoring.repair_metrics import RepairFigures, repair_figures
 
 LEVELS = ("L1", "L2", "L3")
 LISTED = 5
@@ -60,6 +59,36 @@ class Throughput:
     lanes: int | None
     busiest_minute: int
     rate_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepairFigures:
+    """What gap detection saw in answers, and what became of it.
+
+    Attributes:
+        gaps: sound without words, by what became of it: filled, no_speech, refused, still_missing.
+        loops: segments that repeated one phrase; `unfounded` ones had words over silence.
+        asked_s: seconds of audio that were sent again.
+    """
+
+    gaps: Mapping[str, int]
+    loops: int
+    unfounded: int
+    asked_s: float
+
+    @property
+    def gap_count(self) -> int:
+        """Gaps, whatever became of them."""
+        return sum(self.gaps.values())
+
+    def __bool__(self) -> bool:
+        return bool(self.gap_count or self.loops or self.unfounded)
+
+    def named(self) -> dict[str, int]:
+        """Each count by its name for people, zeros included."""
+        names = ("filled", "without speech", "refused", "still missing", "loops", "over silence")
+        counts = (*map(self.gaps.__getitem__, GAP_ENDS), self.loops, self.unfounded)
+        return dict(zip(names, counts, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +153,7 @@ async def statistics(sources: Sources, window: Window) -> Statistics:
         {cause: count for cause, count in causes.items() if cause != OK},
         await figures.events(Metric.RETRIES, window),
         await figures.events(Metric.CONNECTIONS, window),
-        await repair_figures(metrics, window),
+        await _repair_figures(metrics, window),
         await usage.slowest(window, LISTED),
         await usage.failed(window, LISTED),
     )
@@ -146,12 +175,8 @@ async def _cache_use(metrics: MetricsStore, window: Window) -> CacheUse:
     saved_s = await metrics.totals(Metric.SAVED_SECONDS, window)
     saved_cost = await metrics.totals(Metric.SAVED_COST, window)
     hits = {level: lookups.get(level, 0) for level in LEVELS}
-    return CacheUse(
-        sum(hits.values()) + lookups.get(MISS, 0),
-        hits,
-        saved_s.get("", 0.0),
-        saved_cost.get("", 0.0),
-    )
+    total = sum(hits.values()) + lookups.get(MISS, 0)
+    return CacheUse(total, hits, saved_s.get("", 0.0), saved_cost.get("", 0.0))
 
 
 async def _throughput(metrics: MetricsStore, window: Window) -> Throughput:
@@ -170,4 +195,18 @@ async def _throughput(metrics: MetricsStore, window: Window) -> Throughput:
         max(run.lanes for run in runs),
         busiest,
         max(limits, default=None),
+    )
+
+
+async def _repair_figures(metrics: MetricsStore, window: Window) -> RepairFigures:
+    """Counted once, when an answer was examined; a later run over it adds nothing."""
+    figures = Aggregator(metrics)
+    gaps = await figures.events(Metric.AUDIT_GAPS, window)
+    segments = await figures.events(Metric.AUDIT_SEGMENTS, window)
+    asked_s = await metrics.totals(Metric.AUDIT_ASKED_SECONDS, window)
+    return RepairFigures(
+        {end: gaps.get(end, 0) for end in GAP_ENDS},
+        segments.get("loops", 0),
+        segments.get("unfounded", 0),
+        sum(asked_s.values()),
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sttbatch.cli.console.stdio import print_lines
-from sttbatch.cli.console.text import aligned, printable
+from sttbatch.cli.console.text import aligned, local_time, printable
 from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings
     from sttbatch.monitoring.alert_rules import AlertRule
 
-app = typer.Typer(
-    help="List and test the alerts of the settings file.",
-    no_args_is_help=True,
-)
+app = typer.Typer(help="List and test the alerts of the settings file.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +37,14 @@ def list_(as_json: AsJson = False) -> None:
 
     from sttbatch.composition.settings import load_settings
 
-    loaded = load_settings()
-    states = asyncio.run(_rule_states(loaded))
+    states = asyncio.run(_rule_states(load_settings()))
     if as_json:
         typer.echo(json.dumps([_facts(each) for each in states], ensure_ascii=False, indent=2))
-        return
-    _print_table(states)
+    elif not states:
+        typer.echo(f"no alerts; {_how_to()}")
+    else:
+        columns = ("NAME", "CONDITION", "NOW", "SEVERITY", "NOTIFY", "STATE")
+        print_lines(aligned([columns, *map(_row, states)]))
 
 
 @app.command("test")
@@ -117,8 +116,6 @@ async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
 
 
 def _facts(state: _RuleState) -> dict[str, object]:
-    from datetime import UTC, datetime
-
     rule, since = asdict(state.rule), state.firing_since
     # They may hold tokens.
     del rule["urls"], rule["channels"]
@@ -128,30 +125,13 @@ def _facts(state: _RuleState) -> dict[str, object]:
     return rule | {"value": state.value, "firing_since": fired}
 
 
-def _print_table(states: Sequence[_RuleState]) -> None:
-
-    if not states:
-        typer.echo(f"no alerts; {_how_to()}")
-        return
-    rows = [("NAME", "CONDITION", "NOW", "SEVERITY", "NOTIFY", "STATE")]
-    for each in states:
-        rule = each.rule
-        value = "-" if each.value is None else f"{each.value:.4g}"
-        rows.append(
-            (printable(rule.name), rule.condition, value, rule.severity, rule.notify, _state(each))
-        )
-    print_lines(aligned(rows))
-
-
-def _state(state: _RuleState) -> str:
-    if not state.rule.enabled:
-        return "disabled"
-    if state.firing_since is None:
-        return "quiet"
-    from datetime import UTC, datetime
-
-    since = datetime.fromtimestamp(state.firing_since, UTC).astimezone()
-    return f"fired {since:%Y-%m-%d %H:%M}"
+def _row(state: _RuleState) -> tuple[str, ...]:
+    rule, fired = state.rule, f"fired {local_time(state.firing_since)}"
+    value = "-" if state.value is None else f"{state.value:.4g}"
+    now = "quiet" if state.firing_since is None else fired
+    if not rule.enabled:
+        now = "disabled"
+    return (printable(rule.name), rule.condition, value, rule.severity, rule.notify, now)
 
 
 def _how_to() -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 
 import typer
 
@@ -17,15 +18,13 @@ from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
+    from sttbatch.caching.cache_invalidator import Invalidated
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
     from sttbatch.core.ports import FileIndex
-
-    _Removal = Callable[[CacheInvalidator], Awaitable[Invalidated]]
 
 MOST_USED = 1000
 """The number of entries that `warm` loads when it is given no path."""
@@ -38,11 +37,16 @@ app = typer.Typer(help="Inspect, verify and clean the cache of results.", no_arg
 @app.command()
 def stats(as_json: AsJson = False) -> None:
     """Show the size and age of each level, and the most read entries."""
-    import asyncio
-
+    from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.cli.console.cache_rendering import stats_json, stats_lines
+    from sttbatch.composition.caches import cache_folder
 
-    _print(asyncio.run(_stats()), stats_json if as_json else stats_lines)
+    async def read(stores: _Stores) -> CacheStats:
+        caches = stores.caches
+        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
+
+    figures = _with_stores(read)
+    print_lines(stats_json(figures) if as_json else stats_lines(figures))
 
 
 # fmt: off
@@ -60,28 +64,25 @@ def invalidate(
 ) -> None:
     # fmt: on
     """Remove results; they are requested and paid for again when they are needed."""
+    from sttbatch.caching.cache_invalidator import CacheInvalidator
     from sttbatch.cli.console.cache_rendering import invalidated_lines
 
-    choices: list[_Removal] = []
-    if key is not None:
-        choices.append(lambda each: each.key(key))
-    if pattern is not None:
-        choices.append(lambda each: each.pattern(pattern))
-    if file is not None:
-        choices.append(lambda each: each.file(file))
-    if model is not None:
-        choices.append(lambda each: each.model(model))
-    if expired:
-        choices.append(lambda each: each.expired())
-    if everything:
-        choices.append(lambda each: each.all())
-    if len(choices) != 1:
+    given = {"key": key, "pattern": pattern, "file": file, "model": model}
+    removals = [methodcaller(name, value) for name, value in given.items() if value is not None]
+    removals += [methodcaller("expired")] * expired + [methodcaller("all")] * everything
+    if len(removals) != 1:
         raise UsageError("give one of KEY, --pattern, --file, --model, --expired and --all")
     if everything and not yes and sys.stdin.isatty():
         typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
-    import asyncio
 
-    _print(asyncio.run(_invalidate(choices[0])), invalidated_lines)
+    async def remove(stores: _Stores) -> Invalidated:
+        # Answers spooled on a full disk would bring back what is removed.
+        await _recover(stores)
+        levels = stores.caches.levels
+        removal = removals[0](CacheInvalidator(levels, stores.files, stores.fingerprinter))
+        return await cast("Awaitable[Invalidated]", removal)
+
+    print_lines(invalidated_lines(_with_stores(remove)))
 
 
 @app.command()
@@ -91,11 +92,18 @@ def warm(
     ] = None,
 ) -> None:  # fmt: skip
     """Load results into the L2 cache in advance."""
-    import asyncio
-
     from sttbatch.cli.console.cache_rendering import warmed_lines
+    from sttbatch.core.options import MIB
 
-    _print(asyncio.run(_warm(paths or [])), warmed_lines)
+    async def load(stores: _Stores) -> tuple[int, int]:
+        levels, limit_bytes = stores.caches.levels, stores.settings.l2_max_mb * MIB
+        if paths:
+            contents = await _contents(paths, stores.fingerprinter)
+            return await levels.warm(await levels.authority.keys_of(contents), limit_bytes)
+        most_used = await levels.authority.most_used(MOST_USED)
+        return await levels.warm([key for key, _ in most_used], limit_bytes)
+
+    print_lines(warmed_lines(_with_stores(load)))
 
 
 @app.command()
@@ -104,12 +112,20 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every stored value against its hash; exit 1 if one is damaged."""
-    import asyncio
-
+    from sttbatch.caching.cache_stats import record_verification
+    from sttbatch.caching.cache_verifier import verified
     from sttbatch.cli.console.cache_rendering import verification_json, verification_lines
+    from sttbatch.composition.caches import cache_folder
 
-    result = asyncio.run(_verify(repair=repair))
-    _print(result, verification_json if as_json else verification_lines)
+    async def check(stores: _Stores) -> Verification:
+        levels = stores.caches.disk, stores.caches.ledger
+        verification = await verified(levels, repair=repair)
+        damaged = 0 if verification.repaired else len(verification.damaged)
+        record_verification(cache_folder(stores.settings), damaged)
+        return verification
+
+    result = _with_stores(check)
+    print_lines(verification_json(result) if as_json else verification_lines(result))
     raise typer.Exit(0 if result.is_sound else 1)
 
 
@@ -121,8 +137,9 @@ class _Stores:
     fingerprinter: Fingerprinter
 
 
-@contextlib.asynccontextmanager
-async def _opened() -> AsyncIterator[_Stores]:
+def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
+    import asyncio
+
     from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.caches import open_caches
     from sttbatch.composition.paths import data_folder
@@ -131,29 +148,14 @@ async def _opened() -> AsyncIterator[_Stores]:
     from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
-    with contextlib.closing(open_ledger(data_folder(settings))) as database:
-        async with open_caches(settings, database, _warn) as caches:
-            files = SqlFileIndex(database)
-            yield _Stores(settings, caches, files, Fingerprinter(files))
 
+    async def run() -> _T:
+        with contextlib.closing(open_ledger(data_folder(settings))) as database:
+            async with open_caches(settings, database, _warn) as caches:
+                files = SqlFileIndex(database)
+                return await work(_Stores(settings, caches, files, Fingerprinter(files)))
 
-async def _stats() -> CacheStats:
-    from sttbatch.caching.cache_stats import cache_stats
-    from sttbatch.composition.caches import cache_folder
-
-    async with _opened() as stores:
-        caches = stores.caches
-        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
-
-
-async def _invalidate(removal: _Removal) -> Invalidated:
-    from sttbatch.caching.cache_invalidator import CacheInvalidator
-
-    async with _opened() as stores:
-        caches = stores.caches
-        # Answers spooled on a full disk would bring back what is removed.
-        await _recover(stores)
-        return await removal(CacheInvalidator(caches.levels, stores.files, stores.fingerprinter))
+    return asyncio.run(run())
 
 
 async def _recover(stores: _Stores) -> None:
@@ -165,31 +167,6 @@ async def _recover(stores: _Stores) -> None:
     spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
     ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
     await SpoolingLedger(ledger, spool).recover_spooled()
-
-
-async def _warm(paths: list[str]) -> tuple[int, int]:
-    from sttbatch.core.options import MIB
-
-    async with _opened() as stores:
-        levels, limit_bytes = stores.caches.levels, stores.settings.l2_max_mb * MIB
-        if paths:
-            contents = await _contents(paths, stores.fingerprinter)
-            return await levels.warm(await levels.authority.keys_of(contents), limit_bytes)
-        most_used = await levels.authority.most_used(MOST_USED)
-        return await levels.warm([key for key, _ in most_used], limit_bytes)
-
-
-async def _verify(*, repair: bool) -> Verification:
-    from sttbatch.caching.cache_stats import record_verification
-    from sttbatch.caching.cache_verifier import verified
-    from sttbatch.composition.caches import cache_folder
-
-    async with _opened() as stores:
-        levels = stores.caches.disk, stores.caches.ledger
-        verification = await verified(levels, repair=repair)
-        damaged = 0 if verification.repaired else len(verification.damaged)
-        record_verification(cache_folder(stores.settings), damaged)
-        return verification
 
 
 async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:
@@ -209,10 +186,6 @@ async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[
             if each.expected or await fingerprinter.remembered(path) is not None:
                 contents.append((await fingerprinter.fingerprint(path)).sha256)
     return contents
-
-
-def _print(result: _T, render: Callable[[_T], list[str]]) -> None:
-    print_lines(render(result))
 
 
 def _warn(message: str) -> None:

@@ -82,7 +82,6 @@ def stats(
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
     from sttbatch.composition.settings import duration_s, load_settings
-    from sttbatch.composition.stats_sources import statistics_sources
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
@@ -97,6 +96,7 @@ def stats(
     import asyncio
 
     from sttbatch.cli.console.stats_export import push_figures, write_exposition
+    from sttbatch.composition.stats_sources import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
@@ -126,9 +126,9 @@ def _refuse_windows(context: typer.Context) -> None:
 async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
     from sttbatch.cli.console.report_files import replace_report
     from sttbatch.cli.console.run_summary import CURRENCY
-    from sttbatch.monitoring.dashboard import dashboard, page
+    from sttbatch.monitoring.dashboard import page
 
-    text = page(await dashboard(sources, query.window()), CURRENCY)
+    text = await page(sources, query.window(), CURRENCY)
     # The page shows costs, so a new one is private.
     replace_report(target, text.encode(), 0o600)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 
 from sttbatch.caching.cache_invalidator import Invalidated
 from sttbatch.caching.cache_stats import CacheStats
 from sttbatch.caching.cache_verifier import Verification
-from sttbatch.cli.console.text import counted
+from sttbatch.cli.console.text import counted, local_time
 from sttbatch.core.cache_entries import LevelUsage
 
 _KIB = 1024
@@ -25,7 +24,7 @@ def stats_lines(stats: CacheStats) -> list[str]:
     if stats.verified is None:
         lines.append("never verified; run `sttbatch cache verify`")
     else:
-        lines.append(f"damaged: {stats.verified.damaged}, verified {_when(stats.verified.at)}")
+        lines.append(f"damaged: {stats.verified.damaged}, verified {local_time(stats.verified.at)}")
     return lines
 
 
@@ -98,17 +97,10 @@ def _usage_line(name: str, usage: LevelUsage | None) -> str:
         return f"{name:<7}cannot be read; `sttbatch cache verify --repair` recreates it"
     if usage.disk_bytes is None:
         return f"{name:<7}in the memory of each run"
-    oldest = _when(usage.oldest_at)
     return (
         f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{_size(usage.disk_bytes):>12}"
-        f"  {oldest:<18}{_when(usage.newest_at)}"
+        f"  {local_time(usage.oldest_at):<18}{local_time(usage.newest_at)}"
     )
-
-
-def _when(at: float | None) -> str:
-    if at is None:
-        return "-"
-    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _size(size_bytes: float) -> str:

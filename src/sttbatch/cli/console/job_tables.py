@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from sttbatch.cli.console.text import aligned, clock
+from sttbatch.cli.console.text import aligned, clock, local_time, utc_time
 from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
 
 _KEY_CHARS = len("chunk:") + 12
@@ -33,7 +32,7 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
             _status(job, living),
             job.priority.name.lower(),
             f"{job.retry_count}/{job.max_retries}",
-            _when(job.created_at),
+            local_time(job.created_at),
             clock(job.spec.usage.quantity),
             job.spec.title,
         )
@@ -65,9 +64,9 @@ def details_text(details: JobDetails) -> list[str]:
         "worker": holder.label if holder else None,
         "priority": job.priority.name.lower(),
         "retries": f"{job.retry_count} of {job.max_retries}",
-        "created": _when(job.created_at),
-        "started": _when(job.started_at),
-        "ended": _when(job.completed_at),
+        "created": local_time(job.created_at),
+        "started": local_time(job.started_at, ""),
+        "ended": local_time(job.completed_at, ""),
         "error": job.error_message,
         "file": f"sha256 {job.file_sha256}, stream {job.stream}",
         "request": ", ".join(
@@ -77,32 +76,18 @@ def details_text(details: JobDetails) -> list[str]:
         ),
     }
     lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
-    return [*lines, *_attempts(details.attempts), *_chunks(details.chunks)]
-
-
-def _attempts(attempts: Sequence[JobAttempt]) -> list[str]:
-    if not attempts:
-        return []
-    rows = [("ATTEMPT", "STATUS", "CHUNKS", "STARTED", "ENDED", "WORKER")]
-    rows += [
+    attempts = [
         (
             str(each.claim_number),
             each.status,
             _progress(each),
-            _when(each.started_at),
-            _when(each.completed_at),
+            local_time(each.started_at),
+            local_time(each.completed_at, ""),
             each.worker_id,
         )
-        for each in attempts
+        for each in details.attempts
     ]
-    return ["", *aligned(rows)]
-
-
-def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
-    if not chunks:
-        return []
-    rows = [("CHUNK", "ATTEMPT", "STATUS", "RETRIES", "LENGTH", "KEY", "ERROR")]
-    rows += [
+    chunks = [
         (
             str(each.index),
             str(each.claim_number),
@@ -112,9 +97,15 @@ def _chunks(chunks: Sequence[ChunkTask]) -> list[str]:
             each.chunk_key[:_KEY_CHARS],
             each.error_message or "",
         )
-        for each in chunks
+        for each in details.chunks
     ]
-    return ["", *aligned(rows)]
+    lines += _table("ATTEMPT STATUS CHUNKS STARTED ENDED WORKER", attempts)
+    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY ERROR", chunks)
+
+
+def _table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table below an empty line; nothing where it has no rows."""
+    return ["", *aligned([columns.split(), *rows])] if rows else []
 
 
 def _progress(attempt: JobAttempt) -> str:
@@ -145,14 +136,6 @@ def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
     """Times as ISO 8601 in UTC."""
     return {
-        name: datetime.fromtimestamp(value, UTC).isoformat(timespec="seconds")
-        if name.endswith("_at") and value is not None
-        else value
+        name: utc_time(value) if name.endswith("_at") and value is not None else value
         for name, value in fields.items()
     }
-
-
-def _when(at: float | None) -> str:
-    if at is None:
-        return ""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
+from sttbatch.cli.console.text import utc_time
 from sttbatch.core.figures import RecordingOutcome
-from sttbatch.monitoring.aggregator import Distribution
 from sttbatch.monitoring.statistics import Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
@@ -18,10 +17,10 @@ JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
 
 def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> str:
     """All durations are in seconds unless a key says otherwise; null is unknown."""
-    requests = asdict(stats.requests)
+    requests, throughput = asdict(stats.requests), asdict(stats.throughput)
     facts: dict[str, Any] = {
-        "since": _time(stats.window.since),
-        "until": _time(stats.window.until),
+        "since": utc_time(stats.window.since),
+        "until": utc_time(stats.window.until),
         "audio_seconds": sum(stats.audio_s.values()),
         "paid_seconds": requests.pop("paid_s"),
         "cost": requests.pop("cost"),
@@ -30,19 +29,16 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "runs": asdict(stats.runs),
         "recordings": {outcome: stats.recordings.get(outcome, 0) for outcome in OUTCOMES},
         "requests": requests,
-        "latency_seconds": _percentiles(stats.latency),
-        "queue_wait_seconds": _percentiles(stats.queue_wait),
-        "rate_wait_seconds": _percentiles(stats.rate_wait),
-        "preparation_seconds": _percentiles(stats.preparation),
+        "latency_seconds": stats.latency.summary(),
+        "queue_wait_seconds": stats.queue_wait.summary(),
+        "rate_wait_seconds": stats.rate_wait.summary(),
+        "preparation_seconds": stats.preparation.summary(),
         "cache": _cache(stats),
         "jobs": {state: stats.jobs.get(state.upper(), 0) for state in JOB_STATES},
         "throughput": {
-            "audio_seconds_per_second": stats.throughput.audio_per_s,
-            "busy_seconds": stats.throughput.busy_s,
-            "lanes_used": stats.throughput.lanes_used,
-            "lanes": stats.throughput.lanes,
-            "busiest_minute": stats.throughput.busiest_minute,
-            "rate_limit": stats.throughput.rate_limit,
+            "audio_seconds_per_second": throughput.pop("audio_per_s"),
+            "busy_seconds": throughput.pop("busy_s"),
+            **throughput,
         },
         "errors": dict(stats.errors),
         "retries": dict(stats.retries),
@@ -62,16 +58,15 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
 
 
 def _cache(stats: Statistics) -> dict[str, Any]:
-    lookups = stats.cache.lookups
-    levels = {
-        level: {"hits": hits, "hit_rate": hits / lookups if lookups else None}
-        for level, hits in stats.cache.hits.items()
-    }
+    cache = stats.cache
     return {
-        "lookups": lookups,
-        "hits": sum(stats.cache.hits.values()),
-        "hit_rate": stats.cache.hit_rate,
-        "levels": levels,
+        "lookups": cache.lookups,
+        "hits": sum(cache.hits.values()),
+        "hit_rate": cache.hit_rate,
+        "levels": {
+            level: {"hits": hits, "hit_rate": hits / cache.lookups if cache.lookups else None}
+            for level, hits in cache.hits.items()
+        },
     }
 
 
@@ -82,18 +77,9 @@ def _group(group: Group) -> dict[str, Any]:
         "paid_seconds": requests.pop("paid_s"),
         "cost": requests.pop("cost"),
         "requests": requests,
-        "latency_seconds": _percentiles(group.latency),
+        "latency_seconds": group.latency.summary(),
     }
 
 
-def _percentiles(latencies: Distribution) -> dict[str, float | None]:
-    named = {f"p{percent}": latencies.percentile(percent) for percent in (50, 95, 99)}
-    return {**named, "mean": latencies.mean}
-
-
 def _recording(outcome: RecordingOutcome) -> dict[str, Any]:
-    return {**asdict(outcome), "at": _time(outcome.at)}
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return {**asdict(outcome), "at": utc_time(outcome.at)}

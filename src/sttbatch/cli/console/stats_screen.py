@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -11,12 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from sttbatch.cli.console.run_summary import CURRENCY
-from sttbatch.cli.console.text import clock, counted, printable
+from sttbatch.cli.console.text import clock, counted, local_time, printable
 from sttbatch.core.figures import RecordingOutcome
 from sttbatch.monitoring.aggregator import Distribution
-from sttbatch.monitoring.repair_metrics import RepairFigures
 from sttbatch.monitoring.statistics import Group as RequestGroup
-from sttbatch.monitoring.statistics import Statistics
+from sttbatch.monitoring.statistics import RepairFigures, Statistics
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BUCKETS = 24
@@ -51,12 +51,16 @@ def print_screen(console: Console, rendered: RenderableType) -> None:
 
 
 def _facts(stats: Statistics) -> list[tuple[str, str]]:
-    since = datetime.fromtimestamp(stats.window.since).astimezone()
+    audio_s, done = sum(stats.audio_s.values()), Counter(stats.recordings)
+    recordings = (
+        f"{done['transcribed']} transcribed, {done['cached']} from cache, "
+        f"{done['failed']} failed, {done['unchanged']} unchanged"
+    )
     rows = [
-        ("since", f"{since:%Y-%m-%d %H:%M}"),
+        ("since", local_time(stats.window.since)),
         ("runs", _runs(stats)),
-        ("recordings", _recordings_done(stats)),
-        ("audio", _audio(stats)),
+        ("recordings", recordings),
+        ("audio", f"{audio_s / 60:.1f} min done, {stats.requests.paid_s / 60:.1f} min paid for"),
         ("money", _money(stats)),
         ("cache", _cache(stats)),
         ("requests", _requests(stats)),
@@ -89,19 +93,6 @@ def _runs(stats: Statistics) -> str:
     return text
 
 
-def _recordings_done(stats: Statistics) -> str:
-    seen = stats.recordings
-    return (
-        f"{seen.get('transcribed', 0)} transcribed, {seen.get('cached', 0)} from cache, "
-        f"{seen.get('failed', 0)} failed, {seen.get('unchanged', 0)} unchanged"
-    )
-
-
-def _audio(stats: Statistics) -> str:
-    total_s = sum(stats.audio_s.values())
-    return f"{total_s / 60:.1f} min done, {stats.requests.paid_s / 60:.1f} min paid for"
-
-
 def _money(stats: Statistics) -> str:
     text = (
         f"{stats.requests.cost:.2f} {CURRENCY} spent, {stats.cache.saved_cost:.2f} {CURRENCY} "
@@ -129,10 +120,8 @@ def _requests(stats: Statistics) -> str:
 
 
 def _percentiles(latencies: Distribution) -> str:
-    named = [f"p{percent} {_seconds(latencies.percentile(percent))}" for percent in (50, 95, 99)]
-    return ", ".join(
-        [*named, f"mean {_seconds(latencies.mean)}", f"max {_seconds(latencies.largest)}"]
-    )
+    figures = latencies.summary() | {"max": latencies.largest}
+    return ", ".join(f"{name} {_seconds(value)}" for name, value in figures.items())
 
 
 def _histogram(latencies: Distribution) -> str:
@@ -153,16 +142,16 @@ def _histogram(latencies: Distribution) -> str:
 
 
 def _waits(stats: Statistics) -> str:
-    parts = [
+    waits = {
+        "for a lane": stats.queue_wait,
+        "for the rate limit": stats.rate_wait,
+        "cutting a chunk": stats.preparation,
+    }
+    return "\n".join(
         f"{name}: p50 {_seconds(each.percentile(50))}, p95 {_seconds(each.percentile(95))}"
-        for name, each in (
-            ("for a lane", stats.queue_wait),
-            ("for the rate limit", stats.rate_wait),
-            ("cutting a chunk", stats.preparation),
-        )
+        for name, each in waits.items()
         if each.count
-    ]
-    return "\n".join(parts)
+    )
 
 
 def _throughput(stats: Statistics) -> str:
@@ -178,9 +167,9 @@ def _throughput(stats: Statistics) -> str:
 
 
 def _repair(repair: RepairFigures) -> str:
-    parts = [f"{counted(repair.gap_count, 'gap')} found"]
-    parts += [f"{count} {name}" for name, count in repair.named() if count]
-    return f"{', '.join(parts)}; {repair.asked_s / 60:.1f} min retried"
+    parts = [f"{count} {name}" for name, count in repair.named().items() if count]
+    found = ", ".join([f"{counted(repair.gap_count, 'gap')} found", *parts])
+    return f"{found}; {repair.asked_s / 60:.1f} min retried"
 
 
 def _counts(counts: Mapping[str, int], times: str = "") -> str:

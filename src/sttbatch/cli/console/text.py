@@ -1,9 +1,10 @@
-"""Text for a terminal: untrusted names and transcripts escaped, durations as a clock shows them."""
+"""Text for a terminal: untrusted names and transcripts escaped, times, durations and tables."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 # Bidirectional marks make a line read as something else than it says.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -14,13 +15,11 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        _escaped(char) if unicodedata.category(char) in _UNSAFE_CATEGORIES else char
+        char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        if unicodedata.category(char) in _UNSAFE_CATEGORIES
+        else char
         for char in text
     )
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def clock(seconds: float) -> str:
@@ -28,6 +27,16 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def local_time(at: float | None, unknown: str = "-") -> str:
+    """Date and minute of seconds since the epoch, in the local time zone."""
+    return unknown if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
+
+
+def utc_time(at: float) -> str:
+    """ISO 8601 of seconds since the epoch, for programs."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
