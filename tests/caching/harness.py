@@ -19,8 +19,7 @@ from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Granted, RequestRecord, WorkItem, record_of
+from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, WorkItem, record_of
 from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger

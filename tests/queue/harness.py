@@ -16,8 +16,17 @@ from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
 from sttbatch.core.ports import JobStore
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
+from sttbatch.core.work import (
+    AUDIO_SECONDS,
+    Answered,
+    Budgets,
+    Granted,
+    HeldBy,
+    OverBudget,
+    Usage,
+    WorkItem,
+    record_of,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger

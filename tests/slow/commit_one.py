@@ -32,8 +32,7 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Granted, WorkItem, record_of
+from sttbatch.core.work import AUDIO_SECONDS, Answered, Granted, Usage, WorkItem, record_of
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore

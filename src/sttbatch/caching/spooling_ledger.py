@@ -7,8 +7,7 @@ import contextlib
 from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import WorkLedger
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, Verdict, WorkItem
 
 
 class SpoolingLedger:
@@ -18,9 +17,7 @@ class SpoolingLedger:
         self._ledger = ledger
         self._spool = spool
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         # There is room for the answers in flight, whatever happens to the disk.
         self._spool.reserve()
         return await self._ledger.claim(item, task_id, force=force)

@@ -232,8 +232,7 @@ async def _book(
     """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
     from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import data_folder
-    from sttbatch.core.usage import AUDIO_SECONDS, Usage
-    from sttbatch.core.work import PROBE, WorkItem, record_of
+    from sttbatch.core.work import AUDIO_SECONDS, PROBE, Usage, WorkItem, record_of
     from sttbatch.database.opening import open_ledger
     from sttbatch.database.results import SqlResultStore
 

@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import AUDIO_SECONDS, Usage
 
 SHORT_ID = 8
 """Characters of an id in tables and messages; commands take any prefix that is unique."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan
-from sttbatch.core.usage import Usage
 
 ROUNDING = 1e-9
 """Sums of prices are off by less; a budget that is met exactly is kept."""
 
-
 PROBE = "doctor"
 """Stands for the key of requests that `doctor --send` makes; nobody waits for their result."""
+
+AUDIO_SECONDS = "audio_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request consumes, in the unit that is billed, such as seconds of audio or tokens."""
+
+    unit: str
+    quantity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +110,15 @@ class OverBudget:
 
     @property
     def message(self) -> str:
-        """What happened, and what to do."""
         return (
             f"sending more would exceed {self.setting} {self.limit:g} "
             f"({self.spent:.2f} are spent or reserved); run again when the "
             f"{self.setting.rpartition('_')[2]} is over, or raise it"
         )
+
+
+Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget
+"""The answer to a claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +147,6 @@ def record_of(
     item: WorkItem, request: APIRequest, value: bytes | None = None, worker_id: str = ""
 ) -> RequestRecord:
     """How a request for `item` is booked."""
-    return RequestRecord(
-        item.key,
-        value,
-        request,
-        item.usage,
-        item.cost if request.paid or request.maybe_paid else 0.0,
-        item.file_sha256,
-        item.engine,
-        item.model,
-        worker_id,
-    )
+    cost = item.cost if request.paid or request.maybe_paid else 0.0
+    of = (item.file_sha256, item.engine, item.model)
+    return RequestRecord(item.key, value, request, item.usage, cost, *of, worker_id)

@@ -36,7 +36,9 @@ class Session(Protocol):
         self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ..., /
     ) -> Rows: ...
 
-    def executemany(self, statement: str, rows: Iterable[Sequence[Any]], /) -> Rows: ...
+    def executemany(
+        self, statement: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /
+    ) -> Rows: ...
 
 
 Work: TypeAlias = Callable[[Session], T]

@@ -12,6 +12,7 @@ KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
 _SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
+_BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 
 _BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
 
@@ -46,11 +47,11 @@ class LedgerWorkers:
         self._database = database
 
     async def register(self, worker_id: str, host: str, pid: int) -> Worker:
-        row = (worker_id, host, pid, None)
-        ((started_at,),) = await self._database.write(
-            lambda db: db.execute(_REGISTER, row).fetchall()
-        )
-        return Worker(worker_id, host, pid, started_at)
+        def write(db: Session) -> Worker:
+            (started_at,) = db.execute(_REGISTER, (worker_id, host, pid, None)).fetchone()
+            return Worker(worker_id, host, pid, started_at)
+
+        return await self._database.write(write)
 
     async def heartbeat(self, worker: Worker) -> bool:
         return await self._database.write(lambda db: heartbeat(db, worker))
@@ -60,19 +61,11 @@ class LedgerWorkers:
         await self._database.write(lambda db: requeue_orphans(db, worker_id, reason))
 
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
-        def read(db: Session) -> dict[str, Worker]:
-            rows = [
-                row
-                for worker_id in worker_ids
-                for row in db.execute(f"{_SELECT} WHERE id = ?", (worker_id,))
-            ]
-            return {row[0]: Worker(*row) for row in rows}
-
-        return await self._database.read(read)
+        rows = await self._database.batched_rows(_BY_IDS, [*worker_ids])
+        return {row[0]: Worker(*row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        rows = await self._database.read(lambda db: db.execute(_SELECT).fetchall())
-        return [Worker(*row) for row in rows]
+        return [Worker(*row) for row in await self._database.rows(_SELECT)]
 
 
 def heartbeat(db: Session, worker: Worker) -> bool:

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sttbatch.core.work import (
-    Answered,
-    Granted,
-    HeldBy,
-    OverBudget,
-    RequestRecord,
-    WorkItem,
-)
+from sttbatch.core.work import Granted, RequestRecord, Verdict, WorkItem
 
 
 class WorkLedger(Protocol):
     """Who may pay for what, and what that brought."""
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         """Reserve the right to send an item of a claimed job, and its cost.
 
         Whether its result is stored, who holds it and what budgets allow is judged in the same

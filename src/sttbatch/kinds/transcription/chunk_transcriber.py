@@ -16,8 +16,7 @@ from sttbatch.core.engine import APIRequest, Engine, RecordRequest
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import AudioChunk, GapReason, Segment, Transcription, UploadCodec
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import IndexedSpan, WorkItem
+from sttbatch.core.work import AUDIO_SECONDS, IndexedSpan, Usage, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers, Source
