@@ -23,9 +23,9 @@ from sttbatch.core.work import (
     Granted,
     HeldBy,
     OverBudget,
+    RequestRecord,
     Usage,
     WorkItem,
-    record_of,
 )
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
@@ -119,7 +119,9 @@ class Harness:
     async def answer(self, granted: Granted) -> None:
         """Store a result for what was claimed, and book the request that brought it."""
         request = APIRequest(self.clock(), 1, 200, 1.0, 1, 60.0, paid=True)
-        await self.ledger.store(granted, record_of(granted.item, request, b"{}", self.worker.id))
+        await self.ledger.store(
+            granted, RequestRecord(granted.item, request, b"{}", self.worker.id)
+        )
 
     async def reread(self, job: Job) -> Job:
         return (await self.jobs.jobs([job.id]))[job.id]

@@ -65,17 +65,18 @@ class SpoolingLedger:
 
 
 def _response(record: RequestRecord) -> SpooledResponse:
+    item = record.item
     return SpooledResponse(
-        record.key,
+        item.key,
         record.value,
         record.request,
         record.cost,
-        record.file_sha256,
-        record.engine,
-        record.model,
+        item.file_sha256,
+        item.engine,
+        item.model,
         record.worker_id,
-        record.usage.unit,
-        record.usage.quantity,
+        item.usage.unit,
+        item.usage.quantity,
     )
 
 
@@ -83,14 +84,6 @@ def _record(response: SpooledResponse) -> RequestRecord:
     usage = Usage(AUDIO_SECONDS, response.post.audio_s)
     if response.quantity is not None:
         usage = Usage(response.unit, response.quantity)
-    return RequestRecord(
-        response.key,
-        response.value,
-        response.post,
-        usage,
-        response.cost,
-        response.file_sha256,
-        response.engine,
-        response.model,
-        response.worker_id,
-    )
+    of = (response.engine, response.model, usage, response.cost)
+    item = WorkItem(response.key, response.file_sha256, 0, *of)
+    return RequestRecord(item, response.post, response.value, response.worker_id)

@@ -26,14 +26,6 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
-    def may_become(self, other: JobStatus) -> bool:
-        return other in TRANSITIONS[self]
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nobody works on it, or will unless it is revived."""
-        return self in TERMINAL
-
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
@@ -47,6 +39,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 """Every change of state that there is; the trigger `processing_jobs_status` refuses all others."""
 
 TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+"""Nobody works on such a job, or will unless it is revived."""
 
 
 class JobPriority(IntEnum):
@@ -145,7 +138,7 @@ class Job:
 
     def check_may_become(self, status: JobStatus) -> None:
         """Raises UsageError when no transition leads there."""
-        if not self.status.may_become(status):
+        if status not in TRANSITIONS[self.status]:
             raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
 
 

@@ -126,27 +126,16 @@ class RequestRecord:
     """A request as the ledger books it.
 
     Attributes:
-        key: of the result that it asked for.
-        value: the result in its stored form; None: the request brought none.
-        cost: 0 where it was neither billed nor possibly billed.
+        value: the result of `item` in its stored form; None: the request brought none.
         worker_id: the process that sent it; empty where nothing was claimed for it.
     """
 
-    key: str
-    value: bytes | None
+    item: WorkItem
     request: APIRequest
-    usage: Usage
-    cost: float
-    file_sha256: str
-    engine: str
-    model: str
+    value: bytes | None = None
     worker_id: str = ""
 
-
-def record_of(
-    item: WorkItem, request: APIRequest, value: bytes | None = None, worker_id: str = ""
-) -> RequestRecord:
-    """How a request for `item` is booked."""
-    cost = item.cost if request.paid or request.maybe_paid else 0.0
-    of = (item.file_sha256, item.engine, item.model)
-    return RequestRecord(item.key, value, request, item.usage, cost, *of, worker_id)
+    @property
+    def cost(self) -> float:
+        """0 where it was neither billed nor possibly billed."""
+        return self.item.cost if self.request.paid or self.request.maybe_paid else 0.0

@@ -59,7 +59,7 @@ class LedgerJobs:
                 return _changed(db, sql.INSERT, row)
             if job.status is JobStatus.CANCELLED and not revive_cancelled:
                 return job
-            if job.status.is_terminal:
+            if job.status in TERMINAL:
                 _revive(db, job)
                 return _changed(db, sql.PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
@@ -76,7 +76,7 @@ class LedgerJobs:
             job = _first(db, sql.BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
                 job = _revive(db, job)
-            if job is None or job.status.is_terminal:
+            if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
                 return TakenBy(job.worker_id)

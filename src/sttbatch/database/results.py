@@ -211,7 +211,12 @@ class SqlResultStore:
             and isinstance(created_at, float)
             and isinstance(expires_at, float | None)
         ):
-            self._warn_of_damage()
+            if self._warn is not None:
+                self._warn(
+                    "the ledger holds a damaged result, which counts as missing; "
+                    "`sttbatch cache verify` tells more"
+                )
+                self._warn = None
             return None
         found = CacheValue(value, expires_at)
         return found.at_most(created_at + self.max_age_s) if self._expires else found
@@ -219,14 +224,6 @@ class SqlResultStore:
     async def _securely(self, work: Callable[[Session], _T]) -> _T:
         await self.database.maintain(lambda store: store.erase_on_delete())
         return await self.database.write(work)
-
-    def _warn_of_damage(self) -> None:
-        if self._warn is not None:
-            self._warn(
-                "the ledger holds a damaged result, which counts as missing; "
-                "`sttbatch cache verify` tells more"
-            )
-            self._warn = None
 
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:

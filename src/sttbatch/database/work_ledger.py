@@ -105,9 +105,17 @@ class SqlWorkLedger:
             nonlocal verdict
             if item.span is not None:
                 self._spans.insert(session, item.span)
-            verdict = self._obstacle(session, item, force=force) or granted
+            holder = _holder(session, item.key)
+            if not force and self._results.holds(session, item.key):
+                verdict = Answered()
+            elif holder is not None:
+                verdict = HeldBy(holder)
+            else:
+                verdict = _over_budget(session, self._budgets, item.cost) or granted
             if verdict is granted:
-                _grant(session, granted)
+                row = asdict(granted)
+                session.execute(GRANT, row | row["item"] | row["item"]["usage"])
+                session.execute(COUNT_GRANTED, (task_id,))
             return verdict
 
         def undo(session: Session) -> None:
@@ -139,8 +147,8 @@ class SqlWorkLedger:
         return await self._database.read(lambda session: _holder(session, key))
 
     async def recover(self, record: RequestRecord) -> None:
-        claim = {"key": record.key, "worker": record.worker_id}
-        identity = (record.key, record.request.at, record.request.attempt)
+        claim = {"key": record.item.key, "worker": record.worker_id}
+        identity = (record.item.key, record.request.at, record.request.attempt)
 
         def recover(session: Session) -> None:
             # We may have been killed after this was committed and before its file was removed.
@@ -150,7 +158,7 @@ class SqlWorkLedger:
             if record.value is not None:
                 session.execute(COMPLETE_LATE, claim)
                 # What was stored since is newer.
-                if not self._results.holds(session, record.key):
+                if not self._results.holds(session, record.item.key):
                     self._put(session, record)
 
         await self._database.write(recover)
@@ -160,26 +168,9 @@ class SqlWorkLedger:
 
     def _put(self, session: Session, record: RequestRecord) -> None:
         assert record.value is not None
-        metadata = EntryMetadata(
-            record.engine, record.model, record.usage.quantity, record.file_sha256
-        )
-        self._results.insert(session, record.key, CacheValue(record.value), metadata)
-
-    def _obstacle(
-        self, session: Session, item: WorkItem, *, force: bool
-    ) -> Answered | HeldBy | OverBudget | None:
-        if not force and self._results.holds(session, item.key):
-            return Answered()
-        holder = _holder(session, item.key)
-        if holder is not None:
-            return HeldBy(holder)
-        return _over_budget(session, self._budgets, item.cost)
-
-
-def _grant(session: Session, granted: Granted) -> None:
-    row = asdict(granted)
-    session.execute(GRANT, row | row["item"] | row["item"]["usage"])
-    session.execute(COUNT_GRANTED, (granted.task_id,))
+        item = record.item
+        metadata = EntryMetadata(item.engine, item.model, item.usage.quantity, item.file_sha256)
+        self._results.insert(session, item.key, CacheValue(record.value), metadata)
 
 
 def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
@@ -193,8 +184,8 @@ def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
 
 
 def _record(session: Session, record: RequestRecord) -> None:
-    row = asdict(record)
-    row |= row["request"] | row["usage"] | {"maybe_paid": int(record.request.maybe_paid)}
+    row = asdict(record.item) | asdict(record.item.usage) | asdict(record.request)
+    row |= {"cost": record.cost, "maybe_paid": int(record.request.maybe_paid)}
     session.execute(RECORD, row)
 
 

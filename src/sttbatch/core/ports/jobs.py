@@ -68,8 +68,7 @@ class JobStore(Protocol):
             UsageError: there is no such job, or it is completed.
         """
 
-    async def retry_failed(self) -> builtins.list[Job]:
-        """Queue every failed job again."""
+    async def retry_failed(self) -> builtins.list[Job]: ...
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
         """QUEUED -> CANCELLED.
@@ -132,8 +131,7 @@ class WorkerStore(Protocol):
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
         """Those that have a row, by id."""
 
-    async def list(self) -> list[Worker]:
-        """All that have a row."""
+    async def list(self) -> list[Worker]: ...
 
 
 class Liveness(Protocol):

@@ -15,12 +15,8 @@ class WorkLedger(Protocol):
 
         Whether its result is stored, who holds it and what budgets allow is judged in the same
         transaction, and its span is remembered whatever the answer is. Cancelled, it holds
-        nothing.
-
-        Args:
-            item: what is to be sent.
-            task_id: of the claim on the job that it belongs to.
-            force: grant it even if its result is stored.
+        nothing. `task_id` is that of the claim on the job that the item belongs to; `force` grants
+        it even if its result is stored.
         """
 
     async def store(self, granted: Granted, record: RequestRecord) -> None:
