@@ -168,11 +168,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that works on jobs.
+    """A process that works on jobs, since `started_at` (seconds since the epoch).
 
     Attributes:
         host: where it runs, as `Liveness.host` names it.
-        started_at: seconds since the epoch.
         silent_s: seconds since its last heartbeat when it was read, both by the ledger's clock.
     """
 
@@ -184,7 +183,6 @@ class Worker:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
         return f"PID {self.pid} on {self.host.partition(' ')[0]}"
 
 
