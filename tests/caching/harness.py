@@ -19,8 +19,7 @@ from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Granted, RequestRecord, WorkItem, record_of
+from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, WorkItem
 from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
@@ -116,7 +115,7 @@ def recorded(
     """A request of a kopeck a second, as the ledger books it."""
     usage = Usage(AUDIO_SECONDS, request.audio_s)
     item = WorkItem(key, sha256, 0, engine, model, usage, 0.01 * request.audio_s)
-    return record_of(item, request, None if value is None else msgspec.json.encode(value))
+    return RequestRecord(item, request, None if value is None else msgspec.json.encode(value))
 
 
 async def chunk(state: Harness, key: str) -> StoredChunk | None:

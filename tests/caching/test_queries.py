@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from sttbatch.database import chunk_index, files, outputs, results
-from sttbatch.database.batches import expand
+from sttbatch.database.database import expand
 from sttbatch.database.work_ledger import LATENCIES, RECORD
 
 from .harness import harness
@@ -50,7 +51,8 @@ def test_no_query_walks_through_a_table(tmp_path: Path, name: str) -> None:
                 lambda db: [
                     row[3]
                     for row in db.execute(
-                        f"EXPLAIN QUERY PLAN {statement}", ["x"] * statement.count("?")
+                        f"EXPLAIN QUERY PLAN {statement}",
+                        ["x"] * statement.count("?") or defaultdict(lambda: "x"),
                     )
                 ]
             )

@@ -54,7 +54,7 @@ def tables() -> list[str]:
     ] + [
         _translated(statement)
         for history in histories.values()
-        for _, statements in history.steps
+        for statements in history.steps.values()
         for statement in statements
         if not statement.lstrip().startswith("CREATE TRIGGER")
     ]

@@ -102,7 +102,7 @@ def test_a_migration_that_fails_otherwise_is_told(path: Path) -> None:
             raise ImportError("no module named sqlite_utils")
 
     with pytest.raises(ImportError, match="sqlite_utils"):
-        Database(SqliteFile(path, Broken("x", "x", ())))
+        Database(SqliteFile(path, Broken("x", "x", {})))
 
 
 def test_files_are_private_from_the_first(database: Database, path: Path) -> None:

@@ -16,7 +16,7 @@ from sttbatch.database.migrations import Steps
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.sqlite_file import connect
 
-FIRST_RELEASE = LEDGER[:2]
+FIRST_RELEASE = dict([*LEDGER.items()][:2])
 
 
 def made_by(steps: Steps, path: Path) -> None:
@@ -51,7 +51,7 @@ def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
 
 def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    made_by((*LEDGER, ("9999_from_the_future", ("CREATE TABLE future (x)",))), path)
+    made_by({**LEDGER, "9999_from_the_future": ("CREATE TABLE future (x)",)}, path)
     with pytest.raises(StateError, match=r"newer sttbatch .*9999_from_the_future.*upgrade"):
         open_ledger(tmp_path)
     assert "future" in tables(path)
@@ -59,9 +59,9 @@ def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 def test_a_step_that_fails_leaves_neither_tables_nor_a_record(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    broken = ("0003_broken", ("CREATE TABLE half (x)", "CREATE TABLE half (x)"))
+    broken = ("CREATE TABLE half (x)", "CREATE TABLE half (x)")
     with pytest.raises(sqlite3.OperationalError):
-        made_by((*FIRST_RELEASE, broken), path)
+        made_by({**FIRST_RELEASE, "0003_broken": broken}, path)
     assert "half" not in tables(path)
     database = open_ledger(tmp_path)
     database.close()
@@ -74,4 +74,4 @@ def test_every_name_is_applied_once(tmp_path: Path) -> None:
         open_ledger(tmp_path).close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")]
-    assert names == [name for name, _ in LEDGER]
+    assert names == [*LEDGER]

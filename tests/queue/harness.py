@@ -16,8 +16,17 @@ from sttbatch.composition.ledgers import work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
 from sttbatch.core.ports import JobStore
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, WorkItem, record_of
+from sttbatch.core.work import (
+    AUDIO_SECONDS,
+    Answered,
+    Budgets,
+    Granted,
+    HeldBy,
+    OverBudget,
+    RequestRecord,
+    Usage,
+    WorkItem,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
@@ -110,7 +119,9 @@ class Harness:
     async def answer(self, granted: Granted) -> None:
         """Store a result for what was claimed, and book the request that brought it."""
         request = APIRequest(self.clock(), 1, 200, 1.0, 1, 60.0, paid=True)
-        await self.ledger.store(granted, record_of(granted.item, request, b"{}", self.worker.id))
+        await self.ledger.store(
+            granted, RequestRecord(granted.item, request, b"{}", self.worker.id)
+        )
 
     async def reread(self, job: Job) -> Job:
         return (await self.jobs.jobs([job.id]))[job.id]

@@ -12,7 +12,7 @@ import pytest
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, Job, JobPriority, JobSpec, JobStatus
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import AUDIO_SECONDS, Usage
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect

@@ -12,7 +12,7 @@ import pytest
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import ChunkTask, Claim
-from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, record_of
+from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, RequestRecord
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import first_of_month, midnight
 from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, opened
@@ -82,7 +82,7 @@ def test_storing_and_closing_are_one_transaction(ledger: Ledger) -> None:
 
         request = APIRequest(1.0, None, 200, 1.0, 1, 60.0, paid=True)  # type: ignore[arg-type]
         with pytest.raises(StateError, match="NOT NULL"):
-            await harness.ledger.store(found, record_of(found.item, request, b"{}"))
+            await harness.ledger.store(found, RequestRecord(found.item, request, b"{}"))
         assert ledger.rows("SELECT count(*) FROM cache_entries") == [(0,)]
         assert (await chunk(harness, claim)).status == "PROCESSING"
 

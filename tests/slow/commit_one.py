@@ -32,8 +32,7 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec
 from sttbatch.core.models import Segment, Transcript, Transcription
 from sttbatch.core.options import OutputOptions
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Granted, WorkItem, record_of
+from sttbatch.core.work import AUDIO_SECONDS, Answered, Granted, RequestRecord, Usage, WorkItem
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
@@ -88,7 +87,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
                 value = StoredChunk(Transcription(TEXT, ()), "copy", "verbose_json")
                 stored_value = msgspec.json.encode(value)
                 request = APIRequest(1.7e9, 1, 200, 2.0, 1000, 60.0, paid=True)
-                await ledger.store(granted, record_of(ITEM, request, stored_value, me.id))
+                await ledger.store(granted, RequestRecord(ITEM, request, stored_value, me.id))
                 await caches.levels.fill_fronts(KEY, stored_value)
                 stored()
             else:

@@ -6,17 +6,14 @@ import contextlib
 from dataclasses import dataclass
 from operator import attrgetter
 
-from msgspec.structs import astuple
-
 from sttbatch.caching.response_spool import ResponseSpool, SpooledResponse
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import WorkLedger
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import Answered, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, Verdict, WorkItem
 
 _SPOOLED = attrgetter(
-    *("key", "value", "request", "cost", "file_sha256", "engine", "model", "worker_id"),
-    *("usage.unit", "usage.quantity"),
+    *("item.key", "value", "request", "cost", "item.file_sha256", "item.engine", "item.model"),
+    *("worker_id", "item.usage.unit", "item.usage.quantity"),
 )
 """What a `SpooledResponse` holds, in its order."""
 
@@ -28,9 +25,7 @@ class SpoolingLedger:
     ledger: WorkLedger
     spool: ResponseSpool
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         # There is room for the answers in flight, whatever happens to the disk.
         self.spool.reserve()
         return await self.ledger.claim(item, task_id, force=force)
@@ -81,5 +76,6 @@ def _record(response: SpooledResponse) -> RequestRecord:
     usage = Usage(AUDIO_SECONDS, response.post.audio_s)
     if response.quantity is not None:
         usage = Usage(response.unit, response.quantity)
-    key, value, post, cost, file_sha256, engine, model, worker_id, *_ = astuple(response)
-    return RequestRecord(key, value, post, usage, cost, file_sha256, engine, model, worker_id)
+    of = (response.engine, response.model, usage, response.cost)
+    item = WorkItem(response.key, response.file_sha256, 0, *of)
+    return RequestRecord(item, response.post, response.value, response.worker_id)

@@ -226,8 +226,7 @@ async def _book(
     """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
     from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import data_folder
-    from sttbatch.core.usage import AUDIO_SECONDS, Usage
-    from sttbatch.core.work import PROBE, WorkItem, record_of
+    from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
     from sttbatch.database.opening import open_ledger
     from sttbatch.database.results import SqlResultStore
 
@@ -240,4 +239,4 @@ async def _book(
             usage = Usage(AUDIO_SECONDS, sent.audio_s)
             cost = sent.audio_s * settings.price_per_second
             item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
-            await ledger.record(record_of(item, sent))
+            await ledger.record(RequestRecord(item, sent))

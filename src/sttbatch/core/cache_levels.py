@@ -19,7 +19,6 @@ class CacheLevel(Protocol):
 
     @property
     def name(self) -> str: ...
-
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]: ...
 
     async def delete(self, keys: Sequence[str]) -> int:
@@ -29,14 +28,12 @@ class CacheLevel(Protocol):
         """Remove every key that `key_patterns.matches`."""
 
     async def delete_expired(self) -> int: ...
-
     async def clear(self) -> int: ...
 
     async def scrub(self) -> None:
         """Leave no byte of what was deleted in the level's files."""
 
     async def usage(self) -> LevelUsage: ...
-
     async def aclose(self) -> None: ...
 
 

@@ -1,22 +1,4 @@
-"""Everything sttbatch raises on purpose.
-
-    SttbatchError
-    ├── UsageError              the command line, a setting or the key: nothing was sent (exit 2)
-    ├── RecordingError          one recording cannot go on; the others do (exit 1)
-    │   ├── MediaError          it cannot be read, decoded or cut
-    │   │   ├── NoAudioError    it is no recording at all
-    │   │   └── WorkerDied      the decoder crashed, hung or outgrew its limits
-    │   └── RetryLater          the endpoint asks to come back in more than two minutes
-    ├── ChunkError              one chunk got no transcript; its siblings go on (exit 1)
-    │   ├── ChunkRefused        the endpoint would refuse it again
-    │   └── ChunkTooLarge       smaller pieces of it may pass
-    ├── EndpointError           the endpoint as a whole
-    │   ├── EndpointRefused     401, 403, quota: nothing more is sent (exit 3)
-    │   └── EndpointUnreachable gone for longer than --outage-wait (exit 1)
-    ├── BudgetReached           sending more would cost more than allowed (exit 4)
-    ├── NotificationError       a webhook or Pushgateway did not take what it was told (exit 1)
-    ├── StateError              the ledger or a folder of state cannot be used (exit 1)
-    └── Stopped                 a signal or a sibling's refusal ended the wait
+"""Everything sttbatch raises on purpose, and the exit code that it leads to.
 
 Messages say what happened and what to do. `RecordingError`s do not name the file: whoever
 catches them knows it.
@@ -26,15 +8,15 @@ from __future__ import annotations
 
 
 class SttbatchError(Exception):
-    """The root of the tree above."""
+    """The root of all of them."""
 
 
 class UsageError(SttbatchError):
-    """The command line, a setting or the key is wrong; nothing was sent."""
+    """The command line, a setting or the key is wrong; nothing was sent (exit 2)."""
 
 
 class RecordingError(SttbatchError):
-    """One recording cannot go on; the others do."""
+    """One recording cannot go on; the others do (exit 1)."""
 
 
 class MediaError(RecordingError):
@@ -50,11 +32,11 @@ class WorkerDied(MediaError):
 
 
 class RetryLater(RecordingError):
-    """The endpoint names a wait that is too long to sit out."""
+    """The endpoint asks to come back in more than two minutes."""
 
 
 class ChunkError(SttbatchError):
-    """One chunk got no transcript."""
+    """One chunk got no transcript; its siblings go on (exit 1)."""
 
 
 class ChunkRefused(ChunkError):
@@ -78,24 +60,24 @@ class EndpointError(SttbatchError):
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint refuses us: key, permission, quota or address."""
+    """The endpoint refuses us: key, permission, quota or address; nothing more is sent (exit 3)."""
 
 
 class EndpointUnreachable(EndpointError):
-    """The endpoint stayed away for longer than the outage wait."""
+    """The endpoint stayed away for longer than `--outage-wait` (exit 1)."""
 
 
 class BudgetReached(SttbatchError):
-    """Sending more would cost more than this run may."""
+    """Sending more would cost more than this run may (exit 4)."""
 
 
 class NotificationError(SttbatchError):
-    """A webhook or a Pushgateway did not take what it was told; no run fails for it."""
+    """A webhook or a Pushgateway did not take what it was told (exit 1); no run fails for it."""
 
 
 class StateError(SttbatchError):
-    """The ledger or a folder of state cannot be used."""
+    """The ledger or a folder of state cannot be used (exit 1)."""
 
 
 class Stopped(SttbatchError):
-    """The run is ending; what waited was not sent."""
+    """A signal, or what a sibling met, ended the wait; what waited was not sent."""

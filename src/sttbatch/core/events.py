@@ -24,9 +24,7 @@ class Event:
 class FilesSkipped(Event):
     """Files that the run leaves out; `recording` is empty.
 
-    Attributes:
-        skipped: hold no audio, and are no outputs of ours.
-        too_young: modified too recently, see `--min-age`.
+    `skipped` hold no audio and are no outputs of ours, `too_young` is what `--min-age` excludes.
     """
 
     skipped: int
@@ -131,11 +129,7 @@ class ChunkAudited(Event):
 
 @dataclass(frozen=True, slots=True)
 class CacheLookup(Event):
-    """A lookup; `level` is None for a miss.
-
-    Attributes:
-        count: more than 1 where many were looked up at once; then `key` and `recording` are empty.
-    """
+    """A lookup, or `count` at once, without `key` and `recording`; `level` is None for a miss."""
 
     key: str
     level: str | None
@@ -184,11 +178,9 @@ class ChunkSplit(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobRetryScheduled(Event):
-    """A job that was given up before, by this run or another, is to be tried again.
+    """A job that was given up before, by this run or another, for a `reason`, is tried again.
 
-    Attributes:
-        retry_count: how often it was put back after a failure.
-        reason: why it was given up.
+    `retry_count` is how often it was put back after a failure.
     """
 
     retry_count: int
@@ -199,10 +191,8 @@ class JobRetryScheduled(Event):
 class FileProcessingCompleted(Event):
     """A recording's outputs are written.
 
-    Attributes:
-        outputs: paths that now hold its transcript.
-        kept: files in an output's place that are not ours to overwrite.
-        gaps: the reason of each stretch that has no words.
+    `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
+    stretch without words.
     """
 
     outputs: tuple[str, ...]
@@ -228,11 +218,7 @@ class JobFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobSkipped(Event):
-    """The run ends without a recording that has not failed.
-
-    Attributes:
-        outcome: left, taken (another run has it) or cancelled.
-    """
+    """A recording that the run ends without: left, taken (by another run) or cancelled."""
 
     audio_s: float
     outcome: str

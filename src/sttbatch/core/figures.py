@@ -32,10 +32,8 @@ class RequestFigures:
 class RequestTotal:
     """All requests ever sent to one engine and model that ended with the same status and error.
 
-    Attributes:
-        error: None, or how the error's text begins.
-        sent_micros: millionths of a second of audio in them.
-        paid_micros: those of them that were billed, or possibly were.
+    `error` is how the error's text begins; micros are millionths, of seconds of audio that were
+    sent, and of those that were billed or possibly were.
     """
 
     engine: str

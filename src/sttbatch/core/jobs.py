@@ -9,7 +9,7 @@ from enum import IntEnum, StrEnum
 from typing import Any
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
+from sttbatch.core.work import AUDIO_SECONDS, Usage
 
 SHORT_ID = 8
 """Characters of an id in tables and messages; commands take any prefix that is unique."""
@@ -26,14 +26,6 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
 
-    def may_become(self, other: JobStatus) -> bool:
-        return other in TRANSITIONS[self]
-
-    @property
-    def is_terminal(self) -> bool:
-        """Whether nobody works on it, or will unless it is revived."""
-        return self in TERMINAL
-
 
 TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.CANCELLED}),
@@ -47,6 +39,7 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 """Every change of state that there is; the trigger `processing_jobs_status` refuses all others."""
 
 TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+"""Nobody works on such a job, or will unless it is revived."""
 
 
 class JobPriority(IntEnum):
@@ -145,7 +138,7 @@ class Job:
 
     def check_may_become(self, status: JobStatus) -> None:
         """Raises UsageError when no transition leads there."""
-        if not self.status.may_become(status):
+        if status not in TRANSITIONS[self.status]:
             raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
 
 
@@ -175,11 +168,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that works on jobs.
+    """A process that works on jobs, since `started_at` (seconds since the epoch).
 
     Attributes:
         host: where it runs, as `Liveness.host` names it.
-        started_at: seconds since the epoch.
         silent_s: seconds since its last heartbeat when it was read, both by the ledger's clock.
     """
 
@@ -191,7 +183,6 @@ class Worker:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
         return f"PID {self.pid} on {self.host.partition(' ')[0]}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 OK = "ok"
 """The label of a request that brought its answer; others are labelled with what went wrong."""
@@ -77,8 +77,7 @@ LIFETIME_METRICS = tuple(metric for metric in Metric if metric not in _WITHOUT_T
 """Metrics whose totals since the first run are kept when their measurements expire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """From `since` to before `until`, seconds since the epoch."""
 
     since: float

@@ -22,8 +22,7 @@ class Word:
 class Segment:
     """A stretch of speech; `words` is empty where the recogniser gave no word times.
 
-    Attributes:
-        speaker: the channel it was heard on, counted from 1; None where channels were mixed.
+    `speaker` is the channel it was heard on, counted from 1; None where channels were mixed.
     """
 
     text: str
@@ -224,10 +223,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSummary:
-    """One line of a transcript's `chunks`; `status` is ok, no_speech or failed.
-
-    `channel` as in `ChunkSpan`.
-    """
+    """One line of a transcript's `chunks`: ok, no_speech or failed; `channel` as in `ChunkSpan`."""
 
     index: int
     start_s: float
@@ -243,11 +239,7 @@ MERGE_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole recording's words, in the recording's time.
-
-    Attributes:
-        duration_s: counted while reading, not declared.
-    """
+    """A whole recording's words, in its time; `duration_s` was counted while reading."""
 
     duration_s: float
     language: str | None

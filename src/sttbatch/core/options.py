@@ -53,11 +53,9 @@ class ChunkingOptions:
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What is written, and where.
+    """What is written, and where: beside each recording unless there is a `directory`.
 
-    Attributes:
-        directory: None: beside each recording.
-        max_line_width: characters of a subtitle line.
+    `max_line_width` is in characters of a subtitle line.
     """
 
     formats: tuple[str, ...] = ("txt", "json")

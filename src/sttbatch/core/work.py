@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan
-from sttbatch.core.usage import Usage
 
 ROUNDING = 1e-9
 """Sums of prices are off by less; a budget that is met exactly is kept."""
 
-
 PROBE = "doctor"
 """Stands for the key of requests that `doctor --send` makes; nobody waits for their result."""
+
+AUDIO_SECONDS = "audio_seconds"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request consumes, in the unit that is billed, such as seconds of audio or tokens."""
+
+    unit: str
+    quantity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,6 @@ class OverBudget:
 
     @property
     def message(self) -> str:
-        """What happened, and what to do."""
         return (
             f"sending more would exceed {self.setting} {self.limit:g} "
             f"({self.spent:.2f} are spent or reserved); run again when the "
@@ -109,40 +117,25 @@ class OverBudget:
         )
 
 
+Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget
+"""The answer to a claim."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
     """A request as the ledger books it.
 
     Attributes:
-        key: of the result that it asked for.
-        value: the result in its stored form; None: the request brought none.
-        cost: 0 where it was neither billed nor possibly billed.
+        value: the result of `item` in its stored form; None: the request brought none.
         worker_id: the process that sent it; empty where nothing was claimed for it.
     """
 
-    key: str
-    value: bytes | None
+    item: WorkItem
     request: APIRequest
-    usage: Usage
-    cost: float
-    file_sha256: str
-    engine: str
-    model: str
+    value: bytes | None = None
     worker_id: str = ""
 
-
-def record_of(
-    item: WorkItem, request: APIRequest, value: bytes | None = None, worker_id: str = ""
-) -> RequestRecord:
-    """How a request for `item` is booked."""
-    return RequestRecord(
-        item.key,
-        value,
-        request,
-        item.usage,
-        item.cost if request.paid or request.maybe_paid else 0.0,
-        item.file_sha256,
-        item.engine,
-        item.model,
-        worker_id,
-    )
+    @property
+    def cost(self) -> float:
+        """0 where it was neither billed nor possibly billed."""
+        return self.item.cost if self.request.paid or self.request.maybe_paid else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,6 @@ import msgspec
 from sttbatch.core.cache_entries import IndexedResult
 from sttbatch.core.models import ChunkSpan, CutPoint
 from sttbatch.core.work import IndexedSpan
-from sttbatch.database.batches import read_batches
 from sttbatch.database.database import Database
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.session import Session
@@ -59,33 +59,23 @@ class SqlChunkIndex:
         self, file_sha256: str, stream: int, request_sha256: str
     ) -> list[IndexedResult]:
         row = (file_sha256, stream, request_sha256, self._results.max_age_s)
-        rows = await self._database.read(lambda session: session.execute(RESULTS, row).fetchall())
+        rows = await self._database.rows(RESULTS, row)
         return [each for row in rows if (each := self._indexed(row)) is not None]
 
     async def covered_s(
         self, file_sha256s: Sequence[str], stream: int, request_sha256: str
     ) -> dict[str, float]:
         return _covered(
-            await read_batches(self._database, LENGTHS, file_sha256s, stream, request_sha256)
+            await self._database.batched_rows(LENGTHS, file_sha256s, stream, request_sha256)
         )
 
     def insert(self, session: Session, indexed: IndexedSpan) -> None:
         """What `remember` does, within the caller's transaction."""
         span = indexed.span
-        row = (
-            indexed.file_sha256,
-            indexed.stream,
-            indexed.request_sha256,
-            span.start.pts,
-            span.end.pts,
-            int(span.start.overlap),
-            int(span.end.overlap),
-            span.start_s,
-            span.end_s,
-            msgspec.json.encode(span.time_map).decode(),
-            indexed.chunk_key,
-        )
-        session.execute(REMEMBER, row)
+        recording = (indexed.file_sha256, indexed.stream, indexed.request_sha256)
+        ends = (span.start.pts, span.end.pts, int(span.start.overlap), int(span.end.overlap))
+        times = (span.start_s, span.end_s, msgspec.json.encode(span.time_map).decode())
+        session.execute(REMEMBER, (*recording, *ends, *times, indexed.chunk_key))
 
     def _indexed(self, row: Sequence[Any]) -> IndexedResult | None:
         start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, times, key, *entry = row
@@ -97,23 +87,16 @@ class SqlChunkIndex:
             return None
         if value is None:
             return None
-        span = ChunkSpan(
-            index=0,
-            start=CutPoint(start_pts, bool(start_overlap)),
-            end=CutPoint(end_pts, bool(end_overlap)),
-            start_s=start_s,
-            end_s=end_s,
-            time_map=time_map,
-        )
-        return IndexedResult(span, key, value.data)
+        start = CutPoint(start_pts, bool(start_overlap))
+        end = CutPoint(end_pts, bool(end_overlap))
+        return IndexedResult(ChunkSpan(0, start, end, start_s, end_s, time_map), key, value.data)
 
 
 def _covered(spans: Sequence[tuple[str, float, float]]) -> dict[str, float]:
     """Seconds under at least one span; spans are sorted by recording and start."""
-    covered: dict[str, float] = {}
-    reached: dict[str, float] = {}
+    covered: defaultdict[str, float] = defaultdict(float)
+    reached: defaultdict[str, float] = defaultdict(float)
     for file_sha256, start_s, end_s in spans:
-        new_s = end_s - max(start_s, reached.get(file_sha256, 0.0))
-        covered[file_sha256] = covered.get(file_sha256, 0.0) + max(0.0, new_s)
-        reached[file_sha256] = max(end_s, reached.get(file_sha256, 0.0))
+        covered[file_sha256] += max(0.0, end_s - max(start_s, reached[file_sha256]))
+        reached[file_sha256] = max(end_s, reached[file_sha256])
     return covered

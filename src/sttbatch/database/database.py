@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.session import Rows, Session, Store, Work
 
 T = TypeVar("T")
 
+VALUES_A_QUERY = 500
 _GROUP_LIMIT = 256
 
 
@@ -33,10 +34,7 @@ class _Task:
     future: Future[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    result: Any = None
-    error: Exception | None = None
+_Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 class Database:
@@ -48,6 +46,7 @@ class Database:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.title = store.title
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(
@@ -56,43 +55,56 @@ class Database:
         self._thread.start()
         opened.result()
 
-    @property
-    def title(self) -> str:
-        """What messages call it."""
-        return self._store.title
-
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction that is committed when this returns."""
-        return await asyncio.wrap_future(self._submit(work, _Mode.WRITE))
+        return await self._submit(work, _Mode.WRITE)
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which must not write."""
-        return await asyncio.wrap_future(self._submit(work, _Mode.READ))
+        return await self._submit(work, _Mode.READ)
 
     async def maintain(self, upkeep: Callable[[Store], T]) -> T:
         """Run what may not, or need not, stand in a transaction."""
-        return await asyncio.wrap_future(self._submit(upkeep, _Mode.UPKEEP))
+        return await self._submit(upkeep, _Mode.UPKEEP)
+
+    async def rows(
+        self, query: str, values: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[Any]:
+        """All rows of one query."""
+        return await self.read(lambda session: session.execute(query, values).fetchall())
+
+    async def batched_rows(
+        self, query: str, values: Sequence[object], *others: object
+    ) -> list[Any]:
+        """The rows of `query` for all `values`, a few hundred at a time.
+
+        `query` has `IN (?*)` once or more, each time for the same values; `others` are those of
+        the marks behind them.
+        """
+        rows: list[Any] = []
+        for at in range(0, len(values), VALUES_A_QUERY):
+            batch = tuple(values[at : at + VALUES_A_QUERY])
+            row = batch * query.count("?*") + others
+            rows += await self.rows(expand(query, len(batch)), row)
+        return rows
 
     def close(self) -> None:
         """Commit what is queued and close the store."""
         self._tasks.put(None)
         self._thread.join()
 
-    def _submit(self, run: Callable[[Any], T], mode: _Mode) -> Future[T]:
+    def _submit(self, run: Callable[[Any], T], mode: _Mode) -> asyncio.Future[T]:
         future: Future[T] = Future()
         # What was handed over is done even if the one who awaits it is cancelled.
         future.set_running_or_notify_cancel()
         self._tasks.put(_Task(run, mode, future))
-        return future
+        return asyncio.wrap_future(future)
 
     def _serve(self, opened: Future[None]) -> None:
         try:
             self._store.open()
-        except self._store.faults as error:
-            opened.set_exception(self._translated(error))
-            return
         except BaseException as error:  # noqa: BLE001 - whoever opens it would wait for ever
-            opened.set_exception(error)
+            opened.set_exception(self._translated(error))
             return
         opened.set_result(None)
         going_on = True
@@ -108,13 +120,11 @@ class Database:
 
     def _drain(self) -> tuple[list[_Task], bool]:
         """What has queued up, in order, and whether more may come."""
-        task = self._tasks.get()
         tasks: list[_Task] = []
-        while task is not None:
+        while (task := self._tasks.get()) is not None:
             tasks.append(task)
             if len(tasks) == _GROUP_LIMIT or self._tasks.empty():
                 return tasks, True
-            task = self._tasks.get()
         return tasks, False
 
     def _commit(self, group: list[_Task]) -> None:
@@ -128,21 +138,21 @@ class Database:
                     lambda session: [_run(task.run, session) for task in group]
                 )
         except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the futures
-            outcomes = [_Outcome(error=error)] * len(group)
+            outcomes = [(None, error)] * len(group)
         self._tell(group, outcomes)
 
     def _tell(self, group: list[_Task], outcomes: list[_Outcome]) -> None:
         """Resolve futures, after the commit: what is told must not be undone by a rollback."""
-        for task, outcome in zip(group, outcomes, strict=True):
-            error = outcome.error
+        for task, (result, error) in zip(group, outcomes, strict=True):
             if error is None:
-                task.future.set_result(outcome.result)
-            elif isinstance(error, self._store.faults):
-                task.future.set_exception(self._translated(error))
+                task.future.set_result(result)
             else:
-                task.future.set_exception(error)
+                task.future.set_exception(self._translated(error))
 
-    def _translated(self, error: BaseException) -> StateError:
+    def _translated(self, error: BaseException) -> BaseException:
+        """What the store's library raised, as a `StateError`; other errors stay as they are."""
+        if not isinstance(error, self._store.faults):
+            return error
         translated = StateError(
             f"{self.title}: {error}. Is the disk full, or the file damaged? "
             "`sttbatch doctor` tells more"
@@ -151,27 +161,32 @@ class Database:
         return translated
 
 
+def expand(statement: str, count: int) -> str:
+    """`statement` with a mark for each of `count` values in place of `?*`."""
+    return statement.replace("?*", ", ".join("?" * count))
+
+
 def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> _Outcome:
     """A unit of work that fails takes no other in its transaction with it."""
     session.execute("SAVEPOINT task")
-    outcome = _run(run, session)
-    if outcome.error is not None:
+    result, error = _run(run, session)
+    if error is not None:
         try:
             session.execute("ROLLBACK TO task")
         except Exception:  # noqa: BLE001 - the whole transaction is gone, as after a full disk
-            raise outcome.error from None
+            raise error from None
     session.execute("RELEASE task")
-    return outcome
+    return result, error
 
 
 def _run(run: Callable[[Any], Any], argument: object) -> _Outcome:
     try:
         result = run(argument)
     except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
-        return _Outcome(error=error)
+        return None, error
     if isinstance(result, Rows):
         # A cursor that is freed in the caller's thread resets its statement while this thread may
         # be using the connection (SQLITE_MISUSE), so none leaves it.
         result.close()
-        return _Outcome()
-    return _Outcome(result)
+        return None, None
+    return result, None

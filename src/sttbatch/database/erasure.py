@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
@@ -23,13 +24,6 @@ RUNNING_JOBS = """
 
 # Requests keep what was paid, without the chunk's key and the endpoint's words.
 ANONYMIZE = "UPDATE requests SET chunk_key = ?, error = NULL WHERE chunk_key = ?"
-ERASE_ENTRIES = "DELETE FROM cache_entries WHERE key = ?"
-ERASE_CUTS = "DELETE FROM cuts WHERE file_sha256 = ?"
-ERASE_CHUNKS = "DELETE FROM chunk_tasks WHERE chunk_key = ?"
-ERASE_JOBS = "DELETE FROM processing_jobs WHERE file_sha256 = ?"
-ERASE_OUTPUTS = "DELETE FROM outputs WHERE source = ?"
-ERASE_PATHS = "DELETE FROM files WHERE path = ?"
-ERASE_FILES = "DELETE FROM files WHERE sha256 = ?"
 
 
 def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
@@ -40,13 +34,15 @@ def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
     paths = sorted({*recording.paths, *_select(session, (PATHS,), contents)})
     running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
     session.executemany(ANONYMIZE, [(FORGOTTEN, key) for key in keys])
-    entries = _delete(session, ERASE_ENTRIES, keys)
+    delete, jobs = partial(_delete, session), contents + recording.unreadable
+    entries = delete("DELETE FROM cache_entries WHERE key = ?", keys)
     rows = {
-        "cuts": _delete(session, ERASE_CUTS, contents),
-        "chunk_tasks": _delete(session, ERASE_CHUNKS, keys),
-        "processing_jobs": _delete(session, ERASE_JOBS, contents + recording.unreadable),
-        "outputs": _delete(session, ERASE_OUTPUTS, paths),
-        "files": _delete(session, ERASE_PATHS, paths) + _delete(session, ERASE_FILES, contents),
+        "cuts": delete("DELETE FROM cuts WHERE file_sha256 = ?", contents),
+        "chunk_tasks": delete("DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),
+        "processing_jobs": delete("DELETE FROM processing_jobs WHERE file_sha256 = ?", jobs),
+        "outputs": delete("DELETE FROM outputs WHERE source = ?", paths),
+        "files": delete("DELETE FROM files WHERE path = ?", paths)
+        + delete("DELETE FROM files WHERE sha256 = ?", contents),
     }
     return ErasedRecording(tuple(keys), entries, rows, running)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sttbatch.core.file_records import FileRecord
-from sttbatch.database.batches import read_batches
 from sttbatch.database.database import Database
 
 RECORDS = """
@@ -29,14 +28,14 @@ class SqlFileIndex:
         self._database = database
 
     async def records(self, paths: Sequence[bytes]) -> dict[bytes, FileRecord]:
-        rows = await read_batches(self._database, RECORDS, paths)
+        rows = await self._database.batched_rows(RECORDS, paths)
         return {row[0]: FileRecord._make(row[1:]) for row in rows}
 
     async def remember(self, path: bytes, record: FileRecord) -> None:
         await self._database.write(lambda session: session.execute(REMEMBER, (path, *record)))
 
     async def paths_of(self, file_sha256s: Sequence[str]) -> list[bytes]:
-        return [path for (path,) in await read_batches(self._database, PATHS, file_sha256s)]
+        return [path for (path,) in await self._database.batched_rows(PATHS, file_sha256s)]
 
     async def was_unreadable(self, contents: Sequence[str]) -> bool:
-        return bool(await read_batches(self._database, JOBS, contents))
+        return bool(await self._database.batched_rows(JOBS, contents))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import uuid
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from sttbatch.core.errors import UsageError
@@ -28,7 +29,6 @@ from sttbatch.database.workers import heartbeat, storable
 
 _Change: TypeAlias = Callable[[Session, Job], Job]
 
-_IDS_A_QUERY = 500
 _NO_LIMIT = 1_000_000_000
 
 
@@ -49,7 +49,6 @@ class LedgerJobs:
         *,
         revive_cancelled: bool = False,
     ) -> Job:
-        """The job of this content and request, as `JobStore` says."""
         content = (file_sha256, stream, request_sha256)
         job_id = str(uuid.uuid4())
 
@@ -60,8 +59,8 @@ class LedgerJobs:
                 return _changed(db, sql.INSERT, row)
             if job.status is JobStatus.CANCELLED and not revive_cancelled:
                 return job
-            if job.status.is_terminal:
-                _requeue(db, job, job.revived_retry_count)
+            if job.status in TERMINAL:
+                _revive(db, job)
                 return _changed(db, sql.PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
                 return _changed(db, sql.PRIORITISE, (priority, job.id))
@@ -76,8 +75,8 @@ class LedgerJobs:
             heartbeat(db, worker)
             job = _first(db, sql.BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
-                job = _requeue(db, job, job.revived_retry_count)
-            if job is None or job.status.is_terminal:
+                job = _revive(db, job)
+            if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
                 return TakenBy(job.worker_id)
@@ -88,14 +87,10 @@ class LedgerJobs:
         return await self._database.write(write)
 
     async def complete(self, claim: Claim) -> bool:
-        def change(db: Session, job: Job) -> Job:
-            return _end(db, job, JobStatus.COMPLETED, None)
-
-        return await self._end_attempt(claim, "COMPLETED", change) is not None
+        complete = partial(_end, status=JobStatus.COMPLETED, error=None)
+        return await self._end_attempt(claim, "COMPLETED", complete) is not None
 
     async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
-        """Queue it again or end it, as `JobStore` says."""
-
         def change(db: Session, job: Job) -> Job:
             if retry and job.can_retry:
                 return _requeue(db, job, job.retry_count + 1, error)
@@ -105,14 +100,9 @@ class LedgerJobs:
         return job.status if job is not None else None
 
     async def release(self, claim: Claim) -> bool:
-        def change(db: Session, job: Job) -> Job:
-            return _requeue(db, job, job.retry_count)
-
-        return await self._end_attempt(claim, "RELEASED", change) is not None
+        return await self._end_attempt(claim, "RELEASED", _requeue) is not None
 
     async def retry(self, job_id: str) -> Job | TakenBy:
-        """Queue it again, as `JobStore` says."""
-
         def change(db: Session, job: Job) -> Job:
             if job.status is JobStatus.COMPLETED:
                 raise UsageError(
@@ -120,22 +110,21 @@ class LedgerJobs:
                 )
             if job.status is JobStatus.QUEUED:
                 return job
-            return _requeue(db, job, job.revived_retry_count)
+            return _revive(db, job)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         def write(db: Session) -> builtins.list[Job]:
             failed = _read(db, sql.ENDED, (JobStatus.FAILED, _NO_LIMIT))
-            return [_requeue(db, job, job.revived_retry_count) for job in failed]
+            return [_revive(db, job) for job in failed]
 
         return await self._database.write(write)
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
-        def change(db: Session, job: Job) -> Job:
-            return _end(db, job, JobStatus.CANCELLED, job.error_message)
-
-        return await self._change(job_id, change)
+        return await self._change(
+            job_id, lambda db, job: _end(db, job, JobStatus.CANCELLED, job.error_message)
+        )
 
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
         def change(db: Session, job: Job) -> Job:
@@ -167,42 +156,37 @@ class LedgerJobs:
             await self._database.write(lambda db: db.executemany(sql.FORGET, rows))
 
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
-        row = (stream, request_sha256)
-        return await self._database.read(
-            lambda db: dict(db.execute(sql.UNFINISHED, row).fetchall())
-        )
+        return dict(await self._database.rows(sql.UNFINISHED, (stream, request_sha256)))
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None
     ) -> builtins.list[Job]:
-        """In the order that `JobStore` says."""
         limit = _NO_LIMIT if limit is None else limit
 
         def read(db: Session) -> builtins.list[Job]:
-            active = [
-                job
-                for each in (JobStatus.PROCESSING, JobStatus.QUEUED)
-                if status in {None, each}
-                for job in _read(db, sql.ACTIVE, (each, limit))
-            ]
             # One look at the index for each state: over all of them at once it would be sorted.
-            ended = [
-                job
-                for each in TERMINAL
-                if status in {None, each}
-                for job in _read(db, sql.ENDED, (each, limit))
-            ]
+            active, ended = (
+                [
+                    job
+                    for each in states
+                    if status in {None, each}
+                    for job in _read(db, query, (each, limit))
+                ]
+                for query, states in (
+                    (sql.ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
+                    (sql.ENDED, TERMINAL),
+                )
+            )
             ended.sort(key=lambda job: (job.completed_at or 0.0, job.created_at), reverse=True)
             return (active + ended)[:limit]
 
         return await self._database.read(read)
 
     async def find(self, prefix: str) -> Job:
-        """Raises UsageError when no job, or more than one, has an id that begins with `prefix`."""
         wanted = prefix.lower()
         # No character of an id sorts behind "~"; an empty prefix is one of none.
         ends = (wanted, f"{wanted}~" if wanted else "")
-        found = await self._database.read(lambda db: _read(db, sql.BY_PREFIX, ends))
+        found = [_job(row) for row in await self._database.rows(sql.BY_PREFIX, ends)]
         exact = [job for job in found if job.id == wanted]
         if len(found) == 1 or exact:
             return (exact or found)[0]
@@ -212,25 +196,14 @@ class LedgerJobs:
         raise UsageError(f"more than one job begins with {prefix!r}: {some}; give more of the id")
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
-        wanted = [*job_ids]
-
-        def read(db: Session) -> dict[str, Job]:
-            found: dict[str, Job] = {}
-            for at in range(0, len(wanted), _IDS_A_QUERY):
-                part = wanted[at : at + _IDS_A_QUERY]
-                query = f"{sql.SELECT} WHERE id IN ({','.join('?' * len(part))})"
-                found |= {job.id: job for job in _read(db, query, part)}
-            return found
-
-        return await self._database.read(read)
+        rows = await self._database.batched_rows(sql.BY_IDS, [*job_ids])
+        return {row[0]: _job(row) for row in rows}
 
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
-        rows = await self._database.read(lambda db: db.execute(sql.ATTEMPTS, (job_id,)).fetchall())
-        return [JobAttempt(*row) for row in rows]
+        return [JobAttempt(*row) for row in await self._database.rows(sql.ATTEMPTS, (job_id,))]
 
     async def chunks(self, job_id: str) -> builtins.list[ChunkTask]:
-        rows = await self._database.read(lambda db: db.execute(sql.CHUNKS, (job_id,)).fetchall())
-        return [ChunkTask(*row) for row in rows]
+        return [ChunkTask(*row) for row in await self._database.rows(sql.CHUNKS, (job_id,))]
 
     async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> Job | None:
         """Change the job of a claim and end its attempt; None: the claim is void."""
@@ -274,21 +247,21 @@ def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
     return _changed(db, sql.END, (status, storable(error), job.id))
 
 
-def _requeue(db: Session, job: Job, retry_count: int, error: str | None = None) -> Job:
+def _requeue(
+    db: Session, job: Job, retry_count: int | None = None, error: str | None = None
+) -> Job:
     """Queue it again; without an `error` that of its last failure stays to be read."""
     job.check_may_become(JobStatus.QUEUED)
-    return _changed(db, sql.REQUEUE, (retry_count, storable(error), job.id))
+    count = job.retry_count if retry_count is None else retry_count
+    return _changed(db, sql.REQUEUE, (count, storable(error), job.id))
+
+
+def _revive(db: Session, job: Job) -> Job:
+    return _requeue(db, job, job.revived_retry_count)
 
 
 def _job(row: Sequence[Any]) -> Job:
-    job_id, kind, file_sha256, stream, request_sha256, payload, priority, status, *rest = row
-    return Job(
-        job_id,
-        file_sha256,
-        stream,
-        request_sha256,
-        JobSpec.from_json(kind.lower(), payload),
-        JobPriority(priority),
-        JobStatus(status),
-        *rest,
-    )
+    job_id, kind, file_sha256, stream, request, payload, priority, status, *rest = row
+    spec = JobSpec.from_json(kind.lower(), payload)
+    state = (JobPriority(priority), JobStatus(status))
+    return Job(job_id, file_sha256, stream, request, spec, *state, *rest)

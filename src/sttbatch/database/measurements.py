@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 from sttbatch.core.figures import Bucket, BusyRun, MeasuredRequest, RunCounts
@@ -43,14 +44,11 @@ INSERT_MEASUREMENT = """
     INSERT INTO measurements (metric, at, number, value, label, subject, run)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
 
-VALUES = "SELECT value FROM measurements WHERE metric = ? AND at >= ? AND at < ?"
+_MEASURED_IN = "FROM measurements WHERE metric = ? AND at >= ? AND at < ?"
+VALUES = f"SELECT value {_MEASURED_IN}"
 LABELLED = f"{VALUES} AND label = ?"
-TOTALS = """
-    SELECT label, sum(value) FROM measurements
-    WHERE metric = ? AND at >= ? AND at < ? GROUP BY label"""
-COUNTS = """
-    SELECT label, count(*) FROM measurements
-    WHERE metric = ? AND at >= ? AND at < ? GROUP BY label"""
+TOTALS = f"SELECT label, sum(value) {_MEASURED_IN} GROUP BY label"
+COUNTS = f"SELECT label, count(*) {_MEASURED_IN} GROUP BY label"
 LATENCIES_BY = {
     by: f"""
     SELECT {key}, value FROM measurements JOIN runs ON runs.id = run
@@ -68,10 +66,9 @@ BUSY = """
     SELECT min(at - value), max(at), sum(value), max(lanes), max(rate_limit)
     FROM measurements JOIN runs ON runs.id = run
     WHERE metric = ? AND at >= ? AND at < ? GROUP BY run"""
-BUSIEST_MINUTE = """
+BUSIEST_MINUTE = f"""
     SELECT coalesce(max(requests), 0) FROM (
-        SELECT count(*) AS requests FROM measurements
-        WHERE metric = ? AND at >= ? AND at < ? GROUP BY CAST(at AS BIGINT) / 60) AS minutes"""
+        SELECT count(*) AS requests {_MEASURED_IN} GROUP BY CAST(at AS BIGINT) / 60) AS minutes"""  # noqa: S608
 LAST_BEGUN = "SELECT begun_at, lanes FROM runs ORDER BY begun_at DESC LIMIT 1"
 LAST_ENDED = """
     SELECT ended_at, done, cached, failed, remaining, error
@@ -157,13 +154,8 @@ class Measurements:
         self._expired_at_once = expired_at_once
 
     async def begin(self, facts: RunFacts) -> int:
-        row = (
-            facts.begun_at, facts.engine, facts.model, facts.lanes, facts.rate_limit,
-            facts.price_per_second, facts.summary,
-        )  # fmt: skip
-
         def write(db: Session) -> int:
-            (run,) = db.execute(INSERT_RUN, row).fetchone()
+            (run,) = db.execute(INSERT_RUN, astuple(facts)).fetchone()
             return int(run)
 
         return await self._database.write(write)
@@ -173,7 +165,7 @@ class Measurements:
         await self._database.write(lambda db: db.executemany(INSERT_MEASUREMENT, rows))
 
     async def end(self, run: int, at: float, end: RunEnd) -> None:
-        row = (run, at, end.done, end.cached, end.failed, end.remaining, end.error)
+        row = (run, at, *astuple(end))
         await self._database.write(lambda db: db.execute(INSERT_END, row))
 
     async def expire(self) -> None:
@@ -197,10 +189,8 @@ class Measurements:
     async def values(
         self, metric: Metric, window: Window, label: str | None = None
     ) -> Sequence[float]:
-        row: tuple[object, ...] = (metric, window.since, window.until)
-        query = VALUES
-        if label is not None:
-            query, row = LABELLED, (*row, label)
+        query, labels = (VALUES, ()) if label is None else (LABELLED, (label,))
+        row = (metric, *window, *labels)
 
         def read(db: Session) -> Sequence[float]:
             # A million floats are 8 MB in an array and 32 in a list.
@@ -209,33 +199,32 @@ class Measurements:
         return await self._database.read(read)
 
     async def totals(self, metric: Metric, window: Window) -> dict[str, float]:
-        return dict(await self._rows(TOTALS, (metric, window.since, window.until)))
+        return dict(await self._database.rows(TOTALS, (metric, *window)))
 
     async def counts(self, metric: Metric, window: Window) -> dict[str, int]:
-        return dict(await self._rows(COUNTS, (metric, window.since, window.until)))
+        return dict(await self._database.rows(COUNTS, (metric, *window)))
 
     async def latencies(self, by: str, window: Window) -> list[tuple[Any, float]]:
-        row = (Metric.REQUEST_SECONDS, window.since, window.until)
-        return await self._rows(LATENCIES_BY[by], row)
+        return await self._database.rows(LATENCIES_BY[by], (Metric.REQUEST_SECONDS, *window))
 
     async def runs(self, window: Window) -> RunCounts:
-        (row,) = await self._rows(RUNS, (window.since, window.until))
+        (row,) = await self._database.rows(RUNS, window)
         return RunCounts(*row)
 
     async def busy_runs(self, window: Window) -> list[BusyRun]:
-        row = (Metric.REQUEST_SECONDS, window.since, window.until)
-        return [BusyRun(*each) for each in await self._rows(BUSY, row)]
+        rows = await self._database.rows(BUSY, (Metric.REQUEST_SECONDS, *window))
+        return [BusyRun(*row) for row in rows]
 
     async def busiest_minute(self, window: Window) -> int:
-        row = (Metric.REQUEST_SECONDS, window.since, window.until)
-        ((requests,),) = await self._rows(BUSIEST_MINUTE, row)
+        row = (Metric.REQUEST_SECONDS, *window)
+        ((requests,),) = await self._database.rows(BUSIEST_MINUTE, row)
         return int(requests)
 
     async def last_begun(self) -> tuple[float, int] | None:
-        return next(iter(await self._rows(LAST_BEGUN)), None)
+        return next(iter(await self._database.rows(LAST_BEGUN)), None)
 
     async def last_ended(self) -> tuple[float, RunEnd] | None:
-        rows = await self._rows(LAST_ENDED)
+        rows = await self._database.rows(LAST_ENDED)
         return next(((at, RunEnd(*end)) for at, *end in rows), None)
 
     async def last_requests(self, limit: int) -> list[MeasuredRequest]:
@@ -249,10 +238,8 @@ class Measurements:
         return await self._database.read(read)
 
     async def lifetime(self, name: str) -> Mapping[str, list[Bucket]]:
-        return buckets_by(await self._rows(LIFETIME[_kind(name)], {"name": name, "before": _EVER}))
-
-    async def _rows(self, query: str, values: Any = ()) -> list[Any]:
-        return await self._database.read(lambda db: db.execute(query, values).fetchall())
+        row = {"name": name, "before": _EVER}
+        return buckets_by(await self._database.rows(LIFETIME[_kind(name)], row))
 
 
 def _kind(name: str) -> str:

@@ -9,75 +9,69 @@ from sttbatch.database.migrations import History, Steps
 
 _TABLES = ("runs", "run_ends", "measurements")
 
-METRICS: Steps = (
-    (
-        "0001_measurements",
-        (
-            # `rate_limit`: requests a minute; NULL: none.
-            """CREATE TABLE runs (
-                id INTEGER PRIMARY KEY,
-                begun_at REAL NOT NULL,
-                engine TEXT NOT NULL,
-                model TEXT NOT NULL,
-                lanes INTEGER NOT NULL,
-                rate_limit INTEGER,
-                price_per_second REAL NOT NULL,
-                summary TEXT NOT NULL
-            ) STRICT""",
-            "CREATE INDEX runs_begun_at ON runs (begun_at)",
-            # A row of its own, so that nothing that was recorded ever changes. A run without one
-            # still goes on, or was killed.
-            """CREATE TABLE run_ends (
-                run INTEGER PRIMARY KEY,
-                ended_at REAL NOT NULL,
-                done INTEGER NOT NULL,
-                cached INTEGER NOT NULL,
-                failed INTEGER NOT NULL,
-                remaining INTEGER NOT NULL,
-                error TEXT
-            ) STRICT""",
-            # Laid out in the order in which windows are read. What belongs to one request has the
-            # same `run` and `number` under every metric; `subject` is the recording's ordinal in
-            # the run, and the chunk's in the recording.
-            """CREATE TABLE measurements (
-                metric TEXT NOT NULL,
-                at REAL NOT NULL,
-                run INTEGER NOT NULL,
-                number INTEGER NOT NULL,
-                value REAL NOT NULL,
-                label TEXT NOT NULL DEFAULT '',
-                subject TEXT NOT NULL DEFAULT '',
-                PRIMARY KEY (metric, at, run, number)
-            ) STRICT, WITHOUT ROWID""",
-            *(
-                f"""CREATE TRIGGER {table}_immutable BEFORE UPDATE ON {table}
-                BEGIN SELECT RAISE(ABORT, 'what was measured never changes'); END"""
-                for table in _TABLES
-            ),
+METRICS: Steps = {
+    "0001_measurements": (
+        # `rate_limit`: requests a minute; NULL: none.
+        """CREATE TABLE runs (
+            id INTEGER PRIMARY KEY,
+            begun_at REAL NOT NULL,
+            engine TEXT NOT NULL,
+            model TEXT NOT NULL,
+            lanes INTEGER NOT NULL,
+            rate_limit INTEGER,
+            price_per_second REAL NOT NULL,
+            summary TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX runs_begun_at ON runs (begun_at)",
+        # A row of its own, so that nothing that was recorded ever changes. A run without one
+        # still goes on, or was killed.
+        """CREATE TABLE run_ends (
+            run INTEGER PRIMARY KEY,
+            ended_at REAL NOT NULL,
+            done INTEGER NOT NULL,
+            cached INTEGER NOT NULL,
+            failed INTEGER NOT NULL,
+            remaining INTEGER NOT NULL,
+            error TEXT
+        ) STRICT""",
+        # Laid out in the order in which windows are read. What belongs to one request has the
+        # same `run` and `number` under every metric; `subject` is the recording's ordinal in
+        # the run, and the chunk's in the recording.
+        """CREATE TABLE measurements (
+            metric TEXT NOT NULL,
+            at REAL NOT NULL,
+            run INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            value REAL NOT NULL,
+            label TEXT NOT NULL DEFAULT '',
+            subject TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (metric, at, run, number)
+        ) STRICT, WITHOUT ROWID""",
+        *(
+            f"""CREATE TRIGGER {table}_immutable BEFORE UPDATE ON {table}
+            BEGIN SELECT RAISE(ABORT, 'what was measured never changes'); END"""
+            for table in _TABLES
         ),
     ),
-    (
-        "0002_carried",
-        (
-            # What expired, summed up: totals of all time must not fall when rows go. `bound` is
-            # the upper end of a histogram's bucket, infinite for what is only counted; sums are in
-            # millionths, since sums of whole numbers are the same in any order.
-            """CREATE TABLE carried (
-                metric TEXT NOT NULL,
-                label TEXT NOT NULL,
-                bound REAL NOT NULL,
-                count INTEGER NOT NULL,
-                millionths INTEGER NOT NULL,
-                PRIMARY KEY (metric, label, bound)
-            ) STRICT, WITHOUT ROWID""",
-            """CREATE TRIGGER carried_grows BEFORE UPDATE ON carried
-               WHEN NEW.metric <> OLD.metric OR NEW.label <> OLD.label OR NEW.bound <> OLD.bound
-                 OR NEW.count < OLD.count OR NEW.millionths < OLD.millionths
-               BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
-            """CREATE TRIGGER carried_stays BEFORE DELETE ON carried
-               BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
-        ),
+    "0002_carried": (
+        # What expired, summed up: totals of all time must not fall when rows go. `bound` is
+        # the upper end of a histogram's bucket, infinite for what is only counted; sums are in
+        # millionths, since sums of whole numbers are the same in any order.
+        """CREATE TABLE carried (
+            metric TEXT NOT NULL,
+            label TEXT NOT NULL,
+            bound REAL NOT NULL,
+            count INTEGER NOT NULL,
+            millionths INTEGER NOT NULL,
+            PRIMARY KEY (metric, label, bound)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TRIGGER carried_grows BEFORE UPDATE ON carried
+           WHEN NEW.metric <> OLD.metric OR NEW.label <> OLD.label OR NEW.bound <> OLD.bound
+             OR NEW.count < OLD.count OR NEW.millionths < OLD.millionths
+           BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
+        """CREATE TRIGGER carried_stays BEFORE DELETE ON carried
+           BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
     ),
-)
+}
 
 METRICS_HISTORY = History("sttbatch.metrics", "metrics.db", METRICS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,8 +12,8 @@ from sttbatch.core.errors import StateError
 if TYPE_CHECKING:
     from sqlite_utils import Database as SqliteUtilsDatabase
 
-Steps: TypeAlias = tuple[tuple[str, tuple[str, ...]], ...]
-"""(name, statements) of each; a step that has been released never changes."""
+Steps: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Statements by the step's name, in order; a step that has been released never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,21 +38,20 @@ class History:
             StateError: a newer sttbatch wrote this file.
         """
         applied = self._applied(connection)
-        known = {name for name, _ in self.steps}
-        unknown = sorted(applied - known)
+        unknown = applied - self.steps.keys()
         if unknown:
             raise StateError(
-                f"{self.title} was written by a newer sttbatch (it knows {unknown[-1]}); "
+                f"{self.title} was written by a newer sttbatch (it knows {max(unknown)}); "
                 "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
             )
-        if applied == known:
+        if applied == self.steps.keys():
             return
         # Importing sqlite-utils takes longer than opening the file, so only a first run pays it.
         from sqlite_utils import Database as SqliteUtilsDatabase
         from sqlite_utils.migrations import Migrations
 
         registry = Migrations(self.name)
-        for name, statements in self.steps:
+        for name, statements in self.steps.items():
             registry(name=name)(_step(statements))
         registry.apply(SqliteUtilsDatabase(connection))
 

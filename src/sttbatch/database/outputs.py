@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
-from sttbatch.database.batches import expand, read_batches
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, expand
 from sttbatch.database.session import Session
 
 _FOLDERS_A_QUERY = 400
@@ -33,11 +32,12 @@ STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
 STATE_IS_NEWS = """
-    SELECT 1 FROM outputs WHERE path = ? AND source = ? AND (
-        made_from IS DISTINCT FROM ? OR file_state IS DISTINCT FROM ?
-        OR audio_s IS DISTINCT FROM ?)"""
+    SELECT 1 FROM outputs WHERE path = :path AND source = :source AND (
+        made_from IS DISTINCT FROM :made_from OR file_state IS DISTINCT FROM :file_state
+        OR audio_s IS DISTINCT FROM :audio_s)"""
 REMEMBER_STATE = """
-    UPDATE outputs SET made_from = ?, file_state = ?, audio_s = ? WHERE path = ? AND source = ?"""
+    UPDATE outputs SET made_from = :made_from, file_state = :file_state, audio_s = :audio_s
+    WHERE path = :path AND source = :source"""
 
 
 class SqlOutputStore:
@@ -47,11 +47,12 @@ class SqlOutputStore:
         self._database = database
 
     async def owners_below(self, folders: Iterable[bytes]) -> list[OutputOwner]:
-        ranges = _ranges(folders)
+        bounds = _bounds(folders)
         owners: list[OutputOwner] = []
-        for at in range(0, len(ranges), _FOLDERS_A_QUERY):
-            batch = ranges[at : at + _FOLDERS_A_QUERY]
-            owners += await self._database.read(partial(_owners_below, ranges=batch))
+        for at in range(0, len(bounds), 2 * _FOLDERS_A_QUERY):
+            batch = bounds[at : at + 2 * _FOLDERS_A_QUERY]
+            rows = await self._database.rows(owners_below(len(batch) // 2), batch)
+            owners += map(OutputOwner._make, rows)
         return owners
 
     async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
@@ -93,26 +94,17 @@ class SqlOutputStore:
         await self._database.write(record)
 
     async def remember_states(self, states: Sequence[OutputState]) -> None:
-        rows = [(each.made_from, each.file_state, each.audio_s) for each in states]
-        keys = [(each.path, each.source) for each in states]
+        rows = [each._asdict() for each in states]
 
         def is_news(session: Session) -> bool:
-            return any(
-                session.execute(STATE_IS_NEWS, (*key, *row)).fetchone()
-                for key, row in zip(keys, rows, strict=True)
-            )
+            return any(session.execute(STATE_IS_NEWS, row).fetchone() for row in rows)
 
         if await self._database.read(is_news):
-            await self._database.write(
-                lambda session: session.executemany(
-                    REMEMBER_STATE, [(*row, *key) for key, row in zip(keys, rows, strict=True)]
-                )
-            )
+            await self._database.write(lambda session: session.executemany(REMEMBER_STATE, rows))
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
-        return [
-            OutputState._make(row) for row in await read_batches(self._database, STATES, sources)
-        ]
+        rows = await self._database.batched_rows(STATES, sources)
+        return [OutputState._make(row) for row in rows]
 
 
 def owners_below(count: int) -> str:
@@ -120,18 +112,14 @@ def owners_below(count: int) -> str:
     return OWNERS_BELOW.replace("?*", ", ".join(["(?, ?)"] * count))
 
 
-def _ranges(folders: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    ranges: list[tuple[bytes, bytes]] = []
+def _bounds(folders: Iterable[bytes]) -> list[bytes]:
+    """The lowest path in each of `folders`, and the lowest one behind it."""
+    bounds: list[bytes] = []
     for folder in sorted(folder.rstrip(b"/") + b"/" for folder in folders):
         # What lies below a folder that is looked up already would come twice.
-        if not ranges or not folder.startswith(ranges[-1][0]):
-            ranges.append((folder, folder[:-1] + b"0"))  # "0" is what follows "/"
-    return ranges
-
-
-def _owners_below(session: Session, ranges: Sequence[tuple[bytes, bytes]]) -> list[OutputOwner]:
-    bounds = [bound for pair in ranges for bound in pair]
-    return [OutputOwner._make(row) for row in session.execute(owners_below(len(ranges)), bounds)]
+        if not bounds or not folder.startswith(bounds[-2]):
+            bounds += (folder, folder[:-1] + b"0")  # "0" is what follows "/"
+    return bounds
 
 
 def _digests(session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:

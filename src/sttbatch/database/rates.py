@@ -14,7 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.rates import RateState
+from sttbatch.core.ports.rates import RateState
 from sttbatch.database.private_files import private_file, private_folder
 
 T = TypeVar("T")
@@ -23,8 +23,20 @@ Change = Callable[[RateState, float], T]
 LOCK_TIMEOUT_S = 5.0
 """A transaction takes a tenth of a millisecond; a process that holds the file for so long hangs."""
 
-_FAULTS = (sqlite3.Error, OSError, StateError, UnicodeDecodeError)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
+_SET_UP = """
+    PRAGMA journal_mode = TRUNCATE;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE IF NOT EXISTS rates
+        (bucket TEXT, boot TEXT, state BLOB, PRIMARY KEY (bucket, boot)) WITHOUT ROWID"""
+SELECT = "SELECT state FROM rates WHERE bucket = ? AND boot = ?"
+PUT = """INSERT INTO rates (bucket, boot, state) VALUES (?, ?, ?)
+    ON CONFLICT (bucket, boot) DO UPDATE SET state = excluded.state"""
+# A new file helps: it is damaged, of another layout, or deleted while in use.
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
 
 
 class InMemoryRates:
@@ -44,7 +56,7 @@ class InMemoryRates:
         """There is nothing to close."""
 
 
-class SqliteRates:
+class SqliteRates(InMemoryRates):
     """A `RateStore` for all processes of one user on one machine.
 
     Its time is the monotonic clock, which all processes share and nobody can set, and which begins
@@ -65,24 +77,21 @@ class SqliteRates:
         warn: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(clock)
         self._path = path
         self._row = (bucket, _boot_id())
         self._warn = warn
         self._trouble: str | None = None
         self._warned = False
-        self._fallback = InMemoryRates(clock)
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        self._thread: ThreadPoolExecutor | None = None
+        # SQLite's connections belong to one thread.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
 
     async def change(self, change: Change[T]) -> T:
         """Apply `change` off the loop's thread."""
-        if self._thread is None:
-            # SQLite's connections belong to one thread.
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {self._path.name}")
-        result = await asyncio.get_running_loop().run_in_executor(
-            self._thread, self.change_now, change
-        )
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._thread, self.change_now, change)
         if self._trouble is not None and not self._warned:
             self._warned = True
             self._warn(self._trouble)
@@ -91,55 +100,48 @@ class SqliteRates:
     def change_now(self, change: Change[T]) -> T:
         """Apply `change` in the calling thread, which must be the same each time."""
         if self._trouble is not None:
-            return self._fallback.change_now(change)
+            return super().change_now(change)
         try:
             try:
                 return self._transact(change)
             except (sqlite3.Error, UnicodeDecodeError) as error:
-                if not _is_damage(error):
+                # The low byte is the primary code.
+                if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGE:
                     raise
                 # It holds nothing that a minute does not heal.
                 self._replace()
                 return self._transact(change)
-        except _FAULTS as error:
+        except (sqlite3.Error, OSError, StateError, UnicodeDecodeError) as error:
             self._disconnect()
             self._trouble = (
                 f"{self._path} cannot be used ({error}): the rate limit holds for this run alone, "
                 "so let no other run at the same time, or delete the file"
             )
-            return self._fallback.change_now(change)
+            return super().change_now(change)
 
     async def aclose(self) -> None:
-        if self._thread is not None:
-            thread, self._thread = self._thread, None
-            await asyncio.get_running_loop().run_in_executor(thread, self._disconnect)
-            thread.shutdown()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._thread.shutdown()
 
     def _transact(self, change: Change[T]) -> T:
         db = self._connected()
         try:
             db.execute("BEGIN IMMEDIATE")
-            found = db.execute(
-                "SELECT state FROM rates WHERE bucket = ? AND boot = ?", self._row
-            ).fetchone()
+            found = db.execute(SELECT, self._row).fetchone()
             before = found[0] if found else b""
             state = _decoded(before)
             # The clock is read once the row is locked: there may have been a wait for it.
-            result = change(state, self._fallback.clock())
+            result = change(state, self.clock())
             after = msgspec.json.encode(state)
             if after != before:
-                db.execute(
-                    """INSERT INTO rates (bucket, boot, state) VALUES (?, ?, ?)
-                       ON CONFLICT (bucket, boot) DO UPDATE SET state = excluded.state""",
-                    (*self._row, after),
-                )
+                db.execute(PUT, (*self._row, after))
             db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):
                 db.rollback()
             raise
         # Should the file fail, this process goes on from here.
-        self._fallback.state = state
+        self.state = state
         return result
 
     def _connected(self) -> sqlite3.Connection:
@@ -152,13 +154,7 @@ class SqliteRates:
             private_file(self._path), timeout=LOCK_TIMEOUT_S, isolation_level=None
         )
         self._inode = _inode(self._path)
-        # A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
-        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
-        self._connection.execute("PRAGMA synchronous = OFF")
-        self._connection.execute(
-            """CREATE TABLE IF NOT EXISTS rates
-               (bucket TEXT, boot TEXT, state BLOB, PRIMARY KEY (bucket, boot)) WITHOUT ROWID"""
-        )
+        self._connection.executescript(_SET_UP)
         return self._connection
 
     def _replace(self) -> None:
@@ -179,18 +175,6 @@ def _decoded(text: bytes) -> RateState:
         return msgspec.json.decode(text, type=RateState)
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         return RateState()
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether a new file would help: damaged, of another layout, or deleted while in use."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    # The low byte is the primary code.
-    return code & 0xFF in {
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_READONLY,
-    }
 
 
 def _inode(path: Path) -> int:

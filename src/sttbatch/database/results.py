@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from operator import methodcaller
 from typing import TypeVar
@@ -17,8 +18,7 @@ from sttbatch.core.cache_entries import (
 )
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
-from sttbatch.database.batches import expand, read_batches
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, expand
 from sttbatch.database.erasure import erase
 from sttbatch.database.session import Session
 
@@ -29,17 +29,15 @@ FOREVER_S = 1e12
 
 _CHECKED_AT_A_TIME = 16
 
-GET = """
-    SELECT key, value, sha256, created_at, expires_at FROM cache_entries
+_VALID = """
+    FROM cache_entries
     WHERE key IN (?*) AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))
       AND created_at > (SELECT ledger_now()) - ?"""
-PRESENT = """
-    SELECT key FROM cache_entries
-    WHERE key IN (?*) AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))
-      AND created_at > (SELECT ledger_now()) - ?"""
+GET = f"SELECT key, value, sha256, created_at, expires_at {_VALID}"
+PRESENT = f"SELECT key {_VALID}"
 PUT = """
     INSERT INTO cache_entries (key, value, sha256, engine, model, audio_s, created_at, expires_at)
-    VALUES (?, ?, ?, ?, ?, ?, ledger_now(), ?)
+    VALUES (:key, :data, :sha256, :engine, :model, :audio_s, ledger_now(), :expires_at)
     ON CONFLICT (key) DO UPDATE SET
         value = excluded.value, sha256 = excluded.sha256, engine = excluded.engine,
         model = excluded.model, audio_s = excluded.audio_s, created_at = excluded.created_at,
@@ -93,20 +91,15 @@ class SqlResultStore:
         self._warn = warn
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
-        rows = await read_batches(self.database, GET, keys, self.max_age_s)
+        rows = await self.database.batched_rows(GET, keys, self.max_age_s)
         values = {key: self.unsealed(key, *row) for key, *row in rows}
         return {key: value for key, value in values.items() if value is not None}
 
     async def present(self, keys: Sequence[str]) -> set[str]:
-        rows = await read_batches(self.database, PRESENT, keys, self.max_age_s)
+        rows = await self.database.batched_rows(PRESENT, keys, self.max_age_s)
         return {key for (key,) in rows}
 
-    async def put(
-        self,
-        key: str,
-        value: CacheValue,
-        metadata: EntryMetadata,
-    ) -> None:
+    async def put(self, key: str, value: CacheValue, metadata: EntryMetadata) -> None:
         await self.database.write(lambda session: self.insert(session, key, value, metadata))
 
     async def count_reads(
@@ -157,21 +150,16 @@ class SqlResultStore:
         await self.database.maintain(lambda store: store.vacuum())
 
     async def usage(self) -> LevelUsage:
-        entries, size_bytes, oldest, newest = await self.database.read(
-            lambda session: session.execute(USAGE).fetchone()
-        )
+        ((entries, size_bytes, oldest, newest),) = await self.database.rows(USAGE)
         disk_bytes = await self.database.maintain(lambda store: store.size_bytes())
         return LevelUsage(entries, size_bytes, oldest, newest, disk_bytes)
 
     async def keys_of(self, file_sha256s: Sequence[str]) -> tuple[str, ...]:
-        rows = await read_batches(self.database, KEYS_OF_FILES, file_sha256s)
+        rows = await self.database.batched_rows(KEYS_OF_FILES, file_sha256s)
         return tuple(sorted({key for (key,) in rows}, reverse=True))
 
     async def most_used(self, limit: int) -> tuple[tuple[str, int], ...]:
-        rows = await self.database.read(
-            lambda session: session.execute(MOST_USED, (limit,)).fetchall()
-        )
-        return tuple((str(key), int(count)) for key, count in rows)
+        return tuple(await self.database.rows(MOST_USED, (limit,)))
 
     async def check(self) -> AsyncIterator[CheckedEntry]:
         last = -1
@@ -204,15 +192,7 @@ class SqlResultStore:
         self, session: Session, key: str, value: CacheValue, metadata: EntryMetadata
     ) -> None:
         """What `put` does, within the caller's transaction."""
-        row = (
-            key,
-            value.data,
-            seal(key, value.data),
-            metadata.engine,
-            metadata.model,
-            metadata.audio_s,
-            value.expires_at,
-        )
+        row = asdict(value) | asdict(metadata) | {"key": key, "sha256": seal(key, value.data)}
         session.execute(PUT, row)
         session.execute(LINK, (metadata.file_sha256, key))
 
@@ -231,7 +211,12 @@ class SqlResultStore:
             and isinstance(created_at, float)
             and isinstance(expires_at, float | None)
         ):
-            self._warn_of_damage()
+            if self._warn is not None:
+                self._warn(
+                    "the ledger holds a damaged result, which counts as missing; "
+                    "`sttbatch cache verify` tells more"
+                )
+                self._warn = None
             return None
         found = CacheValue(value, expires_at)
         return found.at_most(created_at + self.max_age_s) if self._expires else found
@@ -239,14 +224,6 @@ class SqlResultStore:
     async def _securely(self, work: Callable[[Session], _T]) -> _T:
         await self.database.maintain(lambda store: store.erase_on_delete())
         return await self.database.write(work)
-
-    def _warn_of_damage(self) -> None:
-        if self._warn is not None:
-            self._warn(
-                "the ledger holds a damaged result, which counts as missing; "
-                "`sttbatch cache verify` tells more"
-            )
-            self._warn = None
 
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:

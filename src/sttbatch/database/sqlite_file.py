@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
@@ -62,18 +63,14 @@ class SqliteFile:
         synchronous: Synchronous = "FULL",
         clock: Clock = time.time,
     ) -> None:
+        self.title = str(path)
         self._path = path
         self._history = history
-        self._synchronous: Synchronous = synchronous
-        self._clock = clock
+        self._connect = partial(connect, path, synchronous, clock)
         self._connection: sqlite3.Connection
 
-    @property
-    def title(self) -> str:
-        return str(self._path)
-
     def open(self) -> None:
-        self._connection = connect(self._path, self._synchronous, self._clock)
+        self._connection = self._connect()
         with locked(self._path.with_suffix(".lock")):
             self._history.apply(self._connection)
 

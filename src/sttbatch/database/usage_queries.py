@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
 from sttbatch.core.figures import Bucket, RecordingOutcome, RequestFigures, RequestTotal
+from sttbatch.core.jobs import JobStatus
 from sttbatch.core.metrics import DURATION_BOUNDS_S, Window
 from sttbatch.database.buckets import bound_of, buckets_by, micros
 from sttbatch.database.database import Database
@@ -41,18 +41,11 @@ DURATIONS = f"""
 JOBS = "SELECT status, count(*) FROM processing_jobs GROUP BY status"
 DEAD_LETTERS = """
     SELECT count(*) FROM processing_jobs WHERE status = 'FAILED' AND retry_count >= max_retries"""
-SLOWEST = """
-    SELECT payload, completed_at - started_at, error_message, completed_at
-    FROM processing_jobs
-    WHERE status = 'COMPLETED' AND completed_at >= ? AND completed_at < ?
-    ORDER BY completed_at - started_at DESC LIMIT ?"""
-FAILED = """
-    SELECT payload, completed_at - started_at, error_message, completed_at
-    FROM processing_jobs
-    WHERE status = 'FAILED' AND completed_at >= ? AND completed_at < ?
-    ORDER BY completed_at DESC LIMIT ?"""
-
-JOB_STATES = ("QUEUED", "PROCESSING", "COMPLETED", "FAILED", "CANCELLED")
+_OUTCOMES = """
+    SELECT payload, completed_at - started_at, error_message, completed_at FROM processing_jobs
+    WHERE status = '{}' AND completed_at >= ? AND completed_at < ? ORDER BY {} DESC LIMIT ?"""
+SLOWEST = _OUTCOMES.format("COMPLETED", "completed_at - started_at")
+FAILED = _OUTCOMES.format("FAILED", "completed_at")
 
 
 class UsageFigures:
@@ -62,21 +55,21 @@ class UsageFigures:
         self._database = database
 
     async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
-        rows = await self._rows(REQUESTS_BY[by], (window.since, window.until))
+        rows = await self._database.rows(REQUESTS_BY[by], window)
         return {name: RequestFigures(*figures) for name, *figures in rows}
 
     async def request_totals(self) -> list[RequestTotal]:
-        return [RequestTotal(*row) for row in await self._rows(REQUEST_TOTALS)]
+        return [RequestTotal(*row) for row in await self._database.rows(REQUEST_TOTALS)]
 
     async def durations(self) -> Mapping[tuple[str, str], list[Bucket]]:
-        rows = await self._rows(DURATIONS)
+        rows = await self._database.rows(DURATIONS)
         return buckets_by(((engine, model), *bucket) for engine, model, *bucket in rows)
 
     async def jobs_by_state(self) -> Mapping[str, int]:
-        return dict.fromkeys(JOB_STATES, 0) | dict(await self._rows(JOBS))
+        return dict.fromkeys(map(str, JobStatus), 0) | dict(await self._database.rows(JOBS))
 
     async def dead_letters(self) -> int:
-        ((count,),) = await self._rows(DEAD_LETTERS)
+        ((count,),) = await self._database.rows(DEAD_LETTERS)
         return int(count)
 
     async def slowest(self, window: Window, limit: int) -> list[RecordingOutcome]:
@@ -86,11 +79,8 @@ class UsageFigures:
         return await self._outcomes(FAILED, window, limit)
 
     async def _outcomes(self, query: str, window: Window, limit: int) -> list[RecordingOutcome]:
-        outcomes = []
-        for payload, *rest in await self._rows(query, (window.since, window.until, limit)):
-            facts = json.loads(payload)
-            outcomes.append(RecordingOutcome(facts["recording"], facts["audio_s"], *rest))
-        return outcomes
-
-    async def _rows(self, query: str, values: Any = ()) -> list[Any]:
-        return await self._database.read(lambda db: db.execute(query, values).fetchall())
+        return [
+            RecordingOutcome(facts["recording"], facts["audio_s"], *rest)
+            for payload, *rest in await self._database.rows(query, (*window, limit))
+            for facts in (json.loads(payload),)
+        ]

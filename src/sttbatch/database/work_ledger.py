@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from dataclasses import asdict
 
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.work import (
@@ -16,18 +16,21 @@ from sttbatch.core.work import (
     HeldBy,
     OverBudget,
     RequestRecord,
+    Verdict,
     WorkItem,
 )
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.session import Session
+from sttbatch.database.workers import storable
 
 HOLDER = "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'"
 GRANT = """
     INSERT INTO chunk_tasks (chunk_key, task_id, worker_id, engine, model, chunk_index,
                              reserved_cost, quantity, unit, started_at, status)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ledger_now(), 'PROCESSING')
+    VALUES (:key, :task_id, :worker_id, :engine, :model, :index, :cost, :quantity, :unit,
+            ledger_now(), 'PROCESSING')
     ON CONFLICT (chunk_key) DO UPDATE SET
         task_id = excluded.task_id, worker_id = excluded.worker_id,
         engine = excluded.engine, model = excluded.model,
@@ -47,7 +50,8 @@ COUNT_COMPLETED = """
 RECORD = """
     INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
                           latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+    VALUES (:at, :key, :engine, :model, :attempt, :status, :error, :request_id, :latency_s,
+            :quantity, :unit, :sent_bytes, :cost, :maybe_paid)"""
 IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
 # What a run that is over had reserved became a request of its own, begun when it was claimed; the
@@ -93,19 +97,25 @@ class SqlWorkLedger:
         self._spans = spans
         self._budgets = budgets
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         granted = Granted(item, task_id, self._worker_id)
-        verdict: Granted | Answered | HeldBy | OverBudget | None = None
+        verdict: Verdict | None = None
 
-        def claim(session: Session) -> Granted | Answered | HeldBy | OverBudget:
+        def claim(session: Session) -> Verdict:
             nonlocal verdict
             if item.span is not None:
                 self._spans.insert(session, item.span)
-            verdict = self._obstacle(session, item, force=force) or granted
+            holder = _holder(session, item.key)
+            if not force and self._results.holds(session, item.key):
+                verdict = Answered()
+            elif holder is not None:
+                verdict = HeldBy(holder)
+            else:
+                verdict = _over_budget(session, self._budgets, item.cost) or granted
             if verdict is granted:
-                _grant(session, granted)
+                row = asdict(granted)
+                session.execute(GRANT, row | row["item"] | row["item"]["usage"])
+                session.execute(COUNT_GRANTED, (task_id,))
             return verdict
 
         def undo(session: Session) -> None:
@@ -137,8 +147,8 @@ class SqlWorkLedger:
         return await self._database.read(lambda session: _holder(session, key))
 
     async def recover(self, record: RequestRecord) -> None:
-        claim = {"key": record.key, "worker": record.worker_id}
-        identity = (record.key, record.request.at, record.request.attempt)
+        claim = {"key": record.item.key, "worker": record.worker_id}
+        identity = (record.item.key, record.request.at, record.request.attempt)
 
         def recover(session: Session) -> None:
             # We may have been killed after this was committed and before its file was removed.
@@ -148,84 +158,34 @@ class SqlWorkLedger:
             if record.value is not None:
                 session.execute(COMPLETE_LATE, claim)
                 # What was stored since is newer.
-                if not self._results.holds(session, record.key):
+                if not self._results.holds(session, record.item.key):
                     self._put(session, record)
 
         await self._database.write(recover)
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
-        row = (engine, model, limit)
-        return await self._database.read(lambda session: session.execute(LATENCIES, row).fetchall())
+        return await self._database.rows(LATENCIES, (engine, model, limit))
 
     def _put(self, session: Session, record: RequestRecord) -> None:
         assert record.value is not None
-        metadata = EntryMetadata(
-            record.engine, record.model, record.usage.quantity, record.file_sha256
-        )
-        self._results.insert(session, record.key, CacheValue(record.value), metadata)
-
-    def _obstacle(
-        self, session: Session, item: WorkItem, *, force: bool
-    ) -> Answered | HeldBy | OverBudget | None:
-        if not force and self._results.holds(session, item.key):
-            return Answered()
-        holder = _holder(session, item.key)
-        if holder is not None:
-            return HeldBy(holder)
-        return _over_budget(session, self._budgets, item.cost)
-
-
-def _grant(session: Session, granted: Granted) -> None:
-    item = granted.item
-    row = (
-        item.key,
-        granted.task_id,
-        granted.worker_id,
-        item.engine,
-        item.model,
-        item.index,
-        item.cost,
-        item.usage.quantity,
-        item.usage.unit,
-    )
-    session.execute(GRANT, row)
-    session.execute(COUNT_GRANTED, (granted.task_id,))
+        item = record.item
+        metadata = EntryMetadata(item.engine, item.model, item.usage.quantity, item.file_sha256)
+        self._results.insert(session, item.key, CacheValue(record.value), metadata)
 
 
 def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
     """Drop a claim's reservation; False: another worker has claimed the item since."""
-    row = (
-        "COMPLETED" if error is None else "FAILED",
-        # Names in a message need not be valid UTF-8, what is stored must.
-        error and error.encode("utf-8", "backslashreplace").decode(),
-        granted.item.key,
-        granted.task_id,
-        granted.worker_id,
-    )
-    ended = session.execute(END_CLAIM, row).rowcount
+    status = "COMPLETED" if error is None else "FAILED"
+    claim = (granted.item.key, granted.task_id, granted.worker_id)
+    ended = session.execute(END_CLAIM, (status, storable(error), *claim)).rowcount
     if ended and error is None:
         session.execute(COUNT_COMPLETED, (granted.task_id,))
     return bool(ended)
 
 
 def _record(session: Session, record: RequestRecord) -> None:
-    request = record.request
-    row = (
-        request.at,
-        record.key,
-        record.engine,
-        record.model,
-        request.attempt,
-        request.status,
-        request.error,
-        request.request_id,
-        request.latency_s,
-        record.usage.quantity,
-        record.usage.unit,
-        request.sent_bytes,
-        record.cost,
-        int(request.maybe_paid),
-    )
+    row = asdict(record.item) | asdict(record.item.usage) | asdict(record.request)
+    row |= {"cost": record.cost, "maybe_paid": int(record.request.maybe_paid)}
     session.execute(RECORD, row)
 
 
@@ -239,20 +199,17 @@ def _over_budget(session: Session, budgets: Budgets, cost: float) -> OverBudget 
 
     Reservations count whole: what was claimed before midnight may well be billed after it.
     """
-    for setting, limit, since in _limits(session, budgets) if cost else ():
-        (spent,) = session.execute(SPENT, (since,)).fetchone()
-        (reserved,) = session.execute(RESERVED).fetchone()
-        if spent + reserved + cost > limit + ROUNDING:
-            return OverBudget(setting, limit, spent + reserved)
-    return None
-
-
-def _limits(session: Session, budgets: Budgets) -> Iterator[tuple[str, float, float]]:
     (now,) = session.execute("SELECT ledger_now()").fetchone()
-    if budgets.per_day is not None:
-        yield "budget_per_day", budgets.per_day, midnight(now)
-    if budgets.per_month is not None:
-        yield "budget_per_month", budgets.per_month, first_of_month(now)
+    for setting, limit, since in (
+        ("budget_per_day", budgets.per_day, midnight(now)),
+        ("budget_per_month", budgets.per_month, first_of_month(now)),
+    ):
+        if limit is not None and cost:
+            (spent,) = session.execute(SPENT, (since,)).fetchone()
+            (reserved,) = session.execute(RESERVED).fetchone()
+            if spent + reserved + cost > limit + ROUNDING:
+                return OverBudget(setting, limit, spent + reserved)
+    return None
 
 
 def midnight(now: float) -> float:

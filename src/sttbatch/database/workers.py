@@ -12,12 +12,10 @@ KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
 _SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
-
+_BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 _BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
-
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
-
 # Reservations become requests: the endpoint may bill what was on its way, so it stays spent on
 # the day on which it was claimed.
 _BOOK_ORPHANS = """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
@@ -25,17 +23,13 @@ _BOOK_ORPHANS = """INSERT INTO requests (at, chunk_key, engine, model, attempt, 
     SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?,
            0.0, quantity, unit, 0, reserved_cost, CASE WHEN engine <> 'local' THEN 1 ELSE 0 END
     FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?"""
-
 _CLOSE_CHUNKS = """UPDATE chunk_tasks
     SET status = 'FAILED', reserved_cost = 0, completed_at = ledger_now(), error_message = ?
     WHERE status = 'PROCESSING' AND worker_id = ?"""
-
 _END_ATTEMPTS = """UPDATE processing_tasks SET status = 'RELEASED', completed_at = ledger_now()
     WHERE status = 'PROCESSING' AND worker_id = ?"""
-
 _REQUEUE = """UPDATE processing_jobs SET status = 'QUEUED', worker_id = NULL, started_at = NULL
     WHERE worker_id = ?"""
-
 _REMOVE = "DELETE FROM workers WHERE id = ?"
 
 
@@ -46,56 +40,40 @@ class LedgerWorkers:
         self._database = database
 
     async def register(self, worker_id: str, host: str, pid: int) -> Worker:
-        row = (worker_id, host, pid, None)
-        ((started_at,),) = await self._database.write(
-            lambda db: db.execute(_REGISTER, row).fetchall()
-        )
-        return Worker(worker_id, host, pid, started_at)
+        def write(db: Session) -> Worker:
+            (started_at,) = db.execute(_REGISTER, (worker_id, host, pid, None)).fetchone()
+            return Worker(worker_id, host, pid, started_at)
+
+        return await self._database.write(write)
 
     async def heartbeat(self, worker: Worker) -> bool:
         return await self._database.write(lambda db: heartbeat(db, worker))
 
     async def reap(self, worker_id: str, *, killed: bool) -> None:
         reason = KILLED if killed else ENDED
-        await self._database.write(lambda db: requeue_orphans(db, worker_id, reason))
+
+        def write(db: Session) -> None:
+            db.execute(_BOOK_ORPHANS, (reason, worker_id))
+            db.execute(_CLOSE_CHUNKS, (reason, worker_id))
+            for statement in (_END_ATTEMPTS, _REQUEUE, _REMOVE):
+                db.execute(statement, (worker_id,))
+
+        await self._database.write(write)
 
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
-        def read(db: Session) -> dict[str, Worker]:
-            rows = [
-                row
-                for worker_id in worker_ids
-                for row in db.execute(f"{_SELECT} WHERE id = ?", (worker_id,))
-            ]
-            return {row[0]: Worker(*row) for row in rows}
-
-        return await self._database.read(read)
+        rows = await self._database.batched_rows(_BY_IDS, [*worker_ids])
+        return {row[0]: Worker(*row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        rows = await self._database.read(lambda db: db.execute(_SELECT).fetchall())
-        return [Worker(*row) for row in rows]
+        return [Worker(*row) for row in await self._database.rows(_SELECT)]
 
 
 def heartbeat(db: Session, worker: Worker) -> bool:
-    """Say that a worker is alive, in the caller's transaction.
-
-    Returns:
-        False: others had taken it for dead. Its row is back, what it held is lost to it.
-    """
+    """What `LedgerWorkers.heartbeat` does, within the caller's transaction."""
     if db.execute(_BEAT, (worker.id,)).rowcount:
         return True
     db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
     return False
-
-
-def requeue_orphans(db: Session, worker_id: str, reason: str) -> None:
-    """Queue a worker's jobs again, and count what it was sending as possibly billed.
-
-    `reason` becomes the error of those requests. To be called inside a transaction.
-    """
-    db.execute(_BOOK_ORPHANS, (reason, worker_id))
-    db.execute(_CLOSE_CHUNKS, (reason, worker_id))
-    for statement in (_END_ATTEMPTS, _REQUEUE, _REMOVE):
-        db.execute(statement, (worker_id,))
 
 
 def storable(text: str | None) -> str | None:

@@ -12,7 +12,7 @@ from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import BudgetReached, Stopped
 from sttbatch.core.ports import ChunkIndex, WorkLedger
-from sttbatch.core.work import Granted, HeldBy, OverBudget, WorkItem, record_of
+from sttbatch.core.work import Granted, HeldBy, OverBudget, RequestRecord, WorkItem
 from sttbatch.execution.run_budget import RunBudget
 from sttbatch.queue.work_claims import WorkClaims
 
@@ -140,7 +140,7 @@ class PayOnce:
 
         async def record(failed: APIRequest) -> None:
             self._account(request, failed)
-            await self._ledger.record(record_of(item, failed, worker_id=granted.worker_id))
+            await self._ledger.record(RequestRecord(item, failed, worker_id=granted.worker_id))
             if failed.status == TOO_MANY_REQUESTS:
                 # Tried again at once it would only be one too many again.
                 await lane.yield_if_over_limit()
@@ -154,7 +154,7 @@ class PayOnce:
                 reply = await request.send(record, self._stopped)
             self._account(request, reply.request)
             await self._ledger.store(
-                granted, record_of(item, reply.request, reply.stored, granted.worker_id)
+                granted, RequestRecord(item, reply.request, reply.stored, granted.worker_id)
             )
             # What is behind the authority is filled while the next request is in the lane.
             lane.leave()

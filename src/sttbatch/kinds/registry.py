@@ -8,7 +8,7 @@ from typing import Protocol
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.models import ConcurrencyLimit
-from sttbatch.core.usage import Usage
+from sttbatch.core.work import Usage
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.discovery import Discovery
 

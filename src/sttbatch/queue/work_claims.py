@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sttbatch.core.ports import WorkLedger
-from sttbatch.core.work import Answered, Granted, HeldBy, OverBudget, WorkItem
+from sttbatch.core.work import HeldBy, Verdict, WorkItem
 from sttbatch.queue.polling import Pace
 from sttbatch.queue.worker import WorkerRegistry
 
@@ -18,9 +18,7 @@ class WorkClaims:
     ledger: WorkLedger
     workers: WorkerRegistry
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         """As `WorkLedger.claim`; whoever holds the item is alive.
 
         What a dead worker reserved for it stays spent, as a request that was possibly billed.

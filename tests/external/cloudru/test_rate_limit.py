@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttbatch.core.rates import RateState
+from sttbatch.core.ports.rates import RateState
 from sttbatch.database.rates import InMemoryRates, SqliteRates
 from sttbatch.external.cloudru.rate_limit import RateLimits
 

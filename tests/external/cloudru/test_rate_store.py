@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.ports import RateStore
-from sttbatch.core.rates import RateState
+from sttbatch.core.ports.rates import RateState
 from sttbatch.database.rates import InMemoryRates, SqliteRates
 from sttbatch.external.cloudru.admission import RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits

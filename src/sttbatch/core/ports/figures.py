@@ -23,11 +23,9 @@ class MetricsStore(Protocol):
     async def begin(self, facts: RunFacts) -> int:
         """Record a run; its id."""
 
-    async def record(self, run: int, measurements: Iterable[Measurement]) -> None:
-        """Add measurements to a run."""
+    async def record(self, run: int, measurements: Iterable[Measurement]) -> None: ...
 
-    async def end(self, run: int, at: float, end: RunEnd) -> None:
-        """Record how a run ended."""
+    async def end(self, run: int, at: float, end: RunEnd) -> None: ...
 
     async def expire(self) -> None:
         """Move what has reached the retention age, by the store's clock, into the totals."""
@@ -49,8 +47,7 @@ class MetricsStore(Protocol):
     async def runs(self, window: Window) -> RunCounts:
         """Numbers of runs that began in the window."""
 
-    async def busy_runs(self, window: Window) -> list[BusyRun]:
-        """Runs that sent requests."""
+    async def busy_runs(self, window: Window) -> list[BusyRun]: ...
 
     async def busiest_minute(self, window: Window) -> int:
         """The most requests that ended within one minute."""
@@ -74,8 +71,7 @@ class UsageStore(Protocol):
     async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
         """Requests by `all` (one group, named ''), `model`, `engine` or `day` (local)."""
 
-    async def request_totals(self) -> list[RequestTotal]:
-        """All requests ever sent."""
+    async def request_totals(self) -> list[RequestTotal]: ...
 
     async def durations(self) -> Mapping[tuple[str, str], Sequence[Bucket]]:
         """Seconds until an answer came, by engine and model, in `DURATION_BOUNDS_S`."""

@@ -54,8 +54,7 @@ class JobStore(Protocol):
     async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
         """Queue it again when it may be retried and retries remain, else FAILED.
 
-        Returns:
-            What it became; None: the claim is void, and nothing was changed.
+        Returns what it became; None: the claim is void, and nothing was changed.
         """
 
     async def release(self, claim: Claim) -> bool:
@@ -64,19 +63,13 @@ class JobStore(Protocol):
     async def retry(self, job_id: str) -> Job | TakenBy:
         """Queue a failed or cancelled job again; one that is queued stays so.
 
-        Raises:
-            UsageError: there is no such job, or it is completed.
+        Raises UsageError when there is no such job, or it is completed.
         """
 
-    async def retry_failed(self) -> builtins.list[Job]:
-        """Queue every failed job again."""
+    async def retry_failed(self) -> builtins.list[Job]: ...
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
-        """QUEUED -> CANCELLED.
-
-        Raises:
-            UsageError: there is no such job, or it has ended.
-        """
+        """QUEUED -> CANCELLED. Raises UsageError when there is no such job, or it has ended."""
 
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
         """Raises UsageError when it is not queued."""
@@ -132,8 +125,7 @@ class WorkerStore(Protocol):
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
         """Those that have a row, by id."""
 
-    async def list(self) -> list[Worker]:
-        """All that have a row."""
+    async def list(self) -> list[Worker]: ...
 
 
 class Liveness(Protocol):

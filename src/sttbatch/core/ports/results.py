@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from sttbatch.core.cache_entries import (
-    AccessCount,
-    CacheValue,
-    EntryMetadata,
-    IndexedResult,
-)
+from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata, IndexedResult
 from sttbatch.core.cache_levels import VerifiableLevel
 from sttbatch.core.file_records import (
     ErasedRecording,
@@ -32,12 +27,7 @@ class ResultStore(VerifiableLevel, Protocol):
     async def present(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that are stored and not too old; values are not read."""
 
-    async def put(
-        self,
-        key: str,
-        value: CacheValue,
-        metadata: EntryMetadata,
-    ) -> None:
+    async def put(self, key: str, value: CacheValue, metadata: EntryMetadata) -> None:
         """Store a value; it is on the disk when this returns."""
 
     async def count_reads(

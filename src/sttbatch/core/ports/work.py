@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sttbatch.core.work import (
-    Answered,
-    Granted,
-    HeldBy,
-    OverBudget,
-    RequestRecord,
-    WorkItem,
-)
+from sttbatch.core.work import Granted, RequestRecord, Verdict, WorkItem
 
 
 class WorkLedger(Protocol):
     """Who may pay for what, and what that brought."""
 
-    async def claim(
-        self, item: WorkItem, task_id: int, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         """Reserve the right to send an item of a claimed job, and its cost.
 
         Whether its result is stored, who holds it and what budgets allow is judged in the same
         transaction, and its span is remembered whatever the answer is. Cancelled, it holds
-        nothing.
-
-        Args:
-            item: what is to be sent.
-            task_id: of the claim on the job that it belongs to.
-            force: grant it even if its result is stored.
+        nothing. `task_id` is that of the claim on the job that the item belongs to; `force` grants
+        it even if its result is stored.
         """
 
     async def store(self, granted: Granted, record: RequestRecord) -> None:

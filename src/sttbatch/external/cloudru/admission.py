@@ -10,7 +10,7 @@ from typing import Any
 
 from sttbatch.core.errors import EndpointUnreachable, Stopped
 from sttbatch.core.ports import RateStore
-from sttbatch.core.rates import RateState
+from sttbatch.core.ports.rates import RateState
 from sttbatch.external.cloudru.rate_limit import RateLimits
 
 FAILURES_TO_OUTAGE = 3

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sttbatch.core.rates import RateState
+from sttbatch.core.ports.rates import RateState
 from sttbatch.external.cloudru.retry_policy import MAX_HINT_S
 
 BURST_SHARE = 0.02

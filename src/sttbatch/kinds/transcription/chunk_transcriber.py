@@ -24,8 +24,7 @@ from sttbatch.core.models import (
     Upload,
     UploadCodec,
 )
-from sttbatch.core.usage import AUDIO_SECONDS, Usage
-from sttbatch.core.work import IndexedSpan, WorkItem
+from sttbatch.core.work import AUDIO_SECONDS, IndexedSpan, Usage, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
 from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.media.media_messages import Source, SplitPlan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
-from sttbatch.core.usage import Usage
+from sttbatch.core.work import Usage
 from sttbatch.kinds.registry import JobKind, JobServices
 from sttbatch.kinds.transcription.spec import TranscriptionSpec
 from sttbatch.processing.discovery import Discovery
