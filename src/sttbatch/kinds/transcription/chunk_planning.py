@@ -109,7 +109,10 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        return self._source(job), plans
+        file, stream = job.fingerprint, self._config.chunking.audio_stream
+        state = FileState(file.size_bytes, file.mtime_ns, file.inode)
+        source = Source(file.size_bytes, stream, path=job.candidates[0].path, state=state)
+        return source, plans
 
     async def next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
         """Cut one chunk; None after the last, or once the job has failed."""
@@ -187,15 +190,6 @@ class ChunkPlanner:
             job.fingerprint.sha256,
             self._config.chunking.audio_stream,
             self._addresser.cut_sha256(channel),
-        )
-
-    def _source(self, job: RecordingJob) -> Source:
-        file = job.fingerprint
-        return Source(
-            file.size_bytes,
-            self._config.chunking.audio_stream,
-            path=job.candidates[0].path,
-            state=FileState(file.size_bytes, file.mtime_ns, file.inode),
         )
 
     def _split_plan(

@@ -173,7 +173,7 @@ class GapRepair:
         report = repair.report
         remaining: list[Span] = []
         for piece in pieces:
-            span = Span(piece.span.start_s, piece.span.end_s)
+            span = gap_detection.span_of(piece.span)
             transcription = await self._transcribe_piece(repair, piece, span, attempt)
             if transcription is None:
                 continue
