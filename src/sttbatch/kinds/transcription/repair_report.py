@@ -58,8 +58,8 @@ class RepairReport:
     sent: bool = False
     over_budget: BudgetReached | None = None
 
-    def add_gap(self, span: Span, reason: GapReason, detail: str = "") -> None:
-        self.gaps.append(Gap(span.start_s, span.end_s, reason, detail))
+    def add_gaps(self, reason: GapReason, *spans: Span, detail: str = "") -> None:
+        self.gaps += [Gap(span.start_s, span.end_s, reason, detail) for span in spans]
 
     def transcription(self, language: str | None) -> Transcription:
         """All words that there are."""
