@@ -23,6 +23,7 @@ from sttbatch.database.private_files import (
     flush_folder,
     locked_if_free,
     private_folder,
+    write_all,
 )
 
 LANE_BYTES = MIB
@@ -122,10 +123,7 @@ class ResponseSpool:
             raise StateError(f"it takes {len(record):,} bytes, {LANE_BYTES:,} are reserved")
         lane.used = True
         try:
-            written = 0
-            while written < len(record):
-                written += os.pwrite(lane.descriptor, record[written:], written)
-            os.fsync(lane.descriptor)
+            write_all(lane.descriptor, record)
         except OSError as error:
             raise StateError(f"{lane.path} cannot be written: {error.strerror}") from error
 
@@ -174,11 +172,9 @@ def _sound_body(data: bytes) -> bytes | None:
 def _allocate(descriptor: int) -> None:
     try:
         os.posix_fallocate(descriptor, 0, LANE_BYTES)
+        os.fsync(descriptor)
     except (AttributeError, OSError) as error:
         # macOS has no such call, some file systems do not support it.
         if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
             raise
-        written = 0
-        while written < LANE_BYTES:
-            written += os.pwrite(descriptor, bytes(LANE_BYTES - written), written)
-    os.fsync(descriptor)
+        write_all(descriptor, bytes(LANE_BYTES))

@@ -152,6 +152,14 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write a file from its beginning; it is on the disk when this returns."""
+    written = 0
+    while written < len(content):
+        written += os.pwrite(descriptor, memoryview(content)[written:], written)
+    os.fsync(descriptor)
+
+
 def flush_folder(folder: Path) -> None:
     """Flush a folder's names to the disk; raises OSError where that fails and is needed."""
     try:

@@ -18,7 +18,12 @@ from enum import Enum, auto
 from pathlib import Path
 
 from sttbatch.core.errors import RecordingError
-from sttbatch.database.private_files import create_locked, flush_folder, locked_if_free
+from sttbatch.database.private_files import (
+    create_locked,
+    flush_folder,
+    locked_if_free,
+    write_all,
+)
 
 _TEMPORARY = re.compile(r"\.sttbatch-[0-9a-f]{16}\.tmp")
 _ADVICE = {
@@ -148,10 +153,7 @@ def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
         may_lack_locks=True,
     )
     try:
-        remaining = memoryview(content)
-        while remaining:
-            remaining = remaining[os.write(descriptor, remaining) :]
-        os.fsync(descriptor)
+        write_all(descriptor, content)
         yield path
     finally:
         # Once it is renamed nothing has this name any more, nor will have: names are random.

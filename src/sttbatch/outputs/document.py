@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
 from sttbatch.core.options import OutputOptions
@@ -31,22 +32,16 @@ class Document:
 
     def spoken(self) -> list[Segment]:
         """The segments that have words, free of control characters, in the order of time."""
-        cleaned = (
-            replace(segment, text=plain(segment.text)) for segment in self.transcript.segments
-        )
-        return sorted((segment for segment in cleaned if segment.text), key=_start_s)
+        cleaned = (replace(each, text=plain(each.text)) for each in self.transcript.segments)
+        return sorted((each for each in cleaned if each.text), key=attrgetter("start_s"))
 
     def missing(self) -> list[Segment]:
         """The parts that should have words and have none, each with a note as its text."""
         return [
             Segment(_note(gap), gap.start_s, gap.end_s)
-            for gap in sorted(self.transcript.gaps, key=_start_s)
+            for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
             if gap.reason is not GapReason.NO_SPEECH
         ]
-
-
-def _start_s(part: Segment | Gap) -> float:
-    return part.start_s
 
 
 def _note(gap: Gap) -> str:

@@ -63,7 +63,10 @@ class OutputWriter:
         self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool
     ) -> Written:
         known = await self._registry.digests(plan)
-        await self._sweep_once(next(iter(plan.paths.values())).parent)
+        folder = next(iter(plan.paths.values())).parent
+        if folder not in self._swept:
+            self._swept.add(folder)
+            await asyncio.to_thread(sweep, folder)
         targets = await asyncio.to_thread(
             lambda: {
                 name: examine(path, contents[name], known[name])
@@ -98,11 +101,6 @@ class OutputWriter:
         done = {name: target for name, target in changed.items() if name not in lost}
         await self._registry.record(plan, _sha256s(done))
         return lost
-
-    async def _sweep_once(self, folder: Path) -> None:
-        if folder not in self._swept:
-            self._swept.add(folder)
-            await asyncio.to_thread(sweep, folder)
 
 
 def _sha256s(targets: dict[str, Target]) -> dict[str, str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.stored_spans import StoredSpan, stored_spans
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
-from sttbatch.core.models import AudioChunk, CutPoint
+from sttbatch.core.models import AudioChunk, CutPoint, LatencyModel
 from sttbatch.core.ports import ChunkIndex, WorkLedger
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
@@ -29,41 +29,34 @@ from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_lat
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
+@dataclass(slots=True, eq=False)
 class ChunkPlanner:
     """Plans recordings and cuts their chunks; `expect` comes first."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        engine: Engine,
-        spans: ChunkIndex,
-        ledger: WorkLedger,
-        addresser: ContentAddresser,
-        repair: GapRepair,
-        emit: events.Emit,
-    ) -> None:
-        self._repair = repair
-        self._config = config
-        self._engine = engine
-        self._spans = spans
-        self._ledger = ledger
-        self._addresser = addresser
-        self._emit = emit
-        self._load = BatchLoad()
-        self._positions: dict[RecordingJob, int] = {}
-        self._latency = GUESS
-        self._sizers: dict[tuple[bool, float | None], DynamicChunkSizer] = {}
+    config: RunConfig
+    engine: Engine
+    spans: ChunkIndex
+    ledger: WorkLedger
+    addresser: ContentAddresser
+    repair: GapRepair
+    emit: events.Emit
+    _load: BatchLoad = field(default_factory=BatchLoad, init=False)
+    _positions: dict[RecordingJob, int] = field(default_factory=dict, init=False)
+    _latency: LatencyModel = field(default=GUESS, init=False)
+    _sizers: dict[tuple[bool, float | None], DynamicChunkSizer] = field(
+        default_factory=dict, init=False
+    )
 
     async def expect(self, jobs: Sequence[RecordingJob]) -> None:
         """Look at all that the batch has to send, in the order it will run, and how fast."""
         self._positions = {job: position for position, job in enumerate(jobs)}
         if not jobs:
             return
-        request = self._config.request
-        samples = await self._ledger.latencies(request.engine, request.model, SAMPLES)
+        request = self.config.request
+        samples = await self.ledger.latencies(request.engine, request.model, SAMPLES)
         self._latency = fit_latency(samples)
         self._sizers.clear()
-        stored_s = {} if self._config.run.force else await self._stored_s(jobs)
+        stored_s = {} if self.config.run.force else await self._stored_s(jobs)
         self._load = BatchLoad(
             tuple(
                 max(0.0, job.billable_s - stored_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
@@ -74,9 +67,9 @@ class ChunkPlanner:
         """Say what is expected."""
         if not self._positions:
             return
-        cuts = self._sizer().cuts(self._config.concurrency, self._load)
+        cuts = self._sizer().cuts(self.config.concurrency, self._load)
         audio_s = sum(self._load.lengths_s)
-        self._emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
+        self.emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
 
     async def forecast(self, jobs: Sequence[RecordingJob]) -> BatchForecast:
         """What they would send, as far as their headers tell, and how long that would take."""
@@ -85,7 +78,7 @@ class ChunkPlanner:
         expected_s = 0.0
         if to_send:
             expected_s = self._sizer().makespan_s(
-                [(each.audio_s, each.chunks) for each in to_send], self._config.concurrency
+                [(each.audio_s, each.chunks) for each in to_send], self.config.concurrency
             )
         return BatchForecast(tuple(forecasts.values()), expected_s, self._latency.samples)
 
@@ -98,7 +91,7 @@ class ChunkPlanner:
             stored_s += sum(each.span.duration_s for each in await self._stored(job, channel))
         audio_s = max(0.0, job.billable_s - stored_s)
         chunks = pieces(audio_s, size.duration_s)
-        cost = audio_s * self._config.run.price_per_second
+        cost = audio_s * self.config.run.price_per_second
         return Forecast(job.display_path, audio_s, chunks, cost, size.reason)
 
     async def plan(self, job: RecordingJob) -> tuple[Source, list[SplitPlan]]:
@@ -107,7 +100,10 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        return self._source(job), plans
+        file, stream = job.fingerprint, self.config.chunking.audio_stream
+        state = FileState(file.size_bytes, file.mtime_ns, file.inode)
+        source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
+        return source, plans
 
     async def next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
         """Cut one chunk; None after the last, or once the job has failed."""
@@ -123,7 +119,7 @@ class ChunkPlanner:
         preparation_s = time.monotonic() - begun_s
         span = chunk.span
         job.reached_s = max(job.reached_s, span.end_s)
-        self._emit(
+        self.emit(
             events.ChunkPrepared(job.display_path, span.index, span.duration_s, preparation_s)
         )
         if job.has_failed:
@@ -134,7 +130,7 @@ class ChunkPlanner:
 
     def is_same_upload(self, stored: StoredSpan, chunk: AudioChunk) -> bool:
         """Whether stored words are of this very upload, so that their times fit it."""
-        return self._addresser.chunk_key(chunk.audio_sha256) == stored.chunk_key
+        return self.addresser.chunk_key(chunk.audio_sha256) == stored.chunk_key
 
     async def _use_stored(
         self, job: RecordingJob, channel: int
@@ -145,7 +141,7 @@ class ChunkPlanner:
             # The ledger has a channel's cuts apart, and not the channel.
             span = replace(stored.span, channel=channel)
             job.reached_s = max(job.reached_s, span.end_s)
-            stored_repair = await self._repair.stored_repair(
+            stored_repair = await self.repair.stored_repair(
                 job, span, stored.value.heard, stored.chunk_key
             )
             if stored_repair is None:
@@ -158,8 +154,8 @@ class ChunkPlanner:
             )
             job.outcomes.append(outcome.compressed())
             # A cut is found together with its answer, in the ledger.
-            self._emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
-            self._emit(
+            self.emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
+            self.emit(
                 events.ChunkProcessingCompleted(job.display_path, index, span.duration_s, True)
             )
         return tuple(complete)
@@ -168,32 +164,23 @@ class ChunkPlanner:
         """By content, seconds whose words are stored; of all channels that are cut."""
         stored_s: dict[str, float] = {}
         for channel in sorted({channel for job in jobs for channel in job.channels}):
-            lengths = await self._spans.covered_s(
+            lengths = await self.spans.covered_s(
                 [job.fingerprint.sha256 for job in jobs if channel in job.channels],
-                self._config.chunking.audio_stream,
-                self._addresser.cut_sha256(channel),
+                self.config.chunking.audio_stream,
+                self.addresser.cut_sha256(channel),
             )
             for sha256, length_s in lengths.items():
                 stored_s[sha256] = stored_s.get(sha256, 0.0) + length_s
         return stored_s
 
     async def _stored(self, job: RecordingJob, channel: int) -> tuple[StoredSpan, ...]:
-        if self._config.run.force:
+        if self.config.run.force:
             return ()
         return await stored_spans(
-            self._spans,
+            self.spans,
             job.fingerprint.sha256,
-            self._config.chunking.audio_stream,
-            self._addresser.cut_sha256(channel),
-        )
-
-    def _source(self, job: RecordingJob) -> Source:
-        file = job.fingerprint
-        return Source(
-            file.size_bytes,
-            self._config.chunking.audio_stream,
-            path=bytes(job.candidates[0].path),
-            state=FileState(file.size_bytes, file.mtime_ns, file.inode),
+            self.config.chunking.audio_stream,
+            self.addresser.cut_sha256(channel),
         )
 
     def _split_plan(
@@ -204,7 +191,7 @@ class ChunkPlanner:
         return SplitPlan(
             target_s=size.duration_s,
             max_bytes=size.size_bytes,
-            codec=upload_codec_for(job.file, self._config.chunking.upload_codec, channel),
+            codec=upload_codec_for(job.file, self.config.chunking.upload_codec, channel),
             declared_s=job.declared_s,
             max_piece_s=size.max_duration_s,
             kept=stored,
@@ -215,18 +202,18 @@ class ChunkPlanner:
     def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:
         assert job.file is not None
         load = replace(self._load, position=self._positions[job])
-        return self._sizer().calculate_chunk_size(job.file, self._config.concurrency, load)
+        return self._sizer().calculate_chunk_size(job.file, self.config.concurrency, load)
 
     def _sizer(self) -> DynamicChunkSizer:
         """That of the engine as it is: it may find that answers come without timestamps."""
-        kind = (self._engine.timestamps, self._engine.longest_s)
+        kind = (self.engine.timestamps, self.engine.longest_s)
         if kind not in self._sizers:
             self._sizers[kind] = DynamicChunkSizer(
-                self._config.chunking,
+                self.config.chunking,
                 self._latency,
                 timestamps=kind[0],
                 longest_s=kind[1],
-                requests_per_minute=self._config.run.requests_per_minute,
-                audio_s_per_minute=self._config.run.audio_seconds_per_minute,
+                requests_per_minute=self.config.run.requests_per_minute,
+                audio_s_per_minute=self.config.run.audio_seconds_per_minute,
             )
         return self._sizers[kind]

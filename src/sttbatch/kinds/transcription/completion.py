@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -58,35 +58,27 @@ class OutputServices:
     up_to_date: WrittenOutputs | None
 
 
+@dataclass(slots=True, eq=False)
 class Completion:
     """Ends the recordings of one run, and their jobs in the ledger."""
 
-    def __init__(
-        self,
-        config: RunConfig,
-        results: ResultCache,
-        claims: JobClaims,
-        outputs: OutputServices,
-        control: RunControl,
-        emit: events.Emit,
-    ) -> None:
-        self._config = config
-        self._results = results
-        self._claims = claims
-        self._outputs = outputs
-        self._control = control
-        self._emit = emit
-        self._plans: Mapping[Path, OutputPlan] = {}
-        self._done: set[str] = set()
+    config: RunConfig
+    results: ResultCache
+    claims: JobClaims
+    outputs: OutputServices
+    control: RunControl
+    emit: events.Emit
+    _plans: Mapping[Path, OutputPlan] = field(default_factory=dict, init=False)
+    _done: set[str] = field(default_factory=set, init=False)
 
     async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
         """Decide how the outputs of all copies are called, before any is written."""
         copies = [Recording(each.path, Path(each.root)) for job in jobs for each in job.candidates]
-        self._plans = await self._outputs.registry.plan(copies, self._config.outputs)
+        self._plans = await self.outputs.registry.plan(copies, self.config.outputs)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; the cache level that had it, or None."""
-        stored = await self._results.transcript(job.transcript_key)
+        stored = await self.results.transcript(job.transcript_key)
         if stored is None:
             return None
         if job.state is not RunState.CACHED:
@@ -99,7 +91,7 @@ class Completion:
         """End a job once nothing of it is under way; the cutter and the last chunk both ask."""
         if job.pending:
             return
-        error = self._control.error
+        error = self.control.error
         if job.state is RunState.INTERRUPTED and isinstance(error, EndpointUnreachable):
             job.fail(str(error))
         if job.state is RunState.TRANSCRIBING:
@@ -118,7 +110,7 @@ class Completion:
         for each in failures:
             self.report_failure(each.display_path, each.audio_s, each.reason)
         with self._warning():
-            await self._claims.note(failures)
+            await self.claims.note(failures)
 
     def skip(self, job: RecordingJob, outcome: Outcome) -> None:
         """End a job as LEFT, TAKEN or CANCELLED, which is no failure."""
@@ -129,16 +121,16 @@ class Completion:
             self.report_skipped(copy.display_path, outcome, job.declared_s)
 
     def report_skipped(self, display_path: str, outcome: Outcome, audio_s: float = 0.0) -> None:
-        self._emit(events.JobSkipped(display_path, audio_s, outcome, _SKIPPED[outcome]))
+        self.emit(events.JobSkipped(display_path, audio_s, outcome, _SKIPPED[outcome]))
 
     def report_failure(self, display_path: str, audio_s: float, reason: str) -> None:
-        self._emit(events.JobFailed(display_path, audio_s, reason))
-        self._control.recording_failed()
+        self.emit(events.JobFailed(display_path, audio_s, reason))
+        self.control.recording_failed()
 
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
         """End the jobs that wait or failed before and whose recordings are done or readable now."""
         with self._warning():
-            await self._claims.reconcile(self._done, lambda: _unread_contents(readable))
+            await self.claims.reconcile(self._done, lambda: _unread_contents(readable))
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
         """Why the recording failed; None: it did not."""
@@ -149,12 +141,12 @@ class Completion:
         try:
             job.transcript = job.merge()
             if job.transcript.is_complete:
-                await self._results.store_transcript(
+                await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
                 )
             return await self._write(job, cached=job.is_cached)
         except SttbatchError as error:
-            self._control.abort(error)
+            self.control.abort(error)
             return str(error)
 
     async def _write(self, job: RecordingJob, *, cached: bool) -> str | None:
@@ -171,27 +163,27 @@ class Completion:
                 reason = unwritten = str(error)
             job.reported_count += 1
             if reason is None:
-                self._emit(events.JobCompleted(copy.display_path, audio_s, cached))
+                self.emit(events.JobCompleted(copy.display_path, audio_s, cached))
             else:
                 self.report_failure(copy.display_path, audio_s, reason)
         return incomplete or unwritten
 
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None
-        transcript, options, request = job.transcript, self._config.outputs, self._config.request
+        transcript, options, request = job.transcript, self.config.outputs, self.config.request
         plan, path = self._plans[copy.path], copy.display_path
         document = Document(
             path, job.fingerprint.sha256, request.model, request.engine, transcript, options
         )
-        written = await self._outputs.writer.write(document, plan)
-        if is_complete and self._outputs.up_to_date is not None:
+        written = await self.outputs.writer.write(document, plan)
+        if is_complete and self.outputs.up_to_date is not None:
             origin = made_from(job.transcript_key, path, options)
-            await self._outputs.up_to_date.remember(
+            await self.outputs.up_to_date.remember(
                 plan, written.paths, origin, transcript.duration_s
             )
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps = tuple(gap.reason for gap in transcript.gaps)
-        self._emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
+        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
         """End its job in the ledger, and report the copies that have no end yet."""
@@ -200,16 +192,16 @@ class Completion:
         try:
             if reason is None:
                 self._done.add(sha256)
-                await self._claims.complete(job)
+                await self.claims.complete(job)
             elif job.claim is not None:
-                await self._claims.fail(job, reason)
+                await self.claims.fail(job, reason)
             elif job.transcript is not None:
                 failure = Failure(job.display_path, sha256, reason, job.transcript.duration_s)
                 with self._warning():
-                    await self._claims.note([failure])
+                    await self.claims.note([failure])
         except SttbatchError as error:
             # Raised on, it would cancel what other lanes have in flight.
-            self._control.abort(error)
+            self.control.abort(error)
         if reason is not None:
             self._report_failed_copies(job, reason)
         job.release_memory()
@@ -227,7 +219,7 @@ class Completion:
         tolerated_s = max(DURATION_TOLERANCE * counted_s, LEAST_DIFFERENCE_S)
         if declared_s and abs(counted_s - declared_s) > tolerated_s:
             message = f"its header declares {declared_s:.1f} s, {counted_s:.1f} s were found"
-            self._emit(events.Warned(job.display_path, message))
+            self.emit(events.Warned(job.display_path, message))
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:
@@ -235,7 +227,7 @@ class Completion:
         try:
             yield
         except SttbatchError as error:
-            self._emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
+            self.emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
 
 
 def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest
+from sttbatch.execution.pay_once import TOO_MANY_REQUESTS
 from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency, RequestOutcome
 from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
-
-TOO_MANY_REQUESTS = 429
 
 
 def concurrency_feedback(

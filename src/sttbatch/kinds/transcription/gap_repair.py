@@ -116,8 +116,7 @@ class GapRepair:
                 report.resolve_loops()
             else:
                 # The upload was such a piece itself.
-                for span in report.missed:
-                    report.add_gap(span, GapReason.NO_SPEECH)
+                report.add_gaps(GapReason.NO_SPEECH, *report.missed)
         except MediaError as error:
             # The words that are there must not be lost over it.
             message = f"an answer could not be audited: {error}"
@@ -139,8 +138,7 @@ class GapRepair:
         for attempt in range(1, RETRIES + 1):
             if spans:
                 spans = await self._retry_pieces(repair, await self._cut(repair, spans), attempt)
-        for span in spans:
-            repair.report.add_gap(span, GapReason.NO_SPEECH)
+        repair.report.add_gaps(GapReason.NO_SPEECH, *spans)
 
     async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
         """The pieces to send; none, and gaps that say why, where they cannot be cut."""
@@ -161,8 +159,7 @@ class GapRepair:
             return await self.transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
             detail = f"it could not be cut out to be asked for again: {error}"
-            for span in spans:
-                repair.report.add_gap(span, GapReason.STILL_MISSING, detail)
+            repair.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=detail)
             return []
 
     async def _retry_pieces(
@@ -172,7 +169,7 @@ class GapRepair:
         report = repair.report
         remaining: list[Span] = []
         for piece in pieces:
-            span = Span(piece.span.start_s, piece.span.end_s)
+            span = gap_detection.span_of(piece.span)
             transcription = await self._transcribe_piece(repair, piece, span, attempt)
             if transcription is None:
                 continue
@@ -184,7 +181,7 @@ class GapRepair:
             new = list(gap_detection.drop_duplicates(usable, span, covered))
             report.filled += new
             if not new:
-                report.add_gap(span, GapReason.NO_SPEECH)
+                report.add_gaps(GapReason.NO_SPEECH, span)
                 continue
             rest = uncovered(
                 [gap_detection.span_of(each) for each in new], span, gap_detection.HOLE_S
@@ -199,12 +196,12 @@ class GapRepair:
         job, report = repair.job, repair.report
         audio_s = piece.upload.duration_s
         if report.over_budget is not None:
-            report.add_gap(span, GapReason.STILL_MISSING, str(report.over_budget))
+            report.add_gaps(GapReason.STILL_MISSING, span, detail=str(report.over_budget))
             return None
         if job.repair_s + audio_s > self.run.audit_share * job.length_s:
             share = f"{100 * self.run.audit_share:g} %"
             detail = f"audit_share is used up: asking again may add {share} of the audio"
-            report.add_gap(span, GapReason.STILL_MISSING, detail)
+            report.add_gaps(GapReason.STILL_MISSING, span, detail=detail)
             return None
         job.repair_s += audio_s
         report.retried_s += audio_s
@@ -218,7 +215,7 @@ class GapRepair:
                 report.over_budget = error
             is_refused = isinstance(error, ChunkRefused)
             reason = GapReason.REFUSED if is_refused else GapReason.STILL_MISSING
-            report.add_gap(span, reason, str(error))
+            report.add_gaps(reason, span, detail=str(error))
             self.emit(events.ChunkProcessingFailed(*chunk, str(error), context.piece))
             return None
         report.sent |= not cached
@@ -257,6 +254,6 @@ def _examined(
         looped=[segments[index] for index in suspects.looped - unfounded],
         unfounded=len(unfounded),
     )
-    for span in merge_spans(gap_detection.span_of(segments[index]) for index in unfounded):
-        report.add_gap(span, GapReason.NO_SPEECH)
+    silent = merge_spans(gap_detection.span_of(segments[index]) for index in unfounded)
+    report.add_gaps(GapReason.NO_SPEECH, *silent)
     return report

@@ -58,8 +58,8 @@ class RepairReport:
     sent: bool = False
     over_budget: BudgetReached | None = None
 
-    def add_gap(self, span: Span, reason: GapReason, detail: str = "") -> None:
-        self.gaps.append(Gap(span.start_s, span.end_s, reason, detail))
+    def add_gaps(self, reason: GapReason, *spans: Span, detail: str = "") -> None:
+        self.gaps += [Gap(span.start_s, span.end_s, reason, detail) for span in spans]
 
     def transcription(self, language: str | None) -> Transcription:
         """All words that there are."""
@@ -69,17 +69,16 @@ class RepairReport:
     def resolve_loops(self) -> None:
         """Restore loops that came back as loops, or that could not be sent again."""
         filled = [span_of(each) for each in self.filled]
-        empty = [Span(gap.start_s, gap.end_s) for gap in self.gaps if _is_empty(gap)]
+        empty = [span_of(gap) for gap in self.gaps if gap.reason is GapReason.NO_SPEECH]
         for segment in self.looped:
-            middle_s = (segment.start_s + segment.end_s) / 2
-            is_again = _holds(self.looped_again, middle_s)
-            if is_again or not (_holds(filled, middle_s) or _holds(empty, middle_s)):
+            is_again = _holds(self.looped_again, segment)
+            if is_again or not _holds([*filled, *empty], segment):
                 self.trusted.append(segment)
         trusted = [span_of(each) for each in self.trusted]
         self.gaps = [
             gap
             for gap in self.gaps
-            if not (_is_empty(gap) and _holds(trusted, (gap.start_s + gap.end_s) / 2))
+            if gap.reason is not GapReason.NO_SPEECH or not _holds(trusted, gap)
         ]
 
     def event(self, recording: str, index: int) -> ChunkAudited:
@@ -99,25 +98,21 @@ class RepairReport:
 
     def _end(self, missed: Span) -> str | None:
         """None: a loop came twice there, and stands."""
-        reasons = {
-            gap.reason for gap in self.gaps if _overlap(Span(gap.start_s, gap.end_s), missed)
-        }
+        reasons = {gap.reason for gap in self.gaps if _overlap(gap, missed)}
         for reason in (GapReason.STILL_MISSING, GapReason.REFUSED):
             if reason in reasons:
                 return reason
         # Words in a part of it: the rest is a pause.
-        if any(_overlap(span_of(each), missed) for each in self.filled):
+        if any(_overlap(each, missed) for each in self.filled):
             return _FILLED
         return GapReason.NO_SPEECH if reasons else None
 
 
-def _overlap(one: Span, other: Span) -> bool:
-    return one.start_s < other.end_s and other.start_s < one.end_s
+def _overlap(part: Segment | Gap, span: Span) -> bool:
+    return part.start_s < span.end_s and span.start_s < part.end_s
 
 
-def _is_empty(gap: Gap) -> bool:
-    return gap.reason is GapReason.NO_SPEECH
-
-
-def _holds(spans: Iterable[Span], at_s: float) -> bool:
-    return any(span.start_s <= at_s <= span.end_s for span in spans)
+def _holds(spans: Iterable[Span], part: Segment | Gap) -> bool:
+    """Whether one of `spans` has the middle of a part in it."""
+    middle_s = (part.start_s + part.end_s) / 2
+    return any(span.start_s <= middle_s <= span.end_s for span in spans)

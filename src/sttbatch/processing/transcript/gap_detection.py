@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from sttbatch.core.models import Segment, Transcription, Word
+from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
 from sttbatch.processing.media.loudness import (
     LOUD_DB,
     SILENT_DB,
@@ -93,8 +93,8 @@ class SuspectSpans:
         return tuple(Span(max(0.0, each.start_s), each.end_s) for each in merge_spans(wanted))
 
 
-def span_of(segment: Segment) -> Span:
-    return Span(segment.start_s, segment.end_s)
+def span_of(part: Segment | Gap | ChunkSpan) -> Span:
+    return Span(part.start_s, part.end_s)
 
 
 def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
