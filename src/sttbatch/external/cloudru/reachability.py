@@ -41,9 +41,8 @@ class Reachability:
 async def check_reachability(base_url: str) -> Reachability:
     """Request the list of models, which needs no key.
 
-    Raises:
-        EndpointUnreachable: no connection, or its certificate is not trusted.
-        UsageError: SSL_CERT_FILE names nothing that can be used.
+    It raises EndpointUnreachable, also where a certificate is not trusted, and UsageError as
+    `ssl_context`.
     """
     context = ssl_context()
     try:
@@ -79,10 +78,7 @@ def _ahead_s(date: str | None) -> float | None:
 async def check_transcription(
     engine: Engine, options: RequestOptions, record: RecordRequest
 ) -> float:
-    """Send one second of silence, which is billed, and return the latency in seconds.
-
-    `record` receives every request.
-    """
+    """Send a second of silence, which is billed and recorded, and return the latency in seconds."""
     target = io.BytesIO()
     with wave.open(target, "wb") as file:
         file.setnchannels(1)

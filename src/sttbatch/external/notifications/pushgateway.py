@@ -37,9 +37,7 @@ def gateway_at(url: str) -> httpx.URL:
 def push(gateway: httpx.URL, registry: CollectorRegistry) -> None:
     """Replace the metrics that the gateway holds of sttbatch on this machine.
 
-    Raises:
-        NotificationError: the gateway did not accept them.
-        UsageError: SSL_CERT_FILE names nothing that can be used.
+    It raises NotificationError where it does not accept them, UsageError as `ssl_context`.
     """
     from prometheus_client import generate_latest
 

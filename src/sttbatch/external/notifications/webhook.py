@@ -19,10 +19,8 @@ DEADLINE_S = 5.0
 async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
     """Post `payload` as JSON.
 
-    Raises:
-        NotificationError: the webhook did not accept it; only the host is named, as such addresses
-            hold tokens.
-        UsageError: SSL_CERT_FILE names nothing that can be used.
+    It raises NotificationError where it was not accepted, which names the host alone, as such
+    addresses hold tokens, and UsageError as `ssl_context`.
     """
     host = urlsplit(url).netloc
     context = await asyncio.to_thread(ssl_context)

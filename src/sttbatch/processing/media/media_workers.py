@@ -166,8 +166,7 @@ class Cutting:
 class MediaWorkers:
     """Probes, measures and cuts, at most `count` recordings at a time.
 
-    Attributes:
-        spool: folder for chunks too large for a pipe; whoever receives such a chunk removes it.
+    Chunks too large for a pipe go to the folder `spool`; whoever receives one removes it.
     """
 
     def __init__(self, spool: Path, count: int = WORKERS) -> None:

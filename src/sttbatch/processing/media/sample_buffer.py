@@ -124,13 +124,9 @@ class SampleBuffer(Buffer[Digested]):
             return
         self._items.append(Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
         for at_s, data in self._decoder.decode(item):
-            self._append(at_s, data)
-
-    def _append(self, at_s: float, data: bytes) -> None:
-        expected_s = self._second(len(self._pcm)) if self._anchors else None
-        if expected_s is None or abs(at_s - expected_s) > JUMP_S:
-            self._anchors.append((len(self._pcm), at_s))
-        self._pcm += data
+            if not self._anchors or abs(at_s - self._second(len(self._pcm))) > JUMP_S:
+                self._anchors.append((len(self._pcm), at_s))
+            self._pcm += data
 
     def _second(self, offset: int) -> float:
         if not self._anchors:

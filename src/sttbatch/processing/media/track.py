@@ -54,6 +54,7 @@ class Track:
 
     Attributes:
         origin_pts: the timestamp that a player shows as 0:00.
+        fingerprint: all besides the packets that determines how they are decoded.
 
     Raises:
         NoAudioError: no audio stream, or not the one asked for.
@@ -76,9 +77,12 @@ class Track:
         self.origin_pts = _origin(self._container, self.stream, time_base)
         self.context = self.stream.codec_context
         self.context.thread_count = 1
+        self.codec = self.context.codec.canonical_name
         # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
-        self.fingerprint = _fingerprint(self.stream)
         self.extradata = self.context.extradata or b""
+        sample_format = self.context.format.name if self.context.format else ""
+        facts = self.codec, self.context.sample_rate, self.context.layout.name, sample_format, ""
+        self.fingerprint = " ".join(map(str, facts)).encode() + self.extradata
         self._frame_s = self.context.frame_size / self.context.sample_rate
 
     def __enter__(self) -> Self:
@@ -86,10 +90,6 @@ class Track:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
-
-    @property
-    def codec(self) -> str:
-        return self.context.codec.canonical_name
 
     def seconds(self, pts: int) -> float:
         return (pts - self.origin_pts) * self.time_base
@@ -284,14 +284,6 @@ def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction)
     if container.format.name == "mp3" or len(container.streams) == 1:
         return max(0, stream.start_time or 0)
     return max(0, round((container.start_time or 0) / 1e6 / time_base))
-
-
-def _fingerprint(stream: AudioStream) -> bytes:
-    """Everything besides the packets that determines how they are decoded."""
-    context = stream.codec_context
-    sample_format = context.format.name if context.format else ""
-    facts = f"{context.codec.canonical_name} {context.sample_rate} {context.layout.name} "
-    return (facts + sample_format + " ").encode() + (context.extradata or b"")
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, combinations
-from statistics import median, quantiles
+from statistics import fmean, linear_regression, median, quantiles
 
 from sttbatch.core.models import LatencyModel
 
@@ -100,14 +100,12 @@ def slowdown(samples: Collection[LatencySample], known: Collection[LatencySample
     """
     if not samples or not known:
         return None
-    mean_latency_s = sum(each.latency_s for each in known) / len(known)
-    mean_audio_s = sum(each.audio_s for each in known) / len(known)
-    spread = sum((each.audio_s - mean_audio_s) ** 2 for each in known)
-    covariance = sum(
-        (each.audio_s - mean_audio_s) * (each.latency_s - mean_latency_s) for each in known
-    )
+    audio_s, latency_s = [each.audio_s for each in known], [each.latency_s for each in known]
+    mean_audio_s, mean_latency_s = fmean(audio_s), fmean(latency_s)
+    differ = max(audio_s) > min(audio_s)
+    fitted = linear_regression(audio_s, latency_s).slope if differ else 0.0
     # Outside of [0, mean / mean] one of the two would be negative.
     steepest = mean_latency_s / mean_audio_s if mean_audio_s > 0 else 0.0
-    slope = min(max(covariance / spread, 0.0), steepest) if spread > 0 else 0.0
+    slope = min(max(fitted, 0.0), steepest)
     expected_s = sum(mean_latency_s + slope * (each.audio_s - mean_audio_s) for each in samples)
     return sum(each.latency_s for each in samples) / expected_s if expected_s > 0 else None

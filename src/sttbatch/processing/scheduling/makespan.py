@@ -38,8 +38,7 @@ class LaneSchedule:
         recordings: in the whole batch; one alone is cut by one cutter.
 
     Attributes:
-        chunks: scheduled so far.
-        work_s: lane seconds that they take.
+        chunks, work_s: scheduled so far, and the lane seconds that they take.
     """
 
     def __init__(self, lanes: Lanes, recordings: int) -> None:

@@ -15,11 +15,7 @@ Priority: TypeAlias = tuple[int, int]
 
 
 class PrioritySemaphore:
-    """At most `limit` permits are in use at once; the limit may change while they are.
-
-    Attributes:
-        in_use: permits acquired and not released; above the limit for a while after it fell.
-    """
+    """At most `limit` permits are in use at once; above it, for a while after it fell."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

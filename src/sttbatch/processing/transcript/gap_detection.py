@@ -12,19 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
-from sttbatch.processing.media.loudness import (
-    LOUD_DB,
-    SILENT_DB,
-    LoudnessLevels,
-    Span,
-    find_sounds,
-    merge_spans,
-    quietest_s,
-    sound_threshold,
-    uncovered,
-)
+from sttbatch.processing.media import loudness
+from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans, uncovered
 from sttbatch.processing.transcript.overlap import plain
-from sttbatch.processing.transcript.result_merger import of_words
+from sttbatch.processing.transcript.result_merger import filter_words
 
 HOLE_S = 1.5
 """Shorter spans without a segment are pauses."""
@@ -128,12 +119,12 @@ class LoudnessProfile:
         )
         # Known speech may have no pause in it, and suspect spans may be noise throughout:
         # whichever is quieter gives the noise floor.
-        self.threshold = sound_threshold(b"".join(each.attenuation_db for each in measured))
-        if len(around) >= _MIN_FLOOR_FRAMES:
-            self.threshold = max(self.threshold, sound_threshold(around))
-        else:
-            # Only suspect spans were measured: then what is loud is sound, however level it is.
-            self.threshold = max(self.threshold, LOUD_DB)
+        by_all = loudness.sound_threshold(b"".join(each.attenuation_db for each in measured))
+        # Where only suspect spans were measured, what is loud is sound, however level it is.
+        is_enough = len(around) >= _MIN_FLOOR_FRAMES
+        self.threshold = max(
+            by_all, loudness.sound_threshold(around) if is_enough else loudness.LOUD_DB
+        )
 
     def levels(self, span: Span) -> LoudnessLevels:
         """The levels within `span`, out of the measured span that holds its middle."""
@@ -146,11 +137,11 @@ class LoudnessProfile:
     def is_silent(self, span: Span) -> bool:
         """Whether the span was measured and nothing in it rises above digital silence."""
         attenuation_db = self.levels(span).attenuation_db
-        return bool(attenuation_db) and min(attenuation_db) >= SILENT_DB
+        return bool(attenuation_db) and min(attenuation_db) >= loudness.SILENT_DB
 
     def sounds_in(self, hole: Span) -> list[Span]:
         """Sounds of a hole that are worth sending, those with short pauses between them as one."""
-        found = find_sounds(self.levels(hole), self.threshold)
+        found = loudness.find_sounds(self.levels(hole), self.threshold)
 
         def sound_s(group: Span) -> float:
             return sum(
@@ -160,20 +151,20 @@ class LoudnessProfile:
         return [group for group in merge_spans(found, PAUSE_S) if sound_s(group) >= SOUND_S]
 
 
-def retry_spans(holes: Iterable[Span], loudness: LoudnessProfile, *, timed: bool) -> list[Span]:
+def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool) -> list[Span]:
     """Find the pieces to send again, in order, each cut in silence where there is some.
 
     Where words are `timed`, a piece may reach into known ones: duplicates are recognised.
     """
     found: list[Span] = []
     for hole in holes:
-        for sound in loudness.sounds_in(hole):
+        for sound in profile.sounds_in(hole):
             start_s = max(sound.start_s - PAD_S, hole.start_s)
             end_s = min(sound.end_s + PAD_S, hole.end_s)
             if timed:
-                start_s = _moved_outwards(start_s, -1, loudness)
-                end_s = _moved_outwards(end_s, 1, loudness)
-            found += _split(Span(max(0.0, start_s), end_s), loudness)
+                start_s = _moved_outwards(start_s, -1, profile)
+                end_s = _moved_outwards(end_s, 1, profile)
+            found += _split(Span(max(0.0, start_s), end_s), profile)
     return found
 
 
@@ -186,11 +177,10 @@ def drop_duplicates(
         middle_s = (part.start_s + part.end_s) / 2
         return not any(each.start_s < middle_s < each.end_s for each in known)
 
-    for segment in segments:
-        words = [word for word in segment.words if is_new(word)]
-        if words:
-            yield segment if len(words) == len(segment.words) else of_words(segment, words)
-        elif not segment.words and segment.text and is_new(segment):
+    for segment in filter_words(segments, is_new):
+        if segment.words:
+            yield segment
+        elif segment.text:
             end_s = max(piece.start_s, min(segment.end_s, piece.end_s))
             yield replace(segment, start_s=max(segment.start_s, piece.start_s), end_s=end_s)
 
@@ -223,18 +213,17 @@ def _looped(segments: Sequence[Segment]) -> Iterator[int]:
             yield from indexes
 
 
-def _moved_outwards(at_s: float, direction: int, loudness: LoudnessProfile) -> float:
+def _moved_outwards(at_s: float, direction: int, profile: LoudnessProfile) -> float:
     """The nearest moment without sound, on the side where the words are known."""
     near = Span(at_s - CONTEXT_S, at_s) if direction < 0 else Span(at_s, at_s + CONTEXT_S)
-    found = find_sounds(loudness.levels(near), loudness.threshold)
-    if direction < 0:
-        crossing = [each for each in found if each.end_s >= at_s - PAD_S / 4]
-        return crossing[-1].start_s - PAD_S / 10 if crossing else at_s
-    crossing = [each for each in found if each.start_s <= at_s + PAD_S / 4]
-    return crossing[0].end_s + PAD_S / 10 if crossing else at_s
+    found = loudness.find_sounds(profile.levels(near), profile.threshold)
+    crossing = [s for s in found if s.start_s - PAD_S / 4 <= at_s <= s.end_s + PAD_S / 4]
+    if not crossing:
+        return at_s
+    return crossing[-1].start_s - PAD_S / 10 if direction < 0 else crossing[0].end_s + PAD_S / 10
 
 
-def _split(span: Span, loudness: LoudnessProfile) -> list[Span]:
+def _split(span: Span, profile: LoudnessProfile) -> list[Span]:
     """Split a span into parts of about the same length, at most `PIECE_S`."""
     cuts = [span.start_s]
     while (rest_s := span.end_s - cuts[-1]) > PIECE_S:
@@ -242,6 +231,6 @@ def _split(span: Span, loudness: LoudnessProfile) -> list[Span]:
         target_s = cuts[-1] + rest_s / parts
         latest_s = min(target_s + _CUT_WITHIN_S, cuts[-1] + PIECE_S)
         window = Span(max(target_s - _CUT_WITHIN_S, cuts[-1] + HOLE_S), latest_s)
-        at_s = quietest_s(loudness.levels(window), loudness.threshold)
+        at_s = loudness.quietest_s(profile.levels(window), profile.threshold)
         cuts.append(min(max(at_s, window.start_s), latest_s))
     return [Span(*pair) for pair in pairwise([*cuts, span.end_s])]

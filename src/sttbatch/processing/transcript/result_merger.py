@@ -8,7 +8,7 @@ over from one to the other.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -154,19 +154,21 @@ def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
             yield Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel)
 
 
-def _from(segments: list[Segment], start_s: float) -> list[Segment]:
+def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
     """Drop what ends before the chunk's own start: it belongs to the predecessor."""
-    kept = []
+    return list(filter_words(segments, lambda each: each.end_s > start_s))
+
+
+def filter_words(
+    segments: Iterable[Segment], wanted: Callable[[Segment | Word], bool]
+) -> Iterator[Segment]:
+    """Reduce segments to their `wanted` words; those without words are wanted or not as a whole."""
     for segment in segments:
-        if segment.words:
-            words = [word for word in segment.words if word.end_s > start_s]
-            if len(words) == len(segment.words):
-                kept.append(segment)
-            elif words:
-                kept.append(of_words(segment, words))
-        elif segment.end_s > start_s:
-            kept.append(segment)
-    return kept
+        words = [word for word in segment.words if wanted(word)]
+        if words:
+            yield segment if len(words) == len(segment.words) else _of_words(segment, words)
+        elif not segment.words and wanted(segment):
+            yield segment
 
 
 def _join(
@@ -199,12 +201,12 @@ def _rebuild(
             rebuilt.append(segment)
         elif mine:
             words = [Word(token.text, token.start_s, token.end_s) for token in mine]
-            whole = of_words(segment, words)
+            whole = _of_words(segment, words)
             rebuilt.append(whole if mine[0].exact else replace(whole, words=()))
     return rebuilt
 
 
-def of_words(segment: Segment, words: Sequence[Word]) -> Segment:
+def _of_words(segment: Segment, words: Sequence[Word]) -> Segment:
     """Reduce a segment to some of its words, and to their times."""
     # Languages written without spaces must not get any.
     space = " " if " " in segment.text or len(words) == 1 else ""
