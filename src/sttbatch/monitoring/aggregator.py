@@ -20,12 +20,8 @@ class Distribution:
         return len(self.ordered)
 
     @property
-    def total(self) -> float:
-        return sum(self.ordered)
-
-    @property
     def mean(self) -> float | None:
-        return self.total / self.count if self.ordered else None
+        return sum(self.ordered) / self.count if self.ordered else None
 
     @property
     def largest(self) -> float | None:

@@ -159,14 +159,11 @@ def _round_ticks(top: float) -> list[float]:
 
 
 def _grid(ticks: Sequence[float], up: _Scale) -> str:
-    parts = []
-    for value in ticks:
-        y = up(value)
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="end">{value:.3g} s</text>'
-        )
-    return "".join(parts)
+    return "".join(
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="end">{value:.3g} s</text>'
+        for value, y in ((value, up(value)) for value in ticks)
+    )
 
 
 def _times(across: _Scale, height: int) -> str:

@@ -15,12 +15,9 @@ from sttbatch.monitoring.statistics import RepairFigures, Sources, Statistics, s
 POINTS = 120
 REQUESTS_SHOWN = 400
 _NOTHING = '<p class="none">nothing in this time</p>'
-_QUEUE, _RATE = (
-    '<i class="queue"></i> waiting for a lane',
-    '<i class="rate"></i> for the rate limit',
-)
 _LANE_LEGEND = (
-    f'{_QUEUE}, {_RATE}; <i class="ok"></i> request, <i class="failed"></i> without an answer'
+    '<i class="queue"></i> waiting for a lane, <i class="rate"></i> for the rate limit; '
+    '<i class="ok"></i> request, <i class="failed"></i> without an answer'
 )
 
 _STYLE = """

@@ -179,7 +179,8 @@ async def _families(sources: Sources) -> AsyncIterator[Family]:
         elif name == Metric.CACHE_LOOKUPS:
             yield _lookups(totals)
         else:
-            yield _counter(_COUNTERS.get(name) or _unforeseen(name), totals)
+            text = f"{name.replace('_', ' ').capitalize()}, by kind"
+            yield _counter(_COUNTERS.get(name) or _Counter(name, text, "kind"), totals)
     jobs = {state.lower(): count for state, count in (await usage.jobs_by_state()).items()}
     yield _family(GaugeMetricFamily, "jobs", "Jobs in the ledger, by state", jobs, "state")
     yield _gauge(
@@ -231,11 +232,6 @@ def _family(
 
 def _gauge(name: str, text: str, value: float) -> Family:
     return _family(GaugeMetricFamily, name, text, {"": value})
-
-
-def _unforeseen(name: str) -> _Counter:
-    """A metric without an entry in _COUNTERS."""
-    return _Counter(name, f"{name.replace('_', ' ').capitalize()}, by kind", "kind")
 
 
 def _counter(shown: _Counter, totals: Mapping[str, float]) -> Family:

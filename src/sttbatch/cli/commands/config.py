@@ -10,19 +10,18 @@ from sttbatch.cli.console.text import printable
 
 app = typer.Typer(help="Show and create settings.", no_args_is_help=True)
 
-_ALERT = [
-    "# [[alerts]]",
-    '# name = "requests fail"',
-    '# metric = "failed_share"',
-    '# comparison = ">"',
-    "# threshold = 0.1",
-    '# window = "1h"',
-    '# severity = "warning"          # info, warning, critical',
-    '# notify = "webhook"            # or log, or both: ["log", "webhook"]',
-    '# url = "https://hooks.example.org/…"   # or several: ["https://…", "https://…"]',
-    "# enabled = true",
-    "",
-]
+_ALERT = """\
+# [[alerts]]
+# name = "requests fail"
+# metric = "failed_share"
+# comparison = ">"
+# threshold = 0.1
+# window = "1h"
+# severity = "warning"          # info, warning, critical
+# notify = "webhook"            # or log, or both: ["log", "webhook"]
+# url = "https://hooks.example.org/…"   # or several: ["https://…", "https://…"]
+# enabled = true
+"""
 
 
 @app.command()
@@ -62,11 +61,11 @@ def init() -> None:
         value = getattr(defaults, name)
         lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
     lines += ["# What to be notified of, once per incident; these tables come last. Metrics:"]
-    lines += [f"#   {name}: {text}" for name, text in ALERT_METRICS.items()] + _ALERT
+    lines += [f"#   {name}: {text}" for name, text in ALERT_METRICS.items()]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as target:
-            target.write("\n".join(lines))
+            target.write("\n".join([*lines, _ALERT]))
     except FileExistsError:
         raise UsageError(f"{file} exists; edit it, or remove it first") from None
     except OSError as error:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,23 +92,12 @@ def transcribe(
     flags = RunFlags(
         audio_stream, force, overwrite, fail_fast, max_cost, dry_run, no_wait, _priority(priority)
     )
-    request = _Request(paths or [], files_from, min_age, settings, flags)
-    raise typer.Exit(_logged(mode, request))
+    work = partial(_transcribe, paths or [], files_from, min_age, settings, flags, mode)
+    raise typer.Exit(_logged(mode, work))
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What to transcribe and how; `settings` are options that a setting stands behind."""
-
-    paths: list[str]
-    files_from: str | None
-    min_age: str
-    settings: dict[str, Any]
-    flags: RunFlags
-
-
-def _logged(mode: OutputMode, request: _Request) -> int:
-    """Transcribe, and return the exit code; a log always ends with it, whatever ends the run."""
+def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
+    """The exit code of `work`; the log always ends with it, whatever ends the run."""
     from sttbatch.cli.console.output_mode import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
@@ -116,7 +106,7 @@ def _logged(mode: OutputMode, request: _Request) -> int:
     with event_log(mode) as log:
         try:
             with exit_on_signal():
-                return _transcribe(mode, request, log)
+                return work(log)
         except SystemExit as ended:
             code = int(ended.code or 0)
             if log is not None:
@@ -132,25 +122,32 @@ def _logged(mode: OutputMode, request: _Request) -> int:
             raise
 
 
-def _transcribe(mode: OutputMode, request: _Request, log: EventLog | None) -> int:
+def _transcribe(
+    paths: list[str],
+    files_from: str | None,
+    min_age: str,
+    options: dict[str, Any],
+    flags: RunFlags,
+    mode: OutputMode,
+    log: EventLog | None,
+) -> int:
     import asyncio
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.settings import duration_s, load_settings
 
-    loaded = load_settings(request.settings)
+    loaded = load_settings(options)
     try:
-        age_s = duration_s(request.min_age)
+        age_s = duration_s(min_age)
     except ValueError as error:
-        raise UsageError(f"--min-age {request.min_age}: {error}") from error
-    discovery = _discover(request.paths, request.files_from, age_s)
-    settings, dry_run = loaded.settings, request.flags.dry_run
+        raise UsageError(f"--min-age {min_age}: {error}") from error
+    discovery = _discover(paths, files_from, age_s)
+    settings, dry_run = loaded.settings, flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
-    session = TranscribeSession(settings, request.flags, mode, key, loaded.alerts, log)
-    return asyncio.run(
-        session.forecast(discovery) if dry_run else session.transcribe_all(discovery)
-    )
+    session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)
+    work = session.forecast if dry_run else session.transcribe_all
+    return asyncio.run(work(discovery))
 
 
 def _priority(name: str) -> JobPriority:

@@ -28,7 +28,7 @@ class EtaEstimator:
         self._clock = clock
         self._plan: events.BatchPlanned | None = None
         self._started_at = 0.0
-        self._work_s = 0.0
+        self._plan_s = self._work_s = 0.0
         self._done_s = 0.0
         self._pending_s: dict[str, float] = {}
         self._lanes: dict[tuple[str, int], tuple[float, float]] = {}
@@ -38,7 +38,8 @@ class EtaEstimator:
         match event:
             case events.BatchPlanned(_, audio_s, chunks, _, latency):
                 self._plan = event
-                self._work_s = chunks * latency.base_s + audio_s * latency.per_audio_s
+                self._plan_s = chunks * latency.base_s + audio_s * latency.per_audio_s
+                self._work_s = self._plan_s
             case events.JobQueued(recording, audio_s):
                 self._pending_s[recording] = audio_s
             case events.ChunkProcessingStarted(recording, index, audio_s):
@@ -96,6 +97,4 @@ class EtaEstimator:
         """Remove from the plan what will not be sent."""
         if self._plan is not None and self._plan.audio_s > 0:
             share = min(1.0, audio_s / self._plan.audio_s)
-            plan_s = self._plan.chunks * self._plan.latency.base_s
-            plan_s += self._plan.audio_s * self._plan.latency.per_audio_s
-            self._work_s = max(self._done_s, self._work_s - share * plan_s)
+            self._work_s = max(self._done_s, self._work_s - share * self._plan_s)

@@ -42,11 +42,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
     return {
         "exit_code": exit_code,
         "error": None if report.fatal is None else str(report.fatal),
-        "done": report.count(Outcome.DONE),
-        "failed": report.count(Outcome.FAILED),
-        "left": report.count(Outcome.LEFT),
-        "taken": report.count(Outcome.TAKEN),
-        "cancelled": report.count(Outcome.CANCELLED),
+        **{outcome.value: report.count(outcome) for outcome in Outcome},
         "from_cache": _from_cache(report),
         "skipped": report.skipped,
         "too_young": report.too_young,

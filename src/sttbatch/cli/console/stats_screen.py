@@ -72,16 +72,15 @@ def _facts(stats: Statistics) -> list[tuple[str, str]]:
             ("waits", _waits(stats)),
             ("throughput", _throughput(stats)),
         ]
-    if stats.errors:
-        rows.append(("errors", _counts(stats.errors, " x")))
-    if stats.retries:
-        rows.append(("retried for", _counts(stats.retries, " x")))
-    if stats.repair:
-        rows.append(("audit", _repair(stats.repair)))
     jobs = {state.lower(): count for state, count in stats.jobs.items()}
-    if any(jobs.get(state) for state in ("queued", "processing", "failed")):
-        rows.append(("jobs now", _counts(jobs)))
-    return rows
+    is_open = any(jobs.get(state) for state in ("queued", "processing", "failed"))
+    rows += [
+        ("errors", _counts(stats.errors, " x")),
+        ("retried for", _counts(stats.retries, " x")),
+        ("audit", _repair(stats.repair) if stats.repair else ""),
+        ("jobs now", _counts(jobs) if is_open else ""),
+    ]
+    return [(name, text) for name, text in rows if text]
 
 
 def _runs(stats: Statistics) -> str:
