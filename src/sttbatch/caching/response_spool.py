@@ -35,19 +35,19 @@ _SUFFIX = ".answer"
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
 
-class SpooledResponse(msgspec.Struct, frozen=True):
-    """What the ledger did not take.
+class SpooledResponse(msgspec.Struct, frozen=True, rename={"request": "post"}):
+    """What the ledger did not take; in files `request` is called `post`, as in version 0.1.
 
     Attributes:
-        value: the answer as the ledger stores it; None: the post brought none.
-        cost: of the request, `post`.
+        value: the answer as the ledger stores it; None: the request brought none.
+        cost: of `request`.
         worker_id: the process that sent it.
-        quantity: in `unit`; None: an older version wrote this, and `post` has seconds of audio.
+        quantity: in `unit`; None: an older version wrote this, and `request` has seconds of audio.
     """
 
     key: str
     value: bytes | None
-    post: APIRequest
+    request: APIRequest
     cost: float
     file_sha256: str
     engine: str

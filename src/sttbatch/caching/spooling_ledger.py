@@ -73,9 +73,9 @@ class SpoolingLedger:
 
 
 def _record(response: SpooledResponse) -> RequestRecord:
-    usage = Usage(AUDIO_SECONDS, response.post.audio_s)
+    usage = Usage(AUDIO_SECONDS, response.request.audio_s)
     if response.quantity is not None:
         usage = Usage(response.unit, response.quantity)
     of = (response.engine, response.model, usage, response.cost)
     item = WorkItem(response.key, response.file_sha256, 0, *of)
-    return RequestRecord(item, response.post, response.value, response.worker_id)
+    return RequestRecord(item, response.request, response.value, response.worker_id)

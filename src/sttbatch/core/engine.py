@@ -41,10 +41,10 @@ class APIRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a recogniser heard, and the post that brought it, which is not recorded yet."""
+    """What a recogniser heard, and the request that it answers, which is not recorded yet."""
 
     transcription: Transcription
-    post: APIRequest
+    request: APIRequest
     response_format: str
 
 

@@ -34,7 +34,7 @@ def private_folder(path: Path) -> Path:
         owner = status.st_uid
         if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
             # Closing /tmp to everybody else would stop the machine.
-            raise StateError(f"{path} is everybody's; name a folder of your own in it")
+            raise StateError(f"{path} is world-writable; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
                 f"{path} belongs to another user (uid {owner}); name a folder of yours"

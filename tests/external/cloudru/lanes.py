@@ -66,7 +66,7 @@ class Lanes:
             answer = await self.engine.transcribe(
                 chunk or upload(number), OPTIONS, record, self.stopped
             )
-            posts.append(answer.post)
+            posts.append(answer.request)
             self.results[number] = answer
         except Exception as error:  # noqa: BLE001 - looked at by the test
             self.results[number] = error

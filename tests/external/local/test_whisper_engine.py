@@ -68,7 +68,11 @@ def test_words_and_their_times_come_out() -> None:
 
     answer = with_engine(hearing)
     heard = answer.transcription
-    assert (answer.post.status, answer.post.paid, answer.post.sent_bytes) == (None, False, 0)
+    assert (answer.request.status, answer.request.paid, answer.request.sent_bytes) == (
+        None,
+        False,
+        0,
+    )
     words = [word for segment in heard.segments for word in segment.words]
     assert all(before.start_s <= after.start_s for before, after in pairwise(words))
     said = {word.strip(".,!?").lower() for word in spoken.split()}

@@ -88,5 +88,5 @@ async def check_transcription(
     data = target.getvalue()
     upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(data), data=data)
     answer = await engine.transcribe(upload, options, record, asyncio.Event())
-    await record(answer.post)
-    return answer.post.latency_s
+    await record(answer.request)
+    return answer.request.latency_s

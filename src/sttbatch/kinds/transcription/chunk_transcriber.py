@@ -217,7 +217,7 @@ class _ChunkRequest:
             upload, self.transcriber.config.request, record, stopped
         )
         value = StoredChunk(answer.transcription, upload.codec, answer.response_format)
-        return Reply(answer.transcription, msgspec.json.encode(value), answer.post)
+        return Reply(answer.transcription, msgspec.json.encode(value), answer.request)
 
     def looked_up(self, level: str | None) -> None:
         self.transcriber.emit(events.CacheLookup(self.context.recording, self.item.key, level))

@@ -41,14 +41,14 @@ DIGITAL_SILENCE_PEAK = 33
 
 
 @dataclass(frozen=True, slots=True)
-class CutPoint:
+class CutOffset:
     """A cut in seconds from the window's start; `silent`: it falls into silence."""
 
     offset_s: float
     silent: bool
 
 
-def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
+def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutOffset:
     """Choose where to cut a window of mono s16 samples at 16 kHz.
 
     It falls into the longest silence, the later one of two alike: into its middle, or later if the
@@ -57,17 +57,17 @@ def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutPoint:
     """
     window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
     if window.max < DIGITAL_SILENCE_PEAK:
-        return CutPoint(len(window) / 1000, silent=True)
+        return CutOffset(len(window) / 1000, silent=True)
     silences: list[list[int]] = detect_silence(
         window, MIN_SILENCE_MS, window.dBFS - BELOW_WINDOW_DB, seek_step=STEP_MS
     )
     if silences:
         start, end = max(silences, key=lambda silence: (silence[1] - silence[0], silence[1]))
         late_ms = min(start + 1000 * lead_s, end - BEFORE_WORD_MS)
-        return CutPoint(max((start + end) / 2, late_ms) / 1000, silent=True)
+        return CutOffset(max((start + end) / 2, late_ms) / 1000, silent=True)
     starts = range(0, max(1, len(window) - QUIETEST_MS), STEP_MS)
     quietest = min(starts, key=lambda at: (window[at : at + QUIETEST_MS].rms, -at))
-    return CutPoint((quietest + QUIETEST_MS / 2) / 1000, silent=False)
+    return CutOffset((quietest + QUIETEST_MS / 2) / 1000, silent=False)
 
 
 def frame_levels(pcm: bytes) -> bytes:
