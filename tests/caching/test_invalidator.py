@@ -14,8 +14,7 @@ import msgspec
 import pytest
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
-from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.caching.result_cache import ResultCache, StoredChunk
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription

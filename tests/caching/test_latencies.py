@@ -6,7 +6,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.caching.result_cache import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
 from sttbatch.core.work import PROBE, IndexedSpan

@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
-from sttbatch.caching.spooling_ledger import SpoolingLedger
-from sttbatch.caching.stored_chunk import StoredChunk
+from sttbatch.caching.result_cache import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcription
@@ -97,6 +96,15 @@ def test_no_more_than_was_reserved(folder: Path) -> None:
     assert files(folder)[0].stat().st_size == LANE_BYTES, "written in place"
     end(spool)
     assert left_behind(folder) == [large]
+
+
+def test_room_that_answers_took_is_reserved_anew(folder: Path) -> None:
+    spool = ResponseSpool(folder, 1)
+    for number in range(3):
+        spool.reserve()
+        spool.keep(kept(number))
+    end(spool)
+    assert sorted(each.key for each in left_behind(folder)) == [key(n) for n in range(3)]
 
 
 @pytest.mark.parametrize("cut", [0, 10, 57, 58, 100, -1])
@@ -195,8 +203,12 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
     async def story() -> None:
         spool, granted = ResponseSpool(folder, 2), Granted(ITEM, 0, "")
         async with harness(tmp_path) as state:
-            ledger = SpoolingLedger(state.work, spool)
             spool.reserve()
+
+            async def store(number: int) -> None:
+                record = recorded(key(number), POST, chunk(f"{number}"))
+                with spool.keeping(record):
+                    await state.work.store(granted, record)
 
             async def full(work: object) -> None:
                 raise StateError("disk is full")
@@ -204,11 +216,15 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
             with monkeypatch.context() as patch:
                 patch.setattr(state.database, "write", full)
                 with pytest.raises(StateError, match="disk is full; what came in is kept in"):
-                    await ledger.store(granted, recorded(key(1), POST, chunk("one")))
-                with pytest.raises(StateError, match="disk is full; what came in is kept in"):
-                    await ledger.record(recorded(key(2), replace(POST, status=500, paid=False)))
+                    await store(1)
+                failed = recorded(key(2), replace(POST, status=500, paid=False))
+                with (
+                    pytest.raises(StateError, match="disk is full; what came in is kept in"),
+                    spool.keeping(failed),
+                ):
+                    await state.work.record(failed)
                 with pytest.raises(StateError, match="an answer could not be kept: no room"):
-                    await ledger.store(granted, recorded(key(3), POST, chunk("three")))
+                    await store(3)
             await spool.aclose()
         copies = {path: path.read_bytes() for path in files(folder)}
         for _ in range(2):
@@ -216,8 +232,8 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
             for path, data in copies.items():
                 path.write_bytes(data)
             async with harness(tmp_path) as state:
-                await SpoolingLedger(state.work, ResponseSpool(folder, 2)).recover_spooled()
-                assert await stored(state, key(1)) == chunk("one")
+                await ResponseSpool(folder, 2).recover_into(state.work)
+                assert await stored(state, key(1)) == chunk("1")
                 assert await posts(state) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
             assert files(folder) == []
 
@@ -232,7 +248,7 @@ def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
         await spool.aclose()
         async with harness(tmp_path) as state:
             await state.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))
-            await SpoolingLedger(state.work, spool).recover_spooled()
+            await spool.recover_into(state.work)
             assert await stored(state, key(1)) == chunk("newer")
             assert len(await posts(state)) == 2, "both were paid"
 

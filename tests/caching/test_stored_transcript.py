@@ -7,7 +7,7 @@ import zlib
 import msgspec
 import pytest
 
-from sttbatch.caching.stored_transcript import decode_transcript, encode_transcript
+from sttbatch.caching.result_cache import decode_transcript, encode_transcript
 from sttbatch.core.models import ChunkSummary, Gap, GapReason, Segment, Transcript, Word
 
 

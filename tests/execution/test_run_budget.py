@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sttbatch.core.errors import BudgetReached
-from sttbatch.execution.run_budget import RunBudget
+from sttbatch.execution.pay_once import RunBudget
 
 
 def test_a_sum_of_tenths_reaches_its_limit() -> None:

@@ -34,9 +34,8 @@ from sttbatch.database.results import SqlResultStore
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import SqlWorkLedger
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.queue.job_queue import JobQueue
+from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.liveness import FileLocks
-from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")

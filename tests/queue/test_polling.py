@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping
 
 from sttbatch.core.jobs import Job, JobStatus
-from sttbatch.queue.polling import wait_until_free
 from tests.queue.harness import Harness, Ledger, contenders, in_harness
 
 Settled = list[tuple[str, JobStatus | None]]
@@ -17,7 +16,7 @@ def statuses(rows: Mapping[str, Job | None]) -> Settled:
 
 
 async def waited(harness: Harness, job_ids: list[str]) -> Settled:
-    groups = wait_until_free(harness.queue, job_ids)
+    groups = harness.queue.wait_until_free(job_ids)
     return [each async for group in groups for each in statuses(group)]
 
 
@@ -26,7 +25,7 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(ledger: Ledger) -> No
         jobs = [await harness.queued(name) for name in "abcde"]
         claims = [await harness.claimed(job) for job in jobs[:4]]
         done, failed, released, purged, queued = (job.id for job in jobs)
-        waiting = wait_until_free(harness.queue, [job.id for job in jobs])
+        waiting = harness.queue.wait_until_free([job.id for job in jobs])
         # It looks only while it is asked for the next one.
         settled = statuses(await anext(waiting))
         await harness.jobs.release(claims[2])
@@ -56,7 +55,7 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(ledger: Ledger) -> No
 def test_what_is_free_together_is_named_together(ledger: Ledger) -> None:
     async def work(harness: Harness) -> None:
         jobs = [await harness.queued(name) for name in "abc"]
-        groups = wait_until_free(harness.queue, [job.id for job in jobs])
+        groups = harness.queue.wait_until_free([job.id for job in jobs])
         assert [len(group) async for group in groups] == [3]
 
     in_harness(ledger, work)
@@ -89,7 +88,7 @@ def test_a_wait_ends_when_the_run_stops(ledger: Ledger) -> None:
             looks += 1
             return looks > 3
 
-        found = [each async for each in wait_until_free(harness.queue, [job.id], stopping)]
+        found = [each async for each in harness.queue.wait_until_free([job.id], stopping)]
         assert found == []
         assert looks > 3
 

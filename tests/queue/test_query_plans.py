@@ -9,7 +9,6 @@ from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.core.work import Budgets, Granted
 from sttbatch.database.session import Session
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.queue.polling import wait_until_free
 from tests.database import sqlite
 from tests.queue.harness import Harness, Ledger, opened
 
@@ -44,7 +43,7 @@ async def everything(harness: Harness) -> None:
     await jobs.find(job.short_id)
     for status in (None, *JobStatus):
         await jobs.list(status)
-    assert [each async for each in wait_until_free(harness.queue, [job.id])]
+    assert [each async for each in harness.queue.wait_until_free([job.id])]
     await jobs.attempts(job.id)
     await jobs.chunks(job.id)
     await harness.claimed(dropped)

@@ -244,3 +244,16 @@ def test_a_worker_that_was_taken_for_dead_is_told_so_by_its_next_heartbeat(ledge
 def test_a_folder_that_takes_no_lock_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=r"nowhere/worker\.lock cannot be locked"):
         hold(tmp_path / "nowhere" / "worker.lock", HERE)
+
+
+def test_a_living_worker_without_a_row_keeps_what_it_claims(ledger: Ledger) -> None:
+    async def work() -> None:
+        async with opened(ledger) as one, opened(ledger) as other:
+            job = await one.queued()
+            # Another machine, which could not see its lock, took it for dead.
+            await LedgerWorkers(one.database).reap(one.worker.id, killed=True)
+            claim = await one.claimed(job)
+            assert isinstance(await one.claim("chunk:1", claim), Granted)
+            assert await other.claim("chunk:1", claim) == HeldBy(one.worker.id)
+
+    asyncio.run(work())

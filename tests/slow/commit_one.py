@@ -23,7 +23,7 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.caching.stored_chunk import StoredChunk, decoded
+from sttbatch.caching.result_cache import StoredChunk, decoded
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.stored_chunk import StoredChunk, decoded
+from sttbatch.caching.result_cache import StoredChunk, decoded
 from tests.slow.commit_one import FORMATS, KEY, TEXT, store_chunk, write_output
 
 pytestmark = [

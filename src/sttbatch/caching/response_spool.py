@@ -1,4 +1,7 @@
-"""Room for the answers in flight, reserved before they are asked for."""
+"""Room for the answers in flight, reserved before they are asked for.
+
+So nothing is lost while the ledger cannot be written.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import os
 import secrets
 import struct
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
@@ -18,6 +22,8 @@ import msgspec
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.options import MIB
+from sttbatch.core.ports import WorkLedger
+from sttbatch.core.work import AUDIO_SECONDS, RequestRecord, Usage, WorkItem
 from sttbatch.database.private_files import (
     create_locked,
     flush_folder,
@@ -41,7 +47,7 @@ class SpooledResponse(msgspec.Struct, frozen=True, rename={"request": "post"}):
     Attributes:
         value: the answer as the ledger stores it; None: the request brought none.
         cost: of `request`.
-        worker_id: the process that sent it.
+        worker_id, task_id: of the claim that it was sent under.
         quantity: in `unit`; None: an older version wrote this, and `request` has seconds of audio.
     """
 
@@ -55,7 +61,14 @@ class SpooledResponse(msgspec.Struct, frozen=True, rename={"request": "post"}):
     worker_id: str
     unit: str = ""
     quantity: float | None = None
+    task_id: int = 0
 
+
+_SPOOLED = attrgetter(
+    *("item.key", "value", "request", "cost", "item.file_sha256", "item.engine", "item.model"),
+    *("worker_id", "item.usage.unit", "item.usage.quantity", "task_id"),
+)
+"""What a `SpooledResponse` holds of a `RequestRecord`, in its order."""
 
 _decoder = msgspec.msgpack.Decoder(SpooledResponse)
 
@@ -72,7 +85,7 @@ class _Lane:
 class ResponseSpool:
     """A preallocated file for each lane; writing into one needs no space that is not there.
 
-    Everything here blocks: reserving happens before anything is sent, and keeping only once the
+    `reserve` and `keep` block: the first comes before anything is sent, the second only once the
     ledger has failed. So no thread outlives a cancelled run and writes into a closed descriptor.
 
     Args:
@@ -86,25 +99,27 @@ class ResponseSpool:
         self._lanes: list[_Lane] = []
 
     def reserve(self) -> None:
-        """Have a file of `LANE_BYTES` for every lane; does nothing once they are there.
+        """Have an empty file of `LANE_BYTES` for every lane; does nothing where they are there.
 
         Raises:
             StateError: there is no room for them; the message says how much is needed.
         """
-        if self._lanes:
+        missing = self._count - sum(not lane.used for lane in self._lanes)
+        if missing <= 0:
             return
         private_folder(self.folder)
+        added: list[_Lane] = []
         try:
-            for _ in range(self._count):
-                path, descriptor = create_locked(self._new_path, 0o600)
-                self._lanes.append(_Lane(path, descriptor))
-                _allocate(descriptor)
+            for _ in range(missing):
+                added.append(_Lane(*create_locked(self._new_path, 0o600)))
+                _allocate(added[-1].descriptor)
             flush_folder(self.folder)
+            self._lanes += added
         except OSError as error:
-            self._give_back()
+            _give_back(added)
             raise StateError(
                 f"{self.folder}: nothing is sent without room for the answers, "
-                f"{self._count * LANE_BYTES // MIB} MiB: {error.strerror}; "
+                f"{missing * LANE_BYTES // MIB} MiB: {error.strerror}; "
                 "free some space and run again"
             ) from error
 
@@ -127,6 +142,44 @@ class ResponseSpool:
         except OSError as error:
             raise StateError(f"{lane.path} cannot be written: {error.strerror}") from error
 
+    @contextlib.contextmanager
+    def keeping(self, record: RequestRecord) -> Iterator[None]:
+        """Keep what the ledger is given meanwhile if it does not take it.
+
+        Raises:
+            StateError: the ledger's, and what became of the record.
+        """
+        try:
+            yield
+        except StateError as error:
+            try:
+                self.keep(SpooledResponse(*_SPOOLED(record)))
+            except StateError as lost:
+                what = "an answer" if record.value is not None else "a failed request"
+                raise StateError(f"{error}; {what} could not be kept: {lost}") from error
+            raise StateError(
+                f"{error}; what came in is kept in {self.folder}, and the next run stores it"
+            ) from error
+
+    async def recover_into(self, ledger: WorkLedger) -> None:
+        """Book what was kept, by this process and by those that are gone.
+
+        To be called before anything is looked up.
+
+        Raises:
+            StateError: the ledger does not take it either.
+        """
+        for lane in [each for each in self._lanes if each.used]:
+            response = _response(lane.descriptor)
+            if response is not None:
+                await ledger.recover(_record(response))
+            # Should this be lost, it is booked again, which changes nothing.
+            os.pwrite(lane.descriptor, bytes(_HEADER.size), 0)
+            lane.used = False
+        with contextlib.closing(self.left_behind()) as left_behind:
+            for response in left_behind:
+                await ledger.recover(_record(response))
+
     def left_behind(self) -> Generator[SpooledResponse, None, None]:
         """What runs that are over have kept; each file is removed when the next one is asked for.
 
@@ -134,39 +187,50 @@ class ResponseSpool:
         """
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             with contextlib.suppress(OSError), locked_if_free(path) as descriptor:
-                body = _sound_body(os.pread(descriptor, LANE_BYTES, 0))
-                if body is not None:
-                    try:
-                        answer = _decoder.decode(zlib.decompress(body))
-                    except (msgspec.DecodeError, zlib.error):
-                        continue
-                    yield answer
+                try:
+                    response = _response(descriptor)
+                except (msgspec.DecodeError, zlib.error):
+                    continue
+                if response is not None:
+                    yield response
                 path.unlink()
 
     async def aclose(self) -> None:
         """Give back what was reserved; what holds an answer stays for the next run."""
-        self._give_back()
+        lanes, self._lanes = self._lanes, []
+        _give_back(lanes)
 
     def _new_path(self) -> Path:
         return self.folder / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
 
-    def _give_back(self) -> None:
-        lanes, self._lanes = self._lanes, []
-        for lane in lanes:
-            if not lane.used:
-                with contextlib.suppress(OSError):
-                    lane.path.unlink(missing_ok=True)
-            os.close(lane.descriptor)
+
+def _give_back(lanes: Iterable[_Lane]) -> None:
+    for lane in lanes:
+        if not lane.used:
+            with contextlib.suppress(OSError):
+                lane.path.unlink(missing_ok=True)
+        os.close(lane.descriptor)
 
 
-def _sound_body(data: bytes) -> bytes | None:
+def _response(descriptor: int) -> SpooledResponse | None:
     """None: nothing was written, or not to its end."""
+    data = os.pread(descriptor, LANE_BYTES, 0)
     if len(data) < _HEADER.size:
         return None
     magic, length, sha256 = _HEADER.unpack_from(data)
     body = data[_HEADER.size : _HEADER.size + length]
     is_sound = magic == _MAGIC and len(body) == length and hashlib.sha256(body).digest() == sha256
-    return body if is_sound else None
+    return _decoder.decode(zlib.decompress(body)) if is_sound else None
+
+
+def _record(response: SpooledResponse) -> RequestRecord:
+    usage = Usage(AUDIO_SECONDS, response.request.audio_s)
+    if response.quantity is not None:
+        usage = Usage(response.unit, response.quantity)
+    of = (response.engine, response.model, usage, response.cost)
+    item = WorkItem(response.key, response.file_sha256, 0, *of)
+    claim = (response.worker_id, response.task_id)
+    return RequestRecord(item, response.request, response.value, *claim)
 
 
 def _allocate(descriptor: int) -> None:

@@ -1,17 +1,59 @@
-"""Results of one engine and request, out of every level and into them."""
+"""Results as they are stored, and out of every level of the cache and into them.
+
+A chunk's value is JSON. A transcript's is compressed JSON lines: the first is the transcript
+without its segments, each further one a segment. Ten hours of words are 7 MB of JSON, of which
+every level, its seal and its transaction would make a copy.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.caching.stored_chunk import StoredAudit, StoredChunk, decoded
-from sttbatch.caching.stored_transcript import decode_transcript, encode_transcript
 from sttbatch.core.cache_entries import EntryMetadata
-from sttbatch.core.models import Transcript
+from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcript, Transcription
 from sttbatch.core.options import RequestOptions
+from sttbatch.core.ports import ChunkIndex
+
+T = TypeVar("T")
+
+_FASTEST = 1
+_AT_ONCE = 256
+"""Segments: a few ten kilobytes."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Transcript)
+_segment_decoder = msgspec.json.Decoder(Segment)
+
+
+class StoredChunk(msgspec.Struct, frozen=True):
+    """An answer, in the upload's time, and the formats of its request."""
+
+    heard: Transcription
+    upload_codec: str
+    response_format: str
+
+
+class StoredAudit(msgspec.Struct, frozen=True):
+    """An answer after gap repair, in the upload's time, and the seconds of audio sent for that."""
+
+    heard: Transcription
+    gaps: tuple[Gap, ...]
+    asked_s: float
+
+
+def decoded(data: bytes, kind: type[T]) -> T | None:
+    """A stored value; None where another version wrote something else."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +92,77 @@ class ResultCache:
 
     def _metadata(self, audio_s: float, file_sha256: str) -> EntryMetadata:
         return EntryMetadata(self.options.engine, self.options.model, audio_s, file_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSpan:
+    """A span of a recording, and its stored answer."""
+
+    span: ChunkSpan
+    chunk_key: str
+    value: StoredChunk
+
+
+async def stored_spans(
+    index: ChunkIndex, file_sha256: str, stream: int, request_sha256: str
+) -> tuple[StoredSpan, ...]:
+    """Those of a recording that have an answer: in order, none overlapping another."""
+    return _disjoint(
+        [
+            StoredSpan(result.span, result.chunk_key, value)
+            for result in await index.results(file_sha256, stream, request_sha256)
+            if (value := decoded(result.data, StoredChunk)) is not None
+        ]
+    )
+
+
+def _disjoint(spans: Sequence[StoredSpan]) -> tuple[StoredSpan, ...]:
+    """The choice of spans that do not overlap and together cover the most.
+
+    Weighted interval scheduling: runs with other chunk lengths may have left several ways to
+    cover the same recording.
+    """
+    ordered = sorted(spans, key=lambda stored: stored.span.end.pts)
+    ends = [stored.span.end.pts for stored in ordered]
+    # The most that the first so many can cover, and how many come before the last one chosen.
+    best = [0]
+    before_it: list[int | None] = []
+    for index, stored in enumerate(ordered):
+        before = bisect_right(ends, stored.span.start.pts, 0, index)
+        with_it = best[before] + stored.span.end.pts - stored.span.start.pts
+        is_better = with_it > best[index]
+        best.append(max(with_it, best[index]))
+        before_it.append(before if is_better else None)
+    chosen = []
+    at = len(ordered)
+    while at:
+        before_last = before_it[at - 1]
+        if before_last is None:
+            at -= 1
+            continue
+        chosen.append(ordered[at - 1])
+        at = before_last
+    return tuple(reversed(chosen))
+
+
+def encode_transcript(transcript: Transcript) -> bytes:
+    compressor = zlib.compressobj(_FASTEST)
+    segments = transcript.segments
+    parts = [compressor.compress(_encoder.encode_lines([replace(transcript, segments=())]))]
+    parts += [
+        compressor.compress(_encoder.encode_lines(segments[at : at + _AT_ONCE]))
+        for at in range(0, len(segments), _AT_ONCE)
+    ]
+    return b"".join([*parts, compressor.flush()])
+
+
+def decode_transcript(data: bytes) -> Transcript | None:
+    """None where another version wrote something else; the oldest values are one JSON object."""
+    try:
+        if data.startswith(b"{"):
+            return _decoder.decode(data)
+        first, _, rest = zlib.decompress(data).partition(b"\n")
+        segments = tuple(_segment_decoder.decode_lines(rest))
+        return replace(_decoder.decode(first), segments=segments)
+    except (msgspec.DecodeError, zlib.error):
+        return None

@@ -20,7 +20,7 @@ from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Event
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:

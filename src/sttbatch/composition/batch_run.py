@@ -20,7 +20,7 @@ from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:

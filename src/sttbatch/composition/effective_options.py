@@ -16,7 +16,7 @@ from sttbatch.core.options import (
     RequestOptions,
     RunOptions,
 )
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"

@@ -12,7 +12,6 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.spooling_ledger import SpoolingLedger
 from sttbatch.composition.caches import Caches, open_caches
 from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
@@ -23,7 +22,6 @@ from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker
-from sttbatch.core.ports import WorkLedger
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
@@ -31,32 +29,31 @@ from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.execution.pay_once import PayOnce
-from sttbatch.execution.run_budget import RunBudget
+from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion, OutputServices, Writer
-from sttbatch.kinds.transcription.concurrency_feedback import concurrency_feedback
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import Lanes
-from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
 from sttbatch.outputs.written_outputs import WrittenOutputs
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
-from sttbatch.processing.scheduling.adaptive_concurrency import AdaptiveConcurrency
-from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
-from sttbatch.queue.job_queue import JobQueue
+from sttbatch.processing.scheduling.adaptive_concurrency import (
+    AdaptiveConcurrency,
+    concurrency_feedback,
+)
+from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator, PrioritySemaphore
+from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.liveness import FileLocks
-from sttbatch.queue.work_claims import WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
 UPKEEP_S = 60.0
@@ -76,7 +73,8 @@ class Workshop:
 
     database: Database
     caches: Caches
-    ledger: WorkLedger
+    claims: WorkClaims
+    spool: ResponseSpool
     workers: WorkerRegistry
     worker: Worker
     engine: Engine
@@ -110,21 +108,20 @@ async def open_workshop(
             settings, key, emit, run_config_of(settings).request.model, folder / RATES
         ) as engine,
         # Closed before the worker leaves, which may need the room that was reserved.
-        contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as answer_spool,
+        contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
     ):
         caches.disk.start()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
-        ledger = SpoolingLedger(
-            work_ledger(database, caches.ledger, worker.id, budgets), answer_spool
-        )
+        claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker came: what runs that are over had reserved is accounted for by then.
-        await ledger.recover_spooled()
-        keeping_up = asyncio.create_task(_keep_up(caches, ledger))
+        await spool.recover_into(claims.ledger)
+        keeping_up = asyncio.create_task(_keep_up(caches, spool, claims))
         try:
             yield Workshop(
                 database,
                 caches,
-                ledger,
+                claims,
+                spool,
                 workers,
                 worker,
                 engine,
@@ -135,15 +132,17 @@ async def open_workshop(
             )
         finally:
             keeping_up.cancel()
+            await asyncio.wait([keeping_up])
 
 
-async def _keep_up(caches: Caches, ledger: SpoolingLedger) -> None:
+async def _keep_up(caches: Caches, spool: ResponseSpool, claims: WorkClaims) -> None:
     while True:
         await asyncio.sleep(UPKEEP_S)
         # What cannot be written now is tried again in a minute.
         with contextlib.suppress(StateError):
             await caches.levels.flush()
-            await ledger.recover_spooled()
+            await spool.recover_into(claims.ledger)
+            await claims.workers.settle()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +195,7 @@ def transcription_run(
     """
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
-    spans = SqlChunkIndex(database, workshop.caches.ledger)
+    spans, ledger = SqlChunkIndex(database, workshop.caches.ledger), workshop.claims.ledger
     results = ResultCache(levels, config.request)
     lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters)
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
@@ -204,9 +203,9 @@ def transcription_run(
         engine=workshop.engine,
         pay_once=PayOnce(
             levels,
-            workshop.ledger,
+            workshop.claims,
+            workshop.spool,
             spans,
-            WorkClaims(workshop.ledger, workshop.workers),
             RunBudget(config.run.max_cost),
             closed=lambda: control.closed,
             stopped=lanes.stopped,
@@ -241,10 +240,10 @@ def transcription_run(
             lambda: control.closed,
             emit,
         ),
-        queue,
         claims,
-        ChunkPlanner(config, workshop.engine, spans, workshop.ledger, addresser, repair, emit),
-        workshop.media,
+        ChunkPlanner(
+            config, workshop.engine, spans, ledger, addresser, repair, workshop.media, emit
+        ),
         transcriber,
         repair,
         Completion(config, results, claims, outputs, control, emit),

@@ -10,6 +10,8 @@ from typing import Protocol
 from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import RequestOptions
 
+_TOO_MANY_REQUESTS = 429
+
 
 @dataclass(frozen=True, slots=True)
 class APIRequest:
@@ -37,6 +39,11 @@ class APIRequest:
     error: str | None = None
     request_id: str | None = None
     rate_wait_s: float = 0.0
+
+    @property
+    def throttled(self) -> bool:
+        """Whether it was one too many (429)."""
+        return self.status == _TOO_MANY_REQUESTS
 
 
 @dataclass(frozen=True, slots=True)

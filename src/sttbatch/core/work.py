@@ -127,13 +127,14 @@ class RequestRecord:
 
     Attributes:
         value: the result of `item` in its stored form; None: the request brought none.
-        worker_id: the process that sent it; empty where nothing was claimed for it.
+        worker_id, task_id: of the claim that it was sent under; empty where there was none.
     """
 
     item: WorkItem
     request: APIRequest
     value: bytes | None = None
     worker_id: str = ""
+    task_id: int = 0
 
     @property
     def cost(self) -> float:

@@ -155,6 +155,9 @@ class SqlWorkLedger:
             if session.execute(IS_RECORDED, identity).fetchone() is None:
                 _record(session, record)
             session.execute(DROP_RESERVED, claim)
+            # A worker that lives on may hold it still.
+            error = None if record.value is not None else record.request.error or "not answered"
+            _end(session, Granted(record.item, record.task_id, record.worker_id), error)
             if record.value is not None:
                 session.execute(COMPLETE_LATE, claim)
                 # What was stored since is newer.

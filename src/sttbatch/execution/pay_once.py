@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
+from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import BudgetReached, Stopped
-from sttbatch.core.ports import ChunkIndex, WorkLedger
-from sttbatch.core.work import Granted, HeldBy, OverBudget, RequestRecord, WorkItem
-from sttbatch.execution.run_budget import RunBudget
-from sttbatch.queue.work_claims import WorkClaims
+from sttbatch.core.ports import ChunkIndex
+from sttbatch.core.work import ROUNDING, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+from sttbatch.queue.job_queue import WorkClaims
 
 T = TypeVar("T")
-
-TOO_MANY_REQUESTS = 429
 
 
 class Lane(Protocol):
@@ -67,11 +66,36 @@ class PaidRequest(Protocol[T]):
         """A request ended, with or without a result."""
 
 
+@dataclass(slots=True)
+class RunBudget:
+    """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
+
+    limit: float | None
+    spent: float = 0.0
+    reserved: float = 0.0
+
+    @contextmanager
+    def reserved_for(self, cost: float) -> Iterator[None]:
+        """Raises BudgetReached when it would not be covered."""
+        planned = self.spent + self.reserved + cost
+        if self.limit is not None and planned > self.limit + ROUNDING:
+            raise BudgetReached(
+                f"sending more would cost more than --max-cost {self.limit:g} "
+                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
+            )
+        self.reserved += cost
+        try:
+            yield
+        finally:
+            self.reserved -= cost
+
+
 class PayOnce:
     """Never sends what is stored, and stores every result before it counts.
 
     An item is looked up and claimed while it waits; its lane is held from the request until the
-    result is stored.
+    result is stored. What the ledger does not take the spool keeps, in room that is reserved before
+    anything is claimed.
 
     Args:
         budget: what this run may cost.
@@ -83,9 +107,9 @@ class PayOnce:
     def __init__(
         self,
         cache: MultiLevelCache,
-        ledger: WorkLedger,
-        spans: ChunkIndex,
         claims: WorkClaims,
+        spool: ResponseSpool,
+        spans: ChunkIndex,
         budget: RunBudget,
         *,
         closed: Callable[[], bool],
@@ -93,9 +117,10 @@ class PayOnce:
         force: bool = False,
     ) -> None:
         self._cache = cache
-        self._ledger = ledger
-        self._spans = spans
+        self._ledger = claims.ledger
         self._claims = claims
+        self._spool = spool
+        self._spans = spans
         self._budget = budget
         self._closed = closed
         self._stopped = stopped
@@ -116,6 +141,7 @@ class PayOnce:
                 await self._spans.remember(item.span)
             return stored, True
         while not self._closed():
+            self._spool.reserve()
             verdict = await self._claims.claim(item, task_id, force=self._force)
             if isinstance(verdict, Granted):
                 return await self._sent(request, verdict, lane), False
@@ -140,8 +166,10 @@ class PayOnce:
 
         async def record(failed: APIRequest) -> None:
             self._account(request, failed)
-            await self._ledger.record(RequestRecord(item, failed, worker_id=granted.worker_id))
-            if failed.status == TOO_MANY_REQUESTS:
+            booked = RequestRecord(item, failed, None, granted.worker_id, granted.task_id)
+            with self._spool.keeping(booked):
+                await self._ledger.record(booked)
+            if failed.throttled:
                 # Tried again at once it would only be one too many again.
                 await lane.yield_if_over_limit()
 
@@ -153,16 +181,18 @@ class PayOnce:
                 request.started(time.monotonic() - queued_at_s)
                 reply = await request.send(record, self._stopped)
             self._account(request, reply.request)
-            await self._ledger.store(
-                granted, RequestRecord(item, reply.request, reply.stored, granted.worker_id)
+            answered = RequestRecord(
+                item, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
+            with self._spool.keeping(answered):
+                await self._ledger.store(granted, answered)
             # What is behind the authority is filled while the next request is in the lane.
             lane.leave()
             await self._cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
                 # Its requests are booked, so nothing is reserved for it any more.
-                await self._ledger.give_up(granted, str(error) or type(error).__name__)
+                await self._claims.give_up(granted, str(error) or type(error).__name__)
             raise
         finally:
             lane.leave()

@@ -9,7 +9,7 @@ from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.work import Usage
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 

@@ -1,17 +1,46 @@
-"""JobQueue: jobs as one process meets them; what a dead worker held is free."""
+"""Jobs and work items as one process meets them; what a dead worker held is free."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import SHORT_ID, Claim, Ended, Job, JobPriority, TakenBy, Worker
-from sttbatch.core.ports import JobStore
+from sttbatch.core.jobs import (
+    SHORT_ID,
+    Claim,
+    Ended,
+    Job,
+    JobPriority,
+    JobStatus,
+    TakenBy,
+    Worker,
+)
+from sttbatch.core.ports import JobStore, WorkLedger
+from sttbatch.core.work import Granted, HeldBy, Verdict, WorkItem
 from sttbatch.queue.worker import WorkerRegistry
 
 T = TypeVar("T")
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 1.0
+_GROWTH = 1.5
+
+
+class Pace:
+    """Pauses that grow from 0.2 s to 1 s while nothing happens."""
+
+    def __init__(self) -> None:
+        self._next_s = FIRST_PAUSE_S
+
+    async def pause(self) -> None:
+        await asyncio.sleep(self._next_s)
+        self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
+
+    def reset(self) -> None:
+        self._next_s = FIRST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +83,38 @@ class JobQueue:
         """Raises UsageError when it is not queued any more."""
         return await self._change(job_id, lambda: self.jobs.set_priority(job_id, priority))
 
+    async def wait_until_free(
+        self,
+        job_ids: Collection[str],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> AsyncIterator[dict[str, Job | None]]:
+        """Each job once, as it ends or can be claimed: released, or its holder died.
+
+        Its row comes with it, which says PROCESSING where the holder died; None: it was purged.
+        Those that are seen together come together, so that what a dead run held is taken over as a
+        whole. What is free may be taken by somebody else before the caller claims it; it then waits
+        again. Ends early once `stopping` says so.
+        """
+        waiting = set(job_ids)
+        pace = Pace()
+        while waiting and not stopping():
+            rows = await self.jobs.jobs(waiting)
+            holders = {row.worker_id for row in rows.values()}
+            alive = {each for each in holders if each and await self.workers.is_alive(each)}
+            settled = {
+                job_id: row
+                for job_id in waiting
+                if (row := rows.get(job_id)) is None
+                or row.status is not JobStatus.PROCESSING
+                or row.worker_id not in alive
+            }
+            if settled:
+                waiting.difference_update(settled)
+                yield settled
+                pace.reset()
+            if waiting and not stopping():
+                await pace.pause()
+
     async def _change(self, job_id: str, change: Callable[[], Awaitable[Job | TakenBy]]) -> Job:
         changed = await self._past_the_dead(change)
         if isinstance(changed, Job):
@@ -70,3 +131,37 @@ class JobQueue:
         while isinstance(result, TakenBy) and await self.workers.reap_if_dead(result.worker_id):
             result = await attempt()
         return result
+
+
+@dataclass(frozen=True, slots=True)
+class WorkClaims:
+    """The claims of one worker, beside those of all others."""
+
+    ledger: WorkLedger
+    workers: WorkerRegistry
+
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
+        """As `WorkLedger.claim`; whoever holds the item is alive.
+
+        What a dead worker reserved for it stays spent, as a request that was possibly billed.
+        """
+        while True:
+            verdict = await self.ledger.claim(item, task_id, force=force)
+            if not isinstance(verdict, HeldBy) or await self.workers.is_alive(verdict.worker_id):
+                return verdict
+            await self.workers.reap(verdict.worker_id)
+
+    async def give_up(self, granted: Granted, error: str) -> None:
+        """As `WorkLedger.give_up`."""
+        await self.workers.end_claim(lambda: self.ledger.give_up(granted, error))
+
+    async def wait_until_ended(
+        self, key: str, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Return once no living worker has claimed the item, or `stopping` says so."""
+        pace = Pace()
+        while not stopping():
+            holder = await self.ledger.holder(key)
+            if holder is None or not await self.workers.is_alive(holder):
+                return
+            await pace.pause()

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import dataclass, field
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
@@ -27,6 +27,7 @@ class WorkerRegistry:
     store: WorkerStore
     liveness: Liveness
     heartbeat_s: float = HEARTBEAT_S
+    _unended: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
     @contextlib.asynccontextmanager
     async def registered(self) -> AsyncIterator[Worker]:
@@ -48,6 +49,28 @@ class WorkerRegistry:
                 # Where that cannot be written, whoever comes next finds it dead.
                 with contextlib.suppress(StateError):
                     await self.store.reap(worker_id, killed=False)
+
+    async def end_claim(self, end: Callable[[], Awaitable[object]]) -> None:
+        """End a claim of this worker; where that cannot be written, `settle` does it.
+
+        Raises:
+            StateError: it could not be written now.
+        """
+        try:
+            await end()
+        except StateError:
+            self._unended.append(end)
+            raise
+
+    async def settle(self) -> None:
+        """End the claims whose end could not be written: nobody else may while this worker lives.
+
+        Raises:
+            StateError: it cannot be written yet.
+        """
+        while self._unended:
+            await self._unended[0]()
+            del self._unended[0]
 
     async def sweep(self) -> None:
         """Free what dead workers held, and remove what they left behind."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.caches import open_caches
 from sttbatch.composition.ledgers import work_ledger
+from sttbatch.composition.paths import ANSWERS
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.workshop import Workshop, transcription_run
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
@@ -25,11 +28,11 @@ from sttbatch.database.workers import LedgerWorkers
 from sttbatch.kinds.transcription.completion import Writer
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.report import BatchReport
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.priority_semaphore import PrioritySemaphore
-from sttbatch.queue.job_queue import JobQueue
+from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
+from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 from tests.cloudru import hear
@@ -135,11 +138,15 @@ async def opened(
             workers.registered() as worker,
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
+            contextlib.aclosing(
+                ResponseSpool(folder / ANSWERS, config.concurrency.value)
+            ) as answers,
         ):
             workshop = Workshop(
                 database,
                 caches,
-                work_ledger(database, caches.ledger, worker.id),
+                WorkClaims(work_ledger(database, caches.ledger, worker.id), workers),
+                answers,
                 workers,
                 worker,
                 engine,
@@ -152,3 +159,18 @@ async def opened(
             results = ResultCache(caches.levels, REQUEST)
             run = Harness(pipeline, workshop, database, queue, results, report, [])
             yield run
+
+
+def refuse(folder: Path, what: str, when: str = "1") -> None:
+    """Have the ledger refuse something, as a full disk would."""
+    with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as ledger:
+        ledger.execute(
+            f"CREATE TRIGGER refused BEFORE {what} WHEN {when} "
+            "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
+        )
+
+
+def allow(folder: Path) -> None:
+    """Have the ledger take what it refused."""
+    with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as ledger:
+        ledger.execute("DROP TRIGGER refused")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import sqlite3
 from collections import Counter
@@ -25,7 +24,7 @@ from sttbatch.outputs.writer import Written
 from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE
 from tests.cloudru import make_recording
 
-from .harness import CONFIG, FakeEngine, Harness, opened
+from .harness import CONFIG, FakeEngine, Harness, opened, refuse
 
 
 @pytest.fixture
@@ -83,15 +82,6 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
     with sqlite3.connect(tmp_path / "ledger.db") as ledger:
         query = "SELECT count(*) FROM cache_entries WHERE key LIKE 'chunk:%'"
         assert ledger.execute(query).fetchone() == (2,)
-
-
-def refuse(folder: Path, what: str, when: str = "1") -> None:
-    """Have the ledger refuse something, as a full disk would."""
-    with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as ledger:
-        ledger.execute(
-            f"CREATE TRIGGER refused BEFORE {what} WHEN {when} "
-            "BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END"
-        )
 
 
 def test_a_copy_that_cannot_be_recorded_counts_once_and_so_does_the_other(

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from sttbatch.caching.stored_chunk import StoredChunk, decoded
+from sttbatch.caching.result_cache import StoredChunk, decoded
 from sttbatch.core.events import (
     APIRequestCompleted,
     ChunkProcessingCompleted,
@@ -17,7 +17,7 @@ from sttbatch.core.events import (
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RunOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from tests.calls import make_call
 from tests.cloudru import make_recording
 from tests.remuxing import remux

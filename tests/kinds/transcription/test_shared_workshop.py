@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from sttbatch.composition.workshop import transcription_run
+from sttbatch.core.errors import ChunkError, StateError
 from sttbatch.core.models import Upload
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.processing.discovery import discover
 from tests.cloudru import make_recording
 
-from .harness import CONFIG, FakeEngine, Harness, opened
+from .harness import CONFIG, FakeEngine, Harness, allow, opened, refuse
 
 LANES = CONFIG.concurrency.value
 
@@ -87,6 +90,98 @@ def test_the_end_of_one_is_not_that_of_the_other(tmp_path: Path) -> None:
             await transcription_run(harness.workshop, CONFIG, again).run(
                 discover([tmp_path / "one"])
             )
+            assert again.count(Outcome.DONE) == 3
+
+    asyncio.run(story())
+
+
+def test_an_answer_that_the_ledger_refused_is_booked_while_the_workshop_lives_on(
+    tmp_path: Path,
+) -> None:
+    asked = 0
+
+    async def count(_: Upload) -> None:
+        nonlocal asked
+        asked += 1
+
+    async def story() -> None:
+        folder = tmp_path / "one"
+        record(folder, 0)
+        async with opened(tmp_path, FakeEngine(count)) as harness:
+            refuse(tmp_path, "INSERT ON requests")
+            report = await harness.transcribe(folder)
+            assert isinstance(report.fatal, StateError)
+            allow(tmp_path)
+            before, workshop = asked, harness.workshop
+            assert before > 0
+            await workshop.spool.recover_into(workshop.claims.ledger)
+            again = BatchReport()
+            await transcription_run(workshop, CONFIG, again).run(discover([folder]))
+            assert again.count(Outcome.DONE) == 3
+            assert asked == 3, "what was answered is not asked for again"
+            # The room of what was booked is free for the next answers.
+            refuse(tmp_path, "INSERT ON requests")
+            record(tmp_path / "other", 500)
+            third = BatchReport()
+            await transcription_run(workshop, CONFIG, third).run(discover([tmp_path / "other"]))
+            assert "is kept in" in str(third.fatal)
+
+    asyncio.run(story())
+
+
+def test_a_claim_whose_end_the_ledger_refused_ends_while_the_workshop_lives_on(
+    tmp_path: Path,
+) -> None:
+    refused = False
+
+    async def fail_once(_: Upload) -> None:
+        nonlocal refused
+        if not refused:
+            refused = True
+            raise ChunkError("no words")
+
+    async def story() -> None:
+        folder = tmp_path / "one"
+        record(folder, 0)
+        async with opened(tmp_path, FakeEngine(fail_once)) as harness:
+            refuse(tmp_path, "UPDATE ON chunk_tasks", "NEW.status = 'FAILED'")
+            assert isinstance((await harness.transcribe(folder)).fatal, StateError)
+            allow(tmp_path)
+            await harness.workshop.workers.settle()
+            again = BatchReport()
+            await transcription_run(harness.workshop, CONFIG, again).run(discover([folder]))
+            assert again.count(Outcome.DONE) == 3
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError, ZeroDivisionError])
+def test_a_run_that_is_cancelled_or_has_a_bug_frees_its_recordings(
+    tmp_path: Path, end: type[BaseException]
+) -> None:
+    async def story() -> None:
+        folder = tmp_path / "one"
+        record(folder, 0)
+        begun, ended = asyncio.Event(), False
+
+        async def never(_: Upload) -> None:
+            if ended:
+                return
+            begun.set()
+            if end is ZeroDivisionError:
+                raise ZeroDivisionError
+            await asyncio.Event().wait()
+
+        async with opened(tmp_path, FakeEngine(never)) as harness:
+            running = asyncio.create_task(harness.transcribe(folder))
+            await begun.wait()
+            if end is asyncio.CancelledError:
+                running.cancel()
+            with pytest.raises(end):
+                await running
+            assert len(harness.report.recordings) == 3, "each has its end"
+            ended, again = True, BatchReport()
+            await transcription_run(harness.workshop, CONFIG, again).run(discover([folder]))
             assert again.count(Outcome.DONE) == 3
 
     asyncio.run(story())

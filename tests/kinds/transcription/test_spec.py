@@ -11,8 +11,7 @@ from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, UploadCodec
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
-from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.kinds.transcription.spec import TranscriptionSpec
+from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.processing.discovery import Candidate
 
 LANES = ConcurrencyLimit(3)

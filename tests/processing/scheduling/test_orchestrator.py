@@ -12,10 +12,11 @@ from sttbatch.core.errors import Stopped
 from sttbatch.processing.scheduling.orchestrator import (
     CHUNKS_AHEAD,
     COMPLETIONS_AT_ONCE,
+    Lane,
     ParallelOrchestrator,
+    PrioritySemaphore,
     Steps,
 )
-from sttbatch.processing.scheduling.priority_semaphore import Lane, PrioritySemaphore
 
 Cut = Callable[[], Awaitable[str | None]]
 

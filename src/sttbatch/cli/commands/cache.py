@@ -160,13 +160,12 @@ def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
 
 async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
-    from sttbatch.caching.spooling_ledger import SpoolingLedger
     from sttbatch.composition.ledgers import work_ledger
     from sttbatch.composition.paths import ANSWERS, data_folder
 
     spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
     ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
-    await SpoolingLedger(ledger, spool).recover_spooled()
+    await spool.recover_into(ledger)
 
 
 async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.stored_spans import StoredSpan, stored_spans
+from sttbatch.caching.result_cache import StoredSpan, stored_spans
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import AudioChunk, CutPoint, LatencyModel
@@ -15,9 +16,9 @@ from sttbatch.core.ports import ChunkIndex, WorkLedger
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
-from sttbatch.processing.media.media_workers import Cutting
+from sttbatch.processing.media.media_workers import Cutting, MediaWorkers
 from sttbatch.processing.media.upload_format import upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
 from sttbatch.processing.scheduling.chunk_sizer import (
@@ -26,6 +27,7 @@ from sttbatch.processing.scheduling.chunk_sizer import (
     DynamicChunkSizer,
 )
 from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_latency
+from sttbatch.processing.scheduling.orchestrator import NextChunk
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
@@ -39,6 +41,7 @@ class ChunkPlanner:
     ledger: WorkLedger
     addresser: ContentAddresser
     repair: GapRepair
+    media: MediaWorkers
     emit: events.Emit
     _load: BatchLoad = field(default_factory=BatchLoad, init=False)
     _positions: dict[RecordingJob, int] = field(default_factory=dict, init=False)
@@ -94,7 +97,7 @@ class ChunkPlanner:
         cost = audio_s * self.config.run.price_per_second
         return Forecast(job.display_path, audio_s, chunks, cost, size.reason)
 
-    async def plan(self, job: RecordingJob) -> tuple[Source, list[SplitPlan]]:
+    async def _plan(self, job: RecordingJob) -> tuple[Source, list[SplitPlan]]:
         """What to cut and how, channel by channel; stored chunks become outcomes of the job."""
         plans = [
             self._split_plan(job, channel, await self._use_stored(job, channel))
@@ -105,7 +108,15 @@ class ChunkPlanner:
         source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
         return source, plans
 
-    async def next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
+    @contextlib.asynccontextmanager
+    async def cutting(self, job: RecordingJob) -> AsyncIterator[NextChunk[ChunkWork]]:
+        """Hold a media worker that cuts a recording; yields what cuts the next chunk."""
+        source, plans = await self._plan(job)
+        async with self.media.split(source, *plans) as cutting:
+            job.advance(RunState.CUTTING)
+            yield lambda: self._next_chunk(job, cutting)
+
+    async def _next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
         """Cut one chunk; None after the last, or once the job has failed."""
         if job.has_failed:
             return None

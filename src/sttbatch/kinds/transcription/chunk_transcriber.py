@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredChunk, decoded
+from sttbatch.caching.result_cache import ResultCache, StoredChunk, decoded
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest, Engine, RecordRequest
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
@@ -26,10 +25,10 @@ from sttbatch.core.models import (
 )
 from sttbatch.core.work import AUDIO_SECONDS, IndexedSpan, Usage, WorkItem
 from sttbatch.execution.pay_once import PayOnce, Reply
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_messages import Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.priority_semaphore import Lane
+from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 
 MIN_SPLIT_S = 2.0

@@ -16,8 +16,8 @@ from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState, shortcomings
 from sttbatch.kinds.transcription.report import Outcome
-from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sttbatch.caching.cache_keys import ContentAddresser
-from sttbatch.caching.result_cache import ResultCache
-from sttbatch.caching.stored_chunk import StoredAudit
+from sttbatch.caching.result_cache import ResultCache, StoredAudit
 from sttbatch.core import events
 from sttbatch.core.errors import BudgetReached, ChunkError, ChunkRefused, MediaError, RetryLater
 from sttbatch.core.models import (

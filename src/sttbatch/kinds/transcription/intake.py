@@ -15,7 +15,7 @@ from sttbatch.core.errors import RecordingError
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.kinds.transcription.up_to_date import report_skipped
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery

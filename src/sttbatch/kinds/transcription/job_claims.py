@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+import heapq
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sttbatch.caching.fingerprints import UNREAD
@@ -14,14 +15,17 @@ from sttbatch.core.jobs import (
     Job,
     JobPriority,
     JobSpec,
+    JobStatus,
     Worker,
 )
-from sttbatch.kinds.transcription.recording_job import RecordingJob
-from sttbatch.kinds.transcription.run_config import RunConfig
-from sttbatch.kinds.transcription.spec import TranscriptionSpec
+from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
+from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
 
 MAX_RETRIES = 3
+
+QUEUE_HEAD = 64
+"""Rows at the head of the queue that are looked at for one of ours that was raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,27 +79,31 @@ class JobClaims:
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job. False: another run works on it, or ended it meanwhile."""
-        taken = await self.queue.claim(job.id, self.worker)
-        job.claim = taken if isinstance(taken, Claim) else None
+        claiming = asyncio.ensure_future(self.queue.claim(job.id, self.worker))
+        try:
+            await asyncio.shield(claiming)
+        finally:
+            # Cancelled, it is written all the same, and is for the end of the run to release.
+            taken = await claiming
+            job.claim = taken if isinstance(taken, Claim) else None
         return job.claim is not None
 
     async def complete(self, job: RecordingJob) -> None:
         """Its outputs are written."""
-        claim, job.claim = job.claim, None
-        if claim is not None:
-            await self.queue.jobs.complete(claim)
+        await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
         """It cannot go on; `jobs retry` or a new run over the recording revives it."""
-        claim, job.claim = job.claim, None
-        if claim is not None:
-            await self.queue.jobs.fail(claim, reason, retry=False)
+        await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason, retry=False))
 
     async def release(self, job: RecordingJob) -> None:
         """The run ends; another may go on with it at once."""
+        await self._end(job, self.queue.jobs.release)
+
+    async def _end(self, job: RecordingJob, end: Callable[[Claim], Awaitable[object]]) -> None:
         claim, job.claim = job.claim, None
         if claim is not None:
-            await self.queue.jobs.release(claim)
+            await self.queue.workers.end_claim(lambda: end(claim))
 
     async def note(self, failures: Sequence[Failure]) -> None:
         """Give each a FAILED row; what another run works on is that run's to tell."""
@@ -139,3 +147,65 @@ class JobClaims:
             MAX_RETRIES,
             revive_cancelled=revive_cancelled,
         )
+
+
+class Backlog:
+    """Hands out recordings: the highest priority first, and in it the longest.
+
+    The chunks of the longest must not be the last to fill the lanes. `jobs priority` and
+    `jobs cancel` of another process count until a recording is handed out.
+
+    Args:
+        queue: the jobs in the ledger.
+        jobs: each has its row in the queue.
+    """
+
+    def __init__(self, queue: JobQueue, jobs: Sequence[RecordingJob]) -> None:
+        self._queue = queue
+        self._jobs = {job.id: job for job in jobs}
+        self._order = [_entry(job) for job in jobs]
+        heapq.heapify(self._order)
+        self._lock = asyncio.Lock()
+
+    async def next(self) -> RecordingJob | None:
+        """The recording to begin now, CANCELLED if its job is; None: there are no more.
+
+        Raises:
+            StateError: the ledger cannot be read.
+        """
+        async with self._lock:
+            await self._notice_raised()
+            while self._order:
+                priority, _, job_id = heapq.heappop(self._order)
+                job = self._jobs.get(job_id)
+                if job is None or -priority != job.priority:
+                    # It was handed out already, or has another entry.
+                    continue
+                row = (await self._queue.jobs.jobs([job_id])).get(job_id)
+                if row is not None and row.priority < job.priority:
+                    self._prioritise(job, row.priority)
+                    continue
+                if row is not None:
+                    job.retry_count = row.retry_count
+                    job.reason = row.error_message or ""
+                    if row.status is JobStatus.CANCELLED:
+                        job.advance(RunState.CANCELLED)
+                del self._jobs[job_id]
+                return job
+        return None
+
+    async def _notice_raised(self) -> None:
+        if not self._order or -self._order[0][0] >= max(JobPriority):
+            return
+        for row in await self._queue.jobs.list(JobStatus.QUEUED, QUEUE_HEAD):
+            job = self._jobs.get(row.id)
+            if job is not None and row.priority > job.priority:
+                self._prioritise(job, row.priority)
+
+    def _prioritise(self, job: RecordingJob, priority: int) -> None:
+        job.priority = priority
+        heapq.heappush(self._order, _entry(job))
+
+
+def _entry(job: RecordingJob) -> tuple[int, float, str]:
+    return -job.priority, -job.billable_s, job.id

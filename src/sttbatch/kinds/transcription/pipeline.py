@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,12 @@ from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
 from sttbatch.core.jobs import JobStatus
 from sttbatch.core.models import GapReason
-from sttbatch.kinds.transcription.backlog import Backlog
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake, IntakeResult
-from sttbatch.kinds.transcription.job_claims import JobClaims
+from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
@@ -27,15 +25,11 @@ from sttbatch.kinds.transcription.recording_job import (
     RunState,
 )
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
-from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
-from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
-from sttbatch.processing.scheduling.priority_semaphore import Lane
+from sttbatch.processing.scheduling.orchestrator import Lane, NextChunk, Steps
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
-from sttbatch.queue.job_queue import JobQueue
-from sttbatch.queue.polling import wait_until_free
 
 
 async def _no_chunk() -> None:
@@ -48,10 +42,8 @@ class TranscriptionPipeline:
 
     config: RunConfig
     intake: Intake
-    queue: JobQueue
     claims: JobClaims
     planner: ChunkPlanner
-    media: MediaWorkers
     transcriber: ChunkTranscriber
     repair: GapRepair
     completion: Completion
@@ -75,19 +67,15 @@ class TranscriptionPipeline:
             await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
             self.control.abort(error)
-        except asyncio.CancelledError:
-            # The worker's end frees them.
+        finally:
+            # However it ends: the process may go on, and nobody else can end what it holds.
             for job in intake.jobs:
+                try:
+                    await self.claims.release(job)
+                except SttbatchError as error:
+                    self.control.abort(error)
                 self.completion.skip(job, Outcome.LEFT)
-            raise
         self.control.raise_bug()
-        for job in intake.jobs:
-            try:
-                await self.claims.release(job)
-            except SttbatchError as error:
-                # The worker's end frees it, or the next run does.
-                self.control.abort(error)
-            self.completion.skip(job, Outcome.LEFT)
 
     async def forecast(self, discovery: Discovery) -> BatchForecast:
         """What `run` would send, as far as it is known before cutting; nothing is sent."""
@@ -122,7 +110,7 @@ class TranscriptionPipeline:
         self.planner.announce()
         ready: Sequence[RecordingJob] = jobs
         while ready:
-            cut = partial(self._cut, Backlog(self.queue, ready))
+            cut = partial(self._cut, Backlog(self.claims.queue, ready))
             turns = [CutterTurn() for _ in ready]
             await self.lanes.run(turns, Steps(cut, self._process, self._complete))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
@@ -139,7 +127,7 @@ class TranscriptionPipeline:
             job.advance(RunState.WAITING)
 
     async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self.queue.jobs.jobs([job.id for job in held])
+        rows = await self.claims.queue.jobs.jobs([job.id for job in held])
         for job in held:
             row = rows.get(job.id)
             is_cancelled = row is not None and row.status is JobStatus.CANCELLED
@@ -148,7 +136,7 @@ class TranscriptionPipeline:
     async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
         """Wait until some are ours to do, and end those that other runs or people ended."""
         ids = [job.id for job in held]
-        async for rows in wait_until_free(self.queue, ids, lambda: self.control.closed):
+        async for rows in self.claims.queue.wait_until_free(ids, lambda: self.control.closed):
             ready = []
             for job in (job for job in held if job.id in rows):
                 row = rows[job.id]
@@ -205,10 +193,7 @@ class TranscriptionPipeline:
         if job.retry_count:
             self._announce_retry(job, job.reason)
         self.emit(events.JobStarted(job.display_path, job.id))
-        source, plans = await self.planner.plan(job)
-        cutting = await opened.enter_async_context(self.media.split(source, *plans))
-        job.advance(RunState.CUTTING)
-        return lambda: self.planner.next_chunk(job, cutting)
+        return await opened.enter_async_context(self.planner.cutting(job))
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
         self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))

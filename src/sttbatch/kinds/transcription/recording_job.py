@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
-from sttbatch.caching.stored_spans import StoredSpan
+from sttbatch.caching.result_cache import StoredSpan
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (

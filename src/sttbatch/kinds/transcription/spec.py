@@ -11,10 +11,20 @@ from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
-from sttbatch.kinds.transcription.run_config import RunConfig
 from sttbatch.processing.discovery import Candidate
 
 VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """The effective options of one run, by the room that they are for."""
+
+    request: RequestOptions
+    chunking: ChunkingOptions
+    outputs: OutputOptions
+    run: RunOptions
+    concurrency: ConcurrencyLimit
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.results import SqlResultStore
-from sttbatch.kinds.transcription.run_config import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_names import OutputLocator
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.written_outputs import WrittenOutputs, made_from

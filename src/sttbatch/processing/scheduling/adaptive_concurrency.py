@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
+from collections.abc import Callable
 from enum import Enum, auto
 
+from sttbatch.core import events
+from sttbatch.core.engine import APIRequest
 from sttbatch.processing.scheduling.latency_model import LatencySample, slowdown
+from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
 
 START = 2
 TWO_AT_A_TIME = 4
@@ -216,3 +221,27 @@ class AdaptiveConcurrency:
     def _begin(self, now: float) -> None:
         self._since = now
         self._samples = []
+
+
+def concurrency_feedback(
+    lanes: PrioritySemaphore, adaptive: AdaptiveConcurrency | None, emit: events.Emit
+) -> Callable[[APIRequest], None]:
+    """What is told of each request, while its lane is still taken, and opens or closes lanes.
+
+    `adaptive` None: their number stays as it is.
+    """
+    if adaptive is None:
+        return lambda request: None
+    lanes.limit = adaptive.limit
+
+    def observe(request: APIRequest) -> None:
+        outcome = RequestOutcome.OK if request.paid else RequestOutcome.OTHER
+        if request.throttled:
+            outcome = RequestOutcome.SLOW_DOWN
+        old, now = adaptive.limit, time.monotonic()
+        reason = adaptive.observe(now, request.latency_s, request.audio_s, outcome, lanes.in_use)
+        if reason is not None:
+            lanes.limit = adaptive.limit
+            emit(events.ConcurrencyChanged("", old, lanes.limit, reason))
+
+    return observe
