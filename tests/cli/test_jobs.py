@@ -299,5 +299,46 @@ def test_a_queued_job_is_run_by_its_id_alone(shell: Shell, tmp_path: Path) -> No
     refused(shell.run("jobs", "retry", job["id"], "--now"), "is done")
 
 
+def queued(shell: Shell, folder: Path, *options: str) -> str:
+    """The id of a job that is queued and not begun."""
+    make_recording(folder / "talk.wav", duration_s=5.0)
+    assert shell.transcribe(folder, "--max-cost", "0", *options).code == 4
+    (job,) = listed(shell).values()
+    return str(job["id"])
+
+
+def test_a_job_for_another_endpoint_is_not_sent_to_this_one(shell: Shell, tmp_path: Path) -> None:
+    job_id = queued(shell, tmp_path)
+    there = shell.extra | {"STTBATCH_BASE_URL": "https://elsewhere.example/v1"}
+    shell.extra = there
+    refused(shell.run("jobs", "retry", job_id, "--now"), "the job is for https://127.0.0.1")
+
+
+def test_a_job_for_standard_output_is_not_run_for_nothing(shell: Shell, tmp_path: Path) -> None:
+    job_id = queued(shell, tmp_path, "-o", "-")
+    refused(shell.run("jobs", "retry", job_id, "--now"), "transcribe -o -")
+    assert shell.endpoint is not None
+    assert not shell.endpoint.received
+
+
+def test_a_changed_recording_is_another_job(shell: Shell, tmp_path: Path) -> None:
+    job_id = queued(shell, tmp_path)
+    assert shell.run("jobs", "cancel", job_id).code == 0
+    make_recording(tmp_path / "talk.wav", duration_s=5.0, first_word=50)
+    result = shell.run("jobs", "retry", job_id, "--now")
+    assert (result.code, "has changed since" in result.err) == (1, True), result.err
+    (tmp_path / "talk.wav").unlink()
+    assert shell.run("jobs", "retry", job_id, "--now").code == 1
+    assert [job["status"] for job in listed(shell).values()] == ["CANCELLED"]
+
+
+def test_a_job_is_run_by_the_engine_that_it_is_for(shell: Shell, tmp_path: Path) -> None:
+    job_id = queued(shell, tmp_path)
+    shell.extra = shell.extra | {"STTBATCH_ENGINE": "local", "STTBATCH_MODEL": "none"}
+    assert shell.run("jobs", "retry", job_id, "--now").code == 0
+    assert shell.endpoint is not None
+    assert len(shell.endpoint.received) == 1
+
+
 def test_now_is_for_one_job(bare: Shell) -> None:
     refused(bare.run("jobs", "retry", "--failed", "--now"), "--now")

@@ -15,16 +15,17 @@ from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
 from sttbatch.composition.batch_run import BatchRun
-from sttbatch.composition.effective_options import RunFlags, concurrency_of, run_config_of
+from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.core.events import Event
-from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
-    from sttbatch.core.jobs import Job
+    from pathlib import Path
+
+    from sttbatch.core.jobs import JobSpec
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alert_rules import AlertRule
     from sttbatch.monitoring.logs import EventLog
@@ -72,19 +73,30 @@ class TranscribeSession:
         self._signals = Signals(self._say)
 
     @property
-    def concurrency(self) -> ConcurrencyLimit:
-        return concurrency_of(self._settings)
+    def config(self) -> RunConfig:
+        return run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
 
     async def transcribe_all(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
-        config = run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
-        return await self._to_its_end(lambda: self.transcribe(discovery, config))
+        return await self._to_its_end(lambda: self.transcribe(discovery, self.config))
 
-    async def run_job(self, job: Job) -> int:
-        """Run a job by what its row says; returns the exit code."""
+    async def run_job(self, spec: JobSpec, queue: Callable[[], Awaitable[object]]) -> int:
+        """Run a job by what its row says; returns the exit code.
+
+        `queue` queues it again, once it is known that it can be run.
+        """
         from sttbatch.kinds.registry import job_kind
 
-        return await self._to_its_end(lambda: job_kind(job.spec.kind).run(job.spec, self))
+        async def work() -> None:
+            kind = job_kind(spec.kind)
+            await kind.check(spec, self)
+            await queue()
+            await kind.run(spec, self)
+
+        return await self._to_its_end(work)
+
+    async def content_of(self, path: Path) -> str:
+        return await self._run.content_of(path)
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """As `JobServices` has it: what becomes of it is in the report."""
@@ -94,10 +106,9 @@ class TranscribeSession:
         """Print what `transcribe` would send; returns the exit code."""
         started_at = time.monotonic()
         forecast = BatchForecast((), 0.0, 0)
-        config = run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
         signals = self._signals
         with signals, signals.absorb_cancellation():
-            forecast = await self._run.forecast(discovery, config)
+            forecast = await self._run.forecast(discovery, self.config)
         code = exit_code(self._report, signals.first)
         lines = run_summary.forecast_lines(forecast)
         if not self._mode.quiet and signals.first is None:

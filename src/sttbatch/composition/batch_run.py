@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sttbatch.composition.alert_watch import watching
@@ -109,6 +110,14 @@ class BatchRun:
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 
+    async def content_of(self, path: Path) -> str:
+        """The SHA-256 of a file; raises RecordingError when it cannot be read."""
+        from sttbatch.caching.fingerprints import Fingerprinter
+        from sttbatch.database.files import SqlFileIndex
+
+        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+            return (await Fingerprinter(SqlFileIndex(database)).fingerprint(path)).sha256
+
     def warn(self, message: str) -> None:
         self.emit(Warned("", message))
 
@@ -126,9 +135,8 @@ class BatchRun:
 
         max_age_s = self._settings.cache_max_age
         # It makes no garbage, and collecting would take a tenth of its time.
-        gc.disable()
-        await take_up_to_date(discovery, database, config, self.emit, cache_max_age_s=max_age_s)
-        gc.enable()
+        with _without_garbage_collection():
+            await take_up_to_date(discovery, database, config, self.emit, cache_max_age_s=max_age_s)
         if not (discovery.candidates or discovery.failures):
             registry = OutputRegistry(SqlOutputStore(database))
             await report_skipped(discovery, registry, self.emit)
@@ -167,3 +175,14 @@ class BatchRun:
                     if self._stopped:
                         self._pipeline.stop()
                     yield self._pipeline
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

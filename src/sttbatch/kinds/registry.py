@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
-from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.work import Usage
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
@@ -17,7 +17,15 @@ class JobServices(Protocol):
     """What a kind of job needs of the process that runs it."""
 
     @property
-    def concurrency(self) -> ConcurrencyLimit: ...
+    def config(self) -> RunConfig:
+        """What its settings say."""
+
+    async def content_of(self, path: Path) -> str:
+        """The SHA-256 of a file.
+
+        Raises:
+            RecordingError: it cannot be read.
+        """
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """Transcribe what was discovered; events say what becomes of it."""
@@ -26,19 +34,25 @@ class JobServices(Protocol):
 class JobKind(Protocol):
     """One kind of job; `spec` is that of the job's row."""
 
-    def key(self, spec: JobSpec, file_sha256: str) -> str:
+    def key(self, spec: JobSpec) -> str:
         """The key that its result is stored under."""
+
+    def engine(self, spec: JobSpec) -> tuple[str, str]:
+        """The engine that it asks, and the model."""
 
     def estimate(self, spec: JobSpec) -> Usage:
         """What it consumes, as far as its spec tells."""
 
-    async def run(self, spec: JobSpec, services: JobServices) -> None:
-        """Do it.
+    async def check(self, spec: JobSpec, services: JobServices) -> None:
+        """Find out whether it can be run.
 
         Raises:
             UsageError: its spec says too little, or more than this version knows.
-            MediaError: what it is about is not there.
+            RecordingError: what it is about is not there, or not as it was.
         """
+
+    async def run(self, spec: JobSpec, services: JobServices) -> None:
+        """Do it, after `check`."""
 
 
 _KINDS = {TRANSCRIPTION: "sttbatch.kinds.transcription.kind"}

@@ -40,9 +40,9 @@ def through_the_ledger(spec: TranscriptionSpec) -> TranscriptionSpec:
 
 
 def test_a_run_can_be_made_again_from_what_was_queued(candidate: Candidate) -> None:
-    spec = TranscriptionSpec.of(candidate, 60.0, CONFIG)
+    spec = TranscriptionSpec.of(candidate, "ab" * 32, 60.0, CONFIG)
     assert through_the_ledger(spec) == spec
-    assert through_the_ledger(spec).run_config(LANES) == CONFIG
+    assert through_the_ledger(spec).run_config(CONFIG) == CONFIG
     assert through_the_ledger(spec).candidate() == candidate
     job = spec.to_job_spec()
     assert (job.title, job.usage.quantity) == (candidate.display_path, 60.0)
@@ -54,17 +54,17 @@ def test_it_can_be_run_from_another_folder(
 ) -> None:
     outputs = dataclasses.replace(CONFIG.outputs, directory=directory)
     config = dataclasses.replace(CONFIG, outputs=outputs)
-    spec = through_the_ledger(TranscriptionSpec.of(candidate, 60.0, config))
+    spec = through_the_ledger(TranscriptionSpec.of(candidate, "ab" * 32, 60.0, config))
     monkeypatch.chdir("/")
     found = spec.candidate()
     assert found.path == tmp_path / "talks" / "sp\udcffch.mp3"
     assert found.root == str(tmp_path / "talks")
     absolute = tmp_path / "out" if directory is not None else None
-    assert spec.run_config(LANES).outputs.directory == absolute
+    assert spec.run_config(CONFIG).outputs.directory == absolute
 
 
 def test_a_recording_that_is_gone_is_said_to_be(candidate: Candidate) -> None:
-    spec = TranscriptionSpec.of(candidate, 60.0, CONFIG)
+    spec = TranscriptionSpec.of(candidate, "ab" * 32, 60.0, CONFIG)
     candidate.path.unlink()
     with pytest.raises(MediaError, match="No such file"):
         spec.candidate()

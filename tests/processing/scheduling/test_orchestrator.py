@@ -290,15 +290,52 @@ def test_batches_share_lanes_and_the_end_of_one_ends_only_its_own_waits() -> Non
     async def story() -> None:
         lanes = PrioritySemaphore(1)
         ending, lasting = (ParallelOrchestrator[int, int](lanes, 1) for _ in range(2))
-        assert await lanes.acquire((0, 0), ending)
-        waiting = [asyncio.ensure_future(lanes.acquire((0, 1), each)) for each in (ending, lasting)]
+        assert await lanes.acquire((0, 0, 0, 0), ending)
+        waiting = [
+            asyncio.ensure_future(lanes.acquire((0, 0, 0, 1), each)) for each in (ending, lasting)
+        ]
         await asyncio.sleep(0)
         lanes.close(ending)
         assert not await waiting[0]
         assert not waiting[1].done()
-        assert not await lanes.acquire((0, 2), ending)
+        assert not await lanes.acquire((0, 0, 0, 2), ending)
         lanes.release()
         assert await waiting[1]
         assert lanes.in_use == 1
 
     asyncio.run(story())
+
+
+def test_a_lane_goes_to_the_most_urgent_of_all_batches_then_to_the_earliest() -> None:
+    begun: list[str] = []
+
+    async def main() -> None:
+        lanes = PrioritySemaphore(1)
+        assert await lanes.acquire((0, 0, 0, 0), object())
+
+        async def batch(name: str, urgencies: Sequence[int], ready: asyncio.Event) -> None:
+            shop = Workshop(1)
+
+            async def process(chunk: str, lane: Lane) -> None:
+                if chunk == f"{len(urgencies) - 1}.0":
+                    ready.set()
+                await lane.enter()
+                begun.append(name + chunk)
+                lane.leave()
+
+            def urgency(recording: tuple[int, int]) -> int:
+                return urgencies[recording[0]]
+
+            steps = Steps(shop.cut, process, shop.settle, urgency)
+            orchestrator = ParallelOrchestrator[tuple[int, int], str](lanes, 4)
+            await orchestrator.run([(place, 1) for place in range(len(urgencies))], steps)
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as running:
+            for name, urgencies in (("a", [0, 0]), ("b", [0]), ("c", [5])):
+                ready = asyncio.Event()
+                running.create_task(batch(name, urgencies, ready))
+                await ready.wait()
+            lanes.release()
+
+    asyncio.run(main())
+    assert begun == ["c0.0", "a0.0", "a1.0", "b0.0"]

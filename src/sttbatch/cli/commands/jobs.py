@@ -96,29 +96,38 @@ def retry(
             return await services.jobs.retry_failed()
         return [await services.queue.retry((await services.jobs.find(job)).id)]
 
-    retried = _with_services(write)
-    if now:
-        raise typer.Exit(_run_now(retried[0], as_json=as_json))
-    _report("queued", retried, as_json=as_json)
+    if now and job is not None:
+        raise typer.Exit(_run_now(job, as_json=as_json))
+    _report("queued", _with_services(write), as_json=as_json)
 
 
-def _run_now(job: Job, *, as_json: bool) -> int:
+def _run_now(job_id: str, *, as_json: bool) -> int:
     import asyncio
+
+    from msgspec.structs import replace
 
     from sttbatch.cli.console.output_mode import OutputMode, event_log
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import RunFlags
     from sttbatch.composition.settings import load_settings
+    from sttbatch.kinds.registry import job_kind
 
+    job = _with_services(lambda services: services.jobs.find(job_id))
     loaded = load_settings()
+    engine, model = job_kind(job.spec.kind).engine(job.spec)
+    settings = replace(loaded.settings, engine=engine, model=model)
     mode = OutputMode(False, False, as_json, False, False, None)
-    key = load_key(loaded.settings) if loaded.settings.engine == "cloudru" else None
+    key = load_key(settings) if engine == "cloudru" else None
     with event_log(mode) as log:
         session = TranscribeSession(
-            loaded.settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
+            settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
         )
-        return asyncio.run(session.run_job(job))
+        return asyncio.run(
+            session.run_job(
+                job.spec, lambda: _served(lambda services: services.queue.retry(job.id))
+            )
+        )
 
 
 @app.command()
@@ -184,6 +193,12 @@ def purge(
 
 
 def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
+    import asyncio
+
+    return asyncio.run(_served(work))
+
+
+async def _served(work: Callable[[_Services], Awaitable[T]]) -> T:
     from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
     from sttbatch.database.jobs import LedgerJobs
@@ -194,16 +209,10 @@ def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
     from sttbatch.queue.worker import WorkerRegistry
 
     folder = data_folder(load_settings().settings)
-
-    async def run() -> T:
-        with contextlib.closing(open_ledger(folder)) as database:
-            jobs = LedgerJobs(database)
-            workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
-            return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
-
-    import asyncio
-
-    return asyncio.run(run())
+    with contextlib.closing(open_ledger(folder)) as database:
+        jobs = LedgerJobs(database)
+        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+        return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
 
 
 def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:

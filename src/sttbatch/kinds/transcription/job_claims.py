@@ -63,17 +63,14 @@ class JobClaims:
         cancelled while it runs stays so in any case.
         """
         config = self.config
-        specs = [TranscriptionSpec.of(each.candidates[0], each.declared_s, config) for each in jobs]
-        rows = await asyncio.gather(
-            *(
-                self._row(
-                    job.fingerprint.sha256,
-                    spec.to_job_spec(),
-                    revive_cancelled=config.run.force and not job.id,
-                )
-                for job, spec in zip(jobs, specs, strict=True)
-            )
-        )
+
+        async def queued(job: RecordingJob) -> Job:
+            sha256 = job.fingerprint.sha256
+            spec = TranscriptionSpec.of(job.candidates[0], sha256, job.declared_s, config)
+            revive = config.run.force and not job.id
+            return await self._row(sha256, spec.to_job_spec(), revive_cancelled=revive)
+
+        rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row.id, row.priority
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.work import Usage
@@ -14,20 +15,40 @@ from sttbatch.processing.discovery import Discovery
 class TranscriptionKind:
     """`JobKind` of recordings that become transcripts."""
 
-    def key(self, spec: JobSpec, file_sha256: str) -> str:
+    def key(self, spec: JobSpec) -> str:
         asked = TranscriptionSpec.from_job_spec(spec)
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
         mode = "on" if asked.gap_repair else "off"
         return addresser.transcript_key(
-            file_sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
+            asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
         )
+
+    def engine(self, spec: JobSpec) -> tuple[str, str]:
+        request = TranscriptionSpec.from_job_spec(spec).request
+        return request.engine, request.model
 
     def estimate(self, spec: JobSpec) -> Usage:
         return spec.usage
 
+    async def check(self, spec: JobSpec, services: JobServices) -> None:
+        asked = TranscriptionSpec.from_job_spec(spec)
+        path, origin = asked.candidate().path, asked.request.origin
+        if origin != services.config.request.origin:
+            raise UsageError(f"the job is for {origin}; name it by STTBATCH_BASE_URL to run it")
+        if not asked.outputs.formats:
+            raise UsageError(
+                "its transcript was to be printed; run `sttbatch transcribe -o -` over "
+                f"{spec.title} again"
+            )
+        if await services.content_of(path) != asked.sha256:
+            raise RecordingError(
+                f"{path} has changed since the job was queued; run `sttbatch transcribe` over it, "
+                "and cancel the job"
+            )
+
     async def run(self, spec: JobSpec, services: JobServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
-        config = asked.run_config(services.concurrency)
+        config = asked.run_config(services.config)
         await services.transcribe(Discovery([asked.candidate()]), config)
 
 

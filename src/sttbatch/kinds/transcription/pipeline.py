@@ -32,6 +32,10 @@ from sttbatch.processing.scheduling.orchestrator import Lane, NextChunk, Steps
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
+def _urgency(turn: CutterTurn) -> int:
+    return turn.job.priority if turn.job is not None else 0
+
+
 async def _no_chunk() -> None:
     """Cut nothing: the recording is not ours to work on."""
 
@@ -112,7 +116,7 @@ class TranscriptionPipeline:
         while ready:
             cut = partial(self._cut, Backlog(self.claims.queue, ready))
             turns = [CutterTurn() for _ in ready]
-            await self.lanes.run(turns, Steps(cut, self._process, self._complete))
+            await self.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
                 return

@@ -171,9 +171,8 @@ class RecordingJob:
 
     @property
     def is_cached(self) -> bool:
-        """Whether all words that it has were stored already; silence counts neither way."""
-        spoken = [each for each in self.outcomes if each.gap is not GapReason.NO_SPEECH]
-        return bool(spoken) and all(each.cached for each in spoken)
+        """Whether nothing had to be sent: its words were stored already, or it has none."""
+        return all(each.cached or each.gap is GapReason.NO_SPEECH for each in self.outcomes)
 
     def release_memory(self) -> None:
         """Drop the words once they are written; a run has more recordings than memory."""

@@ -31,13 +31,13 @@ class RunConfig:
 class TranscriptionSpec:
     """A recording, what is asked of the recogniser, and what is written where.
 
-    The content's SHA-256 is in the job's row. No secret is in it: keys are those of the process
-    that runs it.
+    No secret is in it: keys are those of the process that runs it.
 
     Attributes:
         display_path: its path as the user gave it, maybe relative to the folder it was given in.
         path: the same path, absolute.
         root: absolute path of the folder that it was found under; `display_root` as it was given.
+        sha256: of the recording's content.
         audio_s: the length that its container declares, in seconds.
         outputs: with an absolute folder, or None: beside the recording.
         gap_repair: whether audio that came back without text is sent again.
@@ -49,6 +49,7 @@ class TranscriptionSpec:
     display_root: str
     path: str
     root: str
+    sha256: str
     audio_s: float
     request: RequestOptions
     chunking: ChunkingOptions
@@ -58,7 +59,9 @@ class TranscriptionSpec:
     price_per_second: float
 
     @staticmethod
-    def of(candidate: Candidate, audio_s: float, config: RunConfig) -> TranscriptionSpec:
+    def of(
+        candidate: Candidate, sha256: str, audio_s: float, config: RunConfig
+    ) -> TranscriptionSpec:
         """What a run with `config` does with a recording."""
         directory = config.outputs.directory
         if directory is not None:
@@ -68,6 +71,7 @@ class TranscriptionSpec:
             candidate.root,
             str(candidate.path.absolute()),
             str(Path(candidate.root).absolute()),
+            sha256,
             audio_s,
             config.request,
             config.chunking,
@@ -96,14 +100,15 @@ class TranscriptionSpec:
         payload = {**spec.payload, "display_path": spec.payload["recording"]}
         return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, value: kind(value))
 
-    def run_config(self, concurrency: ConcurrencyLimit) -> RunConfig:
-        """The options of a run over this recording alone."""
-        run = RunOptions(
+    def run_config(self, config: RunConfig) -> RunConfig:
+        """The options of a run over this recording alone, in a process that has `config`."""
+        run = replace(
+            config.run,
             price_per_second=self.price_per_second,
             audit=self.gap_repair,
             audit_share=self.gap_repair_share,
         )
-        return RunConfig(self.request, self.chunking, self.outputs, run, concurrency)
+        return RunConfig(self.request, self.chunking, self.outputs, run, config.concurrency)
 
     def candidate(self) -> Candidate:
         """The recording as discovery would find it.

@@ -23,8 +23,8 @@ CHUNKS_AHEAD = 2
 COMPLETIONS_AT_ONCE = 4
 """Recordings that are completed at the same time; more would only wait for the same disk."""
 
-Priority: TypeAlias = tuple[int, int]
-"""The position of a recording in its batch, and of a chunk in it; the lowest comes first."""
+Priority: TypeAlias = tuple[int, int, int, int]
+"""(-urgency, number of the batch, of the recording in it, of the chunk): the lowest comes first."""
 
 
 class PrioritySemaphore:
@@ -36,6 +36,7 @@ class PrioritySemaphore:
         self._waiters: list[tuple[Priority, int, asyncio.Future[bool], object]] = []
         self._arrivals = itertools.count()
         self._closed: weakref.WeakSet[object] = weakref.WeakSet()
+        self.batches = itertools.count()
         self.in_use = 0
 
     @property
@@ -121,18 +122,20 @@ class Steps(Generic[R, C]):
         process: processes one chunk, which exists until this returns. It enters its lane to send;
             chunks that wait for one enter in the order of their recordings.
         complete: is called for a recording whenever one of its chunks, or its cut, has ended.
+        urgency: of a recording that is open; the chunks of the highest enter lanes first.
     """
 
     cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]]
     process: Callable[[C, Lane], Awaitable[None]]
     complete: Callable[[R], Awaitable[None]]
+    urgency: Callable[[R], int] = lambda _: 0
 
 
 class ParallelOrchestrator(Generic[R, C]):
     """Cuts recordings, a few at a time, and admits their chunks to the lanes.
 
     Never more than `limit + 2` chunks exist at once. A free lane and room for another chunk go to
-    the earliest recording that waits for them, so recordings end one after the other.
+    the earliest of the most urgent recordings that wait for them, so they end one after the other.
 
     Args:
         lanes: the process's; other batches may use them too.
@@ -147,6 +150,7 @@ class ParallelOrchestrator(Generic[R, C]):
         self._cutters = cutters
         self.lanes = lanes
         self._slots = PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
+        self._number = next(lanes.batches)
         self._completing = asyncio.Semaphore(COMPLETIONS_AT_ONCE)
         self.closed = False
         self.stopped = asyncio.Event()
@@ -173,12 +177,11 @@ class ParallelOrchestrator(Generic[R, C]):
                         return
                     async with steps.cut(recording) as next_chunk:
                         for index in itertools.count():
-                            chunk = await self._cut_one(next_chunk, (rank, index))
+                            priority = (-steps.urgency(recording), self._number, rank, index)
+                            chunk = await self._cut_one(next_chunk, priority)
                             if chunk is None:
                                 break
-                            running.create_task(
-                                self._process(recording, chunk, (rank, index), steps)
-                            )
+                            running.create_task(self._process(recording, chunk, priority, steps))
                     await self._completing.acquire()
                     running.create_task(self._complete(recording, steps))
 
