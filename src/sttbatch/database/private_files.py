@@ -14,8 +14,16 @@ from pathlib import Path
 
 from sttbatch.core.errors import StateError
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
+
+
+def boot_id() -> str:
+    """Which boot of which kernel this is, whatever container asks; empty where that is unknown."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""
 
 
 def private_folder(path: Path) -> Path:
@@ -33,7 +41,7 @@ def private_folder(path: Path) -> Path:
         status = path.stat()
         owner = status.st_uid
         if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
-            # Closing /tmp to everybody else would stop the machine.
+            # Closing /tmp to all other users would stop the machine.
             raise StateError(f"{path} is world-writable; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
