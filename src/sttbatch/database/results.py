@@ -28,6 +28,7 @@ FOREVER_S = 1e12
 """An age that nothing reaches: 30,000 years."""
 
 _CHECKED_AT_A_TIME = 16
+_DAMAGED_LIMIT = 1000
 
 _VALID = """
     FROM cache_entries
@@ -73,7 +74,7 @@ class SqlResultStore:
     Args:
         max_age_s: entries older than this are not there any more; None: they stay for ever.
             It counts when an entry is looked up, so a changed setting holds for what is stored.
-        warn: told once where a damaged value is met.
+        warn: told once per damaged value that is met, until that is stored anew.
     """
 
     name = "L3"
@@ -89,6 +90,7 @@ class SqlResultStore:
         self._expires = max_age_s is not None
         self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
         self._warn = warn
+        self._damaged: set[str] = set()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         rows = await self.database.batched_rows(GET, keys, self.max_age_s)
@@ -194,6 +196,7 @@ class SqlResultStore:
         """What `put` does, within the caller's transaction."""
         row = asdict(value) | asdict(metadata) | {"key": key, "sha256": seal(key, value.data)}
         session.execute(PUT, row)
+        self._damaged.discard(key)
         session.execute(LINK, (metadata.file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
@@ -211,12 +214,15 @@ class SqlResultStore:
             and isinstance(created_at, float)
             and isinstance(expires_at, float | None)
         ):
-            if self._warn is not None:
+            if self._warn is not None and key not in self._damaged:
+                # Rather told twice than remembered without end.
+                if len(self._damaged) >= _DAMAGED_LIMIT:
+                    self._damaged.clear()
+                self._damaged.add(key)
                 self._warn(
                     "the ledger holds a damaged result, which counts as missing; "
                     "`sttbatch cache verify` tells more"
                 )
-                self._warn = None
             return None
         found = CacheValue(value, expires_at)
         return found.at_most(created_at + self.max_age_s) if self._expires else found
