@@ -22,8 +22,12 @@ PATHS = "SELECT path FROM files WHERE sha256 = ?"
 RUNNING_JOBS = """
     SELECT COUNT(*) FROM processing_jobs WHERE file_sha256 = ? AND status = 'PROCESSING'"""
 
-# Requests keep what was paid, without the chunk's key and the endpoint's words.
-ANONYMIZE = "UPDATE requests SET chunk_key = ?, error = NULL WHERE chunk_key = ?"
+# Requests keep what was paid and whether they failed, not the chunk's key, nor what the endpoint
+# said.
+ANONYMIZE = f"""
+    UPDATE requests SET chunk_key = '{FORGOTTEN}',
+        error = CASE WHEN status IS NULL OR error IS NULL THEN error ELSE '{FORGOTTEN}' END
+    WHERE chunk_key = ?"""  # noqa: S608 - of constants
 
 
 def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
@@ -33,7 +37,7 @@ def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
     # A path may have come since the caller looked for them.
     paths = sorted({*recording.paths, *_select(session, (PATHS,), contents)})
     running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
-    session.executemany(ANONYMIZE, [(FORGOTTEN, key) for key in keys])
+    session.executemany(ANONYMIZE, [(key,) for key in keys])
     delete, jobs = partial(_delete, session), contents + recording.unreadable
     entries = delete("DELETE FROM cache_entries WHERE key = ?", keys)
     rows = {

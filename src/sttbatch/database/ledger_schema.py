@@ -239,6 +239,20 @@ LEDGER: Steps = {
         "ALTER TABLE chunk_tasks RENAME COLUMN audio_s TO quantity",
         "ALTER TABLE chunk_tasks ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
     ),
+    "0008_replaced": (
+        # Reservations of dead runs that were requests until their own came to be known, summed
+        # up as far as totals of all time would fall without them.
+        """CREATE TABLE replaced_requests (
+            engine TEXT NOT NULL,
+            model TEXT NOT NULL,
+            error TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            maybe_paid INTEGER NOT NULL,
+            cost_micros INTEGER NOT NULL,
+            paid_micros INTEGER NOT NULL,
+            PRIMARY KEY (engine, model, error)
+        ) STRICT, WITHOUT ROWID""",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)
