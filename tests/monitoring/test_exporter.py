@@ -29,11 +29,10 @@ from sttbatch.core.metrics import (
     Window,
 )
 from sttbatch.core.work import Granted, RequestRecord
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
 from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.results import SqlResultStore
-from sttbatch.database.session import Session
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.statistics import Sources

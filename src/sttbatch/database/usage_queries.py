@@ -8,14 +8,47 @@ on; totals of all time, which must never fall, count the failure as well (`repla
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from sttbatch.core.figures import Bucket, RecordingOutcome, RequestFigures, RequestTotal
 from sttbatch.core.jobs import JobStatus
-from sttbatch.core.metrics import DURATION_BOUNDS_S, Window
-from sttbatch.database.buckets import bound_of, buckets_by, micros
+from sttbatch.core.metrics import (
+    DURATION_BOUNDS_S,
+    Bucket,
+    RecordingOutcome,
+    RequestFigures,
+    RequestTotal,
+    Window,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.workers import FREE
+
+MILLION = 1_000_000
+NO_BOUND = 1e308
+"""Upper end of the last bucket. Rows of `carried` from older versions hold infinity instead."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def micros(expression: str) -> str:
+    """SQL that sums an expression up in whole millionths."""
+    return f"sum(CAST(round(({expression}) * {MILLION}) AS BIGINT))"
+
+
+def bound_of(column: str, bounds: Sequence[float]) -> str:
+    """SQL for the upper end of a value's bucket."""
+    cases = " ".join(f"WHEN {column} <= {bound} THEN {float(bound)}" for bound in bounds)
+    return f"CASE {cases} ELSE {NO_BOUND} END"
+
+
+def buckets_by(rows: Iterable[tuple[Key, float, int, int]]) -> dict[Key, list[Bucket]]:
+    """Rows of (key, bound, count, micros) as buckets by their keys."""
+    buckets: defaultdict[Key, list[Bucket]] = defaultdict(list)
+    for key, bound, count, total in rows:
+        buckets[key].append(Bucket(bound, count, total / MILLION))
+    return buckets
+
 
 _SENT_S = "CASE WHEN unit = 'audio_seconds' THEN quantity ELSE 0.0 END"
 PAID_S = f"""CASE WHEN unit = 'audio_seconds' AND engine NOT IN ({FREE})

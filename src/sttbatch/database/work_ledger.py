@@ -19,12 +19,10 @@ from sttbatch.core.work import (
     Verdict,
     WorkItem,
 )
-from sttbatch.database.buckets import micros
 from sttbatch.database.chunk_index import SqlChunkIndex
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.results import SqlResultStore
-from sttbatch.database.session import Session
-from sttbatch.database.usage_queries import PAID_S
+from sttbatch.database.usage_queries import PAID_S, micros
 from sttbatch.database.workers import storable
 
 HOLDER = "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'"

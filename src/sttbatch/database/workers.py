@@ -6,8 +6,7 @@ from collections.abc import Collection
 
 from sttbatch.core.engine import FREE_ENGINES
 from sttbatch.core.jobs import Worker
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session
 
 KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
