@@ -234,7 +234,7 @@ class Database:
         self._tell(group, outcomes)
 
     def _tell(self, group: list[_Task], outcomes: list[_Outcome]) -> None:
-        """Resolve futures, after the commit: what is told must not be undone by a rollback."""
+        """Resolve futures, after the commit: what was given out must not be rolled back."""
         for task, (result, error) in zip(group, outcomes, strict=True):
             if error is None:
                 task.future.set_result(result)

@@ -223,7 +223,7 @@ LEDGER: Steps = {
            WHERE error IS NULL""",
     ),
     "0006_alerts": (
-        # Conditions that hold and were told. A changed threshold is another condition.
+        # Conditions that hold and were notified. A changed threshold is another condition.
         """CREATE TABLE alerts (
             name TEXT NOT NULL,
             condition TEXT NOT NULL,
@@ -240,8 +240,8 @@ LEDGER: Steps = {
         "ALTER TABLE chunk_tasks ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
     ),
     "0008_replaced": (
-        # Reservations of dead runs that were requests until their own came to be known, summed
-        # up as far as totals of all time would fall without them.
+        # What totals of all time would fall by when the spool tells what became of a request that
+        # was booked for a dead run: that booking is deleted, and its figures are summed up here.
         """CREATE TABLE replaced_requests (
             engine TEXT NOT NULL,
             model TEXT NOT NULL,

@@ -156,11 +156,9 @@ class Measurements:
         self._expired_at_once = expired_at_once
 
     async def begin(self, facts: RunFacts) -> int:
-        def write(db: Session) -> int:
-            (run,) = db.execute(INSERT_RUN, astuple(facts)).fetchone()
-            return int(run)
-
-        return await self._database.write(write)
+        row = astuple(facts)
+        ((run,),) = await self._database.write(lambda db: db.execute(INSERT_RUN, row).fetchall())
+        return int(run)
 
     async def record(self, run: int, measurements: Iterable[Measurement]) -> None:
         rows = [(*each, run) for each in measurements]

@@ -33,7 +33,7 @@ def private_folder(path: Path) -> Path:
         StateError: it cannot be made, or belongs to another user.
     """
     try:
-        # pathlib makes parents as open as the umask allows, and whoever may write there owns us.
+        # pathlib makes parents as open as the umask allows; who may write there may replace ours.
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
@@ -140,7 +140,7 @@ def locked_if_free(path: Path) -> Iterator[int]:
     """Hold the lock of a file that was left behind.
 
     Raises:
-        OSError: whoever made it still lives, or another one sees to it.
+        OSError: the process that made it still runs, or another one is cleaning up.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

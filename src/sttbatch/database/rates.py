@@ -84,7 +84,7 @@ class SqliteRates(InMemoryRates):
         # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
         self._row = (bucket, boot_id())
         self._warn = warn
-        self._untold = ""
+        self._unreported = ""
         self._retry_at: float | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -95,9 +95,9 @@ class SqliteRates(InMemoryRates):
         """Apply `change` off the loop's thread."""
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._thread, self.change_now, change)
-        untold, self._untold = self._untold, ""
-        if untold:
-            self._warn(untold)
+        unreported, self._unreported = self._unreported, ""
+        if unreported:
+            self._warn(unreported)
         return result
 
     def change_now(self, change: Change[T]) -> T:
@@ -117,7 +117,7 @@ class SqliteRates(InMemoryRates):
         except (sqlite3.Error, OSError, StateError, UnicodeDecodeError) as error:
             self._disconnect()
             if self._retry_at is None:
-                self._untold = (
+                self._unreported = (
                     f"{self._path} cannot be used ({error}): the rate limit holds for this run "
                     "alone, so let no other run at the same time, or delete the file"
                 )

@@ -92,7 +92,7 @@ class SqlResultStore:
     Args:
         max_age_s: entries older than this are not there any more; None: they stay for ever.
             It counts when an entry is looked up, so a changed setting holds for what is stored.
-        warn: told once per damaged value that is met, until that is stored anew.
+        warn: called once for each damaged value that is met, until it is stored again.
     """
 
     name = "L3"
@@ -233,7 +233,7 @@ class SqlResultStore:
             and isinstance(expires_at, float | None)
         ):
             if self._warn is not None and key not in self._damaged:
-                # Rather told twice than remembered without end.
+                # Better a second warning than a set that grows without bound.
                 if len(self._damaged) >= _DAMAGED_LIMIT:
                     self._damaged.clear()
                 self._damaged.add(key)

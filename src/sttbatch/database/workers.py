@@ -43,11 +43,11 @@ class LedgerWorkers:
         self._database = database
 
     async def register(self, worker_id: str, host: str, pid: int) -> Worker:
-        def write(db: Session) -> Worker:
-            (started_at,) = db.execute(_REGISTER, (worker_id, host, pid, None)).fetchone()
-            return Worker(worker_id, host, pid, started_at)
-
-        return await self._database.write(write)
+        row = (worker_id, host, pid, None)
+        ((started_at,),) = await self._database.write(
+            lambda db: db.execute(_REGISTER, row).fetchall()
+        )
+        return Worker(worker_id, host, pid, started_at)
 
     async def heartbeat(self, worker: Worker) -> bool:
         return await self._database.write(lambda db: heartbeat(db, worker))
