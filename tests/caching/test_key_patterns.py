@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 
-from sttbatch.core.key_patterns import matches
+from sttbatch.core.cache_entries import matches
 
 
 @pytest.mark.parametrize(

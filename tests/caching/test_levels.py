@@ -10,7 +10,7 @@ import pytest
 from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
 from sttbatch.core.cache_entries import CacheValue
-from sttbatch.database.session import Session
+from sttbatch.database.database import Session
 from tests.database import sqlite
 
 from .harness import METADATA, Clock, Harness, harness, key

@@ -11,6 +11,7 @@ import pytest
 
 from sttbatch.caching.cache_verifier import Damaged, Verification
 from sttbatch.caching.cache_verifier import verified as verified_levels
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.errors import StateError
 
 from .harness import METADATA, Harness, harness, key
@@ -105,6 +106,36 @@ def test_a_value_under_another_key_is_damage(tmp_path: Path) -> None:
             assert len(state.warnings) == 1
             assert "verify" in state.warnings[0]
             assert (await verified(state)).damaged == [Damaged(key(2), "L3")]
+
+    asyncio.run(story())
+
+
+def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(tmp_path: Path) -> None:
+    stored(tmp_path)
+
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            for expected in (2, 4):
+                await state.database.write(
+                    lambda db: db.execute("UPDATE cache_entries SET sha256 = value")
+                )
+                for _ in range(2):
+                    assert await state.ledger.get_many([key(1), key(2)]) == {}
+                assert len(state.warnings) == expected
+                for name in (key(1), key(2)):
+                    await state.ledger.put(name, CacheValue(b"{}"), METADATA)
+
+    asyncio.run(story())
+
+
+def test_the_memory_of_damage_has_a_bound(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            keys = [f"chunk:{number}" for number in range(2500)]
+            for name in keys:
+                assert state.ledger.unsealed(name, b"v", b"another", 0.0, None) is None
+            assert len(state.warnings) == len(keys)
+            assert len(state.ledger._damaged) <= 1000
 
     asyncio.run(story())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from sttbatch.database.session import Session
+from sttbatch.database.database import Session
 
 
 def connection(session: Session) -> sqlite3.Connection:

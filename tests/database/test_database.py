@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.migrations import History
 from sttbatch.database.opening import open_ledger
-from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import SqliteFile
 
 

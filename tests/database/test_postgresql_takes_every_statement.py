@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.database.postgresql import PostgreSQL, postgresql, programs
-from tests.database.statements import FUNCTIONS, prepared, statements, tables
+from tests.database.statements import FUNCTIONS, modules, prepared, statements, tables
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,14 @@ def test_every_statement_is_prepared_as_it_is(server: PostgreSQL) -> None:
     # The check itself: SQLite takes this one.
     wrong = prepared("SELECT sum(error IS NULL) FROM requests WHERE at > ?", len(known))
     assert "sum(boolean) does not exist" in server.errors([wrong])[wrong]
+
+
+def test_no_statement_is_written_for_one_engine() -> None:
+    """What is special about an engine is a fact of core, so that another one needs no statement."""
+    for module in modules():
+        assert module.__file__ is not None
+        text = Path(module.__file__).read_text("utf-8")
+        assert not re.search(r"'(local|cloudru)'", text), module.__name__
 
 
 def test_placeholders_are_numbered() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.metrics import Metric, RunFacts, Window
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.measurements import (
     BUSIEST_MINUTE,
     BUSY,
@@ -25,7 +25,6 @@ from sttbatch.database.measurements import (
     Measurements,
 )
 from sttbatch.database.opening import open_metrics
-from sttbatch.database.session import Session
 from sttbatch.monitoring.aggregator import Aggregator, Distribution
 
 FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")

@@ -26,9 +26,8 @@ from sttbatch.database.alerts import (
     SINCE,
     Alerts,
 )
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.opening import open_ledger
-from sttbatch.database.session import Session
 from sttbatch.monitoring.alert_rules import ALERT_METRICS, AlertRule, Channel, Comparison
 from sttbatch.monitoring.alerts import AlertEvaluator, watched
 from tests.external.cloudru.virtual_time import in_virtual_time

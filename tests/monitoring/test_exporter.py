@@ -15,16 +15,29 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.composition.ledgers import work_ledger
+from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
-from sttbatch.core.metrics import DURATION_BOUNDS_S, LIFETIME_METRICS, Metric, RunEnd, RunFacts
-from sttbatch.database.database import Database
+from sttbatch.core.file_records import RecordingIdentity
+from sttbatch.core.metrics import (
+    DURATION_BOUNDS_S,
+    LIFETIME_METRICS,
+    Metric,
+    RunEnd,
+    RunFacts,
+    Window,
+)
+from sttbatch.core.work import Granted, RequestRecord
+from sttbatch.database.database import Database, Session
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
 from sttbatch.database.opening import open_ledger, open_metrics
-from sttbatch.database.session import Session
+from sttbatch.database.results import SqlResultStore
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.statistics import Sources
 from tests.monitoring.exposed import families, samples, value
+from tests.queue import harness as queue
 
 DAY_S = 86_400.0
 LABELS = {
@@ -252,6 +265,61 @@ def test_requests_by_outcome_and_cause(stores: Stores) -> None:
     assert value(text, "sttbatch_paid_audio_seconds_total", engine="local") == 0
     local = [key for key in samples(text) if ("engine", "local") in key[1]]
     assert not any(("cause", "429") in labels for _, labels in local)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        APIRequest(1.0, 1, 200, 2.0, 500, 60.0, paid=True),
+        APIRequest(1.0, 1, 500, 2.0, 500, 60.0, error="500: no"),
+    ],
+    ids=["answered", "refused"],
+)
+def test_no_counter_falls_when_it_turns_out_what_became_of_a_request(
+    stores: Stores, tmp_path: Path, request_: APIRequest
+) -> None:
+    """A run that is gone had it under way, and its end was spooled."""
+
+    async def leave() -> Granted:
+        async with queue.opened(queue.Ledger(tmp_path)) as harness:
+            claim = await harness.claimed(await harness.queued())
+            granted = await harness.claim("chunk:1", claim)
+        assert isinstance(granted, Granted)
+        return granted
+
+    granted = asyncio.run(leave())
+    before = samples(stores.exposed())
+    value_ = b"{}" if request_.paid else None
+    record = RequestRecord(granted.item, request_, value_, granted.worker_id)
+    for _ in range(2):
+        asyncio.run(work_ledger(stores.ledger, SqlResultStore(stores.ledger)).recover(record))
+        after = samples(stores.exposed())
+        assert {
+            key: (was, after[key])
+            for key, was in before.items()
+            if key[0].endswith("_total") and after[key] < was
+        } == {}
+    outcome = "answered" if request_.paid else "failed"
+    assert value(stores.exposed(), "sttbatch_requests_total", outcome=outcome) >= 1
+    assert value(stores.exposed(), "sttbatch_requests_total") == 2
+    assert value(stores.exposed(), "sttbatch_cost_rubles_total") == 1
+    (figures,) = asyncio.run(
+        UsageFigures(stores.ledger).requests_by("all", Window(0.0, 1e12))
+    ).values()
+    assert (figures.total, figures.ok, figures.maybe_paid) == (1, int(request_.paid), 0)
+
+
+def test_no_counter_changes_when_a_recording_is_forgotten(stores: Stores) -> None:
+    post(stores, cost=0.1)
+    post(stores, status=429, error="429: slow down")
+    post(stores, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
+    before = stores.exposed()
+    results = SqlResultStore(stores.ledger)
+    metadata = EntryMetadata("cloudru", "m", 10.0, "sha")
+    asyncio.run(results.put("chunk:a", CacheValue(b"{}"), metadata))
+    erased = asyncio.run(results.erase_recording(RecordingIdentity(("sha",), (), ())))
+    assert erased.keys == ("chunk:a",)
+    assert stores.exposed() == before
 
 
 def test_the_last_run(stores: Stores) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.database.database import Session
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
-from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.usage_queries import FAILED, JOBS, REQUESTS_BY, SLOWEST
 

@@ -13,8 +13,8 @@ import pytest
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, Job, JobPriority, JobSpec, JobStatus
 from sttbatch.core.work import AUDIO_SECONDS, Usage
+from sttbatch.database.database import Session
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
-from sttbatch.database.session import Session
 from sttbatch.database.sqlite_file import connect
 from tests.queue.harness import spec
 

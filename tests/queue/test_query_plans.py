@@ -7,7 +7,7 @@ import re
 
 from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.core.work import Budgets, Granted
-from sttbatch.database.session import Session
+from sttbatch.database.database import Session
 from sttbatch.database.workers import LedgerWorkers
 from tests.database import sqlite
 from tests.queue.harness import Harness, Ledger, opened

@@ -140,6 +140,32 @@ def test_a_heart_beats_while_the_worker_does_something_else(ledger: Ledger) -> N
     asyncio.run(work())
 
 
+def test_a_worker_that_was_taken_for_dead_is_alive_again_after_its_next_heartbeat(
+    ledger: Ledger,
+) -> None:
+    """Else whoever comes next takes what it claims, and pays for it once more."""
+
+    async def work() -> None:
+        clock = Clock()
+        with contextlib.closing(ledger.open(clock)) as database:
+            store, others = LedgerWorkers(database), FileLocks(ledger.folder)
+            workers = WorkerRegistry(store, FileLocks(ledger.folder), heartbeat_s=0.02)
+            async with workers.registered() as worker:
+                # Somebody tidied up the folder, and another run came by.
+                (ledger.folder / "locks" / f"{worker.id}.lock").unlink()
+                await WorkerRegistry(store, others).sweep()
+                assert await store.list() == []
+                async with asyncio.timeout(10):
+                    while not others.is_alive(worker.id, None):  # noqa: ASYNC110 - the kernel tells of no lock
+                        await asyncio.sleep(0.02)
+                await WorkerRegistry(store, others).sweep()
+                assert await store.list() == [worker]
+            assert await store.list() == []
+            assert list((ledger.folder / "locks").iterdir()) == []
+
+    asyncio.run(work())
+
+
 def test_looking_disturbs_neither_the_holder_nor_others_who_look(tmp_path: Path) -> None:
     path = tmp_path / "worker.lock"
     descriptor = hold(path, HERE)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.core.cache_levels import CacheLevel
+from sttbatch.core.cache_entries import CacheLevel
 from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.file_records import RecordingIdentity
 from sttbatch.core.ports import FileIndex

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.core.cache_entries import LevelUsage
-from sttbatch.core.cache_levels import CacheLevel
+from sttbatch.core.cache_entries import CacheLevel, LevelUsage
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 from sttbatch.database.private_files import private_file, private_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sttbatch.core.cache_levels import VerifiableLevel
+from sttbatch.core.cache_entries import VerifiableLevel
 from sttbatch.core.errors import StateError
 
 _ROWS_A_DROP = 500

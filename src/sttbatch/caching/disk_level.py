@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
-from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, seal
+from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches, seal
 from sttbatch.core.errors import StateError
-from sttbatch.core.key_patterns import matches
 from sttbatch.database.private_files import private_file, private_folder
 
 MAX_TTL_S = 24 * 3600.0

@@ -7,8 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sttbatch.core.cache_entries import CacheValue, LevelUsage
-from sttbatch.core.key_patterns import matches
+from sttbatch.core.cache_entries import CacheValue, LevelUsage, matches
 
 MAX_TTL_S = 300.0
 

@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
 
-from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata
-from sttbatch.core.cache_levels import CacheLevel, FrontLevel
+from sttbatch.core.cache_entries import (
+    AccessCount,
+    CacheLevel,
+    CacheValue,
+    EntryMetadata,
+    FrontLevel,
+)
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 

@@ -134,7 +134,7 @@ class _Endpoint:
         self._ahead_s = answer.clock_ahead_s
         hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
         return (
-            f"{answer.base_url} answers {answer.status} over {answer.http_version}, "
+            f"{self._base_url} answers {answer.status} over {answer.http_version}, "
             f"{answer.tls or 'no TLS'}{hint if answer.status in {404, 405} else ''}"
         )
 

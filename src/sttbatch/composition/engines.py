@@ -84,7 +84,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) ->
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.rate_limit import RateLimits
-    from sttbatch.external.cloudru.transcription import CloudRuTranscription
+    from sttbatch.external.cloudru.transcription import CloudRuTranscription, RequestLimits
 
     def warn(message: str) -> None:
         emit(Warned("", message))
@@ -100,6 +100,6 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) ->
         key,
         AdmissionControl(limiter, settings.outage_wait),
         ConnectionPool(f"sttbatch/{__version__}", emit),
-        retries=settings.retries,
-        warn=warn,
+        RequestLimits(settings.retries),
+        warn,
     )

@@ -1,9 +1,17 @@
-"""Entries of the result cache, as every level and the ledger know them."""
+"""Entries of the result cache, and what a level that holds them can do.
+
+A new level fills `FrontLevel`, and `VerifiableLevel` if it has files. The level behind all others
+is the authority, `ResultStore` in core/ports.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from sttbatch.core.models import ChunkSpan
 
@@ -85,3 +93,85 @@ class IndexedResult:
 def seal(key: str, data: bytes) -> bytes:
     """SHA-256 over key and value: a value under a wrong key is as invalid as a damaged one."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass") + b"\0" + data).digest()
+
+
+class CacheLevel(Protocol):
+    """One level. Whatever goes wrong in it is raised as `StateError`.
+
+    A value that is expired or damaged is not there; verification is what names such damage.
+    """
+
+    @property
+    def name(self) -> str: ...
+    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]: ...
+
+    async def delete(self, keys: Sequence[str]) -> int:
+        """Remove them and return how many were there."""
+
+    async def delete_matching(self, pattern: str) -> int:
+        """Remove every key that `matches`."""
+
+    async def delete_expired(self) -> int: ...
+    async def clear(self) -> int: ...
+
+    async def scrub(self) -> None:
+        """Leave no byte of what was deleted in the level's files."""
+
+    async def usage(self) -> LevelUsage: ...
+    async def aclose(self) -> None: ...
+
+
+class FrontLevel(CacheLevel, Protocol):
+    """A convenience before the authority: it may lose anything at any time."""
+
+    async def put_many(self, values: Mapping[str, CacheValue]) -> None: ...
+
+
+class VerifiableLevel(CacheLevel, Protocol):
+    """A level whose values lie on a disk, where bits can flip."""
+
+    def check(self) -> AsyncIterator[CheckedEntry]:
+        """Hash every value again, a few in memory at a time."""
+
+    async def integrity(self) -> tuple[str, ...]:
+        """What is damaged in the level's files; empty when they are sound."""
+
+    async def drop(self, rows: Sequence[int]) -> None:
+        """Remove entries by the `row` of their `CheckedEntry`."""
+
+    async def rebuild(self) -> None:
+        """Repair what `integrity` names, as far as that loses no sound value."""
+
+
+# A set (its negation, its members), or one character. `]` is a member where it comes first.
+_TOKEN = re.compile(r"\[(\^?+)(\][^]]*|[^]]+)\]|.", re.DOTALL)
+_MEMBER = re.compile(r"([^]])-(.)|.", re.DOTALL)
+_NOTHING = "(?!)"
+
+
+def matches(pattern: str, text: object) -> bool:
+    """Whether `pattern` matches the whole of `text`, by the rules of SQLite's GLOB.
+
+    `*` stands for any characters, `?` for one, `[a-z]` for one of a set and `[^a-z]` for one that
+    is not in it; case counts. What is not text matches nothing.
+    """
+    return isinstance(text, str) and _compiled(pattern).fullmatch(text) is not None
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # A `[` that begins no set has no end.
+    special = {"*": ".*", "?": ".", "[": _NOTHING}
+    parts = [
+        f"[{token[1]}{''.join(map(_members, _MEMBER.finditer(token[2])))}]"
+        if token[2]
+        else special.get(token[0], re.escape(token[0]))
+        for token in _TOKEN.finditer(pattern)
+    ]
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _members(member: re.Match[str]) -> str:
+    low, high = member[1] or member[0], member[2] or ""
+    ranged = f"{re.escape(low)}-{re.escape(high)}" if low <= high else ""
+    return re.escape(low) + ranged

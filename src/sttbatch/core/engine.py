@@ -55,6 +55,9 @@ class Answer:
     response_format: str
 
 
+FREE_ENGINES = frozenset({"local"})
+"""Engines whose requests nobody bills, whatever becomes of them."""
+
 RecordRequest = Callable[[APIRequest], Awaitable[None]]
 
 

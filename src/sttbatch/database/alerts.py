@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session
 
 _REQUESTS = "FROM requests WHERE at > ledger_now() - :window_s"
 FIGURES: Mapping[str, str] = {

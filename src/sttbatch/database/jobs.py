@@ -23,8 +23,7 @@ from sttbatch.core.jobs import (
     Worker,
 )
 from sttbatch.database import job_statements as sql
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session
 from sttbatch.database.workers import heartbeat, storable
 
 _Change: TypeAlias = Callable[[Session, Job], Job]

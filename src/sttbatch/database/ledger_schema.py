@@ -223,7 +223,7 @@ LEDGER: Steps = {
            WHERE error IS NULL""",
     ),
     "0006_alerts": (
-        # Conditions that hold and were told. A changed threshold is another condition.
+        # Conditions that hold and were notified. A changed threshold is another condition.
         """CREATE TABLE alerts (
             name TEXT NOT NULL,
             condition TEXT NOT NULL,
@@ -238,6 +238,20 @@ LEDGER: Steps = {
         "ALTER TABLE requests ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
         "ALTER TABLE chunk_tasks RENAME COLUMN audio_s TO quantity",
         "ALTER TABLE chunk_tasks ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
+    ),
+    "0008_replaced": (
+        # What totals of all time would fall by when the spool tells what became of a request that
+        # was booked for a dead run: that booking is deleted, and its figures are summed up here.
+        """CREATE TABLE replaced_requests (
+            engine TEXT NOT NULL,
+            model TEXT NOT NULL,
+            error TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            maybe_paid INTEGER NOT NULL,
+            cost_micros INTEGER NOT NULL,
+            paid_micros INTEGER NOT NULL,
+            PRIMARY KEY (engine, model, error)
+        ) STRICT, WITHOUT ROWID""",
     ),
 }
 

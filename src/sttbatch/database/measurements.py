@@ -13,22 +13,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
-from sttbatch.core.figures import Bucket, BusyRun, MeasuredRequest, RunCounts
 from sttbatch.core.metrics import (
     BOUNDS,
     LIFETIME_METRICS,
     RUNS_BEGUN,
     RUNS_ENDED,
     WAIT_BOUNDS_S,
+    Bucket,
+    BusyRun,
+    MeasuredRequest,
     Measurement,
     Metric,
+    RunCounts,
     RunEnd,
     RunFacts,
     Window,
 )
-from sttbatch.database.buckets import MILLION, NO_BOUND, bound_of, buckets_by, micros
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session
+from sttbatch.database.usage_queries import MILLION, NO_BOUND, bound_of, buckets_by, micros
 
 RETENTION_S = 30 * 86_400.0
 EXPIRED_AT_ONCE = 20_000
@@ -154,11 +156,9 @@ class Measurements:
         self._expired_at_once = expired_at_once
 
     async def begin(self, facts: RunFacts) -> int:
-        def write(db: Session) -> int:
-            (run,) = db.execute(INSERT_RUN, astuple(facts)).fetchone()
-            return int(run)
-
-        return await self._database.write(write)
+        row = astuple(facts)
+        ((run,),) = await self._database.write(lambda db: db.execute(INSERT_RUN, row).fetchall())
+        return int(run)
 
     async def record(self, run: int, measurements: Iterable[Measurement]) -> None:
         rows = [(*each, run) for each in measurements]

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
-from sttbatch.database.database import Database, expand
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session, expand
 
 _FOLDERS_A_QUERY = 400
 _MAX_DIGESTS = 8

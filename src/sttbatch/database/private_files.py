@@ -14,8 +14,16 @@ from pathlib import Path
 
 from sttbatch.core.errors import StateError
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
+
+
+def boot_id() -> str:
+    """Which boot of which kernel this is, whatever container asks; empty where that is unknown."""
+    with contextlib.suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""
 
 
 def private_folder(path: Path) -> Path:
@@ -25,7 +33,7 @@ def private_folder(path: Path) -> Path:
         StateError: it cannot be made, or belongs to another user.
     """
     try:
-        # pathlib makes parents as open as the umask allows, and whoever may write there owns us.
+        # pathlib makes parents as open as the umask allows; who may write there may replace ours.
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
@@ -33,7 +41,7 @@ def private_folder(path: Path) -> Path:
         status = path.stat()
         owner = status.st_uid
         if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
-            # Closing /tmp to everybody else would stop the machine.
+            # Closing /tmp to all other users would stop the machine.
             raise StateError(f"{path} is world-writable; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
@@ -132,7 +140,7 @@ def locked_if_free(path: Path) -> Iterator[int]:
     """Hold the lock of a file that was left behind.
 
     Raises:
-        OSError: whoever made it still lives, or another one sees to it.
+        OSError: the process that made it still runs, or another one is cleaning up.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

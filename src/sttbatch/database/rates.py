@@ -15,7 +15,7 @@ import msgspec
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports.rates import RateState
-from sttbatch.database.private_files import private_file, private_folder
+from sttbatch.database.private_files import boot_id, private_file, private_folder
 
 T = TypeVar("T")
 Change = Callable[[RateState, float], T]
@@ -23,7 +23,9 @@ Change = Callable[[RateState, float], T]
 LOCK_TIMEOUT_S = 5.0
 """A transaction takes a tenth of a millisecond; a process that holds the file for so long hangs."""
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+RETRY_AFTER_S = 30.0
+"""A file that cannot be used is left out for so long."""
+
 # A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
 _SET_UP = """
     PRAGMA journal_mode = TRUNCATE;
@@ -65,8 +67,8 @@ class SqliteRates(InMemoryRates):
     Args:
         path: the file, which is created and, where it is damaged, replaced.
         bucket: what the limit belongs to, such as the endpoint's origin.
-        warn: is called once when the file cannot be used; from then on this process keeps to its
-            limit alone.
+        warn: is called once per incident of a file that cannot be used, which ends when it can
+            be. Until then this process keeps to its limit alone, and tries again every 30 s.
         clock: the same in all processes that share the file.
     """
 
@@ -79,10 +81,11 @@ class SqliteRates(InMemoryRates):
     ) -> None:
         super().__init__(clock)
         self._path = path
-        self._row = (bucket, _boot_id())
+        # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
+        self._row = (bucket, boot_id())
         self._warn = warn
-        self._trouble: str | None = None
-        self._warned = False
+        self._unreported = ""
+        self._retry_at: float | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         # SQLite's connections belong to one thread.
@@ -92,14 +95,14 @@ class SqliteRates(InMemoryRates):
         """Apply `change` off the loop's thread."""
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._thread, self.change_now, change)
-        if self._trouble is not None and not self._warned:
-            self._warned = True
-            self._warn(self._trouble)
+        unreported, self._unreported = self._unreported, ""
+        if unreported:
+            self._warn(unreported)
         return result
 
     def change_now(self, change: Change[T]) -> T:
         """Apply `change` in the calling thread, which must be the same each time."""
-        if self._trouble is not None:
+        if self._retry_at is not None and self.clock() < self._retry_at:
             return super().change_now(change)
         try:
             try:
@@ -113,10 +116,12 @@ class SqliteRates(InMemoryRates):
                 return self._transact(change)
         except (sqlite3.Error, OSError, StateError, UnicodeDecodeError) as error:
             self._disconnect()
-            self._trouble = (
-                f"{self._path} cannot be used ({error}): the rate limit holds for this run alone, "
-                "so let no other run at the same time, or delete the file"
-            )
+            if self._retry_at is None:
+                self._unreported = (
+                    f"{self._path} cannot be used ({error}): the rate limit holds for this run "
+                    "alone, so let no other run at the same time, or delete the file"
+                )
+            self._retry_at = self.clock() + RETRY_AFTER_S
             return super().change_now(change)
 
     async def aclose(self) -> None:
@@ -130,6 +135,8 @@ class SqliteRates(InMemoryRates):
             found = db.execute(SELECT, self._row).fetchone()
             before = found[0] if found else b""
             state = _decoded(before)
+            if self._retry_at is not None:
+                _add(state, self.state)
             # The clock is read once the row is locked: there may have been a wait for it.
             result = change(state, self.clock())
             after = msgspec.json.encode(state)
@@ -141,7 +148,7 @@ class SqliteRates(InMemoryRates):
                 db.rollback()
             raise
         # Should the file fail, this process goes on from here.
-        self.state = state
+        self.state, self._retry_at = state, None
         return result
 
     def _connected(self) -> sqlite3.Connection:
@@ -177,15 +184,17 @@ def _decoded(text: bytes) -> RateState:
         return RateState()
 
 
+def _add(state: RateState, given_out: RateState) -> None:
+    """Add to the file's state what was given out without it."""
+    state.next_at = max(state.next_at, given_out.next_at)
+    state.audio_next_at = max(state.audio_next_at, given_out.audio_next_at)
+    state.not_before = max(state.not_before, given_out.not_before)
+    # It began as a copy, so that both hold what was sent before.
+    state.sends = sorted({*state.sends, *given_out.sends})
+
+
 def _inode(path: Path) -> int:
     try:
         return path.stat().st_ino
     except FileNotFoundError:
         return 0
-
-
-def _boot_id() -> str:
-    # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
-    with contextlib.suppress(OSError):
-        return _BOOT_ID.read_text("ascii").strip()
-    return ""

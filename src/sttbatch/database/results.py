@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from operator import methodcaller
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sttbatch.core.cache_entries import (
     AccessCount,
@@ -18,9 +18,7 @@ from sttbatch.core.cache_entries import (
 )
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
-from sttbatch.database.database import Database, expand
-from sttbatch.database.erasure import erase
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session, expand
 
 _T = TypeVar("_T")
 
@@ -28,6 +26,7 @@ FOREVER_S = 1e12
 """An age that nothing reaches: 30,000 years."""
 
 _CHECKED_AT_A_TIME = 16
+_DAMAGED_LIMIT = 1000
 
 _VALID = """
     FROM cache_entries
@@ -66,6 +65,26 @@ USAGE = """
     SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(created_at), MAX(created_at)
     FROM cache_entries"""
 
+FORGOTTEN = "forgotten"
+"""Stands for a chunk's key in `requests`: the key is a hash of the recording's sound."""
+
+ENTRIES = "SELECT key FROM entry_files WHERE file_sha256 = ?"
+SPANS = "SELECT chunk_key FROM cuts WHERE file_sha256 = ?"
+CHUNKS = """
+    SELECT chunk_key FROM chunk_tasks WHERE task_id IN (
+        SELECT id FROM processing_tasks WHERE job_id IN (
+            SELECT id FROM processing_jobs WHERE file_sha256 = ?))"""
+PATHS = "SELECT path FROM files WHERE sha256 = ?"
+RUNNING_JOBS = """
+    SELECT COUNT(*) FROM processing_jobs WHERE file_sha256 = ? AND status = 'PROCESSING'"""
+
+# Requests keep what was paid and whether they failed, not the chunk's key, nor what the endpoint
+# said.
+ANONYMIZE = f"""
+    UPDATE requests SET chunk_key = '{FORGOTTEN}',
+        error = CASE WHEN status IS NULL OR error IS NULL THEN error ELSE '{FORGOTTEN}' END
+    WHERE chunk_key = ?"""  # noqa: S608 - of constants
+
 
 class SqlResultStore:
     """`ResultStore` in the ledger.
@@ -73,7 +92,7 @@ class SqlResultStore:
     Args:
         max_age_s: entries older than this are not there any more; None: they stay for ever.
             It counts when an entry is looked up, so a changed setting holds for what is stored.
-        warn: told once where a damaged value is met.
+        warn: called once for each damaged value that is met, until it is stored again.
     """
 
     name = "L3"
@@ -89,6 +108,7 @@ class SqlResultStore:
         self._expires = max_age_s is not None
         self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
         self._warn = warn
+        self._damaged: set[str] = set()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         rows = await self.database.batched_rows(GET, keys, self.max_age_s)
@@ -194,6 +214,7 @@ class SqlResultStore:
         """What `put` does, within the caller's transaction."""
         row = asdict(value) | asdict(metadata) | {"key": key, "sha256": seal(key, value.data)}
         session.execute(PUT, row)
+        self._damaged.discard(key)
         session.execute(LINK, (metadata.file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
@@ -211,12 +232,15 @@ class SqlResultStore:
             and isinstance(created_at, float)
             and isinstance(expires_at, float | None)
         ):
-            if self._warn is not None:
+            if self._warn is not None and key not in self._damaged:
+                # Better a second warning than a set that grows without bound.
+                if len(self._damaged) >= _DAMAGED_LIMIT:
+                    self._damaged.clear()
+                self._damaged.add(key)
                 self._warn(
                     "the ledger holds a damaged result, which counts as missing; "
                     "`sttbatch cache verify` tells more"
                 )
-                self._warn = None
             return None
         found = CacheValue(value, expires_at)
         return found.at_most(created_at + self.max_age_s) if self._expires else found
@@ -229,3 +253,38 @@ class SqlResultStore:
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
     name = (key or b"").decode("utf-8", "backslashreplace")
     return CheckedEntry(name, row, data is not None and seal(name, data) == sha256)
+
+
+def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
+    """Remove `recording` from every table but `requests`, in which it becomes anonymous."""
+    contents = recording.file_sha256s
+    keys: list[str] = _select(session, (ENTRIES, SPANS, CHUNKS), contents)
+    # A path may have come since the caller looked for them.
+    paths = sorted({*recording.paths, *_select(session, (PATHS,), contents)})
+    running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
+    session.executemany(ANONYMIZE, [(key,) for key in keys])
+    delete, jobs = partial(_delete, session), contents + recording.unreadable
+    entries = delete("DELETE FROM cache_entries WHERE key = ?", keys)
+    rows = {
+        "cuts": delete("DELETE FROM cuts WHERE file_sha256 = ?", contents),
+        "chunk_tasks": delete("DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),
+        "processing_jobs": delete("DELETE FROM processing_jobs WHERE file_sha256 = ?", jobs),
+        "outputs": delete("DELETE FROM outputs WHERE source = ?", paths),
+        "files": delete("DELETE FROM files WHERE path = ?", paths)
+        + delete("DELETE FROM files WHERE sha256 = ?", contents),
+    }
+    return ErasedRecording(tuple(keys), entries, rows, running)
+
+
+def _select(session: Session, statements: Sequence[str], values: Sequence[str]) -> list[Any]:
+    rows = [
+        row
+        for statement in statements
+        for value in values
+        for row in session.execute(statement, (value,))
+    ]
+    return list(dict.fromkeys(value for (value,) in rows))
+
+
+def _delete(session: Session, statement: str, values: Sequence[object]) -> int:
+    return session.executemany(statement, [(value,) for value in values]).rowcount if values else 0

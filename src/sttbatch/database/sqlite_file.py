@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from sttbatch.core.key_patterns import matches
+from sttbatch.core.cache_entries import matches
+from sttbatch.database.database import Session
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import locked, private_file
-from sttbatch.database.session import Session
 
 T = TypeVar("T")
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]

@@ -1,29 +1,64 @@
 """Statements about usage out of the ledger, which keeps every request: work, money, failures.
 
 One kind of row leaves it: what a run was sending when it was killed counts as failed and possibly
-billed, until its answer turns up in the spool; then both of these fall by one.
+billed, until its answer turns up in the spool. Figures of a window show it as answered from then
+on; totals of all time, which must never fall, count the failure as well (`replaced_requests`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from sttbatch.core.figures import Bucket, RecordingOutcome, RequestFigures, RequestTotal
 from sttbatch.core.jobs import JobStatus
-from sttbatch.core.metrics import DURATION_BOUNDS_S, Window
-from sttbatch.database.buckets import bound_of, buckets_by, micros
+from sttbatch.core.metrics import (
+    DURATION_BOUNDS_S,
+    Bucket,
+    RecordingOutcome,
+    RequestFigures,
+    RequestTotal,
+    Window,
+)
 from sttbatch.database.database import Database
+from sttbatch.database.workers import FREE
+
+MILLION = 1_000_000
+NO_BOUND = 1e308
+"""Upper end of the last bucket. Rows of `carried` from older versions hold infinity instead."""
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def micros(expression: str) -> str:
+    """SQL that sums an expression up in whole millionths."""
+    return f"sum(CAST(round(({expression}) * {MILLION}) AS BIGINT))"
+
+
+def bound_of(column: str, bounds: Sequence[float]) -> str:
+    """SQL for the upper end of a value's bucket."""
+    cases = " ".join(f"WHEN {column} <= {bound} THEN {float(bound)}" for bound in bounds)
+    return f"CASE {cases} ELSE {NO_BOUND} END"
+
+
+def buckets_by(rows: Iterable[tuple[Key, float, int, int]]) -> dict[Key, list[Bucket]]:
+    """Rows of (key, bound, count, micros) as buckets by their keys."""
+    buckets: defaultdict[Key, list[Bucket]] = defaultdict(list)
+    for key, bound, count, total in rows:
+        buckets[key].append(Bucket(bound, count, total / MILLION))
+    return buckets
+
 
 _SENT_S = "CASE WHEN unit = 'audio_seconds' THEN quantity ELSE 0.0 END"
-_PAID_S = """CASE WHEN unit = 'audio_seconds' AND engine <> 'local'
+PAID_S = f"""CASE WHEN unit = 'audio_seconds' AND engine NOT IN ({FREE})
                 AND (error IS NULL OR maybe_paid <> 0) THEN quantity ELSE 0.0 END"""
 
 REQUESTS_BY = {
     by: f"""
     SELECT {group}, count(*), count(*) FILTER (WHERE error IS NULL),
            count(*) FILTER (WHERE attempt > 1), count(*) FILTER (WHERE error IS NOT NULL),
-           sum(maybe_paid), sum(cost), sum(sent_bytes), sum({_PAID_S})
+           sum(maybe_paid), sum(cost), sum(sent_bytes), sum({PAID_S})
     FROM requests WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY 1"""  # noqa: S608 - of constants
     for by, group in (
         ("all", "''"), ("model", "model"), ("engine", "engine"), ("day", "local_day(at)"),
@@ -31,8 +66,10 @@ REQUESTS_BY = {
 }  # fmt: skip
 REQUEST_TOTALS = f"""
     SELECT engine, model, status, substr(error, 1, 40), count(*), sum(maybe_paid),
-           {micros("cost")}, sum(sent_bytes), {micros(_SENT_S)}, {micros(_PAID_S)}
-    FROM requests GROUP BY 1, 2, 3, 4"""  # noqa: S608 - of constants
+           {micros("cost")}, sum(sent_bytes), {micros(_SENT_S)}, {micros(PAID_S)}
+    FROM requests GROUP BY 1, 2, 3, 4
+    UNION ALL SELECT engine, model, NULL, error, count, maybe_paid, cost_micros, 0, 0, paid_micros
+    FROM replaced_requests"""  # noqa: S608 - of constants
 DURATIONS = f"""
     SELECT engine, model, {bound_of("latency_s", DURATION_BOUNDS_S)}, count(*),
            {micros("latency_s")}

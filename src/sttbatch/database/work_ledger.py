@@ -20,9 +20,9 @@ from sttbatch.core.work import (
     WorkItem,
 )
 from sttbatch.database.chunk_index import SqlChunkIndex
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Session
 from sttbatch.database.results import SqlResultStore
-from sttbatch.database.session import Session
+from sttbatch.database.usage_queries import PAID_S, micros
 from sttbatch.database.workers import storable
 
 HOLDER = "SELECT worker_id FROM chunk_tasks WHERE chunk_key = ? AND status = 'PROCESSING'"
@@ -56,10 +56,23 @@ IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt
 
 # What a run that is over had reserved became a request of its own, begun when it was claimed; the
 # request that is known now takes its place.
-DROP_RESERVED = """
-    DELETE FROM requests WHERE chunk_key = :key AND status IS NULL AND at =
+_RESERVED_REQUEST = """
+    FROM requests WHERE chunk_key = :key AND status IS NULL AND at =
         (SELECT started_at FROM chunk_tasks
          WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED')"""
+KEEP_TOTALS = f"""
+    INSERT INTO replaced_requests
+        (engine, model, error, count, maybe_paid, cost_micros, paid_micros)
+    SELECT engine, model, substr(error, 1, 40), count(*), sum(maybe_paid),
+           {micros("CASE WHEN :is_paid THEN 0.0 ELSE cost END")},
+           {micros(f"CASE WHEN :is_paid THEN 0.0 ELSE {PAID_S} END")}
+    {_RESERVED_REQUEST} GROUP BY 1, 2, 3
+    ON CONFLICT (engine, model, error) DO UPDATE SET
+        count = replaced_requests.count + excluded.count,
+        maybe_paid = replaced_requests.maybe_paid + excluded.maybe_paid,
+        cost_micros = replaced_requests.cost_micros + excluded.cost_micros,
+        paid_micros = replaced_requests.paid_micros + excluded.paid_micros"""
+DROP_RESERVED = f"DELETE {_RESERVED_REQUEST}"
 COMPLETE_LATE = """
     UPDATE chunk_tasks SET status = 'COMPLETED', error_message = NULL
     WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED'"""
@@ -148,12 +161,14 @@ class SqlWorkLedger:
 
     async def recover(self, record: RequestRecord) -> None:
         claim = {"key": record.item.key, "worker": record.worker_id}
+        is_paid = record.request.paid or record.request.maybe_paid
         identity = (record.item.key, record.request.at, record.request.attempt)
 
         def recover(session: Session) -> None:
             # We may have been killed after this was committed and before its file was removed.
             if session.execute(IS_RECORDED, identity).fetchone() is None:
                 _record(session, record)
+            session.execute(KEEP_TOTALS, claim | {"is_paid": is_paid})
             session.execute(DROP_RESERVED, claim)
             # A worker that lives on may hold it still.
             error = None if record.value is not None else record.request.error or "not answered"

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from sttbatch.core.engine import FREE_ENGINES
 from sttbatch.core.jobs import Worker
-from sttbatch.database.database import Database
-from sttbatch.database.session import Session
+from sttbatch.database.database import Database, Session
 
 KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
 _SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
+FREE = ", ".join(f"'{engine}'" for engine in sorted(FREE_ENGINES))
+"""SQL for the engines that are free, to stand in brackets."""
+
 _BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 _BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
 # Reservations become requests: the endpoint may bill what was on its way, so it stays spent on
 # the day on which it was claimed.
-_BOOK_ORPHANS = """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
+_BOOK_ORPHANS = f"""INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
         latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
     SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?,
-           0.0, quantity, unit, 0, reserved_cost, CASE WHEN engine <> 'local' THEN 1 ELSE 0 END
-    FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?"""
+           0.0, quantity, unit, 0, reserved_cost, CASE WHEN engine IN ({FREE}) THEN 0 ELSE 1 END
+    FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?"""  # noqa: S608 - of constants
 _CLOSE_CHUNKS = """UPDATE chunk_tasks
     SET status = 'FAILED', reserved_cost = 0, completed_at = ledger_now(), error_message = ?
     WHERE status = 'PROCESSING' AND worker_id = ?"""
@@ -40,11 +43,11 @@ class LedgerWorkers:
         self._database = database
 
     async def register(self, worker_id: str, host: str, pid: int) -> Worker:
-        def write(db: Session) -> Worker:
-            (started_at,) = db.execute(_REGISTER, (worker_id, host, pid, None)).fetchone()
-            return Worker(worker_id, host, pid, started_at)
-
-        return await self._database.write(write)
+        row = (worker_id, host, pid, None)
+        ((started_at,),) = await self._database.write(
+            lambda db: db.execute(_REGISTER, row).fetchall()
+        )
+        return Worker(worker_id, host, pid, started_at)
 
     async def heartbeat(self, worker: Worker) -> bool:
         return await self._database.write(lambda db: heartbeat(db, worker))

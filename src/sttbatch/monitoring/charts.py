@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from itertools import pairwise
 
-from sttbatch.core.figures import MeasuredRequest
+from sttbatch.core.metrics import MeasuredRequest
 
 WIDTH = 900
 LEFT = 60

@@ -22,7 +22,6 @@ from prometheus_client.core import (
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from sttbatch.core.figures import Bucket, RequestTotal
 from sttbatch.core.metrics import (
     BOUNDS,
     DOUBTED,
@@ -34,7 +33,9 @@ from sttbatch.core.metrics import (
     RUN_OUTCOMES,
     RUNS_BEGUN,
     RUNS_ENDED,
+    Bucket,
     Metric,
+    RequestTotal,
     RunEnd,
 )
 from sttbatch.core.version import __version__

@@ -10,8 +10,16 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sttbatch.core.figures import RecordingOutcome, RequestFigures, RunCounts
-from sttbatch.core.metrics import GAP_ENDS, MISS, OK, Metric, Window
+from sttbatch.core.metrics import (
+    GAP_ENDS,
+    MISS,
+    OK,
+    Metric,
+    RecordingOutcome,
+    RequestFigures,
+    RunCounts,
+    Window,
+)
 from sttbatch.core.ports import MetricsStore, UsageStore
 from sttbatch.monitoring.aggregator import Aggregator, Distribution
 

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
-from sttbatch.database.private_files import is_at, private_folder
+from sttbatch.database.private_files import boot_id, is_at, private_folder
 
 EXPIRY_S = 300.0
 """A worker whose lock cannot be seen from here counts as dead after this long in silence."""
-
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FileLocks:
@@ -72,11 +70,7 @@ class FileLocks:
 
 def this_machine() -> str:
     """Its name, and which boot of which kernel it is: containers share the second alone."""
-    try:
-        boot = _BOOT_ID.read_text("ascii").strip()
-    except OSError:
-        boot = ""
-    return f"{platform.node()} {boot}"
+    return f"{platform.node()} {boot_id()}"
 
 
 def shares_locks(one: str, other: str) -> bool:

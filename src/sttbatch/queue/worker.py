@@ -38,10 +38,11 @@ class WorkerRegistry:
         """
         pid = os.getpid()
         worker_id = f"{pid}-{secrets.token_hex(6)}"
-        with self.liveness.hold(worker_id):
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.liveness.hold(worker_id))
             worker = await self.store.register(worker_id, self.liveness.host, pid)
             await self.sweep()
-            beating = asyncio.create_task(self._beat(worker))
+            beating = asyncio.create_task(self._beat(worker, held))
             try:
                 yield worker
             finally:
@@ -101,9 +102,13 @@ class WorkerRegistry:
         await self.store.reap(worker_id, killed=True)
         self.liveness.forget(worker_id)
 
-    async def _beat(self, worker: Worker) -> None:
+    async def _beat(self, worker: Worker, held: contextlib.ExitStack) -> None:
         while True:
             await asyncio.sleep(self.heartbeat_s)
             # A ledger that cannot be written ends the run through what the run itself writes.
             with contextlib.suppress(StateError):
+                # Where others took it for dead, this registers it again.
                 await self.store.heartbeat(worker)
+                # Its lock file was removed, so what it claims from now on would be free to others.
+                if not self.liveness.is_alive(worker.id, None):
+                    held.enter_context(self.liveness.hold(worker.id))

@@ -18,6 +18,7 @@ from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from sttbatch.external.cloudru.transcription import CloudRuTranscription as Engine
+from sttbatch.external.cloudru.transcription import RequestLimits
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Heard, HeardWord
 
@@ -120,11 +121,8 @@ async def lanes_to(
         Secret(key or endpoint.key),
         admission,
         pool,
-        retries=retries,
-        warn=warnings.append,
-        stall_s=stall_s,
-        deadline_base_s=deadline_base_s,
-        backoff_base_s=backoff_base_s,
+        RequestLimits(retries, stall_s, deadline_base_s, backoff_base_s),
+        warnings.append,
     )
     try:
         yield Lanes(engine, pool, admission, warnings, events)

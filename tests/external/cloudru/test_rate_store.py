@@ -15,7 +15,7 @@ import pytest
 
 from sttbatch.core.ports import RateStore
 from sttbatch.core.ports.rates import RateState
-from sttbatch.database.rates import InMemoryRates, SqliteRates
+from sttbatch.database.rates import RETRY_AFTER_S, InMemoryRates, SqliteRates
 from sttbatch.external.cloudru.admission import RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from tests.cloudru import CloudRu, Status
@@ -269,6 +269,50 @@ def test_a_file_that_stays_locked_is_done_without(
     assert str(path) in warnings[0]
     steps = [after - before for before, after in pairwise(slots)]
     assert steps == pytest.approx([RateLimits(60).spacing_s] * 3, abs=1e-6)
+
+
+def test_a_file_that_can_be_used_again_is_shared_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent without it counts for all, and the next incident is a warning of its own."""
+    monkeypatch.setattr("sttbatch.database.rates.LOCK_TIMEOUT_S", 0.02)
+    warnings: list[str] = []
+    now, limits = NOW, RateLimits(60)
+    steps = (
+        (0.0, ""),
+        (0.0, "BEGIN EXCLUSIVE"),
+        (RETRY_AFTER_S, ""),
+        (RETRY_AFTER_S - 1, "COMMIT"),
+        (1.0, ""),
+        (0.0, "BEGIN EXCLUSIVE"),
+        (RETRY_AFTER_S, "COMMIT"),
+    )
+
+    def book(state: RateState, _: float) -> float:
+        state.sends.append((NOW + len(state.sends), 1.0))
+        return limits.take_slot(state, NOW, 1.0)
+
+    async def asking() -> tuple[list[float], float, int]:
+        nonlocal now
+        store = SqliteRates(path, "here", warnings.append, clock=lambda: now)
+        slots = []
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as another:
+            for passed_s, statement in steps:
+                now += passed_s
+                another.execute(statement)
+                slots.append(await store.change(book))
+        await store.aclose()
+        other = SqliteRates(path, "here", clock=lambda: now)
+        next_at, sends = await other.change(lambda state, _: (state.next_at, len(state.sends)))
+        await other.aclose()
+        return slots, next_at, sends
+
+    path.parent.mkdir()
+    slots, next_at, sends = asyncio.run(asking())
+    assert len(warnings) == 2
+    spacings = [after - before for before, after in pairwise([*slots, next_at])]
+    assert spacings == pytest.approx([limits.spacing_s] * len(steps), abs=1e-6)
+    assert sends == len(steps)
 
 
 def test_a_folder_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sttbatch.cli.console.text import utc_time
-from sttbatch.core.figures import RecordingOutcome
+from sttbatch.core.metrics import RecordingOutcome
 from sttbatch.monitoring.statistics import Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")

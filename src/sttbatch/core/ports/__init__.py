@@ -5,10 +5,9 @@ the store cannot be read or written.
 """
 
 from sttbatch.core.ports.figures import AlertStore, MetricsStore, UsageStore
-from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore
+from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore, WorkLedger
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
-from sttbatch.core.ports.work import WorkLedger
 
 __all__ = [
     "AlertStore",

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from sttbatch.core.figures import (
+from sttbatch.core.metrics import (
     Bucket,
     BusyRun,
     MeasuredRequest,
+    Measurement,
+    Metric,
     RecordingOutcome,
     RequestFigures,
     RequestTotal,
     RunCounts,
+    RunEnd,
+    RunFacts,
+    Window,
 )
-from sttbatch.core.metrics import Measurement, Metric, RunEnd, RunFacts, Window
 
 
 class MetricsStore(Protocol):

@@ -1,4 +1,4 @@
-"""The ports of the queue: jobs, and the workers that hold them."""
+"""The ports of jobs, of the work in them that is paid for, and of the workers that hold both."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sttbatch.core.jobs import (
     TakenBy,
     Worker,
 )
+from sttbatch.core.work import Granted, RequestRecord, Verdict, WorkItem
 
 
 class JobStore(Protocol):
@@ -149,3 +150,34 @@ class Liveness(Protocol):
 
     def sweep(self, known: Collection[str]) -> None:
         """Remove what dead workers without a row left behind; `known` are those with one."""
+
+
+class WorkLedger(Protocol):
+    """Who may pay for what, and what that brought."""
+
+    async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
+        """Reserve the right to send an item of a claimed job, and its cost.
+
+        Whether its result is stored, who holds it and what budgets allow is judged in the same
+        transaction, and its span is remembered whatever the answer is. Cancelled, it holds
+        nothing. `task_id` is that of the claim on the job that the item belongs to; `force` grants
+        it even if its result is stored.
+        """
+
+    async def store(self, granted: Granted, record: RequestRecord) -> None:
+        """Store the result, book the request that brought it, and end the claim."""
+
+    async def record(self, record: RequestRecord) -> None:
+        """Book a request that brought no result, or none that is kept."""
+
+    async def give_up(self, granted: Granted, error: str) -> bool:
+        """End a claim whose requests, if there were any, are booked; False: it was lost before."""
+
+    async def holder(self, key: str) -> str | None:
+        """The id of the worker that has claimed an item, if one has."""
+
+    async def recover(self, record: RequestRecord) -> None:
+        """Book what an earlier run could not, once; a result that is newer stays."""
+
+    async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
+        """(quantity, seconds until the answer) of the latest answered requests."""

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata, IndexedResult
-from sttbatch.core.cache_levels import VerifiableLevel
+from sttbatch.core.cache_entries import (
+    AccessCount,
+    CacheValue,
+    EntryMetadata,
+    IndexedResult,
+    VerifiableLevel,
+)
 from sttbatch.core.file_records import (
     ErasedRecording,
     FileRecord,

@@ -93,16 +93,12 @@ class AdmissionControl:
         self._answered_sent_at = 0.0
         self._changed = asyncio.Event()
 
-    async def sleep(self, ticket: AdmissionTicket, seconds: float) -> None:
-        """Wait; raises Stopped when the ticket's run ends meanwhile."""
-        await _unless_stopped(ticket, asyncio.sleep(seconds))
-
     async def admit(self, ticket: AdmissionTicket) -> None:
         """Return when a request may be sent.
 
         It raises Stopped when the run ends, EndpointUnreachable after `outage_wait_s`.
         """
-        await _unless_stopped(ticket, self._admit(ticket))
+        await unless_stopped(ticket, self._admit(ticket))
 
     async def slow_down(self, seconds: float) -> None:
         """Admit nobody for so long: a 429 concerns every lane of every process."""
@@ -196,7 +192,8 @@ class AdmissionControl:
         changed.set()
 
 
-async def _unless_stopped(ticket: AdmissionTicket, work: Coroutine[Any, Any, None]) -> None:
+async def unless_stopped(ticket: AdmissionTicket, work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`; raises Stopped when the ticket's run ends meanwhile."""
     if ticket.stopped.is_set():
         work.close()
         raise Stopped

@@ -31,7 +31,6 @@ class Reachability:
             second; None where it sends no date.
     """
 
-    base_url: str
     status: int
     http_version: str
     tls: str | None
@@ -54,7 +53,6 @@ async def check_reachability(base_url: str) -> Reachability:
             network = response.extensions.get("network_stream")
             tls = network.get_extra_info("ssl_object") if network is not None else None
             return Reachability(
-                base_url,
                 response.status_code,
                 response.http_version,
                 tls.version() if tls is not None else None,

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import httpx
 import tenacity
@@ -15,10 +15,16 @@ from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
 from sttbatch.core.models import Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
-from sttbatch.external.cloudru.admission import AdmissionControl
+from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
 from sttbatch.external.cloudru.connections import ConnectionPool
-from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAttempt
-from sttbatch.external.cloudru.request_state import FORMATS, RequestState, Retry, format_name
+from sttbatch.external.cloudru.http_attempt import (
+    FAULTS,
+    FORMATS,
+    HttpAttempt,
+    RequestState,
+    Retry,
+    format_name,
+)
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
 from sttbatch.external.cloudru.retry_policy import Action, decide
 from sttbatch.external.secret import Secret
@@ -40,14 +46,27 @@ SIMPLER_FORMAT_FOR_S = 600.0
 """How long, until the full format is requested again: a process may live for months."""
 
 
-class CloudRuTranscription:
-    """An `Engine` over HTTP.
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """How often one chunk is sent, and how long each request may take.
 
-    Args:
+    Attributes:
         retries: failures of one chunk that are retried; those of an outage do not count.
         stall_s: how long an upload may stand still.
         deadline_base_s: how long a response may take, besides a second for each of audio.
         backoff_base_s: the longest wait before a first retry.
+    """
+
+    retries: int
+    stall_s: float = STALL_S
+    deadline_base_s: float = DEADLINE_BASE_S
+    backoff_base_s: float = BACKOFF_BASE_S
+
+
+class CloudRuTranscription:
+    """An `Engine` over HTTP.
+
+    Args:
         warn: is called once when a response format or HTTP/2 is given up.
     """
 
@@ -59,22 +78,15 @@ class CloudRuTranscription:
         key: Secret,
         admission: AdmissionControl,
         pool: ConnectionPool,
-        *,
-        retries: int,
+        limits: RequestLimits,
         warn: Callable[[str], None],
-        stall_s: float = STALL_S,
-        deadline_base_s: float = DEADLINE_BASE_S,
-        backoff_base_s: float = BACKOFF_BASE_S,
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
         self._key = key
         self._admission = admission
         self._pool = pool
-        self._retries = retries
+        self._limits = limits
         self._warn = warn
-        self._stall_s = stall_s
-        self._deadline_base_s = deadline_base_s
-        self._backoff_base_s = backoff_base_s
         self._format = 0
         self._simpler_until = 0.0
         self._format_warned = 0
@@ -104,12 +116,12 @@ class CloudRuTranscription:
         attempts = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(Retry),
             stop=lambda _: (
-                state.counted > self._retries
+                state.counted > self._limits.retries
                 or state.ambiguous > AMBIGUOUS_RETRIES
                 or stopped.is_set()
             ),
             wait=_wait_s,
-            sleep=partial(self._admission.sleep, state.ticket),
+            sleep=lambda seconds: unless_stopped(state.ticket, asyncio.sleep(seconds)),
             reraise=True,
         )
         try:
@@ -129,13 +141,21 @@ class CloudRuTranscription:
                 "its answer would have no timestamps", max_piece_s=PIECE_WITHOUT_TIMES_S
             )
         connection = await self._pool.take(http1=state.http1, fresh=state.fresh)
-        response_s = self._deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
-        http = HttpAttempt(connection, stall_s=self._stall_s, response_s=response_s)
+        response_s = self._limits.deadline_base_s + DEADLINE_PER_AUDIO_S * state.upload.duration_s
+        http = HttpAttempt(connection, stall_s=self._limits.stall_s, response_s=response_s)
         if self._format and time.monotonic() >= self._simpler_until:
             self._format = self._format_warned = 0
         state.begin_attempt(http, self._format)
         try:
-            response = await self._send(state)
+            response = await http.send(
+                self._url,
+                headers={
+                    "Authorization": f"Bearer {self._key.reveal()}",
+                    "Idempotency-Key": state.idempotency_key,
+                },
+                fields=state.form_fields(),
+                upload=state.upload,
+            )
         except FAULTS as error:
             raise await self._after_fault(state, error) from error
         except BaseException as error:
@@ -149,26 +169,6 @@ class CloudRuTranscription:
         if response.status_code == 200:
             return await self._after_success(state, response)
         raise await self._after_refusal(state, response)
-
-    async def _send(self, state: RequestState) -> httpx.Response:
-        headers = {
-            "Authorization": f"Bearer {self._key.reveal()}",
-            "Idempotency-Key": state.idempotency_key,
-        }
-        try:
-            file = state.upload.open()
-        except OSError as error:
-            raise errors.ChunkError(
-                f"the upload's temporary file cannot be read: {error}"
-            ) from error
-        # A file object, because httpx slices bytes in quadratic time.
-        with file:
-            return await state.http.send(
-                self._url,
-                headers=headers,
-                fields=state.form_fields(),
-                file=(state.upload.filename, file, state.upload.content_type),
-            )
 
     async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
         """Record a request that brought no response, and say what to raise."""
@@ -284,7 +284,7 @@ class CloudRuTranscription:
 
     def _jittered_s(self, failures: int) -> float:
         """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
-        ceiling_s = min(BACKOFF_CAP_S, self._backoff_base_s * 2 ** (failures - 1))
+        ceiling_s = min(BACKOFF_CAP_S, self._limits.backoff_base_s * 2 ** (failures - 1))
         return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
 
 
