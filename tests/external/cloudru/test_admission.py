@@ -94,6 +94,11 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
         with pytest.raises(EndpointUnreachable, match=r"600 s.*gone"):
             await probe()
         assert now() - begun < 601
+        shut.release(ticket)
+        with pytest.raises(EndpointUnreachable):
+            await shut.admit(AdmissionTicket(stopped=ticket.stopped))
+        # The next run of the process finds out for itself.
+        await shut.admit(AdmissionTicket())
         return times
 
     times = in_virtual_time(outage())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from sttbatch.core.engine import APIRequest
-from sttbatch.core.errors import EndpointUnreachable
+from sttbatch.core.errors import EndpointUnreachable, UsageError
 from sttbatch.external.cloudru.reachability import check_reachability, check_transcription
 from tests.cloudru import CloudRu
 
@@ -47,3 +48,17 @@ def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert post.audio_s == pytest.approx(1.0)
     assert post.status == 200
     assert [each.paid for each in told] == [True]
+
+
+def test_certificates_that_could_not_be_loaded_are_loaded_once_they_are_mended(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        async with lanes_to(endpoint) as lanes:
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+            with pytest.raises(UsageError, match="SSL_CERT_FILE"):
+                await lanes.pool.prepare()
+            monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+            await lanes.pool.prepare()
+
+    asyncio.run(story())

@@ -91,6 +91,7 @@ class AdmissionControl:
         self._probe_wait_s = probe_waits_s[0]
         self._prober: AdmissionTicket | None = None
         self._answered_sent_at = 0.0
+        self._given_up_by: asyncio.Event | None = None
         self._changed = asyncio.Event()
 
     async def admit(self, ticket: AdmissionTicket) -> None:
@@ -98,6 +99,9 @@ class AdmissionControl:
 
         It raises Stopped when the run ends, EndpointUnreachable after `outage_wait_s`.
         """
+        if self._given_up_by not in (None, ticket.stopped):
+            # That run is over; whether the endpoint is back is for this one to find out.
+            self._failures, self._outage_since, self._given_up_by = 0, None, None
         await unless_stopped(ticket, self._admit(ticket))
 
     async def slow_down(self, seconds: float) -> None:
@@ -166,15 +170,16 @@ class AdmissionControl:
         while self._outage_since is not None and self._prober is not ticket:
             if self._prober is None:
                 self._prober = ticket
-                await self._before_probe(self._outage_since)
+                await self._before_probe(ticket, self._outage_since)
             else:
                 # Waiters wake in the order they came in, so each gets its turn.
                 await self._changed.wait()
 
-    async def _before_probe(self, since: float) -> None:
+    async def _before_probe(self, ticket: AdmissionTicket, since: float) -> None:
         """Wait until the next probe: one request at a time finds out whether the outage is over."""
         left_s = self._outage_wait_s - (_now() - since)
         if left_s <= 0:
+            self._given_up_by = ticket.stopped
             raise EndpointUnreachable(
                 f"the endpoint could not be reached for {self._outage_wait_s:.0f} s (last error: "
                 f"{self._reason}); what was transcribed is stored, run the same command again "

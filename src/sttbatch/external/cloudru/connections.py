@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 import time
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ import httpx
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
 from sttbatch.external.tls import ssl_context
+
+CERTIFICATES_S = 86_400.0
+"""The authorities' certificates are loaded again after so long."""
 
 COALESCE_BYTES = 64 * 1024
 """The size of a block of httpx's multipart body, so a stalled upload is noticed as before."""
@@ -131,7 +135,7 @@ class ConnectionPool:
         self._headers = {"User-Agent": user_agent}
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
-        self._contexts: dict[bool, asyncio.Task[ssl.SSLContext]] = {}
+        self._contexts: dict[bool, tuple[float, asyncio.Task[ssl.SSLContext]]] = {}
         self._http2_faults = 0
         self._newest_at_fault = 0
         self._http2_from = 0.0
@@ -206,12 +210,15 @@ class ConnectionPool:
         task.add_done_callback(self._closing.discard)
 
     async def _context(self, http2: bool) -> ssl.SSLContext:
-        # Loading certificates takes 40 ms, so it is done once; ALPN is written into the context,
-        # so the two protocols must not share one.
-        if http2 not in self._contexts:
-            self._contexts[http2] = asyncio.create_task(asyncio.to_thread(ssl_context))
+        # Loading certificates takes 40 ms, so it is done once a day; ALPN is written into the
+        # context, so the two protocols must not share one.
+        now = time.monotonic()
+        loaded_at, loading = self._contexts.get(http2, (-math.inf, None))
+        if loading is None or now - loaded_at > CERTIFICATES_S or _has_failed(loading):
+            loading = asyncio.create_task(asyncio.to_thread(ssl_context))
+            self._contexts[http2] = (now, loading)
         # Shielded: the other lanes wait for it as well.
-        return await asyncio.shield(self._contexts[http2])
+        return await asyncio.shield(loading)
 
     def _client(self, context: ssl.SSLContext, *, http2: bool) -> httpx.AsyncClient:
         try:
@@ -236,6 +243,10 @@ class ConnectionPool:
             ) from error
         coalesce(client)
         return client
+
+
+def _has_failed(task: asyncio.Task[ssl.SSLContext]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 async def _closed(client: httpx.AsyncClient) -> None:
