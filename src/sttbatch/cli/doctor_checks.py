@@ -149,8 +149,7 @@ class _Endpoint:
 
 
 async def _disk(settings: Settings) -> str:
-    from sttbatch.composition.caches import cache_folder
-    from sttbatch.composition.paths import data_folder
+    from sttbatch.composition.stores import cache_folder, data_folder
     from sttbatch.database.private_files import private_folder
 
     folders = []
@@ -163,10 +162,9 @@ async def _disk(settings: Settings) -> str:
 
 
 async def _database(settings: Settings) -> str:
-    from sttbatch.composition.paths import data_folder
-    from sttbatch.database.opening import open_ledger
+    from sttbatch.composition.stores import opened_ledger
 
-    with contextlib.closing(open_ledger(data_folder(settings))) as database:
+    with opened_ledger(settings) as database:
         damage = await database.maintain(lambda store: store.integrity(quick=True))
         described = await database.maintain(lambda store: store.describe())
     if damage:
@@ -201,7 +199,7 @@ async def _send(settings: Settings) -> str:
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import run_config_of
     from sttbatch.composition.engines import engine_of
-    from sttbatch.composition.paths import RATES, data_folder
+    from sttbatch.composition.stores import RATES, data_folder
     from sttbatch.external.cloudru.reachability import check_transcription
 
     request = run_config_of(settings).request
@@ -224,16 +222,11 @@ async def _book(
     settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
 ) -> None:
     """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
-    from sttbatch.composition.ledgers import work_ledger
-    from sttbatch.composition.paths import data_folder
+    from sttbatch.composition.stores import opened_ledger, work_ledger
     from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
-    from sttbatch.database.opening import open_ledger
     from sttbatch.database.results import SqlResultStore
 
-    with (
-        contextlib.suppress(StateError),
-        contextlib.closing(open_ledger(data_folder(settings))) as database,
-    ):
+    with contextlib.suppress(StateError), opened_ledger(settings) as database:
         ledger = work_ledger(database, SqlResultStore(database))
         for sent in requests:
             usage = Usage(AUDIO_SECONDS, sent.audio_s)

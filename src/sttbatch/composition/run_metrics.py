@@ -7,8 +7,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 from sttbatch.composition.effective_options import run_config_of
-from sttbatch.composition.paths import data_folder
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import data_folder
 from sttbatch.core.errors import StateError
 from sttbatch.core.metrics import RunEnd, RunFacts
 from sttbatch.database.measurements import Measurements

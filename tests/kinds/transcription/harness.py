@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.composition.caches import open_caches
-from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import open_caches, work_ledger
 from sttbatch.composition.workshop import Workshop, transcription_run
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event, Warned

@@ -97,13 +97,10 @@ async def _tested(rule: AlertRule) -> bool:
 async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
-    import contextlib
-
-    from sttbatch.composition.paths import data_folder
+    from sttbatch.composition.stores import opened_ledger
     from sttbatch.database.alerts import Alerts
-    from sttbatch.database.opening import open_ledger
 
-    with contextlib.closing(open_ledger(data_folder(loaded.settings))) as database:
+    with opened_ledger(loaded.settings) as database:
         store = Alerts(database)
         return [
             _RuleState(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
+    from sttbatch.composition.stores import Caches
     from sttbatch.core.ports import FileIndex
 
 MOST_USED = 1000
@@ -39,7 +39,7 @@ def stats(as_json: AsJson = False) -> None:
     """Show the size and age of each level, and the most read entries."""
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.cli.console.cache_rendering import stats_json, stats_lines
-    from sttbatch.composition.caches import cache_folder
+    from sttbatch.composition.stores import cache_folder
 
     async def read(stores: _Stores) -> CacheStats:
         caches = stores.caches
@@ -115,7 +115,7 @@ def verify(
     from sttbatch.caching.cache_stats import record_verification
     from sttbatch.caching.cache_verifier import verified
     from sttbatch.cli.console.cache_rendering import verification_json, verification_lines
-    from sttbatch.composition.caches import cache_folder
+    from sttbatch.composition.stores import cache_folder
 
     async def check(stores: _Stores) -> Verification:
         levels = stores.caches.disk, stores.caches.ledger
@@ -141,16 +141,14 @@ def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
     import asyncio
 
     from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.composition.caches import open_caches
-    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.composition.stores import open_caches, opened_ledger
     from sttbatch.database.files import SqlFileIndex
-    from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
 
     async def run() -> _T:
-        with contextlib.closing(open_ledger(data_folder(settings))) as database:
+        with opened_ledger(settings) as database:
             async with open_caches(settings, database, _warn) as caches:
                 files = SqlFileIndex(database)
                 return await work(_Stores(settings, caches, files, Fingerprinter(files)))
@@ -161,8 +159,7 @@ def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
 async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
     from sttbatch.caching.spooling_ledger import SpoolingLedger
-    from sttbatch.composition.ledgers import work_ledger
-    from sttbatch.composition.paths import ANSWERS, data_folder
+    from sttbatch.composition.stores import ANSWERS, data_folder, work_ledger
 
     spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
     ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)

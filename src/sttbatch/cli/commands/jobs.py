@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -184,21 +183,20 @@ def purge(
 
 
 def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
-    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.composition.stores import data_folder, opened_ledger
     from sttbatch.database.jobs import LedgerJobs
-    from sttbatch.database.opening import open_ledger
     from sttbatch.database.workers import LedgerWorkers
     from sttbatch.queue.job_queue import JobQueue
     from sttbatch.queue.liveness import FileLocks
     from sttbatch.queue.worker import WorkerRegistry
 
-    folder = data_folder(load_settings().settings)
+    settings = load_settings().settings
 
     async def run() -> T:
-        with contextlib.closing(open_ledger(folder)) as database:
+        with opened_ledger(settings) as database:
             jobs = LedgerJobs(database)
-            workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+            workers = WorkerRegistry(LedgerWorkers(database), FileLocks(data_folder(settings)))
             return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
 
     import asyncio

@@ -96,7 +96,7 @@ def stats(
     import asyncio
 
     from sttbatch.cli.console.stats_export import push_figures, write_exposition
-    from sttbatch.composition.stats_sources import statistics_sources
+    from sttbatch.composition.stores import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
