@@ -29,8 +29,14 @@ from sttbatch.database.alerts import (
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.session import Session
-from sttbatch.monitoring.alert_rules import ALERT_METRICS, AlertRule, Channel, Comparison
-from sttbatch.monitoring.alerts import AlertEvaluator, watched
+from sttbatch.monitoring.alerts import (
+    ALERT_METRICS,
+    AlertEvaluator,
+    AlertRule,
+    Channel,
+    Comparison,
+    watched,
+)
 from tests.external.cloudru.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0

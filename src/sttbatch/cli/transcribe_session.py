@@ -26,7 +26,7 @@ from sttbatch.processing.discovery import Discovery
 if TYPE_CHECKING:
     from sttbatch.core.jobs import Job
     from sttbatch.external.secret import Secret
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
 
 

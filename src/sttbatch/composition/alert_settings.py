@@ -12,7 +12,7 @@ import msgspec
 
 from sttbatch.composition.settings import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
-from sttbatch.monitoring.alert_rules import (
+from sttbatch.monitoring.alerts import (
     ALERT_METRICS,
     AlertRule,
     Channel,

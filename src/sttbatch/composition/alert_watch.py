@@ -10,7 +10,7 @@ from sttbatch.core.events import Emit
 from sttbatch.database.database import Database
 
 if TYPE_CHECKING:
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
 
 
 @contextlib.asynccontextmanager

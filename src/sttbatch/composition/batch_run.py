@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.kinds.transcription.completion import Writer
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
 
     Observe = Callable[[Document], None]

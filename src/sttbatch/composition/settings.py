@@ -19,7 +19,7 @@ from sttbatch.core.models import ChannelMode, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
 
 LOCAL_FILE = "sttbatch.toml"
 ALERTS = "alerts"

@@ -38,7 +38,7 @@ from sttbatch.core.metrics import (
     RunEnd,
 )
 from sttbatch.core.version import __version__
-from sttbatch.monitoring.causes import cause_of
+from sttbatch.monitoring.collector import cause_of
 from sttbatch.monitoring.statistics import LEVELS, Sources
 
 # Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.

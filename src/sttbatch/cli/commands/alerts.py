@@ -15,7 +15,7 @@ from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
 
 app = typer.Typer(help="List and test the alerts of the settings file.", no_args_is_help=True)
 
@@ -75,8 +75,7 @@ async def _tested(rule: AlertRule) -> bool:
 
     from sttbatch.composition.alert_watch import deliver
     from sttbatch.core.errors import NotificationError
-    from sttbatch.monitoring.alert_rules import Channel
-    from sttbatch.monitoring.alerts import alert_message, payload, triggered
+    from sttbatch.monitoring.alerts import Channel, alert_message, payload, triggered
 
     event = triggered(rule, rule.threshold)
     if Channel.LOG in rule.channels:
