@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sttbatch.cli.console import run_summary
 from sttbatch.cli.console.output_mode import OutputMode
 from sttbatch.cli.console.progress import Display
-from sttbatch.cli.console.stdio import StandardOutput, print_lines
+from sttbatch.cli.console.stdio import StandardOutput, TranscriptPrinter, print_lines
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
@@ -57,11 +57,7 @@ class TranscribeSession:
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
-        writer = None
-        if mode.text:
-            from sttbatch.cli.console.stdout_writer import StdoutWriter
-
-            writer = StdoutWriter(self._output, settings.formats[0])
+        writer = TranscriptPrinter(self._output, settings.formats[0]) if mode.text else None
         listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:
             listeners.append(log)
