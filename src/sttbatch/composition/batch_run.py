@@ -7,8 +7,7 @@ import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.alert_watch import watching
-from sttbatch.composition.run_metrics import measured
+from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder
 from sttbatch.core.events import (

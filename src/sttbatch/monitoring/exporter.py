@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -137,15 +137,8 @@ _HISTOGRAMS: Mapping[str, tuple[str, str]] = {
 
 
 async def exposition(sources: Sources) -> bytes:
-    """Prometheus's text format, UTF-8."""
-    return generate_latest(await registry(sources))
-
-
-async def registry(sources: Sources) -> CollectorRegistry:
-    """Everything that is exported, as it is at this moment."""
-    filled = CollectorRegistry()
-    filled.register(_Families([family async for family in _families(sources)]))
-    return filled
+    """Everything that is exported, as it is at this moment: Prometheus's text format, UTF-8."""
+    return generate_latest(_Families([family async for family in _families(sources)]))
 
 
 class _Families(Collector):

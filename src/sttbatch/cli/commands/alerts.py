@@ -73,7 +73,7 @@ def try_out(
 async def _tested(rule: AlertRule) -> bool:
     import time
 
-    from sttbatch.composition.alert_watch import deliver
+    from sttbatch.composition.run_monitoring import deliver
     from sttbatch.core.errors import NotificationError
     from sttbatch.monitoring.alerts import Channel, alert_message, payload, triggered
 

@@ -124,8 +124,8 @@ def _refuse_windows(context: typer.Context) -> None:
 
 
 async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
-    from sttbatch.cli.console.report_files import replace_report
     from sttbatch.cli.console.run_summary import CURRENCY
+    from sttbatch.cli.console.stats_export import replace_report
     from sttbatch.monitoring.dashboard import page
 
     text = await page(sources, query.window(), CURRENCY)

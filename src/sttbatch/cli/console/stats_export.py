@@ -1,13 +1,13 @@
-"""`stats --prometheus` and `stats --push`: lifetime totals for a monitoring system."""
+"""What `stats` exports: report files, and lifetime totals for a monitoring system."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.cli.console.report_files import replace_report
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.core.errors import UsageError
 
@@ -26,9 +26,7 @@ async def write_exposition(sources: Sources, target: str) -> None:
     Raises:
         UsageError: the extra is not installed, or the file cannot be written.
     """
-    with _extra():
-        from sttbatch.monitoring.exporter import exposition
-    text = await exposition(sources)
+    text = await _exposition(sources)
     if target != STDOUT:
         replace_report(Path(target), text, _READABLE)
         return
@@ -45,20 +43,49 @@ async def push_figures(sources: Sources, url: str) -> None:
         UsageError: the extra is not installed, or `url` is not an address.
         NotificationError: the gateway rejects them or cannot be reached.
     """
-    with _extra():
-        from sttbatch.monitoring.exporter import registry
-    from sttbatch.external.notifications.pushgateway import gateway_at, push
+    from sttbatch.external.notifications import gateway_at, push
 
-    push(gateway_at(url), await registry(sources))
+    push(gateway_at(url), await _exposition(sources))
 
 
-@contextlib.contextmanager
-def _extra() -> Iterator[None]:
+async def _exposition(sources: Sources) -> bytes:
     try:
-        yield
+        from sttbatch.monitoring.exporter import exposition
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "prometheus_client":
             raise
         raise UsageError(
             "figures for Prometheus need prometheus_client: pip install 'sttbatch[prometheus]'"
         ) from error
+    return await exposition(sources)
+
+
+def replace_report(path: Path, content: bytes, new_mode: int) -> None:
+    """Replace a file that may be open in another program; write to a device or a pipe.
+
+    An existing file keeps its mode; a new one gets `new_mode`, whatever the umask.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
+        # Hidden, and without the target's ending: node_exporter reads all that end with `.prom`.
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
+        ) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(file.name).unlink()
+                raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
