@@ -94,18 +94,14 @@ class AlertRule:
 
     @property
     def condition(self) -> str:
-        """What is compared, for people; the rule fires once while it holds."""
-        return condition(self.metric, self.comparison, self.threshold, self.window_s)
+        """For people: `failed_share > 0.1 over 3600 s`; the rule fires once while it holds."""
+        over = f"over {self.window_s:g} s"
+        return f"{self.metric} {self.comparison} {self.threshold:g} {over}"
 
     @property
     def notify(self) -> str:
         """The channels' names, with commas between them."""
         return ",".join(self.channels)
-
-
-def condition(metric: str, comparison: str, threshold: float, window_s: float) -> str:
-    """For example `failed_share > 0.1 over 3600 s`."""
-    return f"{metric} {comparison} {threshold:g} over {window_s:g} s"
 
 
 class AlertEvaluator:
