@@ -16,14 +16,21 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.metrics import DURATION_BOUNDS_S, LIFETIME_METRICS, Metric, RunEnd, RunFacts
+from sttbatch.core.metrics import (
+    DURATION_BOUNDS_S,
+    LIFETIME_METRICS,
+    Metric,
+    RunEnd,
+    RunFacts,
+    Window,
+)
 from sttbatch.database.database import Database
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
 from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.session import Session
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
-from sttbatch.monitoring.statistics import Sources
+from sttbatch.monitoring.statistics import Sources, statistics
 from tests.monitoring.exposed import families, samples, value
 
 DAY_S = 86_400.0
@@ -48,9 +55,12 @@ class Stores:
     def measurements(self) -> Measurements:
         return Measurements(self.metrics)
 
+    @property
+    def sources(self) -> Sources:
+        return Sources(self.measurements, UsageFigures(self.ledger))
+
     def exposed(self) -> str:
-        sources = Sources(self.measurements, UsageFigures(self.ledger))
-        return asyncio.run(exposition(sources)).decode()
+        return asyncio.run(exposition(self.sources)).decode()
 
     def expire(self, now: float) -> None:
         self.now = now
@@ -279,6 +289,28 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
         "state", "version",
     }  # fmt: skip
     assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7
+
+
+def test_hits_of_a_level_that_is_new_are_counted_and_shown(stores: Stores) -> None:
+    async def write() -> None:
+        store = stores.measurements
+        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        lookups = ((3.0, "L2b"), (1.0, "miss"))
+        await store.record(
+            run,
+            [
+                (Metric.CACHE_LOOKUPS, 1.0, number, count, label, "")
+                for number, (count, label) in enumerate(lookups)
+            ],
+        )
+
+    asyncio.run(write())
+    cache = asyncio.run(statistics(stores.sources, Window(0, 9))).cache
+    assert (cache.hits["L2b"], cache.hits["L1"], cache.lookups, cache.hit_rate) == (3, 0, 4, 0.75)
+    text = stores.exposed()
+    assert value(text, "sttbatch_cache_lookups_total", level="L2b", result="hit") == 3
+    assert value(text, "sttbatch_cache_lookups_total", level="L1", result="hit") == 0
+    assert value(text, "sttbatch_cache_lookups_total") == 4
 
 
 def test_a_metric_without_words_of_its_own_is_counted_too(

@@ -39,7 +39,7 @@ from sttbatch.core.metrics import (
 )
 from sttbatch.core.version import __version__
 from sttbatch.monitoring.collector import cause_of
-from sttbatch.monitoring.statistics import LEVELS, Sources
+from sttbatch.monitoring.statistics import Sources, hits_by_level
 
 # Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.
 MICROS = 1_000_000
@@ -238,8 +238,8 @@ def _lookups(totals: Mapping[str, float]) -> Family:
         "Looks into the cache: hits by the level that had it (L1 memory, L2 disk, L3 ledger)",
         labels=("level", "result"),
     )
-    for level in LEVELS:
-        family.add_metric([level, "hit"], totals.get(level, 0))
+    for level, hits in hits_by_level(totals).items():
+        family.add_metric([level, "hit"], hits)
     family.add_metric(["none", "miss"], totals.get(MISS, 0))
     return family
 

@@ -9,14 +9,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sttbatch.core.figures import RecordingOutcome, RequestFigures, RunCounts
 from sttbatch.core.metrics import GAP_ENDS, MISS, OK, Metric, Window
 from sttbatch.core.ports import MetricsStore, UsageStore
 
 LEVELS = ("L1", "L2", "L3")
+"""Cache levels that are shown before they have a hit; others are once they have one."""
+
 LISTED = 5
 """Of the slowest and of the failed recordings."""
+
+_Count = TypeVar("_Count", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,13 +230,19 @@ async def groups(sources: Sources, window: Window, by: str) -> list[Group]:
     ]
 
 
+def hits_by_level(lookups: Mapping[str, _Count]) -> dict[str, _Count]:
+    """The hits among cache lookups, of every level that was recorded."""
+    counts = {**dict.fromkeys(LEVELS, 0), **lookups}
+    return {level: count for level, count in counts.items() if level != MISS}
+
+
 async def _cache_use(metrics: MetricsStore, window: Window) -> CacheUse:
     lookups = await Aggregator(metrics).events(Metric.CACHE_LOOKUPS, window)
     saved_s = await metrics.totals(Metric.SAVED_SECONDS, window)
     saved_cost = await metrics.totals(Metric.SAVED_COST, window)
-    hits = {level: lookups.get(level, 0) for level in LEVELS}
-    total = sum(hits.values()) + lookups.get(MISS, 0)
-    return CacheUse(total, hits, saved_s.get("", 0.0), saved_cost.get("", 0.0))
+    return CacheUse(
+        sum(lookups.values()), hits_by_level(lookups), saved_s.get("", 0.0), saved_cost.get("", 0.0)
+    )
 
 
 async def _throughput(metrics: MetricsStore, window: Window) -> Throughput:
