@@ -168,14 +168,11 @@ def purge(
     import json
 
     from sttbatch.cli.console.text import counted
-    from sttbatch.composition.settings import duration_s
+    from sttbatch.composition.settings import option_s
 
     age_s = 0.0 if every else KEPT_S
     if older_than is not None:
-        try:
-            age_s = duration_s(older_than)
-        except ValueError as error:
-            raise UsageError(f"--older-than {older_than}: {error}") from error
+        age_s = option_s("--older-than", older_than)
     statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
     removed = _with_services(lambda services: services.jobs.purge(age_s, statuses))
     text = f"{counted(removed, 'job')} removed"

@@ -81,7 +81,7 @@ def stats(
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
-    from sttbatch.composition.settings import duration_s, load_settings
+    from sttbatch.composition.settings import load_settings, option_s
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
@@ -89,10 +89,7 @@ def stats(
         raise UsageError("give only one of --json, --watch, --html, --prometheus and --push")
     if prometheus is not None or push is not None:
         _refuse_windows(context)
-    try:
-        query = _Query(duration_s(since), by)
-    except ValueError as error:
-        raise UsageError(f"--since {since}: {error}") from error
+    query = _Query(option_s("--since", since), by)
     import asyncio
 
     from sttbatch.cli.console.stats_export import push_figures, write_exposition

@@ -135,14 +135,10 @@ def _transcribe(
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.settings import duration_s, load_settings
+    from sttbatch.composition.settings import load_settings, option_s
 
     loaded = load_settings(options)
-    try:
-        age_s = duration_s(min_age)
-    except ValueError as error:
-        raise UsageError(f"--min-age {min_age}: {error}") from error
-    discovery = _discover(paths, files_from, age_s)
+    discovery = _discover(paths, files_from, option_s("--min-age", min_age))
     settings, dry_run = loaded.settings, flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
     session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)
