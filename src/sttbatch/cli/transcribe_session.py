@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sttbatch.cli.console import run_summary
-from sttbatch.cli.console.output_mode import OutputMode
-from sttbatch.cli.console.progress import Display
+from sttbatch.cli.console.progress import Display, OutputMode
 from sttbatch.cli.console.stdio import StandardOutput, TranscriptPrinter, print_lines
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code

@@ -104,7 +104,7 @@ def retry(
 def _run_now(job: Job, *, as_json: bool) -> int:
     import asyncio
 
-    from sttbatch.cli.console.output_mode import OutputMode, event_log
+    from sttbatch.cli.console.progress import OutputMode, event_log
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import RunFlags

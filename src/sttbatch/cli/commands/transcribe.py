@@ -16,7 +16,7 @@ from sttbatch.cli import options
 from sttbatch.core.errors import SttbatchError, UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.cli.console.output_mode import OutputMode
+    from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
     from sttbatch.core.jobs import JobPriority
     from sttbatch.monitoring.logs import EventLog
@@ -71,7 +71,7 @@ def transcribe(
     Exit codes: 0 all done, 1 some recordings failed, 2 wrong usage,
     3 the endpoint refuses the key, 4 a budget is reached, 128 + N signal N.
     """
-    from sttbatch.cli.console.output_mode import OutputMode
+    from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
 
     if log_format not in {"text", "json"}:
@@ -98,7 +98,7 @@ def transcribe(
 
 def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
     """The exit code of `work`; the log always ends with it, whatever ends the run."""
-    from sttbatch.cli.console.output_mode import event_log
+    from sttbatch.cli.console.progress import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
     from sttbatch.cli.signals import exit_on_signal
