@@ -253,21 +253,15 @@ def _histogram(
 ) -> Family:
     """The buckets of a histogram, by what stands in `labels`."""
     family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=labels)
+    ends = {str(float(end)): end for end in bounds} | {"+Inf": math.inf}
     for values, buckets in found.items():
-        total = sum(each.total for each in buckets)
-        family.add_metric(values, cumulative(buckets, bounds), total)
+        # How many values are not above each end.
+        counts = [
+            (label, sum(each.count for each in buckets if each.bound <= end))
+            for label, end in ends.items()
+        ]
+        family.add_metric(values, counts, sum(each.total for each in buckets))
     return family
-
-
-def cumulative(buckets: Sequence[Bucket], bounds: Sequence[float]) -> list[tuple[str, float]]:
-    """(upper end, how many values are not above it) of each, as Prometheus counts."""
-    return [
-        (
-            "+Inf" if end == math.inf else str(float(end)),
-            sum(each.count for each in buckets if each.bound <= end),
-        )
-        for end in (*bounds, math.inf)
-    ]
 
 
 def _request_families(found: Sequence[RequestTotal]) -> Iterator[Family]:
