@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sttbatch.cli.console import run_summary
 from sttbatch.cli.console.progress import Display, OutputMode
@@ -47,7 +47,8 @@ class TranscribeSession:
         log: EventLog | None = None,
     ) -> None:
         self._settings = settings
-        self._flags = flags
+        self._priority = flags.priority
+        self._config = run_config_of(settings, flags, to_stdout=mode.text)
         self._mode = mode
         self._output = StandardOutput()
         self._log = log
@@ -72,8 +73,7 @@ class TranscribeSession:
 
     async def transcribe_all(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
-        config = run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
-        return await self._to_its_end(lambda: self.transcribe(discovery, config))
+        return await self._to_its_end(lambda: self.transcribe(discovery, self._config))
 
     async def run_job(self, job: Job) -> int:
         """Run a job by what its row says; returns the exit code."""
@@ -83,25 +83,22 @@ class TranscribeSession:
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """As `JobServices` has it: what becomes of it is in the report."""
-        await self._run.transcribe(discovery, config, self._flags.priority, self._working())
+        await self._run.transcribe(discovery, config, self._priority, self._working())
 
     async def forecast(self, discovery: Discovery) -> int:
         """Print what `transcribe` would send; returns the exit code."""
         started_at = time.monotonic()
         forecast = BatchForecast((), 0.0, 0)
-        config = run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
         signals = self._signals
         with signals, signals.absorb_cancellation():
-            forecast = await self._run.forecast(discovery, config)
+            forecast = await self._run.forecast(discovery, self._config)
         code = exit_code(self._report, signals.first)
         lines = run_summary.forecast_lines(forecast)
         if not self._mode.quiet and signals.first is None:
             print_lines(lines)
-        if self._log is not None and self._logs_summary(code):
-            facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
-            self._log.summary(
-                lines[-1], facts | {"would_send": run_summary.forecast_facts(forecast)}
-            )
+        facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
+        facts["would_send"] = run_summary.forecast_facts(forecast)
+        self._log_summary(lines[-1], facts, code)
         return code
 
     @contextlib.contextmanager
@@ -137,14 +134,15 @@ class TranscribeSession:
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
         line = run_summary.summary_line(report, wall_s)
         self._say(line, important=failed and not quiet)
-        if self._log is not None and self._logs_summary(code):
-            self._log.summary(line, run_summary.summary_facts(report, wall_s, code))
+        self._log_summary(line, run_summary.summary_facts(report, wall_s, code), code)
 
-    def _logs_summary(self, code: int) -> bool:
-        """Whether the log gets a summary; a text log on standard error has it already."""
-        if self._mode.logs_to_stderr:
-            return self._mode.as_json and not (self._mode.quiet and code == OK)
-        return True
+    def _log_summary(self, line: str, facts: Mapping[str, Any], code: int) -> None:
+        """A text log on standard error has the line already; a quiet run has nothing to add."""
+        mode = self._mode
+        if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
+            return
+        if self._log is not None:
+            self._log.summary(line, facts)
 
     def _say(self, line: str, *, important: bool = False) -> None:
         if not self._mode.is_json:
