@@ -15,7 +15,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import StoredChunk, decoded
-from sttbatch.composition.ledgers import work_ledger
+from sttbatch.composition.stores import work_ledger
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB

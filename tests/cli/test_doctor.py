@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sttbatch.cli import doctor_checks
+from sttbatch.cli.commands import doctor
 from tests.cloudru import CloudRu
 from tests.shell import Shell
 
@@ -79,8 +79,8 @@ def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("STTBATCH_CACHE_DIR", str(home / "cache"))
     monkeypatch.setenv("STTBATCH_ENGINE", "local")
     monkeypatch.setenv("STTBATCH_MODEL", str(home / "absent"))
-    monkeypatch.setattr(doctor_checks, "MIN_FREE_BYTES", 1 << 62)
-    found = {each.name: each for each in asyncio.run(doctor_checks.run_checks(send=False))}
+    monkeypatch.setattr(doctor, "MIN_FREE_BYTES", 1 << 62)
+    found = {each.name: each for each in asyncio.run(doctor.run_checks(send=False))}
     assert {name for name, each in found.items() if not each.ok} == {"disk", "local engine"}
     assert "MiB free" in found["disk"].text
     assert "--model" in (found["local engine"].advice or "")

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from rich.console import Console
 
-from sttbatch.cli.console.eta import EtaEstimator
-from sttbatch.cli.console.progress_bars import ProgressBars
+from sttbatch.cli.console.progress_bars import EtaEstimator, ProgressBars
 from sttbatch.core import events
 from sttbatch.core.models import LatencyModel
 

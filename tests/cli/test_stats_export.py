@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.cli.console.report_files import replace_report
+from sttbatch.cli.commands.stats import replace_report
 from sttbatch.core.errors import UsageError
 from tests.cloudru import CloudRu, Status, make_recording, times_per_chunk
 from tests.monitoring.exposed import value

@@ -74,6 +74,14 @@ def test_the_dashboard_can_be_imported() -> None:
             assert target["expr"].count("sttbatch_") == target["expr"].count("$instance")
 
 
+@pytest.mark.parametrize("file", ["grafana/sttbatch.json", "prometheus/sttbatch.rules.yml"])
+def test_texts_say_possibly_billed(file: str) -> None:
+    text = (DEPLOY / file).read_text().lower()
+    assert "possibly billed without an answer" in text
+    assert "maybe paid" not in text
+    assert "paid for nothing" not in text
+
+
 def test_no_panel_covers_another() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:

@@ -25,7 +25,7 @@ from sttbatch.database.measurements import (
     Measurements,
 )
 from sttbatch.database.opening import open_metrics
-from sttbatch.monitoring.aggregator import Aggregator, Distribution
+from sttbatch.monitoring.statistics import Aggregator, Distribution
 
 FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
 LATENCY = Metric.REQUEST_SECONDS

@@ -28,8 +28,14 @@ from sttbatch.database.alerts import (
 )
 from sttbatch.database.database import Database, Session
 from sttbatch.database.opening import open_ledger
-from sttbatch.monitoring.alert_rules import ALERT_METRICS, AlertRule, Channel, Comparison
-from sttbatch.monitoring.alerts import AlertEvaluator, watched
+from sttbatch.monitoring.alerts import (
+    ALERT_METRICS,
+    AlertEvaluator,
+    AlertRule,
+    Channel,
+    Comparison,
+    watched,
+)
 from tests.external.cloudru.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
@@ -68,7 +74,7 @@ class Clock:
 
 
 @dataclass
-class Desk:
+class AlertHarness:
     """A ledger, its clock, and what was told."""
 
     database: Database
@@ -123,112 +129,114 @@ class Desk:
         return [each.message for each in self.events if isinstance(each, Warned)]
 
 
-def at_desk(folder: Path, story: Callable[[Desk], Awaitable[None]]) -> None:
+def with_alerts(folder: Path, story: Callable[[AlertHarness], Awaitable[None]]) -> None:
     async def run() -> None:
         clock = Clock()
         with contextlib.closing(open_ledger(folder, clock)) as database:
-            await story(Desk(database, clock))
+            await story(AlertHarness(database, clock))
 
     asyncio.run(run())
 
 
 def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
-        evaluator = desk.evaluator(FAILING)
+    async def story(harness: AlertHarness) -> None:
+        evaluator = harness.evaluator(FAILING)
         await evaluator.evaluate()
-        await desk.post()
+        await harness.post()
         await evaluator.evaluate()
-        assert desk.fired == []
-        await desk.post(error="503")
+        assert harness.fired == []
+        await harness.post(error="503")
         await evaluator.evaluate()
         await evaluator.evaluate()
         # Another run at the same ledger.
-        await desk.evaluator(FAILING).evaluate()
-        assert desk.fired == ["requests fail"]
+        await harness.evaluator(FAILING).evaluate()
+        assert harness.fired == ["requests fail"]
         # A stricter rule is another condition.
-        await desk.evaluator(AlertRule("requests fail", "failed_share", 0.3)).evaluate()
-        assert len(desk.fired) == 2
-        desk.clock.now += FAILING.window_s
+        await harness.evaluator(AlertRule("requests fail", "failed_share", 0.3)).evaluate()
+        assert len(harness.fired) == 2
+        harness.clock.now += FAILING.window_s
         await evaluator.evaluate()
-        await desk.post(error="503")
+        await harness.post(error="503")
         await evaluator.evaluate()
-        assert len(desk.fired) == 3
+        assert len(harness.fired) == 3
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_two_runs_that_notice_together_tell_it_once(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
-        await desk.post(error="503")
-        with contextlib.closing(open_ledger(tmp_path, desk.clock)) as second:
-            other = Desk(second, desk.clock, desk.events)
+    async def story(harness: AlertHarness) -> None:
+        await harness.post(error="503")
+        with contextlib.closing(open_ledger(tmp_path, harness.clock)) as second:
+            other = AlertHarness(second, harness.clock, harness.events)
             await asyncio.gather(
-                *(each.evaluator(FAILING).evaluate() for each in (desk, other) for _ in range(5))
+                *(each.evaluator(FAILING).evaluate() for each in (harness, other) for _ in range(5))
             )
-        assert desk.fired == ["requests fail"]
+        assert harness.fired == ["requests fail"]
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: Path) -> None:
     url = "https://127.0.0.1/T0/secret"
     rule = AlertRule("spending", "cost", 0.4, channels=(Channel.WEBHOOK,), urls=(url,))
 
-    async def story(desk: Desk) -> None:
-        desk.broken = {url}
-        await desk.post()
-        evaluator = desk.evaluator(rule)
+    async def story(harness: AlertHarness) -> None:
+        harness.broken = {url}
+        await harness.post()
+        evaluator = harness.evaluator(rule)
         for _ in range(3):
             await evaluator.evaluate()
-        assert desk.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
+        assert harness.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
         # Told where it can be, even with --quiet.
-        assert [each.notify for each in desk.events if isinstance(each, AlertTriggered)] == ["log"]
-        desk.broken = set()
-        await desk.evaluator(rule).evaluate()
-        ((delivered_to, payload),) = desk.delivered
+        assert [each.notify for each in harness.events if isinstance(each, AlertTriggered)] == [
+            "log"
+        ]
+        harness.broken = set()
+        await harness.evaluator(rule).evaluate()
+        ((delivered_to, payload),) = harness.delivered
         assert delivered_to == url
         assert payload["value"] == 0.5
         assert payload["text"] == (
             "sttbatch: warning alert: spending: cost is 0.5 over the last 3600 s (> 0.4)"
         )
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(tmp_path: Path) -> None:
     urls = ("https://127.0.0.1/a", "https://127.0.0.1/b")
     rule = AlertRule("spending", "cost", 0.4, channels=(Channel.LOG, Channel.WEBHOOK), urls=urls)
 
-    async def story(desk: Desk) -> None:
-        await desk.post()
-        desk.broken = {urls[0]}
-        await desk.evaluator(rule).evaluate()
-        await desk.evaluator(rule).evaluate()
-        assert [url for url, _ in desk.delivered] == [urls[1]]
-        assert desk.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
-        events = [each for each in desk.events if isinstance(each, AlertTriggered)]
+    async def story(harness: AlertHarness) -> None:
+        await harness.post()
+        harness.broken = {urls[0]}
+        await harness.evaluator(rule).evaluate()
+        await harness.evaluator(rule).evaluate()
+        assert [url for url, _ in harness.delivered] == [urls[1]]
+        assert harness.warnings == ["alert spending: the webhook at 127.0.0.1 answered 500"]
+        events = [each for each in harness.events if isinstance(each, AlertTriggered)]
         assert [each.notify for each in events] == ["log,webhook"]
-        desk.broken = set()
-        await desk.evaluator(dataclasses.replace(rule, threshold=0.3)).evaluate()
-        assert [url for url, _ in desk.delivered[1:]] == [*urls]
+        harness.broken = set()
+        await harness.evaluator(dataclasses.replace(rule, threshold=0.3)).evaluate()
+        assert [url for url, _ in harness.delivered[1:]] == [*urls]
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_a_rule_that_is_not_enabled_never_fires(tmp_path: Path) -> None:
     disabled = dataclasses.replace(FAILING, enabled=False)
 
-    async def story(desk: Desk) -> None:
-        await desk.post(error="503")
-        await desk.evaluator(FAILING).evaluate()
+    async def story(harness: AlertHarness) -> None:
+        await harness.post(error="503")
+        await harness.evaluator(FAILING).evaluate()
         # The incident ends with the rule, and is another one when it is enabled again.
-        await desk.evaluator(disabled).evaluate()
-        assert await Alerts(desk.database).since(FAILING.name, FAILING.condition) is None
-        assert desk.fired == ["requests fail"]
-        await desk.evaluator(FAILING).evaluate()
-        assert len(desk.fired) == 2
+        await harness.evaluator(disabled).evaluate()
+        assert await Alerts(harness.database).since(FAILING.name, FAILING.condition) is None
+        assert harness.fired == ["requests fail"]
+        await harness.evaluator(FAILING).evaluate()
+        assert len(harness.fired) == 2
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 @pytest.mark.parametrize("until_next_run_s", [600.0, 86_400.0])
@@ -238,39 +246,39 @@ def test_a_recording_that_fails_in_every_run_is_one_incident(
     """Each run takes it back into the queue: for a while it is neither failed nor done."""
     rule = AlertRule("failing", "jobs_failed", 0.0)
 
-    async def story(desk: Desk) -> None:
-        await desk.database.write(lambda db: db.execute(NEW_JOB, (desk.clock.now,)))
+    async def story(harness: AlertHarness) -> None:
+        await harness.database.write(lambda db: db.execute(NEW_JOB, (harness.clock.now,)))
         for claim in (1, 2, 3):
-            await desk.job(START, claim)
-            await desk.evaluator(rule).evaluate()
-            await desk.job(END, "FAILED", desk.clock.now, claim)
-            await desk.evaluator(rule).evaluate()
-            assert desk.fired == ["failing"]
-            desk.clock.now += until_next_run_s
-            await desk.job(REQUEUE)
-            await desk.evaluator(rule).evaluate()
-        await desk.job(START, 4)
-        await desk.job(END, "COMPLETED", desk.clock.now, 4)
-        await desk.evaluator(rule).evaluate()
-        assert await Alerts(desk.database).since(rule.name, rule.condition) is None
-        assert desk.fired == ["failing"]
+            await harness.job(START, claim)
+            await harness.evaluator(rule).evaluate()
+            await harness.job(END, "FAILED", harness.clock.now, claim)
+            await harness.evaluator(rule).evaluate()
+            assert harness.fired == ["failing"]
+            harness.clock.now += until_next_run_s
+            await harness.job(REQUEUE)
+            await harness.evaluator(rule).evaluate()
+        await harness.job(START, 4)
+        await harness.job(END, "COMPLETED", harness.clock.now, 4)
+        await harness.evaluator(rule).evaluate()
+        assert await Alerts(harness.database).since(rule.name, rule.condition) is None
+        assert harness.fired == ["failing"]
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_an_old_failure_that_is_tried_again_is_no_news(tmp_path: Path) -> None:
     rule = AlertRule("failing", "jobs_failed", 0.0)
 
-    async def story(desk: Desk) -> None:
-        await desk.database.write(lambda db: db.execute(NEW_JOB, (desk.clock.now,)))
-        await desk.job(START, 1)
-        await desk.job(END, "FAILED", desk.clock.now, 1)
-        desk.clock.now += 2 * rule.window_s
-        await desk.job(REQUEUE)
-        await desk.evaluator(rule).evaluate()
-        assert desk.fired == []
+    async def story(harness: AlertHarness) -> None:
+        await harness.database.write(lambda db: db.execute(NEW_JOB, (harness.clock.now,)))
+        await harness.job(START, 1)
+        await harness.job(END, "FAILED", harness.clock.now, 1)
+        harness.clock.now += 2 * rule.window_s
+        await harness.job(REQUEUE)
+        await harness.evaluator(rule).evaluate()
+        assert harness.fired == []
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 @pytest.mark.parametrize(
@@ -290,8 +298,8 @@ def test_comparisons(comparison: Comparison, held: list[float]) -> None:
 
 
 def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
-        store = Alerts(desk.database)
+    async def story(harness: AlertHarness) -> None:
+        store = Alerts(harness.database)
 
         async def now(metric: str) -> float | None:
             return await store.value(metric, 60.0)
@@ -301,9 +309,9 @@ def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
             assert await now(metric) == (0.0 if counts else None)
         latencies = [0.5, 1.0, 4.0, 2.5]
         for latency_s in latencies:
-            await desk.post(latency_s=latency_s)
-        await desk.post(error="503", attempt=2, maybe_paid=True, latency_s=99.0)
-        await desk.post(ago_s=61.0, error="503", attempt=2, maybe_paid=True)
+            await harness.post(latency_s=latency_s)
+        await harness.post(error="503", attempt=2, maybe_paid=True, latency_s=99.0)
+        await harness.post(ago_s=61.0, error="503", attempt=2, maybe_paid=True)
         assert await now("requests") == 5
         assert await now("failed_share") == pytest.approx(0.2)
         assert await now("retries") == 1
@@ -313,11 +321,11 @@ def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
         for metric, share in PERCENTILES.items():
             assert await now(metric) == pytest.approx(np.quantile(latencies, share))
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_every_reading_uses_an_index(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: AlertHarness) -> None:
         by_name = {"window_s": 1.0, "retried_window_s": 1.0, "below": 0}
         for statement in (*FIGURES.values(), ANSWERED, LATENCY, FIRE, CLEAR, SINCE):
 
@@ -326,34 +334,34 @@ def test_every_reading_uses_an_index(tmp_path: Path) -> None:
                 rows = db.execute(f"EXPLAIN QUERY PLAN {statement}", values or by_name)
                 return [row[3] for row in rows]
 
-            assert not [step for step in await desk.database.read(plan) if "SCAN" in step]
+            assert not [step for step in await harness.database.read(plan) if "SCAN" in step]
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_it_is_looked_at_during_a_run_and_at_its_end(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
+    async def story(harness: AlertHarness) -> None:
         seen = asyncio.Event()
 
         def emit(event: Event) -> None:
-            desk.events.append(event)
+            harness.events.append(event)
             seen.set()
 
         evaluator = AlertEvaluator(
             [FAILING, AlertRule("sent", "requests", 1.0)],
-            Alerts(desk.database),
-            desk.deliver,
+            Alerts(harness.database),
+            harness.deliver,
             emit,
         )
-        await desk.post(error="503")
+        await harness.post(error="503")
         async with watched(evaluator, emit, every_s=0.001):
             await seen.wait()
-        assert desk.fired == ["requests fail"]
+        assert harness.fired == ["requests fail"]
         async with watched(evaluator, emit, every_s=3600.0):
-            await desk.post()
-        assert desk.fired == ["requests fail", "sent"]
+            await harness.post()
+        assert harness.fired == ["requests fail", "sent"]
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)
 
 
 def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
@@ -369,7 +377,9 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
                 await super().clear(name, condition)
 
         with contextlib.closing(open_ledger(tmp_path)) as database:
-            evaluator = AlertEvaluator([FAILING], Seen(database), Desk(database).deliver, print)
+            evaluator = AlertEvaluator(
+                [FAILING], Seen(database), AlertHarness(database).deliver, print
+            )
             async with watched(evaluator, print):
                 await third.wait()
         return looked_at
@@ -379,11 +389,11 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_cannot_be_read_is_one_warning(tmp_path: Path) -> None:
-    async def story(desk: Desk) -> None:
-        await desk.database.write(lambda db: db.execute("DROP TABLE requests"))
-        async with watched(desk.evaluator(FAILING), desk.events.append, every_s=3600.0):
+    async def story(harness: AlertHarness) -> None:
+        await harness.database.write(lambda db: db.execute("DROP TABLE requests"))
+        async with watched(harness.evaluator(FAILING), harness.events.append, every_s=3600.0):
             pass
-        assert len(desk.warnings) == 1
-        assert desk.warnings[0].startswith("alerts cannot be evaluated: ")
+        assert len(harness.warnings) == 1
+        assert harness.warnings[0].startswith("alerts cannot be evaluated: ")
 
-    at_desk(tmp_path, story)
+    with_alerts(tmp_path, story)

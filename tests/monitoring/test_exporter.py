@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.composition.ledgers import work_ledger
+from sttbatch.composition.stores import work_ledger
 from sttbatch.core.cache_entries import CacheValue, EntryMetadata
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
@@ -35,7 +35,7 @@ from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
-from sttbatch.monitoring.statistics import Sources
+from sttbatch.monitoring.statistics import Sources, statistics
 from tests.monitoring.exposed import families, samples, value
 from tests.queue import harness as queue
 
@@ -61,9 +61,12 @@ class Stores:
     def measurements(self) -> Measurements:
         return Measurements(self.metrics)
 
+    @property
+    def sources(self) -> Sources:
+        return Sources(self.measurements, UsageFigures(self.ledger))
+
     def exposed(self) -> str:
-        sources = Sources(self.measurements, UsageFigures(self.ledger))
-        return asyncio.run(exposition(sources)).decode()
+        return asyncio.run(exposition(self.sources)).decode()
 
     def expire(self, now: float) -> None:
         self.now = now
@@ -347,6 +350,28 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
         "state", "version",
     }  # fmt: skip
     assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7
+
+
+def test_hits_of_a_level_that_is_new_are_counted_and_shown(stores: Stores) -> None:
+    async def write() -> None:
+        store = stores.measurements
+        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        lookups = ((3.0, "L2b"), (1.0, "miss"))
+        await store.record(
+            run,
+            [
+                (Metric.CACHE_LOOKUPS, 1.0, number, count, label, "")
+                for number, (count, label) in enumerate(lookups)
+            ],
+        )
+
+    asyncio.run(write())
+    cache = asyncio.run(statistics(stores.sources, Window(0, 9))).cache
+    assert (cache.hits["L2b"], cache.hits["L1"], cache.lookups, cache.hit_rate) == (3, 0, 4, 0.75)
+    text = stores.exposed()
+    assert value(text, "sttbatch_cache_lookups_total", level="L2b", result="hit") == 3
+    assert value(text, "sttbatch_cache_lookups_total", level="L1", result="hit") == 0
+    assert value(text, "sttbatch_cache_lookups_total") == 4
 
 
 def test_a_metric_without_words_of_its_own_is_counted_too(

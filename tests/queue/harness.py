@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sttbatch.composition.ledgers import work_ledger
+from sttbatch.composition.stores import work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
 from sttbatch.core.ports import JobStore

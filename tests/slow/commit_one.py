@@ -24,9 +24,8 @@ from pathlib import Path
 import msgspec
 
 from sttbatch.caching.result_cache import StoredChunk, decoded
-from sttbatch.composition.caches import open_caches
-from sttbatch.composition.ledgers import work_ledger
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import open_caches, work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, JobSpec

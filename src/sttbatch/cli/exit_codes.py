@@ -17,18 +17,12 @@ def exit_code(report: BatchReport, signal_number: int | None) -> int:
     """The exit code of a run. Where several apply: a signal, then 3, 4, 2, 1."""
     if signal_number is not None:
         return SIGNAL_BASE + signal_number
-    if isinstance(report.fatal, EndpointRefused):
-        return REFUSED
-    if isinstance(report.fatal, BudgetReached):
-        return BUDGET
-    if isinstance(report.fatal, UsageError):
-        return WRONG_USAGE
-    failed = report.count(Outcome.FAILED) or report.count(Outcome.LEFT)
-    return SOME_FAILED if failed or report.fatal is not None else OK
+    if report.fatal is not None:
+        return error_exit_code(report.fatal)
+    return SOME_FAILED if report.count(Outcome.FAILED) or report.count(Outcome.LEFT) else OK
 
 
 def error_exit_code(error: SttbatchError) -> int:
-    """The exit code of a command that raised `error`."""
-    if isinstance(error, UsageError):
-        return WRONG_USAGE
-    return REFUSED if isinstance(error, EndpointRefused) else SOME_FAILED
+    """The exit code of a command or a run that `error` ended."""
+    codes = {EndpointRefused: REFUSED, BudgetReached: BUDGET, UsageError: WRONG_USAGE}
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), SOME_FAILED)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sttbatch.cli.console import run_summary
-from sttbatch.cli.console.output_mode import OutputMode
-from sttbatch.cli.console.progress import Display
-from sttbatch.cli.console.stdio import StandardOutput, print_lines
+from sttbatch.cli.console.progress import Display, OutputMode
+from sttbatch.cli.console.stdio import StandardOutput, TranscriptPrinter, print_lines
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from sttbatch.core.jobs import JobSpec
     from sttbatch.external.secret import Secret
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
 
 
@@ -49,7 +48,8 @@ class TranscribeSession:
         log: EventLog | None = None,
     ) -> None:
         self._settings = settings
-        self._flags = flags
+        self._priority = flags.priority
+        self.config = run_config_of(settings, flags, to_stdout=mode.text)
         self._mode = mode
         self._output = StandardOutput()
         self._log = log
@@ -58,11 +58,7 @@ class TranscribeSession:
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
-        writer = None
-        if mode.text:
-            from sttbatch.cli.console.stdout_writer import StdoutWriter
-
-            writer = StdoutWriter(self._output, settings.formats[0])
+        writer = TranscriptPrinter(self._output, settings.formats[0]) if mode.text else None
         listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:
             listeners.append(log)
@@ -71,10 +67,6 @@ class TranscribeSession:
         )
         self._report = self._run.report
         self._signals = Signals(self._say)
-
-    @property
-    def config(self) -> RunConfig:
-        return run_config_of(self._settings, self._flags, to_stdout=self._mode.text)
 
     async def transcribe_all(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
@@ -100,7 +92,7 @@ class TranscribeSession:
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """As `JobServices` has it: what becomes of it is in the report."""
-        await self._run.transcribe(discovery, config, self._flags.priority, self._working())
+        await self._run.transcribe(discovery, config, self._priority, self._working())
 
     async def forecast(self, discovery: Discovery) -> int:
         """Print what `transcribe` would send; returns the exit code."""
@@ -113,11 +105,9 @@ class TranscribeSession:
         lines = run_summary.forecast_lines(forecast)
         if not self._mode.quiet and signals.first is None:
             print_lines(lines)
-        if self._log is not None and self._logs_summary(code):
-            facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
-            self._log.summary(
-                lines[-1], facts | {"would_send": run_summary.forecast_facts(forecast)}
-            )
+        facts = run_summary.summary_facts(self._report, time.monotonic() - started_at, code)
+        facts["would_send"] = run_summary.forecast_facts(forecast)
+        self._log_summary(lines[-1], facts, code)
         return code
 
     @contextlib.contextmanager
@@ -153,14 +143,15 @@ class TranscribeSession:
         failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
         line = run_summary.summary_line(report, wall_s)
         self._say(line, important=failed and not quiet)
-        if self._log is not None and self._logs_summary(code):
-            self._log.summary(line, run_summary.summary_facts(report, wall_s, code))
+        self._log_summary(line, run_summary.summary_facts(report, wall_s, code), code)
 
-    def _logs_summary(self, code: int) -> bool:
-        """Whether the log gets a summary; a text log on standard error has it already."""
-        if self._mode.logs_to_stderr:
-            return self._mode.as_json and not (self._mode.quiet and code == OK)
-        return True
+    def _log_summary(self, line: str, facts: Mapping[str, Any], code: int) -> None:
+        """A text log on standard error has the line already; a quiet run has nothing to add."""
+        mode = self._mode
+        if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
+            return
+        if self._log is not None:
+            self._log.summary(line, facts)
 
     def _say(self, line: str, *, important: bool = False) -> None:
         if not self._mode.is_json:

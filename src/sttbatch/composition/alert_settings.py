@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from sttbatch.composition.settings import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
-from sttbatch.monitoring.alert_rules import (
+from sttbatch.monitoring.alerts import (
     ALERT_METRICS,
     AlertRule,
     Channel,
     Comparison,
     Severity,
-    condition,
 )
 
 MAX_WINDOW_S = 366 * 86_400.0
 
-_T = TypeVar("_T")
-
-
-class _Table(msgspec.Struct, frozen=True, kw_only=True):
-    name: str = ""
-    metric: str = ""
-    comparison: Comparison = Comparison.GREATER_THAN
-    threshold: float = 0.0
-    window: float = 3600.0
-    severity: Severity = Severity.WARNING
-    notify: Channel | list[Channel] = Channel.LOG
-    url: str | list[str] = msgspec.field(default_factory=list)
-    enabled: bool = True
+_KEYS: Mapping[str, tuple[str, Any]] = {
+    "name": ("name", str),
+    "metric": ("metric", str),
+    "comparison": ("comparison", Comparison),
+    "threshold": ("threshold", float),
+    "window": ("window_s", float),
+    "severity": ("severity", Severity),
+    "notify": ("channels", Channel | list[Channel]),
+    "url": ("urls", str | list[str]),
+    "enabled": ("enabled", bool),
+}
+"""The keys of a table: the field of AlertRule that each sets, and its type in the file."""
 
 
 def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
@@ -66,53 +65,49 @@ class _TableError(ValueError):
 
 
 def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
-    values = _Table(**{key: _value(key, value) for key, value in table.items()})
+    fields = dict(_field(key, value) for key, value in table.items())
     for key in ("metric", "threshold"):
         if key not in table:
             raise _TableError("", f"an alert needs a {key}")
-    if values.metric not in ALERT_METRICS:
+    rule = AlertRule(**{"name": "", **fields})
+    if not rule.name:
+        rule = replace(rule, name=rule.condition)
+    if rule.metric not in ALERT_METRICS:
         raise _TableError(
-            "metric", f"there is no metric {values.metric!r}, only {', '.join(ALERT_METRICS)}"
+            "metric", f"there is no metric {rule.metric!r}, only {', '.join(ALERT_METRICS)}"
         )
-    if not 1 <= values.window <= MAX_WINDOW_S:
+    if not 1 <= rule.window_s <= MAX_WINDOW_S:
         raise _TableError("window", f"window = {table['window']!r}: it must be 1s to 366d")
-    channels = tuple(dict.fromkeys(_listed(values.notify)))
-    urls = tuple(dict.fromkeys(_listed(values.url)))
-    if not channels:
-        raise _TableError("notify", "notify = []: name a channel, or set enabled = false")
-    if Channel.WEBHOOK in channels and not urls:
-        raise _TableError("notify", 'notify = "webhook" needs a url')
-    if urls and Channel.WEBHOOK not in channels:
-        raise _TableError("url", 'a url is for notify = "webhook" only')
-    for url in urls:
-        _check_url(url)
-    name = values.name or condition(
-        values.metric, values.comparison, values.threshold, values.window
-    )
-    rule = AlertRule(
-        name, values.metric, values.threshold, values.comparison, values.window,
-        values.severity, channels, urls, values.enabled,
-    )  # fmt: skip
+    _check_channels(rule)
     if any(rule.name == other.name for other in others):
         raise _TableError("name", f"there are two alerts {rule.name!r}; give each its own name")
     return rule
 
 
-def _value(key: str, value: Any) -> Any:
-    if key not in _Table.__struct_fields__:
-        known = ", ".join(_Table.__struct_fields__)
-        raise _TableError(key, f"an alert has no {key!r}, only {known}")
+def _check_channels(rule: AlertRule) -> None:
+    if not rule.channels:
+        raise _TableError("notify", "notify = []: name a channel, or set enabled = false")
+    if Channel.WEBHOOK in rule.channels and not rule.urls:
+        raise _TableError("notify", 'notify = "webhook" needs a url')
+    if rule.urls and Channel.WEBHOOK not in rule.channels:
+        raise _TableError("url", 'a url is for notify = "webhook" only')
+    for url in rule.urls:
+        _check_url(url)
+
+
+def _field(key: str, value: Any) -> tuple[str, Any]:
+    if key not in _KEYS:
+        raise _TableError(key, f"an alert has no {key!r}, only {', '.join(_KEYS)}")
+    field, kind = _KEYS[key]
     try:
-        if key == "window":
-            value = duration_s(value)
-        return getattr(msgspec.convert({key: value}, _Table), key)
+        converted = msgspec.convert(duration_s(value) if key == "window" else value, kind)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).split(" - at `")[0]
         raise _TableError(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
-
-
-def _listed(value: _T | list[_T]) -> list[_T]:
-    return value if isinstance(value, list) else [value]
+    if key in ("notify", "url"):
+        # One value may stand without brackets.
+        converted = tuple(dict.fromkeys(converted if isinstance(converted, list) else [converted]))
+    return field, converted
 
 
 def _choices(key: str) -> str:

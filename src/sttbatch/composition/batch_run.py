@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.alert_watch import watching
-from sttbatch.composition.paths import data_folder
-from sttbatch.composition.run_metrics import measured
+from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import data_folder
 from sttbatch.core.events import (
     Event,
     Warned,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.kinds.transcription.completion import Writer
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
 
     Observe = Callable[[Document], None]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
 from sttbatch.composition.effective_options import RunFlags, run_config_of
-from sttbatch.composition.paths import data_folder
 from sttbatch.composition.settings import Settings, load_settings
+from sttbatch.composition.stores import opened_ledger, statistics_sources
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped
 from sttbatch.core.jobs import Job, JobStatus
@@ -209,9 +209,8 @@ class Client:
 
         async def read() -> list[Job]:
             from sttbatch.database.jobs import LedgerJobs
-            from sttbatch.database.opening import open_ledger
 
-            with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+            with opened_ledger(self._settings) as database:
                 return await LedgerJobs(database).list(status)
 
         return Result(read)
@@ -220,7 +219,6 @@ class Client:
         """Work, money, cache, waits and failures of the last `since_s` seconds."""
 
         async def read() -> Statistics:
-            from sttbatch.composition.stats_sources import statistics_sources
             from sttbatch.monitoring.statistics import statistics
 
             now = time.time()

@@ -54,7 +54,7 @@ class DeferredEngine:
 
 @contextlib.asynccontextmanager
 async def engine_of(
-    settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path | None = None
+    settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path
 ) -> AsyncIterator[Engine]:
     """The engine for one run; without a key, one that must not send.
 
@@ -79,8 +79,8 @@ async def engine_of(
         await engine.aclose()
 
 
-def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) -> Engine:
-    from sttbatch.database.rates import InMemoryRates, SqliteRates
+def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine:
+    from sttbatch.database.rates import SqliteRates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.rate_limit import RateLimits
@@ -93,7 +93,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path | None) ->
     bucket = f"{base.scheme}://{base.netloc}"
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        SqliteRates(rates, bucket, warn) if rates is not None else InMemoryRates(),
+        SqliteRates(rates, bucket, warn),
     )
     return CloudRuTranscription(
         settings.base_url,

@@ -19,7 +19,7 @@ from sttbatch.core.models import ChannelMode, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
 
 LOCAL_FILE = "sttbatch.toml"
 ALERTS = "alerts"
@@ -297,3 +297,11 @@ def duration_s(value: Any) -> float:
     if match is None:
         raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
     return float(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def option_s(option: str, text: str) -> float:
+    """Seconds from a duration that was given as an option; raises UsageError, which names it."""
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from error

@@ -12,12 +12,10 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.composition.caches import Caches, open_caches
 from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
-from sttbatch.composition.ledgers import work_ledger
-from sttbatch.composition.paths import ANSWERS, RATES
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import ANSWERS, RATES, Caches, open_caches, work_ledger
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned

@@ -4,22 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.events import AlertTriggered, Emit, Warned
 from sttbatch.core.ports import AlertStore
-from sttbatch.monitoring.alert_rules import AlertRule, Channel
 
 EVERY_S = 60.0
 """How often the rules are evaluated during a run."""
 
 Deliver = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Post JSON to a URL; raises NotificationError where it is not accepted."""
+
+ALERT_METRICS = {
+    "failed_share": "share of requests that brought no words, 0 to 1; no value without requests",
+    "requests": "requests sent",
+    "retries": "requests that repeated an earlier one",
+    "maybe_paid": "requests that brought no words and were possibly billed",
+    "latency_p50": "seconds that half of the answers took at most; no value without answers",
+    "latency_p95": "the same for 95 of 100",
+    "latency_p99": "the same for 99 of 100",
+    "cost": "what the requests cost, possibly billed ones included",
+    "audio_seconds": "seconds of audio that were answered",
+    "jobs_failed": "recordings that failed, and have not been done since",
+}
+"""What a rule may compare: each metric's name, and what it is over a window."""
+
+
+class Comparison(StrEnum):
+    """How a value is compared with a threshold."""
+
+    GREATER_THAN = ">"
+    AT_LEAST = ">="
+    LESS_THAN = "<"
+    AT_MOST = "<="
+    EQUAL = "="
+
+
+class Severity(StrEnum):
+    """How much it matters; passed on to every channel, otherwise without effect."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Channel(StrEnum):
+    """Where a notification goes: standard error and the log, or a webhook."""
+
+    LOG = "log"
+    WEBHOOK = "webhook"
+
+
+_HOLDS = dict(zip(Comparison, (gt, ge, lt, le, eq), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """One `[[alerts]]` table of the settings file.
+
+    Attributes:
+        metric: one of ALERT_METRICS.
+        window_s: seconds up to now that the metric is taken over.
+        channels: every one of them is notified.
+        urls: of webhooks; they may hold tokens, so they are never shown whole.
+        enabled: a rule that is not never fires.
+    """
+
+    name: str
+    metric: str
+    threshold: float
+    comparison: Comparison = Comparison.GREATER_THAN
+    window_s: float = 3600.0
+    severity: Severity = Severity.WARNING
+    channels: tuple[Channel, ...] = (Channel.LOG,)
+    urls: tuple[str, ...] = ()
+    enabled: bool = True
+
+    def is_triggered(self, value: float | None) -> bool:
+        """Whether it is enabled and the condition holds; without a value it does not."""
+        holds = value is not None and _HOLDS[self.comparison](value, self.threshold)
+        return self.enabled and holds
+
+    @property
+    def condition(self) -> str:
+        """For people: `failed_share > 0.1 over 3600 s`; the rule fires once while it holds."""
+        over = f"over {self.window_s:g} s"
+        return f"{self.metric} {self.comparison} {self.threshold:g} {over}"
+
+    @property
+    def notify(self) -> str:
+        """The channels' names, with commas between them."""
+        return ",".join(self.channels)
 
 
 class AlertEvaluator:
@@ -66,7 +148,7 @@ class AlertEvaluator:
         if await self._store.fire(rule.name, rule.condition, value):
             event = triggered(rule, value)
             if Channel.WEBHOOK in rule.channels and not await self._delivered(rule, event):
-                event = dataclasses.replace(event, notify=Channel.LOG)
+                event = replace(event, notify=Channel.LOG)
             self._emit(event)
 
     async def _delivered(self, rule: AlertRule, event: AlertTriggered) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -13,9 +14,9 @@ from sttbatch.core import events
 from sttbatch.core.errors import StateError
 from sttbatch.core.metrics import DOUBTED, GAP_ENDS, MISS, OK, Measurement, Metric, RunEnd, RunFacts
 from sttbatch.core.ports import MetricsStore
-from sttbatch.monitoring.causes import cause_of
 
 FLUSH_EVERY_S = 1.0
+_CAUSE_CHARS = 40
 
 
 class MetricsCollector:
@@ -182,3 +183,14 @@ class MetricsCollector:
         """Add the event's fields that are named as the labels."""
         for label in labels:
             self._add(metric, label, getattr(event, label))
+
+
+def cause_of(status: int | None, error: str | None) -> str:
+    """`ok`, the HTTP status, or what happened to the connection; few different ones."""
+    if error is None:
+        return OK
+    if status == 200:
+        return "unreadable answer"
+    if status is not None:
+        return str(status)
+    return re.split("[:,]", error, maxsplit=1)[0][:_CAUSE_CHARS]

@@ -8,9 +8,14 @@ from html import escape
 
 from sttbatch.core.metrics import Window
 from sttbatch.core.ports import MetricsStore
-from sttbatch.monitoring.aggregator import Distribution
 from sttbatch.monitoring.charts import LatencyPoint, bars, lane_chart, latency_chart
-from sttbatch.monitoring.statistics import RepairFigures, Sources, Statistics, statistics
+from sttbatch.monitoring.statistics import (
+    Distribution,
+    RepairFigures,
+    Sources,
+    Statistics,
+    statistics,
+)
 
 POINTS = 120
 REQUESTS_SHOWN = 400

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -39,8 +39,8 @@ from sttbatch.core.metrics import (
     RunEnd,
 )
 from sttbatch.core.version import __version__
-from sttbatch.monitoring.causes import cause_of
-from sttbatch.monitoring.statistics import LEVELS, Sources
+from sttbatch.monitoring.collector import cause_of
+from sttbatch.monitoring.statistics import Sources, hits_by_level
 
 # Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.
 MICROS = 1_000_000
@@ -138,15 +138,8 @@ _HISTOGRAMS: Mapping[str, tuple[str, str]] = {
 
 
 async def exposition(sources: Sources) -> bytes:
-    """Prometheus's text format, UTF-8."""
-    return generate_latest(await registry(sources))
-
-
-async def registry(sources: Sources) -> CollectorRegistry:
-    """Everything that is exported, as it is at this moment."""
-    filled = CollectorRegistry()
-    filled.register(_Families([family async for family in _families(sources)]))
-    return filled
+    """Everything that is exported, as it is at this moment: Prometheus's text format, UTF-8."""
+    return generate_latest(_Families([family async for family in _families(sources)]))
 
 
 class _Families(Collector):
@@ -246,8 +239,8 @@ def _lookups(totals: Mapping[str, float]) -> Family:
         "Looks into the cache: hits by the level that had it (L1 memory, L2 disk, L3 ledger)",
         labels=("level", "result"),
     )
-    for level in LEVELS:
-        family.add_metric([level, "hit"], totals.get(level, 0))
+    for level, hits in hits_by_level(totals).items():
+        family.add_metric([level, "hit"], hits)
     family.add_metric(["none", "miss"], totals.get(MISS, 0))
     return family
 
@@ -261,21 +254,15 @@ def _histogram(
 ) -> Family:
     """The buckets of a histogram, by what stands in `labels`."""
     family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=labels)
+    ends = {str(float(end)): end for end in bounds} | {"+Inf": math.inf}
     for values, buckets in found.items():
-        total = sum(each.total for each in buckets)
-        family.add_metric(values, cumulative(buckets, bounds), total)
+        # How many values are not above each end.
+        counts = [
+            (label, sum(each.count for each in buckets if each.bound <= end))
+            for label, end in ends.items()
+        ]
+        family.add_metric(values, counts, sum(each.total for each in buckets))
     return family
-
-
-def cumulative(buckets: Sequence[Bucket], bounds: Sequence[float]) -> list[tuple[str, float]]:
-    """(upper end, how many values are not above it) of each, as Prometheus counts."""
-    return [
-        (
-            "+Inf" if end == math.inf else str(float(end)),
-            sum(each.count for each in buckets if each.bound <= end),
-        )
-        for end in (*bounds, math.inf)
-    ]
 
 
 def _request_families(found: Sequence[RequestTotal]) -> Iterator[Family]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from sttbatch.core import events
-from sttbatch.monitoring.event_messages import event_message
+from sttbatch.monitoring.alerts import alert_message
 
 FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
 
@@ -78,3 +78,79 @@ class EventLog:
 
 def _local_time() -> str:
     return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+_TEXTS: dict[type[events.Event], str] = {
+    events.ChunkProcessingStarted: "{chunk}: sending {0.audio_s:.1f} s",
+    events.ChunkProcessingCompleted: "{chunk}: {0.audio_s:.1f} s {how}",
+    events.ChunkProcessingFailed: "{chunk}: {0.audio_s:.1f} s FAILED: {0.reason}",
+    events.ChunkSplit: "{chunk}: again, {0.reason}",
+    events.JobQueued: "queued, {0.audio_s:.1f} s",
+    events.JobStarted: "begun as job {0.job}",
+    events.JobCompleted: "done, {0.audio_s:.1f} s {how}",
+    events.JobFailed: "FAILED: {0.reason}",
+    events.JobSkipped: "{0.outcome}: {0.reason}",
+    events.JobRetryScheduled: "to be tried again (retry {0.retry_count}): {0.reason}",
+    events.ConnectionsClosed: "connections: {0.opened} opened, {0.reused} times reused, "
+    "{0.replaced} replaced",
+    events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
+    events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} too young",
+    events.RunStopped: "the run stops: {0.error}",
+    events.Warned: "warning: {0.message}",
+}
+"""The texts whose parts are always the same; `0` is the event."""
+
+
+def event_message(event: events.Event) -> str:
+    """One line; the recording and the chunk come first."""
+    piece = getattr(event, "piece", None)
+    chunk = f"chunk {getattr(event, 'index', '')}" + (f", piece {piece}" if piece else "")
+    match event:
+        case events.APIRequestCompleted():
+            text = f"{chunk}: {_request(event)}"
+        case events.ChunkAudited():
+            text = f"{chunk}: audit: {_audit(event)}"
+        case events.FileProcessingCompleted(_, outputs):
+            text = f"written: {', '.join(outputs)}" if outputs else "printed"
+        case events.CacheLookup(_, key, level):
+            text = f"{'not cached' if level is None else f'found in {level}'}: {key[:18]}"
+        case events.BatchPlanned(_, audio_s, chunks, expected_s):
+            text = f"plan: {chunks} chunks, {audio_s / 60:.1f} min, about {expected_s:.0f} s"
+        case events.AlertTriggered():
+            text = alert_message(event)
+        case _:
+            how = "from cache" if getattr(event, "cached", False) else "transcribed"
+            text = _TEXTS.get(type(event), type(event).__name__).format(event, chunk=chunk, how=how)
+    return f"{event.recording}: {text}" if event.recording else text
+
+
+def _audit(event: events.ChunkAudited) -> str:
+    counts = {
+        "gaps found": event.found,
+        "filled": event.filled,
+        "without speech": event.no_speech,
+        "refused": event.refused,
+        "still missing": event.still_missing,
+        "loops": event.loops,
+        "segments over silence": event.unfounded,
+    }
+    parts = [f"{count} {name}" for name, count in counts.items() if count]
+    return f"{', '.join(parts)}; {event.asked_s:.1f} s asked again"
+
+
+def _request(event: events.APIRequestCompleted) -> str:
+    if event.status is not None:
+        outcome = f"answer {event.status}"
+    else:
+        # The local engine has no statuses.
+        outcome = "no answer" if event.error else "heard"
+    optional = (
+        f"waited {event.rate_wait_s:.2f} s for the rate limit" if event.rate_wait_s >= 0.01 else "",
+        "possibly billed" if event.maybe_paid else "",
+        f"request {event.request_id}" if event.request_id else "",
+        event.error or "",
+    )
+    return (
+        f"{outcome} after {event.latency_s:.2f} s, {event.sent_bytes / 1e6:.2f} MB, "
+        f"attempt {event.attempt}{''.join(f', {part}' for part in optional if part)}"
+    )

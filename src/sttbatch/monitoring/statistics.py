@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sttbatch.core.metrics import (
     GAP_ENDS,
@@ -21,11 +22,70 @@ from sttbatch.core.metrics import (
     Window,
 )
 from sttbatch.core.ports import MetricsStore, UsageStore
-from sttbatch.monitoring.aggregator import Aggregator, Distribution
 
 LEVELS = ("L1", "L2", "L3")
+"""Cache levels that are shown before they have a hit; others are once they have one."""
+
 LISTED = 5
 """Of the slowest and of the failed recordings."""
+
+_Count = TypeVar("_Count", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Values in ascending order; without any, its figures are None."""
+
+    ordered: Sequence[float]
+
+    @property
+    def count(self) -> int:
+        return len(self.ordered)
+
+    @property
+    def mean(self) -> float | None:
+        return sum(self.ordered) / self.count if self.ordered else None
+
+    @property
+    def largest(self) -> float | None:
+        return self.ordered[-1] if self.ordered else None
+
+    def summary(self) -> dict[str, float | None]:
+        """The figures that people compare, by their names."""
+        named = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)}
+        return {**named, "mean": self.mean}
+
+    def percentile(self, percent: float) -> float | None:
+        """Linear interpolation between the two nearest values, as numpy's default.
+
+        Args:
+            percent: 0 to 100.
+        """
+        if not self.ordered:
+            return None
+        position = percent / 100 * (self.count - 1)
+        below = int(position)
+        low = self.ordered[below]
+        high = self.ordered[min(below + 1, self.count - 1)]
+        return low + (high - low) * (position - below)
+
+
+class Aggregator:
+    """Figures of single metrics; it holds the values of one metric in one window at a time."""
+
+    def __init__(self, store: MetricsStore) -> None:
+        self._store = store
+
+    async def distribution(
+        self, metric: Metric, window: Window, label: str | None = None
+    ) -> Distribution:
+        """Of all values, or of those with a label."""
+        return Distribution(sorted(await self._store.values(metric, window, label)))
+
+    async def events(self, metric: Metric, window: Window) -> dict[str, int]:
+        """The sums of a counter by label, as the whole numbers that they are."""
+        totals = await self._store.totals(metric, window)
+        return {label: round(total) for label, total in totals.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +238,19 @@ async def groups(sources: Sources, window: Window, by: str) -> list[Group]:
     ]
 
 
+def hits_by_level(lookups: Mapping[str, _Count]) -> dict[str, _Count]:
+    """The hits among cache lookups, of every level that was recorded."""
+    counts = {**dict.fromkeys(LEVELS, 0), **lookups}
+    return {level: count for level, count in counts.items() if level != MISS}
+
+
 async def _cache_use(metrics: MetricsStore, window: Window) -> CacheUse:
     lookups = await Aggregator(metrics).events(Metric.CACHE_LOOKUPS, window)
     saved_s = await metrics.totals(Metric.SAVED_SECONDS, window)
     saved_cost = await metrics.totals(Metric.SAVED_COST, window)
-    hits = {level: lookups.get(level, 0) for level in LEVELS}
-    total = sum(hits.values()) + lookups.get(MISS, 0)
-    return CacheUse(total, hits, saved_s.get("", 0.0), saved_cost.get("", 0.0))
+    return CacheUse(
+        sum(lookups.values()), hits_by_level(lookups), saved_s.get("", 0.0), saved_cost.get("", 0.0)
+    )
 
 
 async def _throughput(metrics: MetricsStore, window: Window) -> Throughput:

@@ -12,10 +12,8 @@ from pathlib import Path
 
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
-from sttbatch.composition.caches import open_caches
-from sttbatch.composition.ledgers import work_ledger
-from sttbatch.composition.paths import ANSWERS
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import ANSWERS, open_caches, work_ledger
 from sttbatch.composition.workshop import Workshop, transcription_run
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.events import Event, Warned

@@ -15,7 +15,7 @@ from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings
-    from sttbatch.monitoring.alert_rules import AlertRule
+    from sttbatch.monitoring.alerts import AlertRule
 
 app = typer.Typer(help="List and test the alerts of the settings file.", no_args_is_help=True)
 
@@ -73,10 +73,9 @@ def try_out(
 async def _tested(rule: AlertRule) -> bool:
     import time
 
-    from sttbatch.composition.alert_watch import deliver
+    from sttbatch.composition.run_monitoring import deliver
     from sttbatch.core.errors import NotificationError
-    from sttbatch.monitoring.alert_rules import Channel
-    from sttbatch.monitoring.alerts import alert_message, payload, triggered
+    from sttbatch.monitoring.alerts import Channel, alert_message, payload, triggered
 
     event = triggered(rule, rule.threshold)
     if Channel.LOG in rule.channels:
@@ -97,13 +96,10 @@ async def _tested(rule: AlertRule) -> bool:
 async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
-    import contextlib
-
-    from sttbatch.composition.paths import data_folder
+    from sttbatch.composition.stores import opened_ledger
     from sttbatch.database.alerts import Alerts
-    from sttbatch.database.opening import open_ledger
 
-    with contextlib.closing(open_ledger(data_folder(loaded.settings))) as database:
+    with opened_ledger(loaded.settings) as database:
         store = Alerts(database)
         return [
             _RuleState(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 import typer
 
 from sttbatch.cli.console.stdio import print_lines
-from sttbatch.cli.console.text import printable
+from sttbatch.cli.console.text import counted, local_time, printable
 from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
     from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.composition.caches import Caches
     from sttbatch.composition.settings import Settings
+    from sttbatch.composition.stores import Caches
+    from sttbatch.core.cache_entries import LevelUsage
     from sttbatch.core.ports import FileIndex
 
 MOST_USED = 1000
 """The number of entries that `warm` loads when it is given no path."""
+
+_KIB = 1024
 
 _T = TypeVar("_T")
 
@@ -38,15 +42,14 @@ app = typer.Typer(help="Inspect, verify and clean the cache of results.", no_arg
 def stats(as_json: AsJson = False) -> None:
     """Show the size and age of each level, and the most read entries."""
     from sttbatch.caching.cache_stats import cache_stats
-    from sttbatch.cli.console.cache_rendering import stats_json, stats_lines
-    from sttbatch.composition.caches import cache_folder
+    from sttbatch.composition.stores import cache_folder
 
     async def read(stores: _Stores) -> CacheStats:
         caches = stores.caches
         return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
 
     figures = _with_stores(read)
-    print_lines(stats_json(figures) if as_json else stats_lines(figures))
+    print_lines(_stats_json(figures) if as_json else _stats_lines(figures))
 
 
 # fmt: off
@@ -65,7 +68,6 @@ def invalidate(
     # fmt: on
     """Remove results; they are requested and paid for again when they are needed."""
     from sttbatch.caching.cache_invalidator import CacheInvalidator
-    from sttbatch.cli.console.cache_rendering import invalidated_lines
 
     given = {"key": key, "pattern": pattern, "file": file, "model": model}
     removals = [methodcaller(name, value) for name, value in given.items() if value is not None]
@@ -82,7 +84,7 @@ def invalidate(
         removal = removals[0](CacheInvalidator(levels, stores.files, stores.fingerprinter))
         return await cast("Awaitable[Invalidated]", removal)
 
-    print_lines(invalidated_lines(_with_stores(remove)))
+    print_lines(_invalidated_lines(_with_stores(remove)))
 
 
 @app.command()
@@ -92,7 +94,6 @@ def warm(
     ] = None,
 ) -> None:  # fmt: skip
     """Load results into the L2 cache in advance."""
-    from sttbatch.cli.console.cache_rendering import warmed_lines
     from sttbatch.core.options import MIB
 
     async def load(stores: _Stores) -> tuple[int, int]:
@@ -103,7 +104,7 @@ def warm(
         most_used = await levels.authority.most_used(MOST_USED)
         return await levels.warm([key for key, _ in most_used], limit_bytes)
 
-    print_lines(warmed_lines(_with_stores(load)))
+    print_lines(_warmed_lines(_with_stores(load)))
 
 
 @app.command()
@@ -114,8 +115,7 @@ def verify(
     """Check every stored value against its hash; exit 1 if one is damaged."""
     from sttbatch.caching.cache_stats import record_verification
     from sttbatch.caching.cache_verifier import verified
-    from sttbatch.cli.console.cache_rendering import verification_json, verification_lines
-    from sttbatch.composition.caches import cache_folder
+    from sttbatch.composition.stores import cache_folder
 
     async def check(stores: _Stores) -> Verification:
         levels = stores.caches.disk, stores.caches.ledger
@@ -125,7 +125,7 @@ def verify(
         return verification
 
     result = _with_stores(check)
-    print_lines(verification_json(result) if as_json else verification_lines(result))
+    print_lines(_verification_json(result) if as_json else _verification_lines(result))
     raise typer.Exit(0 if result.is_sound else 1)
 
 
@@ -141,16 +141,14 @@ def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
     import asyncio
 
     from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.composition.caches import open_caches
-    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.composition.stores import open_caches, opened_ledger
     from sttbatch.database.files import SqlFileIndex
-    from sttbatch.database.opening import open_ledger
 
     settings = load_settings().settings
 
     async def run() -> _T:
-        with contextlib.closing(open_ledger(data_folder(settings))) as database:
+        with opened_ledger(settings) as database:
             async with open_caches(settings, database, _warn) as caches:
                 files = SqlFileIndex(database)
                 return await work(_Stores(settings, caches, files, Fingerprinter(files)))
@@ -160,8 +158,7 @@ def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
 
 async def _recover(stores: _Stores) -> None:
     from sttbatch.caching.response_spool import ResponseSpool
-    from sttbatch.composition.ledgers import work_ledger
-    from sttbatch.composition.paths import ANSWERS, data_folder
+    from sttbatch.composition.stores import ANSWERS, data_folder, work_ledger
 
     spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
     ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
@@ -189,3 +186,101 @@ async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[
 
 def _warn(message: str) -> None:
     typer.echo(f"sttbatch: {printable(message)}", err=True)
+
+
+def _stats_lines(stats: CacheStats) -> list[str]:
+    """The levels as a table, the most read entries, and the last verification."""
+    lines = [f"{'level':<7}{'entries':>9}{'size':>12}{'on disk':>12}  {'oldest':<18}newest"]
+    for name, usage in stats.levels.items():
+        lines.append(_usage_line(name, usage))
+    if stats.most_used:
+        lines.append("most read:")
+        lines += [f"{reads:>9}  {key}" for key, reads in stats.most_used]
+    if stats.verified is None:
+        lines.append("never verified; run `sttbatch cache verify`")
+    else:
+        lines.append(f"damaged: {stats.verified.damaged}, verified {local_time(stats.verified.at)}")
+    return lines
+
+
+def _stats_json(stats: CacheStats) -> list[str]:
+    levels = {
+        name: None
+        if usage is None
+        else {
+            "entries": usage.entries,
+            "bytes": usage.size_bytes,
+            "disk_bytes": usage.disk_bytes,
+            "oldest_at": usage.oldest_at,
+            "newest_at": usage.newest_at,
+        }
+        for name, usage in stats.levels.items()
+    }
+    verified = stats.verified
+    return _json(
+        levels=levels,
+        most_used=[{"key": key, "reads": reads} for key, reads in stats.most_used],
+        damaged=verified.damaged if verified else None,
+        verified_at=verified.at if verified else None,
+    )
+
+
+def _invalidated_lines(removed: Invalidated) -> list[str]:
+    entries = ", ".join(f"{name} {count}" for name, count in sorted(removed.entries.items()))
+    lines = [f"removed: {entries}"]
+    if removed.rows:
+        rows = ", ".join(f"{table} {count}" for table, count in removed.rows.items() if count)
+        lines.append(f"forgotten: {rows}" if rows else "no other records")
+    if removed.running_jobs:
+        users = f"{counted(removed.running_jobs, 'running job')} use"
+        users += "s" * (removed.running_jobs == 1)
+        lines.append(f"{users} it, so results may be stored again")
+    return lines
+
+
+def _warmed_lines(warmed: tuple[int, int]) -> list[str]:
+    entries, size_bytes = warmed
+    return [f"{entries} {'entry' if entries == 1 else 'entries'} loaded, {_size(size_bytes)}"]
+
+
+def _verification_lines(verification: Verification) -> list[str]:
+    lines = [f"damaged: {entry.key} in {entry.level}" for entry in verification.damaged]
+    for level, problems in verification.problems.items():
+        lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
+    checked = ", ".join(f"{name} {count}" for name, count in verification.checked.items())
+    if verification.is_sound:
+        return [f"sound: {checked} values checked"]
+    end = "removed" if verification.repaired else "`sttbatch cache verify --repair` removes them"
+    return [*lines, f"{checked} values checked, {len(verification.damaged)} damaged; {end}"]
+
+
+def _verification_json(verification: Verification) -> list[str]:
+    return _json(
+        checked=verification.checked,
+        damaged=[{"key": entry.key, "level": entry.level} for entry in verification.damaged],
+        problems=verification.problems,
+        repaired=verification.repaired,
+    )
+
+
+def _json(**facts: object) -> list[str]:
+    return [json.dumps(facts)]
+
+
+def _usage_line(name: str, usage: LevelUsage | None) -> str:
+    if usage is None:
+        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` recreates it"
+    if usage.disk_bytes is None:
+        return f"{name:<7}in the memory of each run"
+    return (
+        f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{_size(usage.disk_bytes):>12}"
+        f"  {local_time(usage.oldest_at):<18}{local_time(usage.newest_at)}"
+    )
+
+
+def _size(size_bytes: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size_bytes < _KIB:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= _KIB
+    return f"{size_bytes:.1f} GiB"

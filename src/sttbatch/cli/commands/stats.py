@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from sttbatch.cli.console.stdio import StandardOutput, print_lines
 from sttbatch.cli.options import EXPORT, AsJson, option
 from sttbatch.core.errors import UsageError
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 WATCH_EVERY_S = 1.0
 GROUPINGS = ("model", "engine", "day")
+STDOUT = "-"
+
+# node_exporter runs as another user, and the file names no recording.
+_READABLE = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ def stats(
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
-    from sttbatch.composition.settings import duration_s, load_settings
+    from sttbatch.composition.settings import load_settings, option_s
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
@@ -89,22 +95,18 @@ def stats(
         raise UsageError("give only one of --json, --watch, --html, --prometheus and --push")
     if prometheus is not None or push is not None:
         _refuse_windows(context)
-    try:
-        query = _Query(duration_s(since), by)
-    except ValueError as error:
-        raise UsageError(f"--since {since}: {error}") from error
+    query = _Query(option_s("--since", since), by)
     import asyncio
 
-    from sttbatch.cli.console.stats_export import push_figures, write_exposition
-    from sttbatch.composition.stats_sources import statistics_sources
+    from sttbatch.composition.stores import statistics_sources
 
     with statistics_sources(load_settings().settings) as sources:
         if html is not None:
             report = _write_page(sources, query, html)
         elif prometheus is not None:
-            report = write_exposition(sources, prometheus)
+            report = _write_exposition(sources, prometheus)
         elif push is not None:
-            report = push_figures(sources, push)
+            report = _push(sources, push)
         elif as_json:
             report = _print_json(sources, query)
         else:
@@ -124,7 +126,6 @@ def _refuse_windows(context: typer.Context) -> None:
 
 
 async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
-    from sttbatch.cli.console.report_files import replace_report
     from sttbatch.cli.console.run_summary import CURRENCY
     from sttbatch.monitoring.dashboard import page
 
@@ -135,7 +136,6 @@ async def _write_page(sources: Sources, query: _Query, target: Path) -> None:
 
 async def _print_json(sources: Sources, query: _Query) -> None:
     from sttbatch.cli.console.stats_json import stats_json
-    from sttbatch.cli.console.stdio import print_lines
 
     figures, groups = await query.run(sources)
     print_lines([stats_json(figures, query.by, groups)])
@@ -167,3 +167,76 @@ async def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
         while True:
             live.update(await drawn(), refresh=True)
             await asyncio.sleep(WATCH_EVERY_S)
+
+
+async def _write_exposition(sources: Sources, target: str) -> None:
+    """Write the exposition to a file, or to standard output where `target` is `-`.
+
+    Raises:
+        UsageError: the extra is not installed, or the file cannot be written.
+    """
+    text = await _exposition(sources)
+    if target != STDOUT:
+        replace_report(Path(target), text, _READABLE)
+        return
+    output = StandardOutput()
+    output.write(text)
+    if output.fault is not None:
+        raise UsageError(f"standard output cannot be written: {output.fault}")
+
+
+async def _push(sources: Sources, url: str) -> None:
+    """Send the totals to a Pushgateway.
+
+    Raises:
+        UsageError: the extra is not installed, or `url` is not an address.
+        NotificationError: the gateway rejects them or cannot be reached.
+    """
+    from sttbatch.external.notifications import gateway_at, push
+
+    push(gateway_at(url), await _exposition(sources))
+
+
+async def _exposition(sources: Sources) -> bytes:
+    try:
+        from sttbatch.monitoring.exporter import exposition
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "prometheus_client":
+            raise
+        raise UsageError(
+            "figures for Prometheus need prometheus_client: pip install 'sttbatch[prometheus]'"
+        ) from error
+    return await exposition(sources)
+
+
+def replace_report(path: Path, content: bytes, new_mode: int) -> None:
+    """Replace a file that may be open in another program; write to a device or a pipe.
+
+    An existing file keeps its mode; a new one gets `new_mode`, whatever the umask.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    import tempfile
+
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
+        # Hidden, and without the target's ending: node_exporter reads all that end with `.prom`.
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
+        ) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    Path(file.name).unlink()
+                raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

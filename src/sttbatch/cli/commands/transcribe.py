@@ -16,7 +16,7 @@ from sttbatch.cli import options
 from sttbatch.core.errors import SttbatchError, UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.cli.console.output_mode import OutputMode
+    from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
     from sttbatch.core.jobs import JobPriority
     from sttbatch.monitoring.logs import EventLog
@@ -71,7 +71,7 @@ def transcribe(
     Exit codes: 0 all done, 1 some recordings failed, 2 wrong usage,
     3 the endpoint refuses the key, 4 a budget is reached, 128 + N signal N.
     """
-    from sttbatch.cli.console.output_mode import OutputMode
+    from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
 
     if log_format not in {"text", "json"}:
@@ -98,7 +98,7 @@ def transcribe(
 
 def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
     """The exit code of `work`; the log always ends with it, whatever ends the run."""
-    from sttbatch.cli.console.output_mode import event_log
+    from sttbatch.cli.console.progress import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
     from sttbatch.cli.signals import exit_on_signal
@@ -135,14 +135,10 @@ def _transcribe(
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.settings import duration_s, load_settings
+    from sttbatch.composition.settings import load_settings, option_s
 
     loaded = load_settings(options)
-    try:
-        age_s = duration_s(min_age)
-    except ValueError as error:
-        raise UsageError(f"--min-age {min_age}: {error}") from error
-    discovery = _discover(paths, files_from, age_s)
+    discovery = _discover(paths, files_from, option_s("--min-age", min_age))
     settings, dry_run = loaded.settings, flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
     session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)

@@ -1,16 +1,22 @@
-"""Progress bars on a terminal, in seconds of audio: one for the batch, one per recording."""
+"""Progress bars on a terminal, one for the batch and one per recording, and the time left."""
 
 from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from statistics import median
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from sttbatch.cli.console.eta import EtaEstimator
 from sttbatch.cli.console.text import clock, printable
 from sttbatch.core import events
+from sttbatch.core.models import LatencyModel
 
 _NAME_WIDTH = 40
+_RECENT = 50
 
 
 class _SecondsColumn(ProgressColumn):
@@ -89,3 +95,90 @@ class ProgressBars:
                 task = self._recordings.pop(recording, None)
                 if task is not None:
                     self._progress.remove_task(task)
+
+
+class EtaEstimator:
+    """Estimates the remaining time of a run from its events.
+
+    Work is measured in the seconds that answers take by the plan's latency model, so that a short
+    chunk counts for more than its audio. Until the first answer the plan is the estimate; after it
+    remaining = elapsed * (work - done) / done.
+
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._plan: events.BatchPlanned | None = None
+        self._started_at = 0.0
+        self._plan_s = self._work_s = 0.0
+        self._done_s = 0.0
+        self._pending_s: dict[str, float] = {}
+        self._lanes: dict[tuple[str, int], tuple[float, float]] = {}
+        self._pace: deque[float] = deque(maxlen=_RECENT)
+
+    def follow(self, event: events.Event) -> None:
+        match event:
+            case events.BatchPlanned(_, audio_s, chunks, _, latency):
+                self._plan = event
+                self._plan_s = chunks * latency.base_s + audio_s * latency.per_audio_s
+                self._work_s = self._plan_s
+            case events.JobQueued(recording, audio_s):
+                self._pending_s[recording] = audio_s
+            case events.ChunkProcessingStarted(recording, index, audio_s):
+                if not self._lanes and not self._pace:
+                    self._started_at = self._clock()
+                self._lanes[recording, index] = (self._clock(), audio_s)
+            case events.ChunkProcessingCompleted(recording, index, audio_s, cached):
+                self._chunk_ended(recording, index, audio_s, sent=not cached)
+            case events.ChunkProcessingFailed(recording, index, audio_s):
+                self._chunk_ended(recording, index, audio_s, sent=True)
+            case (
+                events.JobCompleted(recording)
+                | events.JobFailed(recording)
+                | events.JobSkipped(recording)
+            ):
+                self._drop(self._pending_s.pop(recording, 0.0))
+
+    def seconds(self) -> float | None:
+        """The remaining seconds; None before there is a plan."""
+        if self._plan is None:
+            return None
+        now = self._clock()
+        if not self._pace:
+            waited_s = now - self._started_at if self._lanes else 0.0
+            return max(0.0, self._plan.expected_s - waited_s)
+        done_s = self._done_s + self._in_flight_s(now, self._plan.latency)
+        if done_s <= 0:
+            return None
+        return (now - self._started_at) * max(0.0, self._work_s - done_s) / done_s
+
+    def _in_flight_s(self, now: float, latency: LatencyModel) -> float:
+        """Work done on the chunks in flight, at the median pace of recent answers."""
+        pace = median(self._pace)
+        parts = 0.0
+        for started_at, audio_s in self._lanes.values():
+            answer_s = latency.answer_s(audio_s)
+            parts += min(answer_s, (now - started_at) / pace) if pace > 0 else answer_s
+        return parts
+
+    def _chunk_ended(self, recording: str, index: int, audio_s: float, *, sent: bool) -> None:
+        if recording in self._pending_s:
+            self._pending_s[recording] = max(0.0, self._pending_s[recording] - audio_s)
+        lane = self._lanes.pop((recording, index), None)
+        if self._plan is None or lane is None:
+            # It came from an earlier run, and is no part of the plan.
+            return
+        answer_s = self._plan.latency.answer_s(audio_s)
+        if not sent:
+            self._work_s -= answer_s
+            return
+        self._done_s += answer_s
+        self._pace.append((self._clock() - lane[0]) / answer_s)
+
+    def _drop(self, audio_s: float) -> None:
+        """Remove from the plan what will not be sent."""
+        if self._plan is not None and self._plan.audio_s > 0:
+            share = min(1.0, audio_s / self._plan.audio_s)
+            self._work_s = max(self._done_s, self._work_s - share * self._plan_s)

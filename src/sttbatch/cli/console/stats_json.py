@@ -12,7 +12,6 @@ from sttbatch.core.metrics import RecordingOutcome
 from sttbatch.monitoring.statistics import Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
-JOB_STATES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
 def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> str:
@@ -34,7 +33,7 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "rate_wait_seconds": stats.rate_wait.summary(),
         "preparation_seconds": stats.preparation.summary(),
         "cache": _cache(stats),
-        "jobs": {state: stats.jobs.get(state.upper(), 0) for state in JOB_STATES},
+        "jobs": {state.lower(): count for state, count in stats.jobs.items()},
         "throughput": {
             "audio_seconds_per_second": throughput.pop("audio_per_s"),
             "busy_seconds": throughput.pop("busy_s"),

@@ -14,9 +14,8 @@ from rich.text import Text
 from sttbatch.cli.console.run_summary import CURRENCY
 from sttbatch.cli.console.text import clock, counted, local_time, printable
 from sttbatch.core.metrics import RecordingOutcome
-from sttbatch.monitoring.aggregator import Distribution
+from sttbatch.monitoring.statistics import Distribution, RepairFigures, Statistics
 from sttbatch.monitoring.statistics import Group as RequestGroup
-from sttbatch.monitoring.statistics import RepairFigures, Statistics
 
 _BARS = "▁▂▃▄▅▆▇█"
 _BUCKETS = 24

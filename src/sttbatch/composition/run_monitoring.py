@@ -1,21 +1,27 @@
-"""The metrics of a run, recorded from its discovery to its end."""
+"""What watches a run from its discovery to its end: its metrics, and alert rules."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sttbatch.composition.effective_options import run_config_of
-from sttbatch.composition.paths import data_folder
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import data_folder
 from sttbatch.core.errors import StateError
+from sttbatch.core.events import Emit
 from sttbatch.core.metrics import RunEnd, RunFacts
+from sttbatch.database.database import Database
 from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.monitoring.collector import MetricsCollector
 from sttbatch.processing.discovery import Discovery
+
+if TYPE_CHECKING:
+    from sttbatch.monitoring.alerts import AlertRule
 
 _FOLDERS_NAMED = 3
 
@@ -67,3 +73,26 @@ def _end(report: BatchReport) -> RunEnd:
         len(report.recordings) - done - failed,
         str(report.fatal) if report.fatal is not None else None,
     )
+
+
+@contextlib.asynccontextmanager
+async def watching(
+    rules: Sequence[AlertRule], database: Database, emit: Emit
+) -> AsyncIterator[None]:
+    """Evaluate the rules every minute, and at the end; free of cost where there are none."""
+    if not rules:
+        yield
+        return
+    from sttbatch.database.alerts import Alerts
+    from sttbatch.monitoring.alerts import AlertEvaluator, watched
+
+    async with watched(AlertEvaluator(rules, Alerts(database), deliver, emit), emit):
+        yield
+
+
+async def deliver(url: str, payload: Mapping[str, Any]) -> None:
+    """Post to a webhook; raises NotificationError where it is not accepted."""
+    # Importing httpx is slow, and most runs have no alert to deliver.
+    from sttbatch.external.notifications import post_webhook
+
+    await post_webhook(url, payload)

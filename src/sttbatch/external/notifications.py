@@ -1,23 +1,60 @@
-"""Metrics pushed to a Pushgateway: one PUT, no redirect, ten seconds, never a key."""
+"""Notifications: alerts to a webhook, metrics to a Pushgateway; no redirect, never a key."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 
 from sttbatch.core.errors import NotificationError, UsageError
+from sttbatch.core.version import __version__
 from sttbatch.external.tls import certificate_error, ssl_context
 
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
-DEADLINE_S = 10.0
-"""Deadline of each step: of the connection, and of the wait for the response."""
+WEBHOOK_DEADLINE_S = 5.0
+PUSH_DEADLINE_S = 10.0
+"""Deadline of each step of a push: of the connection, and of the wait for the response."""
 
 JOB = "sttbatch"
+
+
+async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
+    """Post `payload` as JSON.
+
+    It raises NotificationError where it was not accepted, which names the host alone, as such
+    addresses hold tokens, and UsageError as `ssl_context`.
+    """
+    host = urlsplit(url).netloc
+    context = await asyncio.to_thread(ssl_context)
+    try:
+        async with (
+            asyncio.timeout(WEBHOOK_DEADLINE_S),
+            httpx.AsyncClient(
+                verify=context,
+                timeout=None,  # noqa: S113 - a second deadline would race with the one above
+                follow_redirects=False,
+                headers={"User-Agent": f"sttbatch/{__version__}"},
+            ) as client,
+            # The response's body is not read: it is of no use and may be endless.
+            client.stream("POST", url, json=dict(payload)) as response,
+        ):
+            status = response.status_code
+    except TimeoutError as error:
+        raise NotificationError(
+            f"the webhook at {host} did not answer within {WEBHOOK_DEADLINE_S:g} s"
+        ) from error
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        reason = certificate_error(error) or type(error).__name__
+        raise NotificationError(
+            f"the webhook at {host} cannot be reached ({reason}); check its url in the settings"
+        ) from error
+    if not 200 <= status < 300:
+        raise NotificationError(
+            f"the webhook at {host} answered {status}; check its url in the settings"
+        )
 
 
 def gateway_at(url: str) -> httpx.URL:
@@ -34,22 +71,20 @@ def gateway_at(url: str) -> httpx.URL:
     return gateway
 
 
-def push(gateway: httpx.URL, registry: CollectorRegistry) -> None:
-    """Replace the metrics that the gateway holds of sttbatch on this machine.
+def push(gateway: httpx.URL, exposition: bytes) -> None:
+    """Replace the metrics that the gateway holds of sttbatch on this machine by an exposition.
 
     It raises NotificationError where it does not accept them, UsageError as `ssl_context`.
     """
-    from prometheus_client import generate_latest
-
     display_url = gateway.copy_with(userinfo=b"")
     instance = quote(socket.gethostname(), safe="")
     try:
         with httpx.stream(
             "PUT",
             f"{str(gateway).rstrip('/')}/metrics/job/{JOB}/instance/{instance}",
-            content=generate_latest(registry),
+            content=exposition,
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-            timeout=DEADLINE_S,
+            timeout=PUSH_DEADLINE_S,
             verify=ssl_context(),
         ) as response:
             status = response.status_code

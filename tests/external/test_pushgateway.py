@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from prometheus_client import CollectorRegistry, Gauge
 
 from sttbatch.core.errors import NotificationError, UsageError
-from sttbatch.external.notifications.pushgateway import gateway_at, push
+from sttbatch.external.notifications import gateway_at, push
 from tests.cloudru import KEY
 from tests.monitoring.exposed import value
 from tests.shell import Shell
 
 PASSWORD = "hunter2:/@ ü"
 QUOTED = "hunter2%3A%2F%40%20%C3%BC"
+
+
+EXPOSITION = b"sttbatch_lanes 4.0\n"
 
 
 class Received(ThreadingHTTPServer):
@@ -62,13 +64,6 @@ def gateway() -> Iterator[Received]:
         thread.join()
 
 
-@pytest.fixture
-def registry() -> CollectorRegistry:
-    found = CollectorRegistry()
-    Gauge("sttbatch_lanes", "Lanes", registry=found).set(4)
-    return found
-
-
 def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: Received) -> None:
     result = shell.run("stats", "--push", f"http://me:{QUOTED}@{gateway.address}/behind/a/proxy/")
     assert (result.code, result.out, result.err) == (0, "", "")
@@ -83,12 +78,10 @@ def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: 
 
 
 @pytest.mark.parametrize("status", [302, 307, 400, 401, 500])
-def test_a_refusal_says_so_without_the_password(
-    gateway: Received, registry: CollectorRegistry, status: int
-) -> None:
+def test_a_refusal_says_so_without_the_password(gateway: Received, status: int) -> None:
     gateway.status = status
     with pytest.raises(NotificationError, match=f"{gateway.address} answered {status}; ") as caught:
-        push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), registry)
+        push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), EXPOSITION)
     assert "hunter2" not in str(caught.value)
     assert len(gateway.requests) == 1
 
@@ -103,10 +96,8 @@ def test_a_gateway_that_is_not_there_ends_with_one_line(shell: Shell) -> None:
     assert "hunter2" not in line
 
 
-def test_a_gateway_that_hangs_up_or_hangs(
-    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sttbatch.external.notifications.pushgateway.DEADLINE_S", 0.2)
+def test_a_gateway_that_hangs_up_or_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sttbatch.external.notifications.PUSH_DEADLINE_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -118,11 +109,11 @@ def test_a_gateway_that_hangs_up_or_hangs(
         thread = threading.Thread(target=hang_up)
         thread.start()
         with pytest.raises(NotificationError, match="cannot be reached"):
-            push(gateway_at(address), registry)
+            push(gateway_at(address), EXPOSITION)
         thread.join()
         # The kernel takes the connection, and nobody ever answers.
         with pytest.raises(NotificationError, match="timed out"):
-            push(gateway_at(address), registry)
+            push(gateway_at(address), EXPOSITION)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from sttbatch.core.errors import NotificationError
-from sttbatch.external.notifications import webhook
-from sttbatch.external.notifications.webhook import post_webhook
+from sttbatch.external import notifications
+from sttbatch.external.notifications import post_webhook
 
 SECRET = "T0/B0/s3cr3t"
 
@@ -113,6 +113,6 @@ def test_an_answer_that_is_none(answer: bytes) -> None:
 
 
 def test_a_webhook_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert webhook.DEADLINE_S == 5.0
-    monkeypatch.setattr(webhook, "DEADLINE_S", 0.05)
+    assert notifications.WEBHOOK_DEADLINE_S == 5.0
+    monkeypatch.setattr(notifications, "WEBHOOK_DEADLINE_S", 0.05)
     assert "did not answer within 0.05 s" in told(Hook(None))

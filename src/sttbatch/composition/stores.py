@@ -1,0 +1,106 @@
+"""What the settings open: folders, the ledger, the levels of the cache, statistics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sttbatch.composition.settings import Settings
+from sttbatch.core.options import MIB
+from sttbatch.core.work import Budgets
+from sttbatch.database.database import Database
+from sttbatch.database.opening import open_ledger, open_metrics
+from sttbatch.database.private_files import private_folder
+
+if TYPE_CHECKING:
+    from sttbatch.caching.disk_level import DiskLevel
+    from sttbatch.caching.multi_level_cache import MultiLevelCache
+    from sttbatch.database.results import SqlResultStore
+    from sttbatch.database.work_ledger import SqlWorkLedger
+    from sttbatch.monitoring.statistics import Sources
+
+ANSWERS = "answers"
+RATES = "rate.db"
+
+
+def data_folder(settings: Settings) -> Path:
+    """The folder of the ledger and the other files of state; created private on first use."""
+    if settings.data_dir:
+        return private_folder(Path(settings.data_dir).expanduser())
+    from platformdirs import user_data_path
+
+    return private_folder(user_data_path("sttbatch"))
+
+
+def cache_folder(settings: Settings) -> Path:
+    """Not made here: only what is stored needs it."""
+    if settings.cache_dir:
+        return Path(settings.cache_dir).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("sttbatch")
+
+
+def opened_ledger(settings: Settings) -> contextlib.closing[Database]:
+    """The ledger in the data folder, for a `with`; raises StateError as `open_ledger`."""
+    return contextlib.closing(open_ledger(data_folder(settings)))
+
+
+def work_ledger(
+    database: Database,
+    results: SqlResultStore,
+    worker_id: str = "",
+    budgets: Budgets | None = None,
+) -> SqlWorkLedger:
+    """`worker_id` is empty where requests are booked and nothing is claimed."""
+    from sttbatch.database.chunk_index import SqlChunkIndex
+    from sttbatch.database.work_ledger import SqlWorkLedger
+
+    spans = SqlChunkIndex(database, results)
+    return SqlWorkLedger(database, worker_id, results, spans, budgets or Budgets())
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """All levels together, and those that commands speak to."""
+
+    levels: MultiLevelCache
+    disk: DiskLevel
+    ledger: SqlResultStore
+
+
+@contextlib.asynccontextmanager
+async def open_caches(
+    settings: Settings, database: Database, warn: Callable[[str], None]
+) -> AsyncIterator[Caches]:
+    """L1, L2 and L3; `warn` is told once per incident of what fails."""
+    from sttbatch.caching.disk_level import DiskLevel
+    from sttbatch.caching.memory_level import MemoryLevel
+    from sttbatch.caching.multi_level_cache import MultiLevelCache
+    from sttbatch.database.results import SqlResultStore
+
+    memory = MemoryLevel(int(settings.l1_max_mb * MIB))
+    disk = DiskLevel(cache_folder(settings) / "l2", int(settings.l2_max_mb * MIB))
+    ledger = SqlResultStore(database, max_age_s=settings.cache_max_age, warn=warn)
+    levels = MultiLevelCache((memory, disk), ledger, warn=warn)
+    try:
+        yield Caches(levels, disk, ledger)
+    finally:
+        await levels.aclose()
+
+
+@contextlib.contextmanager
+def statistics_sources(settings: Settings) -> Iterator[Sources]:
+    """What statistics are read from; what is missing is made, as a run does."""
+    from sttbatch.database.measurements import Measurements
+    from sttbatch.database.usage_queries import UsageFigures
+    from sttbatch.monitoring.statistics import Sources
+
+    with (
+        contextlib.closing(open_metrics(data_folder(settings))) as metrics,
+        opened_ledger(settings) as ledger,
+    ):
+        yield Sources(Measurements(metrics), UsageFigures(ledger))
