@@ -142,7 +142,7 @@ class OutputRegistry:
         `expected` says where outputs belong, and what they should be `made_from`.
         """
         by_source = {location.source: (location.target, origin) for location, origin in expected}
-        intact: dict[bytes, dict[str, tuple[bytes, float]]] = {}
+        found: dict[bytes, dict[str, tuple[bytes, float]]] = {}
         for path, source, format_name, origin, file_state, audio_s in await self._store.states(
             list(by_source)
         ):
@@ -156,9 +156,16 @@ class OutputRegistry:
                 and file_state is not None
                 and file_state == _state_of(path)
             ):
-                intact.setdefault(source, {})[format_name] = name, audio_s
-        chosen = {source: _chosen(outputs, formats) for source, outputs in intact.items()}
-        return {source: outputs for source, outputs in chosen.items() if outputs is not None}
+                found.setdefault(source, {})[format_name] = name, audio_s
+        intact: dict[bytes, IntactOutputs] = {}
+        for source, outputs in found.items():
+            chosen = [outputs[name] for name in formats if name in outputs]
+            # Those that belong together are called alike.
+            called = {name.rpartition(b".")[0] for name, _ in chosen}
+            if len(chosen) == len(formats) and len(called) == 1:
+                names = tuple([os.fsdecode(name) for name, _ in chosen])
+                intact[source] = IntactOutputs(names, chosen[0][1])
+        return intact
 
 
 def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
@@ -240,19 +247,6 @@ def _refuse_unless_abandoned(plan: OutputPlan, others: Iterable[OutputDigests]) 
 def _is_abandoned(source: bytes, path: bytes) -> bool:
     """Whether an output and the recording it came from are both gone from the disk."""
     return not os.path.lexists(source) and not os.path.lexists(path)
-
-
-def _chosen(
-    outputs: Mapping[str, tuple[bytes, float]], formats: Sequence[str]
-) -> IntactOutputs | None:
-    """Outputs by format, as (name, seconds of audio), if all are there and belong together."""
-    try:
-        chosen = [outputs[name] for name in formats]
-    except KeyError:
-        return None
-    if len({name.rpartition(b".")[0] for name, _ in chosen}) != 1:
-        return None
-    return IntactOutputs(tuple([os.fsdecode(name) for name, _ in chosen]), chosen[0][1])
 
 
 def _state_of(path: Path | bytes) -> str | None:
