@@ -146,11 +146,9 @@ class Completion:
 
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None
-        transcript, options, request = job.transcript, self.config.outputs, self.config.request
-        path = copy.display_path
-        document = Document(
-            path, job.fingerprint.sha256, request.model, request.engine, transcript, options
-        )
+        transcript, path, request = job.transcript, copy.display_path, self.config.request
+        sha256, options = job.fingerprint.sha256, self.config.outputs
+        document = Document(path, sha256, request.model, request.engine, transcript, options)
         key = job.transcript_key if is_complete else None
         written = await self.outputs.write(document, copy.path, key)
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))

@@ -62,27 +62,21 @@ class PacketBuffer(Buffer[StreamPacket]):
         if not items:
             return None
         delay_s = self._decoder_delay_s(items[0].duration_s)
-        return CutMedia(
-            _copy_packets(items, self._track.stream, self.codec_name),
-            sum(item.duration_s for item in items) - delay_s,
-            self._time_map(items, delay_s),
-            self._audio_sha256(item.digest() for item in items),
-        )
-
-    def _time_map(
-        self, items: Sequence[StreamPacket], delay_s: float
-    ) -> tuple[tuple[float, float], ...]:
         time_map: list[tuple[float, float]] = []
-        origin, time_base = self._track.origin_pts, self._track.time_base
         upload_s = 0.0 - delay_s
         shift_s = float("inf")
         for item in items:
-            at_s = (item.pts - origin) * time_base
+            at_s = self._track.seconds(item.pts)
             if abs(at_s - upload_s - shift_s) > JUMP_S:
                 time_map.append((upload_s, at_s))
                 shift_s = at_s - upload_s
             upload_s += item.duration_s
-        return tuple(time_map)
+        return CutMedia(
+            _copy_packets(items, self._track.stream, self.codec_name),
+            sum(item.duration_s for item in items) - delay_s,
+            tuple(time_map),
+            self._audio_sha256(item.digest() for item in items),
+        )
 
 
 def _copy_packets(items: Sequence[StreamPacket], stream: AudioStream, codec: str) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from fractions import Fraction
 
 import av
@@ -164,20 +163,14 @@ def _encode(pcm: memoryview, codec: UploadCodec) -> bytes:
         out.codec_context.format = "s16"
         if codec is UploadCodec.OPUS:
             out.codec_context.bit_rate = OPUS_BIT_RATE
-        for frame in _frames(pcm):
+        for at in range(0, len(pcm), 2 * _ENCODE_SAMPLES):
+            part = pcm[at : at + 2 * _ENCODE_SAMPLES]
+            frame = AudioFrame(format="s16", layout="mono", samples=len(part) // 2)
+            plane = frame.planes[0]
+            plane.update(bytes(part).ljust(plane.buffer_size, b"\0"))
+            frame.sample_rate = SAMPLE_RATE
+            frame.pts = at // 2
+            frame.time_base = Fraction(1, SAMPLE_RATE)
             container.mux(out.encode(frame))
         container.mux(out.encode(None))
     return target.getvalue()
-
-
-def _frames(pcm: memoryview) -> Iterable[AudioFrame]:
-    step = _ENCODE_SAMPLES * 2
-    for at in range(0, len(pcm), step):
-        part = pcm[at : at + step]
-        frame = AudioFrame(format="s16", layout="mono", samples=len(part) // 2)
-        plane = frame.planes[0]
-        plane.update(bytes(part).ljust(plane.buffer_size, b"\0"))
-        frame.sample_rate = SAMPLE_RATE
-        frame.pts = at // 2
-        frame.time_base = Fraction(1, SAMPLE_RATE)
-        yield frame

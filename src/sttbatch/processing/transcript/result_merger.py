@@ -32,6 +32,8 @@ from sttbatch.processing.transcript import overlap
 _FASTEST = 1
 _decoder = msgspec.msgpack.Decoder(Transcription)
 
+_STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
+
 TOUCHING_S = 0.1
 """Gaps no further apart are one: chunks end on packets."""
 
@@ -94,9 +96,6 @@ class TimestampAdjuster:
 class ResultMerger:
     """Merges outcomes; each one's transcription is read once and not held."""
 
-    def __init__(self) -> None:
-        self._adjuster = TimestampAdjuster()
-
     def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
         """Merge the outcomes of one recording; `duration_s` is its counted length.
 
@@ -121,10 +120,14 @@ class ResultMerger:
             segments=tuple(segments),
             chunks=tuple(
                 ChunkSummary(
-                    index, span.start_s, span.end_s, each.cached, _status(each), span.channel
+                    index,
+                    each.span.start_s,
+                    each.span.end_s,
+                    each.cached,
+                    _STATUS.get(each.gap, "failed"),
+                    each.span.channel,
                 )
                 for index, each in enumerate(ordered)
-                for span in (each.span,)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
@@ -139,7 +142,7 @@ class ResultMerger:
             if transcription is None:
                 reached_pts = None
                 continue
-            adjusted = self._adjuster.adjust(span, transcription)
+            adjusted = TimestampAdjuster().adjust(span, transcription)
             added = [segment for segment in adjusted if segment.text or segment.words]
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
@@ -180,16 +183,16 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
     )
 
 
-def _status(outcome: ChunkOutcome) -> str:
-    if outcome.gap is None:
-        return "ok"
-    return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
-
-
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
     """The gaps in order, those of one reason that touch as one."""
+    gaps: list[Gap] = []
+    for outcome in outcomes:
+        gaps += sorted(outcome.gaps, key=lambda gap: gap.start_s)
+        if outcome.gap is not None:
+            span = outcome.span
+            gaps.append(Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel))
     merged: list[Gap] = []
-    for gap in _all_gaps(outcomes):
+    for gap in gaps:
         last = merged[-1] if merged else gap
         is_same = (gap.reason, gap.detail) == (last.reason, last.detail)
         if merged and is_same and gap.start_s - last.end_s <= TOUCHING_S:
@@ -197,14 +200,6 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
         else:
             merged.append(gap)
     return merged
-
-
-def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
-    for outcome in outcomes:
-        yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
-        if outcome.gap is not None:
-            span = outcome.span
-            yield Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel)
 
 
 def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
