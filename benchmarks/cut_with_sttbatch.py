@@ -16,7 +16,7 @@ from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.core.options import ChunkingOptions
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.opening import open_ledger
-from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
+from sttbatch.processing.media.media_messages import Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
 
 
@@ -29,7 +29,7 @@ async def cut(path: Path, spool: Path, held: int) -> int:
         async with MediaWorkers(spool) as media:
             known = await Fingerprinter(SqlFileIndex(database)).fingerprint(path)
             file = await media.probe(path)
-            state = FileState(known.size_bytes, known.mtime_ns, known.inode)
+            state = known.size_bytes, known.mtime_ns, known.inode
             source = Source(known.size_bytes, path=bytes(path), state=state)
             plan = SplitPlan(
                 target_s=options.target_duration_s,

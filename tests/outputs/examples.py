@@ -77,10 +77,12 @@ def names(
 
     async def work(database: Database) -> list[str]:
         registry = OutputRegistry(SqlOutputStore(database))
+        writer = OutputWriter(registry)
         plans = await registry.plan(recordings, OutputOptions(**options))
+        await writer.plan(recordings, OutputOptions(**options))
         for item in recordings if write else ():
             content = replace(saying(str(item.path), **options), source=str(item.path))
-            await OutputWriter(registry).write(content, plans[item.path])
+            await writer.write(content, item.path)
         return [next(iter(plans[item.path].paths.values())).name for item in recordings]
 
     return with_ledger(ledger, work)
@@ -90,9 +92,9 @@ def write(ledger: Path, item: Recording, content: Document) -> Written:
     """One run over one recording."""
 
     async def work(database: Database) -> Written:
-        registry = OutputRegistry(SqlOutputStore(database))
-        plans = await registry.plan([item], content.options)
-        return await OutputWriter(registry).write(content, plans[item.path])
+        writer = OutputWriter(OutputRegistry(SqlOutputStore(database)))
+        await writer.plan([item], content.options)
+        return await writer.write(content, item.path)
 
     return with_ledger(ledger, work)
 

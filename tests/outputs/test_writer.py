@@ -205,15 +205,12 @@ def test_a_recording_whose_name_another_run_took_gets_another(
     wav = recording(talk.path.with_suffix(".wav"))
 
     async def work(database: Database) -> list[tuple[Path, ...]]:
-        runs = [OutputRegistry(SqlOutputStore(database)), OutputRegistry(SqlOutputStore(database))]
         content = saying("Hi.")
-        plans = [
-            (await run.plan([item], content.options))[item.path]
-            for run, item in zip(runs, (talk, wav), strict=True)
-        ]
-        writing = [
-            OutputWriter(run).write(content, plan) for run, plan in zip(runs, plans, strict=True)
-        ]
+        writing = []
+        for item in (talk, wav):
+            writer = OutputWriter(OutputRegistry(SqlOutputStore(database)))
+            await writer.plan([item], content.options)
+            writing.append(writer.write(content, item.path))
         return [written.paths for written in await asyncio.gather(*writing)]
 
     first, second = with_ledger(tmp_path, work)
@@ -230,10 +227,9 @@ def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) ->
     async def work(database: Database) -> None:
         registry = OutputRegistry(SqlOutputStore(database))
         writer = OutputWriter(registry)
+        await writer.plan(items, OutputOptions())
         plans = await registry.plan(items, OutputOptions())
-        await asyncio.gather(
-            *(writer.write(saying(plan.recording.path.name), plan) for plan in plans.values())
-        )
+        await asyncio.gather(*(writer.write(saying(item.path.name), item.path) for item in items))
         for item, plan in plans.items():
             assert plan.paths["txt"].read_text() == f"{item.name}\n"
 
@@ -257,12 +253,13 @@ def die(*_: object) -> None:
 async def main(ledger: str, path: Path, moment: str) -> None:
     registry = OutputRegistry(SqlOutputStore(open_ledger(Path(ledger))))
     content = saying("Second.", formats=("txt",))
-    plan = (await registry.plan([Recording(path, path.parent)], content.options))[path]
+    writer = OutputWriter(registry)
+    await writer.plan([Recording(path, path.parent)], content.options)
     if moment == "before":
         os.fsync = die
     else:
         registry.record = die
-    await OutputWriter(registry).write(content, plan)
+    await writer.write(content, path)
 
 asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
 """

@@ -15,12 +15,7 @@ from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.output_names import OutputLocation, OutputPlan, Recording
-from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.written_outputs import (
-    IntactOutputs,
-    WrittenOutputs,
-    made_from,
-)
+from sttbatch.outputs.output_registry import IntactOutputs, OutputRegistry, made_from
 
 OPTIONS = OutputOptions(formats=("txt", "json"))
 ORIGIN = made_from("transcript:1", "talk.mp3", OPTIONS)
@@ -47,9 +42,7 @@ def plan(tmp_path: Path, database: Database) -> OutputPlan:
             path.write_text("words")
         await registry.intend(found, dict.fromkeys(found.paths, "digest"))
         await registry.record(found, dict.fromkeys(found.paths, "digest"))
-        await WrittenOutputs(SqlOutputStore(database)).remember(
-            found, list(found.paths.values()), ORIGIN, 12.5
-        )
+        await registry.remember(found, list(found.paths.values()), ORIGIN, 12.5)
         return found
 
     return asyncio.run(write())
@@ -60,7 +53,7 @@ def standing(
 ) -> IntactOutputs | None:
     folder = plan.stem.rpartition(b"/")[0] + b"/"
     wanted = OutputLocation(plan.source, folder, ""), origin
-    found = asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], formats))
+    found = asyncio.run(OutputRegistry(SqlOutputStore(database)).intact([wanted], formats))
     return found.get(plan.source)
 
 
@@ -77,7 +70,7 @@ def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan)
 
 def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
     wanted = OutputLocation(plan.source, b"/elsewhere/", ""), ORIGIN
-    assert asyncio.run(WrittenOutputs(SqlOutputStore(database)).intact([wanted], ("txt",))) == {}
+    assert asyncio.run(OutputRegistry(SqlOutputStore(database)).intact([wanted], ("txt",))) == {}
 
 
 @pytest.mark.parametrize("change", ["edit", "remove", "touch"])

@@ -113,10 +113,10 @@ async def write_output(
     asyncio.get_running_loop().set_default_executor(pool())
     database = open_ledger(data)
     try:
-        registry = OutputRegistry(SqlOutputStore(database))
+        writer = OutputWriter(OutputRegistry(SqlOutputStore(database)))
         options = OutputOptions(formats=FORMATS, directory=out)
         recording = Recording(data / "talk.mp3", data)
-        plans = await registry.plan([recording], options)
+        await writer.plan([recording], options)
         pause()
         document = Document(
             "talk.mp3",
@@ -126,7 +126,7 @@ async def write_output(
             Transcript(2.0, "en", (Segment(text, 0.0, 2.0),), ()),
             options,
         )
-        written = await OutputWriter(registry).write(document, plans[recording.path])
+        written = await writer.write(document, recording.path)
         if not written.untouched:
             stored()
     finally:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sttbatch.cli.console import run_summary
 from sttbatch.cli.console.progress import Display, OutputMode
-from sttbatch.cli.console.stdio import StandardOutput, TranscriptPrinter, print_lines
+from sttbatch.cli.console.stdio import StandardOutput, print_lines
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
+    from sttbatch.outputs.document import Document
 
 
 class TranscribeSession:
@@ -58,12 +59,12 @@ class TranscribeSession:
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
-        writer = TranscriptPrinter(self._output, settings.formats[0]) if mode.text else None
         listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:
             listeners.append(log)
+        observe = self._print_text if mode.text else None
         self._run = BatchRun(
-            settings, key, alerts=alerts, listeners=listeners, writer=writer, ends_process=True
+            settings, key, alerts=alerts, listeners=listeners, observe=observe, ends_process=True
         )
         self._report = self._run.report
         self._signals = Signals(self._say)
@@ -116,6 +117,12 @@ class TranscribeSession:
         self._signals.stop = self._run.stop
         with self._display, self._signals.absorb_cancellation():
             yield
+
+    def _print_text(self, document: Document) -> None:
+        """`-o -`: print a transcript in place of files."""
+        from sttbatch.outputs.formats import FORMATS
+
+        self._output.write(FORMATS[self._settings.formats[0]](document))
 
     async def _to_its_end(self, work: Callable[[], Awaitable[None]]) -> int:
         started_at, signals = time.monotonic(), self._signals

@@ -25,7 +25,6 @@ from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
-    from sttbatch.kinds.transcription.completion import Writer
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
@@ -39,9 +38,8 @@ class BatchRun:
     Args:
         key: the API key; None: the engine needs none, or nothing is sent.
         alerts: rules that are evaluated every minute, and at the end.
-        writer: takes transcripts that are not to become files.
-        observe: told of each transcript that was brought to its files; with it no recording is
-            passed over as up to date.
+        observe: told of each transcript that was brought to its files, if it has any; with it no
+            recording is passed over as up to date.
         ends_process: the process has nothing else to do, so its memory is not searched for garbage.
 
     Attributes:
@@ -55,14 +53,12 @@ class BatchRun:
         *,
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
-        writer: Writer | None = None,
         observe: Observe | None = None,
         ends_process: bool = False,
     ) -> None:
         self._settings = settings
         self._key = key
         self._alerts = alerts
-        self._writer = writer
         self._observe = observe
         self._ends_process = ends_process
         self._pipeline: TranscriptionPipeline | None = None
@@ -92,7 +88,7 @@ class BatchRun:
                 measured(self._settings, discovery, self.report, self.warn)
             )
             await opened.enter_async_context(watching(self._alerts, database, self.emit))
-            if self._writer is None and self._observe is None and not config.run.force:
+            if self._observe is None and not config.run.force:
                 await self._report_up_to_date(discovery, database, config)
             if collector is not None:
                 # Counting them one by one would take longer than checking them.
@@ -168,7 +164,6 @@ class BatchRun:
                         config,
                         self.emit,
                         priority=priority,
-                        writer=self._writer,
                         observe=self._observe,
                     )
                     if self._stopped:

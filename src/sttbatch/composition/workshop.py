@@ -31,7 +31,7 @@ from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
-from sttbatch.kinds.transcription.completion import Completion, OutputServices, Writer
+from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
@@ -40,10 +40,8 @@ from sttbatch.kinds.transcription.recording_job import Lanes
 from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.output_names import OutputPlan
 from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.writer import OutputWriter, Written
-from sttbatch.outputs.written_outputs import WrittenOutputs
+from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import (
     AdaptiveConcurrency,
@@ -143,39 +141,12 @@ async def _keep_up(caches: Caches, spool: ResponseSpool, claims: WorkClaims) -> 
             await claims.workers.settle()
 
 
-@dataclass(frozen=True, slots=True)
-class _Observed:
-    """A writer that tells of what it has written."""
-
-    writer: Writer
-    observe: Callable[[Document], None]
-
-    async def write(self, document: Document, plan: OutputPlan) -> Written:
-        written = await self.writer.write(document, plan)
-        self.observe(document)
-        return written
-
-
-def _output_services(
-    database: Database, writer: Writer | None, observe: Callable[[Document], None] | None
-) -> OutputServices:
-    store = SqlOutputStore(database)
-    registry = OutputRegistry(store)
-    if writer is not None:
-        return OutputServices(registry, writer, None)
-    files: Writer = OutputWriter(registry)
-    if observe is not None:
-        files = _Observed(files, observe)
-    return OutputServices(registry, files, WrittenOutputs(store))
-
-
 def transcription_run(
     workshop: Workshop,
     config: RunConfig,
     emit: Emit,
     *,
     priority: JobPriority = JobPriority.MEDIUM,
-    writer: Writer | None = None,
     observe: Callable[[Document], None] | None = None,
     # One more than there are workers: it claims and plans while those are at work.
     cutters: int = WORKERS + 1,
@@ -187,8 +158,7 @@ def transcription_run(
         config: its options.
         emit: told of its events.
         priority: of its jobs.
-        writer: takes transcripts that are not to become files.
-        observe: told of each transcript that was brought to its files.
+        observe: told of each transcript that was brought to its files, if it has any.
         cutters: recordings that are cut at the same time.
     """
     database, levels = workshop.database, workshop.caches.levels
@@ -224,7 +194,7 @@ def transcription_run(
         request_sha256=addresser.job_sha256,
         priority=priority,
     )
-    outputs = _output_services(database, writer, observe)
+    registry = OutputRegistry(SqlOutputStore(database))
     repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)
     return TranscriptionPipeline(
         config,
@@ -234,7 +204,7 @@ def transcription_run(
             results,
             addresser,
             workshop.media,
-            outputs.registry,
+            registry,
             lambda: control.closed,
             emit,
         ),
@@ -244,7 +214,7 @@ def transcription_run(
         ),
         transcriber,
         repair,
-        Completion(config, results, claims, outputs, control, emit),
+        Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
         lanes,
         control,
         emit,

@@ -69,19 +69,14 @@ def atoms(text: str, width: int) -> list[Atom]:
     return sequence
 
 
-def line_count(sequence: Sequence[Atom], width: int) -> int:
-    """The least number of lines of `width` columns that hold `sequence`."""
-    lines, used = 0, width
-    for atom in sequence:
-        used += atom.spaced + atom.width
-        if used > width or lines == 0:
-            lines, used = lines + 1, atom.width
-    return lines
-
-
 def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
     """`sequence` on as few lines as hold it, of like length, broken where it reads best."""
-    count = line_count(sequence, width)
+    # The least number of lines that hold it.
+    count, used = 0, width
+    for atom in sequence:
+        used += atom.spaced + atom.width
+        if used > width or count == 0:
+            count, used = count + 1, atom.width
     if count <= 1:
         return (_text(sequence),)
     offsets = [0]

@@ -1,4 +1,6 @@
-"""Which recording owns which output file: no two ever share one, in this run or over many.
+"""Which recording owns which output file, and whether its outputs are as they were left.
+
+No two recordings ever share an output, in this run or over many.
 
 A recording owns a stem (`talk` in `talk.txt`) with all its formats, so that `talk.txt` and
 `talk.json` never come from two recordings. Owned is what the store says, and what this registry
@@ -8,13 +10,15 @@ has planned and nobody has written yet.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
-from sttbatch.core.file_records import OutputDigests, OutputOwner
+from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.core.ports import OutputStore
 from sttbatch.outputs.output_names import (
@@ -25,6 +29,16 @@ from sttbatch.outputs.output_names import (
     folded,
     stems,
 )
+
+OUTPUTS_VERSION = 1
+"""A better formatter must not be hidden by what an older one wrote."""
+
+
+class IntactOutputs(NamedTuple):
+    """Outputs that are as they should be; `names` in the order of the formats asked for."""
+
+    names: tuple[str, ...]
+    audio_s: float
 
 
 class NameTakenError(RecordingError):
@@ -107,6 +121,59 @@ class OutputRegistry:
             plan.source, {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
         )
 
+    async def remember(
+        self, plan: OutputPlan, paths: Sequence[Path], made_from: str, audio_s: float
+    ) -> None:
+        """Note how the outputs at `paths`, which hold what they should, were left."""
+        by_name = {path.suffix[1:]: _state_of(path) for path in paths}
+        states = [
+            OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)
+            for name, file_state in by_name.items()
+            # Where somebody took it away again, the next run has something to do.
+            if file_state is not None
+        ]
+        await self._store.remember_states(states)
+
+    async def intact(
+        self, expected: Iterable[tuple[OutputLocation, str]], formats: Sequence[str]
+    ) -> dict[bytes, IntactOutputs]:
+        """By source, those whose outputs in all `formats` are as they were left.
+
+        `expected` says where outputs belong, and what they should be `made_from`.
+        """
+        by_source = {location.source: (location.target, origin) for location, origin in expected}
+        found: dict[bytes, dict[str, tuple[bytes, float]]] = {}
+        for path, source, format_name, origin, file_state, audio_s in await self._store.states(
+            list(by_source)
+        ):
+            folder, expected_origin = by_source[source]
+            name = path.removeprefix(folder)
+            if (
+                origin == expected_origin
+                and name != path
+                and b"/" not in name
+                and audio_s is not None
+                and file_state is not None
+                and file_state == _state_of(path)
+            ):
+                found.setdefault(source, {})[format_name] = name, audio_s
+        intact: dict[bytes, IntactOutputs] = {}
+        for source, outputs in found.items():
+            chosen = [outputs[name] for name in formats if name in outputs]
+            # Those that belong together are called alike.
+            called = {name.rpartition(b".")[0] for name, _ in chosen}
+            if len(chosen) == len(formats) and len(called) == 1:
+                names = tuple([os.fsdecode(name) for name, _ in chosen])
+                intact[source] = IntactOutputs(names, chosen[0][1])
+        return intact
+
+
+def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
+    """Stands for everything that decides an output's bytes: 32 hexadecimal digits."""
+    layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
+    facts = f"{transcript_key}\0{layout}\0{display_path}"
+    return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
 
 class _Naming:
     """One planning: what is owned, and the choice that follows from it."""
@@ -180,3 +247,12 @@ def _refuse_unless_abandoned(plan: OutputPlan, others: Iterable[OutputDigests]) 
 def _is_abandoned(source: bytes, path: bytes) -> bool:
     """Whether an output and the recording it came from are both gone from the disk."""
     return not os.path.lexists(source) and not os.path.lexists(path)
+
+
+def _state_of(path: Path | bytes) -> str | None:
+    """A file's size, times and inode; None: it is not there."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"

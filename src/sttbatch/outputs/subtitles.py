@@ -116,8 +116,8 @@ def _ends(
                 if count > max_lines:
                     break
             cost = costs[start] + _CUE_COST + 8.0 * max(0.0, 1 - 2 * total / width)
-            if end < size:
-                cost += _break_cost(pieces[end - 1], times[end][0] - times[end - 1][1])
+            if end < size and times[end][0] - times[end - 1][1] < _PAUSE_S:
+                cost += PENALTY[pieces[end - 1].after]
             if by_words:
                 excess_s = times[end - 1][1] - times[start][0] - MAX_CUE_S
                 cost += _TOO_LONG + 10.0 * excess_s if excess_s > 0 else 0.0
@@ -129,10 +129,6 @@ def _ends(
         ends.append(end)
         end = origins[end]
     return tuple(reversed(ends))
-
-
-def _break_cost(atom: Atom, pause_s: float) -> float:
-    return 0.0 if pause_s >= _PAUSE_S else PENALTY[atom.after]
 
 
 def _by_length(pieces: Sequence[Atom], segment: Segment) -> Times:

@@ -1,16 +1,18 @@
-"""Writes a recording's outputs, and never touches files that are not ours."""
+"""Plans, writes and remembers outputs, and never touches files that are not ours."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
-from sttbatch.outputs.output_names import OutputPlan
-from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
+from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry, made_from
 
 _PLANS = 5
 
@@ -30,34 +32,61 @@ class Written:
 
 
 class OutputWriter:
-    """Writes outputs under the names that a registry gives. One writer serves one run."""
+    """Plans, writes and remembers outputs. One writer serves one run.
 
-    def __init__(self, registry: OutputRegistry) -> None:
+    Args:
+        registry: gives outputs their names.
+        observe: told of each document that was brought to its files, if it has any.
+    """
+
+    def __init__(
+        self, registry: OutputRegistry, observe: Callable[[Document], None] | None = None
+    ) -> None:
         self._registry = registry
+        self._observe = observe
+        self._plans: dict[Path, OutputPlan] = {}
         self._swept: set[Path] = set()
 
-    async def write(self, document: Document, plan: OutputPlan) -> Written:
-        """Bring every output of `plan` up to date; nothing is touched that is so already.
+    async def plan(self, recordings: Sequence[Recording], options: OutputOptions) -> None:
+        """Decide how the outputs of all recordings are called, before any is written."""
+        self._plans |= await self._registry.plan(recordings, options)
+
+    async def write(
+        self, document: Document, recording: Path, transcript_key: str | None = None
+    ) -> Written:
+        """Bring every output of a planned recording up to date; what is so already is not touched.
 
         Where another run took the planned name in the meantime, the recording gets another one.
+        By its `transcript_key` a later run finds it up to date.
 
         Raises:
             RecordingError: a file cannot be written; says which one and what to do.
             StateError: the ledger cannot be used.
         """
-        if not plan.paths:
-            return Written(())
+        written = Written(())
+        if self._plans[recording].paths:
+            written = await self._write_planned(document, recording)
+        if self._observe is not None:
+            self._observe(document)
+        if written.paths and transcript_key is not None:
+            origin = made_from(transcript_key, document.source, document.options)
+            await self._registry.remember(
+                self._plans[recording], written.paths, origin, document.transcript.duration_s
+            )
+        return written
+
+    async def _write_planned(self, document: Document, recording: Path) -> Written:
+        options, formats = document.options, list(self._plans[recording].paths)
         contents = await asyncio.to_thread(
-            lambda: {name: FORMATS[name](document) for name in plan.paths}
+            lambda: {name: FORMATS[name](document) for name in formats}
         )
-        overwrite = document.options.overwrite
         for _ in range(_PLANS - 1):
+            plan = self._plans[recording]
             try:
-                return await self._write(plan, contents, overwrite=overwrite)
+                return await self._write(plan, contents, overwrite=options.overwrite)
             except NameTakenError:
-                plans = await self._registry.plan([plan.recording], document.options)
-                plan = plans[plan.recording.path]
-        return await self._write(plan, contents, overwrite=overwrite)
+                await self.plan([plan.recording], options)
+        return await self._write(self._plans[recording], contents, overwrite=options.overwrite)
 
     async def _write(
         self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool

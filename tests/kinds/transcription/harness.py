@@ -23,10 +23,10 @@ from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.workers import LedgerWorkers
-from sttbatch.kinds.transcription.completion import Writer
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
+from sttbatch.outputs.document import Document
 from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
@@ -111,7 +111,7 @@ async def opened(
     engine: FakeEngine,
     *,
     config: RunConfig = CONFIG,
-    writer: Writer | None = None,
+    observe: Callable[[Document], None] | None = None,
     listener: Callable[[Harness, Event], None] = lambda _run, _event: None,
     cutters: int = 2,
 ) -> AsyncIterator[Harness]:
@@ -152,7 +152,7 @@ async def opened(
                 splitters,
                 PrioritySemaphore(config.concurrency.value),
             )
-            pipeline = transcription_run(workshop, config, emit, writer=writer, cutters=cutters)
+            pipeline = transcription_run(workshop, config, emit, observe=observe, cutters=cutters)
             queue = JobQueue(LedgerJobs(database), workers)
             results = ResultCache(caches.levels, REQUEST)
             run = Harness(pipeline, workshop, database, queue, results, report, [])

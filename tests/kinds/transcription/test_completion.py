@@ -19,8 +19,6 @@ from sttbatch.core.models import Transcript, Upload
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.output_names import OutputPlan
-from sttbatch.outputs.writer import Written
 from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE
 from tests.cloudru import make_recording
 
@@ -55,10 +53,9 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
     record(talks, 2)
     both, broken = asyncio.Event(), asyncio.Event()
 
-    class Broken:
-        async def write(self, document: Document, plan: OutputPlan) -> Written:
-            broken.set()
-            raise ZeroDivisionError(document.source)
+    def observe(document: Document) -> None:
+        broken.set()
+        raise ZeroDivisionError(document.source)
 
     async def second_waits(_: Upload) -> None:
         if len(engine.sent) == 1:
@@ -73,7 +70,7 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
     engine = FakeEngine(second_waits)
 
     async def main() -> None:
-        async with opened(tmp_path, engine, writer=Broken()) as run:
+        async with opened(tmp_path, engine, observe=observe) as run:
             with pytest.raises(ZeroDivisionError):
                 await run.transcribe(talks)
 

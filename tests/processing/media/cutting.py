@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sttbatch.core.models import Segment, Transcript, Transcription, UploadCodec, Word
+from sttbatch.core.models import AudioChunk, Segment, Transcript, Transcription, UploadCodec, Word
 from sttbatch.processing.media.media_messages import SplitPlan
-from sttbatch.processing.media.splitter import Piece, Splitter
+from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.track import Track
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 from tests.cloudru import HeardWord, hear
@@ -22,7 +22,7 @@ WORDS_PER_SEGMENT = 8
 class Cut:
     """What came of one recording."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[AudioChunk, ...]
     counted_s: float
     declared_s: float
 
@@ -48,15 +48,15 @@ def cut(source: Path | bytes, plan: SplitPlan, stream: int = 0) -> Cut:
     data = source if isinstance(source, bytes) else source.read_bytes()
     with Track(io.BytesIO(data), stream) as track:
         splitter = Splitter(track, plan)
-        pieces = tuple(splitter.pieces())
+        pieces = tuple(splitter.chunks())
         return Cut(pieces, splitter.counted_s, plan.declared_s)
 
 
-def outcomes(pieces: Iterable[Piece], *, word_times: bool = True) -> list[ChunkOutcome]:
+def outcomes(pieces: Iterable[AudioChunk], *, word_times: bool = True) -> list[ChunkOutcome]:
     return [ChunkOutcome(piece.span, transcription(piece, word_times)) for piece in pieces]
 
 
-def merged(pieces: Iterable[Piece], *, word_times: bool = True) -> Transcript:
+def merged(pieces: Iterable[AudioChunk], *, word_times: bool = True) -> Transcript:
     return ResultMerger().merge(outcomes(pieces, word_times=word_times), 0.0)
 
 
@@ -64,9 +64,9 @@ def words_of(transcript: Transcript) -> list[Word]:
     return [word for segment in transcript.segments for word in segment.words]
 
 
-def transcription(piece: Piece, word_times: bool = True) -> Transcription:
+def transcription(piece: AudioChunk, word_times: bool = True) -> Transcription:
     """What the tone recogniser hears in the upload, in segments of a few words."""
-    heard = hear(piece.media.data).words
+    heard = hear(piece.upload.open().read()).words
     groups = [heard[at : at + WORDS_PER_SEGMENT] for at in range(0, len(heard), WORDS_PER_SEGMENT)]
     segments = tuple(_segment(group, word_times) for group in groups)
     return Transcription(" ".join(s.text for s in segments), segments, "en")

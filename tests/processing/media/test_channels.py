@@ -38,7 +38,7 @@ def test_channels_are_other_audio_than_their_mix(tmp_path: Path) -> None:
     make_call(tmp_path / "call.mp3", LEFT, LEFT)
     plan = plan_for(30.0, declared_s=14.0, codec=UploadCodec.FLAC)
     keys = [
-        piece.media.audio_sha256
+        piece.audio_sha256
         for channel in (0, 1, 2)
         for piece in cut(tmp_path / "call.mp3", replace(plan, channel=channel)).pieces
     ]
@@ -51,7 +51,7 @@ def test_a_channel_that_is_not_there_is_silent(tmp_path: Path) -> None:
     plan = plan_for(30.0, declared_s=14.0, codec=UploadCodec.FLAC)
     (piece,) = cut(tmp_path / "call.wav", replace(plan, channel=2)).pieces
     assert piece.silent
-    assert hear(piece.media.data).words == ()
+    assert hear(piece.upload.open().read()).words == ()
 
 
 def test_sixteen_channels(tmp_path: Path) -> None:

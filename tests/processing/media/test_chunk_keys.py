@@ -26,7 +26,7 @@ def keys(
     source: Path | bytes, codec: UploadCodec = UploadCodec.COPY, target_s: float = 4.0
 ) -> list[str]:
     plan = plan_for(target_s, declared_s=14.0, codec=codec)
-    return [piece.media.audio_sha256 for piece in cut(source, plan).pieces]
+    return [piece.audio_sha256 for piece in cut(source, plan).pieces]
 
 
 @pytest.mark.parametrize(
@@ -75,12 +75,12 @@ def test_a_copy_and_an_encoded_chunk_share_key_and_timeline(
         others = tuple((p.span.start, p.span.end) for p in copies[:at] + copies[at + 1 :])
         for codec in (UploadCodec.FLAC, UploadCodec.OPUS):
             (encoded,) = cut(path, replace(plan, codec=codec, kept=others)).pieces
-            assert encoded.media.audio_sha256 == copy.media.audio_sha256
+            assert encoded.audio_sha256 == copy.audio_sha256
             shifts = [
                 anchor[1] - anchor[0] for piece in (copy, encoded) for anchor in piece.span.time_map
             ]
             assert max(shifts) - min(shifts) < 0.005
-            assert encoded.media.duration_s == pytest.approx(copy.media.duration_s, abs=0.05)
+            assert encoded.upload.duration_s == pytest.approx(copy.upload.duration_s, abs=0.05)
 
 
 def test_other_audio_has_other_keys(record: Record) -> None:
@@ -100,7 +100,7 @@ def test_where_a_cut_falls_within_a_packet_is_part_of_the_key(record: Record) ->
     (one,) = cut(path, replace(plan, target_s=60.0, kept=((second.start, _end(path)),))).pieces
     (two,) = cut(path, replace(plan, target_s=60.0, kept=((moved, _end(path)),))).pieces
     assert one.span.start == two.span.start == first.start
-    assert one.media.audio_sha256 != two.media.audio_sha256
+    assert one.audio_sha256 != two.audio_sha256
 
 
 def _end(path: Path) -> CutPoint:

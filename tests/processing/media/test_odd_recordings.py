@@ -129,7 +129,7 @@ def test_no_upload_is_larger_than_allowed(name: str, codec: UploadCodec, record:
     limit = MIB * 5 // 8
     found = cut(path, plan_for(300.0, declared_s=40.0, codec=codec, max_bytes=limit))
     assert len(found.pieces) >= 3
-    assert all(len(piece.media.data) <= limit for piece in found.pieces)
+    assert all(piece.upload.size_bytes <= limit for piece in found.pieces)
     assert_says(merged(found.pieces), truth)
 
 
@@ -139,7 +139,7 @@ def test_the_size_limit_holds_between_kept_stretches(record: Record) -> None:
     plan = plan_for(300.0, declared_s=40.0, max_bytes=MIB * 5 // 8)
     end = replace(whole.end, pts=whole.end.pts - 1)
     found = cut(path, replace(plan, kept=((end, whole.end),)))
-    assert all(len(piece.media.data) <= plan.max_bytes for piece in found.pieces)
+    assert all(piece.upload.size_bytes <= plan.max_bytes for piece in found.pieces)
     assert_says(merged(found.pieces), truth)
 
 
@@ -160,5 +160,5 @@ def test_no_piece_lasts_longer_than_allowed(
     pieces = cut(path, plan).pieces
     assert all(piece.span.duration_s <= longest_s for piece in pieces)
     if longest_s >= 5:
-        assert all(piece.media.duration_s <= longest_s + 0.06 for piece in pieces)
+        assert all(piece.upload.duration_s <= longest_s + 0.06 for piece in pieces)
     assert_says(merged(pieces), truth)

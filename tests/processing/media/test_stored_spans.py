@@ -7,8 +7,7 @@ from itertools import combinations, pairwise
 
 import pytest
 
-from sttbatch.core.models import CutPoint, UploadCodec
-from sttbatch.processing.media.splitter import Piece
+from sttbatch.core.models import AudioChunk, CutPoint, UploadCodec
 from sttbatch.processing.transcript.result_merger import ResultMerger
 from tests.processing.conftest import Record
 
@@ -22,7 +21,7 @@ CASES = [
 ]
 
 
-def _kept(pieces: tuple[Piece, ...]) -> tuple[tuple[CutPoint, CutPoint], ...]:
+def _kept(pieces: tuple[AudioChunk, ...]) -> tuple[tuple[CutPoint, CutPoint], ...]:
     return tuple((piece.span.start, piece.span.end) for piece in pieces)
 
 
@@ -74,5 +73,5 @@ def test_the_rest_of_a_first_pass_has_the_same_keys(record: Record) -> None:
     for at, piece in enumerate(first):
         others = _kept(first[:at] + first[at + 1 :])
         (again,) = cut(path, replace(plan, kept=others)).pieces
-        assert again.media.audio_sha256 == piece.media.audio_sha256
-        assert again.media.data == piece.media.data
+        assert again.audio_sha256 == piece.audio_sha256
+        assert again.upload.data == piece.upload.data

@@ -16,8 +16,11 @@ from sttbatch.core.models import (
     Word,
 )
 from sttbatch.processing.transcript.overlap import plain, spread
-from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
-from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
+from sttbatch.processing.transcript.result_merger import (
+    ChunkOutcome,
+    ResultMerger,
+    TimestampAdjuster,
+)
 
 
 def stretch(

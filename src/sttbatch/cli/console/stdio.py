@@ -8,14 +8,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from sttbatch.cli.console.text import printable
-
-if TYPE_CHECKING:
-    from sttbatch.outputs.document import Document
-    from sttbatch.outputs.output_names import OutputPlan
-    from sttbatch.outputs.writer import Written
 
 
 class _LossyStream(io.FileIO):
@@ -54,23 +48,6 @@ class StandardOutput:
 
     def line(self, text: str) -> None:
         self.write(printable(text).encode("utf-8", "backslashreplace") + b"\n")
-
-
-class TranscriptPrinter:
-    """`-o -`: prints each finished transcript in one format instead of writing files."""
-
-    def __init__(self, output: StandardOutput, format_name: str) -> None:
-        from sttbatch.outputs.formats import FORMATS
-
-        self._output = output
-        self._format = FORMATS[format_name]
-
-    async def write(self, document: Document, plan: OutputPlan) -> Written:
-        """Print the document; no file is written."""
-        from sttbatch.outputs.writer import Written
-
-        self._output.write(self._format(document))
-        return Written(())
 
 
 def print_lines(lines: list[str]) -> None:

@@ -17,7 +17,7 @@ from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.processing.media.media_messages import FileState, Source, SplitPlan
+from sttbatch.processing.media.media_messages import Source, SplitPlan
 from sttbatch.processing.media.media_workers import Cutting, MediaWorkers
 from sttbatch.processing.media.upload_format import upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
@@ -104,7 +104,7 @@ class ChunkPlanner:
             for channel in job.channels
         ]
         file, stream = job.fingerprint, self.config.chunking.audio_stream
-        state = FileState(file.size_bytes, file.mtime_ns, file.inode)
+        state = file.size_bytes, file.mtime_ns, file.inode
         source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
         return source, plans
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from sttbatch.caching.fingerprints import unread_content
 from sttbatch.caching.result_cache import ResultCache
@@ -19,10 +18,8 @@ from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.output_names import OutputPlan, Recording
-from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.writer import Written
-from sttbatch.outputs.written_outputs import WrittenOutputs, made_from
+from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
 
 DURATION_TOLERANCE = 0.01
@@ -38,26 +35,6 @@ _SKIPPED = {
 }
 
 
-class Writer(Protocol):
-    """Where transcripts go: files, or standard output."""
-
-    async def write(self, document: Document, plan: OutputPlan) -> Written: ...
-
-
-@dataclass(frozen=True, slots=True)
-class OutputServices:
-    """What writes outputs.
-
-    Attributes:
-        registry: gives them their names.
-        up_to_date: remembers what was written; None: nothing is written to disk.
-    """
-
-    registry: OutputRegistry
-    writer: Writer
-    up_to_date: WrittenOutputs | None
-
-
 @dataclass(slots=True, eq=False)
 class Completion:
     """Ends the recordings of one run, and their jobs in the ledger."""
@@ -65,16 +42,15 @@ class Completion:
     config: RunConfig
     results: ResultCache
     claims: JobClaims
-    outputs: OutputServices
+    outputs: OutputWriter
     control: RunControl
     emit: events.Emit
-    _plans: Mapping[Path, OutputPlan] = field(default_factory=dict, init=False)
     _done: set[str] = field(default_factory=set, init=False)
 
     async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
         """Decide how the outputs of all copies are called, before any is written."""
         copies = [Recording(each.path, Path(each.root)) for job in jobs for each in job.candidates]
-        self._plans = await self.outputs.registry.plan(copies, self.config.outputs)
+        await self.outputs.plan(copies, self.config.outputs)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; the cache level that had it, or None."""
@@ -170,17 +146,11 @@ class Completion:
 
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None
-        transcript, options, request = job.transcript, self.config.outputs, self.config.request
-        plan, path = self._plans[copy.path], copy.display_path
-        document = Document(
-            path, job.fingerprint.sha256, request.model, request.engine, transcript, options
-        )
-        written = await self.outputs.writer.write(document, plan)
-        if is_complete and self.outputs.up_to_date is not None:
-            origin = made_from(job.transcript_key, path, options)
-            await self.outputs.up_to_date.remember(
-                plan, written.paths, origin, transcript.duration_s
-            )
+        transcript, path, request = job.transcript, copy.display_path, self.config.request
+        sha256, options = job.fingerprint.sha256, self.config.outputs
+        document = Document(path, sha256, request.model, request.engine, transcript, options)
+        key = job.transcript_key if is_complete else None
+        written = await self.outputs.write(document, copy.path, key)
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps = tuple(gap.reason for gap in transcript.gaps)
         self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps))

@@ -32,7 +32,7 @@ from sttbatch.processing.media.media_messages import Measured, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
-from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
+from sttbatch.processing.transcript.result_merger import TimestampAdjuster
 
 RETRIES = 2
 """How often a gap is sent again, the second time what the first one left."""

@@ -16,8 +16,7 @@ from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.results import SqlResultStore
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_names import OutputLocator
-from sttbatch.outputs.output_registry import OutputRegistry
-from sttbatch.outputs.written_outputs import WrittenOutputs, made_from
+from sttbatch.outputs.output_registry import OutputRegistry, made_from
 from sttbatch.processing.discovery import Candidate, Discovery
 
 
@@ -48,7 +47,7 @@ async def take_up_to_date(
         for candidate, key in zip(candidates, keys, strict=True)
         if key in present and key is not None
     }
-    intact = await WrittenOutputs(SqlOutputStore(database)).intact(
+    intact = await OutputRegistry(SqlOutputStore(database)).intact(
         wanted.values(), config.outputs.formats
     )
     discovery.candidates = []

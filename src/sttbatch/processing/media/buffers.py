@@ -10,7 +10,6 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from sttbatch.processing.media.loudness import is_quiet
@@ -34,8 +33,7 @@ class Digested(NamedTuple):
 Item = TypeVar("Item", StreamPacket, Digested)
 
 
-@dataclass(frozen=True, slots=True)
-class CutMedia:
+class CutMedia(NamedTuple):
     """One chunk's bytes; `time_map` as in `ChunkSpan`.
 
     The same `audio_sha256` means the same seconds in the upload, copied or encoded: a

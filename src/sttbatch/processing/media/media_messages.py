@@ -17,23 +17,19 @@ SPOOL_BYTES = 1 << 20
 while it waits, and no allocator keeps what a dozen of them took."""
 
 
-class FileState(msgspec.Struct, frozen=True, array_like=True):
-    """The state of a file that must not change while it is read."""
-
-    size_bytes: int
-    mtime_ns: int
-    inode: int
-
-
 class Source(msgspec.Struct, frozen=True):
-    """What is cut or measured: a file that must not change, or the bytes of an earlier upload."""
+    """What is cut or measured: a file that must not change, or the bytes of an earlier upload.
+
+    Attributes:
+        path: as bytes, as names need not be text.
+        state: the file's size in bytes, mtime in nanoseconds and inode.
+    """
 
     size_bytes: int
     stream: int = 0
-    # Names need not be text.
     path: bytes | None = None
     data: bytes | None = None
-    state: FileState | None = None
+    state: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

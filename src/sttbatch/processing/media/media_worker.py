@@ -13,7 +13,7 @@ import resource
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -21,12 +21,13 @@ from typing import BinaryIO
 import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
-from sttbatch.core.models import AudioChunk, Upload
+from sttbatch.core.models import AudioChunk
 from sttbatch.processing.media import media_messages as messages
-from sttbatch.processing.media.loudness_probe import measure
+from sttbatch.processing.media.loudness import LoudnessLevels, Span
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
-from sttbatch.processing.media.splitter import Piece, Splitter
-from sttbatch.processing.media.track import Track
+from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
+from sttbatch.processing.media.splitter import Splitter
+from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Limit on the address space; the libraries alone map a fifth of it."""
@@ -34,6 +35,9 @@ MEMORY_LIMIT_BYTES = 1 << 30
 CPU_BASE_S = 10
 CPU_PER_MIB_S = 2
 """CPU seconds that one request may take: Opus needs 37 for an hour of audio, of 14 MiB or more."""
+
+SETTLE_S = 0.3
+"""Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
 """Values that programs which write to a pipe put in the place of the length."""
@@ -45,51 +49,36 @@ def _split(request: messages.Split) -> Iterator[Reply]:
         _check_unchanged(file, request.source)
         with Track(file, request.source.stream) as track:
             splitter = Splitter(track, request.plan)
-            pieces = splitter.pieces()
+            chunks = splitter.chunks()
             yield messages.SplitOpened()
             while True:
                 _allow(track.size_bytes)
-                piece = next(pieces, None)
+                chunk = next(chunks, None)
                 # Before each reply: a chunk of changed content must not be stored as one of this
                 # file.
                 _check_unchanged(file, request.source)
-                if piece is None:
+                if chunk is None:
                     break
-                yield messages.CutChunk(_chunk(piece, splitter, request.spool))
+                yield messages.CutChunk(_spooled(chunk, request.spool))
             yield messages.SplitFinished(splitter.counted_s)
 
 
-def _chunk(piece: Piece, splitter: Splitter, spool: str) -> AudioChunk:
-    container = splitter.buffer.container
-    data: bytes | None = piece.media.data
-    path = None
-    if len(piece.media.data) > messages.SPOOL_BYTES:
-        path, data = _spool(piece.media.data, spool), None
-    upload = Upload(
-        filename=f"chunk-{piece.span.index:04}.{container.suffix}",
-        content_type=container.content_type,
-        codec=splitter.buffer.codec_name,
-        duration_s=piece.media.duration_s,
-        size_bytes=len(piece.media.data),
-        data=data,
-        path=path,
-    )
-    return AudioChunk(piece.span, piece.media.audio_sha256, upload, piece.silent)
-
-
-def _spool(data: bytes, folder: str) -> str:
+def _spooled(chunk: AudioChunk, folder: str) -> AudioChunk:
+    """The chunk, whose data goes to a file in `folder` if it is large."""
+    if chunk.upload.size_bytes <= messages.SPOOL_BYTES:
+        return chunk
     path = None
     try:
         descriptor, path = tempfile.mkstemp(prefix="chunk-", dir=folder)
         with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path
-            file.write(data)
+            file.write(chunk.upload.data or b"")
     except OSError as error:
         if path is not None:
             Path(path).unlink(missing_ok=True)
         raise MediaError(
             f"a chunk of it cannot be stored in {folder}: {error.strerror}; make room there"
         ) from error
-    return path
+    return replace(chunk, upload=replace(chunk.upload, data=None, path=path))
 
 
 def _opened(source: Source) -> BinaryIO:
@@ -112,8 +101,7 @@ def _check_unchanged(file: BinaryIO, source: Source) -> None:
     if source.state is None:
         return
     status = os.fstat(file.fileno())
-    state = messages.FileState(status.st_size, status.st_mtime_ns, status.st_ino)
-    if state != source.state:
+    if source.state != (status.st_size, status.st_mtime_ns, status.st_ino):
         raise MediaError("it changed while it was read; try again when nothing writes to it")
 
 
@@ -159,8 +147,58 @@ def _declared_bytes(file: BinaryIO) -> int:
 def _measure(request: messages.Measure) -> Reply:
     _allow(request.source.size_bytes)
     with _opened(request.source) as file, Track(file) as track:
-        levels = measure(track, request.spans)
+        levels = _levels(track, request.spans)
         return messages.Measured(levels, track.time_base, track.origin_pts)
+
+
+def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
+    """Measure `spans`, which are in order and disjoint; parts without audio are left out."""
+    collected: list[LoudnessLevels] = []
+    decoder = Decoder(track)
+    waiting = list(reversed(spans))
+    now: _SpanSamples | None = None
+    for item in track.packets():
+        start_s, end_s = track.seconds(item.pts), track.seconds(item.end_pts)
+        while now is not None and start_s >= now.span.end_s:
+            collected += now.parts()
+            now = None
+        while waiting and now is None and end_s >= waiting[-1].start_s - SETTLE_S:
+            span = waiting.pop()
+            if start_s < span.end_s:
+                decoder.restart()
+                now = _SpanSamples(span)
+        if now is not None:
+            for at_s, data in decoder.decode(item):
+                now.add(at_s, data)
+        elif not waiting:
+            break
+    if now is not None:
+        collected += now.parts()
+    return tuple(collected)
+
+
+class _SpanSamples:
+    """The samples of one span; a jump of the timestamps begins a new part."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self._parts: list[tuple[float, bytearray]] = []
+
+    def add(self, at_s: float, data: bytes) -> None:
+        if at_s < self.span.start_s:
+            skipped = 2 * round((self.span.start_s - at_s) * BYTES_PER_SECOND / 2)
+            data, at_s = data[skipped:], self.span.start_s
+        if not data:
+            return
+        if self._parts:
+            begun_s, held = self._parts[-1]
+            if abs(begun_s + len(held) / BYTES_PER_SECOND - at_s) <= JUMP_S:
+                held += data
+                return
+        self._parts.append((at_s, bytearray(data)))
+
+    def parts(self) -> list[LoudnessLevels]:
+        return [LoudnessLevels(at_s, frame_levels(bytes(held))) for at_s, held in self._parts]
 
 
 def _replies(request: messages.Request) -> Iterator[Reply]:
@@ -187,16 +225,12 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
-def _requests(source: BinaryIO) -> Iterator[messages.Request]:
-    while prefix := source.read(LENGTH.size):
-        (length,) = LENGTH.unpack(prefix)
-        yield messages.request_decoder.decode(source.read(length))
-
-
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Serve requests until the parent closes the pipe."""
     replies: Iterator[Reply] = iter(())
-    for request in _requests(source):
+    while prefix := source.read(LENGTH.size):
+        (length,) = LENGTH.unpack(prefix)
+        request: messages.Request = messages.request_decoder.decode(source.read(length))
         reply: Reply
         try:
             if not isinstance(request, messages.NextChunk):

@@ -232,7 +232,7 @@ async def codec_report() -> str:
     """Report what the media library can read and write, as a process of its own finds it.
 
     Raises:
-        MediaError: an messages.encoder or decoder that sttbatch needs is missing.
+        MediaError: an encoder or decoder that sttbatch needs is missing.
     """
     program = (
         "import av; from av.codec import Codec\n"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream
+from av.packet import Packet
 
 from sttbatch.processing.media.buffers import Buffer, CutMedia
-from sttbatch.processing.media.chunk_media import copy_packets
 from sttbatch.processing.media.track import FAR, JUMP_S, Decoder, StreamPacket, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
@@ -57,24 +62,39 @@ class PacketBuffer(Buffer[StreamPacket]):
         if not items:
             return None
         delay_s = self._decoder_delay_s(items[0].duration_s)
-        return CutMedia(
-            copy_packets(items, self._track.stream, self.codec_name),
-            sum(item.duration_s for item in items) - delay_s,
-            self._time_map(items, delay_s),
-            self._audio_sha256(item.digest() for item in items),
-        )
-
-    def _time_map(
-        self, items: Sequence[StreamPacket], delay_s: float
-    ) -> tuple[tuple[float, float], ...]:
         time_map: list[tuple[float, float]] = []
-        origin, time_base = self._track.origin_pts, self._track.time_base
         upload_s = 0.0 - delay_s
         shift_s = float("inf")
         for item in items:
-            at_s = (item.pts - origin) * time_base
+            at_s = self._track.seconds(item.pts)
             if abs(at_s - upload_s - shift_s) > JUMP_S:
                 time_map.append((upload_s, at_s))
                 shift_s = at_s - upload_s
             upload_s += item.duration_s
-        return tuple(time_map)
+        return CutMedia(
+            _copy_packets(items, self._track.stream, self.codec_name),
+            sum(item.duration_s for item in items) - delay_s,
+            tuple(time_map),
+            self._audio_sha256(item.digest() for item in items),
+        )
+
+
+def _copy_packets(items: Sequence[StreamPacket], stream: AudioStream, codec: str) -> bytes:
+    """Mux packets so that a decoder sees them as one unbroken recording from 0:00."""
+    if codec == "mp3":
+        # Frames describe themselves; a muxer would add a Xing header, which shifts all times.
+        return b"".join([item.packet for item in items])
+    target = io.BytesIO()
+    with av.open(target, mode="w", format=COPYABLE[codec].muxer) as container:
+        out = container.add_stream_from_template(stream)
+        rate = 48_000 if codec == "opus" else stream.codec_context.sample_rate
+        at_s = 0.0
+        for item in items:
+            packet: Packet[AudioStream] = item.packet
+            packet.stream = out
+            packet.time_base = Fraction(1, rate)
+            packet.pts = packet.dts = round(at_s * rate)
+            packet.duration = round(item.duration_s * rate)
+            container.mux_one(packet)
+            at_s += item.duration_s
+    return target.getvalue()

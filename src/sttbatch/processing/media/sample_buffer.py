@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from fractions import Fraction
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 
 from sttbatch.core.models import MIXED, UploadCodec
 from sttbatch.processing.media.buffers import Buffer, CutMedia, Digested
-from sttbatch.processing.media.chunk_media import encode
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, SAMPLE_RATE
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
-from sttbatch.processing.media.upload_format import COPYABLE, ENCODED
+from sttbatch.processing.media.upload_format import COPYABLE, ENCODED, OPUS_BIT_RATE
+
+_ENCODE_SAMPLES = 16_384
 
 
 class SampleBuffer(Buffer[Digested]):
@@ -78,7 +84,14 @@ class SampleBuffer(Buffer[Digested]):
         covered = list(self._covered(start, end))
         if not covered:
             return None
-        start_s, end_s, within = self._exactly(start, end, covered)
+        first, last = covered[0], covered[-1]
+        if self._on_packets:
+            start_s = self._track.seconds(first.pts) + self._decoder_delay_s(first.duration_s)
+            end_s, within = self._track.seconds(last.end_pts), ""
+        else:
+            start_s, end_s = self._track.seconds(start), self._track.seconds(end)
+            # A cut may fall within a packet, so its position is part of the key.
+            within = f" {max(0, start - first.pts)} {max(0, last.end_pts - end)}"
         low, high = self._offset(start_s), self._offset(end_s)
         if low >= high:
             return None
@@ -87,7 +100,7 @@ class SampleBuffer(Buffer[Digested]):
         lead = bytes(2 * round(lead_s * SAMPLE_RATE))
         lead_s = len(lead) / BYTES_PER_SECOND
         with memoryview(self._pcm) as held, held[low:high] as samples:
-            data = encode(memoryview(b"".join([lead, samples])) if lead else samples, self._codec)
+            data = _encode(memoryview(b"".join([lead, samples])) if lead else samples, self._codec)
         anchors = [(0.0, self._second(low) - lead_s)]
         anchors += [
             ((at - low) / BYTES_PER_SECOND + lead_s, second)
@@ -100,18 +113,6 @@ class SampleBuffer(Buffer[Digested]):
             tuple(anchors),
             self._audio_sha256((item.digest for item in covered), within + self._of_channel),
         )
-
-    def _exactly(
-        self, start: int, end: int, covered: Sequence[Digested]
-    ) -> tuple[float, float, str]:
-        """The seconds from and to which a cut takes samples, and what its key says of them."""
-        first, last = covered[0], covered[-1]
-        if self._on_packets:
-            start_s = self._track.seconds(first.pts) + self._decoder_delay_s(first.duration_s)
-            return start_s, self._track.seconds(last.end_pts), ""
-        # A cut may fall within a packet, so its position is part of the key.
-        within = f" {max(0, start - first.pts)} {max(0, last.end_pts - end)}"
-        return self._track.seconds(start), self._track.seconds(end), within
 
     def _read_one(self, decode_from: int | None) -> None:
         item = next(self._source, None)
@@ -148,3 +149,28 @@ class SampleBuffer(Buffer[Digested]):
             samples = round((wanted_s - second) * SAMPLE_RATE)
             offset = min(limit, max(at, at + 2 * samples))
         return min(max(0, offset), len(self._pcm))
+
+
+def _encode(pcm: memoryview, codec: UploadCodec) -> bytes:
+    """Encode mono s16 samples at 16 kHz."""
+    kind = ENCODED[codec]
+    target = io.BytesIO()
+    name = {UploadCodec.OPUS: "libopus", UploadCodec.WAV: "pcm_s16le"}.get(codec, "flac")
+    with av.open(target, mode="w", format=kind.muxer) as container:
+        out = container.add_stream(name, rate=SAMPLE_RATE)
+        assert isinstance(out, AudioStream)
+        out.codec_context.layout = "mono"
+        out.codec_context.format = "s16"
+        if codec is UploadCodec.OPUS:
+            out.codec_context.bit_rate = OPUS_BIT_RATE
+        for at in range(0, len(pcm), 2 * _ENCODE_SAMPLES):
+            part = pcm[at : at + 2 * _ENCODE_SAMPLES]
+            frame = AudioFrame(format="s16", layout="mono", samples=len(part) // 2)
+            plane = frame.planes[0]
+            plane.update(bytes(part).ljust(plane.buffer_size, b"\0"))
+            frame.sample_rate = SAMPLE_RATE
+            frame.pts = at // 2
+            frame.time_base = Fraction(1, SAMPLE_RATE)
+            container.mux(out.encode(frame))
+        container.mux(out.encode(None))
+    return target.getvalue()

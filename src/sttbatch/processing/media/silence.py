@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sttbatch.processing.media.loudness import FRAME_S
 
@@ -40,8 +40,7 @@ DIGITAL_SILENCE_PEAK = 33
 """A peak of -60 dBFS, out of 32768: a lower one leaves five bits, which no speech has."""
 
 
-@dataclass(frozen=True, slots=True)
-class CutOffset:
+class CutOffset(NamedTuple):
     """A cut in seconds from the window's start; `silent`: it falls into silence."""
 
     offset_s: float
@@ -84,5 +83,4 @@ def _below_full_scale(rms: int) -> int:
 
 def is_digital_silence(pcm: bytes) -> bool:
     """Whether no sample of mono s16 reaches -60 dBFS."""
-    segment = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
-    return bool(segment.max < DIGITAL_SILENCE_PEAK)
+    return bool(audioop.max(pcm, 2) < DIGITAL_SILENCE_PEAK)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from sttbatch.core.errors import MediaError
-from sttbatch.core.models import ChunkSpan, CutPoint, UploadCodec
-from sttbatch.processing.media.buffers import CutMedia
+from sttbatch.core.models import AudioChunk, ChunkSpan, CutPoint, Upload, UploadCodec
 from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.packet_buffer import PacketBuffer
 from sttbatch.processing.media.sample_buffer import SampleBuffer
@@ -38,15 +36,6 @@ SIZE_HEADROOM_BYTES = 256 * 1024
 """Room for the overlap after a cut and for the container, which are not counted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A chunk as the splitter yields it."""
-
-    span: ChunkSpan
-    media: CutMedia
-    silent: bool
-
-
 class Splitter:
     """Cuts a track by a plan, around the spans that are kept; raises MediaError where it cannot."""
 
@@ -56,7 +45,11 @@ class Splitter:
         self.buffer = _buffer(track, plan)
         # However small the limit is, some audio has to fit.
         self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
-        self._longest_s = _longest_s(plan.max_piece_s, self.buffer.preroll_s)
+        self._longest_s = math.inf
+        if plan.max_piece_s is not None:
+            # With overlap and preroll the upload must not last longer.
+            rest_s = plan.max_piece_s - OVERLAP_S - self.buffer.preroll_s
+            self._longest_s = max(plan.max_piece_s / 2, rest_s)
         self._shortest = track.pts_of(MIN_PIECE_S)
         self._index = 0
 
@@ -65,7 +58,7 @@ class Splitter:
         """Seconds read so far; the recording's duration once all pieces were taken."""
         return max(0.0, self._track.seconds(self.buffer.end_pts))
 
-    def pieces(self) -> Iterator[Piece]:
+    def chunks(self) -> Iterator[AudioChunk]:
         # Audio may begin before 0:00 (encoder delay) or long after.
         begin = CutPoint(-FAR)
         fixed = [(*each, False) for each in self._plan.kept]
@@ -81,7 +74,7 @@ class Splitter:
         if not self._plan.only_exact:
             yield from self._between(begin, None)
 
-    def _between(self, begin: CutPoint, end: CutPoint | None) -> Iterator[Piece]:
+    def _between(self, begin: CutPoint, end: CutPoint | None) -> Iterator[AudioChunk]:
         """Cut from `begin` to `end`, or to the end of the recording."""
         while True:
             begin = self._audio_from(begin)
@@ -147,8 +140,8 @@ class Splitter:
         pts = self.buffer.snap(start + self._track.pts_of(point.offset_s))
         return CutPoint(min(max(pts, low), high), overlap=not point.silent)
 
-    def _cut(self, begin: CutPoint, end: CutPoint) -> Iterator[Piece]:
-        """Cut out one piece, unless there is too little in it."""
+    def _cut(self, begin: CutPoint, end: CutPoint) -> Iterator[AudioChunk]:
+        """Cut out one chunk, unless there is too little in it."""
         # Nothing is read twice, so the overlap has to be there before the chunk is made.
         past = end.pts + (self._track.pts_of(OVERLAP_S / 2) if end.overlap else 0)
         self.buffer.fill(past, FAR)
@@ -167,10 +160,19 @@ class Splitter:
             time_map=media.time_map,
             channel=self._plan.channel,
         )
+        container = self.buffer.container
+        upload = Upload(
+            filename=f"chunk-{self._index:04}.{container.suffix}",
+            content_type=container.content_type,
+            codec=self.buffer.codec_name,
+            duration_s=media.duration_s,
+            size_bytes=len(media.data),
+            data=media.data,
+        )
         self._index += 1
         # Exact spans alone are cut where they were measured to hold sound.
         silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
-        yield Piece(span, media, silent)
+        yield AudioChunk(span, media.audio_sha256, upload, silent)
 
     def _skip_to(self, cut: CutPoint) -> None:
         self.buffer.skip_to(cut.pts - self._lead(cut))
@@ -178,13 +180,6 @@ class Splitter:
     def _lead(self, cut: CutPoint) -> int:
         overlap_s = OVERLAP_S / 2 if cut.overlap else 0.0
         return self._track.pts_of(self.buffer.preroll_s + overlap_s)
-
-
-def _longest_s(max_piece_s: float | None, preroll_s: float) -> float:
-    """The longest span whose upload, with overlap and preroll, lasts at most `max_piece_s`."""
-    if max_piece_s is None:
-        return math.inf
-    return max(max_piece_s / 2, max_piece_s - OVERLAP_S - preroll_s)
 
 
 def _buffer(track: Track, plan: SplitPlan) -> PacketBuffer | SampleBuffer:

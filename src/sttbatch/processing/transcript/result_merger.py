@@ -7,9 +7,12 @@ over from one to the other.
 
 from __future__ import annotations
 
+import sys
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import msgspec
 
@@ -25,10 +28,11 @@ from sttbatch.core.models import (
     Word,
 )
 from sttbatch.processing.transcript import overlap
-from sttbatch.processing.transcript.timestamp_adjuster import TimestampAdjuster
 
 _FASTEST = 1
 _decoder = msgspec.msgpack.Decoder(Transcription)
+
+_STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
 
 TOUCHING_S = 0.1
 """Gaps no further apart are one: chunks end on packets."""
@@ -66,11 +70,31 @@ class ChunkOutcome:
         return self.transcription
 
 
+class TimestampAdjuster:
+    """Converts between the time of a chunk's upload and that of its recording."""
+
+    def adjust(self, span: ChunkSpan, transcription: Transcription) -> tuple[Segment, ...]:
+        """Convert segments to the recording's time, in order, none ending before it starts.
+
+        What lies outside of the span (overlap, frames for the decoder to settle) is included: the
+        merger decides which neighbour it belongs to.
+        """
+        segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
+        return tuple(_moved(segment, span) for segment in segments)
+
+    def recording_s(self, span: ChunkSpan, upload_s: float) -> float:
+        """Convert a second of the upload to one of the recording, clamped to the span."""
+        return min(max(_recording_s(span, upload_s), span.start_s), span.end_s)
+
+    def own_part(self, span: ChunkSpan) -> tuple[float, float]:
+        """The first and the last second of the span in the upload."""
+        first, last = span.time_map[0], span.time_map[-1]
+        start_s = max(0.0, first[0] + span.start_s - first[1])
+        return start_s, max(start_s, last[0] + span.end_s - last[1])
+
+
 class ResultMerger:
     """Merges outcomes; each one's transcription is read once and not held."""
-
-    def __init__(self) -> None:
-        self._adjuster = TimestampAdjuster()
 
     def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
         """Merge the outcomes of one recording; `duration_s` is its counted length.
@@ -96,10 +120,14 @@ class ResultMerger:
             segments=tuple(segments),
             chunks=tuple(
                 ChunkSummary(
-                    index, span.start_s, span.end_s, each.cached, _status(each), span.channel
+                    index,
+                    each.span.start_s,
+                    each.span.end_s,
+                    each.cached,
+                    _STATUS.get(each.gap, "failed"),
+                    each.span.channel,
                 )
                 for index, each in enumerate(ordered)
-                for span in (each.span,)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
@@ -114,7 +142,7 @@ class ResultMerger:
             if transcription is None:
                 reached_pts = None
                 continue
-            adjusted = self._adjuster.adjust(span, transcription)
+            adjusted = TimestampAdjuster().adjust(span, transcription)
             added = [segment for segment in adjusted if segment.text or segment.words]
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
@@ -127,16 +155,44 @@ class ResultMerger:
         return list(_monotonic(segments))
 
 
-def _status(outcome: ChunkOutcome) -> str:
-    if outcome.gap is None:
-        return "ok"
-    return "no_speech" if outcome.gap is GapReason.NO_SPEECH else "failed"
+def _recording_s(span: ChunkSpan, upload_s: float) -> float:
+    index = max(0, bisect_right(span.time_map, upload_s, key=itemgetter(0)) - 1)
+    at_s, recording_s = span.time_map[index]
+    return recording_s + upload_s - at_s
+
+
+def _moved(segment: Segment, span: ChunkSpan) -> Segment:
+    def moved(upload_s: float) -> float:
+        return max(0.0, _recording_s(span, upload_s))
+
+    start_s = moved(segment.start_s)
+    words = []
+    at_s = start_s
+    for word in segment.words:
+        # Recognisers let words overlap or run backwards by a few hundredths.
+        word_start_s = max(at_s, moved(word.start_s))
+        end_s = max(word_start_s, moved(word.end_s))
+        # Of a hundred thousand words a tenth are distinct.
+        words.append(Word(sys.intern(word.text), word_start_s, end_s))
+        at_s = word_start_s
+    return replace(
+        segment,
+        start_s=start_s,
+        end_s=max(start_s, moved(segment.end_s), words[-1].end_s if words else start_s),
+        words=tuple(words),
+    )
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
     """The gaps in order, those of one reason that touch as one."""
+    gaps: list[Gap] = []
+    for outcome in outcomes:
+        gaps += sorted(outcome.gaps, key=lambda gap: gap.start_s)
+        if outcome.gap is not None:
+            span = outcome.span
+            gaps.append(Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel))
     merged: list[Gap] = []
-    for gap in _all_gaps(outcomes):
+    for gap in gaps:
         last = merged[-1] if merged else gap
         is_same = (gap.reason, gap.detail) == (last.reason, last.detail)
         if merged and is_same and gap.start_s - last.end_s <= TOUCHING_S:
@@ -144,14 +200,6 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
         else:
             merged.append(gap)
     return merged
-
-
-def _all_gaps(outcomes: Sequence[ChunkOutcome]) -> Iterable[Gap]:
-    for outcome in outcomes:
-        yield from sorted(outcome.gaps, key=lambda gap: gap.start_s)
-        if outcome.gap is not None:
-            span = outcome.span
-            yield Gap(span.start_s, span.end_s, outcome.gap, outcome.detail, span.channel)
 
 
 def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
