@@ -15,8 +15,8 @@ import pytest
 from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.shell import Shell, texts, words_of
 
-LANES = 8
-RECORDINGS = 12
+LANES = 4
+RECORDINGS = 6
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

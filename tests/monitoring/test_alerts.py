@@ -31,7 +31,7 @@ from sttbatch.database.opening import open_ledger
 from sttbatch.database.session import Session
 from sttbatch.monitoring.alert_rules import ALERT_METRICS, AlertRule, Channel, Comparison
 from sttbatch.monitoring.alerts import AlertEvaluator, watched
-from tests.external.cloudru.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
 FAILING = AlertRule("requests fail", "failed_share", 0.4)
