@@ -64,9 +64,9 @@ class Shell:
             **options,
         )
 
-    def finish(self, process: subprocess.Popen[bytes]) -> Result:
+    def finish(self, process: subprocess.Popen[bytes], timeout_s: float = TIMEOUT_S) -> Result:
         try:
-            out, err = process.communicate(timeout=TIMEOUT_S)
+            out, err = process.communicate(timeout=timeout_s)
         finally:
             process.kill()
         assert KEY.encode() not in (out or b"") + err

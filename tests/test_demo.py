@@ -7,18 +7,40 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jiwer
 import pytest
 
+from fixtures.wer import LIMIT, plain
 from tests.shell import Shell, load
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
-@pytest.mark.timeout(300)
-def test_every_fixture_is_read_with_few_word_errors(home: Path, tmp_path: Path) -> None:
+def test_speech_is_read_with_few_word_errors(home: Path, tmp_path: Path) -> None:
+    """From a film and from the shortest of the recordings."""
+    names = ("garden.mp4", "lectures/sleep.ogg")
     result = Shell(home).transcribe(
-        FIXTURES / "speech", "--engine", "local", "-o", tmp_path / "out", "-f", "txt,json,srt"
+        *(FIXTURES / "speech" / name for name in names),
+        *("--engine", "local", "-o", tmp_path / "out", "-f", "txt,json,srt"),
     )
+    assert result.code == 0, result.err
+    for name in names:
+        said = (FIXTURES / "texts" / f"{name}.reference").read_text("utf-8")
+        found = load(tmp_path / "out" / f"{Path(name).stem}.json")
+        assert jiwer.wer(plain(said), plain(found["text"])) < LIMIT, found["text"]
+        ends = [segment["end"] for segment in found["segments"]]
+        assert max(ends) <= found["duration"] + 0.05, "no subtitle outlasts its recording"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_fixture_is_read_with_few_word_errors(home: Path, tmp_path: Path) -> None:
+    shell = Shell(home)
+    process = shell.start(
+        *("transcribe", FIXTURES / "speech", "--engine", "local"),
+        *("-o", tmp_path / "out", "-f", "txt,json,srt"),
+    )
+    result = shell.finish(process, timeout_s=500)
     assert result.code == 0, result.err
     measured = subprocess.run(
         [sys.executable, FIXTURES / "wer.py", tmp_path / "out"],

@@ -64,7 +64,7 @@ def test_no_flipped_byte_of_the_ledger_becomes_a_wrong_value(tmp_path: Path, par
     file = tmp_path / "ledger.db"
     whole = file.read_bytes()
     chance = random.Random(part)
-    for _ in range(40):
+    for _ in range(20):
         flipped = bytearray(whole)
         offset = chance.randrange(len(whole))
         flipped[offset] ^= 1 << chance.randrange(8)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
-import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from sttbatch.composition.alert_settings import alert_rules
 from sttbatch.core.errors import UsageError
 from tests.cloudru import CloudRu, Status, make_recording
+from tests.listener import Listener
 from tests.shell import Shell
 
 RULE = """
@@ -28,46 +27,27 @@ threshold = 0.4
 
 @pytest.fixture
 def user_file(home: Path) -> Path:
-    path = Path(Shell(home).run("config", "path").out.strip())
+    path = home / ".config" / "sttbatch" / "config.toml"
     path.parent.mkdir(parents=True)
     return path
 
 
-class Hook(http.server.ThreadingHTTPServer):
-    """Takes what it is told, with the status that it is given."""
-
-    status = 204
-
-    def __init__(self) -> None:
-        self.told: list[dict[str, Any]] = []
-        super().__init__(("127.0.0.1", 0), _Taking)
+class Hook(Listener):
+    """A webhook whose address is a secret."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/T0/s3cr3t"
+        return f"http://{self.address}/T0/s3cr3t"
 
-
-class _Taking(http.server.BaseHTTPRequestHandler):
-    server: Hook
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told.append(json.loads(body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        return [json.loads(request.body) for request in self.requests]
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    with Hook() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with Hook.running() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

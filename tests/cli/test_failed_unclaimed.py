@@ -35,7 +35,7 @@ def jobs(shell: Shell) -> dict[str, str]:
 
 
 def test_what_cannot_be_read(shell: Shell, folder: Path, talk: Path) -> None:
-    config = Path(shell.run("config", "path").out.strip())
+    config = shell.home / ".config" / "sttbatch" / "config.toml"
     config.parent.mkdir(parents=True)
     config.write_text(RULE)
     (folder / "broken.mp3").write_bytes(b"no audio" * 100)

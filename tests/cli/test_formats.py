@@ -40,11 +40,10 @@ def recordings(
     }
 
 
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("duration_s", "pauses"),
     [
-        pytest.param(180, {}, id="three minutes"),
+        pytest.param(90, {}, id="a minute and a half"),
         pytest.param(720, {}, id="twelve minutes", marks=pytest.mark.slow),
         pytest.param(720, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
     ],

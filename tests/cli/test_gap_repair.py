@@ -227,18 +227,15 @@ def test_loops_and_text_over_silence_are_replaced(
     assert audit(shell).items() >= {"loops": 1, "unfounded": 1, "filled": 1}.items()
 
 
-def test_an_hour_of_digital_silence_is_not_sent(
-    tmp_path: Path, shell: Shell, cloudru: CloudRu
-) -> None:
-    with wave.open(str(tmp_path / "hour.wav"), "wb") as file:
+def test_long_digital_silence_is_not_sent(tmp_path: Path, shell: Shell, cloudru: CloudRu) -> None:
+    with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        for _ in range(60):
-            file.writeframes(bytes(2 * 8000 * 60))
-    result = shell.transcribe(tmp_path / "hour.wav")
+        file.writeframes(bytes(2 * 8000 * 900))
+    result = shell.transcribe(tmp_path / "silence.wav")
     assert result.code == 0, result.err
     assert posts(cloudru) == []
-    (gap,) = load(tmp_path / "hour.json")["gaps"]
-    assert (gap["start"], gap["end"], gap["reason"]) == (0.0, 3600.0, "no_speech")
+    (gap,) = load(tmp_path / "silence.json")["gaps"]
+    assert (gap["start"], gap["end"], gap["reason"]) == (0.0, 900.0, "no_speech")
 
 
 def test_a_stretch_of_room_noise_is_not_sent(

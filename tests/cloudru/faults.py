@@ -46,40 +46,32 @@ class NotJson:
 
 
 @dataclass(frozen=True, slots=True)
-class Goaway:
+class _Break:
+    """Ends a request without an answer, at the first bytes of its body or after the last one."""
+
+    after_body: bool = False
+
+    @property
+    def before_body(self) -> bool:
+        """Whether it happens while the body is still coming in."""
+        return not self.after_body
+
+
+@dataclass(frozen=True, slots=True)
+class Goaway(_Break):
     """GOAWAY that leaves this stream out, then the connection is closed. HTTP/1.1: just closed."""
 
-    after_body: bool = False
-
-    @property
-    def before_body(self) -> bool:
-        """Whether it happens while the body is still coming in."""
-        return not self.after_body
-
 
 @dataclass(frozen=True, slots=True)
-class ResetStream:
+class ResetStream(_Break):
     """RST_STREAM; `error_code` 2 is INTERNAL_ERROR, 7 REFUSED_STREAM. HTTP/1.1: closed."""
 
-    after_body: bool = False
     error_code: int = 2
-
-    @property
-    def before_body(self) -> bool:
-        """Whether it happens while the body is still coming in."""
-        return not self.after_body
 
 
 @dataclass(frozen=True, slots=True)
-class Fin:
+class Fin(_Break):
     """The TCP connection is closed without a word, not even TLS's own."""
-
-    after_body: bool = False
-
-    @property
-    def before_body(self) -> bool:
-        """Whether it happens while the body is still coming in."""
-        return not self.after_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,6 @@ class Http1Connection:
 
     async def run(self) -> None:
         """Serve until either side ends the connection."""
-        self._wait_idle()
         try:
             # Read on while a request is being served: that is how a client's leaving is noticed.
             while data := await self._reader.read(READ_BYTES):

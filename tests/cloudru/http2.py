@@ -88,7 +88,6 @@ class Http2Connection:
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(_CONNECTION_WINDOW_BYTES - _DEFAULT_WINDOW_BYTES)
         self._flush()
-        self._wait_idle()
         try:
             while data := await self._reader.read(READ_BYTES):
                 if not self._lingering:

@@ -41,7 +41,7 @@ class CloudRu(Service):
     told, and all of it while the endpoint runs:
 
     `tls` and `http_versions` ("h2", "http/1.1") are what it speaks; without TLS always HTTP/1.1.
-    `close_idle_s` closes connections that carried nothing for so long, and
+    `close_idle_s` closes connections on which nothing followed a request for so long, and
     `max_requests_per_connection` ends them after so many, with GOAWAY as nginx does.
     `stream_window_bytes` is how much of a body a client may send before the endpoint has read it.
     """
@@ -122,7 +122,7 @@ class CloudRu(Service):
         """Answer what `hold` kept waiting, and all that comes."""
         self._loop.call_soon_threadsafe(self._answering.set)
 
-    def wait_for(self, predicate: Callable[[CloudRu], bool], timeout_s: float = 10.0) -> None:
+    def wait_for(self, predicate: Callable[[CloudRu], bool], timeout_s: float = 60.0) -> None:
         """Block until `predicate(self)` holds. It is looked at after each event, not by the clock.
 
         Raises:

@@ -149,7 +149,7 @@ def test_the_log_tells_who_shared_a_connection() -> None:
     release = threading.Event()
 
     def waits(_: bytes) -> Heard:
-        release.wait(10)
+        release.wait(60)
         return Heard((), 1.0)
 
     with CloudRu(recognise=waits) as endpoint, ThreadPoolExecutor(3) as threads:

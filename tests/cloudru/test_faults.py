@@ -25,10 +25,12 @@ from . import (
 )
 from .clients import LARGE, LOST, SMALL, client, hears_two, post
 
-RESET = httpx.RemoteProtocolError, "StreamReset"
-GOAWAY = httpx.RemoteProtocolError, "ConnectionTerminated"
+RESET = (httpx.RemoteProtocolError,), "StreamReset"
+GOAWAY = (httpx.RemoteProtocolError,), "ConnectionTerminated"
 BROKEN = LOST, "."
-TIMEOUT = httpx.ReadTimeout, "timed out"
+TIMEOUT = (httpx.ReadTimeout,), "timed out"
+# What may end so is not waited for long; a busy machine may hold up anything else.
+SHORT_S, LONG_S = 1.5, 60
 
 
 @pytest.mark.parametrize(
@@ -38,14 +40,19 @@ TIMEOUT = httpx.ReadTimeout, "timed out"
         (Goaway(), LARGE, GOAWAY, BROKEN),
         (Goaway(after_body=True), LARGE, GOAWAY, BROKEN),
         (ResetStream(), SMALL, RESET, BROKEN),
-        (ResetStream(), LARGE, ((*LOST, httpx.LocalProtocolError, TIMEOUT[0]), "."), BROKEN),
+        (ResetStream(), LARGE, ((*LOST, httpx.LocalProtocolError, httpx.ReadTimeout), "."), BROKEN),
         (ResetStream(after_body=True, error_code=7), LARGE, RESET, BROKEN),
         (Fin(), SMALL, BROKEN, BROKEN),
         (Fin(), LARGE, BROKEN, BROKEN),
         (Fin(after_body=True), LARGE, BROKEN, BROKEN),
         (Hang(30), SMALL, TIMEOUT, TIMEOUT),
         # What HTTP/2 loses, HTTP/1.1 shows: None is an answer.
-        (Status(413, early=True), LARGE, ((httpx.LocalProtocolError, TIMEOUT[0]), "."), None),
+        (
+            Status(413, early=True),
+            LARGE,
+            ((httpx.LocalProtocolError, httpx.ReadTimeout), "."),
+            None,
+        ),
         (Status(413, early=True), SMALL, None, None),
         (Status(413, early=True, reset=True), SMALL, None, None),
     ],
@@ -57,7 +64,8 @@ def test_a_fault_is_seen_and_passes(
     """Once as what httpx makes of it; the next request is served."""
     endpoint.faults = in_turn([fault])
     expected = over_h2 if http2 else over_h1
-    with client(endpoint, http2, timeout_s=0.7) as sender:
+    may_hang = expected is not None and httpx.ReadTimeout in expected[0]
+    with client(endpoint, http2, SHORT_S if may_hang else LONG_S) as sender:
         if expected is None:
             assert post(sender, file).status_code == 413
         else:

@@ -7,13 +7,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from sttbatch.core.errors import NotificationError, UsageError
 from sttbatch.external.notifications import gateway_at, push
 from tests.cloudru import KEY
+from tests.listener import Listener
 from tests.monitoring.exposed import value
 from tests.shell import Shell
 
@@ -24,61 +24,30 @@ QUOTED = "hunter2%3A%2F%40%20%C3%BC"
 EXPOSITION = b"sttbatch_lanes 4.0\n"
 
 
-class Received(ThreadingHTTPServer):
-    """A gateway that remembers what came, and answers with a status."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status = 200
-        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.server_address[1]}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Received
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append((self.command, self.path, dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("Location", f"http://{self.server.address}/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    do_GET = do_POST = do_PUT  # noqa: N815 - the base class's names
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def gateway() -> Iterator[Received]:
-    with Received() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+def gateway() -> Iterator[Listener]:
+    with Listener.running() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
-def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: Received) -> None:
+def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: Listener) -> None:
     result = shell.run("stats", "--push", f"http://me:{QUOTED}@{gateway.address}/behind/a/proxy/")
     assert (result.code, result.out, result.err) == (0, "", "")
-    ((method, path, headers, body),) = gateway.requests
+    (request,) = gateway.requests
     host = socket.gethostname()
-    assert (method, path) == ("PUT", f"/behind/a/proxy/metrics/job/sttbatch/instance/{host}")
-    assert headers["Content-Type"].startswith("text/plain; version=")
-    scheme, _, login = headers["Authorization"].partition(" ")
+    assert (request.method, request.path) == (
+        "PUT",
+        f"/behind/a/proxy/metrics/job/sttbatch/instance/{host}",
+    )
+    assert request.headers["Content-Type"].startswith("text/plain; version=")
+    scheme, _, login = request.headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(login).decode()) == ("Basic", f"me:{PASSWORD}")
-    assert value(body.decode(), "sttbatch_runs_begun_total") == 0
-    assert KEY not in f"{headers} {body.decode()}"
+    assert value(request.body.decode(), "sttbatch_runs_begun_total") == 0
+    assert KEY not in f"{request}"
 
 
 @pytest.mark.parametrize("status", [302, 307, 400, 401, 500])
-def test_a_refusal_says_so_without_the_password(gateway: Received, status: int) -> None:
+def test_a_refusal_says_so_without_the_password(gateway: Listener, status: int) -> None:
     gateway.status = status
     with pytest.raises(NotificationError, match=f"{gateway.address} answered {status}; ") as caught:
         push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), EXPOSITION)

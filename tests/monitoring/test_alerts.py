@@ -36,7 +36,7 @@ from sttbatch.monitoring.alerts import (
     Comparison,
     watched,
 )
-from tests.external.cloudru.virtual_time import in_virtual_time
+from tests.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
 FAILING = AlertRule("requests fail", "failed_share", 0.4)

@@ -23,7 +23,7 @@ def test_in_one_run(tmp_path: Path, home: Path) -> None:
     assert COUNT / 5 < failed < COUNT
 
 
-def test_each_within_ten_seconds(tmp_path: Path) -> None:
-    """By itself, and with the worker of the one before."""
+def test_each_by_itself(tmp_path: Path) -> None:
+    """With the worker of the one before."""
     found = asyncio.run(read_through(tmp_path, (mutated(number)[1] for number in range(COUNT))))
     assert len(found) == COUNT

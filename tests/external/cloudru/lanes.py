@@ -27,7 +27,7 @@ MIB = 1024 * 1024
 
 # Seconds, where production waits for a minute or more. Only tests of uploads that do stand still
 # have a short time for that: a busy machine may hold up any other for so long.
-STALL_S = 20.0
+STALL_S = 60.0
 SHORT_STALL_S = 1.5
 PROBE_WAITS_S = (0.02, 0.1)
 BACKOFF_S = 0.02
@@ -102,10 +102,10 @@ async def lanes_to(
     endpoint: CloudRu,
     *,
     retries: int = 3,
-    outage_wait_s: float = 20.0,
+    outage_wait_s: float = 600.0,
     probe_waits_s: tuple[float, float] = PROBE_WAITS_S,
     stall_s: float = STALL_S,
-    deadline_base_s: float = 20.0,
+    deadline_base_s: float = 60.0,
     backoff_base_s: float = BACKOFF_S,
     base_url: str = "",
     key: str = "",

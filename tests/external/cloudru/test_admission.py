@@ -12,8 +12,7 @@ from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.database.rates import InMemoryRates
 from sttbatch.external.cloudru.admission import AdmissionControl, AdmissionTicket, RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
-
-from .virtual_time import in_virtual_time, loop_time
+from tests.virtual_time import in_virtual_time, loop_time
 
 
 def now() -> float:

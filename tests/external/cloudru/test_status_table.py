@@ -121,7 +121,8 @@ def test_a_429_slows_all_lanes(endpoint: CloudRu) -> None:
         return None
 
     endpoint.faults = once
-    endpoint.latency_s = 0.05
+    # Longer than news of the refusal takes to reach the other lanes.
+    endpoint.latency_s = 0.2
     lanes = run_lanes(endpoint, 24)
     assert lanes.words == all_heard(24)
     later = [p.arrived_at_s - slowed[0] for p in endpoint.received if p.arrived_at_s > slowed[0]]

@@ -1,0 +1,61 @@
+"""An HTTP server for whatever is posted to somebody else: a gateway, a webhook."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Listener(ThreadingHTTPServer):
+    """Remembers what came, and answers with a status and an address that nobody should follow."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.status = 200
+        self.requests: list[Request] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+    @classmethod
+    @contextmanager
+    def running(cls) -> Iterator[Self]:
+        with cls() as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+            thread.start()
+            try:
+                yield server
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Listener
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        request = Request(self.command, self.path, dict(self.headers), body)
+        self.server.requests.append(request)
+        self.send_response(self.server.status)
+        self.send_header("Location", f"http://{self.server.address}/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_PUT  # noqa: N815 - the base class's names
+
+    def log_message(self, *_: object) -> None:
+        pass
