@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,34 +111,50 @@ async def open_workshop(
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker came: what runs that are over had reserved is accounted for by then.
         await spool.recover_into(claims.ledger)
-        keeping_up = asyncio.create_task(_keep_up(caches, spool, claims))
+        workshop = Workshop(
+            database,
+            caches,
+            claims,
+            spool,
+            workers,
+            worker,
+            engine,
+            media,
+            splitters,
+            PrioritySemaphore(concurrency),
+            AdaptiveConcurrency(concurrency) if adapts(settings) else None,
+        )
+        keeping_up = asyncio.create_task(_keep_up(workshop, emit))
         try:
-            yield Workshop(
-                database,
-                caches,
-                claims,
-                spool,
-                workers,
-                worker,
-                engine,
-                media,
-                splitters,
-                PrioritySemaphore(concurrency),
-                AdaptiveConcurrency(concurrency) if adapts(settings) else None,
-            )
+            yield workshop
         finally:
             keeping_up.cancel()
             await asyncio.wait([keeping_up])
 
 
-async def _keep_up(caches: Caches, spool: ResponseSpool, claims: WorkClaims) -> None:
+async def _keep_up(workshop: Workshop, emit: Emit) -> None:
     while True:
         await asyncio.sleep(UPKEEP_S)
-        # What cannot be written now is tried again in a minute.
-        with contextlib.suppress(StateError):
-            await caches.levels.flush()
-            await spool.recover_into(claims.ledger)
-            await claims.workers.settle()
+        await keep_up(workshop, emit)
+
+
+async def keep_up(workshop: Workshop, emit: Emit) -> None:
+    """Do what is due each minute; what fails then is due a minute later."""
+    levels = workshop.caches.levels
+    due: list[Callable[[], Awaitable[object]]] = [
+        levels.flush,
+        lambda: workshop.spool.recover_into(workshop.claims.ledger),
+        workshop.workers.settle,
+        workshop.workers.sweep,
+        *(level.delete_expired for level in levels.levels),
+    ]
+    for each in due:
+        try:
+            await each()
+        except StateError:
+            continue
+        except Exception as error:  # noqa: BLE001 - a bug in one must not end the others
+            emit(Warned("", f"upkeep failed: {type(error).__name__}: {error}"))
 
 
 def transcription_run(
