@@ -13,18 +13,23 @@ if TYPE_CHECKING:
     from sttbatch.composition.client import Client, RecordingResult, Result, Transcription
     from sttbatch.core.errors import SttbatchError
     from sttbatch.core.jobs import JobStatus
+    from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 
 _MODULES = {
+    "BatchForecast": "sttbatch.kinds.transcription.report",
     "Client": "sttbatch.composition.client",
     "JobStatus": "sttbatch.core.jobs",
+    "Outcome": "sttbatch.kinds.transcription.report",
     "RecordingResult": "sttbatch.composition.client",
     "Result": "sttbatch.composition.client",
     "SttbatchError": "sttbatch.core.errors",
     "Transcription": "sttbatch.composition.client",
 }
 __all__ = [
+    "BatchForecast",
     "Client",
     "JobStatus",
+    "Outcome",
     "RecordingResult",
     "Result",
     "SttbatchError",

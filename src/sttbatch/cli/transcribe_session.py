@@ -118,7 +118,7 @@ class TranscribeSession:
         with self._display, self._signals.absorb_cancellation():
             yield
 
-    def _print_text(self, document: Document) -> None:
+    async def _print_text(self, document: Document) -> None:
         """`-o -`: print a transcript in place of files."""
         from sttbatch.outputs.formats import FORMATS
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder
-from sttbatch.core.events import (
-    Event,
-    Warned,
-)
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
 
-    Observe = Callable[[Document], None]
+    Observe = Callable[[Document], Awaitable[None]]
 
 
 class BatchRun:

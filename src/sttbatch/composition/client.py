@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
+import logging
+import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
@@ -18,11 +20,11 @@ from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings, load_settings
 from sttbatch.composition.stores import opened_ledger, statistics_sources
 from sttbatch.core.errors import UsageError
-from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped
-from sttbatch.core.jobs import Job, JobStatus
+from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped, Warned
+from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.metrics import Window
 from sttbatch.core.models import Transcript
-from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 from sttbatch.processing.discovery import Discovery, discover, expand
 
 if TYPE_CHECKING:
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from sttbatch.outputs.document import Document
 
 T = TypeVar("T")
+PathLike: TypeAlias = str | os.PathLike[str]
+_Find: TypeAlias = Callable[[], Discovery]
+
+RESULTS_AHEAD = 16
+"""Results that may wait to be read; with more, no further transcript is completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,7 @@ class RecordingResult:
         cached: nothing had to be sent for it.
         reason: why it is not done; empty where it is.
         outputs: the files that now hold its transcript.
+        kept: files in an output's place that were edited or are not ours, so not replaced.
         transcript: its words and their times; None where there are none to have.
     """
 
@@ -52,6 +60,7 @@ class RecordingResult:
     cached: bool
     reason: str
     outputs: tuple[Path, ...]
+    kept: tuple[Path, ...]
     transcript: Transcript | None
 
     @property
@@ -62,102 +71,141 @@ class RecordingResult:
 class Result(Generic[T]):
     """Something to wait for: `await` it in a coroutine, call `get` anywhere else."""
 
-    def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self._work().__await__()
+        return asyncio.to_thread(self._work).__await__()
 
     def get(self) -> T:
-        return asyncio.run(self._work())
+        # In a notebook this thread has a running loop already.
+        with ThreadPoolExecutor(1, thread_name_prefix="sttbatch") as thread:
+            return thread.submit(self._work).result()
+
+
+class _Run(threading.Thread):
+    """One transcription, in an event loop that its reader can neither hold up nor cancel."""
+
+    def __init__(self, settings: Settings, flags: RunFlags, find: _Find) -> None:
+        # As a daemon it ends with the interpreter if the wait in `_finish_runs` is interrupted.
+        super().__init__(name="sttbatch", daemon=True)
+        key = load_key(settings) if settings.engine == "cloudru" else None
+        listeners = [self._listen, _log_warning]
+        self._batch = BatchRun(settings, key, listeners=listeners, observe=self._observe)
+        self._settings, self._flags, self._find = settings, flags, find
+        self._transcripts: dict[str, Transcript] = {}
+        self._results: asyncio.Queue[RecordingResult | Exception | None] = asyncio.Queue()
+        self._taken, self._stopped = asyncio.Event(), asyncio.Event()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        self.start()
+
+    def run(self) -> None:
+        with contextlib.suppress(RuntimeError), self._runner:  # 3.12 starts no thread at its exit.
+            self._runner.run(self._transcribe())
+
+    def take(self) -> Future[RecordingResult | None]:
+        """The next result; after the last what concerned all recordings is raised, or None."""
+        return asyncio.run_coroutine_threadsafe(self._take(), self._loop)
+
+    def leave(self) -> None:
+        """Begin nothing new; the thread ends once what is in flight is stored."""
+        with contextlib.suppress(RuntimeError):  # Its loop is closed: it has ended.
+            self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._batch.stop()
+        self._stopped.set()
+        self._taken.set()
+
+    async def _transcribe(self) -> None:
+        try:
+            config = run_config_of(self._settings, self._flags)
+            await self._batch.transcribe(self._find(), config, self._flags.priority)
+            self._results.put_nowait(self._batch.report.fatal)
+        except Exception as error:  # noqa: BLE001 - it is raised where results are read
+            self._results.put_nowait(error)
+        await self._stopped.wait()
+
+    async def _take(self) -> RecordingResult | None:
+        result = await self._results.get()
+        self._taken.set()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _observe(self, document: Document) -> None:
+        self._transcripts[document.source] = document.transcript
+        while self._results.qsize() >= RESULTS_AHEAD and not self._stopped.is_set():
+            self._taken.clear()
+            await self._taken.wait()
+
+    def _listen(self, event: Event) -> None:
+        if isinstance(event, JobCompleted | JobFailed | JobSkipped):
+            ended = self._batch.report.recordings[-1]
+            outputs, kept = tuple(map(Path, ended.outputs)), tuple(map(Path, ended.kept))
+            result = RecordingResult(
+                Path(ended.display_path), ended.outcome, ended.audio_s, ended.cached, ended.reason,
+                outputs, kept, self._transcripts.pop(ended.display_path, None),
+            )  # fmt: skip
+            self._results.put_nowait(result)
+
+
+def _log_warning(event: Event) -> None:
+    if isinstance(event, Warned):
+        text = f"{event.recording}: {event.message}" if event.recording else event.message
+        logging.getLogger("sttbatch").warning("%s", text)
+
+
+def _finish_runs() -> None:
+    """Store what is in flight while executors still take work; `atexit` calls too late for it."""
+    runs = [thread for thread in threading.enumerate() if isinstance(thread, _Run)]
+    for run in runs:
+        run.leave()
+    for run in runs:
+        run.join()
+
+
+threading._register_atexit(_finish_runs)  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 class Transcription:
     """Recordings as they end, for `for` and for `async for`; each use transcribes anew.
 
-    Leaving the loop early begins nothing new; what is in flight is finished and stored.
+    Leaving the loop early begins nothing new; what is in flight is finished and stored. `for` waits
+    for that, `async for` with `contextlib.aclosing`, and at the latest the end of the process.
 
     Raises:
         SttbatchError: while it is iterated over, once the recordings that could be done are:
             EndpointError, BudgetReached and whatever else concerns all of them.
     """
 
-    def __init__(
-        self, settings: Settings, flags: RunFlags, discovery: Callable[[], Discovery]
-    ) -> None:
-        self._settings = settings
-        self._flags = flags
-        self._discovery = discovery
+    def __init__(self, settings: Settings, flags: RunFlags, find: _Find) -> None:
+        self._settings, self._flags, self._find = settings, flags, find
 
     async def __aiter__(self) -> AsyncIterator[RecordingResult]:
-        ended: asyncio.Queue[RecordingResult | None] = asyncio.Queue()
-        run = self._run(ended.put_nowait)
-        config = run_config_of(self._settings, self._flags)
-        transcribing = asyncio.create_task(run.transcribe(self._discovery(), config))
-        transcribing.add_done_callback(lambda _: ended.put_nowait(None))
+        run = _Run(self._settings, self._flags, self._find)
         try:
-            while (result := await ended.get()) is not None:
+            while (result := await asyncio.wrap_future(run.take())) is not None:
                 yield result
         finally:
-            run.stop()
-            await transcribing
-        if run.report.fatal is not None:
-            raise run.report.fatal
+            run.leave()
+            await asyncio.to_thread(run.join)
 
     def __iter__(self) -> Iterator[RecordingResult]:
-        ended: queue.SimpleQueue[RecordingResult | Exception | None] = queue.SimpleQueue()
-        leaving = threading.Event()
-
-        async def transcribe() -> None:
-            async with contextlib.aclosing(self.__aiter__()) as results:  # type: ignore[type-var]
-                async for result in results:
-                    ended.put(result)
-                    if leaving.is_set():
-                        return
-
-        def work() -> None:
-            try:
-                asyncio.run(transcribe())
-            except Exception as error:  # noqa: BLE001 - it is raised where results are awaited
-                ended.put(error)
-            ended.put(None)
-
-        # Requests in flight must not wait until the next result is asked for.
-        thread = threading.Thread(target=work, name="sttbatch", daemon=True)
-        thread.start()
+        run = _Run(self._settings, self._flags, self._find)
         try:
-            while (result := ended.get()) is not None:
-                if isinstance(result, Exception):
-                    raise result
+            while (result := run.take().result()) is not None:
                 yield result
         finally:
-            leaving.set()
-            thread.join()
+            run.leave()
+            run.join()
 
-    def _run(self, report: Callable[[RecordingResult], object]) -> BatchRun:
-        key = load_key(self._settings) if self._settings.engine == "cloudru" else None
-        transcripts: dict[str, Transcript] = {}
-
-        def observe(document: Document) -> None:
-            transcripts[document.source] = document.transcript
-
-        def listen(event: Event) -> None:
-            if isinstance(event, JobCompleted | JobFailed | JobSkipped):
-                ended = run.report.recordings[-1]
-                report(
-                    RecordingResult(
-                        Path(ended.display_path),
-                        ended.outcome,
-                        ended.audio_s,
-                        ended.cached,
-                        ended.reason,
-                        tuple(map(Path, ended.outputs)),
-                        transcripts.pop(ended.display_path, None),
-                    )
-                )
-
-        run = BatchRun(self._settings, key, listeners=[listen], observe=observe)
-        return run
+    def forecast(self) -> Result[BatchForecast]:
+        """What it would send and what that would cost; nothing is sent."""
+        run = BatchRun(self._settings, listeners=[_log_warning])
+        config = run_config_of(self._settings, self._flags)
+        return Result(lambda: asyncio.run(run.forecast(self._find(), config)))
 
 
 class Client:
@@ -172,37 +220,61 @@ class Client:
     """
 
     def __init__(self, **settings: Any) -> None:
-        unknown = sorted(settings.keys() - set(Settings.__struct_fields__))
-        if unknown:
-            raise UsageError(f"there is no setting {unknown[0]!r}")
+        for name, value in settings.items():
+            if name not in Settings.__struct_fields__:
+                raise UsageError(f"there is no setting {name!r}")
+            if isinstance(value, os.PathLike):
+                settings[name] = os.fspath(value)
         self._settings = load_settings(settings).settings
 
     def transcribe(
         self,
-        *paths: str | Path,
+        *paths: PathLike | Iterable[PathLike],
         force: bool = False,
         overwrite: bool = False,
         max_cost: float | None = None,
         min_age_s: float = 0.0,
+        audio_stream: int = 0,
+        priority: str = "medium",
+        no_wait: bool = False,
+        fail_fast: bool = False,
     ) -> Transcription:
         """Transcribe recordings and folders of them, as `sttbatch transcribe` does.
 
         Args:
-            paths: recordings, folders or glob patterns.
+            paths: recordings, folders or glob patterns, and lists or other iterables of them.
             force: send what is stored, too.
             overwrite: replace outputs that were edited.
             max_cost: in the currency of the price setting; nothing is sent beyond it.
             min_age_s: files that were modified more recently are passed over.
-        """
+            audio_stream: index of the audio stream to use in each container.
+            priority: in the queue: high, medium or low.
+            no_wait: pass over recordings claimed by another run; their outcome is `taken`.
+            fail_fast: begin nothing new after the first failure.
 
-        def discovery() -> Discovery:
+        Raises UsageError without a path, or for a bad value.
+        """
+        if audio_stream < 0 or not (max_cost is None or max_cost >= 0):
+            raise UsageError("audio_stream and max_cost must be 0 or more")
+        level = JobPriority.__members__.get(priority.upper())
+        if level is None:
+            raise UsageError(f"priority is high, medium or low, not {priority!r}")
+        named = [
+            os.fspath(path)
+            for given in paths
+            for path in ([given] if isinstance(given, str | os.PathLike) else given)
+        ]
+        if not named:
+            raise UsageError("give at least one recording or folder")
+
+        def find() -> Discovery:
             try:
-                return discover(list(expand([str(path) for path in paths])), min_age_s)
+                return discover(list(expand(named)), min_age_s)
             except FileNotFoundError as error:
                 raise UsageError(f"{error.filename}: no such file or folder") from error
 
-        flags = RunFlags(force=force, overwrite=overwrite, max_cost=max_cost)
-        return Transcription(self._settings, flags, discovery)
+        flags = RunFlags(audio_stream, force, overwrite, fail_fast, max_cost, False, no_wait, level)
+        return Transcription(self._settings, flags, find)
 
     def jobs(self, status: JobStatus | None = None) -> Result[list[Job]]:
         """The jobs of the ledger, running ones first, then the queue, then the last to end."""
@@ -213,7 +285,7 @@ class Client:
             with opened_ledger(self._settings) as database:
                 return await LedgerJobs(database).list(status)
 
-        return Result(read)
+        return Result(lambda: asyncio.run(read()))
 
     def stats(self, since_s: float = 7 * 86_400.0) -> Result[Statistics]:
         """Work, money, cache, waits and failures of the last `since_s` seconds."""
@@ -225,4 +297,4 @@ class Client:
             with statistics_sources(self._settings) as sources:
                 return await statistics(sources, Window(now - since_s, now))
 
-        return Result(read)
+        return Result(lambda: asyncio.run(read()))

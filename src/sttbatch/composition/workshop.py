@@ -163,7 +163,7 @@ def transcription_run(
     emit: Emit,
     *,
     priority: JobPriority = JobPriority.MEDIUM,
-    observe: Callable[[Document], None] | None = None,
+    observe: Callable[[Document], Awaitable[None]] | None = None,
     # One more than there are workers: it claims and plans while those are at work.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +40,9 @@ class OutputWriter:
     """
 
     def __init__(
-        self, registry: OutputRegistry, observe: Callable[[Document], None] | None = None
+        self,
+        registry: OutputRegistry,
+        observe: Callable[[Document], Awaitable[None]] | None = None,
     ) -> None:
         self._registry = registry
         self._observe = observe
@@ -67,7 +69,7 @@ class OutputWriter:
         if self._plans[recording].paths:
             written = await self._write_planned(document, recording)
         if self._observe is not None:
-            self._observe(document)
+            await self._observe(document)
         if written.paths and transcript_key is not None:
             origin = made_from(transcript_key, document.source, document.options)
             await self._registry.remember(

@@ -111,7 +111,7 @@ async def opened(
     engine: FakeEngine,
     *,
     config: RunConfig = CONFIG,
-    observe: Callable[[Document], None] | None = None,
+    observe: Callable[[Document], Awaitable[None]] | None = None,
     listener: Callable[[Harness, Event], None] = lambda _run, _event: None,
     cutters: int = 2,
 ) -> AsyncIterator[Harness]:

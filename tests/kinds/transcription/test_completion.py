@@ -53,7 +53,7 @@ def test_a_bug_at_one_recordings_end_costs_no_other_its_answer(talks: Path, tmp_
     record(talks, 2)
     both, broken = asyncio.Event(), asyncio.Event()
 
-    def observe(document: Document) -> None:
+    async def observe(document: Document) -> None:
         broken.set()
         raise ZeroDivisionError(document.source)
 
