@@ -68,7 +68,7 @@ def _end(report: BatchReport) -> RunEnd:
     failed = report.count(Outcome.FAILED)
     return RunEnd(
         done,
-        sum([each.cached for each in report.recordings if each.outcome is Outcome.DONE]),
+        report.from_cache,
         failed,
         len(report.recordings) - done - failed,
         str(report.fatal) if report.fatal is not None else None,
