@@ -157,10 +157,7 @@ def _priority(name: str) -> JobPriority:
 def _discover(paths: list[str], files_from: str | None, min_age_s: float) -> Discovery:
     from sttbatch.processing.discovery import discover, expand
 
-    try:
-        named = list(expand(paths))
-    except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: no such file or folder") from error
+    named = expand(paths)
     if files_from is not None:
         named += map(Path, _lines(files_from))
     if not named and files_from is None:
