@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder
-from sttbatch.core.events import (
-    Event,
-    Warned,
-)
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_ledger

@@ -108,11 +108,7 @@ class AlertRule:
 
 
 class AlertEvaluator:
-    """Evaluates every rule and notifies of those whose condition came to hold.
-
-    Args:
-        clock: seconds since the epoch, for the time in notifications.
-    """
+    """Evaluates rules and notifies of those whose condition came to hold."""
 
     def __init__(
         self,
@@ -130,11 +126,6 @@ class AlertEvaluator:
         self._retry_at: dict[AlertRule, float] = {}
 
     async def evaluate(self) -> None:
-        """Evaluate each rule once.
-
-        Raises:
-            StateError: the store cannot be read or written.
-        """
         # Together: several webhooks that hang must not add up.
         await asyncio.gather(*map(self._evaluate, self._rules))
 
@@ -222,7 +213,22 @@ async def watched(
 ) -> AsyncIterator[None]:
     """Evaluate every `every_s` seconds, and once more at the end; errors become warnings."""
     over = asyncio.Event()
-    task = asyncio.create_task(_evaluate_until(over, evaluator, emit, every_s))
+
+    async def keep_evaluating() -> None:
+        warned = last = False
+        while not last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await over.wait()
+            last = over.is_set()
+            try:
+                await evaluator.evaluate()
+            except SttbatchError as error:
+                if not warned:
+                    emit(Warned("", f"alerts cannot be evaluated: {error}"))
+                warned = True
+
+    task = asyncio.create_task(keep_evaluating())
     try:
         yield
         # A notification that is under way is completed.
@@ -230,22 +236,3 @@ async def watched(
         await task
     finally:
         task.cancel()
-
-
-async def _evaluate_until(
-    over: asyncio.Event, evaluator: AlertEvaluator, emit: Emit, every_s: float
-) -> None:
-    warned = False
-    while True:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(every_s):
-                await over.wait()
-        last = over.is_set()
-        try:
-            await evaluator.evaluate()
-        except SttbatchError as error:
-            if not warned:
-                emit(Warned("", f"alerts cannot be evaluated: {error}"))
-            warned = True
-        if last:
-            return

@@ -149,10 +149,7 @@ async def _contents(arguments: list[str], files: FileIndex) -> list[str]:
     from sttbatch.processing.discovery import discover, expand
 
     fingerprinter = Fingerprinter(files)
-    try:
-        discovery = discover(list(expand(arguments)))
-    except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: no such file or folder") from error
+    discovery = discover(expand(arguments))
     contents = []
     await fingerprinter.load([each.path.absolute() for each in discovery.candidates])
     for each in discovery.candidates:
@@ -197,12 +194,13 @@ def _stats_json(stats: CacheStats) -> list[str]:
         for name, usage in stats.levels.items()
     }
     verified = stats.verified
-    return _json(
-        levels=levels,
-        most_used=[{"key": key, "reads": reads} for key, reads in stats.most_used],
-        damaged=verified.damaged if verified else None,
-        verified_at=verified.at if verified else None,
-    )
+    facts = {
+        "levels": levels,
+        "most_used": [{"key": key, "reads": reads} for key, reads in stats.most_used],
+        "damaged": verified.damaged if verified else None,
+        "verified_at": verified.at if verified else None,
+    }
+    return [json.dumps(facts)]
 
 
 def _invalidated_lines(removed: Invalidated) -> list[str]:
@@ -235,15 +233,12 @@ def _verification_lines(verification: Verification) -> list[str]:
 
 
 def _verification_json(verification: Verification) -> list[str]:
-    return _json(
-        checked=verification.checked,
-        damaged=[{"key": entry.key, "level": entry.level} for entry in verification.damaged],
-        problems=verification.problems,
-        repaired=verification.repaired,
-    )
-
-
-def _json(**facts: object) -> list[str]:
+    facts = {
+        "checked": verification.checked,
+        "damaged": [{"key": entry.key, "level": entry.level} for entry in verification.damaged],
+        "problems": verification.problems,
+        "repaired": verification.repaired,
+    }
     return [json.dumps(facts)]
 
 

@@ -70,11 +70,7 @@ class _Check(NamedTuple):
 
 
 async def run_checks(*, send: bool) -> list[Finding]:
-    """Run all checks; a failed one does not stop the others.
-
-    Args:
-        send: send one second of audio, which is billed.
-    """
+    """Run all checks; a failed one does not stop the others."""
     from sttbatch.composition.settings import load_settings
 
     try:
