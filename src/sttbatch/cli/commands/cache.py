@@ -103,7 +103,8 @@ def warm(
         most_used = await levels.authority.most_used(MOST_USED)
         return await levels.warm([key for key, _ in most_used], limit_bytes)
 
-    print_lines(_warmed_lines(_with_caches(load)))
+    count, size_bytes = _with_caches(load)
+    print_lines([f"{count} {'entry' if count == 1 else 'entries'} loaded, {_size(size_bytes)}"])
 
 
 @app.command()
@@ -214,11 +215,6 @@ def _invalidated_lines(removed: Invalidated) -> list[str]:
         users += "s" * (removed.running_jobs == 1)
         lines.append(f"{users} it, so results may be stored again")
     return lines
-
-
-def _warmed_lines(warmed: tuple[int, int]) -> list[str]:
-    entries, size_bytes = warmed
-    return [f"{entries} {'entry' if entries == 1 else 'entries'} loaded, {_size(size_bytes)}"]
 
 
 def _verification_lines(verification: Verification) -> list[str]:
