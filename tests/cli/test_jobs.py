@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,28 @@ def test_one_job_with_its_attempts_chunks_and_errors(bare: Shell, jobs: dict[str
         ("COMPLETED", 1)
     ]
     assert [(each["index"], each["status"]) for each in found["chunks"]] == [(0, "COMPLETED")]
+
+
+@pytest.mark.parametrize("end", ["RELEASED", "FAILED"])
+def test_an_attempt_that_was_given_up_has_no_number_of_chunks(bare: Shell, end: str) -> None:
+    """Those that it would have claimed later are not counted."""
+
+    async def fill(harness: Harness) -> Job:
+        job = await harness.queued()
+        claim = await harness.claimed(job)
+        granted: Any = await harness.claim("chunk:1", claim)
+        await harness.answer(granted)
+        unanswered: Any = await harness.claim("chunk:2", claim, 1)
+        await harness.ledger.give_up(unanswered, "the run stops")
+        if end == "RELEASED":
+            await harness.jobs.release(claim)
+        else:
+            await harness.jobs.fail(claim, "the endpoint said 500", retry=False)
+        return job
+
+    job = in_harness(Ledger(bare.home / "data"), fill)
+    shown = bare.run("jobs", "show", job.id).out
+    assert re.search(rf"^1 +{end} +1 done ", shown, re.MULTILINE), shown
 
 
 def test_retry_queues_one_or_all_that_failed(bare: Shell, jobs: dict[str, Job]) -> None:

@@ -30,6 +30,7 @@ from sttbatch.database.database import Database, Session
 from sttbatch.database.opening import open_ledger
 from sttbatch.monitoring.alerts import (
     ALERT_METRICS,
+    RETRY_S,
     AlertEvaluator,
     AlertRule,
     Channel,
@@ -199,6 +200,31 @@ def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: 
         assert payload["text"] == (
             "sttbatch: warning alert: spending: cost is 0.5 over the last 3600 s (> 0.4)"
         )
+
+    with_alerts(tmp_path, story)
+
+
+def test_a_long_run_tries_a_webhook_again_and_tells_the_log_nothing_twice(tmp_path: Path) -> None:
+    url = "https://127.0.0.1/T0/secret"
+    rule = AlertRule("spending", "cost", 0.4, channels=(Channel.WEBHOOK,), urls=(url,))
+
+    async def story(harness: AlertHarness) -> None:
+        harness.broken = {url}
+        await harness.post()
+        evaluator = harness.evaluator(rule)
+        await evaluator.evaluate()
+        harness.clock.now += RETRY_S
+        await evaluator.evaluate()
+        assert len(harness.warnings) == len(harness.fired) == 1
+        harness.broken = set()
+        await evaluator.evaluate()
+        assert harness.delivered == []
+        harness.clock.now += RETRY_S
+        for _ in range(2):
+            await evaluator.evaluate()
+        assert [to for to, _ in harness.delivered] == [url]
+        events = [each for each in harness.events if isinstance(each, AlertTriggered)]
+        assert [each.notify for each in events] == ["log", "webhook"]
 
     with_alerts(tmp_path, story)
 

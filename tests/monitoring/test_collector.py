@@ -10,6 +10,7 @@ import pytest
 
 from sttbatch.core.events import ChunkPrepared
 from sttbatch.core.metrics import Metric, RunEnd, RunFacts, Window
+from sttbatch.database.database import Session
 from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring.collector import MetricsCollector
@@ -17,6 +18,8 @@ from sttbatch.monitoring.collector import MetricsCollector
 FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
 EVENTS = 50
 WINDOW = Window(0.0, 10.0)
+REFUSE = """CREATE TRIGGER refuse BEFORE INSERT ON measurements
+            BEGIN SELECT RAISE(ABORT, 'no room'); END"""
 
 
 def test_events_during_the_first_write_belong_to_the_same_run(
@@ -42,3 +45,41 @@ def test_events_during_the_first_write_belong_to_the_same_run(
 
     asyncio.run(story())
     assert warnings == []
+
+
+def test_what_comes_after_a_write_that_failed_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sttbatch.monitoring.collector.FLUSH_EVERY_S", 0.0)
+    monkeypatch.setattr("sttbatch.monitoring.collector.RETRY_AFTER_S", 0.0)
+    warnings: list[str] = []
+
+    async def story() -> None:
+        failed = asyncio.Event()
+
+        def warn(message: str) -> None:
+            warnings.append(message)
+            failed.set()
+
+        with contextlib.closing(open_metrics(tmp_path, lambda: 5.0)) as database:
+
+            async def change(statement: str) -> None:
+                def write(db: Session) -> None:
+                    db.execute(statement)
+
+                await database.write(write)
+
+            store = Measurements(database)
+            collector = MetricsCollector(store, FACTS, warn, lambda: 5.0)
+            await change(REFUSE)
+            collector(ChunkPrepared("talk.mp3", 0, 1.0, 0.01))
+            await failed.wait()
+            await change("DROP TRIGGER refuse")
+            collector(ChunkPrepared("talk.mp3", 1, 1.0, 0.02))
+            await collector.aclose(RunEnd(1, 0, 0, 0))
+            assert list(await store.values(Metric.PREPARATION_SECONDS, WINDOW)) == [0.02]
+            assert await store.last_ended() == (5.0, RunEnd(1, 0, 0, 0))
+
+    asyncio.run(story())
+    assert len(warnings) == 1
+    assert warnings[0].startswith("not all metrics of this run are kept: ")

@@ -13,13 +13,7 @@ import msgspec
 
 from sttbatch.composition.settings import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
-from sttbatch.monitoring.alerts import (
-    ALERT_METRICS,
-    AlertRule,
-    Channel,
-    Comparison,
-    Severity,
-)
+from sttbatch.monitoring.alerts import ALERT_METRICS, AlertRule, Channel, Comparison, Severity
 
 MAX_WINDOW_S = 366 * 86_400.0
 

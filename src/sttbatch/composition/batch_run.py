@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import data_folder
+from sttbatch.composition.stores import LedgerStores, data_folder
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
@@ -121,16 +121,18 @@ class BatchRun:
         self, discovery: Discovery, database: Database, config: RunConfig
     ) -> None:
         """Report up-to-date recordings, without importing what a pipeline needs."""
-        from sttbatch.database.outputs import SqlOutputStore
+        from sttbatch.caching.fingerprints import Fingerprinter
         from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
         from sttbatch.outputs.output_registry import OutputRegistry
 
-        max_age_s = self._settings.cache_max_age
+        stores = LedgerStores(self._settings, database)
+        fingerprinter, registry = Fingerprinter(stores.files), OutputRegistry(stores.outputs)
         # It makes no garbage, and collecting would take a tenth of its time.
         with _without_garbage_collection():
-            await take_up_to_date(discovery, database, config, self.emit, cache_max_age_s=max_age_s)
+            await take_up_to_date(
+                discovery, fingerprinter, stores.results, registry, config, self.emit
+            )
         if not (discovery.candidates or discovery.failures):
-            registry = OutputRegistry(SqlOutputStore(database))
             await report_skipped(discovery, registry, self.emit)
 
     @contextlib.asynccontextmanager

@@ -9,13 +9,7 @@ from urllib.parse import urlsplit
 from sttbatch.composition.settings import Settings
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.models import ConcurrencyLimit
-from sttbatch.core.options import (
-    MIB,
-    ChunkingOptions,
-    OutputOptions,
-    RequestOptions,
-    RunOptions,
-)
+from sttbatch.core.options import MIB, ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.kinds.transcription.spec import RunConfig
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"

@@ -52,7 +52,10 @@ async def measured(
         try:
             yield collector
         finally:
-            await collector.aclose(_end(report))
+            done, failed = report.count(Outcome.DONE), report.count(Outcome.FAILED)
+            remaining = len(report.recordings) - done - failed
+            fatal = str(report.fatal) if report.fatal is not None else None
+            await collector.aclose(RunEnd(done, report.from_cache, failed, remaining, fatal))
 
 
 def _summary(found: Discovery) -> str:
@@ -61,18 +64,6 @@ def _summary(found: Discovery) -> str:
     more = f" and {len(roots) - _FOLDERS_NAMED} more" if len(roots) > _FOLDERS_NAMED else ""
     where = ", ".join(roots[:_FOLDERS_NAMED]) + more
     return f"{count} {'recording' if count == 1 else 'recordings'} in {where}" if roots else "none"
-
-
-def _end(report: BatchReport) -> RunEnd:
-    done = report.count(Outcome.DONE)
-    failed = report.count(Outcome.FAILED)
-    return RunEnd(
-        done,
-        sum([each.cached for each in report.recordings if each.outcome is Outcome.DONE]),
-        failed,
-        len(report.recordings) - done - failed,
-        str(report.fatal) if report.fatal is not None else None,
-    )
 
 
 @contextlib.asynccontextmanager

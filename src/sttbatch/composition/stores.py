@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,12 @@ from sttbatch.database.private_files import private_folder
 if TYPE_CHECKING:
     from sttbatch.caching.disk_level import DiskLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
+    from sttbatch.core.ports import AlertStore, FileIndex, JobStore, OutputStore, WorkLedger
     from sttbatch.database.results import SqlResultStore
     from sttbatch.database.work_ledger import SqlWorkLedger
     from sttbatch.monitoring.statistics import Sources
+    from sttbatch.queue.job_queue import JobQueue
+    from sttbatch.queue.worker import WorkerRegistry
 
 ANSWERS = "answers"
 RATES = "rate.db"
@@ -44,6 +48,11 @@ def cache_folder(settings: Settings) -> Path:
     return user_cache_path("sttbatch")
 
 
+def private_folders(settings: Settings) -> tuple[Path, Path]:
+    """The data folder and the cache folder, both made if they are missing."""
+    return data_folder(settings), private_folder(cache_folder(settings))
+
+
 def opened_ledger(settings: Settings) -> contextlib.closing[Database]:
     """The ledger in the data folder, for a `with`; raises StateError as `open_ledger`."""
     return contextlib.closing(open_ledger(data_folder(settings)))
@@ -61,6 +70,70 @@ def work_ledger(
 
     spans = SqlChunkIndex(database, results)
     return SqlWorkLedger(database, worker_id, results, spans, budgets or Budgets())
+
+
+class LedgerStores:
+    """The stores over an opened ledger; the code of each is loaded when it is first asked for."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database
+
+    @cached_property
+    def results(self) -> SqlResultStore:
+        from sttbatch.database.results import SqlResultStore
+
+        return SqlResultStore(self.database, max_age_s=self.settings.cache_max_age)
+
+    @cached_property
+    def bookings(self) -> WorkLedger:
+        """Books requests, and claims nothing."""
+        return work_ledger(self.database, self.results)
+
+    @cached_property
+    def files(self) -> FileIndex:
+        from sttbatch.database.files import SqlFileIndex
+
+        return SqlFileIndex(self.database)
+
+    @cached_property
+    def outputs(self) -> OutputStore:
+        from sttbatch.database.outputs import SqlOutputStore
+
+        return SqlOutputStore(self.database)
+
+    @cached_property
+    def alerts(self) -> AlertStore:
+        from sttbatch.database.alerts import Alerts
+
+        return Alerts(self.database)
+
+    @cached_property
+    def jobs(self) -> JobStore:
+        from sttbatch.database.jobs import LedgerJobs
+
+        return LedgerJobs(self.database)
+
+    @cached_property
+    def workers(self) -> WorkerRegistry:
+        from sttbatch.database.workers import LedgerWorkers
+        from sttbatch.queue.liveness import FileLocks
+        from sttbatch.queue.worker import WorkerRegistry
+
+        return WorkerRegistry(LedgerWorkers(self.database), FileLocks(data_folder(self.settings)))
+
+    @cached_property
+    def queue(self) -> JobQueue:
+        from sttbatch.queue.job_queue import JobQueue
+
+        return JobQueue(self.jobs, self.workers)
+
+
+@contextlib.contextmanager
+def opened_stores(settings: Settings) -> Iterator[LedgerStores]:
+    """Raises StateError as `open_ledger`."""
+    with opened_ledger(settings) as database:
+        yield LedgerStores(settings, database)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from sttbatch.core.ports import AlertStore
 EVERY_S = 60.0
 """How often the rules are evaluated during a run."""
 
+RETRY_S = 300.0
+"""After so long an evaluation tries again to deliver what no webhook took."""
+
 Deliver = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Post JSON to a URL; raises NotificationError where it is not accepted."""
 
@@ -105,11 +108,7 @@ class AlertRule:
 
 
 class AlertEvaluator:
-    """Evaluates every rule and notifies of those whose condition came to hold.
-
-    Args:
-        clock: seconds since the epoch, for the time in notifications.
-    """
+    """Evaluates rules and notifies of those whose condition came to hold."""
 
     def __init__(
         self,
@@ -124,14 +123,9 @@ class AlertEvaluator:
         self._deliver = deliver
         self._emit = emit
         self._clock = clock
-        self._undelivered: set[AlertRule] = set()
+        self._retry_at: dict[AlertRule, float] = {}
 
     async def evaluate(self) -> None:
-        """Evaluate each rule once.
-
-        Raises:
-            StateError: the store cannot be read or written.
-        """
         # Together: several webhooks that hang must not add up.
         await asyncio.gather(*map(self._evaluate, self._rules))
 
@@ -141,31 +135,40 @@ class AlertEvaluator:
             # What is being tried again may fail again: that is no new incident.
             value = await self._store.value(rule.metric, rule.window_s, unresolved=True)
             if not rule.is_triggered(value):
+                self._retry_at.pop(rule, None)
                 await self._store.clear(rule.name, rule.condition)
             return
-        if rule in self._undelivered:
+        if self._clock() < self._retry_at.get(rule, 0.0):
             return
-        if await self._store.fire(rule.name, rule.condition, value):
-            event = triggered(rule, value)
-            if Channel.WEBHOOK in rule.channels and not await self._delivered(rule, event):
-                event = replace(event, notify=Channel.LOG)
+        if not await self._store.fire(rule.name, rule.condition, value):
+            return
+        event = triggered(rule, value)
+        if Channel.WEBHOOK not in rule.channels:
             self._emit(event)
+            return
+        # The log has one warning and one alert of an incident, however often it is tried.
+        is_told = rule in self._retry_at
+        if await self._delivered(rule, event, warn=not is_told):
+            self._emit(replace(event, notify=Channel.WEBHOOK) if is_told else event)
+        elif not is_told:
+            self._emit(replace(event, notify=Channel.LOG))
 
-    async def _delivered(self, rule: AlertRule, event: AlertTriggered) -> bool:
-        """Whether a webhook took it: if none did, the next run tries again."""
+    async def _delivered(self, rule: AlertRule, event: AlertTriggered, *, warn: bool) -> bool:
+        """Whether a webhook took it: if none did, this run or the next tries again."""
         facts = payload(event, self._clock())
         results = await asyncio.gather(
             *(self._deliver(url, facts) for url in rule.urls), return_exceptions=True
         )
         for error in results:
             if isinstance(error, SttbatchError):
-                self._emit(Warned("", f"alert {rule.name}: {error}"))
+                if warn:
+                    self._emit(Warned("", f"alert {rule.name}: {error}"))
             elif error is not None:
                 raise error
         if None in results:
+            self._retry_at.pop(rule, None)
             return True
-        # One try and one warning a run.
-        self._undelivered.add(rule)
+        self._retry_at[rule] = self._clock() + RETRY_S
         await self._store.clear(rule.name, rule.condition)
         return False
 
@@ -210,7 +213,22 @@ async def watched(
 ) -> AsyncIterator[None]:
     """Evaluate every `every_s` seconds, and once more at the end; errors become warnings."""
     over = asyncio.Event()
-    task = asyncio.create_task(_evaluate_until(over, evaluator, emit, every_s))
+
+    async def keep_evaluating() -> None:
+        warned = last = False
+        while not last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await over.wait()
+            last = over.is_set()
+            try:
+                await evaluator.evaluate()
+            except SttbatchError as error:
+                if not warned:
+                    emit(Warned("", f"alerts cannot be evaluated: {error}"))
+                warned = True
+
+    task = asyncio.create_task(keep_evaluating())
     try:
         yield
         # A notification that is under way is completed.
@@ -218,22 +236,3 @@ async def watched(
         await task
     finally:
         task.cancel()
-
-
-async def _evaluate_until(
-    over: asyncio.Event, evaluator: AlertEvaluator, emit: Emit, every_s: float
-) -> None:
-    warned = False
-    while True:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(every_s):
-                await over.wait()
-        last = over.is_set()
-        try:
-            await evaluator.evaluate()
-        except SttbatchError as error:
-            if not warned:
-                emit(Warned("", f"alerts cannot be evaluated: {error}"))
-            warned = True
-        if last:
-            return

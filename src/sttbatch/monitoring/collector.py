@@ -16,13 +16,17 @@ from sttbatch.core.metrics import DOUBTED, GAP_ENDS, MISS, OK, Measurement, Metr
 from sttbatch.core.ports import MetricsStore
 
 FLUSH_EVERY_S = 1.0
+RETRY_AFTER_S = 60.0
+"""After a write that failed; what is measured meanwhile is kept."""
+
 _CAUSE_CHARS = 40
 
 
 class MetricsCollector:
     """A listener of one run, on its event loop.
 
-    What cannot be written is dropped with one warning: metrics never fail a run.
+    What cannot be written is dropped, with one warning until a write succeeds: metrics never fail
+    a run.
 
     Args:
         clock: seconds since the epoch.
@@ -41,7 +45,7 @@ class MetricsCollector:
         self._clock = clock
         self._run: int | None = None
         self._turn = asyncio.Lock()
-        self._failed = False
+        self._failing = False
         self._numbers = itertools.count(1)
         self._samples: list[Measurement] = []
         self._counters: defaultdict[tuple[str, str], float] = defaultdict(float)
@@ -75,7 +79,7 @@ class MetricsCollector:
 
     def __call__(self, event: events.Event) -> None:
         handler = self._handlers.get(type(event))
-        if handler is not None and not self._failed:
+        if handler is not None:
             handler(event)
             if self._waiting is None:
                 self._waiting = asyncio.create_task(self._write_later())
@@ -98,14 +102,12 @@ class MetricsCollector:
         await self._write(end)
 
     async def _write_later(self) -> None:
-        await asyncio.sleep(FLUSH_EVERY_S)
+        await asyncio.sleep(RETRY_AFTER_S if self._failing else FLUSH_EVERY_S)
         # Events that come while this is written begin the next second.
         self._waiting = None
         await self._write()
 
     async def _write(self, end: RunEnd | None = None) -> None:
-        if self._failed:
-            return
         now = self._clock()
         samples, self._samples = self._samples, []
         samples += [
@@ -122,9 +124,11 @@ class MetricsCollector:
                 await self._store.end(self._run, now, end)
                 await self._store.expire()
         except StateError as error:
-            if not self._failed:
-                self._failed = True
-                self._warn(f"no more metrics of this run are kept: {error}")
+            if not self._failing:
+                self._warn(f"not all metrics of this run are kept: {error}")
+            self._failing = True
+        else:
+            self._failing = False
 
     def _sample(self, metric: Metric, value: float) -> None:
         self._samples.append((metric, self._clock(), next(self._numbers), value, "", ""))

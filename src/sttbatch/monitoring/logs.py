@@ -12,10 +12,13 @@ from sttbatch.core import events
 from sttbatch.monitoring.alerts import alert_message
 
 FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
+_ENDS = (events.JobCompleted, events.JobFailed, events.JobSkipped)
 
 
 class EventLog:
-    """Writes every event to a stream, one line each; a stream that fails is written to no more.
+    """Writes every event to a stream, one line each.
+
+    Lines that cannot be written are lost; once nobody reads them, nothing is written any more.
 
     Args:
         as_json: one object a line with `time` (ISO 8601, UTC), `event`, `recording`, `job` (its
@@ -38,13 +41,17 @@ class EventLog:
         self._failures_only = failures_only
         self._printable = printable
         self._jobs: dict[str, str] = {}
-        self._broken = False
+        self._has_reader = True
 
     def __call__(self, event: events.Event) -> None:
         if isinstance(event, events.JobStarted):
             self._jobs[event.recording] = event.job
-        if self._failures_only and not isinstance(event, FAILURES):
-            return
+        if not self._failures_only or isinstance(event, FAILURES):
+            self._write_event(event)
+        if isinstance(event, _ENDS):
+            self._jobs.pop(event.recording, None)
+
+    def _write_event(self, event: events.Event) -> None:
         if not self._as_json:
             self._write(f"{_local_time()} {self._printable(event_message(event))}")
             return
@@ -66,14 +73,17 @@ class EventLog:
         self._write(json.dumps({"time": time, "event": event, **facts}, default=str))
 
     def _write(self, line: str) -> None:
-        if self._broken:
+        if not self._has_reader:
             return
+        # A full disk or a closed pipe under the log must not cost answers.
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
+        except BrokenPipeError:
+            self._has_reader = False
         except OSError:
-            # A full disk or a closed pipe under the log must not cost answers.
-            self._broken = True
+            # The disk may have room again for the next event.
+            pass
 
 
 def _local_time() -> str:

@@ -56,11 +56,7 @@ class Distribution:
         return {**named, "mean": self.mean}
 
     def percentile(self, percent: float) -> float | None:
-        """Linear interpolation between the two nearest values, as numpy's default.
-
-        Args:
-            percent: 0 to 100.
-        """
+        """Linear interpolation between the two nearest values, as numpy's default."""
         if not self.ordered:
             return None
         position = percent / 100 * (self.count - 1)

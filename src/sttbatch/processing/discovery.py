@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from sttbatch.core.errors import UsageError
 
 MEDIA_ENDINGS = frozenset(
     {
@@ -183,22 +185,24 @@ def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
     return walk.found
 
 
-def expand(arguments: Sequence[str]) -> Iterator[Path]:
-    """Yield paths that exist, and the matches of patterns that no shell has expanded.
+def expand(arguments: Iterable[str]) -> list[Path]:
+    """The paths that exist, and the matches of patterns that no shell has expanded.
 
-    It raises FileNotFoundError with the argument as `filename` where nothing matches.
+    Raises:
+        UsageError: nothing matches.
     """
     import glob
 
+    paths: list[Path] = []
     for argument in arguments:
-        path = Path(argument)
-        if os.path.lexists(path):
-            yield path
+        if os.path.lexists(argument):
+            paths.append(Path(argument))
             continue
         matches = glob.glob(argument, recursive=True) if glob.has_magic(argument) else []
         if not matches:
-            raise FileNotFoundError(2, "no such file or folder", argument)
-        yield from map(Path, sorted(matches))
+            raise UsageError(f"{argument}: no such file or folder")
+        paths += map(Path, sorted(matches))
+    return paths
 
 
 def _plain(path: str) -> str:

@@ -96,16 +96,14 @@ async def _tested(rule: AlertRule) -> bool:
 async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
     if not loaded.alerts:
         return []
-    from sttbatch.composition.stores import opened_ledger
-    from sttbatch.database.alerts import Alerts
+    from sttbatch.composition.stores import opened_stores
 
-    with opened_ledger(loaded.settings) as database:
-        store = Alerts(database)
+    with opened_stores(loaded.settings) as stores:
         return [
             _RuleState(
                 rule,
-                await store.value(rule.metric, rule.window_s),
-                await store.since(rule.name, rule.condition),
+                await stores.alerts.value(rule.metric, rule.window_s),
+                await stores.alerts.since(rule.name, rule.condition),
             )
             for rule in loaded.alerts
         ]

@@ -6,7 +6,6 @@ import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from operator import methodcaller
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar, cast
@@ -22,9 +21,7 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_invalidator import Invalidated
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
-    from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.composition.settings import Settings
-    from sttbatch.composition.stores import Caches
+    from sttbatch.composition.stores import Caches, LedgerStores
     from sttbatch.core.cache_entries import LevelUsage
     from sttbatch.core.ports import FileIndex
 
@@ -44,11 +41,10 @@ def stats(as_json: AsJson = False) -> None:
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.composition.stores import cache_folder
 
-    async def read(stores: _Stores) -> CacheStats:
-        caches = stores.caches
+    async def read(stores: LedgerStores, caches: Caches) -> CacheStats:
         return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
 
-    figures = _with_stores(read)
+    figures = _with_caches(read)
     print_lines(_stats_json(figures) if as_json else _stats_lines(figures))
 
 
@@ -68,6 +64,9 @@ def invalidate(
     # fmt: on
     """Remove results; they are requested and paid for again when they are needed."""
     from sttbatch.caching.cache_invalidator import CacheInvalidator
+    from sttbatch.caching.fingerprints import Fingerprinter
+    from sttbatch.caching.response_spool import ResponseSpool
+    from sttbatch.composition.stores import ANSWERS, data_folder
 
     given = {"key": key, "pattern": pattern, "file": file, "model": model}
     removals = [methodcaller(name, value) for name, value in given.items() if value is not None]
@@ -77,14 +76,14 @@ def invalidate(
     if everything and not yes and sys.stdin.isatty():
         typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
 
-    async def remove(stores: _Stores) -> Invalidated:
+    async def remove(stores: LedgerStores, caches: Caches) -> Invalidated:
         # Answers spooled on a full disk would bring back what is removed.
-        await _recover(stores)
-        levels = stores.caches.levels
-        removal = removals[0](CacheInvalidator(levels, stores.files, stores.fingerprinter))
-        return await cast("Awaitable[Invalidated]", removal)
+        spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
+        await spool.recover_into(stores.bookings)
+        invalidator = CacheInvalidator(caches.levels, stores.files, Fingerprinter(stores.files))
+        return await cast("Awaitable[Invalidated]", removals[0](invalidator))
 
-    print_lines(_invalidated_lines(_with_stores(remove)))
+    print_lines(_invalidated_lines(_with_caches(remove)))
 
 
 @app.command()
@@ -96,15 +95,16 @@ def warm(
     """Load results into the L2 cache in advance."""
     from sttbatch.core.options import MIB
 
-    async def load(stores: _Stores) -> tuple[int, int]:
-        levels, limit_bytes = stores.caches.levels, stores.settings.l2_max_mb * MIB
+    async def load(stores: LedgerStores, caches: Caches) -> tuple[int, int]:
+        levels, limit_bytes = caches.levels, stores.settings.l2_max_mb * MIB
         if paths:
-            contents = await _contents(paths, stores.fingerprinter)
+            contents = await _contents(paths, stores.files)
             return await levels.warm(await levels.authority.keys_of(contents), limit_bytes)
         most_used = await levels.authority.most_used(MOST_USED)
         return await levels.warm([key for key, _ in most_used], limit_bytes)
 
-    print_lines(_warmed_lines(_with_stores(load)))
+    count, size_bytes = _with_caches(load)
+    print_lines([f"{count} {'entry' if count == 1 else 'entries'} loaded, {_size(size_bytes)}"])
 
 
 @app.command()
@@ -117,62 +117,40 @@ def verify(
     from sttbatch.caching.cache_verifier import verified
     from sttbatch.composition.stores import cache_folder
 
-    async def check(stores: _Stores) -> Verification:
-        levels = stores.caches.disk, stores.caches.ledger
-        verification = await verified(levels, repair=repair)
+    async def check(stores: LedgerStores, caches: Caches) -> Verification:
+        verification = await verified((caches.disk, caches.ledger), repair=repair)
         damaged = 0 if verification.repaired else len(verification.damaged)
         record_verification(cache_folder(stores.settings), damaged)
         return verification
 
-    result = _with_stores(check)
+    result = _with_caches(check)
     print_lines(_verification_json(result) if as_json else _verification_lines(result))
     raise typer.Exit(0 if result.is_sound else 1)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stores:
-    settings: Settings
-    caches: Caches
-    files: FileIndex
-    fingerprinter: Fingerprinter
-
-
-def _with_stores(work: Callable[[_Stores], Awaitable[_T]]) -> _T:
+def _with_caches(work: Callable[[LedgerStores, Caches], Awaitable[_T]]) -> _T:
     import asyncio
 
-    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.composition.settings import load_settings
-    from sttbatch.composition.stores import open_caches, opened_ledger
-    from sttbatch.database.files import SqlFileIndex
+    from sttbatch.composition.stores import open_caches, opened_stores
 
     settings = load_settings().settings
 
     async def run() -> _T:
-        with opened_ledger(settings) as database:
-            async with open_caches(settings, database, _warn) as caches:
-                files = SqlFileIndex(database)
-                return await work(_Stores(settings, caches, files, Fingerprinter(files)))
+        with opened_stores(settings) as stores:
+            async with open_caches(settings, stores.database, _warn) as caches:
+                return await work(stores, caches)
 
     return asyncio.run(run())
 
 
-async def _recover(stores: _Stores) -> None:
-    from sttbatch.caching.response_spool import ResponseSpool
-    from sttbatch.composition.stores import ANSWERS, data_folder, work_ledger
-
-    spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
-    ledger = work_ledger(stores.caches.ledger.database, stores.caches.ledger)
-    await spool.recover_into(ledger)
-
-
-async def _contents(arguments: list[str], fingerprinter: Fingerprinter) -> list[str]:
+async def _contents(arguments: list[str], files: FileIndex) -> list[str]:
     """Content hashes of the recordings in `arguments`; unreadable files have no results."""
+    from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.processing.discovery import discover, expand
 
-    try:
-        discovery = discover(list(expand(arguments)))
-    except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: no such file or folder") from error
+    fingerprinter = Fingerprinter(files)
+    discovery = discover(expand(arguments))
     contents = []
     await fingerprinter.load([each.path.absolute() for each in discovery.candidates])
     for each in discovery.candidates:
@@ -217,12 +195,13 @@ def _stats_json(stats: CacheStats) -> list[str]:
         for name, usage in stats.levels.items()
     }
     verified = stats.verified
-    return _json(
-        levels=levels,
-        most_used=[{"key": key, "reads": reads} for key, reads in stats.most_used],
-        damaged=verified.damaged if verified else None,
-        verified_at=verified.at if verified else None,
-    )
+    facts = {
+        "levels": levels,
+        "most_used": [{"key": key, "reads": reads} for key, reads in stats.most_used],
+        "damaged": verified.damaged if verified else None,
+        "verified_at": verified.at if verified else None,
+    }
+    return [json.dumps(facts)]
 
 
 def _invalidated_lines(removed: Invalidated) -> list[str]:
@@ -238,11 +217,6 @@ def _invalidated_lines(removed: Invalidated) -> list[str]:
     return lines
 
 
-def _warmed_lines(warmed: tuple[int, int]) -> list[str]:
-    entries, size_bytes = warmed
-    return [f"{entries} {'entry' if entries == 1 else 'entries'} loaded, {_size(size_bytes)}"]
-
-
 def _verification_lines(verification: Verification) -> list[str]:
     lines = [f"damaged: {entry.key} in {entry.level}" for entry in verification.damaged]
     for level, problems in verification.problems.items():
@@ -255,15 +229,12 @@ def _verification_lines(verification: Verification) -> list[str]:
 
 
 def _verification_json(verification: Verification) -> list[str]:
-    return _json(
-        checked=verification.checked,
-        damaged=[{"key": entry.key, "level": entry.level} for entry in verification.damaged],
-        problems=verification.problems,
-        repaired=verification.repaired,
-    )
-
-
-def _json(**facts: object) -> list[str]:
+    facts = {
+        "checked": verification.checked,
+        "damaged": [{"key": entry.key, "level": entry.level} for entry in verification.damaged],
+        "problems": verification.problems,
+        "repaired": verification.repaired,
+    }
     return [json.dumps(facts)]
 
 

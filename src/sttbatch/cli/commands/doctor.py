@@ -70,11 +70,7 @@ class _Check(NamedTuple):
 
 
 async def run_checks(*, send: bool) -> list[Finding]:
-    """Run all checks; a failed one does not stop the others.
-
-    Args:
-        send: send one second of audio, which is billed.
-    """
+    """Run all checks; a failed one does not stop the others."""
     from sttbatch.composition.settings import load_settings
 
     try:
@@ -185,11 +181,10 @@ class _Endpoint:
 
 
 async def _disk(settings: Settings) -> str:
-    from sttbatch.composition.stores import cache_folder, data_folder
-    from sttbatch.database.private_files import private_folder
+    from sttbatch.composition.stores import private_folders
 
     folders = []
-    for folder in (data_folder(settings), private_folder(cache_folder(settings))):
+    for folder in private_folders(settings):
         free = shutil.disk_usage(folder).free
         if free < MIN_FREE_BYTES:
             raise StateError(f"{folder} has only {free >> 20} MiB free")
@@ -258,14 +253,12 @@ async def _book(
     settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
 ) -> None:
     """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
-    from sttbatch.composition.stores import opened_ledger, work_ledger
+    from sttbatch.composition.stores import opened_stores
     from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
-    from sttbatch.database.results import SqlResultStore
 
-    with contextlib.suppress(StateError), opened_ledger(settings) as database:
-        ledger = work_ledger(database, SqlResultStore(database))
+    with contextlib.suppress(StateError), opened_stores(settings) as stores:
         for sent in requests:
             usage = Usage(AUDIO_SECONDS, sent.audio_s)
             cost = sent.audio_s * settings.price_per_second
             item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
-            await ledger.record(RequestRecord(item, sent))
+            await stores.bookings.record(RequestRecord(item, sent))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -14,9 +13,7 @@ from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TERMINAL, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
-    from sttbatch.core.ports import JobStore
-    from sttbatch.queue.job_queue import JobQueue
-    from sttbatch.queue.worker import WorkerRegistry
+    from sttbatch.composition.stores import LedgerStores
 
 T = TypeVar("T")
 
@@ -30,13 +27,6 @@ app = typer.Typer(help="Inspect and manage the queue of recordings.", no_args_is
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A unique prefix is enough.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Services:
-    jobs: JobStore
-    workers: WorkerRegistry
-    queue: JobQueue
-
-
 @app.command("list")
 def list_(
     status: Annotated[
@@ -48,12 +38,12 @@ def list_(
     """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
-    async def read(services: _Services) -> tuple[list[Job], set[str]]:
-        jobs = await services.jobs.list(status, limit)
+    async def read(stores: LedgerStores) -> tuple[list[Job], set[str]]:
+        jobs = await stores.jobs.list(status, limit)
         holders = {job.worker_id for job in jobs if job.worker_id is not None}
-        return jobs, set(await services.workers.living(holders))
+        return jobs, set(await stores.workers.living(holders))
 
-    jobs, living = _with_services(read)
+    jobs, living = _with_stores(read)
     print_lines(jobs_json(jobs, living) if as_json else jobs_table(jobs, living))
 
 
@@ -62,15 +52,15 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     """Show a job, its attempts and the chunks that were sent."""
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
 
-    async def read(services: _Services) -> JobDetails:
-        found = await services.jobs.find(job)
+    async def read(stores: LedgerStores) -> JobDetails:
+        found = await stores.jobs.find(job)
         holders = {found.worker_id} if found.worker_id is not None else set()
-        living = await services.workers.living(holders)
-        attempts = await services.jobs.attempts(found.id)
-        chunks = await services.jobs.chunks(found.id)
+        living = await stores.workers.living(holders)
+        attempts = await stores.jobs.attempts(found.id)
+        chunks = await stores.jobs.chunks(found.id)
         return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
 
-    details = _with_services(read)
+    details = _with_stores(read)
     print_lines(details_json(details) if as_json else details_text(details))
 
 
@@ -90,14 +80,14 @@ def retry(
     if (job is None) is not failed or (failed and now):
         raise UsageError("give the ID of a job, with --now or not, or --failed for all that failed")
 
-    async def write(services: _Services) -> list[Job]:
+    async def write(stores: LedgerStores) -> list[Job]:
         if job is None:
-            return await services.jobs.retry_failed()
-        return [await services.queue.retry((await services.jobs.find(job)).id)]
+            return await stores.jobs.retry_failed()
+        return [await stores.queue.retry((await stores.jobs.find(job)).id)]
 
     if now and job is not None:
         raise typer.Exit(_run_now(job, as_json=as_json))
-    _report("queued", _with_services(write), as_json=as_json)
+    _report("queued", _with_stores(write), as_json=as_json)
 
 
 def _run_now(job_id: str, *, as_json: bool) -> int:
@@ -112,7 +102,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
     from sttbatch.composition.settings import load_settings
     from sttbatch.kinds.registry import job_kind
 
-    job = _with_services(lambda services: services.jobs.find(job_id))
+    job = _with_stores(lambda stores: stores.jobs.find(job_id))
     loaded = load_settings()
     engine, model = job_kind(job.spec.kind).engine(job.spec)
     settings = replace(loaded.settings, engine=engine, model=model)
@@ -123,9 +113,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
             settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
         )
         return asyncio.run(
-            session.run_job(
-                job.spec, lambda: _served(lambda services: services.queue.retry(job.id))
-            )
+            session.run_job(job.spec, lambda: _served(lambda stores: stores.queue.retry(job.id)))
         )
 
 
@@ -133,10 +121,10 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
 def cancel(job: JobId, as_json: AsJson = False) -> None:
     """Cancel a queued job; one that is being processed is refused."""
 
-    async def write(services: _Services) -> Job:
-        return await services.queue.cancel((await services.jobs.find(job)).id)
+    async def write(stores: LedgerStores) -> Job:
+        return await stores.queue.cancel((await stores.jobs.find(job)).id)
 
-    _report("cancelled", [_with_services(write)], as_json=as_json)
+    _report("cancelled", [_with_stores(write)], as_json=as_json)
 
 
 @app.command()
@@ -149,11 +137,11 @@ def priority(
     if level not in PRIORITIES.split("|"):
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
-    async def write(services: _Services) -> Job:
-        found = await services.jobs.find(job)
-        return await services.queue.set_priority(found.id, JobPriority[level.upper()])
+    async def write(stores: LedgerStores) -> Job:
+        found = await stores.jobs.find(job)
+        return await stores.queue.set_priority(found.id, JobPriority[level.upper()])
 
-    _report(f"priority {level}", [_with_services(write)], as_json=as_json)
+    _report(f"priority {level}", [_with_stores(write)], as_json=as_json)
 
 
 @app.command()
@@ -183,31 +171,23 @@ def purge(
     if older_than is not None:
         age_s = option_s("--older-than", older_than)
     statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
-    removed = _with_services(lambda services: services.jobs.purge(age_s, statuses))
+    removed = _with_stores(lambda stores: stores.jobs.purge(age_s, statuses))
     text = f"{counted(removed, 'job')} removed"
     print_lines([json.dumps({"removed": removed}) if as_json else text])
 
 
-def _with_services(work: Callable[[_Services], Awaitable[T]]) -> T:
+def _with_stores(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
     import asyncio
 
     return asyncio.run(_served(work))
 
 
-async def _served(work: Callable[[_Services], Awaitable[T]]) -> T:
+async def _served(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
     from sttbatch.composition.settings import load_settings
-    from sttbatch.composition.stores import data_folder, opened_ledger
-    from sttbatch.database.jobs import LedgerJobs
-    from sttbatch.database.workers import LedgerWorkers
-    from sttbatch.queue.job_queue import JobQueue
-    from sttbatch.queue.liveness import FileLocks
-    from sttbatch.queue.worker import WorkerRegistry
+    from sttbatch.composition.stores import opened_stores
 
-    settings = load_settings().settings
-    with opened_ledger(settings) as database:
-        jobs = LedgerJobs(database)
-        workers = WorkerRegistry(LedgerWorkers(database), FileLocks(data_folder(settings)))
-        return await work(_Services(jobs, workers, JobQueue(jobs, workers)))
+    with opened_stores(load_settings().settings) as stores:
+        return await work(stores)
 
 
 def _report(what: str, jobs: list[Job], *, as_json: bool) -> None:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 WATCH_EVERY_S = 1.0
 GROUPINGS = ("model", "engine", "day")
-STDOUT = "-"
 
 # node_exporter runs as another user, and the file names no recording.
 _READABLE = 0o644
@@ -170,13 +169,8 @@ async def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
 
 
 async def _write_exposition(sources: Sources, target: str) -> None:
-    """Write the exposition to a file, or to standard output where `target` is `-`.
-
-    Raises:
-        UsageError: the extra is not installed, or the file cannot be written.
-    """
     text = await _exposition(sources)
-    if target != STDOUT:
+    if target != "-":
         replace_report(Path(target), text, _READABLE)
         return
     output = StandardOutput()
@@ -186,12 +180,6 @@ async def _write_exposition(sources: Sources, target: str) -> None:
 
 
 async def _push(sources: Sources, url: str) -> None:
-    """Send the totals to a Pushgateway.
-
-    Raises:
-        UsageError: the extra is not installed, or `url` is not an address.
-        NotificationError: the gateway rejects them or cannot be reached.
-    """
     from sttbatch.external.notifications import gateway_at, push
 
     push(gateway_at(url), await _exposition(sources))

@@ -14,11 +14,11 @@ import typer
 
 from sttbatch.cli import options
 from sttbatch.core.errors import SttbatchError, UsageError
+from sttbatch.core.jobs import JobPriority
 
 if TYPE_CHECKING:
     from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
-    from sttbatch.core.jobs import JobPriority
     from sttbatch.monitoring.logs import EventLog
     from sttbatch.processing.discovery import Discovery
 
@@ -78,6 +78,8 @@ def transcribe(
         raise UsageError(f"--log-format is text or json, not {log_format!r}")
     if max_cost is not None and math.isnan(max_cost):
         raise UsageError("--max-cost nan is not a limit; give a number")
+    if priority.upper() not in JobPriority.__members__:
+        raise UsageError(f"--priority is high, medium or low, not {priority!r}")
     to_stdout, bars = output_dir == "-", sys.stderr.isatty() and not no_progress
     mode = OutputMode(quiet, verbose, log_format == "json", bars, to_stdout, log_file)
     settings = {
@@ -90,8 +92,9 @@ def transcribe(
         "outage_wait": outage_wait,
     }  # fmt: skip
     flags = RunFlags(
-        audio_stream, force, overwrite, fail_fast, max_cost, dry_run, no_wait, _priority(priority)
-    )
+        audio_stream, force, overwrite, fail_fast, max_cost, dry_run, no_wait,
+        JobPriority[priority.upper()],
+    )  # fmt: skip
     work = partial(_transcribe, paths or [], files_from, min_age, settings, flags, mode)
     raise typer.Exit(_logged(mode, work))
 
@@ -146,21 +149,10 @@ def _transcribe(
     return asyncio.run(work(discovery))
 
 
-def _priority(name: str) -> JobPriority:
-    from sttbatch.core.jobs import JobPriority
-
-    if name.upper() not in JobPriority.__members__:
-        raise UsageError(f"--priority is high, medium or low, not {name!r}")
-    return JobPriority[name.upper()]
-
-
 def _discover(paths: list[str], files_from: str | None, min_age_s: float) -> Discovery:
     from sttbatch.processing.discovery import discover, expand
 
-    try:
-        named = list(expand(paths))
-    except FileNotFoundError as error:
-        raise UsageError(f"{error.filename}: no such file or folder") from error
+    named = expand(paths)
     if files_from is not None:
         named += map(Path, _lines(files_from))
     if not named and files_from is None:

@@ -109,8 +109,8 @@ def _table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _progress(attempt: JobAttempt) -> str:
-    """Answered of sent; while it lasts nobody knows how many chunks are to come."""
-    if attempt.completed_at is None:
+    """Answered of sent; how many were still to come is known only where it was completed."""
+    if attempt.status != JobStatus.COMPLETED:
         return f"{attempt.completed_chunks} done"
     return f"{attempt.completed_chunks}/{attempt.total_chunks}"
 

@@ -139,7 +139,11 @@ class EtaEstimator:
                 | events.JobFailed(recording)
                 | events.JobSkipped(recording)
             ):
-                self._drop(self._pending_s.pop(recording, 0.0))
+                left_s = self._pending_s.pop(recording, 0.0)
+                if self._plan is not None and self._plan.audio_s > 0:
+                    # It will not be sent.
+                    share = min(1.0, left_s / self._plan.audio_s)
+                    self._work_s = max(self._done_s, self._work_s - share * self._plan_s)
 
     def seconds(self) -> float | None:
         """The remaining seconds; None before there is a plan."""
@@ -176,9 +180,3 @@ class EtaEstimator:
             return
         self._done_s += answer_s
         self._pace.append((self._clock() - lane[0]) / answer_s)
-
-    def _drop(self, audio_s: float) -> None:
-        """Remove from the plan what will not be sent."""
-        if self._plan is not None and self._plan.audio_s > 0:
-            share = min(1.0, audio_s / self._plan.audio_s)
-            self._work_s = max(self._done_s, self._work_s - share * self._plan_s)

@@ -17,7 +17,7 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         f"{counted(report.count(Outcome.DONE), 'recording')} done",
         f"{report.audio_s / 60:.1f} min",
         f"{counted(report.sent, 'chunk')} sent",
-        f"{_from_cache(report)} from cache",
+        f"{report.from_cache} from cache",
         f"{report.count(Outcome.FAILED)} failed",
     ]
     if report.gaps:
@@ -43,7 +43,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "exit_code": exit_code,
         "error": None if report.fatal is None else str(report.fatal),
         **{outcome.value: report.count(outcome) for outcome in Outcome},
-        "from_cache": _from_cache(report),
+        "from_cache": report.from_cache,
         "skipped": report.skipped,
         "too_young": report.too_young,
         "audio_seconds": round(report.audio_s, 3),
@@ -91,7 +91,3 @@ def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:
         "cost": round(sum(each.cost for each in recordings), 6),
         "wall_seconds": round(forecast.expected_s, 3),
     }
-
-
-def _from_cache(report: BatchReport) -> int:
-    return sum(each.cached and each.outcome is Outcome.DONE for each in report.recordings)

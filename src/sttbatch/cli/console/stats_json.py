@@ -8,27 +8,24 @@ from dataclasses import asdict
 from typing import Any
 
 from sttbatch.cli.console.text import utc_time
-from sttbatch.core.metrics import RecordingOutcome
-from sttbatch.monitoring.statistics import Group, Statistics
+from sttbatch.core.metrics import RecordingOutcome, RequestFigures
+from sttbatch.monitoring.statistics import Distribution, Group, Statistics
 
 OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 
 
 def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> str:
     """All durations are in seconds unless a key says otherwise; null is unknown."""
-    requests, throughput = asdict(stats.requests), asdict(stats.throughput)
+    throughput = asdict(stats.throughput)
     facts: dict[str, Any] = {
         "since": utc_time(stats.window.since),
         "until": utc_time(stats.window.until),
         "audio_seconds": sum(stats.audio_s.values()),
-        "paid_seconds": requests.pop("paid_s"),
-        "cost": requests.pop("cost"),
+        **_requests(stats.requests, stats.latency),
         "saved_seconds": stats.cache.saved_s,
         "saved_cost": stats.cache.saved_cost,
         "runs": asdict(stats.runs),
         "recordings": {outcome: stats.recordings.get(outcome, 0) for outcome in OUTCOMES},
-        "requests": requests,
-        "latency_seconds": stats.latency.summary(),
         "queue_wait_seconds": stats.queue_wait.summary(),
         "rate_wait_seconds": stats.rate_wait.summary(),
         "preparation_seconds": stats.preparation.summary(),
@@ -52,7 +49,9 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "failed": [_recording(each) for each in stats.failed],
     }
     if by is not None:
-        facts["by"] = {by: [_group(each) for each in groups]}
+        facts["by"] = {
+            by: [{"name": each.name, **_requests(each.requests, each.latency)} for each in groups]
+        }
     return json.dumps(facts)
 
 
@@ -69,14 +68,13 @@ def _cache(stats: Statistics) -> dict[str, Any]:
     }
 
 
-def _group(group: Group) -> dict[str, Any]:
-    requests = asdict(group.requests)
+def _requests(figures: RequestFigures, latency: Distribution) -> dict[str, Any]:
+    requests = asdict(figures)
     return {
-        "name": group.name,
         "paid_seconds": requests.pop("paid_s"),
         "cost": requests.pop("cost"),
         "requests": requests,
-        "latency_seconds": group.latency.summary(),
+        "latency_seconds": latency.summary(),
     }
 
 

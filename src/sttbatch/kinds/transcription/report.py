@@ -88,6 +88,11 @@ class BatchReport:
         return sum(each.outcome is outcome for each in self.recordings)
 
     @property
+    def from_cache(self) -> int:
+        """How many of the recordings that are done needed no request."""
+        return sum(each.cached and each.outcome is Outcome.DONE for each in self.recordings)
+
+    @property
     def audio_s(self) -> float:
         """Seconds of audio in recordings that are done."""
         return sum(each.audio_s for each in self.recordings if each.outcome is Outcome.DONE)

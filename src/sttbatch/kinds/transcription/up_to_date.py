@@ -10,10 +10,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.events import Emit, FileProcessingCompleted, FilesSkipped, JobCompleted
 from sttbatch.core.models import MERGE_VERSION
-from sttbatch.database.database import Database
-from sttbatch.database.files import SqlFileIndex
-from sttbatch.database.outputs import SqlOutputStore
-from sttbatch.database.results import SqlResultStore
+from sttbatch.core.ports import ResultStore
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_names import OutputLocator
 from sttbatch.outputs.output_registry import OutputRegistry, made_from
@@ -22,22 +19,20 @@ from sttbatch.processing.discovery import Candidate, Discovery
 
 async def take_up_to_date(
     discovery: Discovery,
-    database: Database,
+    fingerprinter: Fingerprinter,
+    results: ResultStore,
+    registry: OutputRegistry,
     config: RunConfig,
     emit: Emit,
-    *,
-    cache_max_age_s: float | None = None,
 ) -> None:
     """Report recordings whose content, request and outputs are as a former run left them.
 
     The rest stays in `discovery`.
     """
     candidates = discovery.candidates
-    keys = await _transcript_keys(candidates, database, config)
+    keys = await _transcript_keys(candidates, fingerprinter, config)
     # What was invalidated is asked for again, outputs or not.
-    present = await SqlResultStore(database, max_age_s=cache_max_age_s).present(
-        [key for key in keys if key is not None]
-    )
+    present = await results.present([key for key in keys if key is not None])
     locator = OutputLocator(config.outputs.directory)
     wanted = {
         candidate.display_path: (
@@ -47,9 +42,7 @@ async def take_up_to_date(
         for candidate, key in zip(candidates, keys, strict=True)
         if key in present and key is not None
     }
-    intact = await OutputRegistry(SqlOutputStore(database)).intact(
-        wanted.values(), config.outputs.formats
-    )
+    intact = await registry.intact(wanted.values(), config.outputs.formats)
     discovery.candidates = []
     ours: set[str] = set()
     for candidate in candidates:
@@ -71,10 +64,9 @@ async def take_up_to_date(
 
 
 async def _transcript_keys(
-    candidates: Sequence[Candidate], database: Database, config: RunConfig
+    candidates: Sequence[Candidate], fingerprinter: Fingerprinter, config: RunConfig
 ) -> list[str | None]:
     """Keys of their transcripts; None: what they hold is not known."""
-    index = Fingerprinter(SqlFileIndex(database))
     addresser = ContentAddresser(config.request, config.chunking.channels)
     stream, audit_mode = config.chunking.audio_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
@@ -82,9 +74,9 @@ async def _transcript_keys(
         os.fsencode(each.display_path if each.display_path[0] == "/" else here + each.display_path)
         for each in candidates
     ]
-    await index.load(names)
+    await fingerprinter.load(names)
     contents = [
-        index.unchanged(name, each.status) if each.expected else None
+        fingerprinter.unchanged(name, each.status) if each.expected else None
         for name, each in zip(names, candidates, strict=True)
     ]
     return [
