@@ -28,7 +28,7 @@ from sttbatch.database.work_ledger import SqlWorkLedger
 
 SHA = "ab" * 32
 ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
-METADATA = EntryMetadata("cloudru", "whisper", 12.5, SHA)
+METADATA = EntryMetadata("whisper", SHA)
 
 
 @dataclass

@@ -107,7 +107,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
         await state.work.record(recorded(name, failed, sha256=sha))
         await state.store(recorded(name, POST, value, sha256=sha))
         await state.cache.fill_fronts(name, msgspec.json.encode(value))
-        await results.store(name + "j", value, 5.0, sha)
+        await results.store(name + "j", value, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)
     await state.database.write(lambda db: _rest(db, path, sha))
@@ -116,8 +116,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
 
 def _rest(db: Session, path: Path, sha: str) -> None:
     db.execute(
-        """INSERT INTO outputs (path, source, format, sha256, written_at)
-           VALUES (?, ?, 'txt', 'x', 1.0)""",
+        "INSERT INTO outputs (path, source, format, sha256) VALUES (?, ?, 'txt', 'x')",
         (os.fsencode(path.with_suffix(".txt")), os.fsencode(path)),
     )
     db.execute(

@@ -74,7 +74,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 
 
 def made_of(sha256: str, model: str = "whisper") -> EntryMetadata:
-    return EntryMetadata("cloudru", model, 5.0, sha256)
+    return EntryMetadata(model, sha256)
 
 
 def span(start: int, end: int) -> ChunkSpan:

@@ -27,7 +27,7 @@ from sttbatch.database.measurements import (
 from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring.statistics import Aggregator, Distribution
 
-FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
+FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01)
 LATENCY = Metric.REQUEST_SECONDS
 NOW = 105.0
 

@@ -14,7 +14,7 @@ from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring.collector import MetricsCollector
 
-FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
+FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01)
 EVENTS = 50
 WINDOW = Window(0.0, 10.0)
 

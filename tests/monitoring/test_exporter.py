@@ -105,7 +105,7 @@ def record_run(stores: Stores, at: float, lot: random.Random, end: RunEnd | None
 
     async def write() -> None:
         store = stores.measurements
-        run = await store.begin(RunFacts(at, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        run = await store.begin(RunFacts(at, "cloudru", "m", 4, 600, 0.01))
         await store.record(run, {(row[0], row[2]): row for row in rows}.values())
         if end is not None:
             await store.end(run, at + 300, end)
@@ -318,7 +318,7 @@ def test_no_counter_changes_when_a_recording_is_forgotten(stores: Stores) -> Non
     post(stores, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
     before = stores.exposed()
     results = SqlResultStore(stores.ledger)
-    metadata = EntryMetadata("cloudru", "m", 10.0, "sha")
+    metadata = EntryMetadata("m", "sha")
     asyncio.run(results.put("chunk:a", CacheValue(b"{}"), metadata))
     erased = asyncio.run(results.erase_recording(RecordingIdentity(("sha",), (), ())))
     assert erased.keys == ("chunk:a",)
@@ -355,7 +355,7 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
 def test_hits_of_a_level_that_is_new_are_counted_and_shown(stores: Stores) -> None:
     async def write() -> None:
         store = stores.measurements
-        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01))
         lookups = ((3.0, "L2b"), (1.0, "miss"))
         await store.record(
             run,

@@ -35,16 +35,9 @@ class CacheValue:
 
 @dataclass(frozen=True, slots=True)
 class EntryMetadata:
-    """What is stored with a value.
+    """What is stored with a value; `file_sha256` is the recording that it was made of."""
 
-    Attributes:
-        audio_s: seconds of audio that the value covers.
-        file_sha256: the recording that it was made of.
-    """
-
-    engine: str
     model: str
-    audio_s: float
     file_sha256: str
 
 

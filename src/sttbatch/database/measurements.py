@@ -37,8 +37,8 @@ EXPIRED_AT_ONCE = 20_000
 """Measurements of a metric that are removed at once at most; several runs work off a backlog."""
 
 INSERT_RUN = """
-    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second, summary)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second)
+    VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
 INSERT_END = """
     INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""

@@ -23,10 +23,8 @@ OWNERS_BELOW = """
 DIGESTS = "SELECT path, source, sha256 FROM outputs WHERE path IN (?*)"
 DISOWN = "DELETE FROM outputs WHERE path = ?"
 OWN = """
-    INSERT INTO outputs (path, source, format, sha256, written_at)
-    VALUES (?, ?, ?, ?, ledger_now())
-    ON CONFLICT (path) DO UPDATE SET
-        source = excluded.source, sha256 = excluded.sha256, written_at = excluded.written_at"""
+    INSERT INTO outputs (path, source, format, sha256) VALUES (?, ?, ?, ?)
+    ON CONFLICT (path) DO UPDATE SET source = excluded.source, sha256 = excluded.sha256"""
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""

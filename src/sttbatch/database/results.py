@@ -35,19 +35,16 @@ _VALID = """
 GET = f"SELECT key, value, sha256, created_at, expires_at {_VALID}"
 PRESENT = f"SELECT key {_VALID}"
 PUT = """
-    INSERT INTO cache_entries (key, value, sha256, engine, model, audio_s, created_at, expires_at)
-    VALUES (:key, :data, :sha256, :engine, :model, :audio_s, ledger_now(), :expires_at)
+    INSERT INTO cache_entries (key, value, sha256, model, created_at, expires_at)
+    VALUES (:key, :data, :sha256, :model, ledger_now(), :expires_at)
     ON CONFLICT (key) DO UPDATE SET
-        value = excluded.value, sha256 = excluded.sha256, engine = excluded.engine,
-        model = excluded.model, audio_s = excluded.audio_s, created_at = excluded.created_at,
-        expires_at = excluded.expires_at"""
+        value = excluded.value, sha256 = excluded.sha256, model = excluded.model,
+        created_at = excluded.created_at, expires_at = excluded.expires_at"""
 LINK = """
     INSERT INTO entry_files (file_sha256, key)
     SELECT ?, key FROM cache_entries WHERE key = ?
     ON CONFLICT (file_sha256, key) DO NOTHING"""
-COUNT_READS = """
-    UPDATE cache_entries SET accessed_at = ledger_now(), access_count = access_count + ?
-    WHERE key = ?"""
+COUNT_READS = "UPDATE cache_entries SET access_count = access_count + ? WHERE key = ?"
 DELETE = "DELETE FROM cache_entries WHERE key = ?"
 DELETE_MATCHING = "DELETE FROM cache_entries WHERE matches(?, key)"
 DELETE_EXPIRED = """

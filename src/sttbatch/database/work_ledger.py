@@ -187,7 +187,7 @@ class SqlWorkLedger:
     def _put(self, session: Session, record: RequestRecord) -> None:
         assert record.value is not None
         item = record.item
-        metadata = EntryMetadata(item.engine, item.model, item.usage.quantity, item.file_sha256)
+        metadata = EntryMetadata(item.model, item.file_sha256)
         self._results.insert(session, item.key, CacheValue(record.value), metadata)
 
 

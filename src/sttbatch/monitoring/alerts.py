@@ -145,7 +145,7 @@ class AlertEvaluator:
             return
         if rule in self._undelivered:
             return
-        if await self._store.fire(rule.name, rule.condition, value):
+        if await self._store.fire(rule.name, rule.condition):
             event = triggered(rule, value)
             if Channel.WEBHOOK in rule.channels and not await self._delivered(rule, event):
                 event = replace(event, notify=Channel.LOG)
