@@ -87,19 +87,16 @@ class LedgerJobs:
 
     async def complete(self, claim: Claim) -> bool:
         complete = partial(_end, status=JobStatus.COMPLETED, error=None)
-        return await self._end_attempt(claim, "COMPLETED", complete) is not None
+        return await self._end_attempt(claim, "COMPLETED", complete)
 
-    async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
-        def change(db: Session, job: Job) -> Job:
-            if retry and job.can_retry:
-                return _requeue(db, job, job.retry_count + 1, error)
-            return _end(db, job, JobStatus.FAILED, error)
-
-        job = await self._end_attempt(claim, "FAILED", change)
-        return job.status if job is not None else None
+    async def fail(self, claim: Claim, error: str) -> bool:
+        fail = partial(_end, status=JobStatus.FAILED, error=error)
+        return await self._end_attempt(claim, "FAILED", fail)
 
     async def release(self, claim: Claim) -> bool:
-        return await self._end_attempt(claim, "RELEASED", _requeue) is not None
+        return await self._end_attempt(
+            claim, "RELEASED", lambda db, job: _requeue(db, job, job.retry_count)
+        )
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         def change(db: Session, job: Job) -> Job:
@@ -204,15 +201,16 @@ class LedgerJobs:
     async def chunks(self, job_id: str) -> builtins.list[ChunkTask]:
         return [ChunkTask(*row) for row in await self._database.rows(sql.CHUNKS, (job_id,))]
 
-    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> Job | None:
-        """Change the job of a claim and end its attempt; None: the claim is void."""
+    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> bool:
+        """Change the job of a claim and end its attempt; False: the claim is void."""
 
-        def write(db: Session) -> Job | None:
+        def write(db: Session) -> bool:
             job = _first(db, sql.BY_ID, (claim.job_id,))
             if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
-                return None
+                return False
             db.execute(sql.END_ATTEMPT, (status, claim.task_id))
-            return change(db, job)
+            change(db, job)
+            return True
 
         return await self._database.write(write)
 
@@ -246,13 +244,10 @@ def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
     return _changed(db, sql.END, (status, storable(error), job.id))
 
 
-def _requeue(
-    db: Session, job: Job, retry_count: int | None = None, error: str | None = None
-) -> Job:
-    """Queue it again; without an `error` that of its last failure stays to be read."""
+def _requeue(db: Session, job: Job, retry_count: int) -> Job:
+    """Queue it again; the error of its last failure stays to be read."""
     job.check_may_become(JobStatus.QUEUED)
-    count = job.retry_count if retry_count is None else retry_count
-    return _changed(db, sql.REQUEUE, (count, storable(error), job.id))
+    return _changed(db, sql.REQUEUE, (retry_count, job.id))
 
 
 def _revive(db: Session, job: Job) -> Job:
