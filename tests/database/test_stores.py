@@ -25,7 +25,7 @@ from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.results import SqlResultStore
-from tests.database.backends import BACKENDS
+from tests.database.backends import Backend
 
 SHA, OTHER = "ab" * 32, "cd" * 32
 RECORD = FileRecord(10, 1, 2, 3, 4, SHA)
@@ -54,15 +54,14 @@ class Stores:
 Run = Callable[[Callable[[Stores], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=list(BACKENDS))
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+@pytest.fixture
+def run(backend: Backend, tmp_path: Path) -> Run:
     """Runs a test over an empty ledger."""
-    open_ledger = BACKENDS[request.param]
 
     def run(test: Callable[[Stores], Awaitable[None]]) -> None:
         async def with_stores() -> None:
             clock = Clock()
-            with contextlib.closing(open_ledger(tmp_path, clock)) as database:
+            with contextlib.closing(backend.open_ledger(tmp_path, clock)) as database:
                 results = SqlResultStore(database)
                 spans = SqlChunkIndex(database, results)
                 files, outputs = SqlFileIndex(database), SqlOutputStore(database)

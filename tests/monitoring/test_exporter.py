@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,11 @@ from sttbatch.core.metrics import (
 from sttbatch.core.work import Granted, RequestRecord
 from sttbatch.database.database import Database, Session
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
-from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.statistics import Sources, statistics
+from tests.database.backends import Backend
 from tests.monitoring.exposed import families, samples, value
 from tests.queue import harness as queue
 
@@ -82,13 +83,13 @@ class Stores:
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> Iterator[Stores]:
+def stores(backend: Backend, tmp_path: Path) -> Iterator[Stores]:
     def clock() -> float:
         return opened.now
 
     with (
-        contextlib.closing(open_metrics(tmp_path, clock)) as metrics,
-        contextlib.closing(open_ledger(tmp_path)) as ledger,
+        contextlib.closing(backend.open_metrics(tmp_path, clock)) as metrics,
+        contextlib.closing(backend.open_ledger(tmp_path, time.time)) as ledger,
     ):
         opened = Stores(metrics, ledger)
         yield opened
