@@ -71,7 +71,8 @@ class SqlOutputStore:
                 session.execute(DISOWN, (output.path,))
             ours = {output.path: output.sha256s for output in known if output not in others}
             for path, (name, sha256) in sha256s.items():
-                _own(session, path, source, name, _with(ours.get(path, ()), sha256))
+                digests = _with(ours.get(path, ()), sha256)
+                session.execute(OWN, (path, source, name, " ".join(digests)))
             return ()
 
         return await self._database.write(claim)
@@ -86,7 +87,7 @@ class SqlOutputStore:
                 # came to stay is not known then, so both are ours.
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
-                _own(session, output.path, source, name, digests)
+                session.execute(OWN, (output.path, source, name, " ".join(digests)))
 
         await self._database.write(record)
 
@@ -122,10 +123,6 @@ def _bounds(folders: Iterable[bytes]) -> list[bytes]:
 def _digests(session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
     rows = session.execute(expand(DIGESTS, len(paths)), paths)
     return [OutputDigests(path, source, tuple(digests.split())) for path, source, digests in rows]
-
-
-def _own(session: Session, path: bytes, source: bytes, name: str, digests: Sequence[str]) -> None:
-    session.execute(OWN, (path, source, name, " ".join(digests)))
 
 
 def _with(accepted: Sequence[str], digest: str) -> tuple[str, ...]:

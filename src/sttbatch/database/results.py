@@ -261,7 +261,7 @@ def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
     running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
     session.executemany(ANONYMIZE, [(key,) for key in keys])
     delete, jobs = partial(_delete, session), contents + recording.unreadable
-    entries = delete("DELETE FROM cache_entries WHERE key = ?", keys)
+    entries = delete(DELETE, keys)
     rows = {
         "cuts": delete("DELETE FROM cuts WHERE file_sha256 = ?", contents),
         "chunk_tasks": delete("DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),
