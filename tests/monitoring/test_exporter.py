@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.composition.stores import work_ledger
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import RecordingIdentity
@@ -319,8 +319,7 @@ def test_no_counter_changes_when_a_recording_is_forgotten(stores: Stores) -> Non
     post(stores, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
     before = stores.exposed()
     results = SqlResultStore(stores.ledger)
-    metadata = EntryMetadata("m", "sha")
-    asyncio.run(results.put("chunk:a", CacheValue(b"{}"), metadata))
+    asyncio.run(results.put("chunk:a", CacheValue(b"{}"), "m", "sha"))
     erased = asyncio.run(results.erase_recording(RecordingIdentity(("sha",), (), ())))
     assert erased.keys == ("chunk:a",)
     assert stores.exposed() == before

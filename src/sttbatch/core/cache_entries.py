@@ -34,14 +34,6 @@ class CacheValue:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryMetadata:
-    """What is stored with a value; `file_sha256` is the recording that it was made of."""
-
-    model: str
-    file_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class AccessCount:
     """How often an entry was read since its reads were counted last."""
 

@@ -12,7 +12,6 @@ from sttbatch.core.cache_entries import (
     AccessCount,
     CacheValue,
     CheckedEntry,
-    EntryMetadata,
     LevelUsage,
     seal,
 )
@@ -116,8 +115,10 @@ class SqlResultStore:
         rows = await self.database.batched_rows(PRESENT, keys, self.max_age_s)
         return {key for (key,) in rows}
 
-    async def put(self, key: str, value: CacheValue, metadata: EntryMetadata) -> None:
-        await self.database.write(lambda session: self.insert(session, key, value, metadata))
+    async def put(self, key: str, value: CacheValue, model: str, file_sha256: str) -> None:
+        await self.database.write(
+            lambda session: self.insert(session, key, value, model, file_sha256)
+        )
 
     async def count_reads(
         self, accesses: Sequence[AccessCount], links: Sequence[tuple[str, str]]
@@ -206,13 +207,13 @@ class SqlResultStore:
         """The database belongs to whoever opened it."""
 
     def insert(
-        self, session: Session, key: str, value: CacheValue, metadata: EntryMetadata
+        self, session: Session, key: str, value: CacheValue, model: str, file_sha256: str
     ) -> None:
         """What `put` does, within the caller's transaction."""
-        row = asdict(value) | asdict(metadata) | {"key": key, "sha256": seal(key, value.data)}
+        row = asdict(value) | {"key": key, "sha256": seal(key, value.data), "model": model}
         session.execute(PUT, row)
         self._damaged.discard(key)
-        session.execute(LINK, (metadata.file_sha256, key))
+        session.execute(LINK, (file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
         """Whether a look-up of `key` would find a value; within the caller's transaction."""
