@@ -73,7 +73,7 @@ def events_of(number: int) -> list[events.Event]:
 async def collect(path: Path, count: int) -> float:
     """CPU seconds of all that the collector does."""
     told = [events_of(number) for number in range(count)]
-    facts = RunFacts(time.time(), "cloudru", "m", 10, 6000, 0.01, "talks")
+    facts = RunFacts(time.time(), "cloudru", "m", 10, 6000, 0.01)
     begun_s = time.process_time()
     with contextlib.closing(open_metrics(path.parent)) as database:
         collector = MetricsCollector(Measurements(database), facts, print)

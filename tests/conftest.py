@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.cloudru import KEY, CloudRu
+from tests.database.backends import BACKENDS, Backend
 from tests.shell import Shell
 
 _BLOCK_BYTES = 1 << 24
@@ -43,6 +44,12 @@ def _holds(path: Path, wanted: bytes) -> bool:
                 return True
             tail = block[1 - len(wanted) :]
     return False
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """Each database in turn."""
+    return BACKENDS[request.param]
 
 
 @pytest.fixture

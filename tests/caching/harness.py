@@ -16,7 +16,7 @@ from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.result_cache import StoredChunk, decoded
 from sttbatch.composition.stores import work_ledger
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.options import MIB
 from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, WorkItem
@@ -28,7 +28,8 @@ from sttbatch.database.work_ledger import SqlWorkLedger
 
 SHA = "ab" * 32
 ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
-METADATA = EntryMetadata("cloudru", "whisper", 12.5, SHA)
+METADATA = ("whisper", SHA)
+"""Model and recording of an entry."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Harness:
 
     async def put_expiring(self, key: str, data: bytes, expires_at: float) -> None:
         """Store a value that is true until `expires_at` in every level."""
-        await self.ledger.put(key, CacheValue(data, expires_at), METADATA)
+        await self.ledger.put(key, CacheValue(data, expires_at), *METADATA)
         await self.cache.warm([key])
 
     async def level_of(self, key: str) -> str | None:

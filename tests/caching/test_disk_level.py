@@ -24,7 +24,7 @@ VALUES = {key(n): random.Random(n).randbytes(700 + 900 * n) for n in range(12)}
 
 async def store(state: Harness) -> None:
     for name, data in VALUES.items():
-        await state.cache.put(name, data, METADATA)
+        await state.cache.put(name, data, *METADATA)
 
 
 def stored(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_broken_level_is_a_miss_and_one_warning(tmp_path: Path, harm: object) 
     async def story() -> None:
         async with harness(tmp_path) as state:
             assert await answers(state) == {"L3"}
-            await state.cache.put(key(99), b"another", METADATA)
+            await state.cache.put(key(99), b"another", *METADATA)
             assert len(state.warnings) == 1
             assert "L2" in state.warnings[0]
 
@@ -105,14 +105,14 @@ def test_a_level_that_works_again_is_used_again(tmp_path: Path) -> None:
                 file = tmp_path / "l2"
                 file.write_text("not a folder")
                 for _ in range(3):
-                    await state.cache.put(key(99), b"another", METADATA)
+                    await state.cache.put(key(99), b"another", *METADATA)
                     assert len(state.warnings) == incident
                     state.clock.now += RETRY_AFTER_S
                 file.unlink()
                 (tmp_path / "intact").rename(tmp_path / "l2")
                 await state.memory.clear()
                 assert await answers(state) == {"L2"}
-                await state.cache.put(key(99), b"another", METADATA)
+                await state.cache.put(key(99), b"another", *METADATA)
                 await state.memory.clear()
                 assert await state.level_of(key(99)) == "L2"
                 (tmp_path / "l2").rename(tmp_path / "intact")
@@ -137,7 +137,7 @@ def test_a_lost_folder_is_made_again(tmp_path: Path) -> None:
 def test_a_folder_lost_under_way_stops_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.cache.put(key(50), b"first", METADATA)
+            await state.cache.put(key(50), b"first", *METADATA)
             shutil.rmtree(tmp_path / "l2")
             await store(state)
             await state.memory.clear()

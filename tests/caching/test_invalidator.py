@@ -15,7 +15,7 @@ import pytest
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
 from sttbatch.caching.result_cache import ResultCache, StoredChunk
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import RequestOptions
@@ -48,9 +48,9 @@ def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set
     async def story() -> None:
         async with harness(tmp_path) as state:
             for number in range(6):
-                facts = replace(METADATA, model="another" if number > 3 else "whisper")
+                model = "another" if number > 3 else "whisper"
                 expires_at = state.clock() + 10 if number == 5 else None
-                await state.ledger.put(key(number), CacheValue(b"value", expires_at), facts)
+                await state.ledger.put(key(number), CacheValue(b"value", expires_at), model, SHA)
             await state.cache.warm([key(number) for number in range(6)])
             state.clock.now += 11
             removed = await removal(invalidator(state))
@@ -66,7 +66,7 @@ def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set
 def test_a_broken_disk_level_is_emptied_as_a_whole(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.cache.put(key(1), b"unmistakable", METADATA)
+            await state.cache.put(key(1), b"unmistakable", *METADATA)
         damaged = bytearray((tmp_path / "l2" / "cache.db").read_bytes())
         damaged[:100] = bytes(100)
         (tmp_path / "l2" / "cache.db").write_bytes(damaged)
@@ -107,7 +107,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
         await state.work.record(recorded(name, failed, sha256=sha))
         await state.store(recorded(name, POST, value, sha256=sha))
         await state.cache.fill_fronts(name, msgspec.json.encode(value))
-        await results.store(name + "j", value, 5.0, sha)
+        await results.store(name + "j", value, sha)
     transcript = Transcript(5.0, "en", (), ())
     await results.store_transcript("transcript:" + sha, transcript, sha)
     await state.database.write(lambda db: _rest(db, path, sha))
@@ -116,8 +116,7 @@ async def store_recording(state: Harness, path: Path, words: list[str], *, piece
 
 def _rest(db: Session, path: Path, sha: str) -> None:
     db.execute(
-        """INSERT INTO outputs (path, source, format, sha256, written_at)
-           VALUES (?, ?, 'txt', 'x', 1.0)""",
+        "INSERT INTO outputs (path, source, format, sha256) VALUES (?, ?, 'txt', 'x')",
         (os.fsencode(path.with_suffix(".txt")), os.fsencode(path)),
     )
     db.execute(
@@ -157,8 +156,8 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
             await store_recording(state, other, others, pieces=pieces)
             # What is stored again moves its row and leaves the old bytes behind.
             for n in mixed:
-                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 900, _of(sha))
-                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 90, _of(sha))
+                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 900, "whisper", sha)
+                await state.cache.put(key(n), f"{secrets[n]} ".encode() * 90, "whisper", sha)
             named = secret
             if how == "gone":
                 secret.unlink()
@@ -190,14 +189,10 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
     asyncio.run(story())
 
 
-def _of(sha: str) -> EntryMetadata:
-    return replace(METADATA, file_sha256=sha)
-
-
 def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.cache.put(key(1), b"value", METADATA)
+            await state.cache.put(key(1), b"value", *METADATA)
             found = await invalidator(state).file(tmp_path / "never-seen.mp3")
             assert sum(found.entries.values()) == found.recordings == 0
 
@@ -209,8 +204,7 @@ def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) ->
         async with harness(tmp_path) as state:
             for number in range(100):
                 sha = SHA if number < 10 else "other"
-                facts = replace(METADATA, file_sha256=sha)
-                await state.cache.put(key(number), b"value", facts)
+                await state.cache.put(key(number), b"value", "whisper", sha)
             for number in range(90, 100):
                 await state.cache.get(key(number))
             await state.cache.flush()

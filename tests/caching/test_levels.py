@@ -21,7 +21,7 @@ L2_TTL_S = 24 * 3600
 def test_a_hit_is_promoted_and_says_who_answered(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as first:
-            await first.cache.put(key(1), b"one", METADATA)
+            await first.cache.put(key(1), b"one", *METADATA)
             assert await first.level_of(key(1)) == "L1"
         async with harness(tmp_path) as second:
             assert [await second.level_of(key(1)) for _ in range(2)] == ["L2", "L1"]
@@ -39,7 +39,7 @@ def test_a_hit_is_promoted_and_says_who_answered(tmp_path: Path) -> None:
 def test_values_are_true_for_as_long_as_their_level_allows(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.cache.put(key(1), b"one", METADATA)
+            await state.cache.put(key(1), b"one", *METADATA)
             state.clock.now += L1_TTL_S - 1
             assert await state.level_of(key(1)) == "L1"
             state.clock.now += 1
@@ -77,7 +77,7 @@ def test_an_age_that_the_user_sets_holds_for_what_is_stored_already(tmp_path: Pa
     async def story() -> None:
         clock = Clock()
         async with harness(tmp_path, clock=clock) as state:
-            await state.cache.put(key(1), b"one", METADATA)
+            await state.cache.put(key(1), b"one", *METADATA)
         async with harness(tmp_path, clock=clock, max_age_s=100) as state:
             await state.disk.clear()
             clock.now += 99
@@ -142,14 +142,14 @@ def test_many_are_found_by_few_queries(tmp_path: Path) -> None:
 
 def _fill(state: Harness, db: Session, count: int) -> None:
     for n in range(count):
-        state.ledger.insert(db, key(n), CacheValue(b"v%d" % n), METADATA)
+        state.ledger.insert(db, key(n), CacheValue(b"v%d" % n), *METADATA)
 
 
 def test_reads_are_counted_without_a_write_for_each(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
             for number in range(3):
-                await state.cache.put(key(number), b"value", METADATA)
+                await state.cache.put(key(number), b"value", *METADATA)
             changes = await state.database.read(sqlite.changes)
             for number, reads in enumerate((1, 40, 7)):
                 for _ in range(reads):
@@ -166,11 +166,11 @@ def test_who_reads_an_entry_has_a_part_in_it(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.cache.put(key(1), b"value", METADATA)
+            await state.cache.put(key(1), b"value", *METADATA)
             await state.cache.get(key(1), "cd" * 32)
             await state.cache.flush()
             assert await state.ledger.keys_of(["cd" * 32]) == (key(1),)
-            await state.cache.put(key(1), b"anew", METADATA)
+            await state.cache.put(key(1), b"anew", *METADATA)
             assert await state.ledger.keys_of(["cd" * 32]) == (key(1),)
 
     asyncio.run(story())

@@ -27,7 +27,7 @@ def stored(folder: Path) -> None:
     async def story() -> None:
         async with harness(folder) as state:
             for name, data in TEXTS.items():
-                await state.cache.put(name, data, METADATA)
+                await state.cache.put(name, data, *METADATA)
 
     asyncio.run(story())
 
@@ -123,7 +123,7 @@ def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(tmp_path: 
                     assert await state.ledger.get_many([key(1), key(2)]) == {}
                 assert len(state.warnings) == expected
                 for name in (key(1), key(2)):
-                    await state.ledger.put(name, CacheValue(b"{}"), METADATA)
+                    await state.ledger.put(name, CacheValue(b"{}"), *METADATA)
 
     asyncio.run(story())
 

@@ -35,7 +35,7 @@ def jobs(bare: Shell) -> dict[str, Job]:
             made[name] = await harness.queued(name, max_retries=0 if name == "dead" else 3)
         for name in ("dead", "failed"):
             claim = await harness.claimed(made[name])
-            await harness.jobs.fail(claim, "the endpoint said \x1b[31m500", retry=name == "dead")
+            await harness.jobs.fail(claim, "the endpoint said \x1b[31m500")
         claim = await harness.claimed(made["done"])
         granted: Any = await harness.claim("chunk:" + "c" * 64, claim)
         await harness.answer(granted)
@@ -152,7 +152,7 @@ def test_the_list_is_in_the_order_of_the_queue(bare: Shell) -> None:
                 continue
             claim = await harness.claimed(made[name])
             if name == "failed":
-                await harness.jobs.fail(claim, "it cannot be read", retry=False)
+                await harness.jobs.fail(claim, "it cannot be read")
             else:
                 await harness.jobs.complete(claim)
 
@@ -198,7 +198,7 @@ def test_an_attempt_that_was_given_up_has_no_number_of_chunks(bare: Shell, end: 
         if end == "RELEASED":
             await harness.jobs.release(claim)
         else:
-            await harness.jobs.fail(claim, "the endpoint said 500", retry=False)
+            await harness.jobs.fail(claim, "the endpoint said 500")
         return job
 
     job = in_harness(Ledger(bare.home / "data"), fill)

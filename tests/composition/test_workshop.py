@@ -15,7 +15,7 @@ from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.settings import load_settings
 from sttbatch.composition.stores import ANSWERS, data_folder
 from sttbatch.composition.workshop import Workshop, keep_up, open_workshop, transcription_run
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.events import Event
 from sttbatch.core.jobs import JobStatus
@@ -108,7 +108,7 @@ def test_each_minute_it_books_what_others_left_and_frees_what_they_held(
             await left.aclose()
             levels = workshop.caches.levels
             value = CacheValue(b"{}", expires_at=1.0)
-            await levels.authority.put("chunk:3", value, EntryMetadata("cloudru", "m", 1.0, ""))
+            await levels.authority.put("chunk:3", value, "m", "")
             await keep_up(workshop, events.append)
             assert (await jobs.jobs([job.id]))[job.id].status is JobStatus.QUEUED
             assert await levels.get("chunk:2") is not None

@@ -12,8 +12,9 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
+from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
 from sttbatch.database.migrations import Steps
-from sttbatch.database.opening import open_ledger
+from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.sqlite_file import connect
 
 FIRST_RELEASE = dict([*LEDGER.items()][:2])
@@ -47,6 +48,33 @@ def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
     database.close()
     assert rows == [("chunk:1", None)]
     assert "processing_jobs" in tables(path)
+
+
+def test_columns_that_nobody_reads_go_and_every_row_stays(tmp_path: Path) -> None:
+    ledger, metrics = tmp_path / "ledger.db", tmp_path / "metrics.db"
+    made_by({name: step for name, step in LEDGER.items() if name < "0009"}, ledger)
+    with contextlib.closing(connect(ledger)) as db:
+        db.execute("INSERT INTO cache_entries VALUES ('k', x'00', x'00', 'e', 'm', 1, 2, 3, 4, 5)")
+        db.execute("INSERT INTO entry_files VALUES ('f', 'k')")
+        db.execute("INSERT INTO outputs VALUES (x'01', x'02', 'txt', 'aa', 3.0, 'o', 's', 4.0)")
+        db.execute("INSERT INTO alerts VALUES ('failing', 'requests > 1', 2.0, 3.0)")
+    with contextlib.closing(connect(metrics)) as db:
+        steps = {name: step for name, step in METRICS.items() if name < "0003"}
+        replace(METRICS_HISTORY, steps=steps).apply(db)
+        db.execute("INSERT INTO runs VALUES (1, 2.0, 'e', 'm', 4, 600, 0.5, '1 in /secret')")
+    open_ledger(tmp_path).close()
+    open_metrics(tmp_path).close()
+    with contextlib.closing(connect(ledger)) as db:
+        assert db.execute("SELECT * FROM cache_entries").fetchall() == [
+            ("k", b"\0", b"\0", "m", 2.0, 3.0, 5)
+        ]
+        assert db.execute("SELECT * FROM entry_files").fetchall() == [("f", "k")]
+        assert db.execute("SELECT * FROM outputs").fetchall() == [
+            (b"\1", b"\2", "txt", "aa", "o", "s", 4.0)
+        ]
+        assert db.execute("SELECT * FROM alerts").fetchall() == [("failing", "requests > 1", 3.0)]
+    with contextlib.closing(connect(metrics)) as db:
+        assert db.execute("SELECT * FROM runs").fetchall() == [(1, 2.0, "e", "m", 4, 600, 0.5)]
 
 
 def test_a_newer_ledger_is_refused_with_what_to_do(tmp_path: Path) -> None:

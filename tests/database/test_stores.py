@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.core.cache_entries import AccessCount, CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import AccessCount, CacheValue
 from sttbatch.core.file_records import (
     FileRecord,
     OutputDigests,
@@ -25,7 +25,7 @@ from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.results import SqlResultStore
-from tests.database.backends import BACKENDS
+from tests.database.backends import Backend
 
 SHA, OTHER = "ab" * 32, "cd" * 32
 RECORD = FileRecord(10, 1, 2, 3, 4, SHA)
@@ -54,15 +54,14 @@ class Stores:
 Run = Callable[[Callable[[Stores], Awaitable[None]]], None]
 
 
-@pytest.fixture(params=list(BACKENDS))
-def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
+@pytest.fixture
+def run(backend: Backend, tmp_path: Path) -> Run:
     """Runs a test over an empty ledger."""
-    open_ledger = BACKENDS[request.param]
 
     def run(test: Callable[[Stores], Awaitable[None]]) -> None:
         async def with_stores() -> None:
             clock = Clock()
-            with contextlib.closing(open_ledger(tmp_path, clock)) as database:
+            with contextlib.closing(backend.open_ledger(tmp_path, clock)) as database:
                 results = SqlResultStore(database)
                 spans = SqlChunkIndex(database, results)
                 files, outputs = SqlFileIndex(database), SqlOutputStore(database)
@@ -73,8 +72,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
     return run
 
 
-def made_of(sha256: str, model: str = "whisper") -> EntryMetadata:
-    return EntryMetadata("cloudru", model, 5.0, sha256)
+def made_of(sha256: str, model: str = "whisper") -> tuple[str, str]:
+    return model, sha256
 
 
 def span(start: int, end: int) -> ChunkSpan:
@@ -84,8 +83,8 @@ def span(start: int, end: int) -> ChunkSpan:
 def test_a_value_comes_back_until_it_expires(run: Run) -> None:
     async def test(stores: Stores) -> None:
         results, clock = stores.results, stores.clock
-        await results.put("k", CacheValue(b"first"), made_of(SHA))
-        await results.put("k", CacheValue(b"\0value", clock.now + 10), made_of(SHA))
+        await results.put("k", CacheValue(b"first"), *made_of(SHA))
+        await results.put("k", CacheValue(b"\0value", clock.now + 10), *made_of(SHA))
         assert await results.get_many(["k", "no"]) == {"k": CacheValue(b"\0value", clock.now + 10)}
         assert await results.present(["k", "no"]) == {"k"}
         clock.now += 10
@@ -103,7 +102,7 @@ def test_each_way_of_removing_says_how_many_there_were(run: Run) -> None:
         results = stores.results
         for key in ("chunk:1", "chunk:2", "audit:1", "transcript:1"):
             model = "small" if key == "audit:1" else "whisper"
-            await results.put(key, CacheValue(b"v"), made_of(SHA, model))
+            await results.put(key, CacheValue(b"v"), *made_of(SHA, model))
         assert await results.delete(["chunk:1", "absent"]) == 1
         assert await results.delete_matching("CHUNK:*") == 0
         assert await results.delete_matching("chunk:[0-2]") == 1
@@ -118,7 +117,7 @@ def test_reads_are_counted_and_their_recordings_linked(run: Run) -> None:
     async def test(stores: Stores) -> None:
         results = stores.results
         for key in ("chunk:1", "transcript:1"):
-            await results.put(key, CacheValue(b"v"), made_of(SHA))
+            await results.put(key, CacheValue(b"v"), *made_of(SHA))
         reads = [AccessCount("chunk:1", 3, 1), AccessCount("absent", 9, 1)]
         for _ in range(2):
             await results.count_reads(reads, [(OTHER, "chunk:1"), (OTHER, "absent")])
@@ -132,7 +131,7 @@ def test_reads_are_counted_and_their_recordings_linked(run: Run) -> None:
 def test_a_recording_is_erased_from_every_table_and_no_other_is(run: Run) -> None:
     async def test(stores: Stores) -> None:
         for sha256, path, key in ((SHA, SOURCE, "chunk:1"), (OTHER, RIVAL, "chunk:2")):
-            await stores.results.put(key, CacheValue(b"v"), made_of(sha256))
+            await stores.results.put(key, CacheValue(b"v"), *made_of(sha256))
             await stores.spans.remember(IndexedSpan(sha256, 0, "request", span(0, 9), key))
             await stores.files.remember(path, RECORD._replace(sha256=sha256))
             await stores.outputs.claim(path, [path + b".txt"], {path + b".txt": ("txt", "aa")})
@@ -161,7 +160,7 @@ def test_spans_are_found_with_their_answers_only(run: Run) -> None:
             await spans.remember(indexed)
             await spans.remember(indexed)
         for number in range(2):
-            await results.put(f"chunk:{number}", CacheValue(b"%d" % number), made_of(SHA))
+            await results.put(f"chunk:{number}", CacheValue(b"%d" % number), *made_of(SHA))
         stored = await spans.results(SHA, 0, "request")
         assert [(each.span, each.chunk_key, each.data) for each in stored] == [
             (span(0, 100), "chunk:0", b"0"),

@@ -24,17 +24,17 @@ from sttbatch.database.measurements import (
     VALUES,
     Measurements,
 )
-from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring.statistics import Aggregator, Distribution
+from tests.database.backends import Backend
 
-FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
+FACTS = RunFacts(0.0, "cloudru", "m", 4, 600, 0.01)
 LATENCY = Metric.REQUEST_SECONDS
 NOW = 105.0
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    with contextlib.closing(open_metrics(tmp_path, lambda: NOW)) as opened:
+def database(backend: Backend, tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(backend.open_metrics(tmp_path, lambda: NOW)) as opened:
         yield opened
 
 

@@ -27,7 +27,6 @@ from sttbatch.database.alerts import (
     Alerts,
 )
 from sttbatch.database.database import Database, Session
-from sttbatch.database.opening import open_ledger
 from sttbatch.monitoring.alerts import (
     ALERT_METRICS,
     RETRY_S,
@@ -37,6 +36,7 @@ from sttbatch.monitoring.alerts import (
     Comparison,
     watched,
 )
+from tests.database.backends import Backend
 from tests.virtual_time import in_virtual_time
 
 NOW = 1_700_000_000.0
@@ -130,16 +130,18 @@ class AlertHarness:
         return [each.message for each in self.events if isinstance(each, Warned)]
 
 
-def with_alerts(folder: Path, story: Callable[[AlertHarness], Awaitable[None]]) -> None:
+def with_alerts(
+    backend: Backend, folder: Path, story: Callable[[AlertHarness], Awaitable[None]]
+) -> None:
     async def run() -> None:
         clock = Clock()
-        with contextlib.closing(open_ledger(folder, clock)) as database:
+        with contextlib.closing(backend.open_ledger(folder, clock)) as database:
             await story(AlertHarness(database, clock))
 
     asyncio.run(run())
 
 
-def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
+def test_it_fires_once_until_it_clears(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         evaluator = harness.evaluator(FAILING)
         await evaluator.evaluate()
@@ -161,23 +163,25 @@ def test_it_fires_once_until_it_clears(tmp_path: Path) -> None:
         await evaluator.evaluate()
         assert len(harness.fired) == 3
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_two_runs_that_notice_together_tell_it_once(tmp_path: Path) -> None:
+def test_two_runs_that_notice_together_tell_it_once(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         await harness.post(error="503")
-        with contextlib.closing(open_ledger(tmp_path, harness.clock)) as second:
+        with contextlib.closing(backend.open_ledger(tmp_path, harness.clock)) as second:
             other = AlertHarness(second, harness.clock, harness.events)
             await asyncio.gather(
                 *(each.evaluator(FAILING).evaluate() for each in (harness, other) for _ in range(5))
             )
         assert harness.fired == ["requests fail"]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: Path) -> None:
+def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(
+    backend: Backend, tmp_path: Path
+) -> None:
     url = "https://127.0.0.1/T0/secret"
     rule = AlertRule("spending", "cost", 0.4, channels=(Channel.WEBHOOK,), urls=(url,))
 
@@ -201,10 +205,12 @@ def test_a_webhook_that_fails_is_one_warning_and_told_by_the_next_run(tmp_path: 
             "sttbatch: warning alert: spending: cost is 0.5 over the last 3600 s (> 0.4)"
         )
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_a_long_run_tries_a_webhook_again_and_tells_the_log_nothing_twice(tmp_path: Path) -> None:
+def test_a_long_run_tries_a_webhook_again_and_tells_the_log_nothing_twice(
+    backend: Backend, tmp_path: Path
+) -> None:
     url = "https://127.0.0.1/T0/secret"
     rule = AlertRule("spending", "cost", 0.4, channels=(Channel.WEBHOOK,), urls=(url,))
 
@@ -226,10 +232,12 @@ def test_a_long_run_tries_a_webhook_again_and_tells_the_log_nothing_twice(tmp_pa
         events = [each for each in harness.events if isinstance(each, AlertTriggered)]
         assert [each.notify for each in events] == ["log", "webhook"]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(tmp_path: Path) -> None:
+def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(
+    backend: Backend, tmp_path: Path
+) -> None:
     urls = ("https://127.0.0.1/a", "https://127.0.0.1/b")
     rule = AlertRule("spending", "cost", 0.4, channels=(Channel.LOG, Channel.WEBHOOK), urls=urls)
 
@@ -246,10 +254,10 @@ def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(tmp_pa
         await harness.evaluator(dataclasses.replace(rule, threshold=0.3)).evaluate()
         assert [url for url, _ in harness.delivered[1:]] == [*urls]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_a_rule_that_is_not_enabled_never_fires(tmp_path: Path) -> None:
+def test_a_rule_that_is_not_enabled_never_fires(backend: Backend, tmp_path: Path) -> None:
     disabled = dataclasses.replace(FAILING, enabled=False)
 
     async def story(harness: AlertHarness) -> None:
@@ -262,12 +270,12 @@ def test_a_rule_that_is_not_enabled_never_fires(tmp_path: Path) -> None:
         await harness.evaluator(FAILING).evaluate()
         assert len(harness.fired) == 2
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
 @pytest.mark.parametrize("until_next_run_s", [600.0, 86_400.0])
 def test_a_recording_that_fails_in_every_run_is_one_incident(
-    tmp_path: Path, until_next_run_s: float
+    backend: Backend, tmp_path: Path, until_next_run_s: float
 ) -> None:
     """Each run takes it back into the queue: for a while it is neither failed nor done."""
     rule = AlertRule("failing", "jobs_failed", 0.0)
@@ -289,10 +297,10 @@ def test_a_recording_that_fails_in_every_run_is_one_incident(
         assert await Alerts(harness.database).since(rule.name, rule.condition) is None
         assert harness.fired == ["failing"]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_an_old_failure_that_is_tried_again_is_no_news(tmp_path: Path) -> None:
+def test_an_old_failure_that_is_tried_again_is_no_news(backend: Backend, tmp_path: Path) -> None:
     rule = AlertRule("failing", "jobs_failed", 0.0)
 
     async def story(harness: AlertHarness) -> None:
@@ -304,7 +312,7 @@ def test_an_old_failure_that_is_tried_again_is_no_news(tmp_path: Path) -> None:
         await harness.evaluator(rule).evaluate()
         assert harness.fired == []
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +331,7 @@ def test_comparisons(comparison: Comparison, held: list[float]) -> None:
     assert not rule.is_triggered(None)
 
 
-def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
+def test_metrics_are_those_of_the_window(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         store = Alerts(harness.database)
 
@@ -347,10 +355,10 @@ def test_metrics_are_those_of_the_window(tmp_path: Path) -> None:
         for metric, share in PERCENTILES.items():
             assert await now(metric) == pytest.approx(np.quantile(latencies, share))
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_every_reading_uses_an_index(tmp_path: Path) -> None:
+def test_every_reading_uses_an_index(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         by_name = {"window_s": 1.0, "retried_window_s": 1.0, "below": 0}
         for statement in (*FIGURES.values(), ANSWERED, LATENCY, FIRE, CLEAR, SINCE):
@@ -362,10 +370,10 @@ def test_every_reading_uses_an_index(tmp_path: Path) -> None:
 
             assert not [step for step in await harness.database.read(plan) if "SCAN" in step]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_it_is_looked_at_during_a_run_and_at_its_end(tmp_path: Path) -> None:
+def test_it_is_looked_at_during_a_run_and_at_its_end(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         seen = asyncio.Event()
 
@@ -387,10 +395,10 @@ def test_it_is_looked_at_during_a_run_and_at_its_end(tmp_path: Path) -> None:
             await harness.post()
         assert harness.fired == ["requests fail", "sent"]
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)
 
 
-def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
+def test_it_is_looked_at_every_minute_of_a_run(backend: Backend, tmp_path: Path) -> None:
     async def story() -> list[float]:
         loop, third = asyncio.get_running_loop(), asyncio.Event()
         looked_at: list[float] = []
@@ -402,7 +410,7 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
                     third.set()
                 await super().clear(name, condition)
 
-        with contextlib.closing(open_ledger(tmp_path)) as database:
+        with contextlib.closing(backend.open_ledger(tmp_path, Clock())) as database:
             evaluator = AlertEvaluator(
                 [FAILING], Seen(database), AlertHarness(database).deliver, print
             )
@@ -414,7 +422,7 @@ def test_it_is_looked_at_every_minute_of_a_run(tmp_path: Path) -> None:
     assert in_virtual_time(story()) == pytest.approx([60.0, 120.0, 180.0, 180.0])
 
 
-def test_a_ledger_that_cannot_be_read_is_one_warning(tmp_path: Path) -> None:
+def test_a_ledger_that_cannot_be_read_is_one_warning(backend: Backend, tmp_path: Path) -> None:
     async def story(harness: AlertHarness) -> None:
         await harness.database.write(lambda db: db.execute("DROP TABLE requests"))
         async with watched(harness.evaluator(FAILING), harness.events.append, every_s=3600.0):
@@ -422,4 +430,4 @@ def test_a_ledger_that_cannot_be_read_is_one_warning(tmp_path: Path) -> None:
         assert len(harness.warnings) == 1
         assert harness.warnings[0].startswith("alerts cannot be evaluated: ")
 
-    with_alerts(tmp_path, story)
+    with_alerts(backend, tmp_path, story)

@@ -12,10 +12,10 @@ from sttbatch.core.events import ChunkPrepared
 from sttbatch.core.metrics import Metric, RunEnd, RunFacts, Window
 from sttbatch.database.database import Session
 from sttbatch.database.measurements import Measurements
-from sttbatch.database.opening import open_metrics
 from sttbatch.monitoring.collector import MetricsCollector
+from tests.database.backends import Backend
 
-FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01, "1 recording in talks")
+FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01)
 EVENTS = 50
 WINDOW = Window(0.0, 10.0)
 REFUSE = """CREATE TRIGGER refuse BEFORE INSERT ON measurements
@@ -23,13 +23,13 @@ REFUSE = """CREATE TRIGGER refuse BEFORE INSERT ON measurements
 
 
 def test_events_during_the_first_write_belong_to_the_same_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sttbatch.monitoring.collector.FLUSH_EVERY_S", 0.0)
     warnings: list[str] = []
 
     async def story() -> None:
-        with contextlib.closing(open_metrics(tmp_path, lambda: 5.0)) as database:
+        with contextlib.closing(backend.open_metrics(tmp_path, lambda: 5.0)) as database:
             store = Measurements(database)
             collector = MetricsCollector(store, FACTS, warnings.append, lambda: 5.0)
             for index in range(EVENTS):
@@ -48,7 +48,7 @@ def test_events_during_the_first_write_belong_to_the_same_run(
 
 
 def test_what_comes_after_a_write_that_failed_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sttbatch.monitoring.collector.FLUSH_EVERY_S", 0.0)
     monkeypatch.setattr("sttbatch.monitoring.collector.RETRY_AFTER_S", 0.0)
@@ -61,7 +61,7 @@ def test_what_comes_after_a_write_that_failed_is_kept(
             warnings.append(message)
             failed.set()
 
-        with contextlib.closing(open_metrics(tmp_path, lambda: 5.0)) as database:
+        with contextlib.closing(backend.open_metrics(tmp_path, lambda: 5.0)) as database:
 
             async def change(statement: str) -> None:
                 def write(db: Session) -> None:

@@ -9,6 +9,7 @@ import random
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.composition.stores import work_ledger
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import RecordingIdentity
@@ -31,11 +32,11 @@ from sttbatch.core.metrics import (
 from sttbatch.core.work import Granted, RequestRecord
 from sttbatch.database.database import Database, Session
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
-from sttbatch.database.opening import open_ledger, open_metrics
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.monitoring.exporter import exposition
 from sttbatch.monitoring.statistics import Sources, statistics
+from tests.database.backends import Backend
 from tests.monitoring.exposed import families, samples, value
 from tests.queue import harness as queue
 
@@ -82,13 +83,13 @@ class Stores:
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> Iterator[Stores]:
+def stores(backend: Backend, tmp_path: Path) -> Iterator[Stores]:
     def clock() -> float:
         return opened.now
 
     with (
-        contextlib.closing(open_metrics(tmp_path, clock)) as metrics,
-        contextlib.closing(open_ledger(tmp_path)) as ledger,
+        contextlib.closing(backend.open_metrics(tmp_path, clock)) as metrics,
+        contextlib.closing(backend.open_ledger(tmp_path, time.time)) as ledger,
     ):
         opened = Stores(metrics, ledger)
         yield opened
@@ -105,7 +106,7 @@ def record_run(stores: Stores, at: float, lot: random.Random, end: RunEnd | None
 
     async def write() -> None:
         store = stores.measurements
-        run = await store.begin(RunFacts(at, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        run = await store.begin(RunFacts(at, "cloudru", "m", 4, 600, 0.01))
         await store.record(run, {(row[0], row[2]): row for row in rows}.values())
         if end is not None:
             await store.end(run, at + 300, end)
@@ -318,8 +319,7 @@ def test_no_counter_changes_when_a_recording_is_forgotten(stores: Stores) -> Non
     post(stores, status=None, error="no answer came, given up after 30 s", maybe_paid=1)
     before = stores.exposed()
     results = SqlResultStore(stores.ledger)
-    metadata = EntryMetadata("cloudru", "m", 10.0, "sha")
-    asyncio.run(results.put("chunk:a", CacheValue(b"{}"), metadata))
+    asyncio.run(results.put("chunk:a", CacheValue(b"{}"), "m", "sha"))
     erased = asyncio.run(results.erase_recording(RecordingIdentity(("sha",), (), ())))
     assert erased.keys == ("chunk:a",)
     assert stores.exposed() == before
@@ -355,7 +355,7 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
 def test_hits_of_a_level_that_is_new_are_counted_and_shown(stores: Stores) -> None:
     async def write() -> None:
         store = stores.measurements
-        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01, "2 in talks"))
+        run = await store.begin(RunFacts(0, "cloudru", "m", 4, 600, 0.01))
         lookups = ((3.0, "L2b"), (1.0, "miss"))
         await store.record(
             run,

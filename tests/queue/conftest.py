@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.queue.harness import BACKENDS, Ledger
+from tests.database.backends import BACKENDS
+from tests.queue.harness import Ledger
 
 
 @pytest.fixture(params=BACKENDS)

@@ -29,7 +29,6 @@ from sttbatch.core.work import (
 )
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import SqlWorkLedger
@@ -37,14 +36,12 @@ from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
+from tests.database.backends import BACKENDS
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
 PROCESS_TIMEOUT_S = 60
-
-BACKENDS = ("sqlite",)
-"""The suites of this folder run over each of them."""
 
 
 class Clock:
@@ -62,7 +59,7 @@ class Ledger:
     """A ledger and how it is opened; `folder` is the data folder of its processes."""
 
     folder: Path
-    backend: str = BACKENDS[0]
+    backend: str = "sqlite"
 
     def __str__(self) -> str:
         return f"{self.backend}:{self.folder}"
@@ -73,8 +70,7 @@ class Ledger:
         return Ledger(Path(folder), backend)
 
     def open(self, clock: Callable[[], float]) -> Database:
-        assert self.backend == "sqlite"
-        return open_ledger(self.folder, clock)
+        return BACKENDS[self.backend].open_ledger(self.folder, clock)
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """What a reader with the database's own tools would see."""

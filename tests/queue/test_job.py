@@ -190,6 +190,20 @@ def test_what_was_asked_for_survives_the_ledger_and_names_that_are_no_utf8(versi
     assert (asked.title, asked.usage) == ("sp\udcffch.mp3", Usage(AUDIO_SECONDS, 1.5))
 
 
+@pytest.mark.parametrize(
+    ("facts", "usage"),
+    [
+        ({"unit": "tokens", "quantity": 900}, Usage("tokens", 900.0)),
+        ({"audio_s": 1.5}, Usage(AUDIO_SECONDS, 1.5)),
+        ({}, Usage(AUDIO_SECONDS, 0.0)),
+    ],
+)
+def test_a_job_is_measured_in_the_unit_that_its_kind_is_billed_in(
+    facts: dict[str, float], usage: Usage
+) -> None:
+    assert JobSpec("summary", 1, facts).usage == usage
+
+
 def test_a_row_of_the_version_before_is_read_as_it_is() -> None:
     text = '{"audio_s": 60.0, "recording": "a.mp3", "request": {"model": "m"}}'
     asked = JobSpec.from_json(TRANSCRIPTION, text)

@@ -56,11 +56,12 @@ def test_failures_are_retried_until_none_are_left_and_then_revived(ledger: Ledge
         for count in (1, 2):
             claim = await harness.claimed(job)
             assert claim.number == count
-            assert await harness.jobs.fail(claim, "no answer", retry=True) is JobStatus.QUEUED
-            assert (await harness.reread(job)).retry_count == count
-        failed = await harness.jobs.fail(await harness.claimed(job), "gone", retry=True)
+            assert await harness.jobs.fail(claim, "no answer")
+            assert not (await harness.reread(job)).is_dead_letter
+            assert (await harness.queue.retry(job.id)).retry_count == count
+        assert await harness.jobs.fail(await harness.claimed(job), "gone")
         dead = await harness.reread(job)
-        assert failed is dead.status is JobStatus.FAILED
+        assert dead.status is JobStatus.FAILED
         assert dead.is_dead_letter
         assert dead.error_message == "gone"
         revived = await harness.queued()
@@ -77,11 +78,9 @@ def test_failures_are_retried_until_none_are_left_and_then_revived(ledger: Ledge
 def test_what_cannot_get_better_is_not_retried_by_itself(ledger: Ledger) -> None:
     async def work(harness: Harness) -> None:
         job = await harness.queued()
-        failed = await harness.jobs.fail(
-            await harness.claimed(job), "sp\udcffch.mp3 is no audio", retry=False
-        )
-        assert failed is JobStatus.FAILED
+        assert await harness.jobs.fail(await harness.claimed(job), "sp\udcffch.mp3 is no audio")
         again = await harness.reread(job)
+        assert again.status is JobStatus.FAILED
         assert again.error_message == "sp\\udcffch.mp3 is no audio"
         assert not again.is_dead_letter
         (queued,) = await harness.jobs.retry_failed()
@@ -100,8 +99,7 @@ def test_a_claim_that_was_lost_changes_nothing(ledger: Ledger) -> None:
         new = await harness.claimed(job)
         before = ledger.rows("SELECT * FROM processing_jobs")
         assert not await harness.jobs.complete(old)
-        assert await harness.jobs.fail(old, "late", retry=True) is None
-        assert await harness.jobs.fail(old, "late", retry=False) is None
+        assert not await harness.jobs.fail(old, "late")
         assert not await harness.jobs.release(old)
         assert ledger.rows("SELECT * FROM processing_jobs") == before
         assert await harness.jobs.complete(new)
@@ -115,7 +113,8 @@ def test_a_claim_that_was_lost_changes_nothing(ledger: Ledger) -> None:
 def test_cancelled_jobs_are_revived_where_they_stopped(ledger: Ledger) -> None:
     async def work(harness: Harness) -> None:
         job = await harness.queued()
-        await harness.jobs.fail(await harness.claimed(job), "no answer", retry=True)
+        await harness.jobs.fail(await harness.claimed(job), "no answer")
+        await harness.queue.retry(job.id)
         assert (await harness.queue.cancel(job.id)).status is JobStatus.CANCELLED
         assert await harness.queue.claim(job.id, harness.worker) == Ended(JobStatus.CANCELLED)
         with pytest.raises(UsageError, match="is CANCELLED"):
@@ -198,7 +197,7 @@ def test_purge_removes_what_ended_or_waits_and_its_chunks_but_nothing_in_hand(
         assert isinstance(granted, Granted)
         await harness.answer(granted)
         await harness.jobs.complete(claim)
-        await harness.jobs.fail(await harness.claimed(failed), "no", retry=False)
+        await harness.jobs.fail(await harness.claimed(failed), "no")
         await harness.claim("chunk:2", await harness.claimed(held))
         assert len(await harness.jobs.chunks(done.id)) == 1
         harness.clock.now += 100
@@ -261,7 +260,7 @@ def test_a_list_has_what_runs_then_the_queue_then_the_last_to_end(ledger: Ledger
         harness.clock.now += 1
         await harness.queue.cancel(jobs["cancelled"].id)
         harness.clock.now += 1
-        await harness.jobs.fail(await harness.claimed(jobs["failed"]), "no", retry=False)
+        await harness.jobs.fail(await harness.claimed(jobs["failed"]), "no")
         listed = [job.spec.title.removesuffix(".mp3") for job in await harness.jobs.list()]
         assert listed == ["running", "high", "old", "low", "failed", "cancelled", "done"]
         for limit in range(1, 8):

@@ -38,7 +38,7 @@ def test_each_job_is_named_once_as_it_ends_or_becomes_free(ledger: Ledger) -> No
         last = asyncio.ensure_future(anext(waiting))
         await asyncio.sleep(0.5)
         assert not last.done()
-        await harness.jobs.fail(claims[1], "no", retry=False)
+        await harness.jobs.fail(claims[1], "no")
         settled += statuses(await asyncio.wait_for(last, 30))
         assert settled == [
             (queued, JobStatus.QUEUED),

@@ -14,7 +14,6 @@ from sttbatch.core.cache_entries import (
     AccessCount,
     CacheLevel,
     CacheValue,
-    EntryMetadata,
     FrontLevel,
 )
 from sttbatch.core.errors import StateError
@@ -85,13 +84,13 @@ class MultiLevelCache:
             return None
         return await self._hit(key, value, len(self._fronts), self.authority.name, file_sha256)
 
-    async def put(self, key: str, data: bytes, metadata: EntryMetadata) -> None:
+    async def put(self, key: str, data: bytes, model: str, file_sha256: str) -> None:
         """Store a value, the authority first.
 
         Raises:
             StateError: the authority did not take it.
         """
-        await self.authority.put(key, CacheValue(data), metadata)
+        await self.authority.put(key, CacheValue(data), model, file_sha256)
         await self.fill_fronts(key, data)
 
     async def fill_fronts(self, key: str, data: bytes) -> None:

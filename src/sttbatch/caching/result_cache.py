@@ -16,7 +16,6 @@ from typing import TypeVar
 import msgspec
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.core.cache_entries import EntryMetadata
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcript, Transcription
 from sttbatch.core.options import RequestOptions
 from sttbatch.core.ports import ChunkIndex
@@ -74,11 +73,9 @@ class ResultCache:
         hit = await self.cache.get(key, file_sha256)
         return decoded(hit.value, StoredAudit) if hit is not None else None
 
-    async def store(
-        self, key: str, value: StoredChunk | StoredAudit, audio_s: float, file_sha256: str
-    ) -> None:
+    async def store(self, key: str, value: StoredChunk | StoredAudit, file_sha256: str) -> None:
         """Store what was made of answers whose requests are booked."""
-        await self.cache.put(key, msgspec.json.encode(value), self._metadata(audio_s, file_sha256))
+        await self.cache.put(key, msgspec.json.encode(value), self.options.model, file_sha256)
 
     async def transcript(self, key: str) -> tuple[Transcript, str] | None:
         """A stored transcript and the level that had it."""
@@ -87,11 +84,8 @@ class ResultCache:
         return (transcript, hit.level) if hit is not None and transcript is not None else None
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        metadata = self._metadata(transcript.duration_s, file_sha256)
-        await self.cache.put(key, encode_transcript(transcript), metadata)
-
-    def _metadata(self, audio_s: float, file_sha256: str) -> EntryMetadata:
-        return EntryMetadata(self.options.engine, self.options.model, audio_s, file_sha256)
+        data = encode_transcript(transcript)
+        await self.cache.put(key, data, self.options.model, file_sha256)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class BatchRun:
                 contextlib.closing(open_ledger(data_folder(self._settings)))
             )
             collector = await opened.enter_async_context(
-                measured(self._settings, discovery, self.report, self.warn)
+                measured(self._settings, self.report, self.warn)
             )
             await opened.enter_async_context(watching(self._alerts, database, self.emit))
             if self._observe is None and not config.run.force:

@@ -18,17 +18,14 @@ from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
 from sttbatch.monitoring.collector import MetricsCollector
-from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
     from sttbatch.monitoring.alerts import AlertRule
 
-_FOLDERS_NAMED = 3
-
 
 @contextlib.asynccontextmanager
 async def measured(
-    settings: Settings, found: Discovery, report: BatchReport, warn: Callable[[str], None]
+    settings: Settings, report: BatchReport, warn: Callable[[str], None]
 ) -> AsyncIterator[MetricsCollector | None]:
     """The collector of one run; None where metrics.db cannot be used, which fails no run."""
     config = run_config_of(settings)
@@ -39,7 +36,6 @@ async def measured(
         config.concurrency.value,
         config.run.requests_per_minute,
         config.run.price_per_second,
-        _summary(found),
     )
     try:
         database = open_metrics(data_folder(settings))
@@ -56,14 +52,6 @@ async def measured(
             remaining = len(report.recordings) - done - failed
             fatal = str(report.fatal) if report.fatal is not None else None
             await collector.aclose(RunEnd(done, report.from_cache, failed, remaining, fatal))
-
-
-def _summary(found: Discovery) -> str:
-    roots = list(dict.fromkeys([each.root for each in found.candidates]))
-    count = len(found.candidates)
-    more = f" and {len(roots) - _FOLDERS_NAMED} more" if len(roots) > _FOLDERS_NAMED else ""
-    where = ", ".join(roots[:_FOLDERS_NAMED]) + more
-    return f"{count} {'recording' if count == 1 else 'recordings'} in {where}" if roots else "none"
 
 
 @contextlib.asynccontextmanager

@@ -34,21 +34,6 @@ class CacheValue:
 
 
 @dataclass(frozen=True, slots=True)
-class EntryMetadata:
-    """What is stored with a value.
-
-    Attributes:
-        audio_s: seconds of audio that the value covers.
-        file_sha256: the recording that it was made of.
-    """
-
-    engine: str
-    model: str
-    audio_s: float
-    file_sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class AccessCount:
     """How often an entry was read since its reads were counted last."""
 

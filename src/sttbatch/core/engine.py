@@ -10,8 +10,6 @@ from typing import Protocol
 from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import RequestOptions
 
-_TOO_MANY_REQUESTS = 429
-
 
 @dataclass(frozen=True, slots=True)
 class APIRequest:
@@ -42,8 +40,7 @@ class APIRequest:
 
     @property
     def throttled(self) -> bool:
-        """Whether it was one too many (429)."""
-        return self.status == _TOO_MANY_REQUESTS
+        return self.status == 429
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ class JobSpec:
         kind: which kind of job knows what the payload means.
         version: of the payload's shape. 1, which is all that sttbatch 0.1 wrote, says too little
             to run the job by its id.
-        payload: values that JSON knows. `recording` and `audio_s`, where it has them, are what
-            lists and statistics show.
+        payload: values that JSON knows. Lists and statistics show its `recording` and how much it
+            is, where it says so: `quantity` in a `unit` that is billed, or `audio_s`.
     """
 
     kind: str
@@ -74,7 +74,8 @@ class JobSpec:
     @property
     def usage(self) -> Usage:
         """How much there is to do, as far as that was known when it was queued."""
-        return Usage(AUDIO_SECONDS, float(self.payload.get("audio_s", 0.0)))
+        quantity = self.payload.get("quantity", self.payload.get("audio_s", 0.0))
+        return Usage(str(self.payload.get("unit", AUDIO_SECONDS)), float(quantity))
 
     def to_json(self) -> str:
         """The payload with its version, in ASCII: databases take no lone surrogates of names."""

@@ -90,7 +90,6 @@ class RunFacts:
 
     Attributes:
         rate_limit: requests a minute; None: no limit.
-        summary: what it was asked to do.
     """
 
     begun_at: float
@@ -99,7 +98,6 @@ class RunFacts:
     lanes: int
     rate_limit: int | None
     price_per_second: float
-    summary: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ LATENCY = f"""
     ORDER BY latency_s LIMIT 2 OFFSET :below"""
 PERCENTILES = {"latency_p50": 0.50, "latency_p95": 0.95, "latency_p99": 0.99}
 
-FIRE = """INSERT INTO alerts (name, condition, value, fired_at) VALUES (?, ?, ?, ledger_now())
+FIRE = """INSERT INTO alerts (name, condition, fired_at) VALUES (?, ?, ledger_now())
           ON CONFLICT DO NOTHING"""
 CLEAR = "DELETE FROM alerts WHERE name = ? AND condition = ?"
 SINCE = "SELECT fired_at FROM alerts WHERE name = ? AND condition = ?"
@@ -57,8 +57,8 @@ class Alerts:
             row["retried_window_s"] = _EVER_S if unresolved else window_s
         return await self._database.read(lambda db: _number(db, FIGURES[metric], row))
 
-    async def fire(self, name: str, condition: str, value: float) -> bool:
-        row = (name, condition, value)
+    async def fire(self, name: str, condition: str) -> bool:
+        row = (name, condition)
         return await self._database.write(lambda db: db.execute(FIRE, row).rowcount == 1)
 
     async def clear(self, name: str, condition: str) -> None:

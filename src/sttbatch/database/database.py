@@ -130,7 +130,7 @@ _Outcome: TypeAlias = tuple[Any, Exception | None]
 
 
 class Database:
-    """Units of work over a store. `write` returns when what was written is on the disk.
+    """Units of work over a store. What `write` wrote is on the disk; work to `read` must not write.
 
     Raises:
         StateError: the store cannot be opened, is damaged, or was written by a newer sttbatch.
@@ -148,11 +148,9 @@ class Database:
         opened.result()
 
     async def write(self, work: Work[T]) -> T:
-        """Run `work` in a transaction that is committed when this returns."""
         return await self._submit(work, _Mode.WRITE)
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work`, which must not write."""
         return await self._submit(work, _Mode.READ)
 
     async def maintain(self, upkeep: Callable[[Store], T]) -> T:
@@ -162,7 +160,6 @@ class Database:
     async def rows(
         self, query: str, values: Sequence[object] | Mapping[str, object] = ()
     ) -> list[Any]:
-        """All rows of one query."""
         return await self.read(lambda session: session.execute(query, values).fetchall())
 
     async def batched_rows(

@@ -22,13 +22,63 @@ from sttbatch.core.jobs import (
     TakenBy,
     Worker,
 )
-from sttbatch.database import job_statements as sql
 from sttbatch.database.database import Database, Session
 from sttbatch.database.workers import heartbeat, storable
 
-_Change: TypeAlias = Callable[[Session, Job], Job]
+COLUMNS = """id, job_type, file_sha256, stream, request_sha256, payload, priority, status,
+    retry_count, max_retries, claim_number, worker_id, created_at, started_at, completed_at,
+    error_message"""
+SELECT = f"SELECT {COLUMNS} FROM processing_jobs"  # noqa: S608 - names only, here and below
+BY_ID = f"{SELECT} WHERE id = ?"
+BY_IDS = f"{SELECT} WHERE id IN (?*)"
+BY_PREFIX = f"{SELECT} WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
+# The active job of this content and request, else one that failed or was cancelled.
+BY_CONTENT = f"""{SELECT}
+    WHERE file_sha256 = ? AND stream = ? AND request_sha256 = ? AND status <> 'COMPLETED'
+    ORDER BY CASE WHEN status IN ('QUEUED', 'PROCESSING') THEN 0 ELSE 1 END, created_at DESC
+    LIMIT 1"""
+ACTIVE = f"{SELECT} WHERE status = ? ORDER BY priority DESC, created_at LIMIT ?"
+ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
+UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
+    WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
+INSERT = f"""INSERT INTO processing_jobs
+        (id, job_type, file_sha256, stream, request_sha256, payload, priority, max_retries,
+         created_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ledger_now()) RETURNING {COLUMNS}"""  # noqa: S608
+START = f"""UPDATE processing_jobs
+    SET status = 'PROCESSING', worker_id = ?, claim_number = claim_number + 1,
+        started_at = ledger_now()
+    WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
+END = f"""UPDATE processing_jobs
+    SET status = ?, worker_id = NULL, completed_at = ledger_now(), error_message = ?
+    WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
+REQUEUE = f"""UPDATE processing_jobs
+    SET status = 'QUEUED', worker_id = NULL, started_at = NULL, completed_at = NULL,
+        retry_count = ?
+    WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
+PRIORITISE = f"UPDATE processing_jobs SET priority = ? WHERE id = ? RETURNING {COLUMNS}"  # noqa: S608
+BEGIN_ATTEMPT = """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
+    VALUES (?, ?, ?, ledger_now()) RETURNING id"""
+END_ATTEMPT = "UPDATE processing_tasks SET status = ?, completed_at = ledger_now() WHERE id = ?"
+PURGE_ENDED = """DELETE FROM processing_jobs
+    WHERE status = ? AND completed_at <= ledger_now() - ?"""
+PURGE_QUEUED = """DELETE FROM processing_jobs
+    WHERE status = 'QUEUED' AND created_at <= ledger_now() - ?"""
+FORGET = "DELETE FROM processing_jobs WHERE id = ? AND status <> 'PROCESSING'"
+# Closed chunks whose job was removed; one that is being sent keeps its reservation.
+DROP_ORPHANS = "DELETE FROM chunk_tasks WHERE task_id IS NULL AND status <> 'PROCESSING'"
+ATTEMPTS = """SELECT claim_number, worker_id, status, total_chunks, completed_chunks,
+        started_at, completed_at
+    FROM processing_tasks WHERE job_id = ? ORDER BY claim_number"""
+CHUNKS = """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
+        chunk.retry_count, reserved_cost, quantity, chunk.started_at, chunk.completed_at,
+        chunk.error_message
+    FROM processing_tasks AS task JOIN chunk_tasks AS chunk ON chunk.task_id = task.id
+    WHERE task.job_id = ? ORDER BY chunk_index, chunk.started_at"""
 
 _NO_LIMIT = 1_000_000_000
+
+_Change: TypeAlias = Callable[[Session, Job], Job]
 
 
 class LedgerJobs:
@@ -52,17 +102,17 @@ class LedgerJobs:
         job_id = str(uuid.uuid4())
 
         def write(db: Session) -> Job:
-            job = _first(db, sql.BY_CONTENT, content)
+            job = _first(db, BY_CONTENT, content)
             if job is None:
                 row = (job_id, spec.kind.upper(), *content, spec.to_json(), priority, max_retries)
-                return _changed(db, sql.INSERT, row)
+                return _changed(db, INSERT, row)
             if job.status is JobStatus.CANCELLED and not revive_cancelled:
                 return job
             if job.status in TERMINAL:
                 _revive(db, job)
-                return _changed(db, sql.PRIORITISE, (priority, job.id))
+                return _changed(db, PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
-                return _changed(db, sql.PRIORITISE, (priority, job.id))
+                return _changed(db, PRIORITISE, (priority, job.id))
             return job
 
         return await self._database.write(write)
@@ -72,34 +122,31 @@ class LedgerJobs:
     ) -> Claim | TakenBy | Ended:
         def write(db: Session) -> Claim | TakenBy | Ended:
             heartbeat(db, worker)
-            job = _first(db, sql.BY_ID, (job_id,))
+            job = _first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
                 job = _revive(db, job)
             if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
                 return TakenBy(job.worker_id)
-            number = _changed(db, sql.START, (worker.id, job.id)).claim_number
-            ((task_id,),) = db.execute(sql.BEGIN_ATTEMPT, (job.id, number, worker.id)).fetchall()
+            number = _changed(db, START, (worker.id, job.id)).claim_number
+            ((task_id,),) = db.execute(BEGIN_ATTEMPT, (job.id, number, worker.id)).fetchall()
             return Claim(job.id, worker.id, number, task_id)
 
         return await self._database.write(write)
 
     async def complete(self, claim: Claim) -> bool:
         complete = partial(_end, status=JobStatus.COMPLETED, error=None)
-        return await self._end_attempt(claim, "COMPLETED", complete) is not None
+        return await self._end_attempt(claim, "COMPLETED", complete)
 
-    async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
-        def change(db: Session, job: Job) -> Job:
-            if retry and job.can_retry:
-                return _requeue(db, job, job.retry_count + 1, error)
-            return _end(db, job, JobStatus.FAILED, error)
-
-        job = await self._end_attempt(claim, "FAILED", change)
-        return job.status if job is not None else None
+    async def fail(self, claim: Claim, error: str) -> bool:
+        fail = partial(_end, status=JobStatus.FAILED, error=error)
+        return await self._end_attempt(claim, "FAILED", fail)
 
     async def release(self, claim: Claim) -> bool:
-        return await self._end_attempt(claim, "RELEASED", _requeue) is not None
+        return await self._end_attempt(
+            claim, "RELEASED", lambda db, job: _requeue(db, job, job.retry_count)
+        )
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         def change(db: Session, job: Job) -> Job:
@@ -115,7 +162,7 @@ class LedgerJobs:
 
     async def retry_failed(self) -> builtins.list[Job]:
         def write(db: Session) -> builtins.list[Job]:
-            failed = _read(db, sql.ENDED, (JobStatus.FAILED, _NO_LIMIT))
+            failed = _read(db, ENDED, (JobStatus.FAILED, _NO_LIMIT))
             return [_revive(db, job) for job in failed]
 
         return await self._database.write(write)
@@ -131,7 +178,7 @@ class LedgerJobs:
                 raise UsageError(
                     f"job {job.short_id} is {job.status}; priority counts only while it is queued"
                 )
-            return _changed(db, sql.PRIORITISE, (priority, job.id))
+            return _changed(db, PRIORITISE, (priority, job.id))
 
         return await self._change(job_id, change)
 
@@ -141,10 +188,10 @@ class LedgerJobs:
         def write(db: Session) -> int:
             removed = 0
             for status in sorted(TERMINAL.intersection(statuses)):
-                removed += db.execute(sql.PURGE_ENDED, (status, older_than_s)).rowcount
+                removed += db.execute(PURGE_ENDED, (status, older_than_s)).rowcount
             if JobStatus.QUEUED in statuses:
-                removed += db.execute(sql.PURGE_QUEUED, (older_than_s,)).rowcount
-            db.execute(sql.DROP_ORPHANS)
+                removed += db.execute(PURGE_QUEUED, (older_than_s,)).rowcount
+            db.execute(DROP_ORPHANS)
             return removed
 
         return await self._database.write(write)
@@ -152,10 +199,10 @@ class LedgerJobs:
     async def forget(self, job_ids: Collection[str]) -> None:
         if job_ids:
             rows = [(job_id,) for job_id in job_ids]
-            await self._database.write(lambda db: db.executemany(sql.FORGET, rows))
+            await self._database.write(lambda db: db.executemany(FORGET, rows))
 
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
-        return dict(await self._database.rows(sql.UNFINISHED, (stream, request_sha256)))
+        return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None
@@ -172,8 +219,8 @@ class LedgerJobs:
                     for job in _read(db, query, (each, limit))
                 ]
                 for query, states in (
-                    (sql.ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
-                    (sql.ENDED, TERMINAL),
+                    (ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
+                    (ENDED, TERMINAL),
                 )
             )
             ended.sort(key=lambda job: (job.completed_at or 0.0, job.created_at), reverse=True)
@@ -185,7 +232,7 @@ class LedgerJobs:
         wanted = prefix.lower()
         # No character of an id sorts behind "~"; an empty prefix is one of none.
         ends = (wanted, f"{wanted}~" if wanted else "")
-        found = [_job(row) for row in await self._database.rows(sql.BY_PREFIX, ends)]
+        found = [_job(row) for row in await self._database.rows(BY_PREFIX, ends)]
         exact = [job for job in found if job.id == wanted]
         if len(found) == 1 or exact:
             return (exact or found)[0]
@@ -195,24 +242,25 @@ class LedgerJobs:
         raise UsageError(f"more than one job begins with {prefix!r}: {some}; give more of the id")
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
-        rows = await self._database.batched_rows(sql.BY_IDS, [*job_ids])
+        rows = await self._database.batched_rows(BY_IDS, [*job_ids])
         return {row[0]: _job(row) for row in rows}
 
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
-        return [JobAttempt(*row) for row in await self._database.rows(sql.ATTEMPTS, (job_id,))]
+        return [JobAttempt(*row) for row in await self._database.rows(ATTEMPTS, (job_id,))]
 
     async def chunks(self, job_id: str) -> builtins.list[ChunkTask]:
-        return [ChunkTask(*row) for row in await self._database.rows(sql.CHUNKS, (job_id,))]
+        return [ChunkTask(*row) for row in await self._database.rows(CHUNKS, (job_id,))]
 
-    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> Job | None:
-        """Change the job of a claim and end its attempt; None: the claim is void."""
+    async def _end_attempt(self, claim: Claim, status: str, change: _Change) -> bool:
+        """Change the job of a claim and end its attempt; False: the claim is void."""
 
-        def write(db: Session) -> Job | None:
-            job = _first(db, sql.BY_ID, (claim.job_id,))
+        def write(db: Session) -> bool:
+            job = _first(db, BY_ID, (claim.job_id,))
             if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
-                return None
-            db.execute(sql.END_ATTEMPT, (status, claim.task_id))
-            return change(db, job)
+                return False
+            db.execute(END_ATTEMPT, (status, claim.task_id))
+            change(db, job)
+            return True
 
         return await self._database.write(write)
 
@@ -220,7 +268,7 @@ class LedgerJobs:
         """Change a job unless somebody holds it."""
 
         def write(db: Session) -> Job | TakenBy:
-            job = _first(db, sql.BY_ID, (job_id,))
+            job = _first(db, BY_ID, (job_id,))
             if job is None:
                 raise UsageError(f"there is no job {job_id!r}")
             return change(db, job) if job.worker_id is None else TakenBy(job.worker_id)
@@ -243,16 +291,13 @@ def _changed(db: Session, statement: str, values: Sequence[Any]) -> Job:
 
 def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
     job.check_may_become(status)
-    return _changed(db, sql.END, (status, storable(error), job.id))
+    return _changed(db, END, (status, storable(error), job.id))
 
 
-def _requeue(
-    db: Session, job: Job, retry_count: int | None = None, error: str | None = None
-) -> Job:
-    """Queue it again; without an `error` that of its last failure stays to be read."""
+def _requeue(db: Session, job: Job, retry_count: int) -> Job:
+    """Queue it again; the error of its last failure stays to be read."""
     job.check_may_become(JobStatus.QUEUED)
-    count = job.retry_count if retry_count is None else retry_count
-    return _changed(db, sql.REQUEUE, (count, storable(error), job.id))
+    return _changed(db, REQUEUE, (retry_count, job.id))
 
 
 def _revive(db: Session, job: Job) -> Job:

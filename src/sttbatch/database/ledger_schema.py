@@ -253,6 +253,14 @@ LEDGER: Steps = {
             PRIMARY KEY (engine, model, error)
         ) STRICT, WITHOUT ROWID""",
     ),
+    "0009_unread": (
+        # What was written and never read.
+        "ALTER TABLE cache_entries DROP COLUMN engine",
+        "ALTER TABLE cache_entries DROP COLUMN audio_s",
+        "ALTER TABLE cache_entries DROP COLUMN accessed_at",
+        "ALTER TABLE outputs DROP COLUMN written_at",
+        "ALTER TABLE alerts DROP COLUMN value",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -37,8 +37,8 @@ EXPIRED_AT_ONCE = 20_000
 """Measurements of a metric that are removed at once at most; several runs work off a backlog."""
 
 INSERT_RUN = """
-    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second, summary)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second)
+    VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
 INSERT_END = """
     INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -75,9 +75,11 @@ LAST_BEGUN = "SELECT begun_at, lanes FROM runs ORDER BY begun_at DESC LIMIT 1"
 LAST_ENDED = """
     SELECT ended_at, done, cached, failed, remaining, error
     FROM run_ends ORDER BY ended_at DESC LIMIT 1"""
-LAST_TO_SEND = "SELECT run FROM measurements WHERE metric = ? ORDER BY at DESC LIMIT 1"
 # The same run and number under each metric are the same request.
 REQUESTS = """
+    WITH last AS (
+        SELECT run, begun_at FROM measurements JOIN runs ON runs.id = run
+        WHERE metric = 'request_seconds' ORDER BY at DESC LIMIT 1)
     SELECT sent.at, sent.value, sent.label, sent.subject,
            coalesce(rate.value, 0.0), coalesce(queue.value, 0.0)
     FROM measurements AS sent
@@ -85,9 +87,9 @@ REQUESTS = """
         AND rate.at = sent.at AND rate.run = sent.run AND rate.number = sent.number
     LEFT JOIN measurements AS queue ON queue.metric = 'queue_wait_seconds'
         AND queue.at = sent.at AND queue.run = sent.run AND queue.number = sent.number
-    WHERE sent.metric = 'request_seconds' AND sent.run = :run
-        AND sent.at >= (SELECT begun_at FROM runs WHERE id = :run)
-    ORDER BY sent.at DESC LIMIT :limit"""
+    WHERE sent.metric = 'request_seconds' AND sent.run = (SELECT run FROM last)
+        AND sent.at >= (SELECT begun_at FROM last)
+    ORDER BY sent.at DESC LIMIT ?"""
 
 # (label, bound, count, micros) of what has not expired and is older than `:before`.
 _MEASURED = """
@@ -228,14 +230,7 @@ class Measurements:
         return next(((at, RunEnd(*end)) for at, *end in rows), None)
 
     async def last_requests(self, limit: int) -> list[MeasuredRequest]:
-        def read(db: Session) -> list[MeasuredRequest]:
-            last = db.execute(LAST_TO_SEND, (Metric.REQUEST_SECONDS,)).fetchone()
-            if last is None:
-                return []
-            rows = db.execute(REQUESTS, {"run": last[0], "limit": limit})
-            return [MeasuredRequest(*row) for row in rows]
-
-        return await self._database.read(read)
+        return [MeasuredRequest(*row) for row in await self._database.rows(REQUESTS, (limit,))]
 
     async def lifetime(self, name: str) -> Mapping[str, list[Bucket]]:
         row = {"name": name, "before": _EVER}

@@ -72,6 +72,10 @@ METRICS: Steps = {
         """CREATE TRIGGER carried_stays BEFORE DELETE ON carried
            BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
     ),
+    "0003_unread": (
+        # It was never read, and named the folders and files of the command line.
+        "ALTER TABLE runs DROP COLUMN summary",
+    ),
 }
 
 METRICS_HISTORY = History("sttbatch.metrics", "metrics.db", METRICS)

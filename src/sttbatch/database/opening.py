@@ -10,9 +10,6 @@ from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.sqlite_file import Clock, SqliteFile
 
-LEDGER_FILE = "ledger.db"
-METRICS_FILE = "metrics.db"
-
 
 def open_ledger(data_folder: Path, clock: Clock = time.time) -> Database:
     """What was paid for: results, jobs, requests, files and outputs.
@@ -24,7 +21,7 @@ def open_ledger(data_folder: Path, clock: Clock = time.time) -> Database:
     Raises:
         StateError: it cannot be opened, is damaged, or was written by a newer sttbatch.
     """
-    return Database(SqliteFile(data_folder / LEDGER_FILE, LEDGER_HISTORY, clock=clock))
+    return Database(SqliteFile(data_folder / "ledger.db", LEDGER_HISTORY, clock=clock))
 
 
 def open_metrics(data_folder: Path, clock: Clock = time.time) -> Database:
@@ -33,4 +30,4 @@ def open_metrics(data_folder: Path, clock: Clock = time.time) -> Database:
     Raises:
         StateError: as `open_ledger` does.
     """
-    return Database(SqliteFile(data_folder / METRICS_FILE, METRICS_HISTORY, "NORMAL", clock))
+    return Database(SqliteFile(data_folder / "metrics.db", METRICS_HISTORY, "NORMAL", clock))

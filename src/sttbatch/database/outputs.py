@@ -23,10 +23,8 @@ OWNERS_BELOW = """
 DIGESTS = "SELECT path, source, sha256 FROM outputs WHERE path IN (?*)"
 DISOWN = "DELETE FROM outputs WHERE path = ?"
 OWN = """
-    INSERT INTO outputs (path, source, format, sha256, written_at)
-    VALUES (?, ?, ?, ?, ledger_now())
-    ON CONFLICT (path) DO UPDATE SET
-        source = excluded.source, sha256 = excluded.sha256, written_at = excluded.written_at"""
+    INSERT INTO outputs (path, source, format, sha256) VALUES (?, ?, ?, ?)
+    ON CONFLICT (path) DO UPDATE SET source = excluded.source, sha256 = excluded.sha256"""
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
@@ -73,7 +71,8 @@ class SqlOutputStore:
                 session.execute(DISOWN, (output.path,))
             ours = {output.path: output.sha256s for output in known if output not in others}
             for path, (name, sha256) in sha256s.items():
-                _own(session, path, source, name, _with(ours.get(path, ()), sha256))
+                digests = _with(ours.get(path, ()), sha256)
+                session.execute(OWN, (path, source, name, " ".join(digests)))
             return ()
 
         return await self._database.write(claim)
@@ -88,7 +87,7 @@ class SqlOutputStore:
                 # came to stay is not known then, so both are ours.
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
-                _own(session, output.path, source, name, digests)
+                session.execute(OWN, (output.path, source, name, " ".join(digests)))
 
         await self._database.write(record)
 
@@ -124,10 +123,6 @@ def _bounds(folders: Iterable[bytes]) -> list[bytes]:
 def _digests(session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
     rows = session.execute(expand(DIGESTS, len(paths)), paths)
     return [OutputDigests(path, source, tuple(digests.split())) for path, source, digests in rows]
-
-
-def _own(session: Session, path: bytes, source: bytes, name: str, digests: Sequence[str]) -> None:
-    session.execute(OWN, (path, source, name, " ".join(digests)))
 
 
 def _with(accepted: Sequence[str], digest: str) -> tuple[str, ...]:

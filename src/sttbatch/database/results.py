@@ -12,7 +12,6 @@ from sttbatch.core.cache_entries import (
     AccessCount,
     CacheValue,
     CheckedEntry,
-    EntryMetadata,
     LevelUsage,
     seal,
 )
@@ -35,19 +34,16 @@ _VALID = """
 GET = f"SELECT key, value, sha256, created_at, expires_at {_VALID}"
 PRESENT = f"SELECT key {_VALID}"
 PUT = """
-    INSERT INTO cache_entries (key, value, sha256, engine, model, audio_s, created_at, expires_at)
-    VALUES (:key, :data, :sha256, :engine, :model, :audio_s, ledger_now(), :expires_at)
+    INSERT INTO cache_entries (key, value, sha256, model, created_at, expires_at)
+    VALUES (:key, :data, :sha256, :model, ledger_now(), :expires_at)
     ON CONFLICT (key) DO UPDATE SET
-        value = excluded.value, sha256 = excluded.sha256, engine = excluded.engine,
-        model = excluded.model, audio_s = excluded.audio_s, created_at = excluded.created_at,
-        expires_at = excluded.expires_at"""
+        value = excluded.value, sha256 = excluded.sha256, model = excluded.model,
+        created_at = excluded.created_at, expires_at = excluded.expires_at"""
 LINK = """
     INSERT INTO entry_files (file_sha256, key)
     SELECT ?, key FROM cache_entries WHERE key = ?
     ON CONFLICT (file_sha256, key) DO NOTHING"""
-COUNT_READS = """
-    UPDATE cache_entries SET accessed_at = ledger_now(), access_count = access_count + ?
-    WHERE key = ?"""
+COUNT_READS = "UPDATE cache_entries SET access_count = access_count + ? WHERE key = ?"
 DELETE = "DELETE FROM cache_entries WHERE key = ?"
 DELETE_MATCHING = "DELETE FROM cache_entries WHERE matches(?, key)"
 DELETE_EXPIRED = """
@@ -119,8 +115,10 @@ class SqlResultStore:
         rows = await self.database.batched_rows(PRESENT, keys, self.max_age_s)
         return {key for (key,) in rows}
 
-    async def put(self, key: str, value: CacheValue, metadata: EntryMetadata) -> None:
-        await self.database.write(lambda session: self.insert(session, key, value, metadata))
+    async def put(self, key: str, value: CacheValue, model: str, file_sha256: str) -> None:
+        await self.database.write(
+            lambda session: self.insert(session, key, value, model, file_sha256)
+        )
 
     async def count_reads(
         self, accesses: Sequence[AccessCount], links: Sequence[tuple[str, str]]
@@ -209,13 +207,13 @@ class SqlResultStore:
         """The database belongs to whoever opened it."""
 
     def insert(
-        self, session: Session, key: str, value: CacheValue, metadata: EntryMetadata
+        self, session: Session, key: str, value: CacheValue, model: str, file_sha256: str
     ) -> None:
         """What `put` does, within the caller's transaction."""
-        row = asdict(value) | asdict(metadata) | {"key": key, "sha256": seal(key, value.data)}
+        row = asdict(value) | {"key": key, "sha256": seal(key, value.data), "model": model}
         session.execute(PUT, row)
         self._damaged.discard(key)
-        session.execute(LINK, (metadata.file_sha256, key))
+        session.execute(LINK, (file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
         """Whether a look-up of `key` would find a value; within the caller's transaction."""
@@ -264,7 +262,7 @@ def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
     running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
     session.executemany(ANONYMIZE, [(key,) for key in keys])
     delete, jobs = partial(_delete, session), contents + recording.unreadable
-    entries = delete("DELETE FROM cache_entries WHERE key = ?", keys)
+    entries = delete(DELETE, keys)
     rows = {
         "cuts": delete("DELETE FROM cuts WHERE file_sha256 = ?", contents),
         "chunk_tasks": delete("DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),

@@ -7,12 +7,11 @@ on; totals of all time, which must never fall, count the failure as well (`repla
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from sttbatch.core.jobs import JobStatus
+from sttbatch.core.jobs import JobSpec, JobStatus
 from sttbatch.core.metrics import (
     DURATION_BOUNDS_S,
     Bucket,
@@ -21,6 +20,7 @@ from sttbatch.core.metrics import (
     RequestTotal,
     Window,
 )
+from sttbatch.core.work import AUDIO_SECONDS
 from sttbatch.database.database import Database
 from sttbatch.database.workers import FREE
 
@@ -79,7 +79,8 @@ JOBS = "SELECT status, count(*) FROM processing_jobs GROUP BY status"
 DEAD_LETTERS = """
     SELECT count(*) FROM processing_jobs WHERE status = 'FAILED' AND retry_count >= max_retries"""
 _OUTCOMES = """
-    SELECT payload, completed_at - started_at, error_message, completed_at FROM processing_jobs
+    SELECT job_type, payload, completed_at - started_at, error_message, completed_at
+    FROM processing_jobs
     WHERE status = '{}' AND completed_at >= ? AND completed_at < ? ORDER BY {} DESC LIMIT ?"""
 SLOWEST = _OUTCOMES.format("COMPLETED", "completed_at - started_at")
 FAILED = _OUTCOMES.format("FAILED", "completed_at")
@@ -116,8 +117,9 @@ class UsageFigures:
         return await self._outcomes(FAILED, window, limit)
 
     async def _outcomes(self, query: str, window: Window, limit: int) -> list[RecordingOutcome]:
-        return [
-            RecordingOutcome(facts["recording"], facts["audio_s"], *rest)
-            for payload, *rest in await self._database.rows(query, (*window, limit))
-            for facts in (json.loads(payload),)
-        ]
+        outcomes = []
+        for job_type, payload, *rest in await self._database.rows(query, (*window, limit)):
+            spec = JobSpec.from_json(job_type.lower(), payload)
+            audio_s = spec.usage.quantity if spec.usage.unit == AUDIO_SECONDS else 0.0
+            outcomes.append(RecordingOutcome(spec.title, audio_s, *rest))
+        return outcomes

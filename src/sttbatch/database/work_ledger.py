@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import asdict
 
-from sttbatch.core.cache_entries import CacheValue, EntryMetadata
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.work import (
     PROBE,
     ROUNDING,
@@ -187,8 +187,8 @@ class SqlWorkLedger:
     def _put(self, session: Session, record: RequestRecord) -> None:
         assert record.value is not None
         item = record.item
-        metadata = EntryMetadata(item.engine, item.model, item.usage.quantity, item.file_sha256)
-        self._results.insert(session, item.key, CacheValue(record.value), metadata)
+        value = CacheValue(record.value)
+        self._results.insert(session, item.key, value, item.model, item.file_sha256)
 
 
 def _end(session: Session, granted: Granted, error: str | None = None) -> bool:

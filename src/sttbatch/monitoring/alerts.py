@@ -140,7 +140,7 @@ class AlertEvaluator:
             return
         if self._clock() < self._retry_at.get(rule, 0.0):
             return
-        if not await self._store.fire(rule.name, rule.condition, value):
+        if not await self._store.fire(rule.name, rule.condition):
             return
         event = triggered(rule, value)
         if Channel.WEBHOOK not in rule.channels:

@@ -15,10 +15,11 @@ import pytest
 
 from sttbatch.core.ports import RateStore
 from sttbatch.core.ports.rates import RateState
-from sttbatch.database.rates import RETRY_AFTER_S, InMemoryRates, SqliteRates
+from sttbatch.database.rates import RETRY_AFTER_S, SqliteRates
 from sttbatch.external.cloudru.admission import RateLimiter
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from tests.cloudru import CloudRu, Status
+from tests.database.backends import RATES
 
 from .lanes import lanes_to, upload
 
@@ -64,16 +65,10 @@ def take(store: SqliteRates, per_minute: int = 60) -> float:
     return store.change_now(lambda state, _: limits.take_slot(state, NOW, 1.0)) - NOW
 
 
-@pytest.fixture(params=["in memory", "sqlite"])
-def store_at(request: pytest.FixtureRequest, path: Path) -> Callable[[float], RateStore]:
+@pytest.fixture(params=RATES)
+def store_at(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[float], RateStore]:
     """Every kind of store, with a clock that stands still."""
-
-    def store(now: float) -> RateStore:
-        if request.param == "in memory":
-            return InMemoryRates(lambda: now)
-        return SqliteRates(path, "here", clock=lambda: now)
-
-    return store
+    return lambda now: RATES[request.param](tmp_path / "data", lambda: now)
 
 
 def test_a_store_gives_the_time_and_keeps_the_state(

@@ -128,7 +128,7 @@ def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: P
                 )
                 value = decoded(stored, StoredChunk)
                 assert value is not None
-                await run.results.store(f"chunk:{number}", value, 33.0, sha256)
+                await run.results.store(f"chunk:{number}", value, sha256)
             await run.database.write(
                 lambda db: db.executemany(
                     "UPDATE cuts SET chunk_key = ? WHERE chunk_key = ?",

@@ -104,7 +104,7 @@ class AlertStore(Protocol):
         `unresolved` counts in what failed at any time and is being tried again.
         """
 
-    async def fire(self, name: str, condition: str, value: float) -> bool:
+    async def fire(self, name: str, condition: str) -> bool:
         """Record that a condition holds. True: nobody had, so the caller notifies."""
 
     async def clear(self, name: str, condition: str) -> None:

@@ -52,11 +52,8 @@ class JobStore(Protocol):
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
 
-    async def fail(self, claim: Claim, error: str, *, retry: bool) -> JobStatus | None:
-        """Queue it again when it may be retried and retries remain, else FAILED.
-
-        Returns what it became; None: the claim is void, and nothing was changed.
-        """
+    async def fail(self, claim: Claim, error: str) -> bool:
+        """PROCESSING -> FAILED. False: the claim is void, and nothing was changed."""
 
     async def release(self, claim: Claim) -> bool:
         """PROCESSING -> QUEUED, no retry counted. False: the claim is void."""

@@ -8,7 +8,6 @@ from typing import Protocol
 from sttbatch.core.cache_entries import (
     AccessCount,
     CacheValue,
-    EntryMetadata,
     IndexedResult,
     VerifiableLevel,
 )
@@ -32,8 +31,8 @@ class ResultStore(VerifiableLevel, Protocol):
     async def present(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys` that are stored and not too old; values are not read."""
 
-    async def put(self, key: str, value: CacheValue, metadata: EntryMetadata) -> None:
-        """Store a value; it is on the disk when this returns."""
+    async def put(self, key: str, value: CacheValue, model: str, file_sha256: str) -> None:
+        """Store a value that was made of a recording; it is on the disk when this returns."""
 
     async def count_reads(
         self, accesses: Sequence[AccessCount], links: Sequence[tuple[str, str]]

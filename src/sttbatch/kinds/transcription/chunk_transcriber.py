@@ -103,7 +103,7 @@ class ChunkTranscriber:
                 raise
             heard, cached = await self._in_pieces(context, chunk, error), False
             value = StoredChunk(heard, upload.codec, "joined")
-            await self.results.store(item.key, value, upload.duration_s, context.file_sha256)
+            await self.results.store(item.key, value, context.file_sha256)
         if context.piece is None or self.engine.timestamps:
             return heard, cached
         whole = Segment(heard.text, 0.0, upload.duration_s)

@@ -127,7 +127,7 @@ class GapRepair:
             key = self.addresser.audit_key(chunk_key)
             value = StoredAudit(repaired, tuple(report.gaps), report.retried_s)
             sha256 = job.fingerprint.sha256
-            await self.results.store(key, value, upload.duration_s, sha256)
+            await self.results.store(key, value, sha256)
         gaps = self._in_recording(chunk.span, report.gaps)
         return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
 

@@ -91,7 +91,7 @@ class JobClaims:
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
         """It cannot go on; `jobs retry` or a new run over the recording revives it."""
-        await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason, retry=False))
+        await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason))
 
     async def release(self, job: RecordingJob) -> None:
         """The run ends; another may go on with it at once."""
@@ -132,7 +132,7 @@ class JobClaims:
         row = await self._row(failure.content, JobSpec(TRANSCRIPTION, 1, payload))
         taken = await self.queue.claim(row.id, self.worker)
         if isinstance(taken, Claim):
-            await self.queue.jobs.fail(taken, failure.reason, retry=False)
+            await self.queue.jobs.fail(taken, failure.reason)
 
     async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
         return await self.queue.jobs.enqueue(
