@@ -73,7 +73,7 @@ class Result(Generic[T]):
 
 
 class Transcription:
-    """Recordings as they end, for `for` and for `async for`; each use transcribes anew.
+    """Recordings as they end, for `for` and for `async for`; each use transcribes again.
 
     Leaving the loop early begins nothing new; what is in flight is finished and stored.
 

@@ -138,7 +138,7 @@ async def _keep_up(caches: Caches, spool: ResponseSpool, claims: WorkClaims) -> 
         with contextlib.suppress(StateError):
             await caches.levels.flush()
             await spool.recover_into(claims.ledger)
-            await claims.workers.settle()
+            await claims.workers.end_pending_claims()
 
 
 def transcription_run(
@@ -148,7 +148,7 @@ def transcription_run(
     *,
     priority: JobPriority = JobPriority.MEDIUM,
     observe: Callable[[Document], None] | None = None,
-    # One more than there are workers: it claims and plans while those are at work.
+    # One more than there are workers: it claims and plans while those are sending.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:
     """One run of a workshop.

@@ -36,7 +36,7 @@ class OutputWriter:
 
     Args:
         registry: gives outputs their names.
-        observe: told of each document that was brought to its files, if it has any.
+        observe: called with each document that was brought to its files, if it has any.
     """
 
     def __init__(

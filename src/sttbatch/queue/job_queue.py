@@ -101,16 +101,16 @@ class JobQueue:
             rows = await self.jobs.jobs(waiting)
             holders = {row.worker_id for row in rows.values()}
             alive = {each for each in holders if each and await self.workers.is_alive(each)}
-            settled = {
+            free = {
                 job_id: row
                 for job_id in waiting
                 if (row := rows.get(job_id)) is None
                 or row.status is not JobStatus.PROCESSING
                 or row.worker_id not in alive
             }
-            if settled:
-                waiting.difference_update(settled)
-                yield settled
+            if free:
+                waiting.difference_update(free)
+                yield free
                 pace.reset()
             if waiting and not stopping():
                 await pace.pause()

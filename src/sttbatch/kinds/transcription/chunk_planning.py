@@ -153,7 +153,7 @@ class ChunkPlanner:
             span = replace(stored.span, channel=channel)
             job.reached_s = max(job.reached_s, span.end_s)
             stored_repair = await self.repair.stored_repair(
-                job, span, stored.value.heard, stored.chunk_key
+                job, span, stored.value.transcription, stored.chunk_key
             )
             if stored_repair is None:
                 # It has words, and perhaps not all: it is cut once more, to look for gaps in it.

@@ -81,7 +81,7 @@ class GapRepair:
         if stored is None:
             return None
         job.repair_s += stored.asked_s
-        return RepairedChunk(stored.heard, self._in_recording(span, stored.gaps))
+        return RepairedChunk(stored.transcription, self._in_recording(span, stored.gaps))
 
     async def repair(
         self,
@@ -157,7 +157,7 @@ class GapRepair:
         try:
             return await self.transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
-            detail = f"it could not be cut out to be asked for again: {error}"
+            detail = f"it could not be cut out to be sent again: {error}"
             repair.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=detail)
             return []
 

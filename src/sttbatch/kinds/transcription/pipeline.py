@@ -232,7 +232,7 @@ class TranscriptionPipeline:
             if stored is None:
                 words, cached = await self.transcriber.transcribe(context, chunk)
             else:
-                words, cached = stored.value.heard, True
+                words, cached = stored.value.transcription, True
                 if not self.planner.is_same_upload(stored, chunk):
                     # Another version cut it: its words have their times, but in another upload.
                     return ChunkOutcome(stored.span, words, cached)

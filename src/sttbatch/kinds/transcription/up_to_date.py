@@ -34,7 +34,7 @@ async def take_up_to_date(
     """
     candidates = discovery.candidates
     keys = await _transcript_keys(candidates, database, config)
-    # What was invalidated is asked for again, outputs or not.
+    # What was invalidated is sent again, outputs or not.
     present = await SqlResultStore(database, max_age_s=cache_max_age_s).present(
         [key for key in keys if key is not None]
     )
@@ -102,5 +102,5 @@ async def report_skipped(
     for root, paths in discovery.skipped.items():
         ours = await registry.known_outputs(Path(root))
         skipped += sum(os.fsencode(path) not in ours for path in paths)
-    if skipped or discovery.too_young:
-        emit(FilesSkipped("", skipped, discovery.too_young))
+    if skipped or discovery.recently_modified:
+        emit(FilesSkipped("", skipped, discovery.recently_modified))
