@@ -170,11 +170,11 @@ def transcription_run(
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
         pay_once=PayOnce(
-            levels,
-            workshop.claims,
-            workshop.spool,
-            spans,
-            RunBudget(config.run.max_cost),
+            cache=levels,
+            claims=workshop.claims,
+            spool=workshop.spool,
+            spans=spans,
+            budget=RunBudget(config.run.max_cost),
             closed=lambda: control.closed,
             stopped=lanes.stopped,
             force=config.run.force,

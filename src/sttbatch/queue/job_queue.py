@@ -39,9 +39,6 @@ class Pace:
         await asyncio.sleep(self._next_s)
         self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
 
-    def reset(self) -> None:
-        self._next_s = FIRST_PAUSE_S
-
 
 @dataclass(frozen=True, slots=True)
 class JobQueue:
@@ -111,7 +108,7 @@ class JobQueue:
             if free:
                 waiting.difference_update(free)
                 yield free
-                pace.reset()
+                pace = Pace()
             if waiting and not stopping():
                 await pace.pause()
 

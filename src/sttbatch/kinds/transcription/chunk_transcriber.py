@@ -225,15 +225,10 @@ class _ChunkRequest:
         self.transcriber.emit(events.CacheLookup(self.context.recording, self.item.key, level))
 
     def started(self, queue_wait_s: float) -> None:
-        self.transcriber.emit(
-            events.ChunkProcessingStarted(
-                self.context.recording,
-                self.item.index,
-                self.chunk.upload.duration_s,
-                queue_wait_s,
-                self.context.piece,
-            )
-        )
+        name, index, piece = self.context.recording, self.context.index, self.context.piece
+        audio_s = self.chunk.upload.duration_s
+        event = events.ChunkProcessingStarted(name, index, audio_s, queue_wait_s, piece)
+        self.transcriber.emit(event)
 
     def requested(self, request: APIRequest) -> None:
         self.transcriber.observe(request)
