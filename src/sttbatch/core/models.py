@@ -139,7 +139,7 @@ class ChunkSpan:
         start_s, end_s: in the recording's time. What the upload holds outside of them (frames for
             the decoder to settle, overlap) belongs to a neighbour.
         time_map: pairs (second in the upload, second in the recording), rising; a time in the
-            upload counts from the last anchor at or before it. More than one where the
+            upload counts from the last pair at or before it. More than one where the
             recording's timestamps jump.
         channel: the one that the upload holds; `MIXED`: all of them.
     """

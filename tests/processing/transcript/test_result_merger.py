@@ -138,7 +138,7 @@ def test_times_never_run_backwards() -> None:
     assert adjusted.end_s >= adjusted.words[-1].end_s
 
 
-def test_times_count_from_the_last_anchor() -> None:
+def test_times_count_from_the_last_pair() -> None:
     where = ChunkSpan(0, CutPoint(0), CutPoint(1), 0.0, 100.0, ((-0.5, 0.0), (10.0, 60.0)))
     segments = (Segment("a", 0.0, 1.0), Segment("b", 10.5, 11.0))
     adjusted = TimestampAdjuster().adjust(where, Transcription("a b", segments))
