@@ -97,7 +97,7 @@ def test_a_temperature_of_nothing_is_one_temperature() -> None:
 
 
 def test_keys_stay_what_they_are() -> None:
-    """A change here means that everybody pays again: count KEY_VERSION up and say so."""
+    """A change here means that all users pay again: count KEY_VERSION up and say so."""
     addresser = ContentAddresser(REQUEST)
     assert (
         addresser.request_sha256

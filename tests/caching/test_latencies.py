@@ -1,4 +1,4 @@
-"""What the ledger tells about requests and kept stretches before a run."""
+"""What the ledger tells about requests and stored spans before a run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sttbatch.database.chunk_index import SqlChunkIndex
 from .harness import SHA, harness, key, recorded
 
 NOW = time.time()
-HEARD = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
+STORED = StoredChunk(Transcription("", ()), "mp3", "verbose_json")
 
 
 def post(number: int, status: int | None = 200, error: str | None = None) -> APIRequest:
     return APIRequest(NOW + number, 1, status, float(number), 10, 60.0 + number, True, error=error)
 
 
-def stretch(start_s: float, end_s: float) -> ChunkSpan:
+def span_of(start_s: float, end_s: float) -> ChunkSpan:
     start, end = CutPoint(round(start_s * 1000)), CutPoint(round(end_s * 1000))
     return ChunkSpan(0, start, end, start_s, end_s, ((0.0, start_s),))
 
@@ -31,13 +31,13 @@ def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
             for number in (2, 1, 3):
-                await state.store(recorded(key(number), post(number), HEARD))
+                await state.store(recorded(key(number), post(number), STORED))
             await state.work.record(recorded(key(4), post(4, 503, "busy")))
             await state.work.record(recorded(key(4), post(5, None, "broke off")))
             # `doctor --send` measures the way to the endpoint.
             await state.work.record(recorded(PROBE, post(8)))
-            await state.store(recorded(key(6), post(6), HEARD, model="another"))
-            await state.store(recorded(key(7), post(7, None), HEARD, engine="local"))
+            await state.store(recorded(key(6), post(6), STORED, model="another"))
+            await state.store(recorded(key(7), post(7, None), STORED, engine="local"))
             latencies = state.work.latencies
             assert await latencies("cloudru", "whisper", 10) == [
                 (63.0, 3.0),
@@ -60,10 +60,10 @@ def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
             spans = SqlChunkIndex(state.database, state.ledger)
             cuts = [(0.0, 100.0), (50.0, 150.0), (60.0, 70.0), (200.0, 300.0), (400.0, 500.0)]
             for number, cut in enumerate(cuts):
-                await spans.remember(IndexedSpan(SHA, 0, "request", stretch(*cut), key(number)))
+                await spans.remember(IndexedSpan(SHA, 0, "request", span_of(*cut), key(number)))
                 if number < 4:
-                    await state.store(recorded(key(number), post(number), HEARD))
-            await spans.remember(IndexedSpan(SHA, 0, "other", stretch(0.0, 900.0), key(0)))
+                    await state.store(recorded(key(number), post(number), STORED))
+            await spans.remember(IndexedSpan(SHA, 0, "other", span_of(0.0, 900.0), key(0)))
             many = [f"{number:064x}" for number in range(1200)]
             assert await spans.covered_s([*many, SHA], 0, "request") == {SHA: 250.0}
             assert await spans.covered_s([SHA], 1, "request") == {}
@@ -78,8 +78,8 @@ def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
         async with harness(tmp_path) as state:
             spans = SqlChunkIndex(state.database, state.ledger)
             for number, cut in enumerate([(0.0, 100.0), (100.0, 200.0)]):
-                await spans.remember(IndexedSpan(SHA, 0, "request", stretch(*cut), key(number)))
-                await state.store(recorded(key(number), post(number), HEARD))
+                await spans.remember(IndexedSpan(SHA, 0, "request", span_of(*cut), key(number)))
+                await state.store(recorded(key(number), post(number), STORED))
             await state.database.write(
                 lambda db: db.execute("UPDATE cuts SET anchors = '[[0.0' WHERE start_s = 0.0")
             )

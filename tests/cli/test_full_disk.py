@@ -83,7 +83,7 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
-    cloudru.let_go()
+    cloudru.resume()
     first = shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     assert sorted(path.name for path in folder.iterdir()) == ["talk.mp3"], "no half an output"
@@ -113,7 +113,7 @@ def test_each_answer_is_accounted_for_once(
     process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
     in_flight(cloudru, LANES)
     fill(data)
-    cloudru.let_go()
+    cloudru.resume()
     assert stopped_by_full_disk(shell.finish(process))
     (data / "filler").unlink()
     assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "10").code == 0
@@ -140,7 +140,7 @@ def test_a_disk_that_fills_while_one_lane_has_failed_loses_no_other(
     process = shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
-    cloudru.let_go()
+    cloudru.resume()
     assert stopped_by_full_disk(shell.finish(process))
     paid = answered(cloudru)
     (data / "filler").unlink()
@@ -168,7 +168,7 @@ def test_several_recordings_in_flight(
     process = shell.start("transcribe", folder, "-j", str(LANES))
     in_flight(cloudru, LANES)
     fill(data)
-    cloudru.let_go()
+    cloudru.resume()
     first = shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     paid = answered(cloudru)

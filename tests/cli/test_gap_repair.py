@@ -1,4 +1,4 @@
-"""What an answer lacks is asked for again, paid once, and named where it cannot be had."""
+"""What an answer lacks is sent again, paid once, and named where it cannot be had."""
 
 from __future__ import annotations
 

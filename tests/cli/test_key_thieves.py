@@ -58,7 +58,7 @@ def test_every_kind_of_failure_leaves_the_key_in_no_file_and_no_log(
         Status(502, headers=HEADERS, body=f"<html>{KEY}</html>".encode()),
         Fin(), Fin(after_body=True), Goaway(after_body=True), Truncated(), NotJson(),
     ]  # fmt: skip
-    # Never several that look like an outage in a row, which would be sat out.
+    # Never several that look like an outage in a row, which would be waited out.
     faults: list[Fault | None] = [each for pair in zip_longest(passing, failing) for each in pair]
     heard = Heard((HeardWord("0000", 0.5, 1.0), HeardWord("0001", 1.5, 2.0)), 10.0)
     with CloudRu(recognise=lambda _: heard) as endpoint:

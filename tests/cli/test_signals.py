@@ -75,7 +75,7 @@ def stored(shell: Shell) -> set[str]:
 
 
 def finished(shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]) -> None:
-    endpoint_of(shell).let_go()
+    endpoint_of(shell).resume()
     result = shell.transcribe(folder)
     assert result.code == 0, result.err
     for name, words in truth.items():
@@ -88,7 +88,7 @@ def test_all_that_was_in_flight_is_stored_and_not_sent_again(
 ) -> None:
     process = in_flight(shell, folder)
     stop(process, number)
-    endpoint_of(shell).let_go()
+    endpoint_of(shell).resume()
     result = shell.finish(process)
     assert result.code == 128 + number, result.err
     assert "Traceback" not in result.err

@@ -128,7 +128,7 @@ def test_a_recording_that_a_signal_left_half_done_is_finished_by_the_next_run(
     process.send_signal(signal.SIGTERM)
     assert process.stderr is not None
     assert b"stopping" in process.stderr.readline()
-    shell.endpoint.let_go()
+    shell.endpoint.resume()
     result = shell.finish(process)
     assert result.code == 128 + signal.SIGTERM
     assert len(posts(shell)) == 2
@@ -196,7 +196,7 @@ def test_an_endpoint_that_is_gone_for_a_while_loses_nothing(
     gone.go_away()
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(5)
-    gone.let_go()
+    gone.resume()
     gone.come_back()
     result = shell.finish(process)
     assert result.code == 0, result.err

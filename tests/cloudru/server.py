@@ -115,10 +115,10 @@ class CloudRu(Service):
         self._call(self._listen())
 
     def hold(self) -> None:
-        """Give no transcript until `let_go`: what is in flight stays so."""
+        """Give no transcript until `resume`: what is in flight stays so."""
         self._loop.call_soon_threadsafe(self._answering.clear)
 
-    def let_go(self) -> None:
+    def resume(self) -> None:
         """Answer what `hold` kept waiting, and all that comes."""
         self._loop.call_soon_threadsafe(self._answering.set)
 

@@ -69,7 +69,7 @@ def test_results_come_while_others_are_sent(spoken: dict[str, str], cloudru: Clo
     first = next(results)
     assert first.outcome == "done"
     assert first.text == spoken[first.path.name]
-    cloudru.let_go()
+    cloudru.resume()
     assert sorted(result.path.name for result in results) == sorted({*spoken} - {first.path.name})
 
 

@@ -144,7 +144,7 @@ class Making:
             """CREATE TRIGGER full BEFORE INSERT ON cache_entries
                BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"""
         )
-        self._endpoint.let_go()
+        self._endpoint.resume()
         result = self.shell.finish(run)
         assert result.code == 1, result.err
         assert "what came in is kept in" in result.err, result.err

@@ -121,7 +121,7 @@ def test_young_files_are_left_alone(tmp_path: Path) -> None:
     os.utime(tmp_path / "old.mp3", (hour_ago, hour_ago))
     found = discover([tmp_path], min_age_s=60)
     assert names(found, tmp_path) == ["old.mp3"]
-    assert found.too_young == 1
+    assert found.recently_modified == 1
 
 
 def test_names_that_are_not_text_are_found(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ async def store_chunk(data: Path, pause: Pause = nothing, stored: Pause = nothin
             assert hit is not None
             chunk = decoded(hit.value, StoredChunk)
             assert chunk is not None
-            assert chunk.heard.text == TEXT
+            assert chunk.transcription.text == TEXT
             await queue.jobs.complete(claim)
             return hit.level
     finally:

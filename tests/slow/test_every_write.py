@@ -182,7 +182,7 @@ def stored_times(data: Path) -> int:
     for (value,) in values:
         found = decoded(value, StoredChunk)
         assert found is not None
-        assert found.heard.text == TEXT
+        assert found.transcription.text == TEXT
     return len(values)
 
 

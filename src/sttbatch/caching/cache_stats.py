@@ -16,6 +16,7 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 from sttbatch.database.private_files import private_file, private_folder
 
+MOST_USED = 5
 _FILE = "verified.json"
 
 
@@ -42,7 +43,7 @@ class CacheStats:
 
 
 async def cache_stats(
-    levels: Sequence[CacheLevel], authority: ResultStore, folder: Path, most_used: int = 5
+    levels: Sequence[CacheLevel], authority: ResultStore, folder: Path
 ) -> CacheStats:
     """Look at every level; `folder` is where `record_verification` has written.
 
@@ -57,7 +58,7 @@ async def cache_stats(
             if level is authority:
                 raise
             usages[level.name] = None
-    return CacheStats(usages, await authority.most_used(most_used), _last(folder))
+    return CacheStats(usages, await authority.most_used(MOST_USED), _last(folder))
 
 
 def record_verification(folder: Path, damaged: int) -> None:

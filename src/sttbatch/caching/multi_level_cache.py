@@ -46,7 +46,7 @@ class MultiLevelCache:
     Args:
         fronts: L1, L2: conveniences that may lose anything at any time.
         authority: L3: what it does not hold is not there, whatever a front may say later.
-        warn: told once per incident, which ends when the front takes a value again.
+        warn: called once per incident, which ends when the front takes a value again.
         clock: monotonic seconds.
     """
 

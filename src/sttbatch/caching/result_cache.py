@@ -26,23 +26,26 @@ _FASTEST = 1
 _AT_ONCE = 256
 """Segments: a few ten kilobytes."""
 
+_STORED_NAMES = {"transcription": "heard"}
+"""As version 0.1 wrote them."""
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Transcript)
 _segment_decoder = msgspec.json.Decoder(Segment)
 
 
-class StoredChunk(msgspec.Struct, frozen=True):
+class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
     """An answer, in the upload's time, and the formats of its request."""
 
-    heard: Transcription
+    transcription: Transcription
     upload_codec: str
     response_format: str
 
 
-class StoredAudit(msgspec.Struct, frozen=True):
+class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
     """An answer after gap repair, in the upload's time, and the seconds of audio sent for that."""
 
-    heard: Transcription
+    transcription: Transcription
     gaps: tuple[Gap, ...]
     asked_s: float
 

@@ -170,7 +170,7 @@ threading._register_atexit(_finish_runs)  # type: ignore[attr-defined]  # noqa: 
 
 
 class Transcription:
-    """Recordings as they end, for `for` and for `async for`; each use transcribes anew.
+    """Recordings as they end, for `for` and for `async for`; each use transcribes again.
 
     Leaving the loop early begins nothing new; what is in flight is finished and stored. `for` waits
     for that, `async for` with `contextlib.aclosing`, and at the latest the end of the process.

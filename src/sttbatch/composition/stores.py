@@ -149,7 +149,7 @@ class Caches:
 async def open_caches(
     settings: Settings, database: Database, warn: Callable[[str], None]
 ) -> AsyncIterator[Caches]:
-    """L1, L2 and L3; `warn` is told once per incident of what fails."""
+    """L1, L2 and L3; `warn` is called once per incident."""
     from sttbatch.caching.disk_level import DiskLevel
     from sttbatch.caching.memory_level import MemoryLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache

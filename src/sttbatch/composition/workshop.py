@@ -144,7 +144,7 @@ async def keep_up(workshop: Workshop, emit: Emit) -> None:
     due: list[Callable[[], Awaitable[object]]] = [
         levels.flush,
         lambda: workshop.spool.recover_into(workshop.claims.ledger),
-        workshop.workers.settle,
+        workshop.workers.end_pending_claims,
         workshop.workers.sweep,
         *(level.delete_expired for level in levels.levels),
     ]
@@ -164,7 +164,7 @@ def transcription_run(
     *,
     priority: JobPriority = JobPriority.MEDIUM,
     observe: Callable[[Document], Awaitable[None]] | None = None,
-    # One more than there are workers: it claims and plans while those are at work.
+    # One more than there are workers: it claims and plans while those are cutting.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:
     """One run of a workshop.
@@ -186,11 +186,11 @@ def transcription_run(
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
         pay_once=PayOnce(
-            levels,
-            workshop.claims,
-            workshop.spool,
-            spans,
-            RunBudget(config.run.max_cost),
+            cache=levels,
+            claims=workshop.claims,
+            spool=workshop.spool,
+            spans=spans,
+            budget=RunBudget(config.run.max_cost),
             closed=lambda: control.closed,
             stopped=lanes.stopped,
             force=config.run.force,

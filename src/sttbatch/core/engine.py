@@ -45,7 +45,7 @@ class APIRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a recogniser heard, and the request that it answers, which is not recorded yet."""
+    """A transcription, and the request that it answers, which is not recorded yet."""
 
     transcription: Transcription
     request: APIRequest

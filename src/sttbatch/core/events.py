@@ -24,7 +24,7 @@ class Event:
 class FilesSkipped(Event):
     """Files that the run leaves out; `recording` is empty.
 
-    `skipped` hold no audio and are no outputs of ours, `too_young` is what `--min-age` excludes.
+    `skipped` hold no audio and are no outputs of ours, `too_young` are left out for `--min-age`.
     """
 
     skipped: int
@@ -102,14 +102,14 @@ class ChunkProcessingFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudited(Event):
-    """A chunk's answer was listened to, and what it lacked was asked for again.
+    """A chunk's answer was checked for gaps, and what it lacked was sent again.
 
     Attributes:
         filled, no_speech, refused, still_missing: what became of its gaps; the sum is what was
             found.
         loops: segments that repeated one phrase.
         unfounded: segments with words where there is no sound.
-        asked_s: seconds of audio that were asked for again.
+        asked_s: seconds of audio that were sent again.
     """
 
     index: int
@@ -192,7 +192,7 @@ class FileProcessingCompleted(Event):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
-    stretch without words.
+    span without words.
     """
 
     outputs: tuple[str, ...]

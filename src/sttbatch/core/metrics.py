@@ -15,7 +15,7 @@ MISS = "miss"
 GAP_ENDS = ("filled", "no_speech", "refused", "still_missing")
 """What becomes of sound that came back without words."""
 
-DOUBTED = ("loops", "unfounded")
+SUSPECT_SEGMENTS = ("loops", "unfounded")
 """Suspect segments: those that repeat one phrase, and those with words over silence."""
 
 Measurement: TypeAlias = tuple[str, float, int, float, str, str]
@@ -46,8 +46,8 @@ class Metric(StrEnum):
     SAVED_COST = "saved_cost"  # what sending it would have cost that run
     CONNECTIONS = "connections"  # opened, reused, replaced
     AUDIT_GAPS = "audit_gaps"  # sound without words: filled, no_speech, refused, still_missing
-    AUDIT_SEGMENTS = "audit_segments"  # doubted ones: loops, unfounded (words over silence)
-    AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was asked for again
+    AUDIT_SEGMENTS = "audit_segments"  # suspect ones: loops, unfounded (words over silence)
+    AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was sent again
 
 
 WAIT_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)

@@ -20,7 +20,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of speech; `words` is empty where the recogniser gave no word times.
+    """A span of speech; `words` is empty where the recogniser gave no word times.
 
     `speaker` is the channel it was heard on, counted from 1; None where channels were mixed.
     """
@@ -34,7 +34,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What a recogniser heard in one upload, in the upload's own time."""
+    """What a recogniser made of one upload, in the upload's own time."""
 
     text: str
     segments: tuple[Segment, ...]
@@ -120,7 +120,7 @@ class LatencyModel:
 
 @dataclass(frozen=True, slots=True)
 class CutPoint:
-    """Where one stretch of a recording ends and the next begins.
+    """Where one span of a recording ends and the next begins.
 
     Attributes:
         pts: position in the stream's own time base.
@@ -139,7 +139,7 @@ class ChunkSpan:
         start_s, end_s: in the recording's time. What the upload holds outside of them (frames for
             the decoder to settle, overlap) belongs to a neighbour.
         time_map: pairs (second in the upload, second in the recording), rising; a time in the
-            upload counts from the last anchor at or before it. More than one where the
+            upload counts from the last pair at or before it. More than one where the
             recording's timestamps jump.
         channel: the one that the upload holds; `MIXED`: all of them.
     """
@@ -202,7 +202,7 @@ class AudioChunk:
 
 
 class GapReason(StrEnum):
-    """Why a stretch of a transcript has no words."""
+    """Why a span of a transcript has no words."""
 
     NO_SPEECH = "no_speech"
     STILL_MISSING = "still_missing"
@@ -212,7 +212,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch without words, named; `channel` as in `ChunkSpan`."""
+    """A span without words, named; `channel` as in `ChunkSpan`."""
 
     start_s: float
     end_s: float

@@ -41,7 +41,7 @@ class ChunkingOptions:
     Attributes:
         target_duration_s: what a chunk should last when the batch is large.
         max_chunk_bytes: no upload's file is larger.
-        channels: `split` sends each channel as samples of its own, encoded anew.
+        channels: `split` sends each channel as samples of its own, encoded again.
     """
 
     target_duration_s: float = 300.0
@@ -78,7 +78,7 @@ class RunOptions:
         requests_per_minute: the rate limit, for estimates; None: there is none.
         audio_seconds_per_minute: the same for seconds of audio.
         audit: ask again for sound that has no words.
-        audit_share: of a recording's length; no more audio is asked for again.
+        audit_share: of a recording's length; no more audio is sent again.
     """
 
     fail_fast: bool = False

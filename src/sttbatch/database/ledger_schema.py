@@ -17,7 +17,7 @@ LEDGER: Steps = {
             audio_s REAL NOT NULL,
             created_at REAL NOT NULL
         ) STRICT""",
-        # One row per post, kept for ever: this is what money is counted from.
+        # One row per request, kept for ever: this is what money is counted from.
         """CREATE TABLE requests (
             id INTEGER PRIMARY KEY,
             at REAL NOT NULL,
@@ -47,7 +47,7 @@ LEDGER: Steps = {
             indexed_at_ns INTEGER NOT NULL,
             sha256 TEXT NOT NULL
         ) STRICT""",
-        # Where a recording was cut, so that a later run with other flags keeps every stretch
+        # Where a recording was cut, so that a later run with other flags keeps every span
         # that has its words. `request_sha256` stands for everything that decides an answer.
         """CREATE TABLE cuts (
             file_sha256 TEXT NOT NULL,
@@ -165,7 +165,7 @@ LEDGER: Steps = {
                    + (OLD.status = 'QUEUED' AND NEW.status = 'PROCESSING')
              OR (NEW.status = OLD.status AND NEW.worker_id IS NOT OLD.worker_id)
            BEGIN SELECT RAISE(ABORT, 'a claim has the next number and one holder'); END""",
-        # A retry counts while there are any left; a dead letter that is revived begins anew.
+        # A retry counts while there are any left; a dead letter that is revived starts at 0.
         """CREATE TRIGGER processing_jobs_retry BEFORE UPDATE ON processing_jobs
            WHEN NEW.retry_count <> CASE
                WHEN OLD.status = 'FAILED' AND NEW.status = 'QUEUED'
@@ -175,7 +175,7 @@ LEDGER: Steps = {
                ELSE OLD.retry_count
            END
            BEGIN SELECT RAISE(ABORT, 'that is no way to count retries'); END""",
-        # One pass of one worker over one job; its chunks are those that it claimed to send.
+        # One attempt of one worker at one job; its chunks are those that it claimed to send.
         """CREATE TABLE processing_tasks (
             id INTEGER PRIMARY KEY,
             job_id TEXT NOT NULL REFERENCES processing_jobs (id) ON DELETE CASCADE,

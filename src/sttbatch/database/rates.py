@@ -61,8 +61,8 @@ class InMemoryRates:
 class SqliteRates(InMemoryRates):
     """A `RateStore` for all processes of one user on one machine.
 
-    Its time is the monotonic clock, which all processes share and nobody can set, and which begins
-    anew at each start of the machine: hence a row for each boot.
+    Its time is the monotonic clock, which all processes share and nobody can set, and which starts
+    again with the machine: hence a row for each boot.
 
     Args:
         path: the file, which is created and, where it is damaged, replaced.

@@ -15,19 +15,10 @@ from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import BudgetReached, Stopped
 from sttbatch.core.ports import ChunkIndex
 from sttbatch.core.work import ROUNDING, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.queue.job_queue import WorkClaims
 
 T = TypeVar("T")
-
-
-class Lane(Protocol):
-    """The right to have one request in flight."""
-
-    async def enter(self) -> None: ...
-
-    def leave(self) -> None: ...
-
-    async def yield_if_over_limit(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +81,7 @@ class RunBudget:
             self.reserved -= cost
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PayOnce:
     """Never sends what is stored, and stores every result before it counts.
 
@@ -104,27 +96,14 @@ class PayOnce:
         force: send what is stored, too.
     """
 
-    def __init__(
-        self,
-        cache: MultiLevelCache,
-        claims: WorkClaims,
-        spool: ResponseSpool,
-        spans: ChunkIndex,
-        budget: RunBudget,
-        *,
-        closed: Callable[[], bool],
-        stopped: asyncio.Event,
-        force: bool = False,
-    ) -> None:
-        self._cache = cache
-        self._ledger = claims.ledger
-        self._claims = claims
-        self._spool = spool
-        self._spans = spans
-        self._budget = budget
-        self._closed = closed
-        self._stopped = stopped
-        self._force = force
+    cache: MultiLevelCache
+    claims: WorkClaims
+    spool: ResponseSpool
+    spans: ChunkIndex
+    budget: RunBudget
+    closed: Callable[[], bool]
+    stopped: asyncio.Event
+    force: bool
 
     async def result(self, request: PaidRequest[T], task_id: int, lane: Lane) -> tuple[T, bool]:
         """The result, and whether it was there already.
@@ -138,17 +117,17 @@ class PayOnce:
         stored = await self._stored(request)
         if stored is not None:
             if item.span is not None:
-                await self._spans.remember(item.span)
+                await self.spans.remember(item.span)
             return stored, True
-        while not self._closed():
-            self._spool.reserve()
-            verdict = await self._claims.claim(item, task_id, force=self._force)
+        while not self.closed():
+            self.spool.reserve()
+            verdict = await self.claims.claim(item, task_id, force=self.force)
             if isinstance(verdict, Granted):
                 return await self._sent(request, verdict, lane), False
             if isinstance(verdict, OverBudget):
                 raise BudgetReached(f"{verdict.message}; run again to go on")
             if isinstance(verdict, HeldBy):
-                await self._claims.wait_until_ended(item.key, self._closed)
+                await self.claims.wait_until_ended(item.key, self.closed)
             stored = await self._stored(request)
             if stored is not None:
                 return stored, True
@@ -156,7 +135,7 @@ class PayOnce:
 
     async def _stored(self, request: PaidRequest[T]) -> T | None:
         item = request.item
-        hit = None if self._force else await self._cache.get(item.key, item.file_sha256)
+        hit = None if self.force else await self.cache.get(item.key, item.file_sha256)
         result = request.decode(hit.value) if hit is not None else None
         request.looked_up(hit.level if hit is not None and result is not None else None)
         return result
@@ -167,32 +146,32 @@ class PayOnce:
         async def record(failed: APIRequest) -> None:
             self._account(request, failed)
             booked = RequestRecord(item, failed, None, granted.worker_id, granted.task_id)
-            with self._spool.keeping(booked):
-                await self._ledger.record(booked)
+            with self.spool.keeping(booked):
+                await self.claims.ledger.record(booked)
             if failed.throttled:
                 # Tried again at once it would only be one too many again.
                 await lane.yield_if_over_limit()
 
         reply = None
         try:
-            with self._budget.reserved_for(item.cost):
+            with self.budget.reserved_for(item.cost):
                 queued_at_s = time.monotonic()
                 await lane.enter()
                 request.started(time.monotonic() - queued_at_s)
-                reply = await request.send(record, self._stopped)
+                reply = await request.send(record, self.stopped)
             self._account(request, reply.request)
             answered = RequestRecord(
                 item, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
-            with self._spool.keeping(answered):
-                await self._ledger.store(granted, answered)
+            with self.spool.keeping(answered):
+                await self.claims.ledger.store(granted, answered)
             # What is behind the authority is filled while the next request is in the lane.
             lane.leave()
-            await self._cache.fill_fronts(item.key, reply.stored)
+            await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
                 # Its requests are booked, so nothing is reserved for it any more.
-                await self._claims.give_up(granted, str(error) or type(error).__name__)
+                await self.claims.give_up(granted, str(error) or type(error).__name__)
             raise
         finally:
             lane.leave()
@@ -200,5 +179,5 @@ class PayOnce:
 
     def _account(self, request: PaidRequest[T], ended: APIRequest) -> None:
         if ended.paid or ended.maybe_paid:
-            self._budget.spent += request.item.cost
+            self.budget.spent += request.item.cost
         request.requested(ended)

@@ -12,7 +12,16 @@ from typing import Any
 
 from sttbatch.core import events
 from sttbatch.core.errors import StateError
-from sttbatch.core.metrics import DOUBTED, GAP_ENDS, MISS, OK, Measurement, Metric, RunEnd, RunFacts
+from sttbatch.core.metrics import (
+    GAP_ENDS,
+    MISS,
+    OK,
+    SUSPECT_SEGMENTS,
+    Measurement,
+    Metric,
+    RunEnd,
+    RunFacts,
+)
 from sttbatch.core.ports import MetricsStore
 
 FLUSH_EVERY_S = 1.0
@@ -141,7 +150,7 @@ class MetricsCollector:
 
     def _audited(self, event: events.ChunkAudited) -> None:
         self._add_all(Metric.AUDIT_GAPS, event, GAP_ENDS)
-        self._add_all(Metric.AUDIT_SEGMENTS, event, DOUBTED)
+        self._add_all(Metric.AUDIT_SEGMENTS, event, SUSPECT_SEGMENTS)
         self._add(Metric.AUDIT_ASKED_SECONDS, "", event.asked_s)
 
     def _requested(self, event: events.APIRequestCompleted) -> None:

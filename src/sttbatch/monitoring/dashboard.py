@@ -140,8 +140,8 @@ def _repair(found: RepairFigures) -> str:
     rows = [(name, float(count), str(count)) for name, count in found.named().items()]
     chart = bars("audit", rows, "Audit findings")
     caption = (
-        f"gaps in answers by what became of them, and segments that were doubted; "
-        f"{found.asked_s / 60:.1f} min asked again"
+        f"gaps in answers by what became of them, and suspect segments; "
+        f"{found.asked_s / 60:.1f} min sent again"
     )
     return _figure("Audit", chart, caption)
 

@@ -24,7 +24,6 @@ from prometheus_client.registry import Collector
 
 from sttbatch.core.metrics import (
     BOUNDS,
-    DOUBTED,
     DURATION_BOUNDS_S,
     GAP_ENDS,
     LIFETIME_METRICS,
@@ -33,6 +32,7 @@ from sttbatch.core.metrics import (
     RUN_OUTCOMES,
     RUNS_BEGUN,
     RUNS_ENDED,
+    SUSPECT_SEGMENTS,
     Bucket,
     Metric,
     RequestTotal,
@@ -101,18 +101,18 @@ _COUNTERS: Mapping[str, _Counter] = {
     ),
     Metric.AUDIT_GAPS: _Counter(
         "audit_gaps",
-        "Stretches of sound that came back without words, by what became of them",
+        "Spans of sound that came back without words, by what became of them",
         "finding",
         GAP_ENDS,
     ),
     Metric.AUDIT_SEGMENTS: _Counter(
         "audit_doubted_segments",
-        "Segments that were doubted: repetition loops, words over digital silence",
+        "Suspect segments: repetition loops, words over digital silence",
         "finding",
-        DOUBTED,
+        SUSPECT_SEGMENTS,
     ),
     Metric.AUDIT_ASKED_SECONDS: _Counter(
-        "audit_asked_audio_seconds", "Audio that the audit asked for again", foreseen=("",)
+        "audit_asked_audio_seconds", "Audio that the audit sent again", foreseen=("",)
     ),
     Metric.CONNECTIONS: _Counter(
         "connections",

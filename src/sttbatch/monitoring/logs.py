@@ -104,7 +104,7 @@ _TEXTS: dict[type[events.Event], str] = {
     events.ConnectionsClosed: "connections: {0.opened} opened, {0.reused} times reused, "
     "{0.replaced} replaced",
     events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
-    events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} too young",
+    events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} modified too recently",
     events.RunStopped: "the run stops: {0.error}",
     events.Warned: "warning: {0.message}",
 }
@@ -145,7 +145,7 @@ def _audit(event: events.ChunkAudited) -> str:
         "segments over silence": event.unfounded,
     }
     parts = [f"{count} {name}" for name, count in counts.items() if count]
-    return f"{', '.join(parts)}; {event.asked_s:.1f} s asked again"
+    return f"{', '.join(parts)}; {event.asked_s:.1f} s sent again"
 
 
 def _request(event: events.APIRequestCompleted) -> str:
@@ -153,7 +153,7 @@ def _request(event: events.APIRequestCompleted) -> str:
         outcome = f"answer {event.status}"
     else:
         # The local engine has no statuses.
-        outcome = "no answer" if event.error else "heard"
+        outcome = "no answer" if event.error else "transcribed"
     optional = (
         f"waited {event.rate_wait_s:.2f} s for the rate limit" if event.rate_wait_s >= 0.01 else "",
         "possibly billed" if event.maybe_paid else "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sttbatch.core.options import OutputOptions
@@ -31,27 +31,23 @@ class Written:
     untouched: tuple[Path, ...] = ()
 
 
+@dataclass(slots=True, eq=False)
 class OutputWriter:
     """Plans, writes and remembers outputs. One writer serves one run.
 
     Args:
         registry: gives outputs their names.
-        observe: told of each document that was brought to its files, if it has any.
+        observe: called with each document that was brought to its files, if it has any.
     """
 
-    def __init__(
-        self,
-        registry: OutputRegistry,
-        observe: Callable[[Document], Awaitable[None]] | None = None,
-    ) -> None:
-        self._registry = registry
-        self._observe = observe
-        self._plans: dict[Path, OutputPlan] = {}
-        self._swept: set[Path] = set()
+    registry: OutputRegistry
+    observe: Callable[[Document], Awaitable[None]] | None = None
+    _plans: dict[Path, OutputPlan] = field(default_factory=dict, init=False)
+    _swept: set[Path] = field(default_factory=set, init=False)
 
     async def plan(self, recordings: Sequence[Recording], options: OutputOptions) -> None:
         """Decide how the outputs of all recordings are called, before any is written."""
-        self._plans |= await self._registry.plan(recordings, options)
+        self._plans |= await self.registry.plan(recordings, options)
 
     async def write(
         self, document: Document, recording: Path, transcript_key: str | None = None
@@ -68,11 +64,11 @@ class OutputWriter:
         written = Written(())
         if self._plans[recording].paths:
             written = await self._write_planned(document, recording)
-        if self._observe is not None:
-            await self._observe(document)
+        if self.observe is not None:
+            await self.observe(document)
         if written.paths and transcript_key is not None:
             origin = made_from(transcript_key, document.source, document.options)
-            await self._registry.remember(
+            await self.registry.remember(
                 self._plans[recording], written.paths, origin, document.transcript.duration_s
             )
         return written
@@ -93,7 +89,7 @@ class OutputWriter:
     async def _write(
         self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool
     ) -> Written:
-        known = await self._registry.digests(plan)
+        known = await self.registry.digests(plan)
         folder = next(iter(plan.paths.values())).parent
         if folder not in self._swept:
             self._swept.add(folder)
@@ -124,13 +120,13 @@ class OutputWriter:
 
     async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
         """Write and record `changed`; returns the formats that somebody else wrote meanwhile."""
-        await self._registry.intend(plan, _sha256s(changed))
+        await self.registry.intend(plan, _sha256s(changed))
         # A file that has the right bytes already only needs to be recorded.
         stale = [target for target in changed.values() if target.existing is not Existing.SAME]
         skipped = await asyncio.to_thread(replace_all, stale) if stale else []
         lost = {name for name, target in changed.items() if target in skipped}
         done = {name: target for name, target in changed.items() if name not in lost}
-        await self._registry.record(plan, _sha256s(done))
+        await self.registry.record(plan, _sha256s(done))
         return lost
 
 

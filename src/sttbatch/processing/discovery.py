@@ -63,13 +63,13 @@ class Discovery:
     Attributes:
         failures: (display path, reason) of what cannot be read.
         skipped: by root, files that are no recordings, our own outputs among them.
-        too_young: how many files were modified too recently.
+        recently_modified: how many files were left out for `--min-age`.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
-    too_young: int = 0
+    recently_modified: int = 0
 
 
 class _Walk:
@@ -164,7 +164,7 @@ class _Walk:
             return
         self._seen_files.add(identity)
         if self._newest is not None and status.st_mtime > self._newest:
-            self.found.too_young += 1
+            self.found.recently_modified += 1
             return
         expected = named or _ending(name) in MEDIA_ENDINGS
         self.found.candidates.append(Candidate(_plain(path), root, expected, status))

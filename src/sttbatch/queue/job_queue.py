@@ -39,9 +39,6 @@ class Pace:
         await asyncio.sleep(self._next_s)
         self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
 
-    def reset(self) -> None:
-        self._next_s = FIRST_PAUSE_S
-
 
 @dataclass(frozen=True, slots=True)
 class JobQueue:
@@ -101,17 +98,17 @@ class JobQueue:
             rows = await self.jobs.jobs(waiting)
             holders = {row.worker_id for row in rows.values()}
             alive = {each for each in holders if each and await self.workers.is_alive(each)}
-            settled = {
+            free = {
                 job_id: row
                 for job_id in waiting
                 if (row := rows.get(job_id)) is None
                 or row.status is not JobStatus.PROCESSING
                 or row.worker_id not in alive
             }
-            if settled:
-                waiting.difference_update(settled)
-                yield settled
-                pace.reset()
+            if free:
+                waiting.difference_update(free)
+                yield free
+                pace = Pace()
             if waiting and not stopping():
                 await pace.pause()
 

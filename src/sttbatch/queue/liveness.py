@@ -85,7 +85,7 @@ def shares_locks(one: str, other: str) -> bool:
         return True
     if same_boot:
         return folder == other_folder
-    # A machine that was restarted may number its devices anew, not its inodes.
+    # A machine that was restarted may renumber its devices, not its inodes.
     return folder.rpartition(":")[2] == other_folder.rpartition(":")[2]
 
 

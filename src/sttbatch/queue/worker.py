@@ -52,7 +52,7 @@ class WorkerRegistry:
                     await self.store.reap(worker_id, killed=False)
 
     async def end_claim(self, end: Callable[[], Awaitable[object]]) -> None:
-        """End a claim of this worker; where that cannot be written, `settle` does it.
+        """End a claim of this worker; where that cannot be written, `end_pending_claims` does it.
 
         Raises:
             StateError: it could not be written now.
@@ -63,7 +63,7 @@ class WorkerRegistry:
             self._unended.append(end)
             raise
 
-    async def settle(self) -> None:
+    async def end_pending_claims(self) -> None:
         """End the claims whose end could not be written: nobody else may while this worker lives.
 
         Raises:

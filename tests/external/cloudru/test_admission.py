@@ -68,7 +68,7 @@ def test_a_pause_saves_up_no_more_than_the_burst() -> None:
     assert in_virtual_time(after_a_pause()) <= 13
 
 
-def gate(outage_wait_s: float = 600.0) -> AdmissionControl:
+def admission_control(outage_wait_s: float = 600.0) -> AdmissionControl:
     return AdmissionControl(limiter_of(60_000), outage_wait_s)
 
 
@@ -76,28 +76,28 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
     """And the outage ends with ten minutes, not before and not long after."""
 
     async def outage() -> list[float]:
-        shut = gate()
+        admission = admission_control()
         ticket = AdmissionTicket()
         times: list[float] = []
         for _ in range(3):
-            await shut.admit(ticket)
-            assert shut.failed(ticket, "gone", answered=False) == (_ == 2)
+            await admission.admit(ticket)
+            assert admission.failed(ticket, "gone", answered=False) == (_ == 2)
         begun = now()
 
         async def probe() -> None:
             while True:
-                await shut.admit(ticket)
+                await admission.admit(ticket)
                 times.append(now() - begun)
-                assert shut.failed(ticket, "gone", answered=False)
+                assert admission.failed(ticket, "gone", answered=False)
 
         with pytest.raises(EndpointUnreachable, match=r"600 s.*gone"):
             await probe()
         assert now() - begun < 601
-        shut.release(ticket)
+        admission.release(ticket)
         with pytest.raises(EndpointUnreachable):
-            await shut.admit(AdmissionTicket(stopped=ticket.stopped))
+            await admission.admit(AdmissionTicket(stopped=ticket.stopped))
         # The next run of the process finds out for itself.
-        await shut.admit(AdmissionTicket())
+        await admission.admit(AdmissionTicket())
         return times
 
     times = in_virtual_time(outage())
@@ -108,22 +108,22 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
 
 def test_two_failures_are_no_outage() -> None:
     async def failing() -> None:
-        open_ = gate()
+        admission = admission_control()
         ours, other = AdmissionTicket(), AdmissionTicket()
         for _ in range(10):
-            assert not open_.failed(ours, "", answered=False)
-            assert not open_.failed(other, "", answered=False)
-            open_.succeeded(other)
+            assert not admission.failed(ours, "", answered=False)
+            assert not admission.failed(other, "", answered=False)
+            admission.succeeded(other)
 
     in_virtual_time(failing())
 
 
 def test_lanes_probe_in_turn_and_success_opens_all() -> None:
     async def outage() -> tuple[list[int], list[float]]:
-        shut = gate()
+        admission = admission_control()
         tickets = [AdmissionTicket() for _ in range(4)]
         for ticket in tickets:
-            shut.failed(ticket, "gone", answered=False)
+            admission.failed(ticket, "gone", answered=False)
         order: list[int] = []
         opened: list[float] = []
         probing = 0
@@ -131,17 +131,17 @@ def test_lanes_probe_in_turn_and_success_opens_all() -> None:
         async def lane(number: int) -> None:
             nonlocal probing
             while True:
-                await shut.admit(tickets[number])
+                await admission.admit(tickets[number])
                 order.append(number)
                 probing += 1
                 if len(order) <= 8:
                     assert probing == 1
                     await asyncio.sleep(5)
                     probing -= 1
-                    shut.failed(tickets[number], "gone", answered=False)
+                    admission.failed(tickets[number], "gone", answered=False)
                 else:
                     opened.append(now())
-                    shut.succeeded(tickets[number])
+                    admission.succeeded(tickets[number])
                     return
 
         await asyncio.gather(*(lane(number) for number in range(4)))
@@ -156,22 +156,22 @@ def test_whoever_waits_for_the_rate_limit_heeds_an_outage() -> None:
     """Otherwise a low limit would let all lanes into an outage that has begun meanwhile."""
 
     async def outage() -> list[float]:
-        shut = AdmissionControl(limiter_of(6), 600)
+        admission = AdmissionControl(limiter_of(6), 600)
         first, others = AdmissionTicket(), [AdmissionTicket() for _ in range(3)]
-        await shut.admit(first)
+        await admission.admit(first)
         sent: list[float] = []
 
         async def lane(ticket: AdmissionTicket) -> None:
-            await shut.admit(ticket)
+            await admission.admit(ticket)
             sent.append(now())
 
         waiting = [asyncio.ensure_future(lane(ticket)) for ticket in others]
         await asyncio.sleep(1)
         for _ in range(3):
-            shut.failed(first, "gone", answered=False)
+            admission.failed(first, "gone", answered=False)
         await asyncio.sleep(120)
         assert len(sent) == 1
-        shut.succeeded(others[0])
+        admission.succeeded(others[0])
         await asyncio.gather(*waiting)
         return sent
 
@@ -180,12 +180,12 @@ def test_whoever_waits_for_the_rate_limit_heeds_an_outage() -> None:
 
 def test_a_longer_wait_that_is_told_meanwhile_counts() -> None:
     async def slowed() -> float:
-        open_ = gate()
-        await open_.slow_down(10)
-        waiting = asyncio.ensure_future(open_.admit(AdmissionTicket()))
+        admission = admission_control()
+        await admission.slow_down(10)
+        waiting = asyncio.ensure_future(admission.admit(AdmissionTicket()))
         await asyncio.sleep(9)
-        await open_.slow_down(30)
-        await open_.slow_down(2)
+        await admission.slow_down(30)
+        await admission.slow_down(2)
         await waiting
         return now()
 
@@ -196,18 +196,18 @@ def test_a_chunk_that_fails_where_others_are_served_pays_itself() -> None:
     """A 5xx after another's success counts against the chunk; a lost connection never does."""
 
     async def failing() -> None:
-        open_ = gate()
+        admission = admission_control()
         bad, good = AdmissionTicket(), AdmissionTicket()
-        await open_.admit(bad)
-        open_.failed(bad, "503", answered=True)
+        await admission.admit(bad)
+        admission.failed(bad, "503", answered=True)
         await asyncio.sleep(1)
-        await open_.admit(good)
-        open_.succeeded(good)
+        await admission.admit(good)
+        admission.succeeded(good)
         for _ in range(2):
-            open_.failed(bad, "503", answered=True)
-        assert not open_.failed(bad, "503", answered=True)
-        assert open_.failed(bad, "lost", answered=False)
-        assert open_.failed(good, "503", answered=True)
+            admission.failed(bad, "503", answered=True)
+        assert not admission.failed(bad, "503", answered=True)
+        assert admission.failed(bad, "lost", answered=False)
+        assert admission.failed(good, "503", answered=True)
 
     in_virtual_time(failing())
 
@@ -216,14 +216,14 @@ def test_the_wait_for_the_rate_limit_is_known() -> None:
     """Of each request by itself, the turns of others included, an outage's wait not."""
 
     async def waiting() -> list[float]:
-        open_ = AdmissionControl(limiter_of(60), 600)
+        admission = AdmissionControl(limiter_of(60), 600)
         tickets = [AdmissionTicket() for _ in range(3)]
-        await asyncio.gather(*(open_.admit(ticket) for ticket in tickets))
+        await asyncio.gather(*(admission.admit(ticket) for ticket in tickets))
         waits = [ticket.rate_wait_s for ticket in tickets]
         await asyncio.sleep(100)
         for _ in range(3):
-            open_.failed(tickets[2], "gone", answered=False)
-        await open_.admit(tickets[2])
+            admission.failed(tickets[2], "gone", answered=False)
+        await admission.admit(tickets[2])
         return [*waits, tickets[2].rate_wait_s]
 
     spacing_s = 62 / 60
@@ -235,17 +235,17 @@ def test_a_slot_that_a_429_overtakes_is_not_used() -> None:
     """Nor is there a burst when the wait is over: the endpoint's count is full."""
 
     async def slowed() -> list[float]:
-        open_ = AdmissionControl(limiter_of(600), 600)
+        admission = AdmissionControl(limiter_of(600), 600)
         times: list[float] = []
 
         async def lane() -> None:
-            await open_.admit(AdmissionTicket())
+            await admission.admit(AdmissionTicket())
             times.append(now())
 
         await asyncio.gather(*(lane() for _ in range(12)))
         lanes = [asyncio.ensure_future(lane()) for _ in range(5)]
         await asyncio.sleep(0.05)
-        await open_.slow_down(30)
+        await admission.slow_down(30)
         await asyncio.gather(*lanes)
         return times[12:]
 

@@ -85,7 +85,7 @@ def test_an_outage_that_outlasts_the_wait(endpoint: CloudRu) -> None:
 
 
 @pytest.mark.parametrize("bad", [0, 11], ids=["first", "last"])
-def test_a_chunk_that_cannot_be_stomached_fails_alone(bad: int, endpoint: CloudRu) -> None:
+def test_a_chunk_that_always_fails_ends_alone(bad: int, endpoint: CloudRu) -> None:
     """It is always answered with 503, the others once in between; nobody waits for it."""
     word = (f"{bad:04x}",)
 
@@ -129,7 +129,7 @@ def test_stop_lets_what_is_in_flight_finish(endpoint: CloudRu) -> None:
             lanes.stopped.set()
             assert isinstance(await second, Stopped)
             assert not first.done()
-            endpoint.let_go()
+            endpoint.resume()
             await first
             assert isinstance(await lanes.send(2), Stopped)
             return lanes
@@ -181,7 +181,7 @@ def test_an_answer_from_before_the_outage_ends_it(endpoint: CloudRu) -> None:
             await until(lambda e: e.received and e.received[0].words, endpoint)
             others = asyncio.ensure_future(lanes.send_all(3, lanes=3))
             await tried(lanes, 3)
-            endpoint.let_go()
+            endpoint.resume()
             await first
             await others
             return lanes

@@ -126,7 +126,7 @@ def test_a_429_slows_all_lanes(endpoint: CloudRu) -> None:
     lanes = run_lanes(endpoint, 24)
     assert lanes.words == all_heard(24)
     later = [p.arrived_at_s - slowed[0] for p in endpoint.received if p.arrived_at_s > slowed[0]]
-    # What had passed the gate already may be on its way: one for each of the other lanes.
+    # What was admitted already may be on its way: one for each of the other lanes.
     assert sum(after_s < 0.7 for after_s in later) <= 3
     assert sum(after_s >= 0.7 for after_s in later) >= 10
 

@@ -167,7 +167,7 @@ def transcripts() -> int:
     return sum(isinstance(each, Transcript) for each in gc.get_objects())
 
 
-def test_words_are_let_go_of_once_they_are_written(talks: Path, tmp_path: Path) -> None:
+def test_words_are_released_once_they_are_written(talks: Path, tmp_path: Path) -> None:
     """A run has more recordings than memory, made in it or before."""
     record(talks, 4 * COMPLETIONS_AT_ONCE)
     held: list[int] = []

@@ -147,7 +147,7 @@ def test_a_claim_whose_end_the_ledger_refused_ends_while_the_workshop_lives_on(
             refuse(tmp_path, "UPDATE ON chunk_tasks", "NEW.status = 'FAILED'")
             assert isinstance((await harness.transcribe(folder)).fatal, StateError)
             allow(tmp_path)
-            await harness.workshop.workers.settle()
+            await harness.workshop.workers.end_pending_claims()
             again = BatchReport()
             await transcription_run(harness.workshop, CONFIG, again).run(discover([folder]))
             assert again.count(Outcome.DONE) == 3

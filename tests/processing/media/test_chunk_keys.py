@@ -77,7 +77,7 @@ def test_a_copy_and_an_encoded_chunk_share_key_and_timeline(
             (encoded,) = cut(path, replace(plan, codec=codec, kept=others)).pieces
             assert encoded.audio_sha256 == copy.audio_sha256
             shifts = [
-                anchor[1] - anchor[0] for piece in (copy, encoded) for anchor in piece.span.time_map
+                pair[1] - pair[0] for piece in (copy, encoded) for pair in piece.span.time_map
             ]
             assert max(shifts) - min(shifts) < 0.005
             assert encoded.upload.duration_s == pytest.approx(copy.upload.duration_s, abs=0.05)

@@ -111,10 +111,10 @@ def test_a_truncated_recording_is_cut_up_to_where_it_ends(name: str, record: Rec
 
 
 @pytest.mark.parametrize("name", ["cbr.mp3", "pcm.wav"])
-def test_stretches_touch_and_cover_everything(name: str, record: Record) -> None:
+def test_spans_touch_and_cover_everything(name: str, record: Record) -> None:
     path, _ = record(name, **FORMATS[name], **SPEECH["pauses"])
     codec = UploadCodec.FLAC if name in NOT_COPIED else UploadCodec.COPY
-    stretches = [p.span for p in cut(path, plan_for(TARGET_S, codec=codec)).pieces]
-    assert stretches[0].start_s == 0.0
-    assert all(before.end == after.start for before, after in pairwise(stretches))
-    assert [span.index for span in stretches] == list(range(len(stretches)))
+    spans = [p.span for p in cut(path, plan_for(TARGET_S, codec=codec)).pieces]
+    assert spans[0].start_s == 0.0
+    assert all(before.end == after.start for before, after in pairwise(spans))
+    assert [span.index for span in spans] == list(range(len(spans)))

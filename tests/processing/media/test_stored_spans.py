@@ -46,7 +46,7 @@ def test_every_subset_of_a_first_pass_can_be_kept(
             assert spans[0][0] == first[0].span.start.pts
 
 
-def test_an_empty_gap_between_kept_stretches_yields_nothing(record: Record) -> None:
+def test_an_empty_gap_between_stored_spans_yields_nothing(record: Record) -> None:
     path, _ = record("cbr.mp3", words_per_sentence=2)
     plan = plan_for(4.0, declared_s=14.0)
     first = cut(path, plan).pieces

@@ -1,4 +1,4 @@
-"""Which stretches of an answer are doubted, and what is asked for again."""
+"""Which spans of an answer are suspect, and what is sent again."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def heard(*spans: tuple[float, float], text: str = "as many words as fit in here
     return Transcription("", tuple(Segment(text, *span) for span in spans))
 
 
-def test_holes_are_stretches_without_a_segment() -> None:
+def test_holes_are_spans_without_a_segment() -> None:
     found = suspect_spans(heard((2, 5), (4, 9), (10.4, 20)), Span(1.0, 22.0))
     assert found.holes == (Span(20, 22),)
     assert suspect_spans(heard(), Span(0, 1.4)).holes == ()
@@ -63,7 +63,7 @@ def test_a_phrase_many_times_over_is_a_loop() -> None:
     assert suspect_spans(segments, Span(0, 25)).looped == frozenset(range(21))
 
 
-def test_few_letters_over_a_long_stretch_may_be_text_over_silence() -> None:
+def test_few_letters_over_a_long_span_may_be_text_over_silence() -> None:
     assert suspect_spans(heard((0, 9), text="Thank you."), Span(0, 9)).sparse == {0}
     assert suspect_spans(heard((0, 1), text="Yes."), Span(0, 1)).sparse == frozenset()
 
@@ -131,8 +131,8 @@ def test_a_worker_measures_only_what_it_is_asked_for(
     async def measured() -> tuple[LoudnessLevels, ...]:
         async with MediaWorkers(tmp_path, count=1) as workers:
             data = path.read_bytes()
-            stretches = (Span(2.0, 3.0), Span(7.0, 13.0))
-            return (await workers.measure(Source(len(data), data=data), stretches)).levels
+            spans = (Span(2.0, 3.0), Span(7.0, 13.0))
+            return (await workers.measure(Source(len(data), data=data), spans)).levels
 
     first, second = asyncio.run(measured())
     assert (first.start_s, first.end_s) == pytest.approx((2.0, 3.0), abs=0.1)
@@ -147,7 +147,7 @@ def test_a_worker_measures_only_what_it_is_asked_for(
 
 @pytest.mark.parametrize("codec", [UploadCodec.COPY, UploadCodec.FLAC])
 @pytest.mark.parametrize("name", ["cbr.mp3", "aac.m4a", "opus.ogg"])
-def test_a_stretch_that_is_cut_again_is_the_same(
+def test_a_span_that_is_cut_again_is_the_same(
     record: Record, name: str, codec: UploadCodec
 ) -> None:
     path, _ = record(name, 30.0)

@@ -23,7 +23,7 @@ from sttbatch.processing.transcript.result_merger import (
 )
 
 
-def stretch(
+def span_of(
     start_s: float, end_s: float, *, index: int = 0, into: tuple[bool, bool] = (False, False)
 ) -> ChunkSpan:
     """With an upload that begins a second early where it was cut into sound."""
@@ -52,8 +52,8 @@ def heard(where: ChunkSpan, *segments: Segment, language: str | None = None) -> 
 
 
 def test_answers_in_any_order_become_one_transcript() -> None:
-    late = heard(stretch(10, 20, index=7), segment("three four", 1.0), language="en")
-    early = heard(stretch(0, 10), segment("one two", 1.0))
+    late = heard(span_of(10, 20, index=7), segment("three four", 1.0), language="en")
+    early = heard(span_of(0, 10), segment("one two", 1.0))
     transcript = ResultMerger().merge([late, early], 20.0)
     assert transcript.text == "one two three four"
     assert [each.start_s for each in transcript.segments] == [1.0, 11.0]
@@ -65,9 +65,9 @@ def test_answers_in_any_order_become_one_transcript() -> None:
 
 def test_holes_are_named() -> None:
     outcomes = [
-        heard(stretch(0, 10), segment("one", 1.0)),
-        ChunkOutcome(stretch(10, 20), None, gap=GapReason.NO_SPEECH),
-        ChunkOutcome(stretch(20, 30), None, gap=GapReason.STILL_MISSING, detail="503"),
+        heard(span_of(0, 10), segment("one", 1.0)),
+        ChunkOutcome(span_of(10, 20), None, gap=GapReason.NO_SPEECH),
+        ChunkOutcome(span_of(20, 30), None, gap=GapReason.STILL_MISSING, detail="503"),
     ]
     transcript = ResultMerger().merge(outcomes, 30.0)
     assert transcript.gaps == (
@@ -79,18 +79,18 @@ def test_holes_are_named() -> None:
 
 
 def test_what_the_overlap_heard_survives_a_neighbour_that_failed() -> None:
-    first = heard(stretch(0, 10, into=(False, True)), segment("one two", 9.0, 0.8))
+    first = heard(span_of(0, 10, into=(False, True)), segment("one two", 9.0, 0.8))
     failed = ChunkOutcome(
-        stretch(10, 20, into=(True, True)), None, gap=GapReason.STILL_MISSING, detail="x"
+        span_of(10, 20, into=(True, True)), None, gap=GapReason.STILL_MISSING, detail="x"
     )
-    last = heard(stretch(20, 30, into=(True, False)), segment("five six", 0.6, 0.6))
+    last = heard(span_of(20, 30, into=(True, False)), segment("five six", 0.6, 0.6))
     transcript = ResultMerger().merge([first, failed, last], 30.0)
     assert transcript.text == "one two five six"
 
 
 def test_nothing_heard_on_one_side_of_an_overlap() -> None:
-    first = heard(stretch(0, 10, into=(False, True)))
-    second = heard(stretch(10, 20, into=(True, False)), segment("two", 2.0))
+    first = heard(span_of(0, 10, into=(False, True)))
+    second = heard(span_of(10, 20, into=(True, False)), segment("two", 2.0))
     assert ResultMerger().merge([first, second], 20.0).text == "two"
     assert ResultMerger().merge([], 0.0).segments == ()
 
@@ -100,11 +100,11 @@ def test_a_word_on_the_cut_is_there_once(timed: bool) -> None:
     """Each side places it on the other's, or on its own: either way it stays, once."""
     for shift_s in (-0.1, 0.0, 0.1):
         left = heard(
-            stretch(0, 10, into=(False, True)),
+            span_of(0, 10, into=(False, True)),
             segment("a b c d", 8.75 - shift_s, timed=timed),
         )
         right = heard(
-            stretch(10, 20, into=(True, False)), segment("b C. d e", 0.25 + shift_s, timed=timed)
+            span_of(10, 20, into=(True, False)), segment("b C. d e", 0.25 + shift_s, timed=timed)
         )
         text = ResultMerger().merge([left, right], 20.0).text
         assert plain(text) == "abcde"
@@ -114,15 +114,15 @@ def test_what_was_heard_before_a_cut_in_silence_is_the_predecessors() -> None:
     """Frames that settle the decoder hold the end of a word that is already there."""
     second = ChunkSpan(1, CutPoint(1000), CutPoint(2000), 10.0, 20.0, ((0.0, 9.7),))
     outcomes = [
-        heard(stretch(0, 10), segment("one two", 8.7)),
+        heard(span_of(0, 10), segment("one two", 8.7)),
         heard(second, segment("o", 0.0, 0.1), segment("three", 0.5)),
     ]
     assert ResultMerger().merge(outcomes, 20.0).text == "one two three"
 
 
 def test_writing_without_spaces_is_joined_without_spaces() -> None:
-    left = heard(stretch(0, 10, into=(False, True)), Segment("今天天气很好", 8.6, 11.0))
-    right = heard(stretch(10, 20, into=(True, False)), Segment("气很好我们走", 0.8, 3.2))
+    left = heard(span_of(0, 10, into=(False, True)), Segment("今天天气很好", 8.6, 11.0))
+    right = heard(span_of(10, 20, into=(True, False)), Segment("气很好我们走", 0.8, 3.2))
     merged = ResultMerger().merge([left, right], 20.0)
     assert "".join(each.text for each in merged.segments) == "今天天气很好我们走"
 
@@ -130,7 +130,7 @@ def test_writing_without_spaces_is_joined_without_spaces() -> None:
 def test_times_never_run_backwards() -> None:
     odd = (Word("a", 1.0, 2.0), Word("b", 0.9, 0.8), Word("c", 3.0, 3.0))
     (adjusted,) = TimestampAdjuster().adjust(
-        stretch(10, 20), Transcription("a b c", (Segment("a b c", 1.0, 0.5, odd),))
+        span_of(10, 20), Transcription("a b c", (Segment("a b c", 1.0, 0.5, odd),))
     )
     starts = [word.start_s for word in adjusted.words]
     assert starts == sorted(starts)
@@ -138,7 +138,7 @@ def test_times_never_run_backwards() -> None:
     assert adjusted.end_s >= adjusted.words[-1].end_s
 
 
-def test_times_count_from_the_last_anchor() -> None:
+def test_times_count_from_the_last_pair() -> None:
     where = ChunkSpan(0, CutPoint(0), CutPoint(1), 0.0, 100.0, ((-0.5, 0.0), (10.0, 60.0)))
     segments = (Segment("a", 0.0, 1.0), Segment("b", 10.5, 11.0))
     adjusted = TimestampAdjuster().adjust(where, Transcription("a b", segments))
@@ -158,7 +158,7 @@ def test_words_are_spread_by_their_length() -> None:
 def hours_of_speech(hours: int) -> list[ChunkOutcome]:
     return [
         heard(
-            stretch(at, at + 300, index=at // 300, into=(at > 0, True)),
+            span_of(at, at + 300, index=at // 300, into=(at > 0, True)),
             *(segment(f"w{at}a{k} b{k} c{k}", 2.0 + 3 * k, 0.8) for k in range(99)),
         )
         for at in range(0, 3600 * hours, 300)

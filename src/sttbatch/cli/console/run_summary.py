@@ -28,7 +28,7 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         "claimed by another run": report.count(Outcome.TAKEN),
         "cancelled": report.count(Outcome.CANCELLED),
         "other files skipped": report.skipped,
-        "modified too recently": report.too_young,
+        "modified too recently": report.recently_modified,
     }
     parts += [f"{count} {text}" for text, count in optional.items() if count]
     cost = f"cost {report.cost:.2f} {CURRENCY}"
@@ -45,7 +45,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         **{outcome.value: report.count(outcome) for outcome in Outcome},
         "from_cache": report.from_cache,
         "skipped": report.skipped,
-        "too_young": report.too_young,
+        "too_young": report.recently_modified,
         "audio_seconds": round(report.audio_s, 3),
         "chunks_sent": report.sent,
         "cost": round(report.cost, 6),

@@ -11,7 +11,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import StoredSpan, stored_spans
 from sttbatch.core import events
 from sttbatch.core.engine import Engine
-from sttbatch.core.models import AudioChunk, CutPoint, LatencyModel
+from sttbatch.core.models import CutPoint, LatencyModel
 from sttbatch.core.ports import ChunkIndex, WorkLedger
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
@@ -97,8 +97,12 @@ class ChunkPlanner:
         cost = audio_s * self.config.run.price_per_second
         return Forecast(job.display_path, audio_s, chunks, cost, size.reason)
 
-    async def _plan(self, job: RecordingJob) -> tuple[Source, list[SplitPlan]]:
-        """What to cut and how, channel by channel; stored chunks become outcomes of the job."""
+    @contextlib.asynccontextmanager
+    async def cutting(self, job: RecordingJob) -> AsyncIterator[NextChunk[ChunkWork]]:
+        """Hold a media worker that cuts a recording; yields what cuts the next chunk.
+
+        Stored chunks become outcomes of the job; the rest is planned channel by channel.
+        """
         plans = [
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
@@ -106,12 +110,6 @@ class ChunkPlanner:
         file, stream = job.fingerprint, self.config.chunking.audio_stream
         state = file.size_bytes, file.mtime_ns, file.inode
         source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
-        return source, plans
-
-    @contextlib.asynccontextmanager
-    async def cutting(self, job: RecordingJob) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker that cuts a recording; yields what cuts the next chunk."""
-        source, plans = await self._plan(job)
         async with self.media.split(source, *plans) as cutting:
             job.advance(RunState.CUTTING)
             yield lambda: self._next_chunk(job, cutting)
@@ -139,10 +137,6 @@ class ChunkPlanner:
         job.pending += 1
         return ChunkWork(job, chunk)
 
-    def is_same_upload(self, stored: StoredSpan, chunk: AudioChunk) -> bool:
-        """Whether stored words are of this very upload, so that their times fit it."""
-        return self.addresser.chunk_key(chunk.audio_sha256) == stored.chunk_key
-
     async def _use_stored(
         self, job: RecordingJob, channel: int
     ) -> tuple[tuple[CutPoint, CutPoint], ...]:
@@ -153,7 +147,7 @@ class ChunkPlanner:
             span = replace(stored.span, channel=channel)
             job.reached_s = max(job.reached_s, span.end_s)
             stored_repair = await self.repair.stored_repair(
-                job, span, stored.value.heard, stored.chunk_key
+                job, span, stored.value.transcription, stored.chunk_key
             )
             if stored_repair is None:
                 # It has words, and perhaps not all: it is cut once more, to look for gaps in it.

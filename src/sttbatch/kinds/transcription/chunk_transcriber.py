@@ -71,7 +71,7 @@ class ChunkTranscriber:
 
     Args:
         results: takes what was joined from pieces.
-        observe: told of each request, while its lane is still taken.
+        observe: called with each request, while its lane is still taken.
     """
 
     engine: Engine
@@ -97,17 +97,20 @@ class ChunkTranscriber:
         item = self._item(context, chunk, attempt)
         request, upload = _ChunkRequest(self, context, chunk, item), chunk.upload
         try:
-            heard, cached = await self.pay_once.result(request, context.claim.task_id, context.lane)
+            transcription, cached = await self.pay_once.result(
+                request, context.claim.task_id, context.lane
+            )
         except ChunkTooLarge as error:
             if upload.duration_s < 2 * MIN_SPLIT_S:
                 raise
-            heard, cached = await self._in_pieces(context, chunk, error), False
-            value = StoredChunk(heard, upload.codec, "joined")
+            transcription, cached = await self._in_pieces(context, chunk, error), False
+            value = StoredChunk(transcription, upload.codec, "joined")
             await self.results.store(item.key, value, context.file_sha256)
         if context.piece is None or self.engine.timestamps:
-            return heard, cached
-        whole = Segment(heard.text, 0.0, upload.duration_s)
-        return Transcription(heard.text, (whole,) if heard.text else (), heard.language), cached
+            return transcription, cached
+        text = transcription.text
+        segments = (Segment(text, 0.0, upload.duration_s),) if text else ()
+        return replace(transcription, segments=segments), cached
 
     async def cut_all(self, upload: Upload, plan: SplitPlan) -> list[AudioChunk]:
         """Cut an upload, all of it before any piece is sent: others wait for the worker.
@@ -178,12 +181,12 @@ class ChunkTranscriber:
         context, audio_s = context.of_piece(str(piece.span.index + 1)), piece.span.duration_s
         name, index = context.recording, context.index
         try:
-            heard, cached = await self.transcribe(context, piece)
+            transcription, cached = await self.transcribe(context, piece)
         except SttbatchError as error:
             self.emit(events.ChunkProcessingFailed(name, index, audio_s, str(error), context.piece))
             raise
         self.emit(events.ChunkProcessingCompleted(name, index, audio_s, cached, context.piece))
-        return ChunkOutcome(piece.span, heard, cached)
+        return ChunkOutcome(piece.span, transcription, cached)
 
 
 def source_of(upload: Upload) -> Source:
@@ -208,7 +211,7 @@ class _ChunkRequest:
 
     def decode(self, stored: bytes) -> Transcription | None:
         value = decoded(stored, StoredChunk)
-        return None if value is None else value.heard
+        return None if value is None else value.transcription
 
     async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[Transcription]:
         upload = self.chunk.upload
@@ -222,15 +225,10 @@ class _ChunkRequest:
         self.transcriber.emit(events.CacheLookup(self.context.recording, self.item.key, level))
 
     def started(self, queue_wait_s: float) -> None:
-        self.transcriber.emit(
-            events.ChunkProcessingStarted(
-                self.context.recording,
-                self.item.index,
-                self.chunk.upload.duration_s,
-                queue_wait_s,
-                self.context.piece,
-            )
-        )
+        name, index, piece = self.context.recording, self.context.index, self.context.piece
+        audio_s = self.chunk.upload.duration_s
+        event = events.ChunkProcessingStarted(name, index, audio_s, queue_wait_s, piece)
+        self.transcriber.emit(event)
 
     def requested(self, request: APIRequest) -> None:
         self.transcriber.observe(request)

@@ -71,7 +71,7 @@ class GapRepair:
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
         """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
-        suspects = gap_detection.suspect_spans(transcription, self._own_part(span))
+        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(span))
         if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
         if self.run.force:
@@ -81,7 +81,7 @@ class GapRepair:
         if stored is None:
             return None
         job.repair_s += stored.asked_s
-        return RepairedChunk(stored.heard, self._in_recording(span, stored.gaps))
+        return RepairedChunk(stored.transcription, self._in_recording(span, stored.gaps))
 
     async def repair(
         self,
@@ -100,7 +100,7 @@ class GapRepair:
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
         if stored_repair is not None:
             return stored_repair
-        suspects = gap_detection.suspect_spans(transcription, self._own_part(chunk.span))
+        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(chunk.span))
         upload = chunk.upload
         try:
             measured = await self.splitters.measure(
@@ -157,7 +157,7 @@ class GapRepair:
         try:
             return await self.transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
-            detail = f"it could not be cut out to be asked for again: {error}"
+            detail = f"it could not be cut out to be sent again: {error}"
             repair.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=detail)
             return []
 
@@ -220,9 +220,6 @@ class GapRepair:
         report.sent |= not cached
         self.emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
         return transcription
-
-    def _own_part(self, span: ChunkSpan) -> Span:
-        return Span(*_ADJUSTER.own_part(span))
 
     def _in_recording(self, span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
         def at(upload_s: float) -> float:

@@ -71,8 +71,11 @@ class Intake:
                 skipped += entry is not None
             elif entry is None:
                 intake.left.append(candidate.display_path)
+            elif isinstance(entry, RecordingJob):
+                sha256 = entry.fingerprint.sha256
+                intake.failures.append(Failure(candidate.display_path, sha256, entry.reason))
             else:
-                intake.failures.append(_failure(candidate.display_path, entry))
+                intake.failures.append(_unread(candidate.display_path, str(entry)))
         await report_skipped(discovery, self.registry, self.emit, skipped)
         return intake
 
@@ -126,12 +129,6 @@ class Intake:
             job.advance(RunState.FAILED)
             job.reason = str(error)
         return job
-
-
-def _failure(display_path: str, entry: RecordingJob | RecordingError) -> Failure:
-    if isinstance(entry, RecordingJob):
-        return Failure(display_path, entry.fingerprint.sha256, entry.reason)
-    return _unread(display_path, str(entry))
 
 
 def _unread(display_path: str, reason: str) -> Failure:

@@ -59,7 +59,7 @@ class JobClaims:
     async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         """Give each job its row, and its priority if somebody raised that by hand.
 
-        A cancelled one stays so, unless this run is told to send again what is stored; what is
+        A cancelled one stays so, unless this run sends again what is stored; what is
         cancelled while it runs stays so in any case.
         """
         config = self.config

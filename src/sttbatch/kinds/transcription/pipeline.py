@@ -232,8 +232,8 @@ class TranscriptionPipeline:
             if stored is None:
                 words, cached = await self.transcriber.transcribe(context, chunk)
             else:
-                words, cached = stored.value.heard, True
-                if not self.planner.is_same_upload(stored, chunk):
+                words, cached = stored.value.transcription, True
+                if stored.chunk_key != self.transcriber.addresser.chunk_key(chunk.audio_sha256):
                     # Another version cut it: its words have their times, but in another upload.
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:

@@ -50,13 +50,13 @@ class BatchReport:
     Attributes:
         sent: requests that were answered.
         cost: of this run, in the currency of the price setting; possibly billed ones included.
-        gaps: stretches without words in what this run wrote, by their reason.
+        gaps: spans without words in what this run wrote, by their reason.
         fatal: why the run ended early.
     """
 
     recordings: list[RecordingReport] = field(default_factory=list)
     skipped: int = 0
-    too_young: int = 0
+    recently_modified: int = 0
     sent: int = 0
     cost: float = 0.0
     maybe_paid: int = 0
@@ -79,8 +79,8 @@ class BatchReport:
                 self._add(recording, Outcome.FAILED, audio_s, reason)
             case events.JobSkipped(recording, audio_s, outcome, reason):
                 self._add(recording, Outcome(outcome), audio_s, reason)
-            case events.FilesSkipped(_, skipped, too_young):
-                self.skipped, self.too_young = skipped, too_young
+            case events.FilesSkipped(_, skipped, recently_modified):
+                self.skipped, self.recently_modified = skipped, recently_modified
             case events.RunStopped(_, error):
                 self.fatal = error
 

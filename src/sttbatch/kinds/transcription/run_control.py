@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sttbatch.core import events
 from sttbatch.core.errors import BudgetReached, RecordingError, Stopped, SttbatchError
 from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
 
 
+@dataclass(slots=True, eq=False)
 class RunControl:
     """Stops one run, and keeps the reason.
 
@@ -17,21 +19,20 @@ class RunControl:
         error: why the run ended early; the first reason counts.
     """
 
-    def __init__(self, lanes: Lanes, emit: events.Emit, *, fail_fast: bool = False) -> None:
-        self._lanes = lanes
-        self._emit = emit
-        self._fail_fast = fail_fast
-        self._bug: Exception | None = None
-        self.error: SttbatchError | None = None
+    lanes: Lanes
+    emit: events.Emit
+    fail_fast: bool
+    error: SttbatchError | None = field(default=None, init=False)
+    _bug: Exception | None = field(default=None, init=False)
 
     @property
     def closed(self) -> bool:
         """Whether nothing new is begun any more."""
-        return self._lanes.closed
+        return self.lanes.closed
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
-        self._lanes.stop()
+        self.lanes.stop()
 
     def abort(self, error: SttbatchError) -> None:
         """Stop for a reason that concerns every recording."""
@@ -41,11 +42,11 @@ class RunControl:
     def budget_reached(self, error: BudgetReached) -> None:
         """Claim nothing more; what is claimed already is covered, so it is still sent."""
         self._note(error)
-        self._lanes.close()
+        self.lanes.close()
 
     def recording_failed(self) -> None:
         """Stop if the user wants no recording to be begun after one that failed."""
-        if self._fail_fast:
+        if self.fail_fast:
             self.stop()
 
     def raise_bug(self) -> None:
@@ -76,4 +77,4 @@ class RunControl:
     def _note(self, error: SttbatchError) -> None:
         if self.error is None:
             self.error = error
-            self._emit(events.RunStopped("", error))
+            self.emit(events.RunStopped("", error))

@@ -31,7 +31,7 @@ async def take_up_to_date(
     """
     candidates = discovery.candidates
     keys = await _transcript_keys(candidates, fingerprinter, config)
-    # What was invalidated is asked for again, outputs or not.
+    # What was invalidated is sent again, outputs or not.
     present = await results.present([key for key in keys if key is not None])
     locator = OutputLocator(config.outputs.directory)
     wanted = {
@@ -94,5 +94,5 @@ async def report_skipped(
     for root, paths in discovery.skipped.items():
         ours = await registry.known_outputs(Path(root))
         skipped += sum(os.fsencode(path) not in ours for path in paths)
-    if skipped or discovery.too_young:
-        emit(FilesSkipped("", skipped, discovery.too_young))
+    if skipped or discovery.recently_modified:
+        emit(FilesSkipped("", skipped, discovery.recently_modified))

@@ -36,7 +36,7 @@ CPU_BASE_S = 10
 CPU_PER_MIB_S = 2
 """CPU seconds that one request may take: Opus needs 37 for an hour of audio, of 14 MiB or more."""
 
-SETTLE_S = 0.3
+PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
@@ -162,7 +162,7 @@ def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
         while now is not None and start_s >= now.span.end_s:
             collected += now.parts()
             now = None
-        while waiting and now is None and end_s >= waiting[-1].start_s - SETTLE_S:
+        while waiting and now is None and end_s >= waiting[-1].start_s - PREROLL_S:
             span = waiting.pop()
             if start_s < span.end_s:
                 decoder.restart()

@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -123,26 +123,24 @@ async def _start() -> Process:
     )
 
 
+@dataclass(slots=True, eq=False)
 class Cutting:
     """A recording that is cut, plan after plan; `counted_s` is set after the last chunk."""
 
-    def __init__(
-        self, worker: _Worker, source: Source, spool: Path, plans: tuple[SplitPlan, ...]
-    ) -> None:
-        self._worker = worker
-        self._source = source
-        self._spool = spool
-        self._plans = iter(plans)
-        self._count = 0
-        self.counted_s: float | None = None
+    worker: _Worker
+    source: Source
+    spool: Path
+    plans: Iterator[SplitPlan]
+    counted_s: float | None = None
+    _count: int = 0
 
     async def begin_next(self) -> bool:
         """Open the recording for the next plan (or raise MediaError); False after the last one."""
-        plan = next(self._plans, None)
+        plan = next(self.plans, None)
         if plan is None:
             return False
-        request = messages.Split(plan, self._source, str(self._spool))
-        await self._worker.send(request, self._source.size_bytes)
+        request = messages.Split(plan, self.source, str(self.spool))
+        await self.worker.send(request, self.source.size_bytes)
         return True
 
     async def next(self) -> AudioChunk | None:
@@ -151,7 +149,7 @@ class Cutting:
         It raises MediaError where the recording breaks off or changed, or its decoder died.
         """
         while True:
-            reply = await self._worker.send(messages.NextChunk(), self._source.size_bytes)
+            reply = await self.worker.send(messages.NextChunk(), self.source.size_bytes)
             if isinstance(reply, messages.CutChunk):
                 # Each plan counts from 0.
                 span = replace(reply.chunk.span, index=self._count)
@@ -214,7 +212,7 @@ class MediaWorkers:
         """Reserve a worker while `source` is cut (or raise MediaError), read once for each plan."""
         worker = await self._idle.get()
         try:
-            cutting = Cutting(worker, source, self.spool, plans)
+            cutting = Cutting(worker, source, self.spool, iter(plans))
             await cutting.begin_next()
             yield cutting
         finally:

@@ -46,11 +46,11 @@ class PacketBuffer(Buffer[StreamPacket]):
             self._buffered_bytes -= self._items.popleft().packet.size
 
     def pcm(self, start: int, end: int) -> tuple[int, bytes]:
-        settled = start - self._track.pts_of(self.preroll_s)
+        preroll = start - self._track.pts_of(self.preroll_s)
         self._decoder.restart()
         parts: list[bytes] = []
         first: float | None = None
-        for item in self._covered(settled, end):
+        for item in self._covered(preroll, end):
             for at_s, data in self._decoder.decode(item):
                 if item.end_pts > start:
                     first = at_s if first is None else first

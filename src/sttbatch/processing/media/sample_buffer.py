@@ -41,7 +41,7 @@ class SampleBuffer(Buffer[Digested]):
         self._of_channel = f" channel {channel}" if channel != MIXED else ""
         self._pcm = bytearray()
         # (offset in _pcm, second in the recording) wherever the timestamps jump.
-        self._anchors: list[tuple[int, float]] = []
+        self._time_map: list[tuple[int, float]] = []
 
     def fill(self, until: int, max_bytes: int) -> int:
         while self.end_pts < until and not self.at_end and len(self._pcm) < max_bytes:
@@ -65,9 +65,9 @@ class SampleBuffer(Buffer[Digested]):
         if offset <= 0:
             return
         second = self._second(offset)
-        later = [(at - offset, s) for at, s in self._anchors if at > offset]
+        later = [(at - offset, s) for at, s in self._time_map if at > offset]
         del self._pcm[:offset]
-        self._anchors = [(0, second), *later] if self._pcm else []
+        self._time_map = [(0, second), *later] if self._pcm else []
 
     def first_within(self, start: int, end: int) -> int | None:
         return super().first_within(start, end) if self._pcm else None
@@ -101,16 +101,16 @@ class SampleBuffer(Buffer[Digested]):
         lead_s = len(lead) / BYTES_PER_SECOND
         with memoryview(self._pcm) as held, held[low:high] as samples:
             data = _encode(memoryview(b"".join([lead, samples])) if lead else samples, self._codec)
-        anchors = [(0.0, self._second(low) - lead_s)]
-        anchors += [
+        time_map = [(0.0, self._second(low) - lead_s)]
+        time_map += [
             ((at - low) / BYTES_PER_SECOND + lead_s, second)
-            for at, second in self._anchors
+            for at, second in self._time_map
             if low < at < high
         ]
         return CutMedia(
             data,
             (high - low) / BYTES_PER_SECOND + lead_s,
-            tuple(anchors),
+            tuple(time_map),
             self._audio_sha256((item.digest for item in covered), within + self._of_channel),
         )
 
@@ -125,27 +125,27 @@ class SampleBuffer(Buffer[Digested]):
             return
         self._items.append(Digested(item.pts, item.end_pts, item.duration_s, item.digest()))
         for at_s, data in self._decoder.decode(item):
-            if not self._anchors or abs(at_s - self._second(len(self._pcm))) > JUMP_S:
-                self._anchors.append((len(self._pcm), at_s))
+            if not self._time_map or abs(at_s - self._second(len(self._pcm))) > JUMP_S:
+                self._time_map.append((len(self._pcm), at_s))
             self._pcm += data
 
     def _second(self, offset: int) -> float:
-        if not self._anchors:
+        if not self._time_map:
             return self._track.seconds(self.end_pts)
         at, second = next(
-            (anchor for anchor in reversed(self._anchors) if anchor[0] <= offset),
-            self._anchors[0],
+            (entry for entry in reversed(self._time_map) if entry[0] <= offset),
+            self._time_map[0],
         )
         return second + (offset - at) / BYTES_PER_SECOND
 
     def _offset(self, wanted_s: float) -> int:
         """The byte offset of the first sample at or after a second, within the buffer."""
         offset = 0
-        for index, (at, second) in enumerate(self._anchors):
+        for index, (at, second) in enumerate(self._time_map):
             if second > wanted_s and index:
                 break
-            last = index + 1 == len(self._anchors)
-            limit = len(self._pcm) if last else self._anchors[index + 1][0]
+            last = index + 1 == len(self._time_map)
+            limit = len(self._pcm) if last else self._time_map[index + 1][0]
             samples = round((wanted_s - second) * SAMPLE_RATE)
             offset = min(limit, max(at, at + 2 * samples))
         return min(max(0, offset), len(self._pcm))

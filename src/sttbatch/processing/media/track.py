@@ -31,7 +31,7 @@ FAR = 1 << 62
 """A position beyond every timestamp."""
 
 JUMP_S = 0.04
-"""Timestamps that differ from the running count of samples by more than this start a new anchor."""
+"""Timestamps that differ from the running count of samples by more than this are a jump."""
 
 _ITEM_CODES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Codes of Python's memoryview by item size; the type does not matter, as items are only copied."""

@@ -226,7 +226,7 @@ class AdaptiveConcurrency:
 def concurrency_feedback(
     lanes: PrioritySemaphore, adaptive: AdaptiveConcurrency | None, emit: events.Emit
 ) -> Callable[[APIRequest], None]:
-    """What is told of each request, while its lane is still taken, and opens or closes lanes.
+    """What is called with each request, while its lane is still taken, and opens or closes lanes.
 
     `adaptive` None: their number stays as it is.
     """

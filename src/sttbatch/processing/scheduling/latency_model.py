@@ -16,9 +16,7 @@ from statistics import fmean, linear_regression, median, quantiles
 from sttbatch.core.models import LatencyModel
 
 # A chunk of 3 minutes was reported to take 20 to 40 s, a short note 2 to 6 s.
-ANSWER_BASE_S = 2.0
-ANSWER_PER_AUDIO_S = 0.15
-GUESS = LatencyModel(ANSWER_BASE_S, ANSWER_PER_AUDIO_S, samples=0)
+GUESS = LatencyModel(base_s=2.0, per_audio_s=0.15, samples=0)
 """The model until anything has been sent."""
 
 SAMPLES = 200

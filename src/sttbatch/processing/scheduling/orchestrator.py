@@ -84,18 +84,18 @@ class PrioritySemaphore:
                 permit.set_result(True)
 
 
+@dataclass(slots=True, eq=False)
 class Lane:
     """A chunk's access to a lane, which it holds while its request is in flight."""
 
-    def __init__(self, lanes: PrioritySemaphore, priority: Priority, batch: object) -> None:
-        self._lanes = lanes
-        self._batch = batch
-        self._priority = priority
-        self._held = False
+    lanes: PrioritySemaphore
+    priority: Priority
+    batch: object
+    _held: bool = False
 
     async def enter(self) -> None:
         """Wait for a lane; raises Stopped once the run has ended."""
-        if not await self._lanes.acquire(self._priority, self._batch):
+        if not await self.lanes.acquire(self.priority, self.batch):
             raise Stopped
         self._held = True
 
@@ -103,11 +103,11 @@ class Lane:
         """Release the lane, if one is held."""
         if self._held:
             self._held = False
-            self._lanes.release()
+            self.lanes.release()
 
     async def yield_if_over_limit(self) -> None:
         """Where more lanes are in use than the limit allows, leave this one and enter another."""
-        if self._held and self._lanes.in_use > self._lanes.limit:
+        if self._held and self.lanes.in_use > self.lanes.limit:
             self.leave()
             await self.enter()
 

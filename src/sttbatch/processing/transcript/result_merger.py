@@ -27,6 +27,7 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
+from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript import overlap
 
 _FASTEST = 1
@@ -86,11 +87,11 @@ class TimestampAdjuster:
         """Convert a second of the upload to one of the recording, clamped to the span."""
         return min(max(_recording_s(span, upload_s), span.start_s), span.end_s)
 
-    def own_part(self, span: ChunkSpan) -> tuple[float, float]:
-        """The first and the last second of the span in the upload."""
+    def own_part(self, span: ChunkSpan) -> Span:
+        """The seconds of the upload that belong to the span."""
         first, last = span.time_map[0], span.time_map[-1]
         start_s = max(0.0, first[0] + span.start_s - first[1])
-        return start_s, max(start_s, last[0] + span.end_s - last[1])
+        return Span(start_s, max(start_s, last[0] + span.end_s - last[1]))
 
 
 class ResultMerger:
