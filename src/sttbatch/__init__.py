@@ -4,11 +4,11 @@
 package for its version alone.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
 from sttbatch.core.version import __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sttbatch.composition.client import Client, RecordingResult, Result, Transcription
     from sttbatch.core.errors import SttbatchError
@@ -38,7 +38,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    # Nothing else is imported here: `sttbatch --version` answers in the time that takes.
+    from importlib import import_module
+
     if name not in _MODULES:
         raise AttributeError(f"module 'sttbatch' has no attribute {name!r}")
     return getattr(import_module(_MODULES[name]), name)

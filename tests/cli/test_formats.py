@@ -44,8 +44,8 @@ def recordings(
     ("duration_s", "pauses"),
     [
         pytest.param(90, {}, id="a minute and a half"),
-        pytest.param(720, {}, id="twelve minutes", marks=pytest.mark.slow),
-        pytest.param(720, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
+        pytest.param(360, {}, id="six minutes", marks=pytest.mark.slow),
+        pytest.param(360, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
     ],
 )
 def test_every_word_once_within_30_ms(

@@ -60,7 +60,7 @@ class Reader(threading.Thread):
             for path in self._folder.rglob("talk-*.json"):
                 try:
                     load(path)
-                except ValueError as error:
+                except (ValueError, OSError) as error:
                     self.failures.append(f"{path}: {error}")
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sttbatch.core.errors import BudgetReached, EndpointRefused, SttbatchError, UsageError
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+
+if TYPE_CHECKING:
+    from sttbatch.kinds.transcription.report import BatchReport
 
 OK = 0
 SOME_FAILED = 1
@@ -19,7 +23,7 @@ def exit_code(report: BatchReport, signal_number: int | None) -> int:
         return SIGNAL_BASE + signal_number
     if report.fatal is not None:
         return error_exit_code(report.fatal)
-    return SOME_FAILED if report.count(Outcome.FAILED) or report.count(Outcome.LEFT) else OK
+    return SOME_FAILED if report.is_incomplete else OK
 
 
 def error_exit_code(error: SttbatchError) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from sttbatch.core.engine import APIRequest
-from sttbatch.core.models import ChunkSpan
+if TYPE_CHECKING:
+    from sttbatch.core.engine import APIRequest
+    from sttbatch.core.models import ChunkSpan
 
 ROUNDING = 1e-9
 """Sums of prices are off by less; a budget that is met exactly is kept."""

@@ -38,6 +38,9 @@ BY_CONTENT = f"""{SELECT}
     ORDER BY CASE WHEN status IN ('QUEUED', 'PROCESSING') THEN 0 ELSE 1 END, created_at DESC
     LIMIT 1"""
 ACTIVE = f"{SELECT} WHERE status = ? ORDER BY priority DESC, created_at LIMIT ?"
+QUEUED_ABOVE = """
+    SELECT id, priority FROM processing_jobs WHERE status = 'QUEUED' AND priority > ?
+    ORDER BY priority DESC, created_at LIMIT ?"""
 ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
 UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
     WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
@@ -203,6 +206,9 @@ class LedgerJobs:
 
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
+
+    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
+        return dict(await self._database.rows(QUEUED_ABOVE, (priority, limit)))
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

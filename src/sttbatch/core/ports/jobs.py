@@ -87,6 +87,9 @@ class JobStore(Protocol):
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         """Ids of this request's queued and failed jobs, by content."""
 
+    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
+        """Priorities of queued jobs that are higher than `priority`, by id, the highest first."""
+
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None
     ) -> builtins.list[Job]:

@@ -25,7 +25,7 @@ from sttbatch.queue.job_queue import JobQueue
 MAX_RETRIES = 3
 
 QUEUE_HEAD = 64
-"""Rows at the head of the queue that are looked at for one of ours that was raised."""
+"""Rows of a higher priority that are looked at for one of ours that was raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,33 +171,39 @@ class Backlog:
             StateError: the ledger cannot be read.
         """
         async with self._lock:
-            await self._notice_raised()
-            while self._order:
-                priority, _, job_id = heapq.heappop(self._order)
-                job = self._jobs.get(job_id)
-                if job is None or -priority != job.priority:
-                    # It was handed out already, or has another entry.
-                    continue
-                row = (await self._queue.jobs.jobs([job_id])).get(job_id)
+            while (job := self._first()) is not None:
+                # Together, as each would wait for the same commit.
+                raised, rows = await asyncio.gather(
+                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD),
+                    self._queue.jobs.jobs([job.id]),
+                )
+                row, is_first = rows.get(job.id), True
                 if row is not None and row.priority < job.priority:
-                    self._prioritise(job, row.priority)
+                    raised[job.id] = row.priority
+                for job_id, priority in raised.items():
+                    if job_id in self._jobs:
+                        self._prioritise(self._jobs[job_id], priority)
+                        is_first = False
+                if not is_first:
                     continue
                 if row is not None:
                     job.retry_count = row.retry_count
                     job.reason = row.error_message or ""
                     if row.status is JobStatus.CANCELLED:
                         job.advance(RunState.CANCELLED)
-                del self._jobs[job_id]
+                del self._jobs[job.id]
                 return job
         return None
 
-    async def _notice_raised(self) -> None:
-        if not self._order or -self._order[0][0] >= max(JobPriority):
-            return
-        for row in await self._queue.jobs.list(JobStatus.QUEUED, QUEUE_HEAD):
-            job = self._jobs.get(row.id)
-            if job is not None and row.priority > job.priority:
-                self._prioritise(job, row.priority)
+    def _first(self) -> RecordingJob | None:
+        while self._order:
+            priority, _, job_id = self._order[0]
+            job = self._jobs.get(job_id)
+            if job is not None and -priority == job.priority:
+                return job
+            # It was handed out already, or has another entry.
+            heapq.heappop(self._order)
+        return None
 
     def _prioritise(self, job: RecordingJob, priority: int) -> None:
         job.priority = priority

@@ -84,6 +84,11 @@ class BatchReport:
             case events.RunStopped(_, error):
                 self.fatal = error
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a recording failed, or was left for another run."""
+        return bool(self.count(Outcome.FAILED) or self.count(Outcome.LEFT))
+
     def count(self, outcome: Outcome) -> int:
         return sum(each.outcome is outcome for each in self.recordings)
 
