@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
@@ -105,10 +105,9 @@ class BatchRun:
     async def content_of(self, path: Path) -> str:
         """The SHA-256 of a file; raises RecordingError when it cannot be read."""
         from sttbatch.caching.fingerprints import Fingerprinter
-        from sttbatch.database.files import SqlFileIndex
 
-        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
-            return (await Fingerprinter(SqlFileIndex(database)).fingerprint(path)).sha256
+        with opened_stores(self._settings) as stores:
+            return (await Fingerprinter(stores.files).fingerprint(path)).sha256
 
     def warn(self, message: str) -> None:
         self.emit(Warned("", message))

@@ -18,7 +18,7 @@ from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
 from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings, load_settings
-from sttbatch.composition.stores import opened_ledger, statistics_sources
+from sttbatch.composition.stores import opened_stores, statistics_sources
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped, Warned
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
@@ -268,10 +268,7 @@ class Client:
             raise UsageError("give at least one recording or folder")
 
         def find() -> Discovery:
-            try:
-                return discover(list(expand(named)), min_age_s)
-            except FileNotFoundError as error:
-                raise UsageError(f"{error.filename}: no such file or folder") from error
+            return discover(expand(named), min_age_s)
 
         flags = RunFlags(audio_stream, force, overwrite, fail_fast, max_cost, False, no_wait, level)
         return Transcription(self._settings, flags, find)
@@ -280,10 +277,8 @@ class Client:
         """The jobs of the ledger, running ones first, then the queue, then the last to end."""
 
         async def read() -> list[Job]:
-            from sttbatch.database.jobs import LedgerJobs
-
-            with opened_ledger(self._settings) as database:
-                return await LedgerJobs(database).list(status)
+            with opened_stores(self._settings) as stores:
+                return await stores.jobs.list(status)
 
         return Result(lambda: asyncio.run(read()))
 
