@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -145,20 +146,24 @@ def test_a_worker_that_was_taken_for_dead_is_alive_again_after_its_next_heartbea
 ) -> None:
     """Else whoever comes next takes what it claims, and pays for it once more."""
 
+    async def another_run_comes_by() -> None:
+        with contextlib.closing(ledger.open(Clock())) as database:
+            store = LedgerWorkers(database)
+            await WorkerRegistry(store, FileLocks(ledger.folder)).sweep()
+            assert await store.list() == []
+
     async def work() -> None:
-        clock = Clock()
-        with contextlib.closing(ledger.open(clock)) as database:
-            store, others = LedgerWorkers(database), FileLocks(ledger.folder)
+        with contextlib.closing(ledger.open(Clock())) as database, ThreadPoolExecutor() as other:
+            store, locks = LedgerWorkers(database), FileLocks(ledger.folder)
             workers = WorkerRegistry(store, FileLocks(ledger.folder), heartbeat_s=0.02)
             async with workers.registered() as worker:
-                # Somebody tidied up the folder, and another run came by.
+                # Somebody tidied up the folder. No heart beats while this waits for the other run.
                 (ledger.folder / "locks" / f"{worker.id}.lock").unlink()
-                await WorkerRegistry(store, others).sweep()
-                assert await store.list() == []
+                other.submit(asyncio.run, another_run_comes_by()).result()
                 async with asyncio.timeout(10):
-                    while not others.is_alive(worker.id, None):  # noqa: ASYNC110 - the kernel tells of no lock
+                    while not locks.is_alive(worker.id, None):  # noqa: ASYNC110 - the kernel tells of no lock
                         await asyncio.sleep(0.02)
-                await WorkerRegistry(store, others).sweep()
+                await WorkerRegistry(store, locks).sweep()
                 assert await store.list() == [worker]
             assert await store.list() == []
             assert list((ledger.folder / "locks").iterdir()) == []
