@@ -70,6 +70,7 @@ def run_config_of(
             audio_seconds_per_minute=None if is_local else settings.audio_rate_limit,
             audit=settings.audit,
             audit_share=settings.audit_share,
+            job_retries=settings.job_retries,
         ),
         concurrency=concurrency_of(settings),
     )

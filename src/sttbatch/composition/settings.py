@@ -76,6 +76,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit: bool = True
     audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    job_retries: Annotated[int, Meta(ge=0, le=1000)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
     budget_per_day: Annotated[float, Meta(ge=0, le=1e12)] | None = None
@@ -111,6 +112,7 @@ DESCRIPTIONS = {
     "audit": "retry audio that came back without text",
     "audit_share": "share of a recording's duration that may be retried",
     "retries": "maximum retries per chunk",
+    "job_retries": "how many later runs retry a recording that failed",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
     "budget_per_day": "maximum cost of all runs in a calendar day, in RUB; default: no limit",

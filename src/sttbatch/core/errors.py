@@ -31,7 +31,15 @@ class WorkerDied(MediaError):
     """The process that decoded a recording crashed, hung or outgrew its limits."""
 
 
-class RetryLater(RecordingError):
+class Hindered(RecordingError):
+    """What stopped a recording is not its own, as a full disk; it loses none of its retries."""
+
+
+class MediaHindered(Hindered, MediaError):
+    """A media worker cannot be started, or has no room for what it cuts."""
+
+
+class RetryLater(Hindered):
     """The endpoint asks to come back in more than two minutes."""
 
 
@@ -81,3 +89,8 @@ class StateError(SttbatchError):
 
 class Stopped(SttbatchError):
     """A signal, or what a sibling met, ended the wait; what waited was not sent."""
+
+
+def is_hindrance(error: SttbatchError) -> bool:
+    """Whether a recording that fails with it would not have failed by itself."""
+    return isinstance(error, Hindered) or not isinstance(error, RecordingError | ChunkError)

@@ -128,6 +128,18 @@ class Job:
         return self.status is JobStatus.FAILED and not self.can_retry
 
     @property
+    def waits_for_user(self) -> bool:
+        """Whether no run takes it up by itself: it was cancelled, or has no retries left."""
+        return self.status is JobStatus.CANCELLED or self.is_dead_letter
+
+    def is_outdated(self, version: int) -> bool:
+        """Whether it failed for who knew less of it than a spec of `version` says.
+
+        An older sttbatch gave it up, or its recording could not be read then: it begins anew.
+        """
+        return self.status is JobStatus.FAILED and self.spec.version < version
+
+    @property
     def revived_retry_count(self) -> int:
         """Its count once it is queued again by a user: a retry, or for a dead letter a new start.
 

@@ -79,6 +79,7 @@ class RunOptions:
         audio_seconds_per_minute: the same for seconds of audio.
         audit: ask again for sound that has no words.
         audit_share: of a recording's length; no more audio is sent again.
+        job_retries: failures of a recording after which later runs try it again.
     """
 
     fail_fast: bool = False
@@ -90,6 +91,7 @@ class RunOptions:
     audio_seconds_per_minute: float | None = None
     audit: bool = True
     audit_share: float = 0.25
+    job_retries: int = 3
 
     @property
     def audit_mode(self) -> str:

@@ -35,11 +35,12 @@ class JobStore(Protocol):
         priority: JobPriority = JobPriority.MEDIUM,
         max_retries: int = 3,
         *,
-        revive_cancelled: bool = False,
+        revive: bool = False,
     ) -> Job:
         """The job of this content and request: the active one, a revived one, or a new one.
 
-        A failed job is revived; a cancelled one is returned as it is unless `revive_cancelled`.
+        A failed job with retries left is revived. One that is cancelled or a dead letter is
+        returned as it is unless `revive`; one that `is_outdated` by the spec is replaced.
         An active job is raised to `priority` while it is queued, never lowered: somebody may have
         raised it by hand. The spec and `max_retries` of a job that exists stay as they are.
         """
@@ -55,8 +56,11 @@ class JobStore(Protocol):
     async def fail(self, claim: Claim, error: str) -> bool:
         """PROCESSING -> FAILED. False: the claim is void, and nothing was changed."""
 
-    async def release(self, claim: Claim) -> bool:
-        """PROCESSING -> QUEUED, no retry counted. False: the claim is void."""
+    async def release(self, claim: Claim, error: str | None = None) -> bool:
+        """PROCESSING -> QUEUED, no retry counted. False: the claim is void.
+
+        `error` says what kept it from its end, where that was not its own failure.
+        """
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         """Queue a failed or cancelled job again; one that is queued stays so.

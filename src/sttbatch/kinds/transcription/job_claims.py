@@ -19,10 +19,8 @@ from sttbatch.core.jobs import (
     Worker,
 )
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
+from sttbatch.kinds.transcription.spec import VERSION, RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
-
-MAX_RETRIES = 3
 
 QUEUE_HEAD = 64
 """Rows of a higher priority that are looked at for one of ours that was raised."""
@@ -56,11 +54,12 @@ class JobClaims:
     request_sha256: str
     priority: JobPriority
 
-    async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
+    async def enqueue(self, jobs: Sequence[RecordingJob]) -> dict[str, Job]:
         """Give each job its row, and its priority if somebody raised that by hand.
 
-        A cancelled one stays so, unless this run sends again what is stored; what is
-        cancelled while it runs stays so in any case.
+        A cancelled one stays so, and so does a dead letter, unless this run sends again what is
+        stored; what is cancelled while it runs stays so in any case. Returns dead letters, by
+        content.
         """
         config = self.config
 
@@ -68,11 +67,25 @@ class JobClaims:
             sha256 = job.fingerprint.sha256
             spec = TranscriptionSpec.of(job.candidates[0], sha256, job.declared_s, config)
             revive = config.run.force and not job.id
-            return await self._row(sha256, spec.to_job_spec(), revive_cancelled=revive)
+            return await self._row(sha256, spec.to_job_spec(), revive=revive)
 
         rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row.id, row.priority
+        return {row.file_sha256: row for row in rows if row.is_dead_letter}
+
+    async def dead_letters(self) -> dict[str, Job]:
+        """Of this request, by content: what `enqueue` would leave as it is."""
+        if self.config.run.force:
+            return {}
+        stream = self.config.chunking.audio_stream
+        rows = await self.queue.jobs.unfinished(stream, self.request_sha256)
+        found = await self.queue.jobs.jobs(rows.values())
+        return {
+            job.file_sha256: job
+            for job in found.values()
+            if job.is_dead_letter and not job.is_outdated(VERSION)
+        }
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job. False: another run works on it, or ended it meanwhile."""
@@ -90,12 +103,12 @@ class JobClaims:
         await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
-        """It cannot go on; `jobs retry` or a new run over the recording revives it."""
+        """It cannot go on; later runs try again while it has retries left."""
         await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason))
 
-    async def release(self, job: RecordingJob) -> None:
-        """The run ends; another may go on with it at once."""
-        await self._end(job, self.queue.jobs.release)
+    async def release(self, job: RecordingJob, reason: str | None = None) -> None:
+        """The run ends, or something else than the job fails; another may go on with it at once."""
+        await self._end(job, lambda claim: self.queue.jobs.release(claim, reason))
 
     async def _end(self, job: RecordingJob, end: Callable[[Claim], Awaitable[object]]) -> None:
         claim, job.claim = job.claim, None
@@ -134,15 +147,15 @@ class JobClaims:
         if isinstance(taken, Claim):
             await self.queue.jobs.fail(taken, failure.reason)
 
-    async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
+    async def _row(self, content: str, spec: JobSpec, *, revive: bool = False) -> Job:
         return await self.queue.jobs.enqueue(
             content,
             self.config.chunking.audio_stream,
             self.request_sha256,
             spec,
             self.priority,
-            MAX_RETRIES,
-            revive_cancelled=revive_cancelled,
+            self.config.run.job_retries,
+            revive=revive,
         )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
-from sttbatch.core.jobs import JobStatus
+from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -87,9 +87,11 @@ class TranscriptionPipeline:
         for each in intake.failures:
             self.completion.report_failure(each.display_path, each.audio_s, each.reason)
         to_send = [job for job in intake.jobs if job.state is RunState.DISCOVERED]
+        to_send = self._without(await self.claims.dead_letters(), to_send)
         to_send.sort(key=lambda job: -job.billable_s)
         await self.planner.expect(to_send)
-        return await self.planner.forecast(intake.jobs)
+        jobs = [job for job in intake.jobs if job.state is not RunState.FAILED]
+        return await self.planner.forecast(jobs)
 
     async def _take_in(self, discovery: Discovery) -> IntakeResult:
         intake = await self.intake.take_in(discovery)
@@ -106,9 +108,9 @@ class TranscriptionPipeline:
 
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
+        jobs = await self._enqueue(jobs)
         for job in jobs:
             self.emit(events.JobQueued(job.display_path, job.billable_s))
-        await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs)
         self.planner.announce()
@@ -125,10 +127,19 @@ class TranscriptionPipeline:
                 return
             ready = await self._wait_for_others(held)
 
-    async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
-        await self.claims.enqueue(jobs)
-        for job in jobs:
+    async def _enqueue(self, jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """Give them their rows; what is left when dead letters are named."""
+        waiting = self._without(await self.claims.enqueue(jobs), jobs)
+        for job in waiting:
             job.advance(RunState.WAITING)
+        return waiting
+
+    def _without(self, dead: Mapping[str, Job], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """Report the dead letters among `jobs`, which are sent no more; the others."""
+        for job in jobs:
+            if (row := dead.get(job.fingerprint.sha256)) is not None:
+                self.completion.fail_dead_letter(job, row)
+        return [job for job in jobs if job.state is not RunState.FAILED]
 
     async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
         rows = await self.claims.queue.jobs.jobs([job.id for job in held])
@@ -155,8 +166,7 @@ class TranscriptionPipeline:
             if ready:
                 for job in ready:
                     self._announce_retry(job, "another run gave it up")
-                await self._enqueue(ready)
-                return ready
+                return await self._enqueue(ready)
         return []
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:

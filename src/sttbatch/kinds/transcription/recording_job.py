@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from sttbatch.caching.result_cache import StoredSpan
+from sttbatch.core.errors import SttbatchError, is_hindrance
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
@@ -82,6 +83,7 @@ class RecordingJob:
         candidates: the files that hold this content; the first one is read.
         state: changed by `advance`, `fail` and `interrupt` only.
         reason: why it cannot go on; until it is claimed, why it failed before.
+        hindered: the reason is not its own, so it loses none of its retries.
         id, priority, retry_count: of its row in the queue, once it has one.
         claim: while it is ours to work on.
         transcript: while its outputs are written.
@@ -99,6 +101,7 @@ class RecordingJob:
     transcript_key: str
     state: RunState = RunState.DISCOVERED
     reason: str = ""
+    hindered: bool = False
     id: str = ""
     priority: int = 0
     retry_count: int = 0
@@ -124,11 +127,12 @@ class RecordingJob:
             raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
         self.state = state
 
-    def fail(self, reason: str) -> None:
+    def fail(self, error: SttbatchError) -> None:
         """Note why it cannot go on; the first reason counts."""
         if RunState.FAILING in TRANSITIONS[self.state]:
             self.advance(RunState.FAILING)
-            self.reason = reason
+            self.reason = str(error)
+            self.hindered |= is_hindrance(error)
 
     def interrupt(self) -> None:
         """Note that the run goes on with it no more."""

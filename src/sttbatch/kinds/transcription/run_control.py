@@ -61,7 +61,7 @@ class RunControl:
             yield
         except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
             if job is not None and isinstance(error, RecordingError):
-                job.fail(str(error))
+                job.fail(error)
                 return
             if job is not None:
                 job.interrupt()
