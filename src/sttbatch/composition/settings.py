@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, UploadCodec
-from sttbatch.core.options import OUTPUT_FORMATS
+from sttbatch.core.options import OUTPUT_FORMATS, Backoff
 
 if TYPE_CHECKING:
     from sttbatch.monitoring.alerts import AlertRule
@@ -76,6 +76,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     audit: bool = True
     audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    retry_backoff: Backoff = Backoff.EXPONENTIAL
+    retry_base: Annotated[float, Meta(ge=0, le=3600)] = 0.5
+    retry_cap: Annotated[float, Meta(ge=0, le=3600)] = 60.0
     job_retries: Annotated[int, Meta(ge=0, le=1000)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
@@ -112,6 +115,9 @@ DESCRIPTIONS = {
     "audit": "retry audio that came back without text",
     "audit_share": "share of a recording's duration that may be retried",
     "retries": "maximum retries per chunk",
+    "retry_backoff": "growth of the waits before retries of a chunk: exponential, linear or fixed",
+    "retry_base": "wait before the first retry of a chunk: 0.5, 5s; exponential: up to that",
+    "retry_cap": "longest wait before a retry, unless the endpoint asks for more: 60, 2m",
     "job_retries": "how many later runs retry a recording that failed",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
@@ -252,7 +258,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return converted
 
 
-_DURATIONS = frozenset({"cache_max_age", "outage_wait"})
+_DURATIONS = frozenset({"cache_max_age", "outage_wait", "retry_base", "retry_cap"})
 
 
 def _range(name: str) -> str:

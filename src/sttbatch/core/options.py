@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from sttbatch.core.models import ChannelMode, UploadCodec
@@ -64,6 +66,41 @@ class OutputOptions:
     max_line_width: int = 42
     max_lines: int = 2
     overwrite: bool = False
+
+
+class Backoff(StrEnum):
+    """How waits grow from one failure of a chunk to the next."""
+
+    EXPONENTIAL = "exponential"
+    LINEAR = "linear"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """How long a chunk that failed waits until it is sent again.
+
+    Attributes:
+        base_s: after the first failure.
+        cap_s: no wait is longer, unless the endpoint asks for it.
+    """
+
+    backoff: Backoff = Backoff.EXPONENTIAL
+    base_s: float = 0.5
+    cap_s: float = 60.0
+
+    def wait_s(self, failures: int) -> float:
+        """The wait after so many failures, the first being 1.
+
+        Exponential waits are drawn up to that length (full jitter, AWS Architecture Blog 2015), so
+        that lanes do not come back together; the others are what the user says.
+        """
+        if self.backoff is Backoff.FIXED:
+            return min(self.cap_s, self.base_s)
+        if self.backoff is Backoff.LINEAR:
+            return min(self.cap_s, self.base_s * failures)
+        ceiling_s = min(self.cap_s, self.base_s * 2.0 ** (failures - 1))
+        return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
 
 
 @dataclass(frozen=True, slots=True)

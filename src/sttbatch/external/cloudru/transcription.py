@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 import tenacity
@@ -14,7 +13,7 @@ import tenacity
 from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
 from sttbatch.core.models import Upload
-from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
+from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions, RetryConfig
 from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.http_attempt import (
@@ -30,8 +29,6 @@ from sttbatch.external.cloudru.retry_policy import Action, decide
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
-BACKOFF_BASE_S = 0.5
-BACKOFF_CAP_S = 60.0
 AMBIGUOUS_RETRIES = 2
 """Retries after uploads that were possibly billed; more would gamble with the user's money."""
 
@@ -54,13 +51,13 @@ class RequestLimits:
         retries: failures of one chunk that are retried; those of an outage do not count.
         stall_s: how long an upload may stand still.
         deadline_base_s: how long a response may take, besides a second for each of audio.
-        backoff_base_s: the longest wait before a first retry.
+        waits: before each retry.
     """
 
     retries: int
     stall_s: float = STALL_S
     deadline_base_s: float = DEADLINE_BASE_S
-    backoff_base_s: float = BACKOFF_BASE_S
+    waits: RetryConfig = field(default_factory=RetryConfig)
 
 
 class CloudRuTranscription:
@@ -237,7 +234,7 @@ class CloudRuTranscription:
             self._admission.succeeded(state.ticket)
         if decision.action is Action.SLOW_DOWN:
             # It concerns all lanes, so admission control does the waiting.
-            wait_s = max(decision.hint_s, self._jittered_s(state.counted + 1))
+            wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
             await self._admission.slow_down(wait_s)
         elif free:
             # The outage's own waits may be shorter than the server's hint.
@@ -280,12 +277,7 @@ class CloudRuTranscription:
         if free:
             return Retry(reason)
         state.counted += 1
-        return Retry(reason, max(hint_s, self._jittered_s(state.counted)))
-
-    def _jittered_s(self, failures: int) -> float:
-        """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
-        ceiling_s = min(BACKOFF_CAP_S, self._limits.backoff_base_s * 2 ** (failures - 1))
-        return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
+        return Retry(reason, max(hint_s, self._limits.waits.wait_s(state.counted)))
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:
