@@ -18,6 +18,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
+_OURS = frozenset({"ledger.db", "metrics.db", "rate.db", "l2", "cache.db"})
+"""Names by which a data folder or a cache folder is known, however open its mode is."""
+
 
 def boot_id() -> str:
     """Which boot of which kernel this is, whatever container asks; empty where that is unknown."""
@@ -30,36 +33,86 @@ def private_folder(path: Path) -> Path:
     """Make `path` with mode 0700, and so what is missing above it, and return it.
 
     Raises:
-        StateError: it cannot be made, or belongs to another user.
+        StateError: it cannot be made, belongs to another user, or is a folder for something else,
+            which is left as it is.
     """
     try:
         # pathlib makes parents as open as the umask allows; who may write there may replace ours.
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
+        if path.is_symlink():
+            # Whoever can change the link could have us close, or fill, any folder.
+            raise StateError(f"{path} is a symbolic link; name {path.resolve()} itself")
         path.mkdir(mode=0o700, exist_ok=True)
-        status = path.stat()
-        owner = status.st_uid
-        if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
-            # Closing /tmp to all other users would stop the machine.
-            raise StateError(f"{path} is world-writable; name a folder of your own in it")
-        if owner != os.geteuid():
-            raise StateError(
-                f"{path} belongs to another user (uid {owner}); name a folder of yours"
-            )
-        path.chmod(0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _check_folder(path, descriptor)
+            os.fchmod(descriptor, 0o700)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StateError(f"{path} cannot be used as a folder of state: {error.strerror}") from error
     return path
 
 
+def _check_folder(path: Path, descriptor: int) -> None:
+    """Raises StateError where an open folder must not be closed to others, or is not ours."""
+    status = os.fstat(descriptor)
+    if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
+        # Closing /tmp to all other users would stop the machine.
+        raise StateError(f"{path} is world-writable; name a folder of your own in it")
+    _check_owner(path, status)
+    is_open = bool(stat.S_IMODE(status.st_mode) & 0o077)
+    if is_open or _is_home(status):
+        held = set(os.listdir(descriptor))
+        if held and held.isdisjoint(_OURS):
+            what = "is open to others and holds" if is_open else "is your home folder, with"
+            raise StateError(
+                f"{path} {what} other files; name a folder of its own, as {path}/state"
+            )
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise StateError(
+            f"{path} belongs to another user (uid {status.st_uid}); name a folder of yours"
+        )
+
+
+def _is_home(status: os.stat_result) -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return os.path.samestat(status, Path.home().stat())
+    return False
+
+
 def private_file(path: Path) -> Path:
-    """Create `path` with mode 0600 unless it is there."""
+    """Create `path` with mode 0600, or close it to others if it is there.
+
+    Raises:
+        StateError: it cannot be written, or is not ours: a link, or another user's, who could have
+            written anything into it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            check_private(path, status := os.fstat(descriptor))
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}") from error
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise StateError(f"{path} cannot be written: {reason}") from error
     return path
+
+
+def check_private(path: Path, status: os.stat_result) -> None:
+    """Raises StateError unless it is a regular file of this user."""
+    if not stat.S_ISREG(status.st_mode):
+        raise StateError(f"{path} is no regular file; move it away")
+    _check_owner(path, status)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Literal, TypeAlias, TypeVar
 from sttbatch.core.cache_entries import matches
 from sttbatch.database.database import Session
 from sttbatch.database.migrations import History
-from sttbatch.database.private_files import locked, private_file
+from sttbatch.database.private_files import check_private, locked, private_file
 
 T = TypeVar("T")
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -28,6 +29,12 @@ def connect(
     path: Path, synchronous: Synchronous = "FULL", clock: Clock = time.time
 ) -> sqlite3.Connection:
     """Open `path` as every part of sttbatch does; transactions are begun explicitly."""
+    for suffix in ("-journal", "-wal", "-shm"):
+        # What SQLite finds there it writes into the file. Opened and closed here, it would lose the
+        # locks that another connection of this process has on it.
+        beside = path.with_name(path.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            check_private(beside, beside.lstat())
     connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
