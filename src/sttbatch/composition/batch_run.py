@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
@@ -76,7 +77,12 @@ class BatchRun:
         priority: JobPriority = JobPriority.MEDIUM,
         working: contextlib.AbstractContextManager[object] | None = None,
     ) -> None:
-        """Bring every recording to an end; `working` surrounds the time in which there is work."""
+        """Bring every recording to an end; `working` surrounds the time in which there is work.
+
+        Raises:
+            UsageError: the process may use too little memory, or too few files.
+        """
+        check_process_limits()
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(
                 contextlib.closing(open_ledger(data_folder(self._settings)))
