@@ -66,6 +66,17 @@ def test_a_home_is_no_data_folder(shell: Shell, mode: int) -> None:
     assert not (shell.home / "ledger.db").exists()
 
 
+def test_a_home_with_nothing_else_in_it_may_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of the user in deploy/systemd, before and after its first run."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    private_folder(tmp_path)
+    for name in ("ledger.db", ".cache"):
+        (tmp_path / name).touch()
+        assert private_folder(tmp_path) == tmp_path
+
+
 def test_a_folder_of_other_things_is_not_closed_and_a_data_folder_is(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()

@@ -97,6 +97,8 @@ def test_a_job_that_something_else_stopped_keeps_its_retries(ledger: Ledger) -> 
         freed = await harness.reread(job)
         assert (freed.status, freed.retry_count) == (JobStatus.QUEUED, 0)
         assert freed.error_message == "the disk is full"
+        (attempt,) = await harness.jobs.attempts(job.id)
+        assert attempt.status == "FAILED"
         await harness.jobs.release(await harness.claimed(job))
         assert (await harness.reread(job)).error_message == "the disk is full"
 

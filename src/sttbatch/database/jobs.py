@@ -106,10 +106,9 @@ class LedgerJobs:
 
         def write(db: Session) -> Job:
             job = _first(db, BY_CONTENT, content)
-            if job is not None and job.is_outdated(spec.version):
-                db.execute(FORGET, (job.id,))
-                job = None
-            if job is None:
+            if job is None or job.is_outdated(spec.version):
+                if job is not None:
+                    db.execute(FORGET, (job.id,))
                 row = (job_id, spec.kind.upper(), *content, spec.to_json(), priority, max_retries)
                 return _changed(db, INSERT, row)
             if job.waits_for_user and not revive:
@@ -150,8 +149,9 @@ class LedgerJobs:
         return await self._end_attempt(claim, "FAILED", fail)
 
     async def release(self, claim: Claim, error: str | None = None) -> bool:
+        status = "RELEASED" if error is None else "FAILED"
         return await self._end_attempt(
-            claim, "RELEASED", lambda db, job: _requeue(db, job, job.retry_count, error)
+            claim, status, lambda db, job: _requeue(db, job, job.retry_count, error)
         )
 
     async def retry(self, job_id: str) -> Job | TakenBy:

@@ -59,7 +59,7 @@ class JobStore(Protocol):
     async def release(self, claim: Claim, error: str | None = None) -> bool:
         """PROCESSING -> QUEUED, no retry counted. False: the claim is void.
 
-        `error` says what kept it from its end, where that was not its own failure.
+        `error` says what the attempt failed for, where that is not the job's own failure.
         """
 
     async def retry(self, job_id: str) -> Job | TakenBy:
