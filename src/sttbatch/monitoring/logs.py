@@ -136,7 +136,7 @@ def event_message(event: events.Event) -> str:
 
 def _audit(event: events.ChunkAudited) -> str:
     counts = {
-        "gaps found": event.found,
+        "gaps found": event.gaps,
         "filled": event.filled,
         "without speech": event.no_speech,
         "refused": event.refused,
