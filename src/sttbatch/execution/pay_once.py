@@ -141,7 +141,7 @@ class PayOnce:
         async def record(failed: APIRequest) -> None:
             self._account(request, failed)
             booked = RequestRecord(item, failed, None, granted.worker_id, granted.task_id)
-            with self.spool.keeping(booked):
+            with self.spool.spooling(booked):
                 await self.claims.ledger.record(booked)
             if failed.throttled:
                 # An immediate retry would exceed the lower limit again.
@@ -158,7 +158,7 @@ class PayOnce:
             answered = RequestRecord(
                 item, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
-            with self.spool.keeping(answered):
+            with self.spool.spooling(answered):
                 await self.claims.ledger.store(granted, answered)
             # The front levels are filled while the next request is in the lane.
             lane.leave()

@@ -52,12 +52,12 @@ class FileLocks:
         return worker.silent_s < EXPIRY_S
 
     def forget(self, worker_id: str) -> None:
-        remove_if_left_behind(self._path(worker_id), self.host)
+        remove_if_abandoned(self._path(worker_id), self.host)
 
     def sweep(self, known: Collection[str]) -> None:
         for path in self._folder.glob("*.lock"):
             if path.stem not in known:
-                remove_if_left_behind(path, self.host)
+                remove_if_abandoned(path, self.host)
 
     def _path(self, worker_id: str) -> Path:
         return self._folder / f"{worker_id}.lock"
@@ -127,7 +127,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def remove_if_left_behind(path: Path, host: str) -> None:
+def remove_if_abandoned(path: Path, host: str) -> None:
     """Remove a lock file that nobody holds, if a lock on it would be visible on `host`."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
