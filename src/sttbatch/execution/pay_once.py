@@ -67,7 +67,7 @@ class RunBudget:
         if self.limit is not None and planned > self.limit + ROUNDING:
             raise BudgetReached(
                 f"sending more would cost more than --max-cost {self.limit:g} "
-                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
+                f"({self.spent + self.reserved:.2f} are spent); run again to continue"
             )
         self.reserved += cost
         try:
@@ -120,7 +120,7 @@ class PayOnce:
             if isinstance(verdict, Granted):
                 return await self._sent(request, verdict, lane), False
             if isinstance(verdict, OverBudget):
-                raise BudgetReached(f"{verdict.message}; run again to go on")
+                raise BudgetReached(f"{verdict.message}; run again to continue")
             if isinstance(verdict, HeldBy):
                 await self.claims.wait_until_ended(item.key, self.closed)
             stored = await self._stored(request)
