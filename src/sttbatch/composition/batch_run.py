@@ -89,7 +89,7 @@ class BatchRun:
                 await self._report_up_to_date(discovery, database, config)
             if collector is not None:
                 # Counting them one by one would take longer than checking them.
-                collector.found_unchanged(len(self.report.recordings))
+                collector.count_unchanged(len(self.report.recordings))
                 self.listeners.append(collector)
             if discovery.candidates or discovery.failures:
                 async with self._opened(discovery, database, config, priority) as pipeline:
