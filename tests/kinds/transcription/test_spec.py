@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from pathlib import Path
 
@@ -11,8 +12,13 @@ from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, UploadCodec
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.core.work import AUDIO_SECONDS, Usage
+from sttbatch.kinds.registry import job_kind
 from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.processing.discovery import Candidate
+from tests.cloudru import make_recording
+
+from .harness import REQUEST, FakeEngine, opened
 
 LANES = ConcurrencyLimit(3)
 CONFIG = RunConfig(
@@ -74,3 +80,29 @@ def test_a_recording_that_is_gone_is_said_to_be(candidate: Candidate) -> None:
 def test_what_another_version_queued_is_not_run(version: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         TranscriptionSpec.from_job_spec(JobSpec(TRANSCRIPTION, version, {"recording": "a.mp3"}))
+
+
+@pytest.mark.parametrize("audit", [True, False])
+def test_a_jobs_row_says_under_which_key_its_transcript_is_stored_and_what_it_takes(
+    tmp_path: Path, audit: bool
+) -> None:
+    config = dataclasses.replace(
+        CONFIG,
+        request=REQUEST,
+        chunking=ChunkingOptions(channels=ChannelMode.SPLIT),
+        run=RunOptions(audit=audit),
+        outputs=OutputOptions(("txt",)),
+    )
+    recording = tmp_path / "both.wav"
+    make_recording(recording, duration_s=4, channels=2)
+
+    async def run() -> None:
+        async with opened(tmp_path, FakeEngine(), config=config) as harness:
+            await harness.transcribe(recording)
+            [job] = await harness.queue.jobs.list()
+            kind = job_kind(job.spec.kind)
+            assert await harness.results.transcript(kind.key(job.spec)) is not None
+            # Of one channel: how many there are is known once it is probed.
+            assert kind.estimate(job.spec) == Usage(AUDIO_SECONDS, 4.0)
+
+    asyncio.run(run())

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sttbatch.caching.fingerprints import unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import EndpointUnreachable, RecordingError, SttbatchError
-from sttbatch.core.models import GapReason
+from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
-from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState, shortcomings
+from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -21,12 +21,17 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
+from sttbatch.processing.transcript.result_merger import ResultMerger
 
 DURATION_TOLERANCE = 0.01
 """Of the duration that was counted; a larger difference is reported."""
 
 LEAST_DIFFERENCE_S = 0.1
 """A smaller one would be displayed as none."""
+
+TRUNCATED_SHARE = 0.01
+TRUNCATED_S = 1.0
+"""A recording that ends this much before its header says so has lost its end."""
 
 _SKIPPED = {
     Outcome.LEFT: "the run ended before it was done",
@@ -115,7 +120,7 @@ class Completion:
         if len(missing) == len(job.outcomes):
             return missing[0].detail if missing else "it holds no sound at all"
         try:
-            job.transcript = job.merge()
+            job.transcript = _merge(job)
             if job.transcript.is_complete:
                 await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
@@ -129,7 +134,7 @@ class Completion:
         """Bring the outputs of every copy up to date; why that, or the transcript, falls short."""
         assert job.transcript is not None
         audio_s = job.transcript.duration_s
-        incomplete = shortcomings(job.transcript)
+        incomplete = _shortcomings(job.transcript)
         unwritten = None
         for copy in job.candidates[job.reported_count :]:
             reason = incomplete
@@ -205,3 +210,43 @@ def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:
     files = {each.path.absolute() for job in jobs for each in job.candidates}
     folders = {folder for file in files for folder in file.parents}
     return {unread_content(path) for path in files | folders}
+
+
+def _merge(job: RecordingJob) -> Transcript:
+    """Join the outcomes of all chunks, once it is cut to its end and none is pending."""
+    assert job.counted_s is not None
+    transcript = ResultMerger().merge(job.outcomes, job.counted_s)
+    missing = _missing_end(job)
+    if missing is None:
+        return transcript
+    return replace(transcript, gaps=(*transcript.gaps, missing))
+
+
+def _missing_end(job: RecordingJob) -> Gap | None:
+    """The end that its header promises and its content lacks."""
+    if job.file is None or job.counted_s is None or job.file.duration_is_estimate:
+        return None
+    missing_s = job.declared_s - job.counted_s
+    if missing_s <= max(TRUNCATED_S, TRUNCATED_SHARE * job.declared_s):
+        return None
+    detail = (
+        f"truncated: the header declares {job.declared_s:.1f} s, {job.counted_s:.1f} s are there"
+    )
+    return Gap(job.counted_s, job.declared_s, GapReason.TRUNCATED, detail)
+
+
+def _shortcomings(transcript: Transcript) -> str | None:
+    """Why a transcript with gaps is no success; None where it is one."""
+    missing = [gap for gap in transcript.gaps if gap.reason is GapReason.STILL_MISSING]
+    truncated = [gap.detail for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
+    parts = []
+    if missing:
+        spans = ", ".join(map(_span_text, missing[:5]))
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        parts.append(f"not transcribed: {spans}{more}: {missing[0].detail}")
+    return "; ".join(parts + truncated) or None
+
+
+def _span_text(gap: Gap) -> str:
+    channel = f" of channel {gap.channel}" if gap.channel != MIXED else ""
+    return f"{gap.start_s:.0f}-{gap.end_s:.0f} s{channel}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -16,17 +16,12 @@ from sttbatch.core.models import (
     AudioFile,
     ChannelMode,
     CutPoint,
-    Gap,
     GapReason,
     Transcript,
 )
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
-from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
-
-TRUNCATED_SHARE = 0.01
-TRUNCATED_S = 1.0
-"""A recording that ends this much before its header says so has lost its end."""
+from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
 class RunState(StrEnum):
@@ -180,28 +175,6 @@ class RecordingJob:
         self.outcomes.clear()
         self.recheck.clear()
 
-    def missing_end(self) -> Gap | None:
-        """The end that its header promises and its content lacks."""
-        if self.file is None or self.counted_s is None or self.file.duration_is_estimate:
-            return None
-        missing_s = self.file.duration_s - self.counted_s
-        if missing_s <= max(TRUNCATED_S, TRUNCATED_SHARE * self.file.duration_s):
-            return None
-        detail = (
-            f"truncated: the header declares {self.file.duration_s:.1f} s, "
-            f"{self.counted_s:.1f} s are there"
-        )
-        return Gap(self.counted_s, self.file.duration_s, GapReason.TRUNCATED, detail)
-
-    def merge(self) -> Transcript:
-        """Join the outcomes of all chunks, once it is cut to its end and none is pending."""
-        assert self.counted_s is not None
-        transcript = ResultMerger().merge(self.outcomes, self.counted_s)
-        missing = self.missing_end()
-        if missing is None:
-            return transcript
-        return replace(transcript, gaps=(*transcript.gaps, missing))
-
 
 @dataclass(frozen=True, slots=True)
 class ChunkWork:
@@ -219,20 +192,3 @@ class CutterTurn:
 
 
 Lanes: TypeAlias = ParallelOrchestrator[CutterTurn, ChunkWork]
-
-
-def shortcomings(transcript: Transcript) -> str | None:
-    """Why a transcript with gaps is no success; None where it is one."""
-    missing = [gap for gap in transcript.gaps if gap.reason is GapReason.STILL_MISSING]
-    truncated = [gap.detail for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
-    parts = []
-    if missing:
-        spans = ", ".join(map(_span_text, missing[:5]))
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        parts.append(f"not transcribed: {spans}{more}: {missing[0].detail}")
-    return "; ".join(parts + truncated) or None
-
-
-def _span_text(gap: Gap) -> str:
-    channel = f" of channel {gap.channel}" if gap.channel != MIXED else ""
-    return f"{gap.start_s:.0f}-{gap.end_s:.0f} s{channel}"
