@@ -62,7 +62,7 @@ class BatchRun:
         self.listeners: list[Callable[[Event], None]] = [self.report, *listeners]
 
     def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
+        """Begin nothing new; requests in flight are finished and stored."""
         self._stopped = True
         if self._pipeline is not None:
             self._pipeline.stop()

@@ -89,7 +89,7 @@ class ChunkProcessingCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkProcessingFailed(Event):
-    """A chunk got no words; its siblings go on."""
+    """A chunk got no words; the other chunks continue."""
 
     index: int
     audio_s: float
@@ -99,7 +99,7 @@ class ChunkProcessingFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudited(Event):
-    """A chunk's answer was checked for gaps, and what it lacked was sent again.
+    """A chunk's answer was checked for gaps, which were sent again.
 
     Attributes:
         filled, no_speech, refused, still_missing: numbers of gaps by their outcome.

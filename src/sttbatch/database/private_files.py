@@ -44,7 +44,7 @@ def private_folder(path: Path) -> Path:
             raise StateError(f"{path} is world-writable; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
-                f"{path} belongs to another user (uid {owner}); name a folder of yours"
+                f"{path} belongs to another user (uid {owner}); name a folder of your own"
             )
         path.chmod(0o700)
     except OSError as error:

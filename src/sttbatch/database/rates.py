@@ -117,7 +117,7 @@ class SqliteRates(InMemoryRates):
             if self._retry_at is None:
                 self._unreported = (
                     f"{self._path} cannot be used ({error}): the rate limit holds for this run "
-                    "alone, so let no other run at the same time, or delete the file"
+                    "alone; start no other at the same time, or delete the file"
                 )
             self._retry_at = self.clock() + RETRY_AFTER_S
             return super().change_now(change)

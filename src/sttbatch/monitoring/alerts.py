@@ -26,15 +26,15 @@ Deliver = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 """Post JSON to a URL; raises NotificationError if it is not accepted."""
 
 ALERT_METRICS = {
-    "failed_share": "share of requests that brought no words, 0 to 1; no value without requests",
-    "requests": "requests sent",
-    "retries": "requests that repeated an earlier one",
-    "maybe_paid": "requests that brought no words and were possibly billed",
-    "latency_p50": "seconds that half of the answers took at most; no value without answers",
-    "latency_p95": "the same for 95 of 100",
-    "latency_p99": "the same for 99 of 100",
-    "cost": "what the requests cost, possibly billed ones included",
-    "audio_seconds": "seconds of audio that were answered",
+    "failed_share": "share of requests that failed, 0 to 1; no value without requests",
+    "requests": "number of requests",
+    "retries": "number of requests that were retries",
+    "maybe_paid": "number of failed requests that were possibly billed",
+    "latency_p50": "median latency of answers in seconds; no value without answers",
+    "latency_p95": "95th percentile of the latency",
+    "latency_p99": "99th percentile of the latency",
+    "cost": "cost in RUB, possibly billed requests included",
+    "audio_seconds": "seconds of audio transcribed",
     "jobs_failed": "recordings that failed, and have not been done since",
 }
 """The metrics that a rule may compare, and their meaning over a window."""

@@ -118,7 +118,7 @@ class Completion:
         self._compare_durations(job)
         missing = [each for each in job.outcomes if each.gap is GapReason.STILL_MISSING]
         if len(missing) == len(job.outcomes):
-            return missing[0].detail if missing else "it holds no sound at all"
+            return missing[0].detail if missing else "it contains no audio"
         try:
             job.transcript = _merge(job)
             if job.transcript.is_complete:

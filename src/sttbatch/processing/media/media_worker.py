@@ -75,7 +75,7 @@ def _spooled(chunk: AudioChunk, folder: str) -> AudioChunk:
         if path is not None:
             Path(path).unlink(missing_ok=True)
         raise MediaError(
-            f"a chunk of it cannot be stored in {folder}: {error.strerror}; make room there"
+            f"a chunk of it cannot be stored in {folder}: {error.strerror}; free some space"
         ) from error
     return replace(chunk, upload=replace(chunk.upload, data=None, path=path))
 

@@ -140,7 +140,7 @@ class Track:
             length = packet.duration or usual
             expected = pts + length
             if expected > latest:
-                raise MediaError(f"its timestamps go on to {limits.hours(self.seconds(expected))}")
+                raise MediaError(f"its timestamps reach {limits.hours(self.seconds(expected))}")
             earliest = expected - jump
             is_usual = shortest <= length <= longest
             yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)

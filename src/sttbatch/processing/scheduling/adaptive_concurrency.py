@@ -165,7 +165,7 @@ class AdaptiveConcurrency:
         # The next trial of the level shows whether it is the cause.
         self._known = deque(recent, maxlen=REMEMBERED)
         self._step_to(level - 1, now, ceiling=level)
-        return f"answers have come to take {slower:.2f} times as long"
+        return f"answers now take {slower:.2f} times as long"
 
     def _rise(self, now: float, reason: str) -> str:
         highest = self._maximum if self.ceiling is None else self.ceiling - 1

@@ -85,7 +85,7 @@ class DynamicChunkSizer:
         self._latency = latency
         self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._audio_spacing_s = 60.0 / audio_s_per_minute if audio_s_per_minute else 0.0
-        self._longest = (longest_s, "what the engine hears at a time")
+        self._longest = (longest_s, "the longest audio that the engine recognises well")
         shortest_s = MIN_DURATION_S
         if not timestamps:
             self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
