@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
+from sttbatch.caching.response_spool import RESERVED_BYTES, ResponseSpool, SpooledResponse
 from sttbatch.caching.result_cache import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
@@ -59,7 +59,7 @@ def test_reserved_private_and_gone_at_the_end(folder: Path) -> None:
     for path in files(folder):
         status = path.stat()
         assert status.st_mode & 0o777 == 0o600
-        assert status.st_blocks * 512 >= LANE_BYTES
+        assert status.st_blocks * 512 >= RESERVED_BYTES
     end(spool)
     assert files(folder) == []
 
@@ -88,12 +88,12 @@ def test_no_more_than_was_reserved(folder: Path) -> None:
         spool.write(kept())
     spool.reserve()
     with pytest.raises(StateError, match="are reserved"):
-        spool.write(kept(1, os.urandom(LANE_BYTES)))
-    large = kept(2, b"words and times " * LANE_BYTES)
+        spool.write(kept(1, os.urandom(RESERVED_BYTES)))
+    large = kept(2, b"words and times " * RESERVED_BYTES)
     spool.write(large)
     with pytest.raises(StateError, match="no disk space was reserved"):
         spool.write(kept(3))
-    assert files(folder)[0].stat().st_size == LANE_BYTES, "written in place"
+    assert files(folder)[0].stat().st_size == RESERVED_BYTES, "written in place"
     end(spool)
     assert abandoned(folder) == [large]
 
@@ -115,7 +115,7 @@ def test_a_torn_record_is_removed(folder: Path, cut: int) -> None:
     end(spool)
     path = files(folder)[0]
     whole = path.read_bytes().rstrip(b"\0")
-    path.write_bytes(whole[:cut] + bytes(LANE_BYTES - len(whole[:cut])))
+    path.write_bytes(whole[:cut] + bytes(RESERVED_BYTES - len(whole[:cut])))
     assert abandoned(folder) == []
     assert files(folder) == []
 
@@ -173,7 +173,7 @@ def test_zeros_where_nothing_can_be_preallocated(
         monkeypatch.setattr(os, "posix_fallocate", _raises(number))
     spool = ResponseSpool(folder, 2)
     spool.reserve()
-    assert all(path.stat().st_blocks * 512 >= LANE_BYTES for path in files(folder))
+    assert all(path.stat().st_blocks * 512 >= RESERVED_BYTES for path in files(folder))
     end(spool)
 
 

@@ -32,7 +32,7 @@ from sttbatch.database.private_files import (
     write_all,
 )
 
-LANE_BYTES = MIB
+RESERVED_BYTES = MIB
 """Reserved for each lane; a compressed answer of several hours is smaller."""
 
 _MAGIC = b"sttbatch answer 1\n"
@@ -73,7 +73,7 @@ _decoder = msgspec.msgpack.Decoder(SpooledResponse)
 
 
 @dataclass(slots=True)
-class _Lane:
+class _ReservedFile:
     """A reserved file, locked for as long as its descriptor is open."""
 
     path: Path
@@ -94,47 +94,47 @@ class ResponseSpool:
     def __init__(self, folder: Path, lanes: int) -> None:
         self.folder = folder
         self._count = lanes
-        self._lanes: list[_Lane] = []
+        self._files: list[_ReservedFile] = []
 
     def reserve(self) -> None:
-        """Create the missing files, of `LANE_BYTES` each; StateError: the disk is full."""
-        missing = self._count - sum(not lane.used for lane in self._lanes)
+        """Create the missing files, of `RESERVED_BYTES` each; StateError: the disk is full."""
+        missing = self._count - sum(not file.used for file in self._files)
         if missing <= 0:
             return
         private_folder(self.folder)
-        added: list[_Lane] = []
+        added: list[_ReservedFile] = []
         try:
             for _ in range(missing):
-                added.append(_Lane(*create_locked(self._new_path, 0o600)))
+                added.append(_ReservedFile(*create_locked(self._new_path, 0o600)))
                 _allocate(added[-1].descriptor)
             flush_folder(self.folder)
-            self._lanes += added
+            self._files += added
         except OSError as error:
             _release(added)
             raise StateError(
                 f"{self.folder}: nothing is sent without disk space for the answers, "
-                f"{missing * LANE_BYTES // MIB} MiB: {error.strerror}; "
+                f"{missing * RESERVED_BYTES // MIB} MiB: {error.strerror}; "
                 "free some space and run again"
             ) from error
 
     def write(self, answer: SpooledResponse) -> None:
-        """Write an answer into a lane's file; it is on the disk when this returns.
+        """Write an answer into a reserved file; it is on the disk when this returns.
 
         Raises:
             StateError: it is too large, no file is free, or the disk failed.
         """
         body = zlib.compress(msgspec.msgpack.encode(answer))
         record = _HEADER.pack(_MAGIC, len(body), hashlib.sha256(body).digest()) + body
-        lane = next((lane for lane in self._lanes if not lane.used), None)
-        if lane is None:
+        file = next((file for file in self._files if not file.used), None)
+        if file is None:
             raise StateError("no disk space was reserved for it")
-        if len(record) > LANE_BYTES:
-            raise StateError(f"it takes {len(record):,} bytes, {LANE_BYTES:,} are reserved")
-        lane.used = True
+        if len(record) > RESERVED_BYTES:
+            raise StateError(f"it takes {len(record):,} bytes, {RESERVED_BYTES:,} are reserved")
+        file.used = True
         try:
-            write_all(lane.descriptor, record)
+            write_all(file.descriptor, record)
         except OSError as error:
-            raise StateError(f"{lane.path} cannot be written: {error.strerror}") from error
+            raise StateError(f"{file.path} cannot be written: {error.strerror}") from error
 
     @contextlib.contextmanager
     def spooling(self, record: RequestRecord) -> Iterator[None]:
@@ -160,13 +160,13 @@ class ResponseSpool:
 
         Raises StateError if the ledger still cannot be written.
         """
-        for lane in [lane for lane in self._lanes if lane.used]:
-            response = _response(lane.descriptor)
+        for file in [file for file in self._files if file.used]:
+            response = _response(file.descriptor)
             if response is not None:
                 await ledger.recover(_record(response))
             # If this write is lost, the answer is booked again, which changes nothing.
-            os.pwrite(lane.descriptor, bytes(_HEADER.size), 0)
-            lane.used = False
+            os.pwrite(file.descriptor, bytes(_HEADER.size), 0)
+            file.used = False
         with contextlib.closing(self.abandoned()) as abandoned:
             for response in abandoned:
                 await ledger.recover(_record(response))
@@ -188,24 +188,24 @@ class ResponseSpool:
 
     async def aclose(self) -> None:
         """Remove the reserved files, except those with answers, which the next run books."""
-        lanes, self._lanes = self._lanes, []
-        _release(lanes)
+        files, self._files = self._files, []
+        _release(files)
 
     def _new_path(self) -> Path:
         return self.folder / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
 
 
-def _release(lanes: Iterable[_Lane]) -> None:
-    for lane in lanes:
-        if not lane.used:
+def _release(files: Iterable[_ReservedFile]) -> None:
+    for file in files:
+        if not file.used:
             with contextlib.suppress(OSError):
-                lane.path.unlink(missing_ok=True)
-        os.close(lane.descriptor)
+                file.path.unlink(missing_ok=True)
+        os.close(file.descriptor)
 
 
 def _response(descriptor: int) -> SpooledResponse | None:
     """The answer in a file; None: it is empty or incomplete."""
-    data = os.pread(descriptor, LANE_BYTES, 0)
+    data = os.pread(descriptor, RESERVED_BYTES, 0)
     if len(data) < _HEADER.size:
         return None
     magic, length, sha256 = _HEADER.unpack_from(data)
@@ -226,10 +226,10 @@ def _record(response: SpooledResponse) -> RequestRecord:
 
 def _allocate(descriptor: int) -> None:
     try:
-        os.posix_fallocate(descriptor, 0, LANE_BYTES)
+        os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
         os.fsync(descriptor)
     except (AttributeError, OSError) as error:
         # macOS lacks the call, and some file systems do not support it.
         if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
             raise
-        write_all(descriptor, bytes(LANE_BYTES))
+        write_all(descriptor, bytes(RESERVED_BYTES))

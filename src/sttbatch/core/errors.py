@@ -26,7 +26,7 @@ class NoAudioError(MediaError):
     """A file has no audio stream that can be transcribed."""
 
 
-class WorkerDied(MediaError):
+class MediaWorkerDied(MediaError):
     """The process that decoded a recording crashed, hung or exceeded its limits."""
 
 

@@ -112,7 +112,7 @@ class EtaEstimator:
         self._plan_s = self._work_s = 0.0
         self._done_s = 0.0
         self._pending_s: dict[str, float] = {}
-        self._lanes: dict[tuple[str, int], tuple[float, float]] = {}
+        self._in_flight: dict[tuple[str, int], tuple[float, float]] = {}
         self._pace: deque[float] = deque(maxlen=_RECENT)
 
     def follow(self, event: events.Event) -> None:
@@ -124,9 +124,9 @@ class EtaEstimator:
             case events.JobQueued(recording, audio_s):
                 self._pending_s[recording] = audio_s
             case events.ChunkProcessingStarted(recording, index, audio_s):
-                if not self._lanes and not self._pace:
+                if not self._in_flight and not self._pace:
                     self._started_at = self._clock()
-                self._lanes[recording, index] = (self._clock(), audio_s)
+                self._in_flight[recording, index] = (self._clock(), audio_s)
             case events.ChunkProcessingCompleted(recording, index, audio_s, cached):
                 self._chunk_ended(recording, index, audio_s, sent=not cached)
             case events.ChunkProcessingFailed(recording, index, audio_s):
@@ -148,7 +148,7 @@ class EtaEstimator:
             return None
         now = self._clock()
         if not self._pace:
-            waited_s = now - self._started_at if self._lanes else 0.0
+            waited_s = now - self._started_at if self._in_flight else 0.0
             return max(0.0, self._plan.expected_s - waited_s)
         done_s = self._done_s + self._in_flight_s(now, self._plan.latency)
         if done_s <= 0:
@@ -159,7 +159,7 @@ class EtaEstimator:
         """Work done for chunks in flight, at the median pace of recent answers."""
         pace = median(self._pace)
         parts = 0.0
-        for started_at, audio_s in self._lanes.values():
+        for started_at, audio_s in self._in_flight.values():
             answer_s = latency.answer_s(audio_s)
             parts += min(answer_s, (now - started_at) / pace) if pace > 0 else answer_s
         return parts
@@ -167,8 +167,8 @@ class EtaEstimator:
     def _chunk_ended(self, recording: str, index: int, audio_s: float, *, sent: bool) -> None:
         if recording in self._pending_s:
             self._pending_s[recording] = max(0.0, self._pending_s[recording] - audio_s)
-        lane = self._lanes.pop((recording, index), None)
-        if self._plan is None or lane is None:
+        started = self._in_flight.pop((recording, index), None)
+        if self._plan is None or started is None:
             # A stored chunk of an earlier run is not part of the plan.
             return
         answer_s = self._plan.latency.answer_s(audio_s)
@@ -176,4 +176,4 @@ class EtaEstimator:
             self._work_s -= answer_s
             return
         self._done_s += answer_s
-        self._pace.append((self._clock() - lane[0]) / answer_s)
+        self._pace.append((self._clock() - started[0]) / answer_s)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
+from sttbatch.core.errors import MediaError, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.loudness import Span
@@ -29,7 +29,7 @@ WORKERS = 2
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
 
 
-class _Worker:
+class _MediaWorker:
     """A worker process, started on demand and again after it died."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class _Worker:
 
         Raises:
             MediaError: the request failed.
-            WorkerDied: the process crashed, hung or could not be started.
+            MediaWorkerDied: the process crashed, hung or could not be started.
         """
         within_s = ANSWER_WITHIN_S + ANSWER_PER_MIB_S * (size_bytes / (1 << 20))
         try:
@@ -48,11 +48,11 @@ class _Worker:
                 reply = await self._send(request)
         except TimeoutError as error:
             await self.stop()
-            raise WorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
+            raise MediaWorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerDied(await self._cause_of_death()) from error
+            raise MediaWorkerDied(await self._cause_of_death()) from error
         except OSError as error:
-            raise WorkerDied(f"no decoder could be started: {error.strerror}") from error
+            raise MediaWorkerDied(f"no decoder could be started: {error.strerror}") from error
         except asyncio.CancelledError:
             # Otherwise the rest of a partly read reply would be taken for the next one.
             await self.stop()
@@ -127,7 +127,7 @@ async def _start() -> Process:
 class Cutting:
     """A recording that is cut by several plans in turn; `counted_s` is set after the last chunk."""
 
-    worker: _Worker
+    worker: _MediaWorker
     source: Source
     spool: Path
     plans: Iterator[SplitPlan]
@@ -169,9 +169,9 @@ class MediaWorkers:
 
     def __init__(self, spool: Path, count: int = WORKERS) -> None:
         self.spool = spool
-        self._workers = [_Worker() for _ in range(count)]
+        self._workers = [_MediaWorker() for _ in range(count)]
         # Last in, first out, so that a second process is started only when two are needed.
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._idle: asyncio.LifoQueue[_MediaWorker] = asyncio.LifoQueue()
         for worker in reversed(self._workers):
             self._idle.put_nowait(worker)
 

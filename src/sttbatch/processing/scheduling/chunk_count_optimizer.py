@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
 SLACK = 1.05
 """The splitter's last chunk may be this multiple of the target."""
@@ -47,7 +47,9 @@ def pieces(audio_s: float, target_s: float) -> int:
     return math.ceil(audio_s / (target_s * SLACK)) if audio_s > 0 else 0
 
 
-def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: float) -> BatchCuts:
+def cut_batch(
+    lengths_s: Sequence[float], lanes: LaneCapacity, floor_s: float, top_s: float
+) -> BatchCuts:
     """Cut every recording at `top_s`, and the last ones shorter if lanes would be idle.
 
     The recordings that run last decide when the last lane ends, so for the last one, two, four …
@@ -79,7 +81,7 @@ def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: f
 
 
 def _at_the_target(
-    lengths_s: Sequence[float], lanes: Lanes, top_s: float
+    lengths_s: Sequence[float], lanes: LaneCapacity, top_s: float
 ) -> tuple[LaneSchedule, dict[int, LaneSchedule]]:
     """Schedule the batch at the target, with copies before its last 1, 2, 4 … recordings.
 

@@ -10,7 +10,7 @@ from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions
 from sttbatch.processing.media.upload_format import upload_bytes_per_second, upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import BatchCuts, cut_batch, pieces
 from sttbatch.processing.scheduling.latency_model import GUESS
-from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
 MIN_DURATION_S = 30.0
 """Whisper processes 30 s at a time; shorter chunks lose context and need more requests."""
@@ -137,8 +137,10 @@ class DynamicChunkSizer:
             schedule.add(audio_s, chunks)
         return schedule.makespan_s
 
-    def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
-        return Lanes(concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s)
+    def _lanes(self, concurrency: ConcurrencyLimit) -> LaneCapacity:
+        return LaneCapacity(
+            concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s
+        )
 
     def _share(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad

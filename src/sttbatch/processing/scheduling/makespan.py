@@ -13,7 +13,7 @@ CUT_PER_AUDIO_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class LaneCapacity:
     """The lanes and cutters of a batch, and their limits.
 
     Attributes:
@@ -36,7 +36,7 @@ class LaneSchedule:
     `chunks` were scheduled so far, and take `work_s` lane seconds.
     """
 
-    def __init__(self, lanes: Lanes, recordings: int) -> None:
+    def __init__(self, lanes: LaneCapacity, recordings: int) -> None:
         self._lanes = lanes
         self._cut_per_audio_s = CUT_PER_AUDIO_S / max(1, min(lanes.cutters, recordings))
         self._free_s = [0.0] * lanes.count
