@@ -12,7 +12,7 @@ import pytest
 from sttbatch.core.errors import ChunkRefused
 from sttbatch.core.events import JobRetryScheduled, JobStarted
 from sttbatch.core.file_records import FileRecord
-from sttbatch.core.jobs import Job, JobPriority, JobStatus
+from sttbatch.core.jobs import Claim, Job, JobPriority, JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload
 from sttbatch.core.options import RunOptions
 from sttbatch.kinds.transcription.recording_job import TRANSITIONS, RecordingJob, RunState
@@ -24,6 +24,9 @@ from .harness import CONFIG, FakeEngine, Harness, opened
 
 RECORDINGS = 8
 """More than one lane and one cutter have begun while the first is sent."""
+
+
+NOT_WAITING = pytest.mark.parametrize("no_wait", [False, True])
 
 
 def record(folder: Path) -> None:
@@ -64,7 +67,7 @@ def run_and_change(
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize("no_wait", [False, True])
+@NOT_WAITING
 def test_a_job_that_is_cancelled_stays_so_and_is_no_failure(tmp_path: Path, no_wait: bool) -> None:
     async def cancel(run: Harness, queued: dict[str, Job]) -> None:
         await run.queue.cancel(queued["talk-7"].id)
@@ -77,6 +80,79 @@ def test_a_job_that_is_cancelled_stays_so_and_is_no_failure(tmp_path: Path, no_w
     assert run.report.count(Outcome.DONE) == len(engine.sent) == RECORDINGS - 1
     assert statuses.pop("talk-7") is JobStatus.CANCELLED
     assert set(statuses.values()) == {JobStatus.COMPLETED}
+
+
+@NOT_WAITING
+def test_a_purged_queue_costs_the_run_no_recording(tmp_path: Path, no_wait: bool) -> None:
+    async def purge(run: Harness, _: dict[str, Job]) -> None:
+        assert await run.queue.jobs.purge(0.0, {JobStatus.QUEUED}) > 1
+
+    run, statuses, engine = run_and_change(tmp_path, purge, no_wait=no_wait)
+    assert run.report.count(Outcome.DONE) == len(engine.sent) == RECORDINGS
+    assert list(statuses.values()) == [JobStatus.COMPLETED] * RECORDINGS
+    reasons = {each.reason for each in run.events if isinstance(each, JobRetryScheduled)}
+    assert reasons == {"its job was purged"}
+
+
+@NOT_WAITING
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_what_another_run_completes_meanwhile_is_written_here_too(
+    tmp_path: Path, no_wait: bool, is_stored: bool
+) -> None:
+    elsewhere = FakeEngine()
+
+    async def complete(run: Harness, queued: dict[str, Job]) -> None:
+        if not is_stored:
+            # Its transcript was removed since.
+            claim = await claimed(run, queued["talk-7"])
+            assert await run.queue.jobs.complete(claim)
+            return
+        copy = tmp_path / "copy.wav"
+        copy.write_bytes((tmp_path / "talks" / "talk-7.wav").read_bytes())
+        async with opened(tmp_path, elsewhere) as other:
+            assert (await other.transcribe(copy)).count(Outcome.DONE) == 1
+
+    run, statuses, engine = run_and_change(tmp_path, complete, no_wait=no_wait)
+    assert len(elsewhere.sent) == is_stored
+    assert len(engine.sent) == RECORDINGS - is_stored
+    assert run.report.from_cache == is_stored
+    assert run.report.count(Outcome.DONE) == RECORDINGS
+    assert (tmp_path / "talks" / "talk-7.json").exists()
+    assert set(statuses.values()) == {JobStatus.COMPLETED}
+
+
+@NOT_WAITING
+def test_what_fails_elsewhere_meanwhile_is_a_failure_with_its_reason(
+    tmp_path: Path, no_wait: bool
+) -> None:
+    async def fail(run: Harness, queued: dict[str, Job]) -> None:
+        claim = await claimed(run, queued["talk-7"])
+        assert await run.queue.jobs.fail(claim, "400: not this one")
+
+    run, statuses, engine = run_and_change(tmp_path, fail, no_wait=no_wait)
+    assert (run.report.count(Outcome.DONE), len(engine.sent)) == (RECORDINGS - 1, RECORDINGS - 1)
+    (failed,) = (each for each in run.report.recordings if each.outcome is Outcome.FAILED)
+    assert (Path(failed.display_path).stem, failed.reason) == ("talk-7", "400: not this one")
+    assert statuses.pop("talk-7") is JobStatus.FAILED
+
+
+def test_only_what_another_run_works_on_is_called_taken(tmp_path: Path) -> None:
+    async def hold(run: Harness, queued: dict[str, Job]) -> None:
+        await claimed(run, queued["talk-7"])
+        await run.queue.jobs.purge(0.0, {JobStatus.QUEUED})
+
+    run, statuses, engine = run_and_change(tmp_path, hold, no_wait=True)
+    assert run.report.count(Outcome.DONE) == len(engine.sent) == RECORDINGS - 1
+    (taken,) = (each for each in run.report.recordings if each.outcome is Outcome.TAKEN)
+    assert Path(taken.display_path).stem == "talk-7"
+    assert statuses["talk-7"] is JobStatus.PROCESSING
+
+
+async def claimed(run: Harness, job: Job) -> Claim:
+    """As a run in another process would take it."""
+    claim = await run.queue.claim(job.id, run.workshop.worker)
+    assert isinstance(claim, Claim)
+    return claim
 
 
 def test_a_changed_priority_counts_when_the_next_recording_starts(tmp_path: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
-from sttbatch.core.jobs import JobStatus
+from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -120,44 +120,45 @@ class TranscriptionPipeline:
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
                 return
-            if self.config.run.no_wait:
-                await self._skip_held(held)
-                return
-            ready = await self._wait_for_others(held)
+            ready = await self._take_over(held)
 
     async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         await self.claims.enqueue(jobs)
         for job in jobs:
             job.advance(RunState.WAITING)
 
-    async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self.claims.queue.jobs.jobs([job.id for job in held])
-        for job in held:
-            row = rows.get(job.id)
-            is_cancelled = row is not None and row.status is JobStatus.CANCELLED
-            self.completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
-
-    async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
-        """Wait until some are ours to do, and end those that other runs or people ended."""
-        ids = [job.id for job in held]
-        async for rows in self.claims.queue.wait_until_free(ids, lambda: self.control.closed):
-            ready = []
-            for job in (job for job in held if job.id in rows):
-                row = rows[job.id]
-                if row is not None and row.status is JobStatus.CANCELLED:
-                    self.completion.skip(job, Outcome.CANCELLED)
-                elif row is not None and row.status is JobStatus.FAILED:
-                    reason = row.error_message or "another run failed on it"
-                    self.completion.fail_elsewhere(job, reason)
-                elif not await self._is_written_elsewhere(job):
-                    # Released, its holder died, or its transcript is gone again.
-                    ready.append(job)
-            if ready:
-                for job in ready:
-                    self._announce_retry(job, "another run gave it up")
-                await self._enqueue(ready)
+    async def _take_over(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """End what others ended; what is ours to do now, waited for unless the run does not."""
+        ids, queue = [job.id for job in held], self.claims.queue
+        if self.config.run.no_wait:
+            ready = await self._not_ended(held, await queue.free(ids))
+            for job in held:
+                if not ready and job.state is RunState.HELD_ELSEWHERE:
+                    self.completion.skip(job, Outcome.TAKEN)
+            return ready
+        async for rows in queue.wait_until_free(ids, lambda: self.control.closed):
+            if ready := await self._not_ended(held, rows):
                 return ready
         return []
+
+    async def _not_ended(
+        self, held: Sequence[RecordingJob], rows: Mapping[str, Job | None]
+    ) -> list[RecordingJob]:
+        """Queue again those of `rows` that nobody has ended, and end the others."""
+        ready = []
+        for job in (job for job in held if job.id in rows):
+            row = rows[job.id]
+            if row is not None and row.status is JobStatus.CANCELLED:
+                self.completion.skip(job, Outcome.CANCELLED)
+            elif row is not None and row.status is JobStatus.FAILED:
+                self.completion.fail_elsewhere(job, row.error_message or "another run failed on it")
+            elif not await self._is_written_elsewhere(job):
+                # Released or purged, its holder died, or its transcript is gone again.
+                reason = "another run gave it up" if row is not None else "its job was purged"
+                self._announce_retry(job, reason)
+                ready.append(job)
+        await self._enqueue(ready)
+        return ready
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has finished it since we looked; then its outputs are written."""
