@@ -41,6 +41,8 @@ ACTIVE = f"{SELECT} WHERE status = ? ORDER BY priority DESC, created_at LIMIT ?"
 QUEUED_ABOVE = """
     SELECT id, priority FROM processing_jobs WHERE status = 'QUEUED' AND priority > ?
     ORDER BY priority DESC, created_at LIMIT ?"""
+QUEUED_ABOVE_BY_IDS = """SELECT id, priority FROM processing_jobs
+    WHERE id IN (?*) AND status = 'QUEUED' AND priority > ?"""
 ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
 UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
     WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
@@ -207,8 +209,13 @@ class LedgerJobs:
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
 
-    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
-        return dict(await self._database.rows(QUEUED_ABOVE, (priority, limit)))
+    async def queued_above(
+        self, priority: int, limit: int, job_ids: Sequence[str]
+    ) -> dict[str, int]:
+        rows = await self._database.rows(QUEUED_ABOVE, (priority, limit))
+        if len(rows) == limit:
+            rows += await self._database.batched_rows(QUEUED_ABOVE_BY_IDS, job_ids, priority)
+        return dict(rows)
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

@@ -12,9 +12,10 @@ import pytest
 from sttbatch.core.errors import ChunkRefused
 from sttbatch.core.events import JobRetryScheduled, JobStarted
 from sttbatch.core.file_records import FileRecord
-from sttbatch.core.jobs import Claim, Job, JobPriority, JobStatus
+from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobPriority, JobSpec, JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload
 from sttbatch.core.options import RunOptions
+from sttbatch.kinds.transcription.job_claims import QUEUE_HEAD
 from sttbatch.kinds.transcription.recording_job import TRANSITIONS, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.processing.discovery import Candidate
@@ -148,6 +149,14 @@ def test_only_what_another_run_works_on_is_called_taken(tmp_path: Path) -> None:
     assert statuses["talk-7"] is JobStatus.PROCESSING
 
 
+async def queue_others(folder: Path, count: int) -> None:
+    """Queue jobs of another run that come before all of ours."""
+    async with opened(folder, FakeEngine()) as run:
+        for number in range(count):
+            spec = JobSpec(TRANSCRIPTION, 1, {"recording": f"other-{number}"})
+            await run.queue.jobs.enqueue(f"{number:064}", 0, "other", spec, JobPriority.HIGH)
+
+
 async def claimed(run: Harness, job: Job) -> Claim:
     """As a run in another process would take it."""
     claim = await run.queue.claim(job.id, run.workshop.worker)
@@ -155,13 +164,18 @@ async def claimed(run: Harness, job: Job) -> Claim:
     return claim
 
 
-def test_a_changed_priority_counts_when_the_next_recording_starts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs_of_others", [0, 2 * QUEUE_HEAD])
+def test_a_changed_priority_counts_when_the_next_recording_starts(
+    tmp_path: Path, jobs_of_others: int
+) -> None:
+    asyncio.run(queue_others(tmp_path, jobs_of_others))
+
     async def change(run: Harness, queued: dict[str, Job]) -> None:
         await run.queue.set_priority(queued["talk-5"].id, JobPriority.LOW)
         await run.queue.set_priority(queued["talk-7"].id, JobPriority.HIGH)
 
     run, statuses, _ = run_and_change(tmp_path, change)
-    assert set(statuses.values()) == {JobStatus.COMPLETED}
+    assert list(statuses.values()).count(JobStatus.COMPLETED) == RECORDINGS
     started = [Path(e.recording).stem for e in run.events if isinstance(e, JobStarted)]
     assert started[0] == "talk-0"
     assert started.index("talk-7") < started.index("talk-6")

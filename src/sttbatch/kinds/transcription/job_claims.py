@@ -27,6 +27,9 @@ MAX_RETRIES = 3
 QUEUE_HEAD = 64
 """Rows of a higher priority that are looked at for one of ours that was raised."""
 
+ASKED_AT_ONCE = 500
+"""Jobs of ours that are asked for by id where those of other runs fill the head of the queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -163,6 +166,7 @@ class Backlog:
         self._order = [_entry(job) for job in jobs]
         heapq.heapify(self._order)
         self._lock = asyncio.Lock()
+        self._unasked: list[str] = []
 
     async def next(self) -> RecordingJob | None:
         """The recording to begin now, CANCELLED if its job is; None: there are no more.
@@ -174,7 +178,7 @@ class Backlog:
             while (job := self._first()) is not None:
                 # Together, as each would wait for the same commit.
                 raised, rows = await asyncio.gather(
-                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD),
+                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD, self._some()),
                     self._queue.jobs.jobs([job.id]),
                 )
                 row, is_first = rows.get(job.id), True
@@ -194,6 +198,13 @@ class Backlog:
                 del self._jobs[job.id]
                 return job
         return None
+
+    def _some(self) -> Sequence[str]:
+        """Ids of some that are left, in turn: all of many would be too much for each recording."""
+        self._unasked = self._unasked or [*self._jobs]
+        some = self._unasked[-ASKED_AT_ONCE:]
+        del self._unasked[-ASKED_AT_ONCE:]
+        return some
 
     def _first(self) -> RecordingJob | None:
         while self._order:
