@@ -224,9 +224,7 @@ def transcription_run(
         transcriber,
         repair,
         Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
-        lanes,
         control,
-        emit,
     )
 
 

@@ -20,7 +20,6 @@ from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
-    Lanes,
     RecordingJob,
     RunState,
 )
@@ -51,9 +50,7 @@ class TranscriptionPipeline:
     transcriber: ChunkTranscriber
     repair: GapRepair
     completion: Completion
-    lanes: Lanes
     control: RunControl
-    emit: events.Emit
 
     def stop(self) -> None:
         """Begin nothing new; what is in flight is finished and stored."""
@@ -107,7 +104,7 @@ class TranscriptionPipeline:
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         for job in jobs:
-            self.emit(events.JobQueued(job.display_path, job.billable_s))
+            self.control.emit(events.JobQueued(job.display_path, job.billable_s))
         await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs)
@@ -116,7 +113,7 @@ class TranscriptionPipeline:
         while ready:
             cut = partial(self._cut, Backlog(self.claims.queue, ready))
             turns = [CutterTurn() for _ in ready]
-            await self.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
+            await self.control.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
                 return
@@ -167,7 +164,7 @@ class TranscriptionPipeline:
         level = await self.completion.write_stored(job)
         if level is None:
             return False
-        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        self.control.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
     @contextlib.asynccontextmanager
@@ -197,11 +194,11 @@ class TranscriptionPipeline:
             return _no_chunk
         if job.retry_count:
             self._announce_retry(job, job.reason)
-        self.emit(events.JobStarted(job.display_path, job.id))
+        self.control.emit(events.JobStarted(job.display_path, job.id))
         return await opened.enter_async_context(self.planner.cutting(job))
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
-        self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
+        self.control.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
         """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
@@ -211,7 +208,7 @@ class TranscriptionPipeline:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
                 job.outcomes.append(outcome.compressed())
-                self.emit(
+                self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING
                     else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)
