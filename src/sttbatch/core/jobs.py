@@ -214,6 +214,7 @@ class ChunkTask:
     Attributes:
         status: PROCESSING, COMPLETED or FAILED.
         reserved_cost: counted against budgets while it is PROCESSING.
+        request_id: what the endpoint called the last request that it answered; for its support.
     """
 
     chunk_key: str
@@ -227,3 +228,4 @@ class ChunkTask:
     started_at: float
     completed_at: float | None
     error_message: str | None
+    request_id: str | None

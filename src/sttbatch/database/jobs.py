@@ -77,7 +77,10 @@ ATTEMPTS = """SELECT claim_number, worker_id, status, total_chunks, completed_ch
     FROM processing_tasks WHERE job_id = ? ORDER BY claim_number"""
 CHUNKS = """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
         chunk.retry_count, reserved_cost, quantity, chunk.started_at, chunk.completed_at,
-        chunk.error_message
+        chunk.error_message,
+        (SELECT request_id FROM requests
+         WHERE requests.chunk_key = chunk.chunk_key AND request_id IS NOT NULL
+         ORDER BY at DESC LIMIT 1)
     FROM processing_tasks AS task JOIN chunk_tasks AS chunk ON chunk.task_id = task.id
     WHERE task.job_id = ? ORDER BY chunk_index, chunk.started_at"""
 

@@ -95,12 +95,13 @@ def details_text(details: JobDetails) -> list[str]:
             str(each.retry_count),
             clock(each.audio_s),
             each.chunk_key[:_KEY_CHARS],
+            each.request_id or "",
             each.error_message or "",
         )
         for each in details.chunks
     ]
     lines += _table("ATTEMPT STATUS CHUNKS STARTED ENDED WORKER", attempts)
-    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY ERROR", chunks)
+    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY REQUEST ERROR", chunks)
 
 
 def _table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:
