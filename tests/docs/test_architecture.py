@@ -200,3 +200,25 @@ def collaborators(definition: ast.ClassDef) -> list[str]:
         fields = (each for each in definition.body if isinstance(each, ast.AnnAssign))
         types = [ast.unparse(each.annotation) for each in fields if each.value is None]
     return [each for each in types if re.match(r"[\w.]*[A-Z]", each)] if methods else []
+
+
+def test_no_two_modules_import_one_another() -> None:
+    paths = {
+        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path
+        for path in SOURCE.rglob("*.py")
+    }
+    imports = {
+        name: {
+            each.module
+            for each in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(each, ast.ImportFrom)
+        }
+        for name, path in paths.items()
+    }
+    pairs = {(a, b) for a in imports for b in imports[a] if b in imports and a in imports[b]}
+    assert pairs == set()
+
+
+def test_the_registry_of_kinds_knows_none_of_them() -> None:
+    text = (SOURCE / "kinds" / "registry.py").read_text("utf-8")
+    assert "from sttbatch.kinds" not in text

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -78,9 +77,7 @@ class BatchRun:
     ) -> None:
         """Bring every recording to an end; `working` surrounds the time in which there is work."""
         async with contextlib.AsyncExitStack() as opened:
-            database = opened.enter_context(
-                contextlib.closing(open_ledger(data_folder(self._settings)))
-            )
+            database = opened.enter_context(opened_ledger(self._settings))
             collector = await opened.enter_async_context(
                 measured(self._settings, self.report, self.warn)
             )
@@ -98,7 +95,7 @@ class BatchRun:
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """What `transcribe` would send; nothing is sent."""
-        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+        with opened_ledger(self._settings) as database:
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 

@@ -56,8 +56,8 @@ class JobSpec:
 
     Attributes:
         kind: which kind of job knows what the payload means.
-        version: of the payload's shape. 1, which is all that sttbatch 0.1 wrote, says too little
-            to run the job by its id.
+        version: of the payload's shape. 1, as sttbatch 0.1 wrote it and as it is written of what
+            cannot be read, says too little to run the job by its id.
         payload: values that JSON knows. Lists and statistics show its `recording` and how much it
             is, where it says so: `quantity` in a `unit` that is billed, or `audio_s`.
     """
