@@ -66,7 +66,7 @@ class BatchRun:
         """Begin nothing new; what is in flight is finished and stored."""
         self._stopped = True
         if self._pipeline is not None:
-            self._pipeline.stop()
+            self._pipeline.control.stop()
 
     async def transcribe(
         self,
@@ -162,7 +162,7 @@ class BatchRun:
                         observe=self._observe,
                     )
                     if self._stopped:
-                        self._pipeline.stop()
+                        self._pipeline.control.stop()
                     yield self._pipeline
 
 

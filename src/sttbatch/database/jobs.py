@@ -212,12 +212,10 @@ class LedgerJobs:
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
 
-    async def queued_above(
-        self, priority: int, limit: int, job_ids: Sequence[str]
-    ) -> dict[str, int]:
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
         rows = await self._database.rows(QUEUED_ABOVE, (priority, limit))
         if len(rows) == limit:
-            rows += await self._database.batched_rows(QUEUED_ABOVE_BY_IDS, job_ids, priority)
+            rows += await self._database.batched_rows(QUEUED_ABOVE_BY_IDS, ids, priority)
         return dict(rows)
 
     async def list(

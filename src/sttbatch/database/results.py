@@ -218,16 +218,15 @@ class SqlResultStore:
     def holds(self, session: Session, key: str) -> bool:
         """Whether a look-up of `key` would find a value; within the caller's transaction."""
         rows = session.execute(expand(GET, 1), (key, self.max_age_s))
-        return any(_sound(*row) is not None for row in rows)
+        return any(_is_sound(*row) for row in rows)
 
     def unsealed(
-        self, key: str, value: object, sha256: object, created_at: object, expires_at: object
+        self, key: str, value: Any, sha256: object, created_at: Any, expires_at: Any
     ) -> CacheValue | None:
         """A row's value, unless it is damaged; it may warn, so it is for after a transaction."""
-        sound = _sound(key, value, sha256, created_at, expires_at)
-        if sound is not None:
-            found, stored_at = sound
-            return found.at_most(stored_at + self.max_age_s) if self._expires else found
+        if _is_sound(key, value, sha256, created_at, expires_at):
+            found = CacheValue(value, expires_at)
+            return found.at_most(created_at + self.max_age_s) if self._expires else found
         if self._warn is not None and (key, created_at) not in self._damaged:
             # Better a second warning than a set that grows without bound.
             if len(self._damaged) >= _DAMAGED_LIMIT:
@@ -244,18 +243,15 @@ class SqlResultStore:
         return await self.database.write(work)
 
 
-def _sound(
+def _is_sound(
     key: str, value: object, sha256: object, created_at: object, expires_at: object
-) -> tuple[CacheValue, float] | None:
-    """A row's value and when it was stored, in seconds since the epoch; None: it is damaged."""
-    if (
+) -> bool:
+    return (
         isinstance(value, bytes)
         and seal(key, value) == sha256
         and isinstance(created_at, float)
         and isinstance(expires_at, float | None)
-    ):
-        return CacheValue(value, expires_at), created_at
-    return None
+    )
 
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:

@@ -87,13 +87,8 @@ class JobStore(Protocol):
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         """Ids of this request's queued and failed jobs, by content."""
 
-    async def queued_above(
-        self, priority: int, limit: int, job_ids: Sequence[str]
-    ) -> dict[str, int]:
-        """Priorities of queued jobs that are higher than `priority`, by id.
-
-        Those of the first `limit` jobs in the queue, and of all `job_ids`.
-        """
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
+        """Priorities above `priority`, by id: of the first `limit` queued jobs, and of `ids`."""
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

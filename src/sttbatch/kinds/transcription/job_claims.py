@@ -181,14 +181,14 @@ class Backlog:
                     self._queue.jobs.queued_above(job.priority, QUEUE_HEAD, self._some()),
                     self._queue.jobs.jobs([job.id]),
                 )
-                row, is_first = rows.get(job.id), True
+                row = rows.get(job.id)
                 if row is not None and row.priority < job.priority:
                     raised[job.id] = row.priority
-                for job_id, priority in raised.items():
-                    if job_id in self._jobs:
-                        self._prioritise(self._jobs[job_id], priority)
-                        is_first = False
-                if not is_first:
+                changed = raised.keys() & self._jobs.keys()
+                for job_id in changed:
+                    self._jobs[job_id].priority = raised[job_id]
+                    heapq.heappush(self._order, _entry(self._jobs[job_id]))
+                if changed:
                     continue
                 if row is not None:
                     job.retry_count = row.retry_count
@@ -215,10 +215,6 @@ class Backlog:
             # It was handed out already, or has another entry.
             heapq.heappop(self._order)
         return None
-
-    def _prioritise(self, job: RecordingJob, priority: int) -> None:
-        job.priority = priority
-        heapq.heappush(self._order, _entry(job))
 
 
 def _entry(job: RecordingJob) -> tuple[int, float, str]:

@@ -23,11 +23,7 @@ class TranscriptionServices(Protocol):
         """What its settings say."""
 
     async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file.
-
-        Raises:
-            RecordingError: it cannot be read.
-        """
+        """The SHA-256 of a file; raises RecordingError when it cannot be read."""
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """Transcribe what was discovered; events say what becomes of it."""

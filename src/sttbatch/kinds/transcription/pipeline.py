@@ -52,10 +52,6 @@ class TranscriptionPipeline:
     completion: Completion
     control: RunControl
 
-    def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
-        self.control.stop()
-
     async def run(self, discovery: Discovery) -> None:
         """Transcribe what was discovered; every recording ends in an event."""
         intake = await self._take_in(discovery)
