@@ -59,7 +59,10 @@ class TranscriptionPipeline:
             self.completion.report_skipped(display_path, Outcome.LEFT)
         await self.completion.fail_unread(intake.failures)
         try:
-            await self._write_stored(intake.jobs)
+            for job in intake.jobs:
+                # One that was removed since it was looked up is for the next run.
+                if job.state is RunState.CACHED and not self.control.closed:
+                    await self.completion.write_stored(job)
             await self.completion.reconcile_ledger(intake.jobs)
             await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
@@ -89,14 +92,6 @@ class TranscriptionPipeline:
         await self.completion.plan_outputs(intake.jobs)
         return intake
 
-    async def _write_stored(self, jobs: Sequence[RecordingJob]) -> None:
-        for job in jobs:
-            if self.control.closed:
-                return
-            if job.state is RunState.CACHED:
-                # One that was removed since it was looked up is for the next run.
-                await self.completion.write_stored(job)
-
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Work on what is free, then wait for what other runs hold, or take it over."""
         for job in jobs:
@@ -125,9 +120,8 @@ class TranscriptionPipeline:
         ids, queue = [job.id for job in held], self.claims.queue
         if self.config.run.no_wait:
             ready = await self._not_ended(held, await queue.free(ids))
-            for job in held:
-                if not ready and job.state is RunState.HELD_ELSEWHERE:
-                    self.completion.skip(job, Outcome.TAKEN)
+            for job in () if ready else held:
+                self.completion.skip(job, Outcome.TAKEN)
             return ready
         async for rows in queue.wait_until_free(ids, lambda: self.control.closed):
             if ready := await self._not_ended(held, rows):
