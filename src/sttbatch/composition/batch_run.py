@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -65,7 +64,7 @@ class BatchRun:
         """Begin nothing new; requests in flight are finished and stored."""
         self._stopped = True
         if self._pipeline is not None:
-            self._pipeline.stop()
+            self._pipeline.control.stop()
 
     async def transcribe(
         self,
@@ -76,9 +75,7 @@ class BatchRun:
     ) -> None:
         """Transcribe all recordings; `working` is entered while there are any to process."""
         async with contextlib.AsyncExitStack() as opened:
-            database = opened.enter_context(
-                contextlib.closing(open_ledger(data_folder(self._settings)))
-            )
+            database = opened.enter_context(opened_ledger(self._settings))
             collector = await opened.enter_async_context(
                 measured(self._settings, self.report, self.warn)
             )
@@ -95,8 +92,8 @@ class BatchRun:
                         await pipeline.run(discovery)
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
-        """Estimate what `transcribe` would send, without sending."""
-        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+        """What `transcribe` would send; nothing is sent."""
+        with opened_ledger(self._settings) as database:
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 
@@ -163,7 +160,7 @@ class BatchRun:
                         observe=self._observe,
                     )
                     if self._stopped:
-                        self._pipeline.stop()
+                        self._pipeline.control.stop()
                     yield self._pipeline
 
 

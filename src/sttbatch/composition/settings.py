@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from sttbatch.composition.setting_values import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
@@ -25,7 +26,6 @@ LOCAL_FILE = "sttbatch.toml"
 ALERTS = "alerts"
 """The key of the alert tables, which only the user's file may have."""
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may decide how recordings are transcribed and written, but not where the
@@ -45,8 +45,6 @@ LANGUAGES = """
     th tk tl tr tt uk ur uz vi yi yo zh yue
 """
 """Whisper's language codes, from openai/whisper's `tokenizer.py`: ISO 639-1, and haw, jw, yue."""
-
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -211,12 +209,6 @@ def _text(path: Path) -> str:
     return data.decode("utf-8")
 
 
-def line_of(lines: Sequence[str], key: str) -> int:
-    """The number of the line where a key or table begins, from 1; the first if there is none."""
-    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
-
-
 def _environment() -> _Layer:
     layer: _Layer = {}
     for name in Settings.__struct_fields__:
@@ -283,20 +275,4 @@ def check_base_url(url: str) -> None:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("omit /audio/transcriptions, which sttbatch adds")
-
-
-def duration_s(value: Any) -> float:
-    """Seconds from a duration: 90, "90", "90s", "10m", "2h", "7d"; raises ValueError."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
-    if match is None:
-        raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
-    return float(match[1]) * _UNITS_S[match[2] or "s"]
-
-
-def option_s(option: str, text: str) -> float:
-    """Seconds from a duration in an option; raises UsageError, which names the option."""
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}") from error
+        raise ValueError("leave out /audio/transcriptions, which sttbatch adds")

@@ -20,8 +20,6 @@ from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker
-from sttbatch.core.options import RunOptions
-from sttbatch.core.ports import ChunkIndex
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
@@ -174,7 +172,16 @@ def transcription_run(
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
-        pay_once=_pay_once(workshop, config.run, spans, control, lanes.stopped),
+        pay_once=PayOnce(
+            cache=levels,
+            claims=workshop.claims,
+            spool=workshop.spool,
+            spans=spans,
+            budget=RunBudget(config.run.max_cost),
+            closed=lambda: control.closed,
+            stopped=lanes.stopped,
+            force=config.run.force,
+        ),
         results=results,
         addresser=addresser,
         splitters=workshop.splitters,
@@ -211,26 +218,5 @@ def transcription_run(
         transcriber,
         repair,
         Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
-        lanes,
         control,
-        emit,
-    )
-
-
-def _pay_once(
-    workshop: Workshop,
-    options: RunOptions,
-    spans: ChunkIndex,
-    control: RunControl,
-    stopped: asyncio.Event,
-) -> PayOnce:
-    return PayOnce(
-        cache=workshop.caches.levels,
-        claims=workshop.claims,
-        spool=workshop.spool,
-        spans=spans,
-        budget=RunBudget(options.max_cost),
-        closed=lambda: control.closed,
-        stopped=stopped,
-        force=options.force,
     )

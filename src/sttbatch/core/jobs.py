@@ -55,11 +55,11 @@ class JobSpec:
     """What is to be done; never changes once it is queued.
 
     Attributes:
-        kind: of job, which defines the payload.
-        version: of the payload's schema. Version 1, of sttbatch 0.1, has too little to run the job
-            by its id.
-        payload: values that JSON can represent. Lists and statistics show its `recording`, and its
-            `quantity` in a `unit` that is billed, or its `audio_s`.
+        kind: which kind of job knows what the payload means.
+        version: of the payload's shape. 1, as sttbatch 0.1 wrote it and as it is written of what
+            cannot be read, says too little to run the job by its id.
+        payload: values that JSON knows. Lists and statistics show its `recording` and how much it
+            is, where it says so: `quantity` in a `unit` that is billed, or `audio_s`.
     """
 
     kind: str
@@ -210,6 +210,7 @@ class ChunkTask:
     Attributes:
         status: PROCESSING, COMPLETED or FAILED.
         reserved_cost: counted against budgets while it is PROCESSING.
+        request_id: what the endpoint called the last request that it answered; for its support.
     """
 
     chunk_key: str
@@ -223,3 +224,4 @@ class ChunkTask:
     started_at: float
     completed_at: float | None
     error_message: str | None
+    request_id: str | None

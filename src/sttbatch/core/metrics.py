@@ -93,7 +93,7 @@ class RunFacts:
     model: str
     lanes: int
     rate_limit: int | None
-    price_per_second: float
+    price_per_second: float  # counts what is saved, and is not stored
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ ACTIVE = f"{SELECT} WHERE status = ? ORDER BY priority DESC, created_at LIMIT ?"
 QUEUED_ABOVE = """
     SELECT id, priority FROM processing_jobs WHERE status = 'QUEUED' AND priority > ?
     ORDER BY priority DESC, created_at LIMIT ?"""
+QUEUED_ABOVE_BY_IDS = """SELECT id, priority FROM processing_jobs
+    WHERE id IN (?*) AND status = 'QUEUED' AND priority > ?"""
 ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
 UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
     WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
@@ -73,7 +75,10 @@ ATTEMPTS = """SELECT claim_number, worker_id, status, total_chunks, completed_ch
     FROM processing_tasks WHERE job_id = ? ORDER BY claim_number"""
 CHUNKS = """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
         chunk.retry_count, reserved_cost, quantity, chunk.started_at, chunk.completed_at,
-        chunk.error_message
+        chunk.error_message,
+        (SELECT request_id FROM requests
+         WHERE requests.chunk_key = chunk.chunk_key AND request_id IS NOT NULL
+         ORDER BY at DESC LIMIT 1)
     FROM processing_tasks AS task JOIN chunk_tasks AS chunk ON chunk.task_id = task.id
     WHERE task.job_id = ? ORDER BY chunk_index, chunk.started_at"""
 
@@ -205,8 +210,11 @@ class LedgerJobs:
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
 
-    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
-        return dict(await self._database.rows(QUEUED_ABOVE, (priority, limit)))
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
+        rows = await self._database.rows(QUEUED_ABOVE, (priority, limit))
+        if len(rows) == limit:
+            rows += await self._database.batched_rows(QUEUED_ABOVE_BY_IDS, ids, priority)
+        return dict(rows)
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Any
 
 from sttbatch.core.metrics import (
@@ -36,8 +36,8 @@ EXPIRED_AT_ONCE = 20_000
 """Maximum number of measurements of a metric that one call removes; the next one continues."""
 
 INSERT_RUN = """
-    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second)
-    VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
+    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit)
+    VALUES (:begun_at, :engine, :model, :lanes, :rate_limit) RETURNING id"""
 INSERT_END = """
     INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -152,7 +152,7 @@ class Measurements:
         self._expired_at_once = expired_at_once
 
     async def begin(self, facts: RunFacts) -> int:
-        row = astuple(facts)
+        row = asdict(facts)
         ((run,),) = await self._database.write(lambda db: db.execute(INSERT_RUN, row).fetchall())
         return int(run)
 

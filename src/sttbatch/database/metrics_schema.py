@@ -76,6 +76,7 @@ METRICS: Steps = {
         # It was never read, and contained the paths of the command line.
         "ALTER TABLE runs DROP COLUMN summary",
     ),
+    "0004_unread": ("ALTER TABLE runs DROP COLUMN price_per_second",),
 }
 
 METRICS_HISTORY = History("sttbatch.metrics", "metrics.db", METRICS)

@@ -104,7 +104,8 @@ class SqlResultStore:
         self._expires = max_age_s is not None
         self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
         self._warn = warn
-        self._damaged: set[str] = set()
+        # With when it was stored: once stored again it is another value.
+        self._damaged: set[tuple[str, object]] = set()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         rows = await self.database.batched_rows(GET, keys, self.max_age_s)
@@ -212,40 +213,45 @@ class SqlResultStore:
         """As `put`, within the caller's transaction."""
         row = asdict(value) | {"key": key, "sha256": seal(key, value.data), "model": model}
         session.execute(PUT, row)
-        self._damaged.discard(key)
         session.execute(LINK, (file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
         """Whether a lookup of `key` would find a value, within the caller's transaction."""
         rows = session.execute(expand(GET, 1), (key, self.max_age_s))
-        return any(self.unsealed(*row) is not None for row in rows)
+        return any(_is_sound(*row) for row in rows)
 
     def unsealed(
-        self, key: str, value: object, sha256: object, created_at: object, expires_at: object
+        self, key: str, value: Any, sha256: object, created_at: Any, expires_at: Any
     ) -> CacheValue | None:
-        """A row's value; None: it is damaged."""
-        if not (
-            isinstance(value, bytes)
-            and seal(key, value) == sha256
-            and isinstance(created_at, float)
-            and isinstance(expires_at, float | None)
-        ):
-            if self._warn is not None and key not in self._damaged:
-                # The set is bounded; a warning may then be repeated.
-                if len(self._damaged) >= _DAMAGED_LIMIT:
-                    self._damaged.clear()
-                self._damaged.add(key)
-                self._warn(
-                    "the ledger holds a damaged result, which counts as missing; "
-                    "`sttbatch cache verify` tells more"
-                )
-            return None
-        stored = CacheValue(value, expires_at)
-        return stored.at_most(created_at + self.max_age_s) if self._expires else stored
+        """A row's value, unless it is damaged; it may warn, so it is for after a transaction."""
+        if _is_sound(key, value, sha256, created_at, expires_at):
+            found = CacheValue(value, expires_at)
+            return found.at_most(created_at + self.max_age_s) if self._expires else found
+        if self._warn is not None and (key, created_at) not in self._damaged:
+            # Better a second warning than a set that grows without bound.
+            if len(self._damaged) >= _DAMAGED_LIMIT:
+                self._damaged.clear()
+            self._damaged.add((key, created_at))
+            self._warn(
+                "the ledger holds a damaged result, which counts as missing; "
+                "`sttbatch cache verify` tells more"
+            )
+        return None
 
     async def _securely(self, work: Callable[[Session], _T]) -> _T:
         await self.database.maintain(lambda store: store.erase_on_delete())
         return await self.database.write(work)
+
+
+def _is_sound(
+    key: str, value: object, sha256: object, created_at: object, expires_at: object
+) -> bool:
+    return (
+        isinstance(value, bytes)
+        and seal(key, value) == sha256
+        and isinstance(created_at, float)
+        and isinstance(expires_at, float | None)
+    )
 
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:

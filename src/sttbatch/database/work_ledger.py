@@ -199,6 +199,7 @@ def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
 def _record(session: Session, record: RequestRecord) -> None:
     row = asdict(record.item) | asdict(record.item.usage) | asdict(record.request)
     row |= {"cost": record.cost, "maybe_paid": int(record.request.maybe_paid)}
+    row |= {name: storable(row[name]) for name in ("error", "request_id")}
     session.execute(RECORD, row)
 
 

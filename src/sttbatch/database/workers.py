@@ -79,5 +79,7 @@ def heartbeat(db: Session, worker: Worker) -> bool:
 
 
 def storable(text: str | None) -> str | None:
-    """Text that a database accepts: file names in it need not be valid UTF-8."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that every database takes: a message may hold names that are not UTF-8, and NUL."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from importlib import import_module
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.work import Usage
-from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.processing.discovery import Discovery
+
+ServicesT_contra = TypeVar("ServicesT_contra", contravariant=True)
+"""What a kind of job needs of the process that runs it."""
 
 
-class JobServices(Protocol):
-    """The services of the process that runs a job."""
-
-    @property
-    def config(self) -> RunConfig:
-        """The process's options."""
-
-    async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
-
-    async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
-        """Transcribe discovered recordings; events report the results."""
-
-
-class JobKind(Protocol):
+class JobKind(Protocol[ServicesT_contra]):
     """One kind of job; `spec` is that of the job's row."""
 
     def key(self, spec: JobSpec) -> str:
@@ -39,24 +25,24 @@ class JobKind(Protocol):
     def estimate(self, spec: JobSpec) -> Usage:
         """What it consumes, as far as its spec says."""
 
-    async def check(self, spec: JobSpec, services: JobServices) -> None:
-        """Check whether it can be run.
+    async def check(self, spec: JobSpec, services: ServicesT_contra) -> None:
+        """Find out whether it can be run.
 
         Raises:
             UsageError: its spec is incomplete, or of a newer version.
             RecordingError: its file is missing or has changed.
         """
 
-    async def run(self, spec: JobSpec, services: JobServices) -> None:
-        """Run it, after `check`."""
+    async def run(self, spec: JobSpec, services: ServicesT_contra) -> None:
+        """Do it, after `check`."""
 
 
 _KINDS = {TRANSCRIPTION: "sttbatch.kinds.transcription.kind"}
 
 
-def job_kind(name: str) -> JobKind:
-    """The kind with this name; raises UsageError if this version does not know it."""
+def job_kind(name: str) -> JobKind[Any]:
+    """Raises UsageError for a kind that this version does not know."""
     if name not in _KINDS:
         raise UsageError(f"there is no kind of job {name!r}; a newer sttbatch may have queued it")
-    kind: JobKind = import_module(_KINDS[name]).KIND
+    kind: JobKind[Any] = import_module(_KINDS[name]).KIND
     return kind

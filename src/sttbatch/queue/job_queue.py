@@ -67,31 +67,37 @@ class JobQueue:
         """As `JobStore.set_priority`; raises UsageError also when it is being processed."""
         return await self._change(job_id, lambda: self.jobs.set_priority(job_id, priority))
 
+    async def free(self, job_ids: Collection[str]) -> dict[str, Job | None]:
+        """Those that have ended or can be claimed: queued, released, or their holder died.
+
+        Its row comes with each, which says PROCESSING where the holder died; None: it was purged.
+        """
+        rows = await self.jobs.jobs(job_ids)
+        holders = {row.worker_id for row in rows.values()}
+        alive = {each for each in holders if each and await self.workers.is_alive(each)}
+        return {
+            job_id: row
+            for job_id in job_ids
+            if (row := rows.get(job_id)) is None
+            or row.status is not JobStatus.PROCESSING
+            or row.worker_id not in alive
+        }
+
     async def wait_until_free(
         self,
         job_ids: Collection[str],
         stopping: Callable[[], bool] = lambda: False,
     ) -> AsyncIterator[dict[str, Job | None]]:
-        """Yield each job once, with its row, when it ends, is released or its holder dies.
+        """Each job once, as soon as it is `free`.
 
-        The row is still PROCESSING if the holder died; None: the job was purged. Jobs that become
-        free together are yielded together, so that a dead run's jobs are taken over as a whole.
-        Another worker may claim a free job first; the caller then waits for it again. Ends early
-        once `stopping` is true.
+        Those that are seen together come together, so that what a dead run held is taken over as a
+        whole. What is free may be taken by somebody else before the caller claims it; it then waits
+        again. Ends early once `stopping` says so.
         """
         waiting = set(job_ids)
         pace = Pace()
         while waiting and not stopping():
-            rows = await self.jobs.jobs(waiting)
-            holders = {row.worker_id for row in rows.values()}
-            alive = {holder for holder in holders if holder and await self.workers.is_alive(holder)}
-            free = {
-                job_id: row
-                for job_id in waiting
-                if (row := rows.get(job_id)) is None
-                or row.status is not JobStatus.PROCESSING
-                or row.worker_id not in alive
-            }
+            free = await self.free(waiting)
             if free:
                 waiting.difference_update(free)
                 yield free

@@ -165,7 +165,7 @@ def purge(
     import json
 
     from sttbatch.cli.console.text import counted
-    from sttbatch.composition.settings import option_s
+    from sttbatch.composition.setting_values import option_s
 
     age_s = 0.0 if every else PURGE_AGE_S
     if older_than is not None:

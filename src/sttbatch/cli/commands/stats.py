@@ -86,7 +86,8 @@ def stats(
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
-    from sttbatch.composition.settings import load_settings, option_s
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")

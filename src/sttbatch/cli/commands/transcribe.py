@@ -138,7 +138,8 @@ def _transcribe(
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.settings import load_settings, option_s
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
 
     loaded = load_settings(options)
     discovery = _discover(paths, files_from, option_s("--min-age", min_age))

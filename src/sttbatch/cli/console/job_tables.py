@@ -89,18 +89,19 @@ def details_text(details: JobDetails) -> list[str]:
     ]
     chunks = [
         (
-            str(chunk.index),
-            str(chunk.claim_number),
-            chunk.status,
-            str(chunk.retry_count),
-            clock(chunk.audio_s),
-            chunk.chunk_key[:_KEY_CHARS],
-            chunk.error_message or "",
+            str(each.index),
+            str(each.claim_number),
+            each.status,
+            str(each.retry_count),
+            clock(each.audio_s),
+            each.chunk_key[:_KEY_CHARS],
+            each.request_id or "",
+            each.error_message or "",
         )
         for chunk in details.chunks
     ]
     lines += _table("ATTEMPT STATUS CHUNKS STARTED ENDED WORKER", attempts)
-    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY ERROR", chunks)
+    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY REQUEST ERROR", chunks)
 
 
 def _table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:

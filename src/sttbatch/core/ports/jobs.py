@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -87,8 +87,8 @@ class JobStore(Protocol):
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         """Ids of this request's queued and failed jobs, by content hash."""
 
-    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
-        """Priorities of queued jobs above `priority`, by id, the highest first."""
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
+        """Priorities above `priority`, by id: of the first `limit` queued jobs, and of `ids`."""
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

@@ -27,6 +27,9 @@ MAX_RETRIES = 3
 QUEUE_HEAD = 64
 """Rows of a higher priority that are searched for jobs of this run."""
 
+ASKED_AT_ONCE = 500
+"""Jobs of ours that are asked for by id where those of other runs fill the head of the queue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -156,6 +159,7 @@ class Backlog:
         self._order = [_entry(job) for job in jobs]
         heapq.heapify(self._order)
         self._lock = asyncio.Lock()
+        self._unasked: list[str] = []
 
     async def next(self) -> RecordingJob | None:
         """The next recording, CANCELLED if its job is; None: there are no more."""
@@ -163,17 +167,17 @@ class Backlog:
             while (job := self._first()) is not None:
                 # Concurrently, as each waits for the same commit.
                 raised, rows = await asyncio.gather(
-                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD),
+                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD, self._some()),
                     self._queue.jobs.jobs([job.id]),
                 )
-                row, is_first = rows.get(job.id), True
+                row = rows.get(job.id)
                 if row is not None and row.priority < job.priority:
                     raised[job.id] = row.priority
-                for job_id, priority in raised.items():
-                    if job_id in self._jobs:
-                        self._prioritise(self._jobs[job_id], priority)
-                        is_first = False
-                if not is_first:
+                changed = raised.keys() & self._jobs.keys()
+                for job_id in changed:
+                    self._jobs[job_id].priority = raised[job_id]
+                    heapq.heappush(self._order, _entry(self._jobs[job_id]))
+                if changed:
                     continue
                 if row is not None:
                     job.retry_count = row.retry_count
@@ -184,6 +188,13 @@ class Backlog:
                 return job
         return None
 
+    def _some(self) -> Sequence[str]:
+        """Ids of some that are left, in turn: all of many would be too much for each recording."""
+        self._unasked = self._unasked or [*self._jobs]
+        some = self._unasked[-ASKED_AT_ONCE:]
+        del self._unasked[-ASKED_AT_ONCE:]
+        return some
+
     def _first(self) -> RecordingJob | None:
         while self._order:
             priority, _, job_id = self._order[0]
@@ -193,10 +204,6 @@ class Backlog:
             # It was already handed out, or has a newer entry.
             heapq.heappop(self._order)
         return None
-
-    def _prioritise(self, job: RecordingJob, priority: int) -> None:
-        job.priority = priority
-        heapq.heappush(self._order, _entry(job))
 
 
 def _entry(job: RecordingJob) -> tuple[int, float, str]:

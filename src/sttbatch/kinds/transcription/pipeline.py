@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
-from sttbatch.core.jobs import JobStatus
+from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -20,7 +20,6 @@ from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
-    Lanes,
     RecordingJob,
     RunState,
 )
@@ -51,13 +50,7 @@ class TranscriptionPipeline:
     transcriber: ChunkTranscriber
     repair: GapRepair
     completion: Completion
-    lanes: Lanes
     control: RunControl
-    emit: events.Emit
-
-    def stop(self) -> None:
-        """Begin nothing new; requests in flight are finished and stored."""
-        self.control.stop()
 
     async def run(self, discovery: Discovery) -> None:
         """Transcribe discovered recordings; each ends with an event."""
@@ -66,7 +59,10 @@ class TranscriptionPipeline:
             self.completion.report_skipped(display_path, Outcome.LEFT)
         await self.completion.fail_unread(intake.failures)
         try:
-            await self._write_stored(intake.jobs)
+            for job in intake.jobs:
+                # One that was removed since it was looked up is for the next run.
+                if job.state is RunState.CACHED and not self.control.closed:
+                    await self.completion.write_stored(job)
             await self.completion.reconcile_ledger(intake.jobs)
             await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
@@ -96,18 +92,10 @@ class TranscriptionPipeline:
         await self.completion.plan_outputs(intake.jobs)
         return intake
 
-    async def _write_stored(self, jobs: Sequence[RecordingJob]) -> None:
-        for job in jobs:
-            if self.control.closed:
-                return
-            if job.state is RunState.CACHED:
-                # If it was removed since it was looked up, the next run transcribes it.
-                await self.completion.write_stored(job)
-
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Process free jobs, then wait for those of other runs, or take them over."""
         for job in jobs:
-            self.emit(events.JobQueued(job.display_path, job.billable_s))
+            self.control.emit(events.JobQueued(job.display_path, job.billable_s))
         await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs)
@@ -116,48 +104,48 @@ class TranscriptionPipeline:
         while ready:
             cut = partial(self._cut, Backlog(self.claims.queue, ready))
             turns = [CutterTurn() for _ in ready]
-            await self.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
+            await self.control.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
                 return
-            if self.config.run.no_wait:
-                await self._skip_held(held)
-                return
-            ready = await self._wait_for_others(held)
+            ready = await self._take_over(held)
 
     async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         await self.claims.enqueue(jobs)
         for job in jobs:
             job.advance(RunState.WAITING)
 
-    async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self.claims.queue.jobs.jobs([job.id for job in held])
-        for job in held:
-            row = rows.get(job.id)
-            is_cancelled = row is not None and row.status is JobStatus.CANCELLED
-            self.completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
-
-    async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
-        """Wait until some jobs are free to process, and end those that have ended elsewhere."""
-        ids = [job.id for job in held]
-        async for rows in self.claims.queue.wait_until_free(ids, lambda: self.control.closed):
-            ready = []
-            for job in (job for job in held if job.id in rows):
-                row = rows[job.id]
-                if row is not None and row.status is JobStatus.CANCELLED:
-                    self.completion.skip(job, Outcome.CANCELLED)
-                elif row is not None and row.status is JobStatus.FAILED:
-                    reason = row.error_message or "another run failed on it"
-                    self.completion.fail_elsewhere(job, reason)
-                elif not await self._is_written_elsewhere(job):
-                    # It was released, its holder died, or its transcript was removed.
-                    ready.append(job)
-            if ready:
-                for job in ready:
-                    self._announce_retry(job, "another run gave it up")
-                await self._enqueue(ready)
+    async def _take_over(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """End what others ended; what is ours to do now, waited for unless the run does not."""
+        ids, queue = [job.id for job in held], self.claims.queue
+        if self.config.run.no_wait:
+            ready = await self._not_ended(held, await queue.free(ids))
+            for job in () if ready else held:
+                self.completion.skip(job, Outcome.TAKEN)
+            return ready
+        async for rows in queue.wait_until_free(ids, lambda: self.control.closed):
+            if ready := await self._not_ended(held, rows):
                 return ready
         return []
+
+    async def _not_ended(
+        self, held: Sequence[RecordingJob], rows: Mapping[str, Job | None]
+    ) -> list[RecordingJob]:
+        """Queue again those of `rows` that nobody has ended, and end the others."""
+        ready = []
+        for job in (job for job in held if job.id in rows):
+            row = rows[job.id]
+            if row is not None and row.status is JobStatus.CANCELLED:
+                self.completion.skip(job, Outcome.CANCELLED)
+            elif row is not None and row.status is JobStatus.FAILED:
+                self.completion.fail_elsewhere(job, row.error_message or "another run failed on it")
+            elif not await self._is_written_elsewhere(job):
+                # Released or purged, its holder died, or its transcript is gone again.
+                reason = "another run gave it up" if row is not None else "its job was purged"
+                self._announce_retry(job, reason)
+                ready.append(job)
+        await self._enqueue(ready)
+        return ready
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has stored its transcript; then its outputs are written."""
@@ -166,7 +154,7 @@ class TranscriptionPipeline:
         level = await self.completion.write_stored(job)
         if level is None:
             return False
-        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        self.control.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
     @contextlib.asynccontextmanager
@@ -196,11 +184,11 @@ class TranscriptionPipeline:
             return _no_chunk
         if job.retry_count:
             self._announce_retry(job, job.reason)
-        self.emit(events.JobStarted(job.display_path, job.id))
+        self.control.emit(events.JobStarted(job.display_path, job.id))
         return await opened.enter_async_context(self.planner.cutting(job))
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
-        self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
+        self.control.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
         """Process one chunk; its errors do not affect other chunks."""
@@ -210,7 +198,7 @@ class TranscriptionPipeline:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
                 job.outcomes.append(outcome.compressed())
-                self.emit(
+                self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING
                     else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)

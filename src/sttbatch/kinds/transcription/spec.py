@@ -87,7 +87,7 @@ class TranscriptionSpec:
 
     @staticmethod
     def from_job_spec(spec: JobSpec) -> TranscriptionSpec:
-        """Parse a job's spec; raises UsageError if it is of another version."""
+        """Raises UsageError when it is damaged, says too little, or more than is known here."""
         if spec.version < VERSION:
             raise UsageError(
                 "the job was queued by an older version, or for a file that could not be read; "
@@ -95,8 +95,14 @@ class TranscriptionSpec:
             )
         if spec.version > VERSION:
             raise UsageError("the job was queued by a newer version; upgrade sttbatch")
-        payload = {**spec.payload, "display_path": spec.payload["recording"]}
-        return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, value: kind(value))
+        payload = {**spec.payload, "display_path": spec.payload.get("recording")}
+        try:
+            return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, of: kind(of))
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"the job's record is damaged ({error}); run `sttbatch transcribe` over "
+                f"{spec.title or 'its recording'} again"
+            ) from error
 
     def run_config(self, config: RunConfig) -> RunConfig:
         """The options to run this job alone, in a process with `config`."""
