@@ -275,4 +275,4 @@ def check_base_url(url: str) -> None:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("leave out /audio/transcriptions, which sttbatch adds")
+        raise ValueError("omit /audio/transcriptions, which sttbatch adds")

@@ -89,14 +89,14 @@ def details_text(details: JobDetails) -> list[str]:
     ]
     chunks = [
         (
-            str(each.index),
-            str(each.claim_number),
-            each.status,
-            str(each.retry_count),
-            clock(each.audio_s),
-            each.chunk_key[:_KEY_CHARS],
-            each.request_id or "",
-            each.error_message or "",
+            str(chunk.index),
+            str(chunk.claim_number),
+            chunk.status,
+            str(chunk.retry_count),
+            clock(chunk.audio_s),
+            chunk.chunk_key[:_KEY_CHARS],
+            chunk.request_id or "",
+            chunk.error_message or "",
         )
         for chunk in details.chunks
     ]
