@@ -115,7 +115,7 @@ class LedgerJobs:
             if job.status is JobStatus.CANCELLED and not revive_cancelled:
                 return job
             if job.status in TERMINAL:
-                _revive(db, job)
+                _requeue(db, job, job.revived_retry_count)
                 return _changed(db, PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
                 return _changed(db, PRIORITISE, (priority, job.id))
@@ -130,7 +130,7 @@ class LedgerJobs:
             heartbeat(db, worker)
             job = _first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
-                job = _revive(db, job)
+                job = _requeue(db, job, job.revived_retry_count)
             if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
@@ -162,14 +162,14 @@ class LedgerJobs:
                 )
             if job.status is JobStatus.QUEUED:
                 return job
-            return _revive(db, job)
+            return _requeue(db, job, job.revived_retry_count)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         def write(db: Session) -> builtins.list[Job]:
             failed = _read(db, ENDED, (JobStatus.FAILED, _NO_LIMIT))
-            return [_revive(db, job) for job in failed]
+            return [_requeue(db, job, job.revived_retry_count) for job in failed]
 
         return await self._database.write(write)
 
@@ -310,10 +310,6 @@ def _requeue(db: Session, job: Job, retry_count: int) -> Job:
     """Queue a job again; the message of its last failure is kept."""
     job.check_may_become(JobStatus.QUEUED)
     return _changed(db, REQUEUE, (retry_count, job.id))
-
-
-def _revive(db: Session, job: Job) -> Job:
-    return _requeue(db, job, job.revived_retry_count)
 
 
 def _job(row: Sequence[Any]) -> Job:
