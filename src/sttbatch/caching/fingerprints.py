@@ -42,7 +42,10 @@ class Fingerprinter:
         return record.sha256 if record is not None else None
 
     async def fingerprint(self, path: Path) -> FileRecord:
-        """Hash `path` unless it is unchanged; RecordingError: it cannot be read, or changes."""
+        """Hash `path` unless it is unchanged.
+
+        Raises RecordingError if it cannot be read, or changes meanwhile.
+        """
         name = os.fsencode(path)
         try:
             status = await asyncio.to_thread(path.stat)

@@ -97,7 +97,7 @@ class ResponseSpool:
         self._files: list[_ReservedFile] = []
 
     def reserve(self) -> None:
-        """Create the missing files, of `RESERVED_BYTES` each; StateError: the disk is full."""
+        """Create missing files of `RESERVED_BYTES` each; raises StateError if the disk is full."""
         missing = self._count - sum(not file.used for file in self._files)
         if missing <= 0:
             return

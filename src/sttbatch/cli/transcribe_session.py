@@ -87,7 +87,7 @@ class TranscribeSession:
         return await self._run.content_of(path)
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
-        """As `TranscriptionServices` has it: what becomes of it is in the report."""
+        """As `TranscriptionServices.transcribe`; the result is in the report."""
         await self._run.transcribe(discovery, config, self._priority, self._working())
 
     async def forecast(self, discovery: Discovery) -> int:

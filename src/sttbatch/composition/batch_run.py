@@ -92,7 +92,7 @@ class BatchRun:
                         await pipeline.run(discovery)
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
-        """What `transcribe` would send; nothing is sent."""
+        """Estimate what `transcribe` would send, without sending."""
         with opened_ledger(self._settings) as database:
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)

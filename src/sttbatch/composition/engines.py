@@ -56,7 +56,7 @@ class DeferredEngine:
 async def engine_of(
     settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path
 ) -> AsyncIterator[Engine]:
-    """The engine for all runs of a workshop; without a key, one that must not send.
+    """The engine for all runs of a workshop; without a key it must not send.
 
     All runs of the user share the rate limit through the file `rates`.
     """

@@ -1,4 +1,4 @@
-"""What a setting's text means, and where it stands in its file."""
+"""Parses values of settings, and finds their lines in a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def duration_s(value: Any) -> float:
 
 
 def option_s(option: str, text: str) -> float:
-    """Seconds from a duration that was given as an option; raises UsageError, which names it."""
+    """Seconds from a duration in an option; raises UsageError, which names the option."""
     try:
         return duration_s(text)
     except ValueError as error:

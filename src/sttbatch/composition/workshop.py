@@ -163,7 +163,10 @@ def transcription_run(
     # One more than workers, to claim and plan while they are cutting.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:
-    """The pipeline of one run; `observe` receives each document after its outputs were written."""
+    """The pipeline of one run, which cuts up to `cutters` recordings at the same time.
+
+    `observe` receives each document after its outputs were written.
+    """
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans, ledger = SqlChunkIndex(database, workshop.caches.ledger), workshop.claims.ledger

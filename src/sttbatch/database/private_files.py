@@ -63,7 +63,10 @@ def private_file(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, which the kernel frees if this process is killed."""
+    """Hold an exclusive lock on `path`, which the kernel frees if this process is killed.
+
+    Raises StateError if the file system allows no file or no lock.
+    """
     private_file(path)
     with contextlib.ExitStack() as held:
         try:
@@ -105,7 +108,10 @@ def _remove_if_free(folder: Path) -> None:
 def create_locked(
     named: Callable[[], Path], mode: int, *, may_lack_locks: bool = False
 ) -> tuple[Path, int]:
-    """Create a file with a name from `named`; it is locked until its descriptor is closed."""
+    """Create a file with a name from `named`; it is locked until its descriptor is closed.
+
+    Raises OSError if it cannot be created or locked.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
         path = named()

@@ -104,7 +104,7 @@ class SqlResultStore:
         self._expires = max_age_s is not None
         self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
         self._warn = warn
-        # With when it was stored: once stored again it is another value.
+        # By key and time of storing, as a value that is stored again is another one.
         self._damaged: set[tuple[str, object]] = set()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
@@ -223,12 +223,12 @@ class SqlResultStore:
     def unsealed(
         self, key: str, value: Any, sha256: object, created_at: Any, expires_at: Any
     ) -> CacheValue | None:
-        """A row's value, unless it is damaged; it may warn, so it is for after a transaction."""
+        """A row's value, or None if it is damaged; it may warn, so call it after a transaction."""
         if _is_sound(key, value, sha256, created_at, expires_at):
             found = CacheValue(value, expires_at)
             return found.at_most(created_at + self.max_age_s) if self._expires else found
         if self._warn is not None and (key, created_at) not in self._damaged:
-            # Better a second warning than a set that grows without bound.
+            # The set is bounded; a warning may then be repeated.
             if len(self._damaged) >= _DAMAGED_LIMIT:
                 self._damaged.clear()
             self._damaged.add((key, created_at))

@@ -79,7 +79,7 @@ def heartbeat(db: Session, worker: Worker) -> bool:
 
 
 def storable(text: str | None) -> str | None:
-    """Text that every database takes: a message may hold names that are not UTF-8, and NUL."""
+    """Text that every database accepts: names in it need not be UTF-8, and may contain NUL."""
     if text is None:
         return None
     return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

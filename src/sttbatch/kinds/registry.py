@@ -10,7 +10,7 @@ from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.work import Usage
 
 ServicesT_contra = TypeVar("ServicesT_contra", contravariant=True)
-"""What a kind of job needs of the process that runs it."""
+"""The services that a kind of job needs from the process that runs it."""
 
 
 class JobKind(Protocol[ServicesT_contra]):
@@ -26,7 +26,7 @@ class JobKind(Protocol[ServicesT_contra]):
         """What it consumes, as far as its spec says."""
 
     async def check(self, spec: JobSpec, services: ServicesT_contra) -> None:
-        """Find out whether it can be run.
+        """Check whether it can be run.
 
         Raises:
             UsageError: its spec is incomplete, or of a newer version.
@@ -34,14 +34,14 @@ class JobKind(Protocol[ServicesT_contra]):
         """
 
     async def run(self, spec: JobSpec, services: ServicesT_contra) -> None:
-        """Do it, after `check`."""
+        """Run it, after `check`."""
 
 
 _KINDS = {TRANSCRIPTION: "sttbatch.kinds.transcription.kind"}
 
 
 def job_kind(name: str) -> JobKind[Any]:
-    """Raises UsageError for a kind that this version does not know."""
+    """The kind with this name; raises UsageError if this version does not know it."""
     if name not in _KINDS:
         raise UsageError(f"there is no kind of job {name!r}; a newer sttbatch may have queued it")
     kind: JobKind[Any] = import_module(_KINDS[name]).KIND

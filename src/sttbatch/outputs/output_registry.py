@@ -83,7 +83,10 @@ class OutputRegistry:
         return frozenset(spelled + owner.path[prefix:] for owner in owners)
 
     async def digests(self, plan: OutputPlan) -> dict[str, frozenset[str]]:
-        """By format, the digests that sttbatch wrote or may have written; NameTakenError."""
+        """By format, the digests that sttbatch wrote or may have written.
+
+        Raises NameTakenError if a name belongs to another recording by now.
+        """
         outputs = await self._store.digests(_paths_of_stem(plan))
         others = [output for output in outputs if output.source != plan.source]
         await asyncio.to_thread(_refuse_unless_abandoned, plan, others)

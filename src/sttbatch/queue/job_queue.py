@@ -68,9 +68,9 @@ class JobQueue:
         return await self._change(job_id, lambda: self.jobs.set_priority(job_id, priority))
 
     async def free(self, job_ids: Collection[str]) -> dict[str, Job | None]:
-        """Those that have ended or can be claimed: queued, released, or their holder died.
+        """Rows of the jobs that have ended or can be claimed, by id; None: the job was purged.
 
-        Its row comes with each, which says PROCESSING where the holder died; None: it was purged.
+        A row of a dead worker still has the status PROCESSING.
         """
         rows = await self.jobs.jobs(job_ids)
         holders = {row.worker_id for row in rows.values()}

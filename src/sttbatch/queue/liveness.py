@@ -92,7 +92,8 @@ def _parts(host: str) -> tuple[str, str, str]:
 def hold(path: Path, host: str) -> int:
     """Create and lock `path`; the lock is held until the returned descriptor is closed.
 
-    No child inherits it, as one that outlives this process would keep the lock.
+    No child inherits it, as one that outlives this process would keep the lock. Raises StateError
+    if the file system allows no file or no lock.
     """
     try:
         while True:
@@ -109,7 +110,7 @@ def hold(path: Path, host: str) -> int:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a lock is held, found out without disturbing its holder."""
+    """Whether a lock is held; disturbs no holder, and raises StateError if that is unknown."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -18,7 +18,7 @@ HEARTBEAT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerRegistry:
-    """All workers of one ledger."""
+    """All workers of one ledger; a heartbeat follows the last one after `heartbeat_s` seconds."""
 
     store: WorkerStore
     liveness: Liveness
@@ -27,7 +27,10 @@ class WorkerRegistry:
 
     @contextlib.asynccontextmanager
     async def registered(self) -> AsyncIterator[Worker]:
-        """Register this process as a worker; at the end everything that it holds is freed."""
+        """Register this process as a worker; at the end everything that it holds is freed.
+
+        Raises StateError if other processes cannot be told that it is alive.
+        """
         pid = os.getpid()
         worker_id = f"{pid}-{secrets.token_hex(6)}"
         with contextlib.ExitStack() as held:
@@ -44,7 +47,7 @@ class WorkerRegistry:
                     await self.store.reap(worker_id, killed=False)
 
     async def end_claim(self, end: Callable[[], Awaitable[object]]) -> None:
-        """End a claim of this worker; after a StateError, `end_pending_claims` tries again."""
+        """End a claim of this worker; if it raises StateError, `end_pending_claims` tries again."""
         try:
             await end()
         except StateError:
@@ -52,7 +55,10 @@ class WorkerRegistry:
             raise
 
     async def end_pending_claims(self) -> None:
-        """End the claims whose end could not be written, which no other worker may do."""
+        """End the claims whose end could not be written, which no other worker may do.
+
+        Raises StateError if it still cannot be written.
+        """
         while self._pending_ends:
             await self._pending_ends[0]()
             del self._pending_ends[0]

@@ -199,9 +199,10 @@ async def _exposition(sources: Sources) -> bytes:
 
 
 def replace_report(path: Path, content: bytes, new_mode: int) -> None:
-    """Replace a file atomically, or write to a device or a pipe; UsageError: it cannot be written.
+    """Replace a file atomically, or write to a device or a pipe.
 
-    An existing file keeps its mode; a new one gets `new_mode`, regardless of the umask.
+    An existing file keeps its mode; a new one gets `new_mode`, regardless of the umask. Raises
+    UsageError if it cannot be written.
     """
     import tempfile
 

@@ -88,7 +88,7 @@ class JobStore(Protocol):
         """Ids of this request's queued and failed jobs, by content hash."""
 
     async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
-        """Priorities above `priority`, by id: of the first `limit` queued jobs, and of `ids`."""
+        """Priorities above `priority`, by id, of the first `limit` queued jobs and of `ids`."""
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None

@@ -28,7 +28,7 @@ QUEUE_HEAD = 64
 """Rows of a higher priority that are searched for jobs of this run."""
 
 ASKED_AT_ONCE = 500
-"""Jobs of ours that are asked for by id where those of other runs fill the head of the queue."""
+"""Maximum number of own jobs in one query, which finds them behind jobs of other runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,10 @@ class Backlog:
         self._unasked: list[str] = []
 
     async def next(self) -> RecordingJob | None:
-        """The next recording, CANCELLED if its job is; None: there are no more."""
+        """The next recording, CANCELLED if its job is; None: there are no more.
+
+        Raises StateError if the ledger cannot be read.
+        """
         async with self._lock:
             while (job := self._first()) is not None:
                 # Concurrently, as each waits for the same commit.
@@ -189,7 +192,7 @@ class Backlog:
         return None
 
     def _some(self) -> Sequence[str]:
-        """Ids of some that are left, in turn: all of many would be too much for each recording."""
+        """Ids of some remaining jobs, in turn: a query with all of them might take too long."""
         self._unasked = self._unasked or [*self._jobs]
         some = self._unasked[-ASKED_AT_ONCE:]
         del self._unasked[-ASKED_AT_ONCE:]

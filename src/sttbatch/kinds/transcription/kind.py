@@ -7,6 +7,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
+from sttbatch.core.options import RunOptions
 from sttbatch.core.work import Usage
 from sttbatch.kinds.registry import JobKind
 from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
@@ -14,17 +15,17 @@ from sttbatch.processing.discovery import Discovery
 
 
 class TranscriptionServices(Protocol):
-    """What transcription needs of the process that runs it."""
+    """The services that transcription needs from the process that runs it."""
 
     @property
     def config(self) -> RunConfig:
-        """What its settings say."""
+        """The options of its settings."""
 
     async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file; raises RecordingError when it cannot be read."""
+        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
-        """Transcribe what was discovered; events say what becomes of it."""
+        """Transcribe discovered recordings; events report the results."""
 
 
 class TranscriptionKind:
@@ -33,7 +34,7 @@ class TranscriptionKind:
     def key(self, spec: JobSpec) -> str:
         asked = TranscriptionSpec.from_job_spec(spec)
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
-        mode = "on" if asked.gap_repair else "off"
+        mode = RunOptions(audit=asked.gap_repair).audit_mode
         return addresser.transcript_key(
             asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
         )

@@ -60,7 +60,7 @@ class TranscriptionPipeline:
         await self.completion.fail_unread(intake.failures)
         try:
             for job in intake.jobs:
-                # One that was removed since it was looked up is for the next run.
+                # The next run processes one whose transcript was removed since it was looked up.
                 if job.state is RunState.CACHED and not self.control.closed:
                     await self.completion.write_stored(job)
             await self.completion.reconcile_ledger(intake.jobs)
@@ -116,7 +116,10 @@ class TranscriptionPipeline:
             job.advance(RunState.WAITING)
 
     async def _take_over(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
-        """End what others ended; what is ours to do now, waited for unless the run does not."""
+        """End recordings that others have ended, and return those that this run can process.
+
+        It waits for them unless `no_wait` is set.
+        """
         ids, queue = [job.id for job in held], self.claims.queue
         if self.config.run.no_wait:
             ready = await self._not_ended(held, await queue.free(ids))
@@ -131,7 +134,7 @@ class TranscriptionPipeline:
     async def _not_ended(
         self, held: Sequence[RecordingJob], rows: Mapping[str, Job | None]
     ) -> list[RecordingJob]:
-        """Queue again those of `rows` that nobody has ended, and end the others."""
+        """Queue those of `rows` again that nobody has ended, and end the others."""
         ready = []
         for job in (job for job in held if job.id in rows):
             row = rows[job.id]

@@ -114,7 +114,7 @@ class RecordingJob:
     channel_mode: ChannelMode = ChannelMode.MIX
 
     def advance(self, state: RunState) -> None:
-        """Change the state; RuntimeError: that is no legal transition, which is a bug."""
+        """Change the state; raises RuntimeError, for a bug, if that is no legal transition."""
         if state not in TRANSITIONS[self.state]:
             raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
         self.state = state

@@ -87,7 +87,7 @@ class TranscriptionSpec:
 
     @staticmethod
     def from_job_spec(spec: JobSpec) -> TranscriptionSpec:
-        """Raises UsageError when it is damaged, says too little, or more than is known here."""
+        """Parse a job's spec; raises UsageError if it is damaged, or of another version."""
         if spec.version < VERSION:
             raise UsageError(
                 "the job was queued by an older version, or for a file that could not be read; "

@@ -194,7 +194,10 @@ class MediaWorkers:
         return reply.file
 
     async def measure(self, source: Source, spans: Sequence[Span]) -> messages.Measured:
-        """Measure the loudness of spans, in order and disjoint; decodes nothing else."""
+        """Measure the loudness of spans, in order and disjoint, and decode nothing else.
+
+        Raises MediaError if the source cannot be read.
+        """
         reply = await self._send(messages.Measure(tuple(spans), source), source.size_bytes)
         assert isinstance(reply, messages.Measured)
         return reply
