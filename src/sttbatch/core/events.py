@@ -108,7 +108,7 @@ class ChunkAudited(Event):
         filled, no_speech, refused, still_missing: what became of its gaps; the sum is what was
             found.
         loops: segments that repeated one phrase.
-        unfounded: segments with words where there is no sound.
+        unfounded: segments with words that nobody spoke.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -192,12 +192,13 @@ class FileProcessingCompleted(Event):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
-    span without words.
+    span without words, `dropped` the number of segments that nobody spoke.
     """
 
     outputs: tuple[str, ...]
     kept: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

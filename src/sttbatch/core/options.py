@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 
 MIB = 1024 * 1024
 API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
@@ -64,6 +64,7 @@ class OutputOptions:
     max_line_width: int = 42
     max_lines: int = 2
     overwrite: bool = False
+    hallucinations: Hallucinations = Hallucinations.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ class RunOptions:
         no_wait: leave out what another run is working on, instead of waiting for its results.
         requests_per_minute: the rate limit, for estimates; None: there is none.
         audio_seconds_per_minute: the same for seconds of audio.
-        audit: ask again for sound that has no words.
+        audit: ask again for speech that has no words.
         audit_share: of a recording's length; no more audio is sent again.
+        vad: a speech detector decides what holds speech; else everything that is not silent does.
     """
 
     fail_fast: bool = False
@@ -90,8 +92,9 @@ class RunOptions:
     audio_seconds_per_minute: float | None = None
     audit: bool = True
     audit_share: float = 0.25
+    vad: bool = True
 
     @property
     def audit_mode(self) -> str:
         """What a transcript's key knows of the audit: a share that is used up is never cached."""
-        return "on" if self.audit else "off"
+        return ("on" if self.audit else "off") + ("" if self.vad else ", all sound")

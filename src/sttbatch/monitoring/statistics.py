@@ -131,7 +131,7 @@ class RepairFigures:
 
     Attributes:
         gaps: sound without words, by what became of it: filled, no_speech, refused, still_missing.
-        loops: segments that repeated one phrase; `unfounded` ones had words over silence.
+        loops: segments that repeated one phrase; nobody spoke the `unfounded` ones.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -150,7 +150,7 @@ class RepairFigures:
 
     def named(self) -> dict[str, int]:
         """Each count by its name for people, zeros included."""
-        names = ("filled", "without speech", "refused", "still missing", "loops", "over silence")
+        names = ("filled", "without speech", "refused", "still missing", "loops", "not spoken")
         counts = (*map(self.gaps.__getitem__, GAP_ENDS), self.loops, self.unfounded)
         return dict(zip(names, counts, strict=True))
 

@@ -6,7 +6,14 @@ import math
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
+from sttbatch.core.models import (
+    MIXED,
+    Gap,
+    GapReason,
+    Hallucinations,
+    Segment,
+    Transcript,
+)
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.unicode_text import plain
 
@@ -30,9 +37,19 @@ class Document:
     transcript: Transcript
     options: OutputOptions
 
+    def segments(self) -> list[Segment]:
+        """The transcript's, and what nobody spoke where that is kept or marked."""
+        shown = list(self.transcript.segments)
+        if self.options.hallucinations is not Hallucinations.DROP:
+            is_marked = self.options.hallucinations is Hallucinations.MARK
+            dropped = [each.segment for each in self.transcript.dropped]
+            shown += [_marked(each) for each in dropped] if is_marked else dropped
+            shown.sort(key=attrgetter("start_s"))
+        return shown
+
     def spoken(self) -> list[Segment]:
         """The segments that have words, free of control characters, in the order of time."""
-        cleaned = (replace(each, text=plain(each.text)) for each in self.transcript.segments)
+        cleaned = (replace(each, text=plain(each.text)) for each in self.segments())
         return sorted((each for each in cleaned if each.text), key=attrgetter("start_s"))
 
     def missing(self) -> list[Segment]:
@@ -42,6 +59,10 @@ class Document:
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
             if gap.reason is not GapReason.NO_SPEECH
         ]
+
+
+def _marked(segment: Segment) -> Segment:
+    return replace(segment, text=f"[not spoken? {segment.text}]", words=())
 
 
 def _note(gap: Gap) -> str:

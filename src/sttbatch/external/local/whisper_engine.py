@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.core.engine import Answer, APIRequest, RecordRequest
+from sttbatch.core.engine import Answer, APIRequest, RecordRequest, is_unlikely
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
 from sttbatch.core.options import RequestOptions
@@ -168,4 +168,10 @@ def _segment(found: FoundSegment, audio_s: float) -> Segment:
     words = tuple(
         Word(word.word.strip(), at(word.start), at(word.end)) for word in found.words or ()
     )
-    return Segment(found.text.strip(), at(found.start), at(found.end), words)
+    return Segment(
+        found.text.strip(),
+        at(found.start),
+        at(found.end),
+        words,
+        unlikely=is_unlikely(found.no_speech_prob, found.avg_logprob),
+    )

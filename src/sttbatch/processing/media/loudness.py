@@ -16,11 +16,12 @@ from typing import NamedTuple
 FRAME_S = 0.02
 """Length of a frame: a fifth of the shortest gap between words that should still show."""
 
-SILENT_DB = 60
-"""dB below full scale. What is quieter is never sound: it has five bits of sixteen."""
+SILENT_DB = 84
+"""dB below full scale. What is quieter is never sound: it is rounding, two steps of 32768."""
 
 LOUD_DB = 40
-"""dB below full scale. A whole chunk that is quieter, and level, holds no speech."""
+"""dB below full scale. Of a whole chunk that is quieter, and level, it is asked whether it holds
+speech."""
 
 MARGIN_DB = 10
 FLOOR_SHARE = 0.1
@@ -103,7 +104,7 @@ def uncovered(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> l
 
 
 def is_quiet(frames: bytes) -> bool:
-    """Whether a chunk holds no sound: nothing above its own noise floor, nor above `LOUD_DB`."""
+    """Whether nothing in a chunk rises above its own noise floor, nor above `LOUD_DB`."""
     threshold = max(sound_threshold(frames), LOUD_DB)
     return not find_sounds(LoudnessLevels(0.0, frames), threshold)
 
