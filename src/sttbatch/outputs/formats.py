@@ -77,7 +77,7 @@ def json(document: Document) -> bytes:
     import msgspec
 
     transcript, segments = document.transcript, document.segments()
-    content = {
+    content: dict[str, object] = {
         "source": encodable(document.source),
         "sha256": document.sha256,
         "duration": _rounded(transcript.duration_s),
@@ -91,8 +91,9 @@ def json(document: Document) -> bytes:
         ],
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
         "gaps": [_gap(gap) for gap in transcript.gaps],
-        "dropped": [_dropped(each) for each in transcript.dropped],
     }
+    if transcript.dropped:
+        content["dropped"] = [_dropped(each) for each in transcript.dropped]
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals obey these too, and JSON lets them stand unescaped.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)

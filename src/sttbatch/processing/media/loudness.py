@@ -16,8 +16,11 @@ from typing import NamedTuple
 FRAME_S = 0.02
 """Length of a frame: a fifth of the shortest gap between words that should still show."""
 
-SILENT_DB = 84
-"""dB below full scale. What is quieter is never sound: it is rounding, two steps of 32768."""
+QUIET_DB = 60
+"""dB below full scale. What is quieter is no sound where nobody listens for speech."""
+
+ROUNDING_DB = 84
+"""dB below full scale: two steps of 32768. What is quieter is rounding and dither."""
 
 LOUD_DB = 40
 """dB below full scale. Of a whole chunk that is quieter, and level, it is asked whether it holds
@@ -65,9 +68,9 @@ class LoudnessLevels:
 def sound_threshold(frames: bytes) -> int:
     """The dB below full scale that separate sound from noise, by the noise floor of `frames`."""
     if not frames:
-        return SILENT_DB
+        return QUIET_DB
     quietest = sorted(frames)[int((1 - FLOOR_SHARE) * (len(frames) - 1))]
-    return min(quietest - MARGIN_DB, SILENT_DB)
+    return min(quietest - MARGIN_DB, QUIET_DB)
 
 
 def find_sounds(levels: LoudnessLevels, threshold: int) -> list[Span]:

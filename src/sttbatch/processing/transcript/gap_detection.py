@@ -166,9 +166,9 @@ class LoudnessProfile:
         return LoudnessLevels(span.start_s, b"")
 
     def is_silent(self, span: Span) -> bool:
-        """Whether the span was measured and nothing in it rises above digital silence."""
+        """Whether the span was measured and nothing in it rises above rounding."""
         attenuation_db = self.levels(span).attenuation_db
-        return bool(attenuation_db) and min(attenuation_db) >= loudness.SILENT_DB
+        return bool(attenuation_db) and min(attenuation_db) >= loudness.ROUNDING_DB
 
     def wanted_in(self, hole: Span) -> list[Span]:
         """What of a hole is worth sending: its speech or, where nobody looked, its sounds."""
