@@ -19,7 +19,7 @@ NOTES_HZ = (262, 330, 392, 523, 440, 349, 294, 392)
 
 
 def spoken(seconds: float, name: str = "bread.flac") -> Samples:
-    """The beginning of a fixture, in which somebody reads; it begins with half a second of silence."""
+    """The beginning of a fixture, in which somebody reads after half a second of silence."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     with av.open(str(SPOKEN / name)) as container:
         parts = [
