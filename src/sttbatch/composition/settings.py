@@ -28,8 +28,8 @@ ALERTS = "alerts"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_FILE_BYTES = 1 << 20
 
-# A folder from a stranger may say how recordings are transcribed and written, never where the key
-# or the state go.
+# A folder from a stranger may decide how recordings are transcribed and written, but not where the
+# key is sent, or where the state is stored.
 LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
@@ -44,8 +44,7 @@ LANGUAGES = """
     ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
     th tk tl tr tt uk ur uz vi yi yo zh yue
 """
-"""The codes of Whisper's language tokens, from LANGUAGES in openai/whisper's `tokenizer.py`:
-ISO 639-1 but for haw, jw and yue."""
+"""Whisper's language codes, from openai/whisper's `tokenizer.py`: ISO 639-1, and haw, jw, yue."""
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -147,13 +146,9 @@ def user_file() -> Path:
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> LoadedSettings:
-    """Merge all layers.
+    """Merge all layers; `options` are settings from the command line, None if not given.
 
-    Args:
-        options: settings from the command line; None: not given.
-
-    Raises:
-        UsageError: an unknown setting or a bad value; the message names file and line.
+    Raises UsageError, which names file and line, for an unknown setting or an invalid value.
     """
     user = _file(user_file(), local=False)
     alerts, _ = user.pop(ALERTS, ((), ""))
@@ -170,7 +165,7 @@ OTHER_FILE = "STTBATCH_CONFIG"
 
 
 _Layer: TypeAlias = dict[str, tuple[Any, str]]
-"""Values by name, checked, and where they come from."""
+"""Checked values and their origins, by name."""
 
 
 def _file(path: Path, *, local: bool) -> _Layer:
@@ -210,7 +205,7 @@ def _file(path: Path, *, local: bool) -> _Layer:
 
 
 def _text(path: Path) -> str:
-    # A stranger's folder may contain a pipe or a device of this name, which would block.
+    # A pipe or a device of this name in a stranger's folder would block.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("not a regular file")
@@ -236,7 +231,7 @@ def _environment() -> _Layer:
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
-    """The value, converted and checked; `where` is its place for the error."""
+    """The value, converted and checked; `where` is its origin for the message."""
     try:
         if name in _DURATIONS:
             value = duration_s(value)
@@ -248,7 +243,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         reason = str(error).split(" - at `")[0]
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
-        # A password may stand before an @.
+        # There may be a password before an @.
         text = "..." if "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
@@ -259,7 +254,7 @@ _DURATIONS = frozenset({"cache_max_age", "outage_wait"})
 
 def _range(name: str) -> str:
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
-    number = next(each for each in schema.get("anyOf", [schema]) if "minimum" in each)
+    number = next(kind for kind in schema.get("anyOf", [schema]) if "minimum" in kind)
     return f"it must be {number['minimum']:g} to {number['maximum']:g}"
 
 
@@ -267,7 +262,7 @@ def _check(name: str, value: Any) -> None:
     if name == "engine" and value not in {"cloudru", "local"}:
         raise ValueError("it must be cloudru or local")
     if name == "formats":
-        unknown = [each for each in value if each not in OUTPUT_FORMATS]
+        unknown = [name for name in value if name not in OUTPUT_FORMATS]
         if unknown or not value:
             raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
     if name == "language" and value is not None and value not in LANGUAGES.split():
@@ -277,7 +272,7 @@ def _check(name: str, value: Any) -> None:
 
 
 def check_base_url(url: str) -> None:
-    """Raises ValueError for an address that the key must not be sent to."""
+    """Raise ValueError for an address to which the key must not be sent."""
     from urllib.parse import urlsplit
 
     if not url.isprintable() or " " in url:
@@ -286,13 +281,13 @@ def check_base_url(url: str) -> None:
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the key goes over https only (http to this machine is allowed)")
+        raise ValueError("the key is sent over https only (http to this machine is allowed)")
     # Both raise a ValueError with the reason.
     _ = parts.port, parts.hostname.encode("idna")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("leave out /audio/transcriptions, which sttbatch adds")
+        raise ValueError("omit /audio/transcriptions, which sttbatch adds")
 
 
 def duration_s(value: Any) -> float:
@@ -304,7 +299,7 @@ def duration_s(value: Any) -> float:
 
 
 def option_s(option: str, text: str) -> float:
-    """Seconds from a duration that was given as an option; raises UsageError, which names it."""
+    """Seconds from a duration in an option; raises UsageError, which names the option."""
     try:
         return duration_s(text)
     except ValueError as error:

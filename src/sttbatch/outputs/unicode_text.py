@@ -1,26 +1,26 @@
-"""Properties of Unicode text: its width, where it may be split, what no text file may hold."""
+"""Properties of Unicode text: width, possible splits, and characters to remove."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-# No-break spaces are white space to Python, but the writer wanted no break there.
+# No-break spaces are white space to Python, but must not be broken.
 _SPACES = re.compile(r"[^\S\u00a0\u202f]+")
-# C0, C1, byte order marks, and code points that no text may hold.
+# C0, C1, byte order marks and noncharacters.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff\ufdd0-\ufdef]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _JOINER = "\u200d"
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _FIRST_WIDE = "\u1100"
-# Small kana and marks that lengthen the sound before them never begin a line.
+# Small kana and prolonged sound marks never begin a line.
 _CLINGING = frozenset("ーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々〻")
 _CLOSING = frozenset({"Pe", "Pf", "Po"})
 _OPENING = frozenset({"Ps", "Pi"})
 
 
 def encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot carry (parts of an undecodable file name) replaced."""
+    """`text` with lone surrogates (parts of an undecodable file name) replaced."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -31,14 +31,14 @@ def plain(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns `text` takes, where a Chinese character takes two."""
+    """The width of `text` in columns; a Chinese character has two."""
     if text.isascii():
         return len(text)
     return sum(1 + _is_wide(character) for character in text)
 
 
 def clusters(text: str) -> list[str]:
-    """`text` in pieces that look like one character: accents and joined emoji stay together."""
+    """`text` in grapheme clusters: accents and joined emoji are not separated."""
     pieces: list[str] = []
     for character in text:
         if pieces and (_extends(character) or pieces[-1].endswith(_JOINER)):
@@ -48,7 +48,7 @@ def clusters(text: str) -> list[str]:
     return pieces
 
 
-def may_part(left: str, right: str) -> bool:
+def may_break(left: str, right: str) -> bool:
     """Whether a line may end between two clusters that no space separates."""
     if not (is_unspaced(left[0]) or is_unspaced(right[0])):
         return False
@@ -58,12 +58,12 @@ def may_part(left: str, right: str) -> bool:
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether `character` is of a script that writes words without spaces (not Korean)."""
+    """Whether `character` is of a script without spaces between words (not Korean)."""
     return _is_wide(character) and not unicodedata.name(character, "").startswith("HANGUL")
 
 
 def joined(texts: list[str]) -> str:
-    """`texts` as running text: a space between them, but none within Chinese or Japanese."""
+    """`texts` joined by spaces, but without them within Chinese or Japanese."""
     parts: list[str] = []
     for text in texts:
         if parts and not (is_unspaced(parts[-1][-1]) and is_unspaced(text[0])):

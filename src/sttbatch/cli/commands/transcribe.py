@@ -102,7 +102,7 @@ def transcribe(
 
 
 def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
-    """The exit code of `work`; the log always ends with it, whatever ends the run."""
+    """The exit code of `work`; the log always ends with a summary, however the run ends."""
     from sttbatch.cli.console.progress import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
@@ -167,6 +167,6 @@ def _lines(source: str) -> list[str]:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
-    # A name may contain any byte but NUL, which `find -print0` puts between names.
+    # Names may contain any byte but NUL, which `find -print0` writes between names.
     parts = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(part) for part in parts if part.strip()]

@@ -1,6 +1,6 @@
-"""A tolerant parser of transcription responses: servers differ in what they leave out.
+"""A tolerant parser of transcription responses, of which servers omit different parts.
 
-Whatever arrives was paid for, so as much of it is kept as can be understood.
+A response was paid for, so that everything in it that can be parsed is used.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ from sttbatch.core.models import Segment, Transcription, Word
 
 
 class UnreadableResponse(ValueError):
-    """The body of a 200 is no transcription."""
+    """The body of a response with status 200 is no transcription."""
 
 
 def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> Transcription:
-    """Read a json, verbose_json or plain text response.
+    """Parse a json, verbose_json or plain text response; raises UnreadableResponse.
 
     Times are clamped to 0..`audio_s`. Without segments the whole text is one segment.
-
-    Raises:
-        UnreadableResponse: cut short, not JSON, or no transcription.
     """
     parsed = _decoded(body, content_type)
     if isinstance(parsed, str):
@@ -48,8 +45,8 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
 
 def _decoded(body: bytes, content_type: str) -> Any:
     try:
-        # The standard library's, because it reads the NaN that Python servers write for a
-        # probability; stricter parsers would throw a paid response away.
+        # The standard library accepts the NaN that Python servers write for a probability;
+        # stricter parsers would reject a paid response.
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         plain = content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
@@ -59,12 +56,12 @@ def _decoded(body: bytes, content_type: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    # One server wraps the text in an object of its own.
+    # One server wraps the text in an object.
     if isinstance(value, dict):
         value = value.get("text")
     if not isinstance(value, str):
         return ""
-    # JSON can spell halves of surrogate pairs, which no file and no database takes.
+    # JSON can contain lone surrogates, which files and databases reject.
     return value.encode("utf-8", "replace").decode().strip()
 
 
@@ -74,7 +71,7 @@ def _items(parsed: dict[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _clamped_s(value: Any, audio_s: float) -> float | None:
-    """A time clamped to the audio, or None for what is no number."""
+    """A time clamped to the audio; None: it is no number."""
     if isinstance(value, bool):
         return None
     try:
@@ -100,7 +97,7 @@ def _word(item: dict[str, Any], audio_s: float) -> Word | None:
 
 
 def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
-    """The segments that have a text; one without times lies between its neighbours."""
+    """The segments with text; one without times is put between its neighbours."""
     segments: list[Segment] = []
     for index, item in enumerate(items):
         text = _text(item.get("text"))
@@ -122,7 +119,7 @@ def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
 
 
 def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
-    """Give each segment the words that its text is made of, in order; the last one the rest."""
+    """Give each segment the words of its text, in order, and the last one the remaining words."""
     filled, at = [], 0
     for index, segment in enumerate(segments):
         end = len(words) if index + 1 == len(segments) else _end_of(segment, words, at)
@@ -132,15 +129,15 @@ def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
 
 
 def _end_of(segment: Segment, words: list[Word], at: int) -> int:
-    """Index after the segment's last word, the first of which is at `at`."""
-    # Letters only: word lists come without punctuation, some languages without spaces.
-    wanted, found, end = _letters(segment.text), "", at
-    while end < len(words) and len(found) < len(wanted):
-        found += _letters(words[end].text)
+    """The index after the segment's last word; its first word is at `at`."""
+    # Letters only: word lists have no punctuation, and some languages no spaces.
+    expected, actual, end = _letters(segment.text), "", at
+    while end < len(words) and len(actual) < len(expected):
+        actual += _letters(words[end].text)
         end += 1
-    if found == wanted:
+    if actual == expected:
         return end
-    # Spelled differently; then the middle of each word decides which segment it belongs to.
+    # The spelling differs; then the middle of each word decides which segment it belongs to.
     end = at
     while end < len(words) and (words[end].start_s + words[end].end_s) / 2 < segment.end_s:
         end += 1

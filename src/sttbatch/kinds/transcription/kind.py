@@ -1,5 +1,3 @@
-"""Transcription as a kind of job."""
-
 from __future__ import annotations
 
 from sttbatch.caching.cache_keys import ContentAddresser
@@ -13,7 +11,7 @@ from sttbatch.processing.discovery import Discovery
 
 
 class TranscriptionKind:
-    """`JobKind` of recordings that become transcripts."""
+    """The `JobKind` of transcriptions."""
 
     def key(self, spec: JobSpec) -> str:
         asked = TranscriptionSpec.from_job_spec(spec)
@@ -34,7 +32,7 @@ class TranscriptionKind:
         asked = TranscriptionSpec.from_job_spec(spec)
         path, origin = asked.candidate().path, asked.request.origin
         if origin != services.config.request.origin:
-            raise UsageError(f"the job is for {origin}; name it by STTBATCH_BASE_URL to run it")
+            raise UsageError(f"the job is for {origin}; set STTBATCH_BASE_URL to it to run the job")
         if not asked.outputs.formats:
             raise UsageError(
                 "its transcript was to be printed; run `sttbatch transcribe -o -` over "

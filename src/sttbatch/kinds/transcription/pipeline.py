@@ -1,4 +1,4 @@
-"""The way of a recording: intake, claim, plan, cut, transcribe, repair, merge, write."""
+"""TranscriptionPipeline: intake, claim, plan, cut, transcribe, repair, merge, write."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _urgency(turn: CutterTurn) -> int:
 
 
 async def _no_chunk() -> None:
-    """Cut nothing: the recording is not ours to work on."""
+    """Return no chunk, as this run does not process the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionPipeline:
-    """One run over one discovery; what a recording passes through, in this order."""
+    """One run over one discovery; fields are in the order in which a recording passes them."""
 
     config: RunConfig
     intake: Intake
@@ -56,11 +56,11 @@ class TranscriptionPipeline:
     emit: events.Emit
 
     def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
+        """Begin nothing new; requests in flight are finished and stored."""
         self.control.stop()
 
     async def run(self, discovery: Discovery) -> None:
-        """Transcribe what was discovered; every recording ends in an event."""
+        """Transcribe discovered recordings; each ends with an event."""
         intake = await self._take_in(discovery)
         for display_path in intake.left:
             self.completion.report_skipped(display_path, Outcome.LEFT)
@@ -72,7 +72,7 @@ class TranscriptionPipeline:
         except SttbatchError as error:
             self.control.abort(error)
         finally:
-            # However it ends: the process may go on, and nobody else can end what it holds.
+            # The process may live on, and no other can release its claims.
             for job in intake.jobs:
                 try:
                     await self.claims.release(job)
@@ -82,7 +82,7 @@ class TranscriptionPipeline:
         self.control.raise_bug()
 
     async def forecast(self, discovery: Discovery) -> BatchForecast:
-        """What `run` would send, as far as it is known before cutting; nothing is sent."""
+        """Estimate what `run` would send, without cutting and sending."""
         intake = await self._take_in(discovery)
         for each in intake.failures:
             self.completion.report_failure(each.display_path, each.audio_s, each.reason)
@@ -101,11 +101,11 @@ class TranscriptionPipeline:
             if self.control.closed:
                 return
             if job.state is RunState.CACHED:
-                # One that was removed since it was looked up is for the next run.
+                # If it was removed since it was looked up, the next run transcribes it.
                 await self.completion.write_stored(job)
 
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
-        """Work on what is free, then wait for what other runs hold, or take it over."""
+        """Process free jobs, then wait for those of other runs, or take them over."""
         for job in jobs:
             self.emit(events.JobQueued(job.display_path, job.billable_s))
         await self._enqueue(jobs)
@@ -138,7 +138,7 @@ class TranscriptionPipeline:
             self.completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
 
     async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
-        """Wait until some are ours to do, and end those that other runs or people ended."""
+        """Wait until some jobs are free to process, and end those that have ended elsewhere."""
         ids = [job.id for job in held]
         async for rows in self.claims.queue.wait_until_free(ids, lambda: self.control.closed):
             ready = []
@@ -150,7 +150,7 @@ class TranscriptionPipeline:
                     reason = row.error_message or "another run failed on it"
                     self.completion.fail_elsewhere(job, reason)
                 elif not await self._is_written_elsewhere(job):
-                    # Released, its holder died, or its transcript is gone again.
+                    # It was released, its holder died, or its transcript was removed.
                     ready.append(job)
             if ready:
                 for job in ready:
@@ -160,7 +160,7 @@ class TranscriptionPipeline:
         return []
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
-        """Whether another run has finished it since we looked; then its outputs are written."""
+        """Whether another run has stored its transcript; then its outputs are written."""
         if self.config.run.force:
             return False
         level = await self.completion.write_stored(job)
@@ -171,7 +171,7 @@ class TranscriptionPipeline:
 
     @contextlib.asynccontextmanager
     async def _cut(self, backlog: Backlog, turn: CutterTurn) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker while a recording is cut, if it is ours to work on."""
+        """Reserve a media worker while a recording is cut, if this run processes it."""
         async with contextlib.AsyncExitStack() as opened:
             next_chunk: NextChunk[ChunkWork] = _no_chunk
             with self.control.guard():
@@ -203,7 +203,7 @@ class TranscriptionPipeline:
         self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
-        """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
+        """Process one chunk; its errors do not affect other chunks."""
         job, chunk = work.job, work.chunk
         name, index, audio_s = job.display_path, chunk.span.index, chunk.span.duration_s
         try:
@@ -234,7 +234,7 @@ class TranscriptionPipeline:
             else:
                 words, cached = stored.value.transcription, True
                 if stored.chunk_key != self.transcriber.addresser.chunk_key(chunk.audio_sha256):
-                    # Another version cut it: its words have their times, but in another upload.
+                    # It was cut by another version, so its upload cannot be repaired.
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
