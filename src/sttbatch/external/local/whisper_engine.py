@@ -171,9 +171,9 @@ def _segment(whisper: WhisperSegment, audio_s: float) -> Segment:
         Word(word.word.strip(), at(word.start), at(word.end)) for word in whisper.words or ()
     )
     return Segment(
-        found.text.strip(),
-        at(found.start),
-        at(found.end),
+        whisper.text.strip(),
+        at(whisper.start),
+        at(whisper.end),
         words,
-        unlikely=is_unlikely(found.no_speech_prob, found.avg_logprob),
+        unlikely=is_unlikely(whisper.no_speech_prob, whisper.avg_logprob),
     )
