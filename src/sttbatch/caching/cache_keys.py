@@ -52,9 +52,10 @@ class ContentAddresser:
         repeated = {"ask": repeat} if repeat else {}
         return "chunk:" + self._digest("chunk", audio=audio_sha256, **repeated)
 
-    def audit_key(self, chunk_key: str) -> str:
-        """The key of a chunk's answer after gap repair."""
-        return "audit:" + self._digest("audit", chunk=chunk_key, audit=AUDIT_VERSION)
+    def audit_key(self, chunk_key: str, *, vad: bool = True) -> str:
+        """The key of a chunk's answer after gap repair, with a speech detector or by sound."""
+        by_sound = {} if vad else {"vad": "off"}
+        return "audit:" + self._digest("audit", chunk=chunk_key, audit=AUDIT_VERSION, **by_sound)
 
     def transcript_key(
         self, file_sha256: str, stream: int, merge_version: int, audit_mode: str = "off"

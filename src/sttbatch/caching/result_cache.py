@@ -16,7 +16,14 @@ from typing import TypeVar
 import msgspec
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcript, Transcription
+from sttbatch.core.models import (
+    ChunkSpan,
+    DroppedSegment,
+    Gap,
+    Segment,
+    Transcript,
+    Transcription,
+)
 from sttbatch.core.options import RequestOptions
 from sttbatch.core.ports import ChunkIndex
 
@@ -48,6 +55,7 @@ class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
     transcription: Transcription
     gaps: tuple[Gap, ...]
     asked_s: float
+    dropped: tuple[DroppedSegment, ...] = ()
 
 
 def decoded(data: bytes, kind: type[T]) -> T | None:

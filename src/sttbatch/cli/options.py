@@ -86,6 +86,12 @@ Channels = Annotated[str | None, option(
 Audit = Annotated[bool | None, option(
     "Retry audio that came back without text.",
     "--audit/--no-audit", default="on", panel=RECOGNITION)]
+Vad = Annotated[str | None, option(
+    "Send only what a speech detector finds, or everything but silence.",
+    metavar="auto|off", default="auto", panel=RECOGNITION)]
+Hallucinations = Annotated[str | None, option(
+    "Drop, mark or keep text that nobody spoke.",
+    metavar="drop|mark|keep", default="drop", panel=RECOGNITION)]
 
 Model = Annotated[str | None, option(
     "Model to use; for the local engine also a folder.",

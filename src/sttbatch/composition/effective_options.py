@@ -59,6 +59,7 @@ def run_config_of(
             max_line_width=settings.max_line_width,
             max_lines=settings.max_lines,
             overwrite=flags.overwrite,
+            hallucinations=settings.hallucinations,
         ),
         run=RunOptions(
             fail_fast=flags.fail_fast,
@@ -70,6 +71,7 @@ def run_config_of(
             audio_seconds_per_minute=None if is_local else settings.audio_rate_limit,
             audit=settings.audit,
             audit_share=settings.audit_share,
+            vad=settings.vad == "auto",
         ),
         concurrency=concurrency_of(settings),
     )

@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from sttbatch.composition.setting_values import LOOPBACK, duration_s, line_of
 from sttbatch.core.errors import UsageError
-from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
-        "upload_codec", "channels", "audit",
+        "upload_codec", "channels", "audit", "vad", "hallucinations",
     }
 )  # fmt: skip
 
@@ -72,6 +72,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     channels: ChannelMode = ChannelMode.MIX
     audit: bool = True
     audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
+    vad: Literal["auto", "off"] = "auto"
+    hallucinations: Hallucinations = Hallucinations.DROP
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
@@ -107,6 +109,8 @@ DESCRIPTIONS = {
     "channels": "mix, or split: each channel of a call is one speaker, sent and billed on its own",
     "audit": "retry audio that came back without text",
     "audit_share": "share of a recording's duration that may be retried",
+    "vad": "auto: a speech detector decides what is sent; off: everything but silence",
+    "hallucinations": "text that nobody spoke: drop, mark or keep",
     "retries": "maximum retries per chunk",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",

@@ -52,6 +52,21 @@ class Answer:
     response_format: str
 
 
+NO_SPEECH_PROBABILITY = 0.6
+LOG_PROBABILITY = -1.0
+"""Whisper's own thresholds: beyond either one, text is improbable."""
+
+
+def is_unlikely(no_speech_probability: float | None, log_probability: float | None) -> bool:
+    """Whether the probabilities that an engine gives for a segment speak against it.
+
+    `log_probability` is the mean over its tokens; None: unknown.
+    """
+    return (no_speech_probability or 0.0) > NO_SPEECH_PROBABILITY or (
+        log_probability is not None and log_probability < LOG_PROBABILITY
+    )
+
+
 FREE_ENGINES = frozenset({"local"})
 """Engines whose requests are never billed."""
 

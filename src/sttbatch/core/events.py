@@ -104,7 +104,7 @@ class ChunkAudited(Event):
     Attributes:
         filled, no_speech, refused, still_missing: numbers of gaps by their outcome.
         loops: segments that repeated one phrase.
-        unfounded: segments with words where there is no sound.
+        unfounded: segments with words that nobody spoke.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -185,12 +185,14 @@ class JobRetryScheduled(Event):
 class FileProcessingCompleted(Event):
     """A recording's outputs are written.
 
-    `kept` are existing files that were not overwritten, `gaps` the reasons of spans without words.
+    `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
+    span without words, `dropped` the number of segments that nobody spoke.
     """
 
     outputs: tuple[str, ...]
     kept: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

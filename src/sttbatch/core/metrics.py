@@ -46,7 +46,7 @@ class Metric(StrEnum):
     SAVED_COST = "saved_cost"  # what sending it would have cost that run
     CONNECTIONS = "connections"  # opened, reused, replaced
     AUDIT_GAPS = "audit_gaps"  # sound without words: filled, no_speech, refused, still_missing
-    AUDIT_SEGMENTS = "audit_segments"  # suspect ones: loops, unfounded (words over silence)
+    AUDIT_SEGMENTS = "audit_segments"  # suspect ones: loops, unfounded (nobody spoke them)
     AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was sent again
 
 

@@ -22,7 +22,8 @@ class Word:
 class Segment:
     """A span of speech; `words` is empty if the engine gave no word timestamps.
 
-    `speaker` is the number of its channel, counted from 1; None if channels were mixed.
+    `speaker` is the channel it was heard on, counted from 1; None where channels were mixed.
+    `unlikely`: the recogniser's own probabilities speak against it.
     """
 
     text: str
@@ -30,6 +31,7 @@ class Segment:
     end_s: float
     words: tuple[Word, ...] = ()
     speaker: str | None = None
+    unlikely: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,30 @@ class ChannelMode(StrEnum):
 
     MIX = "mix"
     SPLIT = "split"
+
+
+class Evidence(StrEnum):
+    """What speaks against a segment: nothing heard, a known filler line, its probabilities."""
+
+    NO_SPEECH = "no_speech"
+    FILLER_LINE = "filler_line"
+    UNLIKELY = "unlikely"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedSegment:
+    """Text that the recogniser wrote and nobody spoke, and what says so."""
+
+    segment: Segment
+    evidence: tuple[Evidence, ...]
+
+
+class Hallucinations(StrEnum):
+    """What outputs do with text that nobody spoke: leave it out, mark it, keep it."""
+
+    DROP = "drop"
+    MARK = "mark"
+    KEEP = "keep"
 
 
 MIXED = 0
@@ -191,7 +217,7 @@ class AudioChunk:
 
     Attributes:
         audio_sha256: over codec parameters, extradata and the source packets it covers.
-        silent: none of it is louder than digital silence.
+        silent: no channel of it holds speech.
     """
 
     span: ChunkSpan
@@ -238,13 +264,17 @@ MERGE_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole recording's words, in its time; `duration_s` is measured, not declared."""
+    """A whole recording's words, in its time; `duration_s` was counted while reading.
+
+    `dropped` are not among its `segments`.
+    """
 
     duration_s: float
     language: str | None
     segments: tuple[Segment, ...]
     chunks: tuple[ChunkSummary, ...]
     gaps: tuple[Gap, ...] = ()
+    dropped: tuple[DroppedSegment, ...] = ()
 
     @property
     def text(self) -> str:

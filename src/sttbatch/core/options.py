@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 
 MIB = 1024 * 1024
 API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
@@ -61,6 +61,7 @@ class OutputOptions:
     max_line_width: int = 42
     max_lines: int = 2
     overwrite: bool = False
+    hallucinations: Hallucinations = Hallucinations.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,9 @@ class RunOptions:
         no_wait: skip what another run is processing, instead of waiting for its results.
         requests_per_minute: the rate limit, for estimates; None: no limit.
         audio_seconds_per_minute: the same for seconds of audio.
-        audit: send sound again that came back without words.
-        audit_share: maximum share of a recording's duration that is sent again.
+        audit: ask again for speech that has no words.
+        audit_share: of a recording's length; no more audio is sent again.
+        vad: a speech detector decides what holds speech; else everything that is not silent does.
     """
 
     fail_fast: bool = False
@@ -87,8 +89,9 @@ class RunOptions:
     audio_seconds_per_minute: float | None = None
     audit: bool = True
     audit_share: float = 0.25
+    vad: bool = True
 
     @property
     def audit_mode(self) -> str:
-        """Part of a transcript's key; the share is not: one that it cut short is never cached."""
-        return "on" if self.audit else "off"
+        """What a transcript's key knows of the audit: a share that is used up is never cached."""
+        return ("on" if self.audit else "off") + ("" if self.vad else ", all sound")

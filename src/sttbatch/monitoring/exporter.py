@@ -106,7 +106,7 @@ _COUNTERS: Mapping[str, _Counter] = {
     ),
     Metric.AUDIT_SEGMENTS: _Counter(
         "audit_doubted_segments",
-        "Suspect segments: repetition loops, words over digital silence",
+        "Suspect segments: repetition loops, words that nobody spoke",
         "finding",
         SUSPECT_SEGMENTS,
     ),

@@ -141,7 +141,7 @@ def _audit(event: events.ChunkAudited) -> str:
         "refused": event.refused,
         "still missing": event.still_missing,
         "loops": event.loops,
-        "segments over silence": event.unfounded,
+        "segments that nobody spoke": event.unfounded,
     }
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     return f"{', '.join(parts)}; {event.asked_s:.1f} s sent again"

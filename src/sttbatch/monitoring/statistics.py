@@ -130,9 +130,8 @@ class RepairFigures:
     """The results of gap detection and gap repair.
 
     Attributes:
-        gaps: spans of sound without words, by outcome (`GAP_ENDS`).
-        loops: segments that repeated one phrase.
-        unfounded: segments with words over silence.
+        gaps: sound without words, by what became of it: filled, no_speech, refused, still_missing.
+        loops: segments that repeated one phrase; nobody spoke the `unfounded` ones.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -150,8 +149,8 @@ class RepairFigures:
         return bool(self.gap_count or self.loops or self.unfounded)
 
     def named(self) -> dict[str, int]:
-        """Counts by their names for display, including zeros."""
-        names = ("filled", "without speech", "refused", "still missing", "loops", "over silence")
+        """Each count by its name for people, zeros included."""
+        names = ("filled", "without speech", "refused", "still missing", "loops", "not spoken")
         counts = (*map(self.gaps.__getitem__, GAP_ENDS), self.loops, self.unfounded)
         return dict(zip(names, counts, strict=True))
 

@@ -4,7 +4,14 @@ import math
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
+from sttbatch.core.models import (
+    MIXED,
+    Gap,
+    GapReason,
+    Hallucinations,
+    Segment,
+    Transcript,
+)
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.unicode_text import plain
 
@@ -28,10 +35,20 @@ class Document:
     transcript: Transcript
     options: OutputOptions
 
+    def segments(self) -> list[Segment]:
+        """The transcript's, and what nobody spoke where that is kept or marked."""
+        shown = list(self.transcript.segments)
+        if self.options.hallucinations is not Hallucinations.DROP:
+            is_marked = self.options.hallucinations is Hallucinations.MARK
+            dropped = [each.segment for each in self.transcript.dropped]
+            shown += [_marked(each) for each in dropped] if is_marked else dropped
+            shown.sort(key=attrgetter("start_s"))
+        return shown
+
     def spoken(self) -> list[Segment]:
-        """The segments with text, without control characters, in order of time."""
-        cleaned = (replace(part, text=plain(part.text)) for part in self.transcript.segments)
-        return sorted((part for part in cleaned if part.text), key=attrgetter("start_s"))
+        """The segments that have words, free of control characters, in the order of time."""
+        cleaned = (replace(each, text=plain(each.text)) for each in self.segments())
+        return sorted((each for each in cleaned if each.text), key=attrgetter("start_s"))
 
     def missing(self) -> list[Segment]:
         """The parts that lack words, each with a note as its text."""
@@ -40,6 +57,10 @@ class Document:
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
             if gap.reason is not GapReason.NO_SPEECH
         ]
+
+
+def _marked(segment: Segment) -> Segment:
+    return replace(segment, text=f"[not spoken? {segment.text}]", words=())
 
 
 def _note(gap: Gap) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from sttbatch.core.models import MIXED, ChunkSummary, Gap, Segment
+from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 from sttbatch.outputs.unicode_text import encodable, joined
@@ -73,22 +73,24 @@ def json(document: Document) -> bytes:
     """Everything, in the form of Whisper's JSON with additional fields."""
     import msgspec
 
-    transcript = document.transcript
-    content = {
+    transcript, segments = document.transcript, document.segments()
+    content: dict[str, object] = {
         "source": encodable(document.source),
         "sha256": document.sha256,
         "duration": _rounded(transcript.duration_s),
         "language": transcript.language,
         "model": encodable(document.model),
         "engine": document.engine,
-        "text": encodable(transcript.text),
+        "text": encodable(" ".join(each.text for each in segments if each.text)),
         "segments": [
             _segment(number, segment, words=document.options.words)
-            for number, segment in enumerate(transcript.segments)
+            for number, segment in enumerate(segments)
         ],
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
         "gaps": [_gap(gap) for gap in transcript.gaps],
     }
+    if transcript.dropped:
+        content["dropped"] = [_dropped(each) for each in transcript.dropped]
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
@@ -146,6 +148,16 @@ def _gap(gap: Gap) -> dict[str, object]:
 def _channel(channel: int) -> dict[str, int]:
 
     return {} if channel == MIXED else {"channel": channel}
+
+
+def _dropped(dropped: DroppedSegment) -> dict[str, object]:
+    segment = dropped.segment
+    return {
+        "start": _rounded(segment.start_s),
+        "end": _rounded(segment.end_s),
+        "text": encodable(segment.text),
+        "evidence": [str(each) for each in dropped.evidence],
+    }
 
 
 def _rounded(seconds: float) -> float:

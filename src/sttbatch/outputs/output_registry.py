@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.core.models import Hallucinations
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.core.ports import OutputStore
 from sttbatch.outputs.output_names import (
@@ -160,6 +161,8 @@ class OutputRegistry:
 def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
     """A digest of everything that decides an output's bytes: 32 hexadecimal digits."""
     layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
+    if options.hallucinations is not Hallucinations.DROP:
+        layout += f" {options.hallucinations}"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

@@ -48,6 +48,8 @@ def transcribe(
     temperature: options.Temperature = None,
     channels: options.Channels = None,
     audit: options.Audit = None,
+    vad: options.Vad = None,
+    hallucinations: options.Hallucinations = None,
     model: options.Model = None,
     base_url: options.BaseUrl = None,
     chunk_duration: options.ChunkDuration = None,
@@ -89,7 +91,7 @@ def transcribe(
         "engine": engine, "model": model, "base_url": base_url, "concurrency": concurrency,
         "chunk_duration": chunk_duration, "max_chunk_mb": max_chunk_mb,
         "upload_codec": upload_codec, "rate_limit": rate_limit, "retries": retries,
-        "outage_wait": outage_wait,
+        "outage_wait": outage_wait, "vad": vad, "hallucinations": hallucinations,
     }  # fmt: skip
     flags = RunFlags(
         audio_stream, force, overwrite, fail_fast, max_cost, dry_run, no_wait,

@@ -24,6 +24,7 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
         parts.append(f"gaps: {' + '.join(gaps)}")
     optional = {
+        "lines that nobody spoke": report.dropped,
         "left for the next run": report.count(Outcome.LEFT),
         "claimed by another run": report.count(Outcome.TAKEN),
         "cancelled": report.count(Outcome.CANCELLED),
@@ -46,6 +47,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "from_cache": report.from_cache,
         "skipped": report.skipped,
         "too_young": report.recently_modified,
+        "dropped": report.dropped,
         "audio_seconds": round(report.audio_s, 3),
         "chunks_sent": report.sent,
         "cost": round(report.cost, 6),

@@ -6,8 +6,10 @@ A response was paid for, so that everything in it that can be parsed is used.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
+from sttbatch.core.engine import is_unlikely
 from sttbatch.core.models import Segment, Transcription, Word
 
 
@@ -81,6 +83,10 @@ def _clamped_s(value: Any, audio_s: float) -> float | None:
     return None if number != number else min(max(number, 0.0), audio_s)  # noqa: PLR0124 - NaN
 
 
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _word(item: dict[str, Any], audio_s: float) -> Word | None:
     text = _text(item.get("word")) or _text(item.get("text"))
     start_s = _clamped_s(item.get("start"), audio_s)
@@ -104,10 +110,11 @@ def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
         if end_s is None:
             after = items[index + 1].get("start") if index + 1 < len(items) else audio_s
             end_s = _clamped_s(after, audio_s)
-        words = tuple(word for part in _items(item, "words") if (word := _word(part, audio_s)))
-        segments.append(
-            Segment(text, start_s, start_s if end_s is None else max(start_s, end_s), words)
-        )
+        words = tuple(word for each in _items(item, "words") if (word := _word(each, audio_s)))
+        end_s = start_s if end_s is None else max(start_s, end_s)
+        probabilities = _number(item.get("no_speech_prob")), _number(item.get("avg_logprob"))
+        unlikely = is_unlikely(*probabilities)
+        segments.append(Segment(text, start_s, end_s, words, unlikely=unlikely))
     return segments
 
 
@@ -116,7 +123,7 @@ def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
     filled, at = [], 0
     for index, segment in enumerate(segments):
         end = len(words) if index + 1 == len(segments) else _end_of(segment, words, at)
-        filled.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(words[at:end])))
+        filled.append(replace(segment, words=tuple(words[at:end])))
         at = end
     return filled
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.core.engine import Answer, APIRequest, RecordRequest
+from sttbatch.core.engine import Answer, APIRequest, RecordRequest, is_unlikely
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
 from sttbatch.core.options import RequestOptions
@@ -19,12 +19,18 @@ from sttbatch.core.options import RequestOptions
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment as WhisperSegment
+    from faster_whisper.transcribe import Word as WhisperWord
 
 DEFAULT_MODEL = "tiny.en"
 MAX_THREADS = 4
 
-LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-"""Whisper's temperatures: the next is tried when a result is repetitive or improbable."""
+BATCH = 4
+"""Windows of up to 30 s that are recognised together; work is cancelled between batches."""
+
+PAUSE_S = 1.0
+"""A longer pause between words ends a segment, as the end of a sentence does."""
+
+_SENTENCE_ENDS = tuple(".!?…。！？")  # noqa: RUF001 - Chinese and Japanese ones
 
 
 def find_weights(model: str) -> str:
@@ -59,8 +65,8 @@ class LocalEngine:
     """
 
     timestamps = True
-    longest_s = 28.0
-    """Whisper processes windows of 30 s and loses words between them; our cuts are in silence."""
+    longest_s = None
+    """It cuts windows for Whisper itself, in pauses that its speech detector finds."""
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
@@ -116,22 +122,26 @@ class LocalEngine:
     def _transcribe(
         self, upload: Upload, options: RequestOptions, cancelled: threading.Event
     ) -> Answer:
+        from faster_whisper import BatchedInferencePipeline
+
         if self._loaded is None:
             self._loaded = self._load()
         at, begun = time.time(), time.monotonic()
         try:
             with upload.open() as file:
-                whisper_segments, info = self._loaded.transcribe(
+                pipeline = BatchedInferencePipeline(self._loaded)
+                windows, info = pipeline.transcribe(
                     file,
                     language=options.language,
                     initial_prompt=options.prompt,
-                    temperature=(LADDER if options.temperature is None else options.temperature),
+                    temperature=options.temperature or 0.0,
                     word_timestamps=True,
-                    condition_on_previous_text=False,
+                    batch_size=BATCH,
                 )
                 segments = tuple(
-                    _segment(segment, upload.duration_s)
-                    for segment in _unless(cancelled, whisper_segments)
+                    segment
+                    for window in _unless(cancelled, windows)
+                    for segment in _segments(window, upload.duration_s)
                 )
         except Stopped:
             raise
@@ -160,14 +170,30 @@ def _unless(
         yield segment
 
 
-def _segment(whisper: WhisperSegment, audio_s: float) -> Segment:
-    """Clamp times to the audio, as they may lie past its end in Whisper's window of 30 s."""
+def _segments(window: WhisperSegment, audio_s: float) -> Iterator[Segment]:
+    """Split a window into sentences; times are clamped to the audio, past which windows reach."""
+    sentence: list[WhisperWord] = []
+    for word in window.words or ():
+        if sentence and (
+            sentence[-1].word.rstrip().endswith(_SENTENCE_ENDS)
+            or word.start - sentence[-1].end > PAUSE_S
+        ):
+            yield _segment(window, sentence, audio_s)
+            sentence = []
+        sentence.append(word)
+    if sentence:
+        yield _segment(window, sentence, audio_s)
 
+
+def _segment(window: WhisperSegment, words: list[WhisperWord], audio_s: float) -> Segment:
     def at(seconds: float) -> float:
         # Some are numpy scalars.
         return min(float(seconds), audio_s)
 
-    words = tuple(
-        Word(word.word.strip(), at(word.start), at(word.end)) for word in whisper.words or ()
+    return Segment(
+        "".join(word.word for word in words).strip(),
+        at(words[0].start),
+        at(words[-1].end),
+        tuple(Word(word.word.strip(), at(word.start), at(word.end)) for word in words),
+        unlikely=is_unlikely(window.no_speech_prob, window.avg_logprob),
     )
-    return Segment(whisper.text.strip(), at(whisper.start), at(whisper.end), words)

@@ -202,6 +202,7 @@ class ChunkPlanner:
             kept=stored,
             channel=channel,
             exact=tuple((start, end) for of, start, end in job.recheck if of == channel),
+            vad=self.config.run.vad,
         )
 
     def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:

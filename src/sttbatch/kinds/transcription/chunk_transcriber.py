@@ -172,6 +172,7 @@ class ChunkTranscriber:
             codec=RE_ENCODED.get(upload.codec, UploadCodec.COPY),
             declared_s=upload.duration_s,
             max_piece_s=error.max_piece_s,
+            vad=self.config.run.vad,
         )
 
     async def _piece(self, context: ChunkContext, piece: AudioChunk) -> ChunkOutcome:

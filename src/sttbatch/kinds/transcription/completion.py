@@ -157,8 +157,8 @@ class Completion:
         key = job.transcript_key if is_complete else None
         written = await self.outputs.write(document, copy.path, key)
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
-        gaps = tuple(gap.reason for gap in transcript.gaps)
-        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
+        gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
+        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
         """End its job in the ledger, and report copies that are not reported yet."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredAudit
@@ -13,6 +13,8 @@ from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
     CutPoint,
+    DroppedSegment,
+    Evidence,
     Gap,
     GapReason,
     Transcription,
@@ -33,9 +35,12 @@ from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
 from sttbatch.processing.transcript.result_merger import TimestampAdjuster
+from sttbatch.processing.transcript.speech_evidence import dropped_segments
 
 RETRIES = 2
 """How often a gap is sent again; the second time only the part that is still empty."""
+
+_EMPTY = "speech was heard there, and no words came back"
 
 _ADJUSTER = TimestampAdjuster()
 
@@ -50,6 +55,13 @@ class _Repair:
     measured: Measured
     profile: LoudnessProfile
     report: RepairReport
+
+    def add_empty(self, *spans: Span) -> None:
+        """Note spans that were sent again and came back without words."""
+        if self.profile.speech is None:
+            self.report.add_gaps(GapReason.NO_SPEECH, *spans)
+        else:
+            self.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=_EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +87,16 @@ class GapRepair:
             return RepairedChunk(transcription)
         if self.run.force:
             return None
-        key = self.addresser.audit_key(chunk_key)
+        key = self.addresser.audit_key(chunk_key, vad=self.run.vad)
         stored = await self.results.audit(key, job.fingerprint.sha256)
         if stored is None:
             return None
         job.repair_s += stored.asked_s
-        return RepairedChunk(stored.transcription, self._in_recording(span, stored.gaps))
+        return RepairedChunk(
+            stored.transcription,
+            _in_recording(span, stored.gaps),
+            dropped=_dropped_in_recording(span, stored.dropped),
+        )
 
     async def repair(
         self,
@@ -101,18 +117,23 @@ class GapRepair:
         upload = chunk.upload
         try:
             measured = await self.splitters.measure(
-                source_of(upload), suspects.spans_to_measure(transcription.segments)
+                source_of(upload),
+                suspects.spans_to_measure(transcription.segments),
+                suspects.spans_in_question(transcription.segments) if self.run.vad else (),
             )
-            profile = LoudnessProfile(measured.levels, suspects.holes)
+            profile = LoudnessProfile(
+                measured.levels, suspects.holes, measured.speech if self.run.vad else None
+            )
             report = _examined(transcription, suspects, profile)
-            if not report.missed and not report.unfounded:
+            if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
-            if transcription.segments or upload.duration_s > gap_detection.ONE_PIECE_S:
+            is_piece = not transcription.segments and upload.duration_s <= gap_detection.ONE_PIECE_S
+            if is_piece and not self.run.vad:
+                # The upload was such a piece itself.
+                report.add_gaps(GapReason.NO_SPEECH, *report.missed)
+            else:
                 await self._retry(_Repair(job, context, upload, measured, profile, report))
                 report.resolve_loops()
-            else:
-                # The upload is no longer than a piece.
-                report.add_gaps(GapReason.NO_SPEECH, *report.missed)
         except MediaError as error:
             # The existing words must not be lost.
             message = f"an answer could not be audited: {error}"
@@ -121,12 +142,19 @@ class GapRepair:
         self.emit(report.event(job.display_path, chunk.span.index))
         repaired = report.transcription(transcription.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
-            key = self.addresser.audit_key(chunk_key)
-            value = StoredAudit(repaired, tuple(report.gaps), report.retried_s)
+            key = self.addresser.audit_key(chunk_key, vad=self.run.vad)
+            value = StoredAudit(
+                repaired, tuple(report.gaps), report.retried_s, tuple(report.dropped)
+            )
             sha256 = job.fingerprint.sha256
             await self.results.store(key, value, sha256)
-        gaps = self._in_recording(chunk.span, report.gaps)
-        return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
+        return RepairedChunk(
+            repaired,
+            _in_recording(chunk.span, report.gaps),
+            report.sent,
+            report.over_budget,
+            _dropped_in_recording(chunk.span, report.dropped),
+        )
 
     async def _retry(self, repair: _Repair) -> None:
         """Send missing spans again, and what is still missing once more."""
@@ -134,7 +162,7 @@ class GapRepair:
         for attempt in range(1, RETRIES + 1):
             if spans:
                 spans = await self._retry_pieces(repair, await self._cut(repair, spans), attempt)
-        repair.report.add_gaps(GapReason.NO_SPEECH, *spans)
+        repair.add_empty(*spans)
 
     async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
         """The pieces to send; if they cannot be cut, none, and gaps with the reason."""
@@ -174,10 +202,13 @@ class GapRepair:
             if len(usable) < len(segments):
                 report.looped_again.append(span)
             covered = [gap_detection.span_of(each) for each in report.trusted]
-            new = list(gap_detection.drop_duplicates(usable, span, covered))
+            unspoken = dropped_segments(usable, range(len(usable)), repair.profile.speech)
+            report.dropped += unspoken.values()
+            spoken = [each for index, each in enumerate(usable) if index not in unspoken]
+            new = list(gap_detection.drop_duplicates(spoken, span, covered))
             report.filled += new
             if not new:
-                report.add_gaps(GapReason.NO_SPEECH, span)
+                repair.add_empty(span)
                 continue
             rest = uncovered(
                 [gap_detection.span_of(each) for each in new], span, gap_detection.HOLE_S
@@ -218,14 +249,24 @@ class GapRepair:
         self.emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
         return transcription
 
-    def _in_recording(self, span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-        def at(upload_s: float) -> float:
-            return _ADJUSTER.recording_s(span, upload_s)
 
-        return tuple(
-            Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
-            for gap in sorted(gaps, key=lambda gap: gap.start_s)
-        )
+def _in_recording(span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    def at(upload_s: float) -> float:
+        return _ADJUSTER.recording_s(span, upload_s)
+
+    return tuple(
+        Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
+        for gap in sorted(gaps, key=lambda gap: gap.start_s)
+    )
+
+
+def _dropped_in_recording(
+    span: ChunkSpan, dropped: Iterable[DroppedSegment]
+) -> tuple[DroppedSegment, ...]:
+    return tuple(
+        replace(each, segment=_ADJUSTER.adjust(span, Transcription("", (each.segment,)))[0])
+        for each in dropped
+    )
 
 
 def _examined(
@@ -233,20 +274,21 @@ def _examined(
 ) -> RepairReport:
     """Divide an answer into trusted segments, missing spans and suspect segments."""
     segments = transcription.segments
-    unfounded = {
-        index
-        for index in suspects.sparse | suspects.looped
-        if profile.is_silent(gap_detection.span_of(segments[index]))
-    }
-    untrusted = suspects.looped | unfounded
+    dropped = dropped_segments(segments, suspects.doubtful, profile.speech)
+    for index in suspects.sparse | suspects.looped:
+        if profile.is_silent(gap_detection.span_of(segments[index])):
+            dropped[index] = DroppedSegment(segments[index], (Evidence.NO_SPEECH,))
+    untrusted = suspects.looped.union(dropped)
     trusted = [each for index, each in enumerate(segments) if index not in untrusted]
     timed = all(segment.words for segment in trusted)
+    holes = gap_detection.holes_between(trusted, suspects.own)
     report = RepairReport(
         trusted,
-        missed=gap_detection.retry_spans(suspects.holes, profile, timed=timed),
-        looped=[segments[index] for index in suspects.looped - unfounded],
-        unfounded=len(unfounded),
+        missed=gap_detection.retry_spans(holes, profile, timed=timed),
+        noises=[noise for hole in holes for noise in profile.noises_in(hole)],
+        looped=[segments[index] for index in suspects.looped.difference(dropped)],
+        dropped=list(dropped.values()),
     )
-    silent = merge_spans(gap_detection.span_of(segments[index]) for index in unfounded)
-    report.add_gaps(GapReason.NO_SPEECH, *silent)
+    silent = merge_spans(gap_detection.span_of(each.segment) for each in report.dropped)
+    report.add_gaps(GapReason.NO_SPEECH, *merge_spans([*silent, *report.noises]))
     return report

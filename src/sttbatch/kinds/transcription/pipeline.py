@@ -233,7 +233,11 @@ class TranscriptionPipeline:
         if repaired.over_budget is not None:
             self.control.budget_reached(repaired.over_budget)
         return ChunkOutcome(
-            span, repaired.transcription, cached and not repaired.sent, gaps=repaired.gaps
+            span,
+            repaired.transcription,
+            cached and not repaired.sent,
+            gaps=repaired.gaps,
+            dropped=repaired.dropped,
         )
 
     async def _complete(self, turn: CutterTurn) -> None:

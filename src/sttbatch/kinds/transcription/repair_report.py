@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sttbatch.core.errors import BudgetReached
 from sttbatch.core.events import ChunkAudited
-from sttbatch.core.models import Gap, GapReason, Segment, Transcription
+from sttbatch.core.models import DroppedSegment, Gap, GapReason, Segment, Transcription
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript.gap_detection import joined_text, span_of
 
@@ -20,14 +20,15 @@ class RepairedChunk:
     """A chunk's words after gap repair.
 
     Attributes:
-        gaps: in the recording's time.
-        over_budget: the budget that was reached, if any.
+        gaps, dropped: in the recording's time.
+        over_budget: a budget forbade to send more.
     """
 
     transcription: Transcription
     gaps: tuple[Gap, ...] = ()
     sent: bool = False
     over_budget: BudgetReached | None = None
+    dropped: tuple[DroppedSegment, ...] = ()
 
 
 @dataclass(slots=True)
@@ -36,12 +37,13 @@ class RepairReport:
 
     Attributes:
         trusted: segments of the chunk's own answer that are not suspect.
-        filled: segments from pieces.
-        missed: sound without words, before anything was sent again.
+        filled: segments that pieces brought.
+        missed: speech without words, before anything was sent again.
+        noises: sound without words that holds no speech.
         looped: segments that repeat a phrase.
-        unfounded: number of segments over silence.
-        looped_again: pieces whose answers were loops too.
-        pieces: number of pieces that were sent, or answered from the cache.
+        dropped: segments that nobody spoke.
+        looped_again: pieces whose answers were loops as well.
+        pieces: how many were sent, or answered from the cache.
         retried_s: seconds of audio in them.
         sent: whether a piece was sent.
     """
@@ -49,8 +51,9 @@ class RepairReport:
     trusted: list[Segment]
     filled: list[Segment] = field(default_factory=list)
     missed: Sequence[Span] = ()
+    noises: Sequence[Span] = ()
     looped: Sequence[Segment] = ()
-    unfounded: int = 0
+    dropped: list[DroppedSegment] = field(default_factory=list)
     looped_again: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     pieces: int = 0
@@ -88,11 +91,11 @@ class RepairReport:
             recording,
             index,
             filled=ends[_FILLED],
-            no_speech=ends[GapReason.NO_SPEECH],
+            no_speech=ends[GapReason.NO_SPEECH] + len(self.noises),
             refused=ends[GapReason.REFUSED],
             still_missing=ends[GapReason.STILL_MISSING],
             loops=len(self.looped),
-            unfounded=self.unfounded,
+            unfounded=len(self.dropped),
             asked_s=self.retried_s,
         )
 

@@ -48,9 +48,10 @@ class BatchReport:
     """A listener of one run: how each recording ended, and what the run cost.
 
     Attributes:
-        sent: number of answered requests.
-        cost: of this run's requests, possibly billed ones included, in the price's currency.
-        gaps: numbers of spans without words in written transcripts, by reason.
+        sent: requests that were answered.
+        cost: of this run, in the currency of the price setting; possibly billed ones included.
+        gaps: spans without words in what this run wrote, by their reason.
+        dropped: segments that nobody spoke in what this run wrote.
         fatal: why the run ended early.
     """
 
@@ -61,6 +62,7 @@ class BatchReport:
     cost: float = 0.0
     maybe_paid: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0
     fatal: SttbatchError | None = None
     _written: dict[str, events.FileProcessingCompleted] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class BatchReport:
             case events.FileProcessingCompleted():
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
+                self.dropped += event.dropped
             case events.JobCompleted(recording, audio_s, cached):
                 self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
             case events.JobFailed(recording, audio_s, reason):

@@ -41,6 +41,7 @@ class TranscriptionSpec:
         gap_repair: whether sound that came back without words is sent again.
         gap_repair_share: maximum share of its duration that is sent again.
         price_per_second: of audio, in the currency of the price setting.
+        vad: as in `RunOptions`.
     """
 
     display_path: str
@@ -55,6 +56,7 @@ class TranscriptionSpec:
     gap_repair: bool
     gap_repair_share: float
     price_per_second: float
+    vad: bool = True
 
     @staticmethod
     def of(
@@ -77,6 +79,7 @@ class TranscriptionSpec:
             config.run.audit,
             config.run.audit_share,
             config.run.price_per_second,
+            config.run.vad,
         )
 
     def to_job_spec(self) -> JobSpec:
@@ -111,6 +114,7 @@ class TranscriptionSpec:
             price_per_second=self.price_per_second,
             audit=self.gap_repair,
             audit_share=self.gap_repair_share,
+            vad=self.vad,
         )
         return RunConfig(self.request, self.chunking, self.outputs, run, config.concurrency)
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from sttbatch.processing.media.loudness import is_quiet
-from sttbatch.processing.media.silence import FRAME_BYTES, frame_levels, is_digital_silence
+from sttbatch.processing.media.silence import frame_levels, is_digital_silence
+from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.track import Decoder, StreamPacket, Track
 from sttbatch.processing.media.upload_format import Container
 
@@ -103,21 +104,27 @@ class Buffer(ABC, Generic[Item]):
             later = at
         return pts if later is None else later
 
-    def is_silent(self, start: int, end: int) -> bool:
-        """Whether a range has no sound; a short first part mostly shows that it has."""
-        levels = bytearray()
+    def is_silent(self, start: int, end: int, *, vad: bool) -> bool:
+        """Whether a range holds no speech, or without `vad` nothing but digital silence.
+
+        What stands out is sent unheard; a detector is asked only where all is level and quiet.
+        """
+        if not vad:
+            return all(is_digital_silence(pcm) for pcm in self._parts(start, end))
+        levels = b""
+        for pcm in self._parts(start, end):
+            levels += frame_levels(pcm)
+            if not is_quiet(levels):
+                return False
+        return not any(detector.spans(pcm) for pcm in self._parts(start, end))
+
+    def _parts(self, start: int, end: int) -> Iterator[bytes]:
+        """The samples of a range; parts get longer, as sound is mostly in the first."""
         length_s = _FIRST_PROBE_S
         while start < end:
             until = min(end, start + self._track.pts_of(length_s))
-            pcm = self.pcm(start, until)[1]
-            if is_digital_silence(pcm):
-                levels += bytes([120]) * (len(pcm) // FRAME_BYTES)
-            else:
-                levels += frame_levels(pcm)
-            if not is_quiet(bytes(levels)):
-                return False
+            yield self.pcm(start, until)[1]
             start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
-        return True
 
     def _covered(self, start: int, end: int) -> Iterator[Item]:
         return (item for item in self._items if item.end_pts > start and item.pts < end)

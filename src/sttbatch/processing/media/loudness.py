@@ -16,11 +16,15 @@ from typing import NamedTuple
 FRAME_S = 0.02
 """Length of a frame: a fifth of the shortest gap between words that has to be detected."""
 
-SILENT_DB = 60
-"""dB below full scale. Anything quieter is never sound, as it uses five of sixteen bits."""
+QUIET_DB = 60
+"""dB below full scale. What is quieter is no sound where nobody listens for speech."""
+
+ROUNDING_DB = 84
+"""dB below full scale: two steps of 32768. What is quieter is rounding and dither."""
 
 LOUD_DB = 40
-"""dB below full scale. A chunk that is quieter, with even loudness, has no speech."""
+"""dB below full scale. Of a whole chunk that is quieter, and level, it is asked whether it holds
+speech."""
 
 MARGIN_DB = 10
 FLOOR_SHARE = 0.1
@@ -64,9 +68,9 @@ class LoudnessLevels:
 def sound_threshold(frames: bytes) -> int:
     """The dB below full scale that separate sound from noise, by the noise floor of `frames`."""
     if not frames:
-        return SILENT_DB
+        return QUIET_DB
     quietest = sorted(frames)[int((1 - FLOOR_SHARE) * (len(frames) - 1))]
-    return min(quietest - MARGIN_DB, SILENT_DB)
+    return min(quietest - MARGIN_DB, QUIET_DB)
 
 
 def find_sounds(levels: LoudnessLevels, threshold: int) -> list[Span]:
@@ -103,7 +107,7 @@ def uncovered(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> l
 
 
 def is_quiet(frames: bytes) -> bool:
-    """Whether a chunk has no sound above both its noise floor and `LOUD_DB`."""
+    """Whether nothing in a chunk rises above its own noise floor, nor above `LOUD_DB`."""
     threshold = max(sound_threshold(frames), LOUD_DB)
     return not find_sounds(LoudnessLevels(0.0, frames), threshold)
 

@@ -41,6 +41,7 @@ class SplitPlan:
         exact: spans, in order, disjoint and not in `kept`, that are cut as a whole whatever the
             limits.
         only_exact: cut nothing but these, and to the sample.
+        vad: a chunk without speech is silent; else one without sound is.
     """
 
     target_s: float
@@ -52,6 +53,7 @@ class SplitPlan:
     channel: int = MIXED
     exact: tuple[tuple[CutPoint, CutPoint], ...] = ()
     only_exact: bool = False
+    vad: bool = True
 
 
 class Probe(msgspec.Struct, frozen=True, tag=True):
@@ -70,10 +72,11 @@ class Split(msgspec.Struct, frozen=True, tag=True):
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """Request to measure spans, in order and disjoint."""
+    """Request to measure spans, in order and disjoint, and to look for speech `within` others."""
 
     spans: tuple[Span, ...]
     source: Source
+    within: tuple[Span, ...] = ()
 
 
 class NextChunk(msgspec.Struct, frozen=True, tag=True):
@@ -97,9 +100,13 @@ class CutChunk(msgspec.Struct, frozen=True, tag=True):
 
 
 class Measured(msgspec.Struct, frozen=True, tag=True):
-    """The reply to Measure; the time base and origin convert seconds to timestamps."""
+    """The reply to Measure; the time base and origin convert seconds to timestamps.
+
+    `speech` was heard on one channel or another.
+    """
 
     levels: tuple[LoudnessLevels, ...]
+    speech: tuple[Span, ...]
     time_base: float
     origin_pts: int
 

@@ -21,11 +21,12 @@ from typing import BinaryIO
 import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
-from sttbatch.core.models import AudioChunk
+from sttbatch.core.models import MIXED, AudioChunk
 from sttbatch.processing.media import media_messages as messages
-from sttbatch.processing.media.loudness import LoudnessLevels, Span
+from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
+from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 
@@ -146,20 +147,34 @@ def _declared_bytes(file: BinaryIO) -> int:
 def _measure(request: messages.Measure) -> Reply:
     _allow(request.source.size_bytes)
     with _opened(request.source) as file, Track(file) as track:
-        levels = _levels(track, request.spans)
-        return messages.Measured(levels, track.time_base, track.origin_pts)
+        levels = tuple(
+            LoudnessLevels(at_s, frame_levels(pcm)) for at_s, pcm in _samples(track, request.spans)
+        )
+        channels = range(1, track.context.channels + 1) if track.context.channels > 1 else (MIXED,)
+        speech = merge_spans(span for channel in channels for span in _speech(request, channel))
+        return messages.Measured(levels, tuple(speech), track.time_base, track.origin_pts)
 
 
-def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
-    """Measure spans, which are in order and disjoint; parts without audio are omitted."""
-    collected: list[LoudnessLevels] = []
-    decoder = Decoder(track)
+def _speech(request: messages.Measure, channel: int) -> Iterator[Span]:
+    """Speech on one channel, which no other can cancel or drown."""
+    if not request.within:
+        return
+    with _opened(request.source) as file, Track(file) as track:
+        for at_s, pcm in _samples(track, request.within, channel):
+            yield from detector.spans(pcm, at_s)
+
+
+def _samples(
+    track: Track, spans: Sequence[Span], channel: int = MIXED
+) -> Iterator[tuple[float, bytes]]:
+    """The samples of `spans`, in order and disjoint, and when they begin, without empty parts."""
+    decoder = Decoder(track, channel)
     waiting = list(reversed(spans))
     now: _SpanSamples | None = None
     for item in track.packets():
         start_s, end_s = track.seconds(item.pts), track.seconds(item.end_pts)
         while now is not None and start_s >= now.span.end_s:
-            collected += now.parts()
+            yield from now.parts()
             now = None
         while waiting and now is None and end_s >= waiting[-1].start_s - PREROLL_S:
             span = waiting.pop()
@@ -172,8 +187,7 @@ def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
         elif not waiting:
             break
     if now is not None:
-        collected += now.parts()
-    return tuple(collected)
+        yield from now.parts()
 
 
 class _SpanSamples:
@@ -196,8 +210,8 @@ class _SpanSamples:
                 return
         self._parts.append((at_s, bytearray(data)))
 
-    def parts(self) -> list[LoudnessLevels]:
-        return [LoudnessLevels(at_s, frame_levels(bytes(held))) for at_s, held in self._parts]
+    def parts(self) -> list[tuple[float, bytes]]:
+        return [(at_s, bytes(held)) for at_s, held in self._parts]
 
 
 def _replies(request: messages.Request) -> Iterator[Reply]:

@@ -193,12 +193,15 @@ class MediaWorkers:
         assert isinstance(reply, messages.Probed)
         return reply.file
 
-    async def measure(self, source: Source, spans: Sequence[Span]) -> messages.Measured:
-        """Measure the loudness of spans, in order and disjoint, and decode nothing else.
+    async def measure(
+        self, source: Source, spans: Sequence[Span], within: Sequence[Span] = ()
+    ) -> messages.Measured:
+        """Measure the loudness of spans, and look for speech `within` others; nothing else is read.
 
-        Raises MediaError if the source cannot be read.
+        Either are in order and disjoint. Raises MediaError if the source cannot be read.
         """
-        reply = await self._send(messages.Measure(tuple(spans), source), source.size_bytes)
+        request = messages.Measure(tuple(spans), source, tuple(within))
+        reply = await self._send(request, source.size_bytes)
         assert isinstance(reply, messages.Measured)
         return reply
 

@@ -35,8 +35,8 @@ STEP_MS = 10
 QUIETEST_MS = 60
 """Length of the quietest span that is searched for without silence: a gap between words."""
 
-DIGITAL_SILENCE_PEAK = 33
-"""A peak of -60 dBFS, out of 32768; lower ones use five bits, as no speech does."""
+DIGITAL_SILENCE_PEAK = 3
+"""Out of 32768; what stays below it is rounding and dither."""
 
 
 class CutOffset(NamedTuple):
@@ -80,6 +80,16 @@ def _below_full_scale(rms: int) -> int:
     return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
 
 
+def peak(pcm: bytes) -> int:
+    """The largest sample of mono s16, out of 32768."""
+    return int(audioop.max(pcm, 2))
+
+
+def amplified(pcm: bytes, factor: float) -> bytes:
+    """Mono s16 samples, each multiplied by a factor."""
+    return bytes(audioop.mul(pcm, 2, factor))
+
+
 def is_digital_silence(pcm: bytes) -> bool:
-    """Whether all samples of mono s16 are below -60 dBFS."""
-    return bool(audioop.max(pcm, 2) < DIGITAL_SILENCE_PEAK)
+    """Whether mono s16 samples hold nothing but rounding."""
+    return peak(pcm) < DIGITAL_SILENCE_PEAK

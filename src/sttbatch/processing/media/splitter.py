@@ -169,8 +169,10 @@ class Splitter:
             data=media.data,
         )
         self._index += 1
-        # With `only_exact`, spans were measured to contain sound.
-        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        # Exact spans alone are cut where they were measured to hold sound.
+        silent = not self._plan.only_exact and self.buffer.is_silent(
+            begin.pts, end.pts, vad=self._plan.vad
+        )
         yield AudioChunk(span, media.audio_sha256, upload, silent)
 
     def _skip_to(self, cut: CutPoint) -> None:

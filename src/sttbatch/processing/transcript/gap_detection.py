@@ -16,6 +16,7 @@ from sttbatch.processing.media import loudness
 from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans, uncovered
 from sttbatch.processing.transcript.overlap import plain
 from sttbatch.processing.transcript.result_merger import filter_words
+from sttbatch.processing.transcript.speech_evidence import DRIFT_S, evidence_of_text
 
 HOLE_S = 1.5
 """Shorter spans without a segment are pauses."""
@@ -62,15 +63,17 @@ class SuspectSpans:
         holes: spans without a segment, or under a loop.
         looped: indexes of segments that repeat one phrase.
         sparse: indexes of segments that may be text over silence.
+        doubtful: indexes of segments whose text speaks against them.
     """
 
     own: Span
     holes: tuple[Span, ...] = ()
     looped: frozenset[int] = frozenset()
     sparse: frozenset[int] = frozenset()
+    doubtful: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.holes or self.sparse)
+        return bool(self.holes or self.sparse or self.doubtful)
 
     def spans_to_measure(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
         """The suspect spans, and short ones of the whole upload for comparison."""
@@ -80,8 +83,16 @@ class SuspectSpans:
             for at in range(REFERENCES)
         ]
         wanted += [Span(hole.start_s - CONTEXT_S, hole.end_s + CONTEXT_S) for hole in self.holes]
-        wanted += [span_of(segments[index]) for index in self.sparse]
-        return tuple(Span(max(0.0, span.start_s), span.end_s) for span in merge_spans(wanted))
+        wanted += [span_of(segments[index]) for index in self.sparse | self.doubtful]
+        return tuple(Span(max(0.0, each.start_s), each.end_s) for each in merge_spans(wanted))
+
+    def spans_in_question(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
+        """Where it has to be heard whether somebody speaks, in order and disjoint."""
+        doubtful = [
+            Span(max(0.0, segments[index].start_s - DRIFT_S), segments[index].end_s + DRIFT_S)
+            for index in self.doubtful
+        ]
+        return tuple(merge_spans([*self.holes, *doubtful]))
 
 
 def span_of(part: Segment | Gap | ChunkSpan) -> Span:
@@ -92,11 +103,7 @@ def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
     """Find suspect spans by times and text, without the audio."""
     segments = transcription.segments
     looped = frozenset(_looped(segments))
-    trusted = [
-        span_of(segment)
-        for index, segment in enumerate(segments)
-        if index not in looped and (segment.text or segment.words)
-    ]
+    trusted = [each for index, each in enumerate(segments) if index not in looped]
     sparse = frozenset(
         index
         for index, segment in enumerate(segments)
@@ -104,13 +111,37 @@ def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
         and sum(map(str.isalnum, segment.text))
         < SPARSE_LETTERS_PER_S * (segment.end_s - segment.start_s)
     )
-    return SuspectSpans(own, tuple(uncovered(trusted, own, HOLE_S)), looped, sparse - looped)
+    doubtful = frozenset(
+        index for index, segment in enumerate(segments) if evidence_of_text(segment)
+    )
+    return SuspectSpans(
+        own,
+        tuple(holes_between(trusted, own)),
+        looped,
+        sparse - looped,
+        doubtful - looped,
+    )
+
+
+def holes_between(segments: Iterable[Segment], own: Span) -> list[Span]:
+    """Spans of `own` without a segment."""
+    spans = [span_of(each) for each in segments if each.text or each.words]
+    return uncovered(spans, own, HOLE_S)
 
 
 class LoudnessProfile:
-    """The levels of the suspect spans, and the threshold between noise and sound."""
+    """The levels of the suspect spans, the threshold between noise and sound, and their speech.
 
-    def __init__(self, measured: Sequence[LoudnessLevels], holes: Sequence[Span]) -> None:
+    `speech` is None where nobody looked for it: then all sound may be speech.
+    """
+
+    def __init__(
+        self,
+        measured: Sequence[LoudnessLevels],
+        holes: Sequence[Span],
+        speech: Sequence[Span] | None = None,
+    ) -> None:
+        self.speech = speech
         self._measured = measured
         around = b"".join(
             levels.within(part).attenuation_db
@@ -135,20 +166,31 @@ class LoudnessProfile:
         return LoudnessLevels(span.start_s, b"")
 
     def is_silent(self, span: Span) -> bool:
-        """Whether the span was measured and is digital silence."""
+        """Whether the span was measured and nothing in it rises above rounding."""
         attenuation_db = self.levels(span).attenuation_db
-        return bool(attenuation_db) and min(attenuation_db) >= loudness.SILENT_DB
+        return bool(attenuation_db) and min(attenuation_db) >= loudness.ROUNDING_DB
 
-    def sounds_in(self, hole: Span) -> list[Span]:
-        """The sounds of a hole that are worth sending, merged over short pauses."""
-        sounds = loudness.find_sounds(self.levels(hole), self.threshold)
+    def wanted_in(self, hole: Span) -> list[Span]:
+        """What of a hole is worth sending: its speech or, where nobody looked, its sounds."""
+        if self.speech is None:
+            return self._sounds_in(hole)
+        clipped = (
+            Span(max(each.start_s, hole.start_s), min(each.end_s, hole.end_s))
+            for each in self.speech
+        )
+        return _groups([each for each in clipped if each.duration_s > 0])
 
-        def sound_s(group: Span) -> float:
-            return sum(
-                sound.duration_s for sound in sounds if group.start_s <= sound.start_s < group.end_s
-            )
+    def noises_in(self, hole: Span) -> list[Span]:
+        """Sounds of a hole that hold no speech."""
+        if self.speech is None:
+            return []
+        speech = [Span(each.start_s - PAUSE_S, each.end_s + PAUSE_S) for each in self.speech]
+        return [
+            noise for sound in self._sounds_in(hole) for noise in uncovered(speech, sound, HOLE_S)
+        ]
 
-        return [group for group in merge_spans(sounds, PAUSE_S) if sound_s(group) >= SOUND_S]
+    def _sounds_in(self, hole: Span) -> list[Span]:
+        return _groups(loudness.find_sounds(self.levels(hole), self.threshold))
 
 
 def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool) -> list[Span]:
@@ -158,14 +200,23 @@ def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool)
     """
     pieces: list[Span] = []
     for hole in holes:
-        for sound in profile.sounds_in(hole):
-            start_s = max(sound.start_s - PAD_S, hole.start_s)
-            end_s = min(sound.end_s + PAD_S, hole.end_s)
+        for wanted in profile.wanted_in(hole):
+            start_s = max(wanted.start_s - PAD_S, hole.start_s)
+            end_s = min(wanted.end_s + PAD_S, hole.end_s)
             if timed:
                 start_s = _moved_outwards(start_s, -1, profile)
                 end_s = _moved_outwards(end_s, 1, profile)
             pieces += _split(Span(max(0.0, start_s), end_s), profile)
     return pieces
+
+
+def _groups(spans: Sequence[Span]) -> list[Span]:
+    """Spans with short pauses between them as one, without groups too short for a word."""
+
+    def sum_s(group: Span) -> float:
+        return sum(each.duration_s for each in spans if group.start_s <= each.start_s < group.end_s)
+
+    return [group for group in merge_spans(spans, PAUSE_S) if sum_s(group) >= SOUND_S]
 
 
 def drop_duplicates(

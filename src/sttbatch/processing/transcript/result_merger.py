@@ -20,6 +20,7 @@ from sttbatch.core.models import (
     MIXED,
     ChunkSpan,
     ChunkSummary,
+    DroppedSegment,
     Gap,
     GapReason,
     Segment,
@@ -44,8 +45,9 @@ class ChunkOutcome:
     """The result of one chunk.
 
     Attributes:
-        transcription: bytes: it is compressed; None: there is none, and `gap` says why.
-        gaps: spans within the chunk, in the recording's time, that lack words.
+        transcription: bytes where it is compressed; None where there is none, and `gap` says why.
+        gaps: spans within, in the recording's time, that should have words and have none.
+        dropped: text that nobody spoke, in the recording's time.
     """
 
     span: ChunkSpan
@@ -54,6 +56,7 @@ class ChunkOutcome:
     gap: GapReason | None = None
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
+    dropped: tuple[DroppedSegment, ...] = ()
 
     def compressed(self) -> ChunkOutcome:
         """The same outcome in less memory: a word takes about 10 bytes instead of 170."""
@@ -127,6 +130,7 @@ class ResultMerger:
                 for index, outcome in enumerate(ordered)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
+            dropped=tuple(each for outcome in ordered for each in _dropped(outcome)),
         )
 
     def _joined(self, ordered: Sequence[ChunkOutcome], languages: list[str]) -> list[Segment]:
@@ -197,6 +201,17 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
         else:
             merged.append(gap)
     return merged
+
+
+def _dropped(outcome: ChunkOutcome) -> Iterator[DroppedSegment]:
+    """What a chunk's neighbour did not hear as well."""
+    span, speaker = outcome.span, str(outcome.span.channel)
+    for each in outcome.dropped:
+        if span.start_s <= (each.segment.start_s + each.segment.end_s) / 2 <= span.end_s:
+            is_mixed = span.channel == MIXED
+            yield (
+                each if is_mixed else replace(each, segment=replace(each.segment, speaker=speaker))
+            )
 
 
 def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
