@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -61,6 +63,31 @@ def test_a_phrase_many_times_over_is_a_loop() -> None:
     assert not is_loop(" ".join(f"{number:04x}" for number in range(300)))
     segments = heard((0, 5), *((5 + at, 6 + at) for at in range(20)), text="Thank you.")
     assert suspect_spans(segments, Span(0, 25)).looped == frozenset(range(21))
+
+
+def test_the_work_on_a_loop_grows_with_its_length_and_no_faster() -> None:
+    """Whatever a server answers: 100,000 words took minutes when every period was tried."""
+
+    def calls(words: int) -> int:
+        count = 0
+
+        def note(_frame: object, _event: str, _argument: object) -> None:
+            nonlocal count
+            count += 1
+
+        text = " ".join(str(number * number % 97) for number in range(words))
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            assert is_loop(text)
+        finally:
+            sys.setprofile(before)
+        return count
+
+    assert calls(32_000) < 4.5 * calls(8000)
+    random = Random(1)
+    hesitant = " ".join(random.choice(["no", "yes"]) for _ in range(100_000))
+    assert not is_loop(hesitant)
 
 
 def test_few_letters_over_a_long_span_may_be_text_over_silence() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ class GapRepair:
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
         """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(span))
+        suspects = await _suspects(span, transcription)
         if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
         if self.run.force:
@@ -100,14 +101,14 @@ class GapRepair:
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
         if stored_repair is not None:
             return stored_repair
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(chunk.span))
+        suspects = await _suspects(chunk.span, transcription)
         upload = chunk.upload
         try:
             measured = await self.splitters.measure(
                 source_of(upload), suspects.spans_to_measure(transcription.segments)
             )
             profile = LoudnessProfile(measured.levels, suspects.holes)
-            report = _examined(transcription, suspects, profile)
+            report = await asyncio.to_thread(_examined, transcription, suspects, profile)
             if not report.missed and not report.unfounded:
                 return RepairedChunk(transcription)
             if transcription.segments or upload.duration_s > gap_detection.ONE_PIECE_S:
@@ -173,7 +174,7 @@ class GapRepair:
             if transcription is None:
                 continue
             segments = _ADJUSTER.adjust(piece.span, transcription)
-            usable = [each for each in segments if not gap_detection.is_loop(each.text)]
+            usable = await asyncio.to_thread(gap_detection.without_loops, segments)
             if len(usable) < len(segments):
                 report.looped_again.append(span)
             covered = [gap_detection.span_of(each) for each in report.trusted]
@@ -229,6 +230,12 @@ class GapRepair:
             Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
             for gap in sorted(gaps, key=lambda gap: gap.start_s)
         )
+
+
+async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpans:
+    # Of a hundred thousand words it takes seconds, in which signals and other lanes are heard.
+    own = _ADJUSTER.own_part(span)
+    return await asyncio.to_thread(gap_detection.suspect_spans, transcription, own)
 
 
 def _examined(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -209,7 +210,7 @@ class TranscriptionPipeline:
         try:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(outcome.compressed())
+                job.outcomes.append(await asyncio.to_thread(outcome.compressed))
                 self.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING
