@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 # Thai, Lao, Tibetan, Burmese, Khmer and the Tai scripts; Chinese, Japanese, Yi and their
@@ -13,6 +14,7 @@ _RANGES = (
 )
 _UNSPACED = re.compile(f"[{_RANGES}]")
 _TOKEN = re.compile(f"[{_RANGES}]|[^\\s{_RANGES}]+")
+_LETTERS = re.compile(f"[{_RANGES}]|[^\\W{_RANGES}]+")
 
 
 def is_unspaced(character: str) -> bool:
@@ -23,6 +25,22 @@ def is_unspaced(character: str) -> bool:
 def tokens(text: str) -> list[tuple[int, int]]:
     """Where words begin and end, or characters in a script without spaces."""
     return [match.span() for match in _TOKEN.finditer(text)]
+
+
+def runs_of_letters(text: str) -> list[tuple[int, int]]:
+    """As `tokens`, parted by punctuation too: what is written with a hyphen is two."""
+    return [match.span() for match in _LETTERS.finditer(text)]
+
+
+def letters(text: str) -> str:
+    """What two spellings of one text have in common: neither case, punctuation nor spaces."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    # Thai vowels and Hindi ones are marks on letters.
+    return "".join(
+        character
+        for character in folded
+        if character.isalnum() or unicodedata.category(character)[0] == "M"
+    )
 
 
 def running_text(texts: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import Segment, Transcription, UploadCodec
@@ -128,6 +128,7 @@ def test_a_lost_sentence_is_asked_for_with_silence_around_it() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.3, 40), min_size=1, max_size=8), st.floats(0.1, 1.5))
 def test_pieces_are_short_apart_and_cover_every_sound(
     lengths_s: list[float], pause_s: float

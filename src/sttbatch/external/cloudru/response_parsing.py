@@ -12,14 +12,13 @@ from itertools import pairwise
 from typing import Any
 
 from sttbatch.core.models import Segment, Transcription, Word
-from sttbatch.core.scripts import running_text
+from sttbatch.core.scripts import letters, running_text
 from sttbatch.external.cloudru.whole_words import (
     Part,
     add_rest,
     join_lines,
     join_segments,
     join_words,
-    letters,
 )
 
 _CLOCK = re.compile(r"\s*(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)\s*s?\s*", re.ASCII)

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
 
-from sttbatch.core.scripts import is_unspaced, running_text, tokens
+from sttbatch.core.scripts import is_unspaced, letters, running_text, tokens
 
 _BLOCK = 2000
 """Words that are aligned at a time, so that the work grows with their number and no faster."""
@@ -110,12 +110,6 @@ def add_rest(text: str, segments: Sequence[Part]) -> list[Part]:
         else:
             found.insert(index + 1, Part(rest))
     return found
-
-
-def letters(text: str) -> str:
-    """What two spellings of one text have in common: neither case, punctuation nor spaces."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(character for character in folded if character.isalnum())
 
 
 def _tells_words_apart(texts: Iterable[str]) -> bool:

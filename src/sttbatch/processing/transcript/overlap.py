@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from sttbatch.core.models import Segment, Word
+from sttbatch.core.scripts import letters
+from sttbatch.processing.transcript.words import Token
 
 ALIGN_WITHIN_S = 1.5
 """Words are compared up to so far from the cut: half the overlap, and room for wrong times."""
@@ -22,26 +23,14 @@ ALIGN_WITHIN_S = 1.5
 ALIGN_WITHIN_UNTIMED_S = 4.0
 """The same where words were spread over their segment, as pauses make them drift."""
 
+MOST_WORDS = 500
+"""The same in words, of which 8 s hold fifty, or two hundred characters; whatever their times."""
+
 SAME_WORD_S = 0.2
 """Two hearings of one word lie about this far apart: 0.1 s of error in each."""
 
 AT_MOST_SCALES = 2
 """Further apart, in scales, the same text is another word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word of a segment; `exact` if the recogniser itself timed it."""
-
-    text: str
-    start_s: float
-    end_s: float
-    segment: int
-    exact: bool
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +58,13 @@ _SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2, same_place_s=-1.0)
 across words that were heard right."""
 
 
-def tokens_of(segments: Sequence[Segment]) -> list[Token]:
-    """The words of segments, spread over a segment by their length where they have no times."""
-    return [
-        Token(word.text, word.start_s, word.end_s, index, bool(segment.words))
-        for index, segment in enumerate(segments)
-        for word in segment.words or spread(segment.text, segment.start_s, segment.end_s)
-    ]
-
-
-def spread(text: str, start_s: float, end_s: float) -> tuple[Word, ...]:
-    """Spread a text's words over a time span, each in proportion to its characters."""
-    parts = text.split()
-    if len(parts) == 1 and any(unicodedata.east_asian_width(char) == "W" for char in text):
-        # A text without spaces is spread by its characters.
-        parts = list(parts[0])
-    per_char_s = (end_s - start_s) / max(1, sum(len(part) + 1 for part in parts))
-    words = []
-    at_s = start_s
-    for part in parts:
-        next_s = at_s + per_char_s * (len(part) + 1)
-        words.append(Word(part, at_s, next_s))
-        at_s = next_s
-    return tuple(words)
-
-
 def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> tuple[int, int]:
     """How many tokens of `left` stay, and from which token of `right` on it goes on."""
     timed = all(token.exact for token in (*left[-1:], *right[:1]))
     within_s = ALIGN_WITHIN_S if timed else ALIGN_WITHIN_UNTIMED_S
     first = next((i for i, token in enumerate(left) if token.end_s >= cut_s - within_s), len(left))
     past = next((j for j, t in enumerate(right) if t.start_s > cut_s + within_s), len(right))
+    first, past = max(first, len(left) - MOST_WORDS), min(past, MOST_WORDS)
     if first == len(left) or not past:
         # Only one of them heard anything around here.
         return len(left), 0
@@ -207,5 +172,4 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
 
 def plain(text: str) -> str:
     """Case, accents' encoding and punctuation differ between two hearings of one word."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum()) or folded
+    return letters(text) or unicodedata.normalize("NFKC", text).casefold()
