@@ -30,7 +30,7 @@ from sttbatch.outputs.output_names import (
     stems,
 )
 
-OUTPUTS_VERSION = 1
+OUTPUTS_VERSION = 2
 """A better formatter must not be hidden by what an older one wrote."""
 
 

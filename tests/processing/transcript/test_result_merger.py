@@ -219,7 +219,7 @@ def test_words_are_spread_by_their_length() -> None:
         ("bbb", 12.0, 16.0),
     ]
     assert spread("", 0.0, 1.0) == ()
-    assert [word.text for word in spread("你好。ok? — 世", 0.0, 1.0)] == ["你", "好", "ok?", "世"]
+    assert [word.text for word in spread("你👩好。ok? — 世", 0.0, 1.0)] == ["你", "好", "ok?", "世"]
     assert [word.text for word in spread("ที่นี่", 0.0, 1.0)] == ["ที่", "นี่"]
     assert [word.text for word in spread("— ♪", 0.0, 1.0)] == ["—"]
 

@@ -104,10 +104,12 @@ def _spans(text: str) -> list[tuple[int, int]]:
     """Where words begin and end, or characters of a script without spaces."""
     spans: list[tuple[int, int]] = []
     goes_on = False
-    for start, end in CharacterBreaker(text, "root").segments():
-        if text[start].isspace():
+    end = 0
+    for character in CharacterBreaker(text, "root"):
+        start, end = end, end + len(character)
+        if character[0].isspace():
             goes_on = False
-        elif is_unspaced(text[start]):
+        elif is_unspaced(character[0]):
             spans.append((start, end))
             goes_on = False
         elif goes_on:
