@@ -212,6 +212,14 @@ def test_times_count_from_the_last_pair() -> None:
     assert [(each.start_s, each.end_s) for each in adjusted] == [(0.5, 1.5), (60.5, 61.0)]
 
 
+def test_what_one_chunk_heard_before_the_cut_stays_where_the_other_had_stopped() -> None:
+    """Long segments without word times: a few characters are alike by chance."""
+    left = heard(span_of(0, 10, into=(False, True)), Segment("สวัสดีครับวันนี้เราจะพูด", 1.0, 8.0))
+    right = heard(span_of(10, 20, into=(True, False)), Segment("เรื่องประวัติศาสตร์ของไทย", 0.0, 6.0))
+    merged = ResultMerger().merge([left, right], 20.0)
+    assert merged.text == "สวัสดีครับวันนี้เราจะพูด เรื่องประวัติศาสตร์ของไทย"
+
+
 def test_words_are_spread_by_their_length() -> None:
     words = spread("a bbb", 10.0, 16.0)
     assert [(word.text, word.start_s, word.end_s) for word in words] == [

@@ -65,8 +65,8 @@ def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> 
     first = next((i for i, token in enumerate(left) if token.end_s >= cut_s - within_s), len(left))
     past = next((j for j, t in enumerate(right) if t.start_s > cut_s + within_s), len(right))
     first, past = max(first, len(left) - MOST_WORDS), min(past, MOST_WORDS)
-    if first == len(left) or not past:
-        # Only one of them heard anything around here.
+    if first == len(left) or not past or right[0].start_s - left[-1].end_s >= SAME_WORD_S:
+        # Only one of them heard anything around here, or the one stopped before the other began.
         return len(left), 0
     trust = _TIMED if timed else _SPREAD
     pairs = [(first + i, j) for i, j in _aligned(left[first:], right[:past], trust)]
