@@ -1,8 +1,8 @@
-"""Results as they are stored, and out of every level of the cache and into them.
+"""ResultCache: the stored forms of results, and their reading and writing.
 
 A chunk's value is JSON. A transcript's is compressed JSON lines: the first is the transcript
-without its segments, each further one a segment. Ten hours of words are 7 MB of JSON, of which
-every level, its seal and its transaction would make a copy.
+without its segments, each further one a segment. Uncompressed, ten hours of words are 7 MB, which
+every level, seal and transaction would copy.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ T = TypeVar("T")
 
 _FASTEST = 1
 _AT_ONCE = 256
-"""Segments: a few ten kilobytes."""
+"""Segments that are encoded together: some ten kilobytes."""
 
 _STORED_NAMES = {"transcription": "heard"}
-"""As version 0.1 wrote them."""
+"""Names of version 0.1."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Transcript)
@@ -36,7 +36,7 @@ _segment_decoder = msgspec.json.Decoder(Segment)
 
 
 class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
-    """An answer, in the upload's time, and the formats of its request."""
+    """A chunk's transcription, in the upload's time, and the formats of its request."""
 
     transcription: Transcription
     upload_codec: str
@@ -44,7 +44,7 @@ class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
 
 
 class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
-    """An answer after gap repair, in the upload's time, and the seconds of audio sent for that."""
+    """A transcription after gap repair, in the upload's time; `asked_s` of audio were sent."""
 
     transcription: Transcription
     gaps: tuple[Gap, ...]
@@ -52,7 +52,7 @@ class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
 
 
 def decoded(data: bytes, kind: type[T]) -> T | None:
-    """A stored value; None where another version wrote something else."""
+    """A stored value; None: it is not of that kind."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError:
@@ -61,24 +61,21 @@ def decoded(data: bytes, kind: type[T]) -> T | None:
 
 @dataclass(frozen=True, slots=True)
 class ResultCache:
-    """What is derived from paid results, and transcripts; every write is on disk when it returns.
+    """Reads and writes results other than paid ones; writes are on the disk when they return.
 
-    `file_sha256` is the recording that a result is for.
-
-    Raises:
-        StateError: from every method, where the authority cannot be read or written.
+    Every method raises StateError if the authority cannot be read or written.
     """
 
     cache: MultiLevelCache
     options: RequestOptions
 
     async def audit(self, key: str, file_sha256: str) -> StoredAudit | None:
-        """What an earlier repair of a chunk's gaps came to."""
+        """The stored result of a chunk's gap repair."""
         hit = await self.cache.get(key, file_sha256)
         return decoded(hit.value, StoredAudit) if hit is not None else None
 
     async def store(self, key: str, value: StoredChunk | StoredAudit, file_sha256: str) -> None:
-        """Store what was made of answers whose requests are booked."""
+        """Store a result that was made of paid answers."""
         await self.cache.put(key, msgspec.json.encode(value), self.options.model, file_sha256)
 
     async def transcript(self, key: str) -> tuple[Transcript, str] | None:
@@ -106,7 +103,7 @@ class StoredSpan:
 async def stored_spans(
     index: ChunkIndex, file_sha256: str, stream: int, request_sha256: str
 ) -> tuple[StoredSpan, ...]:
-    """Those of a recording that have an answer: in order, none overlapping another."""
+    """The spans of a recording that have an answer, in order and without overlaps."""
     return _disjoint(
         [
             StoredSpan(result.span, result.chunk_key, value)
@@ -117,14 +114,13 @@ async def stored_spans(
 
 
 def _disjoint(spans: Sequence[StoredSpan]) -> tuple[StoredSpan, ...]:
-    """The choice of spans that do not overlap and together cover the most.
+    """The spans that together cover the most without overlapping (weighted interval scheduling).
 
-    Weighted interval scheduling: runs with other chunk lengths may have left several ways to
-    cover the same recording.
+    Runs with different chunk lengths may have stored several ways to cover a recording.
     """
     ordered = sorted(spans, key=lambda stored: stored.span.end.pts)
     ends = [stored.span.end.pts for stored in ordered]
-    # The most that the first so many can cover, and how many come before the last one chosen.
+    # By number of spans considered: the most they can cover, and how many precede the last chosen.
     best = [0]
     before_it: list[int | None] = []
     for index, stored in enumerate(ordered):
@@ -157,7 +153,7 @@ def encode_transcript(transcript: Transcript) -> bytes:
 
 
 def decode_transcript(data: bytes) -> Transcript | None:
-    """None where another version wrote something else; the oldest values are one JSON object."""
+    """A stored transcript, in the oldest form one JSON object; None: it is none."""
     try:
         if data.startswith(b"{"):
             return _decoder.decode(data)

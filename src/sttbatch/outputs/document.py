@@ -1,5 +1,3 @@
-"""The document that every output format renders."""
-
 from __future__ import annotations
 
 import math
@@ -13,10 +11,10 @@ from sttbatch.outputs.unicode_text import plain
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One recording's transcript and the facts that outputs state about it.
+    """One recording's transcript and the facts about it that outputs contain.
 
-    Equal documents give equal bytes. `transcript.chunks` should therefore be what was stored with
-    the transcript, not what this run found in its caches, or an unchanged output is rewritten.
+    Equal documents give equal bytes. Therefore `transcript.chunks` must be as it was stored with
+    the transcript, or unchanged outputs are rewritten.
 
     Attributes:
         source: the recording's display path.
@@ -31,12 +29,12 @@ class Document:
     options: OutputOptions
 
     def spoken(self) -> list[Segment]:
-        """The segments that have words, free of control characters, in the order of time."""
-        cleaned = (replace(each, text=plain(each.text)) for each in self.transcript.segments)
-        return sorted((each for each in cleaned if each.text), key=attrgetter("start_s"))
+        """The segments with text, without control characters, in order of time."""
+        cleaned = (replace(part, text=plain(part.text)) for part in self.transcript.segments)
+        return sorted((part for part in cleaned if part.text), key=attrgetter("start_s"))
 
     def missing(self) -> list[Segment]:
-        """The parts that should have words and have none, each with a note as its text."""
+        """The parts that lack words, each with a note as its text."""
         return [
             Segment(_note(gap), gap.start_s, gap.end_s)
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
@@ -45,7 +43,7 @@ class Document:
 
 
 def _note(gap: Gap) -> str:
-    # Outwards to whole seconds, lest a short gap seem to last no time.
+    # Rounded outwards to whole seconds, so that a short gap does not seem to be empty.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
     channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
     facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]

@@ -1,4 +1,4 @@
-"""The output formats: one function each, from a document to the bytes of a file."""
+"""The output formats: functions from a document to the bytes of a file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PARAGRAPH_PAUSE_S = 2.0
 def txt(document: Document) -> bytes:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
-    Missing parts are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
-    Where each channel was transcribed alone, a change of speaker begins a paragraph: `1: text`.
+    Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`.
     """
     paragraphs: list[list[str]] = []
     speaker: str | None = None
@@ -47,10 +47,7 @@ def txt(document: Document) -> bytes:
 
 
 def srt(document: Document) -> bytes:
-    """SubRip subtitles. The format has no escapes: what looks like markup stays as it is.
-
-    It knows no speakers either: a cue of one begins with `1: `.
-    """
+    """SubRip subtitles, a format without escapes and speakers: their cues begin with `1: `."""
     return subtitles(cues(document, NAMED), "srt").encode()
 
 
@@ -62,7 +59,7 @@ def vtt(document: Document) -> bytes:
 def tsv(document: Document) -> bytes:
     """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them.
 
-    A speaker stands before the text, `1: text`: its readers count on three columns.
+    The text begins with the speaker, `1: text`, as readers expect three columns.
     """
     rows = sorted([*document.spoken(), *document.missing()], key=lambda item: item.start_s)
     table = [
@@ -73,7 +70,7 @@ def tsv(document: Document) -> bytes:
 
 
 def json(document: Document) -> bytes:
-    """All that is known, in the shape of Whisper's JSON with further fields."""
+    """Everything, in the form of Whisper's JSON with additional fields."""
     import msgspec
 
     transcript = document.transcript
@@ -93,7 +90,7 @@ def json(document: Document) -> bytes:
         "gaps": [_gap(gap) for gap in transcript.gaps],
     }
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-    # Terminals obey these too, and JSON lets them stand unescaped.
+    # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
 
 
@@ -147,7 +144,7 @@ def _gap(gap: Gap) -> dict[str, object]:
 
 
 def _channel(channel: int) -> dict[str, int]:
-    """Nothing where channels were mixed."""
+
     return {} if channel == MIXED else {"channel": channel}
 
 
@@ -157,5 +154,5 @@ def _rounded(seconds: float) -> float:
 
 
 def _vtt_escaped(line: str) -> str:
-    # Escaping `>` as well breaks up `-->`, which no cue may hold.
+    # `>` is escaped too, since cues must not contain `-->`.
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

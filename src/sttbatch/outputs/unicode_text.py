@@ -1,4 +1,4 @@
-"""Properties of Unicode text: its width, where it may be split, what no text file may hold."""
+"""Properties of Unicode text: width, possible splits, and characters to remove."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from icu4py.breakers import CharacterBreaker, LineBreaker, WordBreaker
 
 from sttbatch.core.scripts import is_unspaced
 
-# No-break spaces are white space to Python, but the writer wanted no break there.
+# No-break spaces are white space to Python, but must not be broken.
 _SPACES = re.compile(r"[^\S\u00a0\u202f]+")
-# C0, C1, byte order marks, and code points that no text may hold.
+# C0, C1, byte order marks and noncharacters.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff\ufdd0-\ufdef]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _FIRST_WIDE = "\u1100"
@@ -21,7 +21,7 @@ _STRICT = "ja@lb=strict"
 
 
 def encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot carry (parts of an undecodable file name) replaced."""
+    """`text` with lone surrogates (parts of an undecodable file name) replaced."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns `text` takes, where a Chinese character takes two."""
+    """The width of `text` in columns; a Chinese character has two."""
     if text.isascii():
         return len(text)
     return sum(1 + _is_wide(character) for character in text)
@@ -55,7 +55,7 @@ def unspaced_words(text: str) -> list[str]:
 
 
 def joined(texts: list[str]) -> str:
-    """`texts` as running text: a space between them, but none within Chinese or Japanese."""
+    """`texts` joined by spaces, but without them within Chinese or Japanese."""
     parts: list[str] = []
     for text in texts:
         if parts and not (_is_chinese(parts[-1][-1]) and _is_chinese(text[0])):

@@ -101,7 +101,7 @@ def transcribe(
 
 
 def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
-    """The exit code of `work`; the log always ends with it, whatever ends the run."""
+    """The exit code of `work`; the log always ends with a summary, however the run ends."""
     from sttbatch.cli.console.progress import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
@@ -139,7 +139,8 @@ def _transcribe(
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.settings import load_settings, option_s
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
 
     loaded = load_settings(options)
     discovery = _discover(paths, files_from, option_s("--min-age", min_age))
@@ -168,6 +169,6 @@ def _lines(source: str) -> list[str]:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
     # Windows' editors and PowerShell begin a text with it.
     data = data.removeprefix(codecs.BOM_UTF8)
-    # A name may contain any byte but NUL, which `find -print0` puts between names.
+    # Names may contain any byte but NUL, which `find -print0` writes between names.
     parts = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(part) for part in parts if part.strip()]

@@ -1,6 +1,6 @@
-"""A tolerant parser of transcription responses: servers differ in what they leave out.
+"""A tolerant parser of transcription responses, of which servers omit different parts.
 
-Whatever arrives was paid for, so as much of it is kept as can be understood.
+A response was paid for, so that everything in it that can be parsed is used.
 """
 
 from __future__ import annotations
@@ -25,18 +25,15 @@ _CLOCK = re.compile(r"\s*(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)\s*s?\s*", re.AS
 
 
 class UnreadableResponse(ValueError):
-    """The body of a 200 is no transcription."""
+    """The body of a response with status 200 is no transcription."""
 
 
 def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> Transcription:
-    """Read a json, verbose_json or plain text response.
+    """Parse a json, verbose_json or plain text response; raises UnreadableResponse.
 
     Every word is kept, whatever its times are: they are clamped to 0..`audio_s`, and what has none
     lies between its neighbours. So does what `text` holds and no segment does. Without segments the
     whole text is one segment.
-
-    Raises:
-        UnreadableResponse: cut short, not JSON, or no transcription.
     """
     parsed = _decoded(body, content_type)
     if isinstance(parsed, str):
@@ -65,8 +62,8 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
 
 def _decoded(body: bytes, content_type: str) -> Any:
     try:
-        # The standard library's, because it reads the NaN that Python servers write for a
-        # probability; stricter parsers would throw a paid response away.
+        # The standard library accepts the NaN that Python servers write for a probability;
+        # stricter parsers would reject a paid response.
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         plain = content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
@@ -77,7 +74,7 @@ def _decoded(body: bytes, content_type: str) -> Any:
 
 def _text(value: Any) -> str:
     """A text with the space around it; empty: there is none."""
-    # One server wraps the text in an object of its own.
+    # One server wraps the text in an object.
     if isinstance(value, dict):
         value = value.get("text")
     if not isinstance(value, str):
@@ -169,7 +166,7 @@ def _end_of(segment: Part, words: Sequence[Part], at: int) -> int:
         end += 1
     if found == wanted or segment.end_s is None:
         return end
-    # Spelled differently; then the middle of each word decides which segment it belongs to.
+    # The spelling differs; then the middle of each word decides which segment it belongs to.
     end = at
     while end < len(words) and _middle_s(words[end]) < segment.end_s:
         end += 1

@@ -1,4 +1,4 @@
-"""Gap repair: sound that came back without words is sent again, in small pieces."""
+"""GapRepair: sends sound that came back without words again, in small pieces."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from sttbatch.processing.transcript.gap_detection import LoudnessProfile, Suspec
 from sttbatch.processing.transcript.result_merger import TimestampAdjuster
 
 RETRIES = 2
-"""How often a gap is sent again, the second time what the first one left."""
+"""How often a gap is sent again; the second time only the part that is still empty."""
 
 _ADJUSTER = TimestampAdjuster()
 
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """One chunk's repair under way: its upload, and what was measured in it."""
+    """The repair of one chunk: its upload, its measured levels and the results so far."""
 
     job: RecordingJob
     context: ChunkContext
@@ -55,10 +55,9 @@ class _Repair:
 
 @dataclass(frozen=True, slots=True)
 class GapRepair:
-    """Finds what an answer lacks and fills it, as far as `audit_share` and budgets allow.
+    """Finds and fills the gaps of an answer, within `audit_share` and budgets.
 
-    Args:
-        splitters: measure uploads.
+    `splitters` measure uploads.
     """
 
     transcriber: ChunkTranscriber
@@ -71,7 +70,7 @@ class GapRepair:
     async def stored_repair(
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
-        """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
+        """A chunk that needs no repair, or the result of an earlier one; None: repair it."""
         suspects = await _suspects(span, transcription)
         if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
@@ -91,11 +90,9 @@ class GapRepair:
         chunk: AudioChunk,
         transcription: Transcription,
     ) -> RepairedChunk:
-        """The words with what was missing filled in, and what is missing still.
+        """The words with gaps filled, and the remaining gaps.
 
-        Raises:
-            SttbatchError: as `ChunkTranscriber.transcribe` does, where it concerns more than a
-                piece.
+        Raises SttbatchError as `ChunkTranscriber.transcribe`, if it concerns more than a piece.
         """
         chunk_key = self.addresser.chunk_key(chunk.audio_sha256)
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
@@ -115,10 +112,10 @@ class GapRepair:
                 await self._retry(_Repair(job, context, upload, measured, profile, report))
                 report.resolve_loops()
             else:
-                # The upload was such a piece itself.
+                # The upload is no longer than a piece.
                 report.add_gaps(GapReason.NO_SPEECH, *report.missed)
         except MediaError as error:
-            # The words that are there must not be lost over it.
+            # The existing words must not be lost.
             message = f"an answer could not be audited: {error}"
             self.emit(events.Warned(job.display_path, message))
             return RepairedChunk(transcription)
@@ -133,7 +130,7 @@ class GapRepair:
         return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
 
     async def _retry(self, repair: _Repair) -> None:
-        """Send what is missing again, and what that leaves once more."""
+        """Send missing spans again, and what is still missing once more."""
         spans: Sequence[Span] = repair.report.missed
         for attempt in range(1, RETRIES + 1):
             if spans:
@@ -141,7 +138,7 @@ class GapRepair:
         repair.report.add_gaps(GapReason.NO_SPEECH, *spans)
 
     async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
-        """The pieces to send; none, and gaps that say why, where they cannot be cut."""
+        """The pieces to send; if they cannot be cut, none, and gaps with the reason."""
         measured = repair.measured
 
         def at(second: float) -> CutPoint:
@@ -150,7 +147,7 @@ class GapRepair:
         plan = SplitPlan(
             target_s=gap_detection.PIECE_S,
             max_bytes=MIB,
-            # Exact to the sample: a copied packet would take an end of the word before it along.
+            # Exact to the sample, as a copied packet would include the end of the previous word.
             codec=UploadCodec.FLAC,
             exact=tuple((at(span.start_s), at(span.end_s)) for span in spans),
             only_exact=True,
@@ -165,7 +162,7 @@ class GapRepair:
     async def _retry_pieces(
         self, repair: _Repair, pieces: Iterable[AudioChunk], attempt: int
     ) -> list[Span]:
-        """Take over the words of pieces; what is still without words and has sound."""
+        """Use the words of pieces; returns the spans of sound that still have no words."""
         report = repair.report
         remaining: list[Span] = []
         for piece in pieces:
@@ -192,7 +189,7 @@ class GapRepair:
     async def _transcribe_piece(
         self, repair: _Repair, piece: AudioChunk, span: Span, attempt: int
     ) -> Transcription | None:
-        """A piece's words; None: there is a gap instead, that says why."""
+        """A piece's words; None: a gap with the reason was added instead."""
         job, report = repair.job, repair.report
         audio_s = piece.upload.duration_s
         if report.over_budget is not None:
@@ -200,7 +197,7 @@ class GapRepair:
             return None
         if job.repair_s + audio_s > self.run.audit_share * job.length_s:
             share = f"{100 * self.run.audit_share:g} %"
-            detail = f"audit_share is used up: asking again may add {share} of the audio"
+            detail = f"audit_share is used up: up to {share} of the audio may be sent again"
             report.add_gaps(GapReason.STILL_MISSING, span, detail=detail)
             return None
         job.repair_s += audio_s
@@ -241,7 +238,7 @@ async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpa
 def _examined(
     transcription: Transcription, suspects: SuspectSpans, profile: LoudnessProfile
 ) -> RepairReport:
-    """What of an answer is trusted, and what is missing."""
+    """Divide an answer into trusted segments, missing spans and suspect segments."""
     segments = transcription.segments
     unfounded = {
         index

@@ -1,9 +1,9 @@
 """Loudness of a recording over time, and which spans of it count as sound.
 
-Pure arithmetic over levels that a media worker measured. The figures: speech stands 20 dB and more
-above the noise of its room, and its pauses take a fifth to a third of the time, so the tenth
-quietest per cent of the frames lie in pauses, and what is 10 dB above them is sound (ITU-T P.56
-puts its margin at 15.9 dB, for clean telephone speech; 10 dB keeps distant voices).
+Pure arithmetic over levels that a media worker measured. Speech is 20 dB or more above the noise of
+the room, and its pauses take a fifth to a third of the time. So the quietest 10 % of the frames are
+in pauses, and frames 10 dB above them are sound (ITU-T P.56 has a margin of 15.9 dB, for clean
+telephone speech; 10 dB includes distant voices).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from itertools import groupby
 from typing import NamedTuple
 
 FRAME_S = 0.02
-"""Length of a frame: a fifth of the shortest gap between words that should still show."""
+"""Length of a frame: a fifth of the shortest gap between words that has to be detected."""
 
 SILENT_DB = 60
-"""dB below full scale. What is quieter is never sound: it has five bits of sixteen."""
+"""dB below full scale. Anything quieter is never sound, as it uses five of sixteen bits."""
 
 LOUD_DB = 40
-"""dB below full scale. A whole chunk that is quieter, and level, holds no speech."""
+"""dB below full scale. A chunk that is quieter, with even loudness, has no speech."""
 
 MARGIN_DB = 10
 FLOOR_SHARE = 0.1
@@ -93,17 +93,17 @@ def merge_spans(spans: Iterable[Span], within_s: float = 0.0) -> list[Span]:
 
 def uncovered(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> list[Span]:
     """The parts of `within` that no span covers and that last at least `at_least_s`."""
-    left: list[Span] = []
+    parts: list[Span] = []
     at_s = within.start_s
     for span in merge_spans(spans):
-        left.append(Span(at_s, min(span.start_s, within.end_s)))
+        parts.append(Span(at_s, min(span.start_s, within.end_s)))
         at_s = max(at_s, span.end_s)
-    left.append(Span(at_s, within.end_s))
-    return [span for span in left if span.duration_s > max(0.0, at_least_s - 1e-6)]
+    parts.append(Span(at_s, within.end_s))
+    return [part for part in parts if part.duration_s > max(0.0, at_least_s - 1e-6)]
 
 
 def is_quiet(frames: bytes) -> bool:
-    """Whether a chunk holds no sound: nothing above its own noise floor, nor above `LOUD_DB`."""
+    """Whether a chunk has no sound above both its noise floor and `LOUD_DB`."""
     threshold = max(sound_threshold(frames), LOUD_DB)
     return not find_sounds(LoudnessLevels(0.0, frames), threshold)
 
@@ -123,7 +123,7 @@ def _runs(
 ) -> Iterator[tuple[int, int]]:
     """Yield the first frame of each run of sound, or of none, and the frame after its last."""
     past = 0
-    for is_sound, run in groupby(attenuation_db, lambda each: each < threshold):
+    for is_sound, run in groupby(attenuation_db, lambda level_db: level_db < threshold):
         first, past = past, past + sum(1 for _ in run)
         if is_sound is sound:
             yield first, past

@@ -1,7 +1,7 @@
 """A media worker process: python -m sttbatch.processing.media.media_worker.
 
-It serves one request after another and holds one recording at a time. Whatever a hostile file does
-to a decoder happens in here, under limits on memory and CPU time.
+It serves one request after another and has one recording open at a time. A malicious file can harm
+only this process, which has limits on memory and CPU time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""Values that programs which write to a pipe put in the place of the length."""
+"""Lengths that are written by programs that write to a pipe."""
 
 
 def _split(request: messages.Split) -> Iterator[Reply]:
@@ -54,8 +54,7 @@ def _split(request: messages.Split) -> Iterator[Reply]:
             while True:
                 _allow(track.size_bytes)
                 chunk = next(chunks, None)
-                # Before each reply: a chunk of changed content must not be stored as one of this
-                # file.
+                # A chunk of changed content must not be stored as one of this file.
                 _check_unchanged(file, request.source)
                 if chunk is None:
                     break
@@ -76,7 +75,7 @@ def _spooled(chunk: AudioChunk, folder: str) -> AudioChunk:
         if path is not None:
             Path(path).unlink(missing_ok=True)
         raise MediaError(
-            f"a chunk of it cannot be stored in {folder}: {error.strerror}; make room there"
+            f"a chunk of it cannot be stored in {folder}: {error.strerror}; free some space"
         ) from error
     return replace(chunk, upload=replace(chunk.upload, data=None, path=path))
 
@@ -115,7 +114,7 @@ def _probe(request: messages.Probe) -> Reply:
         with Track(file, request.stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
     if declared > size:
-        # libavformat quietly takes the end of the file for the end of the recording.
+        # libavformat takes the end of a truncated file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
     return messages.Probed(audio_file)
 
@@ -136,7 +135,7 @@ def _lacks_length(file: BinaryIO) -> bool:
 
 
 def _declared_bytes(file: BinaryIO) -> int:
-    """The size in bytes that a RIFF file (WAV, AVI) declares; 0 where it declares none."""
+    """The size in bytes that a RIFF file (WAV, AVI) declares; 0: none is declared."""
     file.seek(0)
     head = file.read(8)
     file.seek(0)
@@ -152,7 +151,7 @@ def _measure(request: messages.Measure) -> Reply:
 
 
 def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
-    """Measure `spans`, which are in order and disjoint; parts without audio are left out."""
+    """Measure spans, which are in order and disjoint; parts without audio are omitted."""
     collected: list[LoudnessLevels] = []
     decoder = Decoder(track)
     waiting = list(reversed(spans))
@@ -243,7 +242,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply = messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
         except OSError as error:
             reply = messages.Failed(f"it cannot be read: {error.strerror or error}")
-        except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
+        except Exception as error:  # noqa: BLE001 - only this recording fails
             reply = messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
         if isinstance(reply, messages.SplitFinished | messages.Failed):
             # The recording is not needed while the worker waits for its next request.
@@ -259,10 +258,10 @@ def main() -> None:
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
-    # Whatever a library prints must not mix with the messages.
+    # Output of libraries must not mix with the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    # A chunk is ten thousand packets: each thousand would make the collector search all of this.
+    # A chunk has ten thousand packets; without this, each thousand would cost a full collection.
     gc.freeze()
     serve(sys.stdin.buffer, sink)
 

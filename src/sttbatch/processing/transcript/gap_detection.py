@@ -1,7 +1,7 @@
-"""Decides which spans of a transcription are suspect, and which of them are sent again.
+"""Finds the suspect spans of a transcription, and those of them that are sent again.
 
-Servers respond with 200 and lose words where they cut audio into windows of 30 s; recognisers fall
-into loops, and put words into silence. All times are seconds in the chunk's upload.
+Servers that respond with 200 may lose words between their windows of 30 s; recognisers repeat
+phrases in loops, and invent words in silence. All times are seconds in the chunk's upload.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ HOLE_S = 1.5
 """Shorter spans without a segment are pauses."""
 
 SOUND_S = 0.5
-"""A hole with less sound has no words: breaths last so long, and segment times drift by as much."""
+"""A hole with less sound has no words: breaths are as long, and segment times as inexact."""
 
 PIECE_S = 27.5
-"""The longest piece that is sent again, within the 30 s that Whisper hears at a time."""
+"""The longest piece that is sent again, within Whisper's window of 30 s."""
 
 ONE_PIECE_S = 28.0
 """An upload up to this long that came back without any word is not sent again."""
 
 LOOP_RATIO = 2.4
-"""Text that zlib makes this much smaller repeats itself; the threshold is Whisper's own."""
+"""Text with a higher zlib compression ratio repeats itself; the threshold is Whisper's."""
 
 LOOP_TIMES = 4
 LOOP_PHRASE = 224
@@ -41,7 +41,7 @@ LOOP_SHARE = 0.8
 """The share of a loop's words that equal those one phrase earlier."""
 
 SPARSE_LETTERS_PER_S = 4.0
-"""Slow speech has ten; text with fewer may stand over silence."""
+"""Slow speech has ten; text with fewer may be over silence."""
 
 PAUSE_S = 2.0
 """A pause this long between sounds of one hole is not sent."""
@@ -51,7 +51,7 @@ PAD_S = 0.2
 
 CONTEXT_S = 0.5
 REFERENCES = 8
-"""Half seconds spread over the upload, and on either side of a hole, show its noise floor."""
+"""Half seconds spread over the upload, and on either side of a hole, give its noise floor."""
 
 _MIN_FLOOR_FRAMES = 50
 _CUT_WITHIN_S = 4.0
@@ -62,7 +62,7 @@ class SuspectSpans:
     """The spans and segments of a transcription that its times and text make suspect.
 
     Attributes:
-        own: the part that the chunk covers; overlap and preroll belong to its neighbours.
+        own: the part that the chunk covers, without overlap and preroll.
         holes: spans without a segment, or under a loop.
         looped: indexes of segments that repeat one phrase.
         sparse: indexes of segments that may be text over silence.
@@ -77,7 +77,7 @@ class SuspectSpans:
         return bool(self.holes or self.sparse)
 
     def spans_to_measure(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
-        """The suspect spans, and short ones over the whole upload to compare them with."""
+        """The suspect spans, and short ones of the whole upload for comparison."""
         step_s = self.own.duration_s / REFERENCES
         wanted = [
             Span(self.own.start_s + step_s * at, self.own.start_s + step_s * at + CONTEXT_S)
@@ -85,7 +85,7 @@ class SuspectSpans:
         ]
         wanted += [Span(hole.start_s - CONTEXT_S, hole.end_s + CONTEXT_S) for hole in self.holes]
         wanted += [span_of(segments[index]) for index in self.sparse]
-        return tuple(Span(max(0.0, each.start_s), each.end_s) for each in merge_spans(wanted))
+        return tuple(Span(max(0.0, span.start_s), span.end_s) for span in merge_spans(wanted))
 
 
 def span_of(part: Segment | Gap | ChunkSpan) -> Span:
@@ -93,7 +93,7 @@ def span_of(part: Segment | Gap | ChunkSpan) -> Span:
 
 
 def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
-    """Find what is suspect by the transcription alone."""
+    """Find suspect spans by times and text, without the audio."""
     segments = transcription.segments
     looped = frozenset(_looped(segments))
     trusted = [
@@ -121,17 +121,17 @@ class LoudnessProfile:
             for levels in measured
             for part in uncovered(holes, Span(levels.start_s, levels.end_s))
         )
-        # Known speech may have no pause in it, and suspect spans may be noise throughout:
-        # whichever is quieter gives the noise floor.
-        by_all = loudness.sound_threshold(b"".join(each.attenuation_db for each in measured))
-        # Where only suspect spans were measured, what is loud is sound, however level it is.
+        # Known speech may have no pauses, and suspect spans may be noise throughout: the quieter
+        # of both gives the noise floor.
+        by_all = loudness.sound_threshold(b"".join(levels.attenuation_db for levels in measured))
+        # If only suspect spans were measured, anything loud is sound, even if it is level.
         is_enough = len(around) >= _MIN_FLOOR_FRAMES
         self.threshold = max(
             by_all, loudness.sound_threshold(around) if is_enough else loudness.LOUD_DB
         )
 
     def levels(self, span: Span) -> LoudnessLevels:
-        """The levels within `span`, out of the measured span that holds its middle."""
+        """The levels within `span`, from the measured span that contains its middle."""
         middle_s = (span.start_s + span.end_s) / 2
         for levels in self._measured:
             if levels.start_s <= middle_s <= levels.end_s:
@@ -139,28 +139,28 @@ class LoudnessProfile:
         return LoudnessLevels(span.start_s, b"")
 
     def is_silent(self, span: Span) -> bool:
-        """Whether the span was measured and nothing in it rises above digital silence."""
+        """Whether the span was measured and is digital silence."""
         attenuation_db = self.levels(span).attenuation_db
         return bool(attenuation_db) and min(attenuation_db) >= loudness.SILENT_DB
 
     def sounds_in(self, hole: Span) -> list[Span]:
-        """Sounds of a hole that are worth sending, those with short pauses between them as one."""
-        found = loudness.find_sounds(self.levels(hole), self.threshold)
+        """The sounds of a hole that are worth sending, merged over short pauses."""
+        sounds = loudness.find_sounds(self.levels(hole), self.threshold)
 
         def sound_s(group: Span) -> float:
             return sum(
-                each.duration_s for each in found if group.start_s <= each.start_s < group.end_s
+                sound.duration_s for sound in sounds if group.start_s <= sound.start_s < group.end_s
             )
 
-        return [group for group in merge_spans(found, PAUSE_S) if sound_s(group) >= SOUND_S]
+        return [group for group in merge_spans(sounds, PAUSE_S) if sound_s(group) >= SOUND_S]
 
 
 def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool) -> list[Span]:
-    """Find the pieces to send again, in order, each cut in silence where there is some.
+    """The pieces to send again, in order, cut in silence where possible.
 
-    Where words are `timed`, a piece may reach into known ones: duplicates are recognised.
+    If words are `timed`, a piece may include known ones, since duplicates are recognised.
     """
-    found: list[Span] = []
+    pieces: list[Span] = []
     for hole in holes:
         for sound in profile.sounds_in(hole):
             start_s = max(sound.start_s - PAD_S, hole.start_s)
@@ -168,18 +168,18 @@ def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool)
             if timed:
                 start_s = _moved_outwards(start_s, -1, profile)
                 end_s = _moved_outwards(end_s, 1, profile)
-            found += _split(Span(max(0.0, start_s), end_s), profile)
-    return found
+            pieces += _split(Span(max(0.0, start_s), end_s), profile)
+    return pieces
 
 
 def drop_duplicates(
     segments: Iterable[Segment], piece: Span, known: Sequence[Span]
 ) -> Iterator[Segment]:
-    """Drop what lies within `known` spans; segments without word times are clamped to the piece."""
+    """Drop words within `known` spans; segments without word times are clamped to the piece."""
 
     def is_new(part: Segment | Word) -> bool:
         middle_s = (part.start_s + part.end_s) / 2
-        return not any(each.start_s < middle_s < each.end_s for each in known)
+        return not any(span.start_s < middle_s < span.end_s for span in known)
 
     for segment in filter_words(segments, is_new):
         if segment.words:
@@ -214,7 +214,7 @@ def joined_text(segments: Iterable[Segment]) -> str:
 
 
 def _looped(segments: Sequence[Segment]) -> Iterator[int]:
-    """Indexes of segments that are a loop, each by itself or as one phrase in a row of them."""
+    """Indexes of segments that are a loop, alone or by repeating one phrase in a row."""
     for _, grouped in groupby(range(len(segments)), key=lambda index: plain(segments[index].text)):
         indexes = list(grouped)
         if is_loop(joined_text(segments[index] for index in indexes)):
@@ -222,17 +222,17 @@ def _looped(segments: Sequence[Segment]) -> Iterator[int]:
 
 
 def _moved_outwards(at_s: float, direction: int, profile: LoudnessProfile) -> float:
-    """The nearest moment without sound, on the side where the words are known."""
+    """The nearest time without sound, on the side of the known words."""
     near = Span(at_s - CONTEXT_S, at_s) if direction < 0 else Span(at_s, at_s + CONTEXT_S)
-    found = loudness.find_sounds(profile.levels(near), profile.threshold)
-    crossing = [s for s in found if s.start_s - PAD_S / 4 <= at_s <= s.end_s + PAD_S / 4]
+    sounds = loudness.find_sounds(profile.levels(near), profile.threshold)
+    crossing = [s for s in sounds if s.start_s - PAD_S / 4 <= at_s <= s.end_s + PAD_S / 4]
     if not crossing:
         return at_s
     return crossing[-1].start_s - PAD_S / 10 if direction < 0 else crossing[0].end_s + PAD_S / 10
 
 
 def _split(span: Span, profile: LoudnessProfile) -> list[Span]:
-    """Split a span into parts of about the same length, at most `PIECE_S`."""
+    """Split a span into parts of about equal length, at most `PIECE_S`."""
     cuts = [span.start_s]
     while (rest_s := span.end_s - cuts[-1]) > PIECE_S:
         parts = int(rest_s // PIECE_S) + 1

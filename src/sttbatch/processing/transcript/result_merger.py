@@ -1,8 +1,8 @@
-"""Merges the transcriptions of chunks into one transcript: every word once, every gap named.
+"""ResultMerger: merges the transcriptions of chunks into a transcript with each word once.
 
-At a cut in silence, what ends before a chunk's own start belongs to its predecessor. At a cut with
-overlap both neighbours heard the same two seconds; `overlap` decides where the transcript changes
-over from one to the other.
+At a cut in silence, words that end before a chunk's start belong to its predecessor. At a cut with
+overlap both chunks contain the same two seconds; `overlap` decides where the transcript changes
+from one to the other.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LONGEST_SEGMENT_S = 30.0
 """Whisper's window; no longer segment is made of two."""
 
 TOUCHING_S = 0.1
-"""Gaps no further apart are one: chunks end on packets."""
+"""Gaps up to this distance are merged, since chunks end on packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class ChunkOutcome:
     """The result of one chunk.
 
     Attributes:
-        transcription: bytes where it is compressed; None where there is none, and `gap` says why.
-        gaps: spans within, in the recording's time, that should have words and have none.
+        transcription: bytes: it is compressed; None: there is none, and `gap` says why.
+        gaps: spans within the chunk, in the recording's time, that lack words.
     """
 
     span: ChunkSpan
@@ -62,10 +62,7 @@ class ChunkOutcome:
     gaps: tuple[Gap, ...] = ()
 
     def compressed(self) -> ChunkOutcome:
-        """The same, compressed until all chunks of its recording can be merged.
-
-        As an object a word takes 170 bytes, and ten hours have a hundred thousand; here about ten.
-        """
+        """The same outcome in less memory: a word takes about 10 bytes instead of 170."""
         if not isinstance(self.transcription, Transcription):
             return self
         data = msgspec.msgpack.encode(self.transcription)
@@ -81,10 +78,9 @@ class TimestampAdjuster:
     """Converts between the time of a chunk's upload and that of its recording."""
 
     def adjust(self, span: ChunkSpan, transcription: Transcription) -> tuple[Segment, ...]:
-        """Convert segments to the recording's time, in order, none ending before it starts.
+        """Convert segments to the recording's time, in order.
 
-        What lies outside of the span (overlap, frames for the decoder to settle) is included: the
-        merger decides which neighbour it belongs to.
+        Words outside of the span (overlap, preroll) are included; the merger decides about them.
         """
         segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
         return tuple(_moved(segment, span) for segment in segments)
@@ -101,13 +97,13 @@ class TimestampAdjuster:
 
 
 class ResultMerger:
-    """Merges outcomes; each one's transcription is read once and not held."""
+    """Merges outcomes; each transcription is decoded once and not kept in memory."""
 
     def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
-        """Merge the outcomes of one recording; `duration_s` is its counted length.
+        """Merge the outcomes of one recording; `duration_s` is its measured length.
 
-        Channels that were transcribed separately are joined separately, and then sorted by time:
-        what two people say at once is there twice, once for each.
+        Channels that were transcribed separately are joined separately, then sorted by time, so
+        that both speakers keep their words when they talk at once.
         """
         ordered = sorted(outcomes, key=lambda o: (o.span.start_s, o.span.channel))
         segments: list[Segment] = []
@@ -118,7 +114,7 @@ class ResultMerger:
             gaps += _gaps(of_channel)
             joined = self._joined(of_channel, languages)
             if channel != MIXED:
-                joined = [replace(each, speaker=str(channel)) for each in joined]
+                joined = [replace(segment, speaker=str(channel)) for segment in joined]
             segments += joined
         segments.sort(key=lambda segment: segment.start_s)
         return Transcript(
@@ -128,13 +124,13 @@ class ResultMerger:
             chunks=tuple(
                 ChunkSummary(
                     index,
-                    each.span.start_s,
-                    each.span.end_s,
-                    each.cached,
-                    _STATUS.get(each.gap, "failed"),
-                    each.span.channel,
+                    outcome.span.start_s,
+                    outcome.span.end_s,
+                    outcome.cached,
+                    _STATUS.get(outcome.gap, "failed"),
+                    outcome.span.channel,
                 )
-                for index, each in enumerate(ordered)
+                for index, outcome in enumerate(ordered)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
         )
@@ -142,7 +138,7 @@ class ResultMerger:
     def _joined(self, ordered: Sequence[ChunkOutcome], languages: list[str]) -> list[Segment]:
         """Join the segments of one channel, and append their languages to `languages`."""
         segments: list[Segment] = []
-        # The end of the chunk before; None: it has no transcription.
+        # The end of the previous chunk; None: it has no transcription.
         reached_pts: int | None = None
         for outcome in ordered:
             span, transcription = outcome.span, outcome.decoded()
@@ -176,10 +172,10 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
     words = []
     at_s = start_s
     for word in segment.words:
-        # Recognisers let words overlap or run backwards by a few hundredths.
+        # Words of recognisers may overlap or go back by a few hundredths of a second.
         word_start_s = max(at_s, moved(word.start_s))
         end_s = max(word_start_s, moved(word.end_s))
-        # Of a hundred thousand words a tenth are distinct.
+        # Interned, as a tenth of the words are distinct.
         words.append(Word(sys.intern(word.text), word_start_s, end_s))
         at_s = word_start_s
     return replace(
@@ -191,7 +187,7 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
-    """The gaps in order, those of one reason that touch as one."""
+    """The gaps in order; those of the same reason that touch are merged."""
     gaps: list[Gap] = []
     for outcome in outcomes:
         gaps += sorted(outcome.gaps, key=lambda gap: gap.start_s)
@@ -222,7 +218,7 @@ def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
 def filter_words(
     segments: Iterable[Segment], wanted: Callable[[Segment | Word], bool]
 ) -> Iterator[Segment]:
-    """Reduce segments to their `wanted` words; those without words are wanted or not as a whole."""
+    """Reduce segments to their `wanted` words; segments without words are tested as a whole."""
     for segment in segments:
         kept = [index for index, word in enumerate(segment.words) if wanted(word)]
         if kept:
@@ -234,8 +230,8 @@ def filter_words(
 def _join(
     before: list[Segment], after: list[Segment], cut_s: float
 ) -> tuple[list[Segment], list[Segment]]:
-    """Merge two chunks around `cut_s`, where both heard the same words."""
-    # Of an hour's words, those near the cut.
+    """Merge two chunks around `cut_s`, where both have the same words."""
+    # Only words near the cut are compared.
     first, past = len(before), 0
     while first and before[first - 1].end_s >= cut_s - overlap.ALIGN_WITHIN_UNTIMED_S:
         first -= 1
