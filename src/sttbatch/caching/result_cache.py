@@ -7,6 +7,7 @@ every level, seal and transaction would copy.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -88,11 +89,13 @@ class ResultCache:
     async def transcript(self, key: str) -> tuple[Transcript, str] | None:
         """A stored transcript and the level that had it."""
         hit = await self.cache.get(key)
-        transcript = decode_transcript(hit.value) if hit is not None else None
-        return (transcript, hit.level) if hit is not None and transcript is not None else None
+        if hit is None:
+            return None
+        transcript = await asyncio.to_thread(decode_transcript, hit.value)
+        return None if transcript is None else (transcript, hit.level)
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        data = encode_transcript(transcript)
+        data = await asyncio.to_thread(encode_transcript, transcript)
         await self.cache.put(key, data, self.options.model, file_sha256)
 
 

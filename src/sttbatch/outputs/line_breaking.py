@@ -9,7 +9,8 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 
-from sttbatch.outputs.unicode_text import clusters, columns, is_unspaced, may_break
+from sttbatch.core.scripts import is_unspaced
+from sttbatch.outputs.unicode_text import clusters, columns, unspaced_words
 
 
 class Break(IntEnum):
@@ -57,7 +58,7 @@ def atoms(text: str, width: int) -> list[Atom]:
     """Split a text (as `plain` returns it); words wider than `width` columns are cut."""
     pieces: list[tuple[str, bool]] = []
     for token in text.split(" "):
-        parts = [part for word in _words(token) for part in _cut(word, width)]
+        parts = [part for word in unspaced_words(token) for part in _cut(word, width)]
         pieces.extend((part, number == 0) for number, part in enumerate(parts))
     sequence = [
         Atom(piece, columns(piece), spaced, _break_between(piece, following, spaced=parted))
@@ -110,19 +111,6 @@ def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
 def _text(sequence: Sequence[Atom]) -> str:
     return "".join(" " * (atom.spaced and number > 0) + atom.text
                    for number, atom in enumerate(sequence))  # fmt: skip
-
-
-def _words(token: str) -> list[str]:
-    """`token` split at possible line breaks of scripts without spaces."""
-    if token.isascii():
-        return [token]
-    words: list[list[str]] = []
-    for cluster in clusters(token):
-        if words and not may_break(words[-1][-1], cluster):
-            words[-1].append(cluster)
-        else:
-            words.append([cluster])
-    return ["".join(word) for word in words]
 
 
 def _cut(word: str, width: int) -> list[str]:

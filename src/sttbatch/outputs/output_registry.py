@@ -29,7 +29,7 @@ from sttbatch.outputs.output_names import (
     stems,
 )
 
-OUTPUTS_VERSION = 1
+OUTPUTS_VERSION = 2
 """To be raised when formatters change, so that existing outputs are rewritten."""
 
 

@@ -26,12 +26,20 @@ OTHER_ENDINGS = frozenset(
         "7z", "bak", "bib", "bmp", "bz2", "cfg", "conf", "css", "csv", "cue", "db", "doc",
         "docx", "epub", "gif", "gz", "htm", "html", "ico", "ini", "ipynb", "jpeg", "jpg", "js",
         "json", "jsonl", "lock", "log", "lrc", "m3u", "m3u8", "md", "nfo", "odp", "ods", "odt",
-        "part", "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
+        "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
         "sqlite", "srt", "ssa", "ass", "svg", "tar", "tex", "tif", "tiff", "toml", "tsv",
         "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
     }
 )  # fmt: skip
 """Endings of notes, covers and our own outputs, which are skipped without being opened."""
+
+UNFINISHED_ENDINGS = frozenset(
+    {
+        "!qb", "!ut", "aria2", "bc!", "crdownload", "download", "filepart", "opdownload", "part",
+        "partial", "tmp", "ytdl",
+    }
+)  # fmt: skip
+"""What browsers and transfer programs put behind a name until the file is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,7 @@ class _Walk:
         for entry in self._entries(folder, chain[-1]):
             path = entry.path
             try:
-                if _ending(entry.name) in OTHER_ENDINGS and entry.is_file():
+                if _is_other(entry.name) and entry.is_file():
                     self._skip(path, root)
                     continue
                 status = entry.stat()
@@ -128,6 +136,9 @@ class _Walk:
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 self._file(path, root, status, named=False)
+                continue
+            if _is_unfinished(entry.name):
+                self._skip(path, root)
                 continue
             identity = _identity(status)
             if identity in chain:
@@ -208,6 +219,17 @@ def _plain(path: str) -> str:
 def _ending(name: str) -> str:
     _, dot, ending = name.rpartition(".")
     return ending.lower() if dot else ""
+
+
+def _is_other(name: str) -> bool:
+    ending = _ending(name)
+    return ending in OTHER_ENDINGS or ending in UNFINISHED_ENDINGS or name.endswith("~")
+
+
+def _is_unfinished(folder: str) -> bool:
+    """Whether a folder is a download that Safari has not finished: `talk.mp3.download`."""
+    name, _, ending = folder.rpartition(".")
+    return ending.lower() in UNFINISHED_ENDINGS and _ending(name) in MEDIA_ENDINGS
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import sys
@@ -168,6 +169,8 @@ def _lines(source: str) -> list[str]:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
+    # Windows' editors and PowerShell begin a text with it.
+    data = data.removeprefix(codecs.BOM_UTF8)
     # Names may contain any byte but NUL, which `find -print0` writes between names.
     parts = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(part) for part in parts if part.strip()]

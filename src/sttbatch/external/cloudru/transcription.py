@@ -200,7 +200,14 @@ class CloudRuTranscription:
         content_type = response.headers.get("content-type", "")
         try:
             body = self._key.masked_bytes(response.content)
-            transcription = parse_transcription(body, state.upload.duration_s, content_type)
+            transcription = await asyncio.to_thread(
+                parse_transcription, body, state.upload.duration_s, content_type
+            )
+        except asyncio.CancelledError:
+            await state.record_attempt(
+                200, error="cancelled", maybe_paid=True, request_id=request_id
+            )
+            raise
         except UnreadableResponse as error:
             await state.record_attempt(
                 200, error=str(error), maybe_paid=True, request_id=request_id

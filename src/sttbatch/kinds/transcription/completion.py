@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -120,7 +121,7 @@ class Completion:
         if len(missing) == len(job.outcomes):
             return missing[0].detail if missing else "it contains no audio"
         try:
-            job.transcript = _merge(job)
+            job.transcript = await asyncio.to_thread(_merge, job)
             if job.transcript.is_complete:
                 await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -82,7 +83,7 @@ class GapRepair:
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
         """A chunk that needs no repair, or the result of an earlier one; None: repair it."""
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(span))
+        suspects = await _suspects(span, transcription)
         if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
         if self.run.force:
@@ -113,7 +114,7 @@ class GapRepair:
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
         if stored_repair is not None:
             return stored_repair
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(chunk.span))
+        suspects = await _suspects(chunk.span, transcription)
         upload = chunk.upload
         try:
             measured = await self.splitters.measure(
@@ -124,7 +125,7 @@ class GapRepair:
             profile = LoudnessProfile(
                 measured.levels, suspects.holes, measured.speech if self.run.vad else None
             )
-            report = _examined(transcription, suspects, profile)
+            report = await asyncio.to_thread(_examined, transcription, suspects, profile)
             if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
             is_piece = not transcription.segments and upload.duration_s <= gap_detection.ONE_PIECE_S
@@ -198,7 +199,7 @@ class GapRepair:
             if transcription is None:
                 continue
             segments = _ADJUSTER.adjust(piece.span, transcription)
-            usable = [each for each in segments if not gap_detection.is_loop(each.text)]
+            usable = await asyncio.to_thread(gap_detection.without_loops, segments)
             if len(usable) < len(segments):
                 report.looped_again.append(span)
             covered = [gap_detection.span_of(each) for each in report.trusted]
@@ -267,6 +268,12 @@ def _dropped_in_recording(
         replace(each, segment=_ADJUSTER.adjust(span, Transcription("", (each.segment,)))[0])
         for each in dropped
     )
+
+
+async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpans:
+    # Of a hundred thousand words it takes seconds, in which signals and other lanes are heard.
+    own = _ADJUSTER.own_part(span)
+    return await asyncio.to_thread(gap_detection.suspect_spans, transcription, own)
 
 
 def _examined(

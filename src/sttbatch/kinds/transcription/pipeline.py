@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ class TranscriptionPipeline:
         try:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(outcome.compressed())
+                job.outcomes.append(await asyncio.to_thread(outcome.compressed))
                 self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING

@@ -9,7 +9,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
+from operator import eq
 
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
 from sttbatch.processing.media import loudness
@@ -34,6 +35,9 @@ LOOP_RATIO = 2.4
 """Text with a higher zlib compression ratio repeats itself; the threshold is Whisper's."""
 
 LOOP_TIMES = 4
+LOOP_PHRASE = 224
+"""The longest phrase of a loop, in words: the most tokens that Whisper writes for one window."""
+
 LOOP_SHARE = 0.8
 """The share of a loop's words that equal those one phrase earlier."""
 
@@ -238,18 +242,22 @@ def drop_duplicates(
 
 def is_loop(text: str) -> bool:
     """Whether a text repeats one phrase many times."""
+    data = " ".join(text.split()).encode()
+    if len(data) <= LOOP_RATIO * len(zlib.compress(data)):
+        return False
     words = [plain(word) for word in text.split()]
     if len(words) < LOOP_TIMES:
         # Some languages are written without spaces.
         words = [char for char in text if char.isalnum()]
-    data = " ".join(text.split()).encode()
-    if len(words) < LOOP_TIMES or len(data) <= LOOP_RATIO * len(zlib.compress(data)):
-        return False
-    for period in range(1, len(words) // LOOP_TIMES + 1):
-        same = sum(one == other for one, other in zip(words, words[period:], strict=False))
+    for period in range(1, min(len(words) // LOOP_TIMES, LOOP_PHRASE) + 1):
+        same = sum(map(eq, words, islice(words, period, None)))
         if same >= LOOP_SHARE * (len(words) - period):
             return True
     return False
+
+
+def without_loops(segments: Iterable[Segment]) -> list[Segment]:
+    return [each for each in segments if not is_loop(each.text)]
 
 
 def joined_text(segments: Iterable[Segment]) -> str:

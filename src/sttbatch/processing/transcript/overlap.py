@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from sttbatch.core.models import Segment, Word
+from sttbatch.core.scripts import letters
+from sttbatch.processing.transcript.words import Token
 
 ALIGN_WITHIN_S = 1.5
 """Distance from the cut up to which words are compared: half the overlap, and inexact times."""
@@ -22,26 +23,14 @@ ALIGN_WITHIN_S = 1.5
 ALIGN_WITHIN_UNTIMED_S = 4.0
 """The same for words that were spread over their segment, whose times are less exact."""
 
+MOST_WORDS = 500
+"""The same in words, of which 8 s hold fifty, or two hundred characters; whatever their times."""
+
 SAME_WORD_S = 0.2
 """Typical distance of the same word in both chunks: 0.1 s of error in each."""
 
 AT_MOST_SCALES = 2
 """Maximum distance of the same word in both chunks, in scales."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word of a segment; `exact` if its times are the engine's."""
-
-    text: str
-    start_s: float
-    end_s: float
-    segment: int
-    exact: bool
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +57,15 @@ _SPREAD = _Trust(1.0, mismatch=0.1, unmatched=0.2, same_word_s=-1.0)
 """With spread times, order counts more: equal errors must not be paired across matching words."""
 
 
-def tokens_of(segments: Sequence[Segment]) -> list[Token]:
-    """The words of segments; those without times are spread over their segment."""
-    return [
-        Token(word.text, word.start_s, word.end_s, index, bool(segment.words))
-        for index, segment in enumerate(segments)
-        for word in segment.words or spread(segment.text, segment.start_s, segment.end_s)
-    ]
-
-
-def spread(text: str, start_s: float, end_s: float) -> tuple[Word, ...]:
-    """Spread a text's words over a time span in proportion to their characters."""
-    parts = text.split()
-    if len(parts) == 1 and any(unicodedata.east_asian_width(char) == "W" for char in text):
-        # A text without spaces is spread by character.
-        parts = list(parts[0])
-    per_char_s = (end_s - start_s) / max(1, sum(len(part) + 1 for part in parts))
-    words = []
-    at_s = start_s
-    for part in parts:
-        next_s = at_s + per_char_s * (len(part) + 1)
-        words.append(Word(part, at_s, next_s))
-        at_s = next_s
-    return tuple(words)
-
-
 def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> tuple[int, int]:
     """How many tokens of `left` are used, and the first token of `right` that is used."""
     timed = all(token.exact for token in (*left[-1:], *right[:1]))
     within_s = ALIGN_WITHIN_S if timed else ALIGN_WITHIN_UNTIMED_S
     first = next((i for i, token in enumerate(left) if token.end_s >= cut_s - within_s), len(left))
     past = next((j for j, t in enumerate(right) if t.start_s > cut_s + within_s), len(right))
-    if first == len(left) or not past:
-        # Only one of them has words near the cut.
+    first, past = max(first, len(left) - MOST_WORDS), min(past, MOST_WORDS)
+    if first == len(left) or not past or right[0].start_s - left[-1].end_s >= SAME_WORD_S:
+        # Only one of them has words near the cut, or the one ends before the other begins.
         return len(left), 0
     trust = _TIMED if timed else _SPREAD
     pairs = [(first + i, j) for i, j in _aligned(left[first:], right[:past], trust)]
@@ -206,5 +171,4 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
 
 def plain(text: str) -> str:
     """A word without case, punctuation and differences of encoding, for comparison."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum()) or folded
+    return letters(text) or unicodedata.normalize("NFKC", text).casefold()

@@ -12,7 +12,8 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -28,13 +29,18 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
+from sttbatch.core.scripts import is_unspaced
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript import overlap
+from sttbatch.processing.transcript.words import Token, reduced, tokens_of
 
 _FASTEST = 1
 _decoder = msgspec.msgpack.Decoder(Transcription)
 
 _STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
+
+LONGEST_SEGMENT_S = 30.0
+"""Whisper's window; no longer segment is made of two."""
 
 TOUCHING_S = 0.1
 """Gaps up to this distance are merged, since chunks end on packets."""
@@ -147,7 +153,7 @@ class ResultMerger:
             added = [segment for segment in adjusted if segment.text or segment.words]
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
-            else:
+            elif reached_pts == span.start.pts:
                 added = _from(added, span.start_s)
             segments += added
             reached_pts = span.end.pts
@@ -215,8 +221,13 @@ def _dropped(outcome: ChunkOutcome) -> Iterator[DroppedSegment]:
 
 
 def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
-    """Drop words that end before the chunk's start, which belong to the predecessor."""
-    return list(filter_words(segments, lambda part: part.end_s > start_s))
+    """Drop what ends before the chunk's own start: it belongs to the predecessor.
+
+    What has no length was not timed: it may have been said anywhere, and is kept.
+    """
+    return list(
+        filter_words(segments, lambda each: each.end_s > start_s or each.end_s == each.start_s)
+    )
 
 
 def filter_words(
@@ -224,9 +235,9 @@ def filter_words(
 ) -> Iterator[Segment]:
     """Reduce segments to their `wanted` words; segments without words are tested as a whole."""
     for segment in segments:
-        words = [word for word in segment.words if wanted(word)]
-        if words:
-            yield segment if len(words) == len(segment.words) else _of_words(segment, words)
+        kept = [index for index, word in enumerate(segment.words) if wanted(word)]
+        if kept:
+            yield reduced(segment, kept)
         elif not segment.words and wanted(segment):
             yield segment
 
@@ -242,41 +253,38 @@ def _join(
     while past < len(after) and after[past].start_s <= cut_s + overlap.ALIGN_WITHIN_UNTIMED_S:
         past += 1
     tail, head = before[first:], after[:past]
-    left, right = overlap.tokens_of(tail), overlap.tokens_of(head)
+    left, right = tokens_of(tail), tokens_of(head)
     left_end, right_start = overlap.change_over(left, right, cut_s)
-    return (
-        before[:first] + _rebuild(tail, left, left[:left_end]),
-        _rebuild(head, right, right[right_start:]) + after[past:],
-    )
+    before = before[:first] + _kept(tail, left[:left_end])
+    after = _kept(head, right[right_start:]) + after[past:]
+    is_within = _is_within(left, left_end) or _is_within(right, right_start)
+    if is_within and before and after and _is_one_sentence(before[-1], after[0]):
+        before[-1:], after = [_glued(before[-1], after[0])], after[1:]
+    return before, after
 
 
-def _rebuild(
-    segments: Sequence[Segment], tokens: Sequence[overlap.Token], used: Sequence[overlap.Token]
-) -> list[Segment]:
-    """Reduce segments to the tokens that are `used`."""
-    rebuilt = []
-    for index, segment in enumerate(segments):
-        remaining = [token for token in used if token.segment == index]
-        if len(remaining) == sum(token.segment == index for token in tokens):
-            rebuilt.append(segment)
-        elif remaining:
-            words = [Word(token.text, token.start_s, token.end_s) for token in remaining]
-            reduced = _of_words(segment, words)
-            rebuilt.append(reduced if remaining[0].exact else replace(reduced, words=()))
-    return rebuilt
+def _kept(segments: Sequence[Segment], tokens: Iterable[Token]) -> list[Segment]:
+    """Reduce segments to those of their words that are kept."""
+    return [
+        reduced(segments[index], [token.place for token in group])
+        for index, group in groupby(tokens, key=attrgetter("segment"))
+    ]
 
 
-def _of_words(segment: Segment, words: Sequence[Word]) -> Segment:
-    """Reduce a segment to some of its words, and to their times."""
-    # Text of languages without spaces is joined without them.
-    space = " " if " " in segment.text or len(words) == 1 else ""
-    return replace(
-        segment,
-        text=space.join(word.text for word in words),
-        start_s=words[0].start_s,
-        end_s=words[-1].end_s,
-        words=tuple(words),
-    )
+def _is_within(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a segment is cut before one of its words."""
+    return 0 < at < len(tokens) and tokens[at - 1].segment == tokens[at].segment
+
+
+def _is_one_sentence(left: Segment, right: Segment) -> bool:
+    """Whether what stands between two segments would part a word, for want of spaces."""
+    is_short = right.end_s - left.start_s <= LONGEST_SEGMENT_S
+    return is_short and is_unspaced(left.text[-1:]) and is_unspaced(right.text[:1])
+
+
+def _glued(left: Segment, right: Segment) -> Segment:
+    words = left.words + right.words if left.words and right.words else ()
+    return replace(left, text=left.text + right.text, end_s=right.end_s, words=words)
 
 
 def _monotonic(segments: Iterable[Segment]) -> Iterable[Segment]:

@@ -7,9 +7,11 @@ are no speech to a detector, anybody may thank for watching, and mumbling is imp
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
+from itertools import accumulate
 
 from sttbatch.core.models import DroppedSegment, Evidence, Segment
 from sttbatch.processing.media.loudness import Span, uncovered
@@ -42,26 +44,50 @@ def dropped_segments(
 
     `speech` is what was heard; None: nobody listened.
     """
+    known = None if speech is None else _Known(segments, speech)
     dropped = {}
     for index in doubtful:
         segment = segments[index]
         evidence = evidence_of_text(segment)
-        others = [each for at, each in enumerate(segments) if at != index]
-        if speech is not None and _spoken_s(segment, others, speech) < SPOKEN_S:
+        if known is not None and known.spoken_s(index) < SPOKEN_S:
             evidence = (Evidence.NO_SPEECH, *evidence)
         if len(evidence) >= ENOUGH:
             dropped[index] = DroppedSegment(segment, evidence)
     return dropped
 
 
-def _spoken_s(segment: Segment, others: Iterable[Segment], speech: Iterable[Span]) -> float:
-    """Seconds of speech at or near a segment that no other one stands for."""
-    near = Span(segment.start_s - DRIFT_S, segment.end_s + DRIFT_S)
-    known = [Span(each.start_s, each.end_s) for each in others]
-    heard = (Span(max(each.start_s, near.start_s), min(each.end_s, near.end_s)) for each in speech)
-    return sum(
-        part.duration_s for span in heard if span.duration_s > 0 for part in uncovered(known, span)
-    )
+class _Known:
+    """The segments of an answer by their start, beside the speech that was heard.
+
+    An answer may have thousands; each is compared with its neighbours only.
+    """
+
+    def __init__(self, segments: Sequence[Segment], speech: Sequence[Span]) -> None:
+        self._segments = segments
+        self._speech = speech
+        self._order = sorted(range(len(segments)), key=lambda index: segments[index].start_s)
+        self._starts_s = [segments[index].start_s for index in self._order]
+        # The last end so far says where looking back can stop.
+        self._ends_s = list(accumulate((segments[each].end_s for each in self._order), max))
+
+    def spoken_s(self, index: int) -> float:
+        """Seconds of speech at or near a segment that no other one stands for."""
+        segment = self._segments[index]
+        near = Span(segment.start_s - DRIFT_S, segment.end_s + DRIFT_S)
+        past = bisect_left(self._starts_s, near.end_s)
+        first = bisect_right(self._ends_s, near.start_s)
+        others = (self._segments[each] for each in self._order[first:past] if each != index)
+        known = [Span(each.start_s, each.end_s) for each in others]
+        heard = [
+            Span(max(each.start_s, near.start_s), min(each.end_s, near.end_s))
+            for each in self._speech
+        ]
+        return sum(
+            part.duration_s
+            for span in heard
+            if span.duration_s > 0
+            for part in uncovered(known, span)
+        )
 
 
 @cache
