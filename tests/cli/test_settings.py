@@ -63,7 +63,10 @@ def test_a_written_file_changes_nothing(bare: Shell, user_file: Path) -> None:
         ("concurrency = 'many'\n", "line 1: concurrency = 'many'"),
         ("formats = ['pdf']\n", "formats are txt, srt, vtt, tsv, json"),
         ("base_url = 'http://example.org/v1'\n", "https only"),
-        ("base_url = 'https://example.org/v1/audio/transcriptions'\n", "leave out"),
+        (
+            "base_url = 'https://example.org/v1/audio/transcriptions'\n",
+            "omit /audio/transcriptions",
+        ),
         ("language = 'english'\n", "ISO-639-1"),
         ("\nlanguage = 'zz'\n", "line 2: language = 'zz': it must be the ISO-639-1 code"),
         ("outage_wait = 'soon'\n", "such as 90"),
@@ -112,7 +115,14 @@ def test_a_folder_cannot_redirect_the_key(home: Path, cloudru: CloudRu, tmp_path
 
 
 @pytest.mark.parametrize(
-    "text", ["channels = 'split'", "audit = true", "model = 'a/dearer-one'", "model = './weights'"]
+    "text",
+    [
+        "channels = 'split'",
+        "audit = true",
+        "vad = 'off'",
+        "model = 'a/dearer-one'",
+        "model = './weights'",
+    ],
 )
 def test_a_folder_cannot_raise_the_cost(shell: Shell, home: Path, text: str) -> None:
     """Nobody is asked, as cron could not answer: whoever wants it says so in a place of theirs."""

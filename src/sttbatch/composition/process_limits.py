@@ -1,4 +1,4 @@
-"""What a run needs of the process that it is in, found out before anything is paid."""
+"""Checks the limits of this process before anything is paid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import resource
 from sttbatch.core.errors import UsageError
 
 LEAST_ADDRESS_SPACE_MIB = 1024
-"""Ten lanes map 0.9 GiB, most of it stacks and arenas of threads; a media worker may map 1 GiB."""
+"""Ten lanes map 0.9 GiB, mostly stacks and arenas of threads; a media worker may map 1 GiB."""
 
 LEAST_OPEN_FILES = 64
 """Ten lanes have 39 files open: connections, pipes, databases, and files reserved for answers."""
@@ -16,9 +16,9 @@ _MIB = 1 << 20
 
 
 def check_process_limits() -> None:
-    """Raises UsageError where a limit is so small that a run may break off with answers paid for.
+    """Raises UsageError if a limit is so small that a run may end after answers were paid for.
 
-    What fails then is whatever needs more first: a thread, an import, the ledger's journal.
+    It would fail wherever more is needed first: at a thread, an import, the ledger's journal.
     """
     space, _ = resource.getrlimit(resource.RLIMIT_AS)
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
