@@ -1,31 +1,38 @@
-"""A recording that fails by itself is tried again until its retries are used up, then named."""
+"""A recording that fails for its own sake is tried again until its retries are used up, then named.
+
+What stops it otherwise (an outage, a signal, a budget, a full disk) costs it no retry.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import re
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cloudru import CloudRu, Status, make_recording
+from tests.cloudru import CloudRu, HeardWord, Status, make_recording
 from tests.cloudru.faults import Choice
 from tests.shell import Shell
 
 RUNS = 8
 
 
-def record(path: Path, first_word: int) -> set[str]:
-    words = make_recording(path, duration_s=6, sample_rate=8_000, channels=1, first_word=first_word)
-    return {word.text for word in words}
+def record(path: Path, first_word: int) -> list[HeardWord]:
+    return make_recording(path, duration_s=6, sample_rate=8_000, channels=1, first_word=first_word)
 
 
 @pytest.fixture
 def poison(folder: Path, cloudru: CloudRu) -> Path:
-    """A recording that the endpoint refuses, beside one that it takes."""
-    words = record(folder / "poison.wav", 0)
-    record(folder / "talk.wav", 500)
+    """A recording that the endpoint refuses, beside those that it takes."""
+    words = {word.text for word in record(folder / "poison.wav", 0)}
+    record(folder / "monday.wav", 500)
+    record(folder / "tuesday.wav", 700)
     cloudru.faults = Choice(lambda post: Status(400) if words & set(post.words) else None)
     return folder / "poison.wav"
 
@@ -56,7 +63,7 @@ def test_poison_over_eight_runs(shell: Shell, cloudru: CloudRu, folder: Path, po
         dead.append("dead letter" in named)
         # What the alert rule sees: once it is dead it stays so, whatever runs in between.
         assert dead_letters(shell) == (len(sent) >= RUNS // 2)
-    assert sent == [2, 1, 1, 1, 0, 0, 0, 0]
+    assert sent == [3, 1, 1, 1, 0, 0, 0, 0]
     assert dead == [False] * 4 + [True] * 4
     (job,) = failed_jobs(shell)
     assert (job["recording"], job["dead_letter"]) == (str(poison), True)
@@ -68,10 +75,83 @@ def test_poison_over_eight_runs(shell: Shell, cloudru: CloudRu, folder: Path, po
     assert "would send 0 chunks" in forecast.out
     assert "dead letter" in forecast.err
     assert shell.run("jobs", "retry", job["id"]).code == 0
+    again = shell.transcribe(folder)
+    assert again.code == 1
+    assert "dead letter" not in again.err
+    assert len(cloudru.received) == sum(sent) + 1
     cloudru.faults = None
     assert shell.transcribe(folder).code == 0
-    assert len(cloudru.received) == sum(sent) + 1
+    assert len(cloudru.received) == sum(sent) + 2
     assert dead_letters(shell) == 0
+
+
+def no_recording(path: Path) -> None:
+    path.write_bytes(b"no audio" * 1000)
+
+
+def damaged(path: Path) -> None:
+    """Its headers can be read, its second half cannot be decoded."""
+    make_recording(path, duration_s=60, sample_rate=16_000, channels=1)
+    content = path.read_bytes()
+    half = len(content) // 2
+    path.write_bytes(content[:half] + random.Random(1).randbytes(len(content) - half))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name", "reason"),
+    [
+        (no_recording, "talk.mp3", "not a recording that can be read"),
+        (damaged, "talk.ogg", "damaged: "),
+    ],
+)
+def test_what_cannot_be_decoded_is_a_dead_letter_too(
+    shell: Shell,
+    cloudru: CloudRu,
+    folder: Path,
+    spoil: Callable[[Path], None],
+    name: str,
+    reason: str,
+) -> None:
+    spoil(folder / name)
+    shell.extra["STTBATCH_JOB_RETRIES"] = "1"
+    for run in range(1, 5):
+        result = shell.transcribe(folder)
+        assert result.code == 1, result.err
+        (named,) = [line for line in result.err.splitlines() if f"{name}: failed: " in line]
+        assert reason in named
+        assert ("dead letter, failed 2 times: " in named) == (run > 2)
+        assert dead_letters(shell) == (run > 1)
+        assert cloudru.received == []
+    (job,) = failed_jobs(shell)
+    assert job["dead_letter"]
+    assert shell.run("jobs", "retry", job["id"]).code == 0
+    assert "dead letter" not in shell.transcribe(folder).err
+    record(folder / name, 900)
+    assert shell.transcribe(folder).code == 0
+    assert dead_letters(shell) == 0
+
+
+def costs_no_retry(shell: Shell, folder: Path) -> None:
+    """What was stopped is queued, and the next run finishes it."""
+    assert shell.endpoint is not None
+    assert failed_jobs(shell) == []
+    shell.endpoint.faults = None
+    assert shell.transcribe(folder).code == 0
+
+
+def test_what_is_cut_off_is_written_from_the_cache_by_every_run(
+    shell: Shell, cloudru: CloudRu, folder: Path
+) -> None:
+    make_recording(folder / "talk.mp3", duration_s=60, sample_rate=16_000, channels=1)
+    os.truncate(folder / "talk.mp3", (folder / "talk.mp3").stat().st_size // 2)
+    shell.extra["STTBATCH_JOB_RETRIES"] = "1"
+    for run in range(1, 4):
+        result = shell.transcribe(folder)
+        assert result.code == 1, result.err
+        assert "talk.mp3: failed: truncated: the header declares 60.0 s" in result.err
+        assert dead_letters(shell) == (run > 1)
+        assert len(cloudru.received) == 1
+        (folder / "talk.txt").unlink()
 
 
 @pytest.mark.parametrize("change", ["--force", "--prompt", "content"])
@@ -96,17 +176,47 @@ def test_what_brings_a_dead_letter_back(
     [
         pytest.param(Status(503), ["--outage-wait", "0"], 1, id="outage"),
         pytest.param(Status(503, {"retry-after": "7200"}), [], 1, id="come-back-later"),
+        pytest.param(Status(429), ["--retries", "0"], 1, id="rate-limit"),
+        pytest.param(Status(401), [], 3, id="key"),
         pytest.param(None, ["--max-cost", "0"], 4, id="budget"),
     ],
 )
 def test_what_is_not_its_own_failure_costs_it_no_retry(
-    shell: Shell, cloudru: CloudRu, folder: Path, fault: Status, options: list[str], code: int
+    shell: Shell,
+    cloudru: CloudRu,
+    folder: Path,
+    fault: Status | None,
+    options: list[str],
+    code: int,
 ) -> None:
     record(folder / "talk.wav", 0)
     shell.extra["STTBATCH_JOB_RETRIES"] = "0"
     cloudru.faults = lambda _: fault
     for _ in range(2):
         assert shell.transcribe(folder, *options).code == code
-    assert failed_jobs(shell) == []
-    cloudru.faults = None
-    assert shell.transcribe(folder).code == 0
+    costs_no_retry(shell, folder)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_costs_no_retry(
+    shell: Shell, cloudru: CloudRu, folder: Path, number: signal.Signals, times: int
+) -> None:
+    """Not even the second one, which gives up what is in flight; all of its processes get it."""
+    make_recording(folder / "talk.wav", duration_s=50, sample_rate=8_000, channels=1)
+    shell.extra["STTBATCH_JOB_RETRIES"] = "0"
+    arguments = ("transcribe", folder, "-j", "1", "--chunk-duration", "10")
+    for _ in range(2):
+        cloudru.hold()
+        process = shell.start(*arguments, start_new_session=True)
+        cloudru.wait_for(lambda e: any(post.words and not post.over for post in e.received), 60)
+        os.killpg(process.pid, number)
+        assert process.stderr is not None
+        assert b"stopping" in process.stderr.readline()
+        if times == 2:
+            os.killpg(process.pid, number)
+            process.wait(60)
+        cloudru.resume()
+        assert shell.finish(process).code == 128 + number
+    assert not (folder / "talk.txt").exists()
+    costs_no_retry(shell, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.core.errors import RecordingError
+from sttbatch.core.errors import Hindered, RecordingError
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.outputs import SqlOutputStore
@@ -193,7 +193,7 @@ def test_a_write_that_fails_changes_nothing_and_leaves_nothing(
     write(tmp_path, talk, saying("Hi."))
     long = saying("word " * 150_000, formats=("txt", "tsv", "json"))
     long = replace(long, model="m" * 300_000)
-    with pytest.raises(RecordingError, match=r"talk\.json cannot be written: File too large"):
+    with pytest.raises(Hindered, match=r"talk\.json cannot be written: File too large"):
         write(tmp_path, talk, long)
     assert output.read_text() == "Hi.\n"
     assert not output.with_suffix(".tsv").exists()

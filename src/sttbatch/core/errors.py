@@ -50,6 +50,10 @@ class ChunkRefused(ChunkError):
     """The endpoint rejects this chunk alone, and retrying will not help."""
 
 
+class ChunkHindered(ChunkError):
+    """A chunk failed for a reason that is not its own, such as a rate limit."""
+
+
 class ChunkTooLarge(ChunkError):
     """The chunk has to be sent in smaller pieces.
 
@@ -91,4 +95,6 @@ class Stopped(SttbatchError):
 
 def is_hindrance(error: SttbatchError) -> bool:
     """Whether a recording failed with `error` for a reason that is not its own."""
-    return isinstance(error, Hindered) or not isinstance(error, RecordingError | ChunkError)
+    if isinstance(error, RecordingError | ChunkError):
+        return isinstance(error, Hindered | ChunkHindered)
+    return True

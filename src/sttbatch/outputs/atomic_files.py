@@ -39,7 +39,7 @@ _ADVICE = {
     errno.ENAMETOOLONG: "name a shorter path with --output-dir",
 }
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Existing(Enum):

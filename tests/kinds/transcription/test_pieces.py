@@ -14,6 +14,7 @@ from sttbatch.core.events import (
     ChunkSplit,
     Event,
 )
+from sttbatch.core.jobs import JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions
 from sttbatch.kinds.transcription.report import Outcome
@@ -52,6 +53,9 @@ def test_pieces_that_cannot_all_be_cut_leave_no_file_behind(tmp_path: Path) -> N
             (ended,) = report.recordings
             assert ended.outcome is Outcome.FAILED
             assert "cutting it smaller failed" in ended.reason
+            (job,) = await run.queue.jobs.list()
+            assert job.status is JobStatus.QUEUED, "a full disk is no failure of its own"
+            assert job.error_message == ended.reason
             assert list((tmp_path / "spool").iterdir()) == []
 
     asyncio.run(main())

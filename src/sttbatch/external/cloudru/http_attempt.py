@@ -13,7 +13,7 @@ import h2.exceptions
 import httpx
 
 from sttbatch.core.engine import APIRequest, RecordRequest
-from sttbatch.core.errors import ChunkError, UsageError
+from sttbatch.core.errors import ChunkHindered, UsageError
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionTicket
@@ -61,7 +61,7 @@ class HttpAttempt(httpx.AsyncByteStream):
 
         Raises:
             one of FAULTS: no response came.
-            ChunkError: the file could not be read.
+            ChunkHindered: the file could not be read.
             UsageError: the URL is invalid.
         """
         client = self.connection.client
@@ -146,6 +146,7 @@ class RequestState:
 
     Attributes:
         counted: failures that use up retries; those of an outage do not.
+        rate_limited: the latest attempt was answered with a 429.
         ambiguous: number of failed uploads that were possibly billed.
         http, format_index: of the latest attempt; the latter is an index into FORMATS.
         reconnected: the one free retry, after a stale connection, is used up.
@@ -165,6 +166,7 @@ class RequestState:
     began_at: float = 0.0
     began: float = 0.0
     counted: int = 0
+    rate_limited: bool = False
     ambiguous: int = 0
     reconnected: bool = False
     fresh: bool = False
@@ -176,6 +178,7 @@ class RequestState:
     def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
 
         self.http, self.format_index = http, format_index
+        self.rate_limited = False
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 
@@ -210,8 +213,8 @@ class RequestState:
         await self.record(self.api_request(status, **facts))
 
 
-def _unreadable(error: OSError) -> ChunkError:
-    return ChunkError(f"the upload's temporary file cannot be read: {error}")
+def _unreadable(error: OSError) -> ChunkHindered:
+    return ChunkHindered(f"the upload's temporary file cannot be read: {error}")
 
 
 def format_name(index: int) -> str:

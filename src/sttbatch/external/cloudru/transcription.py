@@ -122,7 +122,8 @@ class CloudRuTranscription:
         except Retry as error:
             if stopped.is_set():
                 raise errors.Stopped from error
-            raise errors.ChunkError(f"{error} (after {state.attempt} attempts)") from error
+            kind = errors.ChunkHindered if state.rate_limited else errors.ChunkError
+            raise kind(f"{error} (after {state.attempt} attempts)") from error
         finally:
             self._admission.release(state.ticket)
 
@@ -234,7 +235,8 @@ class CloudRuTranscription:
             free = self._admission.failed(state.ticket, decision.message, answered=True)
         else:
             self._admission.succeeded(state.ticket)
-        if decision.action is Action.SLOW_DOWN:
+        state.rate_limited = decision.action is Action.SLOW_DOWN
+        if state.rate_limited:
             # All lanes have to wait, so admission control does.
             wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
             await self._admission.slow_down(wait_s)

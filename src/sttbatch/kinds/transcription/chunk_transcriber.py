@@ -13,7 +13,14 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredChunk, decoded
 from sttbatch.core import events
 from sttbatch.core.engine import APIRequest, Engine, RecordRequest
-from sttbatch.core.errors import ChunkError, ChunkTooLarge, MediaError, SttbatchError
+from sttbatch.core.errors import (
+    ChunkError,
+    ChunkHindered,
+    ChunkTooLarge,
+    MediaError,
+    SttbatchError,
+    is_hindrance,
+)
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
     AudioChunk,
@@ -157,7 +164,8 @@ class ChunkTranscriber:
             pieces = await self.cut_all(chunk.upload, self._plan(chunk, error))
             outcomes = [await self._piece(context, piece) for piece in pieces]
         except MediaError as failure:
-            raise ChunkError(f"{error}; cutting it smaller failed: {failure}") from failure
+            kind = ChunkHindered if is_hindrance(failure) else ChunkError
+            raise kind(f"{error}; cutting it smaller failed: {failure}") from failure
         finally:
             _discard(pieces)
         joined = ResultMerger().merge(outcomes, chunk.upload.duration_s)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -97,16 +97,19 @@ class Completion:
         """End a dead letter, which is not processed until a user queues it again."""
         self.fail_elsewhere(
             job,
-            f"dead letter, failed {row.retry_count + 1} times: {row.error_message}; `sttbatch jobs "
-            f"retry {row.short_id}` or --force sends it again",
+            f"{_times_failed(row)}: {row.error_message}; `sttbatch jobs retry {row.short_id}` or "
+            "--force sends it again",
         )
 
     async def fail_unread(self, failures: Sequence[Failure]) -> None:
         """Report recordings that cannot be read, and record them in the ledger."""
-        for each in failures:
-            self.report_failure(each.display_path, each.audio_s, each.reason)
+        dead: Mapping[str, Job] = {}
         with self._warning():
-            await self.claims.note(failures)
+            dead = await self.claims.note(failures)
+        for each in failures:
+            row = dead.get(each.content)
+            reason = each.reason if row is None else f"{_times_failed(row)}: {each.reason}"
+            self.report_failure(each.display_path, each.audio_s, reason)
 
     def skip(self, job: RecordingJob, outcome: Outcome) -> None:
         """End a job as LEFT, TAKEN or CANCELLED, which is no failure."""
@@ -252,6 +255,10 @@ def _missing_end(job: RecordingJob) -> Gap | None:
         f"truncated: the header declares {job.declared_s:.1f} s, {job.counted_s:.1f} s are there"
     )
     return Gap(job.counted_s, job.declared_s, GapReason.TRUNCATED, detail)
+
+
+def _times_failed(row: Job) -> str:
+    return f"dead letter, failed {row.retry_count + 1} times"
 
 
 def _shortcomings(transcript: Transcript) -> str | None:

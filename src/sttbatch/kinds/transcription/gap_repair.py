@@ -190,6 +190,7 @@ class GapRepair:
         try:
             return await self.transcriber.cut_all(repair.upload, plan)
         except MediaError as error:
+            repair.job.hindered |= is_hindrance(error)
             detail = f"it could not be cut out to be sent again: {error}"
             repair.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=detail)
             return []

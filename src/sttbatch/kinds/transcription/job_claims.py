@@ -115,10 +115,14 @@ class JobClaims:
         if claim is not None:
             await self.queue.workers.end_claim(lambda: end(claim))
 
-    async def note(self, failures: Sequence[Failure]) -> None:
-        """Give each a FAILED row, unless another run is processing it."""
+    async def note(self, failures: Sequence[Failure]) -> dict[str, Job]:
+        """Give each a FAILED row, unless another run is processing it.
+
+        Returns those that were dead letters before, by content.
+        """
         once = {each.content: each for each in reversed(failures)}
-        await asyncio.gather(*(self._note(each) for each in once.values()))
+        rows = await asyncio.gather(*(self._note(each) for each in once.values()))
+        return {row.file_sha256: row for row in rows if row.is_dead_letter}
 
     async def reconcile(self, done: set[str], readable: Callable[[], set[str]]) -> None:
         """Complete queued and failed jobs of this request whose content is `done`.
@@ -135,7 +139,7 @@ class JobClaims:
             if isinstance(taken, Claim):
                 await self.queue.jobs.complete(taken)
 
-    async def _note(self, failure: Failure) -> None:
+    async def _note(self, failure: Failure) -> Job:
         # The paths of its outputs are unknown, so it cannot be run by its id.
         payload = {
             "recording": failure.display_path,
@@ -146,6 +150,7 @@ class JobClaims:
         taken = await self.queue.claim(row.id, self.worker)
         if isinstance(taken, Claim):
             await self.queue.jobs.fail(taken, failure.reason)
+        return row
 
     async def _row(self, content: str, spec: JobSpec, *, revive: bool = False) -> Job:
         return await self.queue.jobs.enqueue(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sttbatch.core import events
-from sttbatch.core.errors import ChunkError, SttbatchError
+from sttbatch.core.errors import ChunkError, SttbatchError, is_hindrance
 from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
@@ -239,6 +239,7 @@ class TranscriptionPipeline:
                     # It was cut by another version, so its upload cannot be repaired.
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
+            job.hindered |= is_hindrance(error)
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
         repaired = await self.repair.repair(job, context, chunk, words)
         if repaired.over_budget is not None:
