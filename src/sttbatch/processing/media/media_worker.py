@@ -23,11 +23,13 @@ import av.logging
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.core.models import AudioChunk
 from sttbatch.processing.media import media_messages as messages
+from sttbatch.processing.media import timeline
+from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import LoudnessLevels, Span
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
 from sttbatch.processing.media.splitter import Splitter
-from sttbatch.processing.media.track import JUMP_S, Decoder, Track
+from sttbatch.processing.media.track import JUMP_S, Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Limit on the address space; the libraries alone map a fifth of it."""
@@ -38,9 +40,6 @@ CPU_PER_MIB_S = 2
 
 PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
-
-_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""Values that programs which write to a pipe put in the place of the length."""
 
 
 def _split(request: messages.Split) -> Iterator[Reply]:
@@ -114,7 +113,7 @@ def _probe(request: messages.Probe) -> Reply:
         estimated, declared = _lacks_length(file), _declared_bytes(file)
         with Track(file, request.stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
-    if declared > size:
+    if declared > size and not timeline.is_untrue(declared, size):
         # libavformat quietly takes the end of the file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
     return messages.Probed(audio_file)
@@ -140,8 +139,7 @@ def _declared_bytes(file: BinaryIO) -> int:
     file.seek(0)
     head = file.read(8)
     file.seek(0)
-    length = int.from_bytes(head[4:8], "little")
-    return length + 8 if head[:4] == b"RIFF" and length not in _UNKNOWN_LENGTHS else 0
+    return int.from_bytes(head[4:8], "little") + 8 if head[:4] == b"RIFF" else 0
 
 
 def _measure(request: messages.Measure) -> Reply:
@@ -169,7 +167,7 @@ def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
                 now = _SpanSamples(span)
         if now is not None:
             for at_s, data in decoder.decode(item):
-                now.add(at_s, data)
+                now.add(at_s, decoder.mixer.mix(data))
         elif not waiting:
             break
     if now is not None:

@@ -1,0 +1,53 @@
+"""Opens files safely; which of their formats are read."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from sttbatch.core.errors import MediaError, NoAudioError
+
+# Playlists and concatenations open other files and addresses, so only formats that hold their own
+# samples are read, from a file object, without any protocol.
+FORMATS = (
+    "aa,aac,ac3,ac4,act,aea,aiff,amr,ape,aptx,aptx_hd,asf,asf_o,au,avi,avr,bit,bonk,caf,codec2,daud,"
+    "dhav,dsf,dss,dts,dtshd,dv,eac3,epaf,flac,flv,live_flv,g722,g723_1,g726,g729,gsm,gxf,hcom,iamf,"
+    "iff,ilbc,ircam,ivr,kux,lc3,loas,lxf,matroska,webm,mlp,mmf,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,"
+    "mpc8,mpeg,mpegts,mtv,mxf,nistsphere,nsp,nsv,nut,nuv,ogg,oma,osq,pvf,qcp,qoa,rka,rm,sbc,sds,"
+    "shn,sln,sox,swf,tak,truehd,tta,ty,vivo,voc,vqf,w64,wav,wavarc,wsd,wtv,wv,wve,xwma"
+)
+_OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
+
+
+def open_container(file: BinaryIO) -> InputContainer:
+    """Raises MediaError where it is no recording."""
+    try:
+        return av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaError(f"not a recording that can be read: {reason(error)}") from error
+
+
+def audio_streams(container: InputContainer) -> list[AudioStream]:
+    """Those that can be decoded, in the order that `--audio-stream` counts."""
+    return [s for s in container.streams.audio if s.codec_context is not None]
+
+
+def pick_stream(container: InputContainer, stream: int) -> AudioStream:
+    """Raises NoAudioError where there is no such stream."""
+    streams = audio_streams(container)
+    if not streams:
+        raise NoAudioError("it has no audio stream")
+    if stream >= len(streams):
+        raise NoAudioError(
+            f"it has {len(streams)} audio stream(s), so --audio-stream goes up to "
+            f"{len(streams) - 1}"
+        )
+    return streams[stream]
+
+
+def reason(error: Exception) -> str:
+    """What a library says, for a message."""
+    return getattr(error, "strerror", None) or str(error)
