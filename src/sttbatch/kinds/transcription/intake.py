@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
-from sttbatch.core.errors import RecordingError
-from sttbatch.core.models import MERGE_VERSION
+from sttbatch.core.errors import RecordingError, Stopped
+from sttbatch.core.models import MERGE_VERSION, AudioFile
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -22,6 +23,9 @@ from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
 _AT_ONCE = 4
+
+_HASHED_BYTES = 1 << 28
+"""A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class Intake:
                     return
                 try:
                     entries[index] = await self._look_at(candidate, jobs)
+                except Stopped:
+                    return
                 except RecordingError as error:
                     entries[index] = error
 
@@ -101,10 +107,8 @@ class Intake:
         return entries
 
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
-        if not candidate.expected:
-            # A large file that is no recording is not worth hashing.
-            await self.media.probe(candidate.path, self.config.chunking.audio_stream)
-        fingerprint = await self.index.fingerprint(candidate.path.absolute())
+        probed = await self._probe_unknown(candidate)
+        fingerprint = await self.index.fingerprint(candidate.path.absolute(), self.stopping)
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
@@ -123,12 +127,32 @@ class Intake:
                 job.advance(RunState.CACHED)
                 return job
         try:
-            job.file = await self.media.probe(candidate.path, self.config.chunking.audio_stream)
+            if isinstance(probed, RecordingError):
+                raise probed
+            job.file = probed or await self._probe(candidate)
         except RecordingError as error:
             # It concerns every copy.
             job.advance(RunState.FAILED)
             job.reason = str(error)
         return job
+
+    async def _probe_unknown(self, candidate: Candidate) -> AudioFile | RecordingError | None:
+        """What a file holds whose content is not known yet: what is no recording is not hashed.
+
+        One that should be a recording is, if it is short, so that copies of it are one job.
+        """
+        name = os.fsencode(candidate.path.absolute())
+        if candidate.expected and self.index.unchanged(name, candidate.status) is not None:
+            return None
+        try:
+            return await self._probe(candidate)
+        except RecordingError as error:
+            if not candidate.expected or candidate.status.st_size > _HASHED_BYTES:
+                raise
+            return error
+
+    async def _probe(self, candidate: Candidate) -> AudioFile:
+        return await self.media.probe(candidate.path, self.config.chunking.audio_stream)
 
 
 def _unread(display_path: str, reason: str) -> Failure:

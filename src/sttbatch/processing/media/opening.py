@@ -11,13 +11,13 @@ from av.container import InputContainer
 from sttbatch.core.errors import MediaError, NoAudioError
 
 # Playlists and concatenations open other files and addresses, so only formats that hold their own
-# samples are read, from a file object, without any protocol.
+# samples are read, from a file object, without any protocol. Raw samples, which nothing but a name
+# tells apart (A-law, G.722, aptX), are not read either.
 FORMATS = (
-    "aa,aac,ac3,ac4,act,aea,aiff,amr,ape,aptx,aptx_hd,asf,asf_o,au,avi,avr,bit,bonk,caf,codec2,daud,"
-    "dhav,dsf,dss,dts,dtshd,dv,eac3,epaf,flac,flv,live_flv,g722,g723_1,g726,g729,gsm,gxf,hcom,iamf,"
-    "iff,ilbc,ircam,ivr,kux,lc3,loas,lxf,matroska,webm,mlp,mmf,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpc,"
-    "mpc8,mpeg,mpegts,mtv,mxf,nistsphere,nsp,nsv,nut,nuv,ogg,oma,osq,pvf,qcp,qoa,rka,rm,sbc,sds,"
-    "shn,sln,sox,swf,tak,truehd,tta,ty,vivo,voc,vqf,w64,wav,wavarc,wsd,wtv,wv,wve,xwma"
+    "aa,aac,ac3,aea,aiff,amr,ape,asf,au,avi,avr,bonk,caf,codec2,dhav,dsf,dss,dts,dtshd,dv,eac3,"
+    "epaf,flac,flv,gsm,gxf,hcom,iamf,iff,ilbc,ircam,ivr,kux,lc3,loas,matroska,webm,mlp,mmf,mov,"
+    "mp4,m4a,3gp,3g2,mj2,mp3,mpc,mpc8,mpeg,mpegts,mxf,nistsphere,nsp,nsv,nut,nuv,ogg,oma,osq,pvf,"
+    "qcp,qoa,rka,rm,shn,sox,swf,tak,truehd,tta,vivo,voc,vqf,w64,wav,wavarc,wtv,wv,xwma"
 )
 _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
 
