@@ -73,6 +73,7 @@ class AudioFile:
             the bit rate (MPEG audio without a Xing header, raw AAC).
         bit_rate: of the audio stream, bit/s; 0 when unknown.
         stream: which audio stream of the container, counted from 0.
+        also_heard: other streams that have sound; known where the stream was not given.
     """
 
     size_bytes: int
@@ -84,6 +85,7 @@ class AudioFile:
     channels: int
     bit_rate: int
     stream: int = 0
+    also_heard: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,20 @@ class ChunkingOptions:
     Attributes:
         target_duration_s: what a chunk should last when the batch is large.
         max_chunk_bytes: no upload's file is larger.
+        audio_stream: index in each container; None: the one with sound, the default one first.
         channels: `split` sends each channel as samples of its own, encoded again.
     """
 
     target_duration_s: float = 300.0
     max_chunk_bytes: int = 24 * MIB
     upload_codec: UploadCodec = UploadCodec.AUTO
-    audio_stream: int = 0
+    audio_stream: int | None = None
     channels: ChannelMode = ChannelMode.MIX
+
+    @property
+    def likely_stream(self) -> int:
+        """The stream that is meant, as long as no recording says otherwise."""
+        return self.audio_stream or 0
 
 
 @dataclass(frozen=True, slots=True)

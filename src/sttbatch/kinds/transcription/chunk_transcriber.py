@@ -51,6 +51,7 @@ class ChunkContext:
         claim, lane: our hold on it, and where the chunk's requests wait.
         index: of the chunk in its recording.
         piece: the name of a part of the chunk; None: all of it.
+        stream: which audio stream of the recording is transcribed.
     """
 
     recording: str
@@ -59,6 +60,7 @@ class ChunkContext:
     lane: Lane
     index: int
     piece: str | None = None
+    stream: int = 0
 
     def of_piece(self, name: str) -> ChunkContext:
         """The same for a piece of this chunk, or of this piece."""
@@ -135,8 +137,7 @@ class ChunkTranscriber:
         # A piece's span is in its upload's time, so the index of spans has no place for it.
         if context.piece is None:
             cut = self.addresser.cut_sha256(chunk.span.channel)
-            stream = config.chunking.audio_stream
-            span = IndexedSpan(context.file_sha256, stream, cut, chunk.span, key)
+            span = IndexedSpan(context.file_sha256, context.stream, cut, chunk.span, key)
         return WorkItem(
             key,
             context.file_sha256,

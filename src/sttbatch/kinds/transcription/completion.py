@@ -111,7 +111,8 @@ class Completion:
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
         """End the jobs that wait or failed before and whose recordings are done or readable now."""
         with self._warning():
-            await self.claims.reconcile(self._done, lambda: _unread_contents(readable))
+            streams = {job.stream for job in readable}
+            await self.claims.reconcile(self._done, streams, lambda: _unread_contents(readable))
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
         """Why the recording failed; None: it did not."""

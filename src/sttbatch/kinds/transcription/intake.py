@@ -113,19 +113,11 @@ class Intake:
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
-        key = self.addresser.transcript_key(
-            sha256, self.config.chunking.audio_stream, MERGE_VERSION, self.config.run.audit_mode
-        )
+        key = self._transcript_key(sha256, self.config.chunking.likely_stream)
         mode = self.addresser.channels
         job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
-        if not self.config.run.force:
-            stored = await self.results.transcript(key)
-            level = stored[1] if stored is not None else None
-            self.emit(events.CacheLookup(job.display_path, key, level))
-            if stored is not None:
-                # Read once more when it is written: together they may be more than memory holds.
-                job.advance(RunState.CACHED)
-                return job
+        if await self._is_stored(job):
+            return job
         try:
             if isinstance(probed, RecordingError):
                 raise probed
@@ -134,7 +126,38 @@ class Intake:
             # It concerns every copy.
             job.advance(RunState.FAILED)
             job.reason = str(error)
+            return job
+        key = self._transcript_key(sha256, job.stream)
+        if key != job.transcript_key:
+            job.transcript_key = key
+            await self._is_stored(job)
+        self._mention_other_streams(job)
         return job
+
+    def _transcript_key(self, sha256: str, stream: int) -> str:
+        mode = self.config.run.audit_mode
+        return self.addresser.transcript_key(sha256, stream, MERGE_VERSION, mode)
+
+    async def _is_stored(self, job: RecordingJob) -> bool:
+        """Look its transcript up; a job that has one is CACHED."""
+        if self.config.run.force:
+            return False
+        stored = await self.results.transcript(job.transcript_key)
+        level = stored[1] if stored is not None else None
+        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        if stored is not None:
+            # Read once more when it is written: together they may be more than memory holds.
+            job.advance(RunState.CACHED)
+        return stored is not None
+
+    def _mention_other_streams(self, job: RecordingJob) -> None:
+        """Say what else could be transcribed, where nobody has chosen."""
+        also_heard = job.file.also_heard if job.file is not None else ()
+        if self.config.chunking.audio_stream is not None or not (job.stream or also_heard):
+            return
+        others = f"; sound is on {', '.join(map(str, also_heard))} too" if also_heard else ""
+        message = f"its audio stream {job.stream} is transcribed{others} (--audio-stream chooses)"
+        self.emit(events.Warned(job.display_path, message))
 
     async def _probe_unknown(self, candidate: Candidate) -> AudioFile | RecordingError | None:
         """What a file holds whose content is not known yet: what is no recording is not hashed.

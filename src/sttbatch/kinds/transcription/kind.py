@@ -20,7 +20,7 @@ class TranscriptionKind:
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
         mode = "on" if asked.gap_repair else "off"
         return addresser.transcript_key(
-            asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
+            asked.sha256, asked.chunking.likely_stream, MERGE_VERSION, mode
         )
 
     def engine(self, spec: JobSpec) -> tuple[str, str]:

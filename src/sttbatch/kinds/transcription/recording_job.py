@@ -144,6 +144,11 @@ class RecordingJob:
         return self.candidates[0].display_path
 
     @property
+    def stream(self) -> int:
+        """Which audio stream is transcribed, once its headers were read."""
+        return self.file.stream if self.file is not None else 0
+
+    @property
     def declared_s(self) -> float:
         return self.file.duration_s if self.file is not None else 0.0
 

@@ -70,7 +70,7 @@ async def _transcript_keys(
 ) -> list[str | None]:
     """Keys of their transcripts; None: what they hold is not known."""
     addresser = ContentAddresser(config.request, config.chunking.channels)
-    stream, audit_mode = config.chunking.audio_stream, config.run.audit_mode
+    stream, audit_mode = config.chunking.likely_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
     names = [
         os.fsencode(each.display_path if each.display_path[0] == "/" else here + each.display_path)

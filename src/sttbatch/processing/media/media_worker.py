@@ -29,6 +29,7 @@ from sttbatch.processing.media.loudness import LoudnessLevels, Span
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
 from sttbatch.processing.media.splitter import Splitter
+from sttbatch.processing.media.stream_choice import choose_stream
 from sttbatch.processing.media.track import JUMP_S, Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
@@ -111,8 +112,11 @@ def _probe(request: messages.Probe) -> Reply:
             raise MediaError("it is empty")
         _allow(size)
         estimated, declared = _lacks_length(file), _declared_bytes(file)
-        with Track(file, request.stream) as track:
+        given = request.stream
+        stream, also_heard = choose_stream(file) if given is None else (given, ())
+        with Track(file, stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
+        audio_file = replace(audio_file, also_heard=also_heard)
     if declared > size and not timeline.is_untrue(declared, size):
         # libavformat quietly takes the end of the file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)

@@ -187,8 +187,8 @@ class MediaWorkers:
         for worker in self._workers[:recordings]:
             await worker.start()
 
-    async def probe(self, path: Path, stream: int = 0) -> AudioFile:
-        """Read a file's headers.
+    async def probe(self, path: Path, stream: int | None = 0) -> AudioFile:
+        """Read a file's headers; without `stream`, those of the one that is heard.
 
         Raises:
             NoAudioError: it holds no audio.
