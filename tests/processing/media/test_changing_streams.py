@@ -82,6 +82,18 @@ def test_what_was_joined_says_all_of_its_words(
     assert_says(merged(found.pieces), truth + later(more, LENGTH_S), within_s=0.13)
 
 
+@BOTH_WAYS
+@pytest.mark.parametrize("kind", ["adts", "mp3"])
+def test_parameters_that_come_back(kind: str, codec: UploadCodec, record: Record) -> None:
+    name, first, second = JOINED[kind]
+    path, truth = record(name, LENGTH_S, **first)
+    other, more = record(name, LENGTH_S, first_word=500, **second)
+    data = path.read_bytes() + other.read_bytes() + path.read_bytes()
+    found = cut(data, plan_for(5.0, declared_s=24.0, codec=codec))
+    words = [*truth, *later(more, LENGTH_S), *later(truth, 2 * LENGTH_S)]
+    assert_says(merged(found.pieces), words, within_s=0.25)
+
+
 @pytest.mark.parametrize("kind", ["vorbis", "opus channels"])
 def test_the_length_of_a_chain_is_that_of_all_links(kind: str, record: Record) -> None:
     name, first, second = JOINED[kind]

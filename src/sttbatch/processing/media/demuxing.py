@@ -125,27 +125,38 @@ class Demuxer:
     def _packets_of(
         self, container: InputContainer, stream: AudioStream, section: Section
     ) -> Iterator[Demuxed]:
-        packets = (packet for packet in container.demux(stream) if packet.size)
+        packets = container.demux(stream)
         if self.format in _EDITED:
             return _edited(packets, section)
         if self.format in _SELF_DESCRIBING and stream.codec_context.codec.canonical_name in READERS:
             return _self_describing(packets, section)
-        return ((section, packet, ()) for packet in packets)
+        return ((section, packet, ()) for packet in packets if packet.size)
 
 
 def _self_describing(packets: Iterable[AudioPacket], section: Section) -> Iterator[Demuxed]:
     """Compare each frame's header with the first one."""
     read = READERS[section.context.codec.canonical_name]
-    first, now, last = None, section, b""
+    # Headers of one stream differ in a few bits only; each one is read once.
+    sections: dict[bytes, Section] = {}
+    first, now = None, section
     for packet in packets:
+        if not packet.size:
+            continue
         head = bytes(memoryview(packet)[:HEADER_BYTES])
-        if head != last:
-            last, header = head, read(head)
+        known = sections.get(head)
+        if known is None:
+            header = read(head)
             first = first or header
-            if header is not None and first is not None:
-                mark = b"" if header.parameters == first.parameters else header.parameters
-                if mark != now.mark:
-                    now = replace(section, mark=mark, frame_s=header.frame_s)
+            if header is None or first is None:
+                known = now
+            elif header.parameters == first.parameters:
+                known = section
+            elif header.parameters == now.mark:
+                known = now
+            else:
+                known = replace(section, mark=header.parameters, frame_s=header.frame_s)
+            sections[head] = known
+        now = known
         yield now, packet, ()
 
 
@@ -154,6 +165,8 @@ def _edited(packets: Iterable[AudioPacket], section: Section) -> Iterator[Demuxe
     left_out: list[AudioPacket] = []
     is_first = True
     for packet in packets:
+        if not packet.size:
+            continue
         if packet.is_discard:
             left_out.append(packet)
             continue

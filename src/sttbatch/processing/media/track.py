@@ -142,13 +142,14 @@ class Track:
         without_clock = self._demuxer.format in _WITHOUT_CLOCK
         expected, earliest, furthest, last = self.origin_pts, -FAR, FAR, -FAR
         latest = self.pts(limits.MAX_DURATION_S)
-        now, begins, shift, is_counted = self.first, 0, 0, False
+        first = now = self.first
+        begins, shift, is_counted, own_s = 0, 0, False, frame_s
         for section, packet, unheard in self._demuxer.packets():
             if section is not now:
                 if section.link != now.link:
                     begins = shift = expected - round(section.origin_pts * section.scale)
-                    frame_s = section.context.frame_size / section.context.sample_rate
-                now, frame_s = section, section.frame_s or frame_s
+                    own_s = section.context.frame_size / section.context.sample_rate
+                now, frame_s = section, section.frame_s or own_s
                 usual = self.pts_of(frame_s)
                 shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
                 is_counted = is_counted or (without_clock and section.frame_s > 0)
@@ -156,16 +157,16 @@ class Track:
             if pts is None or is_counted:
                 pts = expected
             else:
-                own = round(pts * section.scale)
+                own = pts if section is first else round(pts * section.scale)
                 pts = own + shift
                 if pts <= last or not earliest <= pts <= furthest:
                     # After a single wrong timestamp the same clock goes on.
                     goes_on = last < own + begins and abs(own + begins - expected) <= jump
                     shift = begins if goes_on else expected - own
                     pts = own + shift
-            length = round((packet.duration or 0) * section.scale)
-            if section.frame_s or not length:
-                length = usual
+            length = packet.duration or usual
+            if section is not first:
+                length = usual if section.frame_s else round(length * section.scale)
             last, expected = pts, pts + length
             if expected > latest:
                 raise MediaError(f"its timestamps go on to {limits.hours(self.seconds(expected))}")
