@@ -40,7 +40,7 @@ def load_key(settings: Settings) -> Secret:
         try:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            # Some users put the key itself there, which must not be printed.
+            # The value may be the key itself by mistake, which must not be printed.
             name = (
                 file if os.sep in str(file) else "what CLOUDRU_API_KEY_FILE or api_key_file names"
             )

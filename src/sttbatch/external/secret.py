@@ -1,13 +1,11 @@
-"""A type for the API key that never shows it."""
-
 from __future__ import annotations
 
-# A local server accepts any word as a key, and that word may be said in a recording.
+# A local server accepts any word as a key, which may also be spoken in a recording.
 _MIN_MASKED_LENGTH = 8
 
 
 class Secret:
-    """An API key; only `reveal` gives it away."""
+    """An API key, which only `reveal` returns."""
 
     __slots__ = ("_value",)
 
@@ -18,11 +16,11 @@ class Secret:
         return self._value
 
     def masked(self, text: str) -> str:
-        """Replace the key in `text`: some servers repeat what they were sent."""
+        """Mask the key in a text, as some servers repeat it."""
         return text.replace(self._value, "***") if len(self._value) >= _MIN_MASKED_LENGTH else text
 
     def masked_bytes(self, data: bytes) -> bytes:
-        """Replace the key in a response's body."""
+        """Mask the key in a response's body."""
         value = self._value.encode()
         return data.replace(value, b"***") if len(value) >= _MIN_MASKED_LENGTH else data
 

@@ -1,5 +1,3 @@
-"""Checks of the endpoint for `doctor`: is it reachable, over which protocol, and with this key?"""
-
 from __future__ import annotations
 
 import asyncio
@@ -25,10 +23,9 @@ class Reachability:
     """How the endpoint responded.
 
     Attributes:
-        http_version: HTTP/2 or HTTP/1.1.
-        tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it is unknown.
+        tls: the version, such as TLSv1.3; None over plain HTTP, or if it is unknown.
         clock_ahead_s: seconds by which this machine's clock is ahead of the endpoint's, to within a
-            second; None where it sends no date.
+            second; None: it sends no date.
     """
 
     status: int
@@ -40,14 +37,13 @@ class Reachability:
 async def check_reachability(base_url: str) -> Reachability:
     """Request the list of models, which needs no key.
 
-    It raises EndpointUnreachable, also where a certificate is not trusted, and UsageError as
-    `ssl_context`.
+    Raises EndpointUnreachable, also for an untrusted certificate, and UsageError as `ssl_context`.
     """
     context = ssl_context()
     try:
         async with (
             httpx.AsyncClient(http2=True, verify=context, timeout=_TIMEOUT_S) as client,
-            # The connection's own facts are there only while the response is open.
+            # Facts about the connection are available only while the response is open.
             client.stream("GET", base_url.rstrip("/") + "/models") as response,
         ):
             network = response.extensions.get("network_stream")

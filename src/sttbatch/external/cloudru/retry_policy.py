@@ -1,4 +1,4 @@
-"""What follows from each HTTP status: the table, and how error responses are read for it."""
+"""The retry policy: what follows from each HTTP status and error response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any
 
 MAX_HINT_S = 120.0
-"""A longer wait fails the recording instead, with a message that says when to come back."""
+"""If the endpoint asks for a longer wait, the recording fails, and its message says until when."""
 
 _ERROR_TEXT_LIMIT = 300
 _HINT_CEILING_S = 366 * 24 * 3600.0
@@ -23,7 +23,7 @@ _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
 
 class Action(Enum):
-    """What follows from a response whose status is not 200."""
+    """What to do after a response whose status is not 200."""
 
     RETRY = auto()
     SLOW_DOWN = auto()
@@ -36,7 +36,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """An action and why; `hint_s` is the wait that the server asks for, in seconds."""
+    """An action and its reason; `hint_s` is the wait in seconds that the server asks for."""
 
     action: Action
     message: str
@@ -45,7 +45,7 @@ class RetryDecision:
 
 
 def decide(status: int, headers: Mapping[str, str], body: bytes) -> RetryDecision:
-    """Decide by the status, then by what the body and the headers say."""
+    """Decide by the status, the body and the headers of a response."""
     text, code = error_message(body, headers.get("content-type", ""))
     message = f"{status}: {text}" if text else str(status)
     hint_s = wait_hint_s(headers)
@@ -62,10 +62,10 @@ def decide(status: int, headers: Mapping[str, str], body: bytes) -> RetryDecisio
 
 
 def _action(status: int, words: str, code: str, headers: Mapping[str, str]) -> Action:  # noqa: PLR0911 - one return a row of the table
-    # A redirect is a refusal: following it would hand the key to wherever it points.
+    # A redirect is a refusal: following it would send the key to another address.
     if status in {401, 402, 403} or 300 <= status < 400:
         return Action.REFUSED
-    # 'Quota exceeded' is also how some name a rate limit: a code, where there is one, decides.
+    # Some servers call a rate limit 'quota exceeded', so the code decides if there is one.
     if status == 429 and _any(_QUOTA_WORDS, code.lower() or words.replace("quota", "")):
         return Action.REFUSED
     if status == 400 and _any(_CREDENTIAL_WORDS, words):
@@ -86,9 +86,9 @@ def _any(words: tuple[str, ...], text: str) -> bool:
 
 
 def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
-    """Read (message, code) out of any of the shapes in which servers and gateways report errors.
+    """(message, code) of an error response in any of the forms that servers and gateways use.
 
-    The code holds what `code`, `type` and `param` say, whichever there are.
+    The code consists of `code`, `type` and `param`, as far as they are there.
     """
     try:
         parsed = json.loads(body)
@@ -118,13 +118,13 @@ def wait_hint_s(headers: Mapping[str, str]) -> float:
     except ValueError:
         return 0.0
     if date.tzinfo is None:
-        # HTTP knows no other zone (RFC 9110, 5.6.7).
+        # HTTP dates are in UTC (RFC 9110, 5.6.7).
         date = date.replace(tzinfo=UTC)
     return _bounded(date.timestamp() - time.time())
 
 
 def _bounded(seconds: float) -> float:
-    # No calendar shows a date beyond the year 9999.
+    # Later dates may lie beyond the year 9999, which `datetime` cannot represent.
     return min(max(seconds, 0.0), _HINT_CEILING_S)
 
 

@@ -1,4 +1,4 @@
-"""Before anything is sent: which recordings there are, and what is known of each."""
+"""Intake: fingerprints, looks up and probes recordings before anything is sent."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _HASHED_BYTES = 1 << 28
 
 @dataclass(slots=True)
 class IntakeResult:
-    """What a discovery came to.
+    """The result of an intake.
 
     Attributes:
-        jobs: in the order of discovery; those that are CACHED need nothing more sent.
-        failures: what should be recordings and cannot be read.
-        left: display paths of recordings that the run's end came before.
+        jobs: in the order of discovery; CACHED ones need no request.
+        failures: expected recordings that cannot be read.
+        left: display paths of recordings that were not reached before the run ended.
     """
 
     jobs: list[RecordingJob] = field(default_factory=list)
@@ -48,8 +48,8 @@ class Intake:
     """Fingerprints, looks up and probes recordings.
 
     Args:
-        registry: tells outputs of ours from other files.
-        stopping: whether no further recording is looked at.
+        registry: identifies our outputs.
+        stopping: whether no further recording is examined.
     """
 
     config: RunConfig
@@ -62,7 +62,7 @@ class Intake:
     emit: events.Emit
 
     async def take_in(self, discovery: Discovery) -> IntakeResult:
-        """Look at every candidate once."""
+        """Examine every candidate once."""
         intake = IntakeResult(failures=[_unread(*failure) for failure in discovery.failures])
         await self.index.load([each.path.absolute() for each in discovery.candidates])
         skipped = 0
@@ -86,10 +86,10 @@ class Intake:
     async def _look_at_all(
         self, candidates: Sequence[Candidate]
     ) -> Sequence[RecordingJob | RecordingError | None]:
-        """What each came to, FAILED if its content cannot be read; None: the run ended before."""
+        """The job of each, FAILED if its content cannot be read; None: the run ended before."""
         jobs: dict[str, RecordingJob] = {}
         entries: list[RecordingJob | RecordingError | None] = [None] * len(candidates)
-        # A task for each of a hundred thousand would take more memory than all else.
+        # A task for each of a hundred thousand candidates would take too much memory.
         waiting = enumerate(candidates)
 
         async def look() -> None:
@@ -139,19 +139,19 @@ class Intake:
         return self.addresser.transcript_key(sha256, stream, MERGE_VERSION, mode)
 
     async def _is_stored(self, job: RecordingJob) -> bool:
-        """Look its transcript up; a job that has one is CACHED."""
+        """Look up its transcript; a job with one becomes CACHED."""
         if self.config.run.force:
             return False
         stored = await self.results.transcript(job.transcript_key)
         level = stored[1] if stored is not None else None
         self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         if stored is not None:
-            # Read once more when it is written: together they may be more than memory holds.
+            # It is read again when it is written, as all together may not fit into memory.
             job.advance(RunState.CACHED)
         return stored is not None
 
     def _mention_other_streams(self, job: RecordingJob) -> None:
-        """Say what else could be transcribed, where nobody has chosen."""
+        """Warn of other streams with speech if none was chosen."""
         also_heard = job.file.also_heard if job.file is not None else ()
         if self.config.chunking.audio_stream is not None or not (job.stream or also_heard):
             return
@@ -160,9 +160,9 @@ class Intake:
         self.emit(events.Warned(job.display_path, message))
 
     async def _probe_unknown(self, candidate: Candidate) -> AudioFile | RecordingError | None:
-        """What a file holds whose content is not known yet: what is no recording is not hashed.
+        """Probe a file of unknown content; large files that are no recordings are not hashed.
 
-        One that should be a recording is, if it is short, so that copies of it are one job.
+        Short files that should be recordings are hashed, so that copies share a job.
         """
         name = os.fsencode(candidate.path.absolute())
         if candidate.expected and self.index.unchanged(name, candidate.status) is not None:

@@ -1,4 +1,4 @@
-"""What buffers share; they hold only the chunk of a recording that is cut next.
+"""The base of buffers, which hold only the chunk of a recording that is cut next.
 
 There are two kinds, one for packets that are copied and one for samples that are encoded.
 Positions are in the stream's own time base.
@@ -17,12 +17,8 @@ from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import is_quiet
 from sttbatch.processing.media.samples import Samples, encode
-from sttbatch.processing.media.silence import (
-    FRAME_BYTES,
-    SAMPLE_RATE,
-    frame_levels,
-    is_digital_silence,
-)
+from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels, is_digital_silence
+from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.track import StreamPacket, Track
 from sttbatch.processing.media.upload_format import ENCODED, Container
 
@@ -46,8 +42,8 @@ Item = TypeVar("Item", StreamPacket, Digested)
 class CutMedia(NamedTuple):
     """One chunk's bytes; `time_map` as in `ChunkSpan`.
 
-    The same `audio_sha256` means the same seconds in the upload, copied or encoded: a
-    transcription that is stored under it fits both.
+    Uploads with the same `audio_sha256` contain the same audio, copied or encoded, so that they
+    share a stored transcription.
     """
 
     data: bytes
@@ -59,12 +55,12 @@ class CutMedia(NamedTuple):
 
 
 class Buffer(ABC, Generic[Item]):
-    """The part of a recording between what was cut last and what was read last.
+    """The part of a recording between the last cut and the position of reading.
 
     Attributes:
-        preroll_s: seconds that a cut includes in front, for the decoder to settle.
+        preroll_s: seconds before its start that a cut includes, to warm up the decoder.
         end_pts: the position up to which the recording was read.
-        at_end: that is its end.
+        at_end: whether that is its end.
     """
 
     def __init__(self, track: Track, decoder: Decoder, preroll_s: float) -> None:
@@ -78,7 +74,7 @@ class Buffer(ABC, Generic[Item]):
 
     @abstractmethod
     def fill(self, until: int, max_bytes: int) -> int:
-        """Read until `until`, the end, or until the upload would outgrow `max_bytes`."""
+        """Read until `until`, the end, or `max_bytes`; returns the position that was reached."""
 
     @abstractmethod
     def skip_to(self, pts: int) -> None:
@@ -112,21 +108,32 @@ class Buffer(ABC, Generic[Item]):
         return first, self._decoder.mixer.mix(samples)
 
     def channel_pcm(self, start: int, end: int) -> list[bytes]:
-        """The samples of each channel that is heard, as s16 at 16 kHz."""
+        """The samples of each channel in the mix, as s16 at 16 kHz."""
         return self._decoder.mixer.channels(self._interleaved(start, end)[1])
 
-    def is_silent(self, start: int, end: int) -> bool:
-        """Whether a range holds no sound on any channel."""
-        levels = [bytearray() for _ in range(self._decoder.mixer.count)]
-        for part, until in self._parts(start, end):
-            for held, pcm in zip(levels, self.channel_pcm(part, until), strict=False):
-                if is_digital_silence(pcm):
-                    held.extend(bytes([120]) * (len(pcm) // FRAME_BYTES))
-                else:
-                    held.extend(frame_levels(pcm))
-                if not is_quiet(bytes(held)):
+    def is_silent(self, start: int, end: int, *, vad: bool) -> bool:
+        """Whether a range holds no speech, or without `vad` nothing but digital silence.
+
+        Each channel is judged by itself: no other can cancel or drown it. What stands out is sent
+        unheard; a detector is asked only where all is level and quiet.
+        """
+        if not vad:
+            return all(
+                is_digital_silence(pcm)
+                for part in self._parts(start, end)
+                for pcm in self.channel_pcm(*part)
+            )
+        levels = [b""] * self._decoder.mixer.count
+        for part in self._parts(start, end):
+            for index, pcm in enumerate(self.channel_pcm(*part)):
+                levels[index] += frame_levels(pcm)
+                if not is_quiet(levels[index]):
                     return False
-        return True
+        return not any(
+            detector.spans(pcm)
+            for part in self._parts(start, end)
+            for pcm in dict.fromkeys(self.channel_pcm(*part))
+        )
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Parts of a range that get longer, as sound is mostly in the first."""
@@ -148,7 +155,7 @@ class Buffer(ABC, Generic[Item]):
         *,
         on_packets: bool,
     ) -> CutMedia | None:
-        """Encode what is between two seconds; `on_packets`: as long as copied packets would be."""
+        """Encode the samples of a span; `on_packets`: as long as copied packets would be."""
         low, high = samples.offset(span_s[0]), samples.offset(span_s[1])
         if low >= high:
             return None
@@ -169,16 +176,16 @@ class Buffer(ABC, Generic[Item]):
         )
 
     def _audio_sha256(self, digests: Iterable[bytes], within: str = "") -> str:
-        """Hash the packets covered; `within` says where a cut falls inside of the outer ones."""
+        """Hash the covered packets; `within` is the position of cuts inside the outer ones."""
         parts = [self._track.fingerprint, *digests, within.encode()]
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def _decoder_delay_s(self, first_packet_s: float) -> float:
         """The seconds at the start of a copied stream for which its decoder yields nothing.
 
-        Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
-        samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others
-        have their delay in their container, which is not copied.
+        Opus has its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
+        samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; other codecs
+        have their delay in the container, which is not copied.
         """
         codec, extradata = self._track.codec, self._track.extradata
         if codec == "opus" and len(extradata) >= 12:

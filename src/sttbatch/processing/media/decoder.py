@@ -1,4 +1,4 @@
-"""Decodes a track's packets, whatever their parameters are by now."""
+"""Decodes a track's packets, whose parameters may change."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sttbatch.processing.media.silence import SAMPLE_RATE
 from sttbatch.processing.media.track import StreamPacket, Track
 
 _ITEM_CODES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Codes of Python's memoryview by item size; the type does not matter, as items are only copied."""
+"""Codes of Python's memoryview by item size; items are only copied, so their type is irrelevant."""
 
 
 class Decoder:
     """Decodes packets to interleaved s16 samples at 16 kHz, of one channel or of all.
 
     Attributes:
-        mixer: takes the channels apart and mixes them.
+        mixer: separates and mixes the channels.
     """
 
     def __init__(self, track: Track, channel: int = MIXED) -> None:
@@ -47,7 +47,7 @@ class Decoder:
     def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
         """Yield pairs of (second in the recording, samples); damaged packets yield nothing.
 
-        It raises MediaError where there are more bytes of them than `max_decoded_bytes` allows.
+        Raises MediaError if there are more bytes of them than `max_decoded_bytes`.
         """
         if item.section.context is not self._section.context:
             late = self.flush()
@@ -62,21 +62,21 @@ class Decoder:
             unheard.pts = unheard.dts = item.pts
             self._frames(unheard)
         packet = item.packet
-        # Muxing rewrites these, and neighbours share the packets around a cut.
+        # Muxing changes these, and neighbours share the packets around a cut.
         packet.time_base = self._track.stream.time_base or packet.time_base
         packet.pts = packet.dts = pts
         for frame in self._frames(packet):
             self._bytes_left -= frame.samples * len(frame.layout.channels) * frame.format.bytes
             if self._bytes_left < 0:
-                raise MediaError(f"decoded it is over {limits.MAX_EXPANSION:,} times its size")
-            # A frame may claim another rate than the header: 1 Hz would be expanded 16,000 times.
+                raise MediaError(f"decoded, it is over {limits.MAX_EXPANSION:,} times its size")
+            # A frame may have another rate than the header: 1 Hz would be expanded 16,000 times.
             if not limits.SAMPLE_RATES_HZ[0] <= frame.sample_rate <= limits.SAMPLE_RATES_HZ[1]:
                 continue
             if data := self._resample(frame):
                 yield self._track.seconds(pts if frame.pts is None else frame.pts), data
 
     def flush(self) -> bytes:
-        """Return the samples that decoder and resampler still hold at the end of the stream."""
+        """The samples that remain in decoder and resampler at the end of the stream."""
         try:
             frames = self._section.context.decode()
         except av.FFmpegError:
@@ -110,7 +110,7 @@ class Decoder:
         return self._arranged(resampler.resample(None))
 
     def _arranged(self, frames: list[AudioFrame]) -> bytes:
-        """The samples on as many channels as the track has at its beginning."""
+        """The samples with the number of channels of the track's first section."""
         count = self._mixer_of_frames.count
         # The plane is padded for alignment; only the samples count.
         data = b"".join(
@@ -127,14 +127,14 @@ class Decoder:
 def _extract_channel(frame: AudioFrame, channel: int) -> AudioFrame:
     """Copy `channel`, counted from 1, into a mono frame of the same rate and time.
 
-    It is silent where the frame has fewer channels, so that each word is transcribed once.
+    It is silent if the frame has fewer channels, so that each word is transcribed once.
     """
     name = frame.format.packed.name
     count = len(frame.layout.channels)
     mono = AudioFrame(format=name, layout="mono", samples=frame.samples)
     plane = mono.planes[0]
     if channel > count:
-        # Unsigned samples rest at half their range.
+        # Unsigned silence is half the range.
         data = (b"\x80" if name == "u8" else b"\0") * plane.buffer_size
     elif frame.format.is_planar:
         data = bytes(frame.planes[channel - 1])[: plane.buffer_size]

@@ -1,4 +1,4 @@
-"""Packets of one stream as they come, and where the parameters of decoding them change."""
+"""Packets of one stream, and changes of their parameters within it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ from sttbatch.processing.media.ogg_links import Slice, find_links
 from sttbatch.processing.media.opening import open_container, pick_stream, reason
 
 _PRIMING_S = 0.5
-"""Packets that a player leaves out, at either end, are what an encoder added, unless there are more
-than these."""
+"""Packets at either end that a player does not play are the encoder's padding if they last less."""
 
 _SELF_DESCRIBING = ("aac", "mp3", "mpegts", "mpeg")
 _EDITED = ("mov", "flv", "nut")
-"""Formats in which frames of any kind may follow each other; in which packets are left out, or new
-parameters come. The first of libavformat's names of each."""
+"""Formats in which frames of different parameters may follow each other; formats in which packets
+are marked as not played, or bring new parameters. By the first of libavformat's names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """Packets that are decoded alike.
+    """Packets that are decoded with the same parameters.
 
     Attributes:
         link: of a chained file, counted from 0; each has a clock of its own.
-        mark: how its parameters differ from those that the track begins with; empty: they do not.
-        frame_s: seconds that a packet lasts, by its own header; 0: that is not known.
-        scale: of its timestamps, to those of the track.
+        mark: how its parameters differ from those of the track's start; empty: they do not.
+        frame_s: duration of a packet in seconds by its own header; 0: unknown.
+        scale: factor from its timestamps to those of the track.
         origin_pts: the timestamp at which the link begins, in its own time base.
     """
 
@@ -53,15 +52,15 @@ class Section:
 
 AudioPacket: TypeAlias = "Packet[AudioStream]"
 Demuxed: TypeAlias = "tuple[Section, AudioPacket, tuple[AudioPacket, ...]]"
-"""A packet, and those before it that a player decodes and leaves out."""
+"""A packet, and those before it that a player decodes and does not play."""
 
 
 class Demuxer:
-    """A file and one of its audio streams; all of its links where it is chained.
+    """A file and one of its audio streams, in all links of a chained file.
 
     Raises:
-        NoAudioError: no audio stream, or not the one asked for.
-        MediaError: unreadable.
+        NoAudioError: it has no audio stream, or not the requested one.
+        MediaError: it is unreadable.
     """
 
     def __init__(self, file: BinaryIO, stream: int) -> None:
@@ -79,7 +78,7 @@ class Demuxer:
             raise
         self.format = self.container.format.name.partition(",")[0]
         self.time_base = self.stream.time_base or Fraction(1, 1000)
-        # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
+        # Read before decoding, as decoders may change these (HE-AAC).
         self.fingerprint = _fingerprint(self.stream.codec_context)
         origin_pts = timeline.origin(self.container, self.stream, self.time_base)
         self.first = Section(self.stream.codec_context, origin_pts=origin_pts)
@@ -97,7 +96,7 @@ class Demuxer:
                 continue
 
     def packets(self) -> Iterator[Demuxed]:
-        """Yield all packets in order, or raise MediaError where the file breaks off damaged."""
+        """Yield all packets in order; raises MediaError if the file is damaged."""
         try:
             yield from self._packets_of(self.container, self.stream, self.first)
             for link, container, stream in self.later_links():
@@ -161,7 +160,7 @@ def _self_describing(packets: Iterable[AudioPacket], section: Section) -> Iterat
 
 
 def _edited(packets: Iterable[AudioPacket], section: Section) -> Iterator[Demuxed]:
-    """Keep packets that an edit list leaves out apart, and follow new parameters."""
+    """Separate packets that an edit list omits, and follow new parameters."""
     left_out: list[AudioPacket] = []
     is_first = True
     for packet in packets:
@@ -197,7 +196,7 @@ def _lasts_s(packets: list[AudioPacket]) -> float:
 
 
 def _fingerprint(context: AudioCodecContext) -> bytes:
-    """All besides the packets that determines how they are decoded."""
+    """Everything besides the packets that determines how they are decoded."""
     sample_format = context.format.name if context.format else ""
     facts = (
         context.codec.canonical_name,

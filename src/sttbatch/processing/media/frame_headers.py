@@ -1,6 +1,6 @@
 """Headers of frames that describe themselves: ADTS and MPEG audio.
 
-Such streams can be joined at any frame, so each header is compared with the one before.
+Such streams can be joined at any frame, so the headers of all frames are compared.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _SINGLE_CHANNEL = 3
 
 
 class FrameHeader(NamedTuple):
-    """What decides how a frame is decoded.
+    """The parameters of a frame.
 
     Attributes:
-        parameters: its bits; bits that vary from frame to frame are left out.
-        frame_s: seconds that it lasts.
+        parameters: the bits of its header that are the same in all frames of a stream.
+        frame_s: its duration in seconds.
     """
 
     parameters: bytes

@@ -1,4 +1,4 @@
-"""Channels of a recording, and their mix to one, in which none of them is lost."""
+"""Mixing of channels to one, so that none is lost."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from av.audio.layout import AudioLayout
 from sttbatch.processing.media.silence import SAMPLE_RATE, audioop
 
 _BLOCK_SAMPLES = SAMPLE_RATE // 10
-"""Polarity is decided for a tenth of a second: no word is longer that has another one."""
+"""Polarity is decided for each tenth of a second."""
 
 _CANCELLED = 4
-"""A sum this many times (12 dB) below what its parts would be without any relation is cancelled;
-a voice in one of two channels is 3 dB below."""
+"""A sum this many times (12 dB) below that of uncorrelated parts has cancelled; with a voice on one
+of two channels it is 3 dB below."""
 
 _WEIGHTS = {"FL": 0.7071, "FR": 0.7071, "FC": 1.0, "LFE": 0.0, "LFE2": 0.0}
 _SURROUND = 0.5
-"""ITU-R BS.775, annex 4: mono from 5.1; the low-frequency effects are no part of it."""
+"""ITU-R BS.775, annex 4: mono from 5.1, without the low-frequency effects."""
 
 
 def is_cinema(layout: AudioLayout) -> bool:
-    """Whether a file says which loudspeaker each channel is for; recorders do not."""
+    """Whether a layout assigns channels to loudspeakers; those of recorders do not."""
     return not any(name in layout.name for name in ("channels", "ambisonic"))
 
 
 class Mixer:
-    """Takes interleaved s16 samples at 16 kHz apart, and mixes them.
+    """Separates or mixes the channels of interleaved s16 samples at 16 kHz.
 
-    A channel whose polarity is that of the others inverted (a balanced line that is wired wrong)
-    is inverted where the mix would cancel.
+    A channel of inverted polarity (a balanced line with swapped wires) is inverted where the mix
+    would cancel.
     """
 
     def __init__(self, layout: AudioLayout) -> None:
@@ -41,7 +41,7 @@ class Mixer:
         self._weights = [weight / total for weight in weights]
 
     def channels(self, pcm: bytes) -> list[bytes]:
-        """Each channel that is part of the mix."""
+        """The samples of each channel in the mix."""
         if self.count == 1:
             return [pcm]
         samples = memoryview(pcm).cast("h")
@@ -55,7 +55,7 @@ class Mixer:
         return b"".join(self.blocks(pcm))
 
     def blocks(self, pcm: bytes | memoryview) -> Iterator[bytes]:
-        """Yield the mix in short parts."""
+        """Yield the mix in short blocks."""
         size = 2 * self.count * _BLOCK_SAMPLES
         for at in range(0, len(pcm), size):
             block = bytes(pcm[at : at + size])
@@ -67,7 +67,7 @@ class Mixer:
                 yield self._mix_many(block)
 
     def cancels(self, pcm: bytes) -> bool:
-        """Whether a mix that knows nothing of polarity would lose what is heard in two channels."""
+        """Whether two channels cancel in a plain mix."""
         if self.count != 2:
             return False
         return _is_cancelled(audioop.rms(audioop.tomono(pcm, 2, 0.5, 0.5), 2), audioop.rms(pcm, 2))

@@ -1,7 +1,7 @@
-"""Links of a chained Ogg file: each is a whole stream with headers and a clock of its own.
+"""Links of a chained Ogg file, which are complete streams with their own headers and clock.
 
-Radio streams and joined files are chained (RFC 3533, 4). libavformat reads the headers of the first
-link alone, so each link is read as a file of its own.
+Radio streams and joined files are chained (RFC 3533, 4). libavformat reads only the headers of the
+first link, so each link is opened as a separate file.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Slice(io.RawIOBase):
 
 
 def find_links(file: BinaryIO, size: int) -> list[tuple[int, int]]:
-    """The first and last byte offsets of each link; none where the file is no Ogg."""
+    """The start and end offsets of each link in bytes; none if the file is not Ogg."""
     file.seek(0)
     if file.read(len(MAGIC)) != MAGIC:
         return []
@@ -69,7 +69,7 @@ def find_links(file: BinaryIO, size: int) -> list[tuple[int, int]]:
 
 
 def _first_pages(file: BinaryIO) -> Iterator[int]:
-    """Where pages begin that are the first of a stream."""
+    """The offsets of pages that are the first of a stream."""
     at, tail = 0, b""
     while True:
         file.seek(at)

@@ -10,9 +10,9 @@ from av.container import InputContainer
 
 from sttbatch.core.errors import MediaError, NoAudioError
 
-# Playlists and concatenations open other files and addresses, so only formats that hold their own
-# samples are read, from a file object, without any protocol. Raw samples, which nothing but a name
-# tells apart (A-law, G.722, aptX), are not read either.
+# Playlists and concatenations open other files and URLs, so only formats that contain their samples
+# are read, from a file object and without any protocol. Raw samples are not read either, as only a
+# name identifies them (A-law, G.722, aptX).
 FORMATS = (
     "aa,aac,ac3,aea,aiff,amr,ape,asf,au,avi,avr,bonk,caf,codec2,dhav,dsf,dss,dts,dtshd,dv,eac3,"
     "epaf,flac,flv,gsm,gxf,hcom,iamf,iff,ilbc,ircam,ivr,kux,lc3,loas,matroska,webm,mlp,mmf,mov,"
@@ -23,7 +23,7 @@ _OPEN_OPTIONS = {"format_whitelist": FORMATS, "protocol_whitelist": ""}
 
 
 def open_container(file: BinaryIO) -> InputContainer:
-    """Raises MediaError where it is no recording."""
+    """Open a recording; raises MediaError if it is none."""
     try:
         return av.open(file, mode="r", options=_OPEN_OPTIONS, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
@@ -31,12 +31,12 @@ def open_container(file: BinaryIO) -> InputContainer:
 
 
 def audio_streams(container: InputContainer) -> list[AudioStream]:
-    """Those that can be decoded, in the order that `--audio-stream` counts."""
+    """The streams that can be decoded, in the order of `--audio-stream`."""
     return [s for s in container.streams.audio if s.codec_context is not None]
 
 
 def pick_stream(container: InputContainer, stream: int) -> AudioStream:
-    """Raises NoAudioError where there is no such stream."""
+    """The audio stream with this index; raises NoAudioError if there is none."""
     streams = audio_streams(container)
     if not streams:
         raise NoAudioError("it has no audio stream")
@@ -49,5 +49,5 @@ def pick_stream(container: InputContainer, stream: int) -> AudioStream:
 
 
 def reason(error: Exception) -> str:
-    """What a library says, for a message."""
+    """The text of a library's error, for a message."""
     return getattr(error, "strerror", None) or str(error)

@@ -1,5 +1,3 @@
-"""A buffer of packets that are copied into uploads unchanged."""
-
 from __future__ import annotations
 
 import io
@@ -21,14 +19,14 @@ from sttbatch.processing.media.upload_format import COPYABLE
 
 
 class PacketBuffer(Buffer[StreamPacket]):
-    """A buffer of compressed packets, decoded only where samples are needed.
+    """A buffer of packets that are copied into uploads, and decoded only where samples are needed.
 
-    What cannot be copied as it is heard is decoded and encoded instead: packets whose parameters
-    differ from those before, channels that would cancel or be left out when they are mixed.
+    Chunks that cannot be copied faithfully are decoded and encoded instead: those with packets of
+    changed parameters, and those with channels that would cancel or be lost in a plain mix.
 
     Args:
         track: the track that is read.
-        max_bytes: an encoded upload should not be larger.
+        max_bytes: maximum size of an encoded upload.
     """
 
     def __init__(self, track: Track, max_bytes: int) -> None:
@@ -97,7 +95,7 @@ class PacketBuffer(Buffer[StreamPacket]):
         )
 
     def _is_lost_in_a_mix(self, start: int, end: int) -> bool:
-        """Whether a recogniser that mixes the channels as usual would not hear all of them."""
+        """Whether a recogniser's plain mix of the channels would lose one of them."""
         mixer = self._decoder.mixer
         if mixer.count != 2:
             return mixer.count > 1 and not is_cinema(self._track.context.layout)
@@ -128,7 +126,7 @@ class PacketBuffer(Buffer[StreamPacket]):
 
 
 def _copy_packets(items: Sequence[StreamPacket], stream: AudioStream, codec: str) -> bytes:
-    """Mux packets so that a decoder sees them as one unbroken recording from 0:00."""
+    """Mux packets into a recording that starts at 0:00 and has no gaps."""
     if codec == "mp3":
         # Frames describe themselves; a muxer would add a Xing header, which shifts all times.
         return b"".join([item.packet for item in items])

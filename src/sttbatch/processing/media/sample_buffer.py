@@ -1,5 +1,3 @@
-"""A buffer of samples that are encoded for each upload."""
-
 from __future__ import annotations
 
 from sttbatch.core.models import MIXED, UploadCodec
@@ -10,20 +8,20 @@ from sttbatch.processing.media.track import FAR, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 _MOST_BYTES = 256 << 20
-"""Of samples of all channels that are held: sixteen of them are many times an upload."""
+"""Maximum size of the samples of all channels; sixteen of them are many times an upload."""
 
 
 class SampleBuffer(Buffer[Digested]):
     """A buffer of decoded samples, s16 at 16 kHz, mixed and encoded when they are cut.
 
-    Where the packets could be copied as well, cuts fall between the same packets and include the
-    same preroll, so that either way of uploading finds the other's transcription.
+    If the packets could be copied too, cuts are between the same packets and include the same
+    preroll, so that copied and encoded uploads share stored transcriptions.
 
     Args:
         track: the track that is read.
-        codec: the codec that samples are encoded with.
+        codec: for encoding.
         channel: the only one that is read; `MIXED`: all of them, mixed.
-        by_samples: cut at exactly the given positions in any case, and without preroll.
+        by_samples: cut at exactly the given positions, without preroll.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class SampleBuffer(Buffer[Digested]):
 
     def skip_to(self, pts: int) -> None:
         self._drop_before(pts)
-        # The decoder needs a second to settle; nothing before that need be decoded.
+        # The decoder needs a second to warm up; nothing before that has to be decoded.
         decode_from = pts - self._track.pts_of(1.0)
         while self.end_pts < pts and not self.at_end:
             self._read_one(decode_from=decode_from)

@@ -1,4 +1,4 @@
-"""Decoded samples and their times, and how they are encoded."""
+"""Decoded samples with their times, and their encoding."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ENCODE_SAMPLES = 16_384
 class Samples:
     """Interleaved s16 samples at 16 kHz that begin anywhere in a recording.
 
-    Offsets are in bytes. Where timestamps jump, the samples do not.
+    Offsets are in bytes. Samples on both sides of a jump of the timestamps are adjacent.
     """
 
     def __init__(self, channels: int) -> None:
         self.pcm = bytearray()
         self._frame_bytes = 2 * channels
         self._per_second = self._frame_bytes * SAMPLE_RATE
-        # (offset in pcm, second in the recording) wherever the timestamps jump.
+        # (offset in pcm, second in the recording) at each jump of the timestamps.
         self._time_map: list[tuple[int, float]] = []
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Samples:
         self._time_map = [(0, first_s), *later] if self.pcm else []
 
     def second(self, offset: int) -> float:
-        """The second at which an offset is; there has to be a sample."""
+        """The time of an offset; requires at least one sample."""
         at, second = next(
             (entry for entry in reversed(self._time_map) if entry[0] <= offset),
             self._time_map[0],
@@ -65,7 +65,7 @@ class Samples:
         return (high - low) / self._per_second
 
     def times(self, low: int, high: int, lead_s: float) -> tuple[tuple[float, float], ...]:
-        """The time map of an upload of what is between two offsets, after `lead_s` of silence."""
+        """The time map of an upload: `lead_s` of silence, then the samples between two offsets."""
         return (
             (0.0, self.second(low) - lead_s),
             *(
@@ -76,7 +76,7 @@ class Samples:
         )
 
     def offset(self, wanted_s: float) -> int:
-        """The offset of the first sample at or after a second, within the samples."""
+        """The offset of the first sample at or after a time."""
         offset = 0
         for index, (at, second) in enumerate(self._time_map):
             if second > wanted_s and index:
@@ -115,7 +115,7 @@ def encode(parts: Iterable[bytes], codec: UploadCodec) -> bytes:
 
 
 def _joined(parts: Iterable[bytes]) -> Iterable[bytes]:
-    """The same samples in parts of one length."""
+    """The same samples in parts of equal length."""
     held = bytearray()
     for part in parts:
         held += part

@@ -39,7 +39,7 @@ def _has_sound(file: BinaryIO, stream: int) -> bool:
             buffer = SampleBuffer(track, UploadCodec.FLAC)
             for seconds in _HEARD_S:
                 buffer.fill(track.pts(seconds), FAR)
-                if not buffer.is_silent(track.origin_pts, buffer.end_pts):
+                if not buffer.is_silent(track.origin_pts, buffer.end_pts, vad=True):
                     return True
                 if buffer.at_end:
                     break

@@ -19,8 +19,8 @@ JUMP_S = 0.04
 """Timestamps that differ from the running count of samples by more than this are a jump."""
 
 _NEW_CLOCK_S = 10.0
-"""Timestamps of MPEG streams that are this far ahead are those of another clock, and nothing is
-missing there (ffmpeg's -dts_delta_threshold)."""
+"""MPEG timestamps that are this far ahead are from another clock, and nothing is missing there
+(ffmpeg's -dts_delta_threshold)."""
 
 _WITHOUT_CLOCK = ("aac", "mp3")
 """Formats without timestamps: libavformat counts by the parameters of the first frame."""
@@ -29,7 +29,7 @@ _WITHOUT_CLOCK = ("aac", "mp3")
 class StreamPacket(NamedTuple):
     """A packet; `duration_s` is that of its samples, which its timestamps may round.
 
-    `unheard` are packets before it that a player decodes and leaves out.
+    `unheard` are packets before it that a player decodes and does not play.
     """
 
     pts: int
@@ -46,16 +46,16 @@ class StreamPacket(NamedTuple):
 
 
 class Track:
-    """An audio stream and its clock, which never stops and never jumps back.
+    """An audio stream and its clock, which neither stops nor goes back.
 
     Attributes:
         origin_pts: the timestamp that a player shows as 0:00.
-        fingerprint: all besides the packets that determines how they are decoded.
-        first: the section that it begins with.
+        fingerprint: everything besides the packets that determines how they are decoded.
+        first: its first section.
 
     Raises:
-        NoAudioError: no audio stream, or not the one asked for.
-        MediaError: unreadable, or beyond the limits on sample rate, channels and duration.
+        NoAudioError: it has no audio stream, or not the requested one.
+        MediaError: it is unreadable or exceeds a limit.
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
@@ -95,10 +95,9 @@ class Track:
         return round(seconds / self.time_base)
 
     def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
-        """Describe the recording as its container declares it, before any packet is read."""
         container = self._demuxer.container
         if not self._length.seconds and timeline.has_loose_clock(container):
-            # To read all of it is the only way to tell.
+            # Only reading all of it tells.
             self._length = timeline.Length(self._counted_s(), sure=True)
         declared = self._length.seconds + sum(
             timeline.length(later, stream, self.size_bytes).seconds
@@ -123,18 +122,18 @@ class Track:
         return self.seconds(max((item.end_pts for item in self.packets()), default=self.origin_pts))
 
     def packets(self) -> Iterator[StreamPacket]:
-        """Yield all packets in order; timestamps never go back by more than a rounding.
+        """Yield all packets in order; timestamps never go back by more than a rounding error.
 
-        It raises MediaError where the file breaks off damaged, or goes beyond the longest duration.
+        Raises MediaError if the file is damaged, or exceeds the maximum duration.
         """
         return self._counted() if self._frame_s else self._measured()
 
     def _counted(self) -> Iterator[StreamPacket]:
-        """Yield packets with the length of a frame, which is exact where timestamps are rounded."""
-        # An hour has 140,000 packets: this loop does no lookup and no call that can be avoided.
+        """Yield packets with the length of a frame, which is exact, unlike rounded timestamps."""
+        # An hour has 140,000 packets, so this loop avoids lookups and calls.
         frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
         usual = self.pts_of(frame_s)
-        # Some decoders double the rate after the frame's length was read (HE-AAC).
+        # Some decoders double the rate after the length of a frame was read (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
         ahead = (
             self.pts_of(_NEW_CLOCK_S) if timeline.has_loose_clock(self._demuxer.container) else FAR
@@ -169,16 +168,16 @@ class Track:
                 length = usual if section.frame_s else round(length * section.scale)
             last, expected = pts, pts + length
             if expected > latest:
-                raise MediaError(f"its timestamps go on to {limits.hours(self.seconds(expected))}")
+                raise MediaError(f"its timestamps reach {limits.hours(self.seconds(expected))}")
             earliest, furthest = expected - jump, expected + ahead
             is_usual = shortest <= length <= longest
             duration_s = frame_s if is_usual else length * time_base
             yield StreamPacket(pts, expected, duration_s, packet, section, unheard)
 
     def _measured(self) -> Iterator[StreamPacket]:
-        """Yield packets that last until the next one begins, where frame lengths vary.
+        """Yield packets of varying lengths, each until the next one begins.
 
-        The sum of rounded lengths would drift, by 1 % for Vorbis in Matroska.
+        Sums of rounded lengths would drift, by 1 % for Vorbis in Matroska.
         """
         jump = self.pts_of(JUMP_S)
         last: StreamPacket | None = None
