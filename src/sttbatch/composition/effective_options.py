@@ -20,7 +20,7 @@ LOCAL_MODEL = "tiny.en"
 class RunFlags:
     """Options that are no settings."""
 
-    audio_stream: int = 0
+    audio_stream: int | None = None
     force: bool = False
     overwrite: bool = False
     fail_fast: bool = False

@@ -66,9 +66,11 @@ class JobClaims:
 
         async def queued(job: RecordingJob) -> Job:
             sha256 = job.fingerprint.sha256
-            spec = TranscriptionSpec.of(job.candidates[0], sha256, job.declared_s, config)
+            spec = TranscriptionSpec.of(
+                job.candidates[0], sha256, job.declared_s, config, job.stream
+            )
             revive = config.run.force and not job.id
-            return await self._row(sha256, spec.to_job_spec(), revive_cancelled=revive)
+            return await self._row(sha256, spec.to_job_spec(), job.stream, revive_cancelled=revive)
 
         rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
@@ -107,14 +109,16 @@ class JobClaims:
         once = {each.content: each for each in reversed(failures)}
         await asyncio.gather(*(self._note(each) for each in once.values()))
 
-    async def reconcile(self, done: set[str], readable: Callable[[], set[str]]) -> None:
-        """Complete queued and failed jobs of this request whose content is `done`.
+    async def reconcile(
+        self, done: set[str], streams: set[int], readable: Callable[[], set[str]]
+    ) -> None:
+        """Complete queued and failed jobs of this request and `streams` whose content is `done`.
 
         Jobs of unreadable files are removed if their content is in `readable`.
         """
-        rows = await self.queue.jobs.unfinished(
-            self.config.chunking.audio_stream, self.request_sha256
-        )
+        rows: dict[str, str] = {}
+        for stream in {self.config.chunking.likely_stream, *streams}:
+            rows |= await self.queue.jobs.unfinished(stream, self.request_sha256)
         if any(content.startswith(UNREAD) for content in rows):
             await self.queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
         for content in rows.keys() & done:
@@ -129,15 +133,21 @@ class JobClaims:
             "audio_s": failure.audio_s,
             "request": dataclasses.asdict(self.config.request),
         }
-        row = await self._row(failure.content, JobSpec(TRANSCRIPTION, 1, payload))
+        row = await self._row(
+            failure.content,
+            JobSpec(TRANSCRIPTION, 1, payload),
+            self.config.chunking.likely_stream,
+        )
         taken = await self.queue.claim(row.id, self.worker)
         if isinstance(taken, Claim):
             await self.queue.jobs.fail(taken, failure.reason)
 
-    async def _row(self, content: str, spec: JobSpec, *, revive_cancelled: bool = False) -> Job:
+    async def _row(
+        self, content: str, spec: JobSpec, stream: int, *, revive_cancelled: bool = False
+    ) -> Job:
         return await self.queue.jobs.enqueue(
             content,
-            self.config.chunking.audio_stream,
+            stream,
             self.request_sha256,
             spec,
             self.priority,

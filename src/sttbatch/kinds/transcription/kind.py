@@ -36,7 +36,7 @@ class TranscriptionKind:
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
         mode = RunOptions(audit=asked.gap_repair).audit_mode
         return addresser.transcript_key(
-            asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
+            asked.sha256, asked.chunking.likely_stream, MERGE_VERSION, mode
         )
 
     def engine(self, spec: JobSpec) -> tuple[str, str]:

@@ -217,8 +217,9 @@ class TranscriptionPipeline:
         if stored is None and chunk.silent:
             return ChunkOutcome(span, None, gap=GapReason.NO_SPEECH)
         assert job.claim is not None
+        sha256 = job.fingerprint.sha256
         context = ChunkContext(
-            job.display_path, job.fingerprint.sha256, job.claim, lane, span.index
+            job.display_path, sha256, job.claim, lane, span.index, stream=job.stream
         )
         try:
             if stored is None:
