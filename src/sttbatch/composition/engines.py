@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sttbatch.composition.settings import Settings
+from sttbatch.core.addresses import is_loopback
 from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
@@ -99,7 +100,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
         settings.base_url,
         key,
         AdmissionControl(limiter, settings.outage_wait),
-        ConnectionPool(f"sttbatch/{__version__}", emit),
+        ConnectionPool(f"sttbatch/{__version__}", emit, direct=is_loopback(settings.base_url)),
         RequestLimits(settings.retries),
         warn,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
@@ -25,7 +26,6 @@ LOCAL_FILE = "sttbatch.toml"
 ALERTS = "alerts"
 """The key of the alert tables, which only the user's file may have."""
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may say how recordings are transcribed and written, never where the key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gzip
 import time
 from typing import Any
 
@@ -157,6 +158,48 @@ def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     assert str(error) == f"{code}: status {code} on demand"
     assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
     assert len(endpoint.received) == CHUNKS
+
+
+def packed(layers: int) -> bytes:
+    body = b'{"text": "0002"}'
+    for _ in range(layers):
+        body = gzip.compress(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint", "posts"),
+    [
+        (Status(503, {"Retry-After": "Fri, 31 Dec 99999999999 23:59:59 GMT"}), "503", 4),
+        (Status(200, {"content-encoding": "gzip, " * 500}, packed(1)), "encoding cannot be", 3),
+        (Status(200, {"content-encoding": "br"}, b"x"), "encoding cannot be read", 3),
+        (Status(200, {"content-encoding": "gzip"}, b"no gzip"), "encoding cannot be read", 3),
+        (Status(200, {"content-encoding": "gzip"}, packed(1)[:-20]), "not JSON", 3),
+        (Status(200, body=b'{"text":"0002"}'.ljust(1_100_000)), "1,056,768 bytes: no", 1),
+        (Status(200, body=b'{"segments":[' + b"{}," * 1100), "1,040 words and segments: no", 1),
+        (Status(200, body=b'{"tokens":[' + b"0," * 22_000), "21,000 values: no", 1),
+    ],
+    ids=["date", "layers", "br", "no gzip", "cut gzip", "bytes", "objects", "values"],
+)
+def test_an_answer_that_cannot_be_read_fails_its_chunk(
+    status: Status, complaint: str, posts: int, endpoint: CloudRu
+) -> None:
+    """Whatever its headers and its body say; what no other try would mend is asked for once."""
+    endpoint.faults = lambda post: status if post.words == ("0002",) else None
+    lanes = run_lanes(endpoint)
+    error = lanes.results.pop(2)
+    assert isinstance(error, ChunkError)
+    assert complaint in str(error)
+    assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
+    assert len(lanes.posts[2]) == posts
+    assert all(post.maybe_paid == (status.code == 200) for post in lanes.posts[2])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_packed_answer_is_read(layers: int, endpoint: CloudRu) -> None:
+    headers = {"content-encoding": ", ".join(["gzip"] * layers)}
+    endpoint.faults = always(Status(200, headers, packed(layers)))
+    assert run_lanes(endpoint, 1).words == {0: "0002"}
 
 
 def test_413_asks_for_smaller_pieces(endpoint: CloudRu) -> None:

@@ -22,6 +22,7 @@ import httpx
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
+from sttbatch.external.bounded_body import ENCODINGS
 from sttbatch.external.tls import ssl_context
 
 CERTIFICATES_S = 86_400.0
@@ -98,7 +99,6 @@ requests is nothing.
 """
 
 CLOSE_TIMEOUT_S = 2.0
-_THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
 """HTTP/1.1 is used once HTTP/2 has failed on so many connections in a row."""
 
@@ -126,13 +126,20 @@ class Connection:
 class ConnectionPool:
     """Opens connections when they are first needed, and replaces them after faults or long use.
 
+    Args:
+        direct: no proxy is asked, whatever the environment says. On the way to this machine one
+            would be sent the key, unencrypted over plain HTTP.
+
     Attributes:
         opened, reused, replaced: how often a connection was; `emit` receives all three at the end.
     """
 
-    def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
+    def __init__(
+        self, user_agent: str, emit: Emit = lambda _: None, *, direct: bool = False
+    ) -> None:
         self._emit = emit
-        self._headers = {"User-Agent": user_agent}
+        self._direct = direct
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": ENCODINGS}
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, tuple[float, asyncio.Task[ssl.SSLContext]]] = {}
@@ -234,8 +241,7 @@ class ConnectionPool:
                     connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
                 ),
                 follow_redirects=False,
-                # Plain HTTP is for this machine alone: a proxy would be sent the key unencrypted.
-                mounts=dict.fromkeys(_THIS_MACHINE),
+                trust_env=not self._direct,
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(

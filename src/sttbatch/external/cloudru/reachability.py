@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import httpx
 
+from sttbatch.core.addresses import is_loopback
 from sttbatch.core.engine import Engine, RecordRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
 from sttbatch.external.tls import certificate_error, ssl_context
 
-_TIMEOUT_S = 10.0
+DEADLINE_S = 10.0
+SEND_DEADLINE_S = 60.0
+"""Of a check as a whole, whatever drips in meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,13 @@ async def check_reachability(base_url: str) -> Reachability:
     context = ssl_context()
     try:
         async with (
-            httpx.AsyncClient(http2=True, verify=context, timeout=_TIMEOUT_S) as client,
+            asyncio.timeout(DEADLINE_S),
+            httpx.AsyncClient(
+                http2=True,
+                verify=context,
+                timeout=None,  # noqa: S113 - a second deadline would race with the one above
+                trust_env=not is_loopback(base_url),
+            ) as client,
             # The connection's own facts are there only while the response is open.
             client.stream("GET", base_url.rstrip("/") + "/models") as response,
         ):
@@ -58,6 +67,11 @@ async def check_reachability(base_url: str) -> Reachability:
                 tls.version() if tls is not None else None,
                 _ahead_s(response.headers.get("date")),
             )
+    except TimeoutError as error:
+        raise EndpointUnreachable(
+            f"{base_url} did not answer within {DEADLINE_S:g} s. Check the network, and a proxy if "
+            "there is one (HTTPS_PROXY)"
+        ) from error
     except (httpx.RequestError, httpx.InvalidURL, ValueError, OSError) as error:
         raise EndpointUnreachable(
             certificate_error(error)
@@ -69,7 +83,7 @@ async def check_reachability(base_url: str) -> Reachability:
 def _ahead_s(date: str | None) -> float | None:
     try:
         return time.time() - email.utils.parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -85,6 +99,12 @@ async def check_transcription(
         file.writeframes(bytes(32_000))
     data = target.getvalue()
     upload = Upload("check.wav", "audio/wav", "wav", 1.0, len(data), data=data)
-    answer = await engine.transcribe(upload, options, record, asyncio.Event())
+    try:
+        async with asyncio.timeout(SEND_DEADLINE_S):
+            answer = await engine.transcribe(upload, options, record, asyncio.Event())
+    except TimeoutError as error:
+        raise EndpointUnreachable(
+            f"one second of audio brought no transcription within {SEND_DEADLINE_S:g} s"
+        ) from error
     await record(answer.request)
     return answer.request.latency_s

@@ -6,7 +6,7 @@ import email.utils
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from enum import Enum, auto
@@ -23,7 +23,10 @@ _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
 
 class Action(Enum):
-    """What follows from a response whose status is not 200."""
+    """What follows from a response that brings no transcription.
+
+    UNREADABLE, GIVE_UP: it was possibly billed, and another attempt may bring more, or will not.
+    """
 
     RETRY = auto()
     SLOW_DOWN = auto()
@@ -32,6 +35,8 @@ class Action(Enum):
     SPLIT_CHUNK = auto()
     SIMPLER_FORMAT = auto()
     REFUSED = auto()
+    UNREADABLE = auto()
+    GIVE_UP = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,22 @@ class RetryDecision:
 
     action: Action
     message: str
+    status: int
     hint_s: float = 0.0
     is_outage: bool = False
 
 
-def decide(status: int, headers: Mapping[str, str], body: bytes) -> RetryDecision:
-    """Decide by the status, then by what the body and the headers say."""
-    text, code = error_message(body, headers.get("content-type", ""))
+def decide(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    mask: Callable[[str], str] = lambda text: text,
+) -> RetryDecision:
+    """Decide by the status, then by what the body and the headers say.
+
+    `mask` takes the key out of what is shown: some servers repeat what they were sent.
+    """
+    text, code = error_message(body, headers.get("content-type", ""), mask)
     message = f"{status}: {text}" if text else str(status)
     hint_s = wait_hint_s(headers)
     action = _action(status, f"{text} {code}".lower(), code, headers)
@@ -57,7 +71,7 @@ def decide(status: int, headers: Mapping[str, str], body: bytes) -> RetryDecisio
     if 300 <= status < 400:
         message += " redirects, which are not followed; check the base URL"
     return RetryDecision(
-        action, message, hint_s, is_outage=action is Action.RETRY and status >= 500
+        action, message, status, hint_s, is_outage=action is Action.RETRY and status >= 500
     )
 
 
@@ -85,7 +99,9 @@ def _any(words: tuple[str, ...], text: str) -> bool:
     return any(word in text for word in words)
 
 
-def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
+def error_message(
+    body: bytes, content_type: str = "", mask: Callable[[str], str] = lambda text: text
+) -> tuple[str, str]:
     """Read (message, code) out of any of the shapes in which servers and gateways report errors.
 
     The code holds what `code`, `type` and `param` say, whichever there are.
@@ -95,13 +111,12 @@ def error_message(body: bytes, content_type: str = "") -> tuple[str, str]:
     except (ValueError, RecursionError):
         if "html" in content_type or body.lstrip().startswith(b"<"):
             return "an HTML page (a gateway's?)", ""
-        return _short(body.decode("utf-8", "replace")), ""
-    if not isinstance(parsed, dict):
-        return _short(parsed), ""
-    inner = parsed.get("error") or parsed
+        parsed = body.decode(json.detect_encoding(body), "replace")
+    inner = (parsed.get("error") or parsed) if isinstance(parsed, dict) else parsed
     if not isinstance(inner, dict):
-        return _short(inner), _codes(parsed)
-    return _short(inner.get("message") or inner.get("detail") or inner), _codes(inner)
+        return _short(inner, mask), _codes(parsed) if isinstance(parsed, dict) else ""
+    message = inner.get("message") or inner.get("detail") or inner
+    return _short(message, mask), _codes(inner)
 
 
 def wait_hint_s(headers: Mapping[str, str]) -> float:
@@ -115,12 +130,12 @@ def wait_hint_s(headers: Mapping[str, str]) -> float:
         return _bounded(seconds)
     try:
         date = email.utils.parsedate_to_datetime(value or "")
-    except ValueError:
+        if date.tzinfo is None:
+            # HTTP knows no other zone (RFC 9110, 5.6.7).
+            date = date.replace(tzinfo=UTC)
+        return _bounded(date.timestamp() - time.time())
+    except (ValueError, OverflowError):
         return 0.0
-    if date.tzinfo is None:
-        # HTTP knows no other zone (RFC 9110, 5.6.7).
-        date = date.replace(tzinfo=UTC)
-    return _bounded(date.timestamp() - time.time())
 
 
 def _bounded(seconds: float) -> float:
@@ -140,6 +155,9 @@ def _codes(inner: dict[str, Any]) -> str:
     return " ".join(str(inner[name]) for name in ("code", "type", "param") if inner.get(name))
 
 
-def _short(value: Any) -> str:
-    text = " ".join(str(value).encode("utf-8", "replace").decode().split())
+def _short(value: Any, mask: Callable[[str], str]) -> str:
+    # JSON can spell halves of surrogate pairs, which no file and no database takes.
+    text = str(value).encode("utf-8", "replace").decode().replace("\0", "")
+    # Cut first, a part of the key could be left.
+    text = mask(" ".join(text.split()))
     return text if len(text) <= _ERROR_TEXT_LIMIT else text[:_ERROR_TEXT_LIMIT] + "…"

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import httpx
 import tenacity
 
 from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
-from sttbatch.core.models import Upload
+from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
 from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
+from sttbatch.external.cloudru.answer_reading import max_answer_bytes, understand
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.http_attempt import (
     FAULTS,
@@ -25,8 +25,7 @@ from sttbatch.external.cloudru.http_attempt import (
     Retry,
     format_name,
 )
-from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
-from sttbatch.external.cloudru.retry_policy import Action, decide
+from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
@@ -147,7 +146,7 @@ class CloudRuTranscription:
             self._format = self._format_warned = 0
         state.begin_attempt(http, self._format)
         try:
-            response = await http.send(
+            answer = await http.send(
                 self._url,
                 headers={
                     "Authorization": f"Bearer {self._key.reveal()}",
@@ -155,20 +154,40 @@ class CloudRuTranscription:
                 },
                 fields=state.form_fields(),
                 upload=state.upload,
+                max_bytes=max_answer_bytes(state.upload.duration_s),
             )
         except FAULTS as error:
             raise await self._after_fault(state, error) from error
         except BaseException as error:
-            # Cancelled, or a bug: either way the connection's streams are in no known state.
+            # Whatever it is, the connection's streams are in no known state.
             self._pool.retire(connection)
-            if isinstance(error, asyncio.CancelledError):
-                await state.record_attempt(None, error="cancelled", maybe_paid=http.complete)
-            raise
-        self._pool.give_back(connection, response.http_version)
+            if isinstance(error, errors.SttbatchError):
+                raise
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            reason = "cancelled" if is_cancelled else self._key.masked(repr(error))
+            await state.record_attempt(None, error=reason, maybe_paid=http.complete)
+            if not isinstance(error, Exception):
+                raise
+            # A response that libraries stumble over concerns its chunk.
+            raise errors.ChunkError(f"the answer cannot be read: {reason}") from error
+        if answer.body.is_whole:
+            self._pool.give_back(connection, answer.http_version)
+        else:
+            self._pool.retire(connection)
         state.fresh = state.http1 = False
-        if response.status_code == 200:
-            return await self._after_success(state, response)
-        raise await self._after_refusal(state, response)
+        request_id = self._key.masked(answer.headers.get("x-request-id", "")) or None
+        try:
+            # A large answer takes a while, in which signals and other lanes are heard.
+            understood = await asyncio.to_thread(
+                understand, answer, state.upload.duration_s, self._key.masked
+            )
+        except asyncio.CancelledError:
+            is_maybe_paid = answer.status == 200
+            await state.record_attempt(answer.status, error="cancelled", maybe_paid=is_maybe_paid)
+            raise
+        if isinstance(understood, Transcription):
+            return self._after_success(state, understood, request_id)
+        raise await self._after_refusal(state, understood, request_id)
 
     async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
         """Record a request that brought no response, and say what to raise."""
@@ -198,20 +217,10 @@ class CloudRuTranscription:
         is_outage = self._admission.failed(state.ticket, reason, answered=False)
         return self._again(state, reason, free=is_outage)
 
-    async def _after_success(self, state: RequestState, response: httpx.Response) -> Answer:
+    def _after_success(
+        self, state: RequestState, transcription: Transcription, request_id: str | None
+    ) -> Answer:
         format_index = state.format_index
-        request_id = self._request_id(response)
-        content_type = response.headers.get("content-type", "")
-        try:
-            body = self._key.masked_bytes(response.content)
-            transcription = parse_transcription(body, state.upload.duration_s, content_type)
-        except UnreadableResponse as error:
-            await state.record_attempt(
-                200, error=str(error), maybe_paid=True, request_id=request_id
-            )
-            self._admission.succeeded(state.ticket)
-            state.ambiguous += 1
-            raise self._again(state, str(error)) from error
         self._admission.succeeded(state.ticket)
         if format_index > self._format_warned:
             self._format_warned = format_index
@@ -222,12 +231,10 @@ class CloudRuTranscription:
         api_request = state.api_request(200, paid=True, request_id=request_id)
         return Answer(transcription, api_request, FORMATS[format_index][0])
 
-    async def _after_refusal(self, state: RequestState, response: httpx.Response) -> Exception:
-        """Record a response whose status is not 200, and say what to raise."""
-        # Some servers repeat the key that they refuse.
-        body = self._key.masked_bytes(response.content)
-        decision = decide(response.status_code, response.headers, body)
-        request_id = self._request_id(response)
+    async def _after_refusal(
+        self, state: RequestState, decision: RetryDecision, request_id: str | None
+    ) -> Exception:
+        """Record a response that brought no transcription, and say what to raise."""
         # The other lanes learn of it before it is recorded, which may take as long as a lane waits
         # for its next slot.
         free = False
@@ -242,26 +249,22 @@ class CloudRuTranscription:
         elif free:
             # The outage's own waits may be shorter than the server's hint.
             await self._admission.slow_down(decision.hint_s)
-        status, message = response.status_code, decision.message
-        await state.record_attempt(status, error=message, request_id=request_id)
+        message = decision.message
+        maybe_paid = decision.status == 200
+        await state.record_attempt(
+            decision.status, error=message, maybe_paid=maybe_paid, request_id=request_id
+        )
+        state.ambiguous += maybe_paid
         match decision.action:
-            case Action.REFUSED:
-                return errors.EndpointRefused(f"the endpoint refuses us: {message}")
             case Action.RETRY_LATER:
                 back = time.localtime(time.time() + decision.hint_s)
                 at = time.strftime("%Y-%m-%d %H:%M", back)
                 return errors.RetryLater(f"{message}; the endpoint asks to come back at {at}")
-            case Action.SPLIT_CHUNK:
-                return errors.ChunkTooLarge(message)
-            case Action.FAIL_CHUNK:
-                return errors.ChunkRefused(message)
             case Action.SIMPLER_FORMAT:
                 return self._after_format(message, state.format_index)
-        return self._again(state, message, decision.hint_s, free=free)
-
-    def _request_id(self, response: httpx.Response) -> str | None:
-        request_id = response.headers.get("x-request-id")
-        return self._key.masked(request_id) if request_id is not None else None
+            case Action.RETRY | Action.SLOW_DOWN | Action.UNREADABLE:
+                return self._again(state, message, decision.hint_s, free=free)
+        return _FINAL[decision.action](message)
 
     def _after_format(self, message: str, format_index: int) -> Exception:
         """Request the next, simpler format from now on: the server refuses this one."""
@@ -286,6 +289,15 @@ class CloudRuTranscription:
         """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
         ceiling_s = min(BACKOFF_CAP_S, self._limits.backoff_base_s * 2 ** (failures - 1))
         return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
+
+
+_FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
+    Action.REFUSED: lambda message: errors.EndpointRefused(f"the endpoint refuses us: {message}"),
+    Action.SPLIT_CHUNK: errors.ChunkTooLarge,
+    Action.FAIL_CHUNK: errors.ChunkRefused,
+    Action.GIVE_UP: errors.ChunkError,
+}
+"""What is raised where no other attempt is worth it."""
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:
