@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sttbatch.composition.settings import Settings
-from sttbatch.core.addresses import is_loopback
+from sttbatch.core.addresses import is_loopback, origins
 from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
@@ -90,11 +89,9 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
     def warn(message: str) -> None:
         emit(Warned("", message))
 
-    base = urlsplit(settings.base_url)
-    bucket = f"{base.scheme}://{base.netloc}"
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        SqliteRates(rates, bucket, warn),
+        SqliteRates(rates, origins(settings.base_url)[0], warn),
     )
     return CloudRuTranscription(
         settings.base_url,

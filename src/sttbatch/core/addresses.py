@@ -1,11 +1,13 @@
-"""Which addresses mean this machine."""
+"""Which addresses mean this machine, and which of them are one."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names of this machine; what is sent there leaves it on no way."""
+"""Names of this machine."""
+
+_SPELLINGS = ("127.0.0.1", "localhost", "[::1]")
 
 
 def is_loopback(url: str) -> bool:
@@ -19,3 +21,16 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def origins(url: str) -> tuple[str, ...]:
+    """All spellings of a URL's scheme, host and port, the one to be preferred first.
+
+    Over plain HTTP this machine has one origin for each port, however it is named; every other
+    origin has one spelling, its own.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname not in LOOPBACK:
+        return (f"{parts.scheme}://{parts.netloc}",)
+    ports = ["", ":80"] if parts.port in {None, 80} else [f":{parts.port}"]
+    return tuple(f"http://{host}{port}" for port in ports for host in _SPELLINGS)

@@ -35,6 +35,10 @@ class RetryLater(RecordingError):
     """The endpoint asks to come back in more than two minutes."""
 
 
+class RecordingRefused(RecordingError):
+    """The endpoint forbids this recording; where it forbids the next one too, it refuses us."""
+
+
 class ChunkError(SttbatchError):
     """One chunk got no transcript; its siblings go on (exit 1)."""
 

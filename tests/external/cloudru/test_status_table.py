@@ -15,6 +15,7 @@ from sttbatch.core.errors import (
     ChunkRefused,
     ChunkTooLarge,
     EndpointRefused,
+    RecordingRefused,
     RetryLater,
     SttbatchError,
 )
@@ -226,7 +227,6 @@ def test_what_is_over_the_limit_is_not_sent(endpoint: CloudRu) -> None:
     [
         Status(401),
         Status(402),
-        Status(403),
         Status(429, body={"error": {"message": "no", "code": "insufficient_quota"}}),
         Status(429, body={"message": "no", "code": "billing_hard_limit"}),
         Status(429, body={"detail": "Check your plan and billing details"}),
@@ -239,6 +239,23 @@ def test_refusals_stop_everything(status: Status, endpoint: CloudRu) -> None:
     error, lanes = one(endpoint, status)
     assert isinstance(error, EndpointRefused)
     assert str(status.code) in str(error)
+    assert len(lanes.all_posts) == 1
+
+
+def test_an_error_inside_a_200_is_handled_as_the_status_it_names(endpoint: CloudRu) -> None:
+    """It was not billed, so it uses up retries as that status does, and its message is shown."""
+    error = {"message": "The model is overloaded", "type": "server_error", "code": 503}
+    status = Status(200, {"x-should-retry": "false"}, {"error": error})
+    failed, lanes = one(endpoint, status)
+    assert str(failed) == "503: The model is overloaded (an error inside a 200)"
+    assert [(post.status, post.maybe_paid) for post in lanes.all_posts] == [(503, False)]
+    endpoint.faults = twice_per_chunk(Status(200, body={"error": error}))
+    assert run_lanes(endpoint).words == all_heard(CHUNKS)
+
+
+def test_a_403_concerns_its_recording(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(403))
+    assert isinstance(error, RecordingRefused)
     assert len(lanes.all_posts) == 1
 
 

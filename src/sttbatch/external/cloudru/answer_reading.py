@@ -14,7 +14,7 @@ from sttbatch.core.models import Segment, Transcription
 from sttbatch.external.bounded_body import Body
 from sttbatch.external.cloudru.http_attempt import HttpAnswer
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
-from sttbatch.external.cloudru.retry_policy import Action, RetryDecision, decide
+from sttbatch.external.cloudru.retry_policy import Action, RetryDecision, decide, error_inside
 
 _BASE_BYTES, _BYTES_A_SECOND = 1 << 20, 8 << 10
 _BASE_OBJECTS, _OBJECTS_A_SECOND = 1000, 40
@@ -53,7 +53,21 @@ def _transcription(
     if answer.body.damage:
         raise UnreadableResponse(f"the answer is damaged: {answer.body.damage}")
     content_type = answer.headers.get("content-type", "")
-    return _masked(parse_transcription(answer.body.data, audio_s, content_type), mask)
+    body = answer.body.data
+    transcription, unreadable = None, None
+    try:
+        transcription = parse_transcription(body, audio_s, content_type)
+        if transcription.text:
+            return _masked(transcription, mask)
+    except UnreadableResponse as error:
+        unreadable = error
+    if (status := error_inside(body)) is not None:
+        decision = decide(status, answer.headers, body, mask)
+        return replace(decision, message=f"{decision.message} (an error inside a 200)")
+    if transcription is None:
+        assert unreadable is not None
+        raise unreadable
+    return transcription
 
 
 def _excess(body: Body, audio_s: float) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,24 @@ _ERROR_TEXT_LIMIT = 300
 _HINT_CEILING_S = 366 * 24 * 3600.0
 _QUOTA_WORDS = ("quota", "billing", "insufficient_funds", "payment", "balance")
 _CREDENTIAL_WORDS = ("api key", "api_key", "apikey", "credential", "unauthorized", "token expired")
+_STATUS_WORDS = (
+    (429, ("rate_limit", "rate limit", "too_many_requests", *_QUOTA_WORDS)),
+    (401, ("authentication", *_CREDENTIAL_WORDS)),
+    (403, ("permission", "forbidden")),
+    (404, ("not_found",)),
+    (503, ("overloaded", "unavailable", "server_error", "internal", "timeout", "try again")),
+)
+"""What an error without a status may be called; 400 is what is left."""
+
+_WAIT = re.compile(
+    r"(?:again|retry|wait|after|повтор|подожд|через)\D{0,40}"
+    r"((?:\d{1,9}(?:\.\d{1,9})?\s?[^\W\d_]+[\s,]*){1,3})",
+    re.IGNORECASE,
+)
+_WAIT_PART = re.compile(r"(\d+(?:\.\d+)?)\s?([^\W\d_]+)")
+_UNITS = re.compile(r"(?P<ms>ms$|milli)|(?P<h>h|ч)|(?P<min>m|м)|(?P<s>s|с)")  # noqa: RUF001 - Russian
+_UNITS_S = {"ms": 0.001, "h": 3600.0, "min": 60.0, "s": 1.0}
+
 _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
 
@@ -35,6 +54,7 @@ class Action(Enum):
     SPLIT_CHUNK = auto()
     SIMPLER_FORMAT = auto()
     REFUSED = auto()
+    FORBIDDEN = auto()
     UNREADABLE = auto()
     GIVE_UP = auto()
 
@@ -63,7 +83,13 @@ def decide(
     text, code = error_message(body, headers.get("content-type", ""), mask)
     message = f"{status}: {text}" if text else str(status)
     hint_s = wait_hint_s(headers)
+    if hint_s is None:
+        hint_s = _wait_in_text_s(text)
     action = _action(status, f"{text} {code}".lower(), code, headers)
+    # Who says when to come back does not refuse us, whatever it offers to sell.
+    if status == 429 and hint_s is not None:
+        action = Action.RETRY
+    hint_s = hint_s or 0.0
     if action is Action.RETRY and hint_s > MAX_HINT_S:
         action = Action.RETRY_LATER
     elif action is Action.RETRY and status == 429:
@@ -77,8 +103,10 @@ def decide(
 
 def _action(status: int, words: str, code: str, headers: Mapping[str, str]) -> Action:  # noqa: PLR0911 - one return a row of the table
     # A redirect is a refusal: following it would hand the key to wherever it points.
-    if status in {401, 402, 403} or 300 <= status < 400:
+    if status in {401, 402} or 300 <= status < 400:
         return Action.REFUSED
+    if status == 403:
+        return Action.FORBIDDEN
     # 'Quota exceeded' is also how some name a rate limit: a code, where there is one, decides.
     if status == 429 and _any(_QUOTA_WORDS, code.lower() or words.replace("quota", "")):
         return Action.REFUSED
@@ -119,8 +147,44 @@ def error_message(
     return _short(message, mask), _codes(inner)
 
 
-def wait_hint_s(headers: Mapping[str, str]) -> float:
-    """Seconds that the server asks to wait: Retry-After in seconds or as a date, retry-after-ms."""
+def error_inside(body: bytes) -> int | None:
+    """The status that an error names which came as a 200; None: it is no error."""
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict) or parsed.get("text") or parsed.get("segments"):
+        return None
+    inner = parsed.get("error") or parsed
+    if inner is parsed and not (parsed.get("detail") or parsed.get("message")):
+        return None
+    shapes = [each for each in (inner, parsed) if isinstance(each, dict)]
+    for shape in shapes:
+        for name in ("status", "status_code", "code"):
+            number = _number(str(shape.get(name)))
+            if number is not None and number in range(400, 600):
+                return int(number)
+    text, code = error_message(body)
+    words = f"{code} {text}".lower()
+    return next((status for status, names in _STATUS_WORDS if _any(names, words)), 400)
+
+
+def _wait_in_text_s(text: str) -> float | None:
+    """A wait such as 'try again in 1m30s'; None: none is told."""
+    told = _WAIT.search(text)
+    parts = [
+        float(number) * _UNITS_S[str(unit.lastgroup)]
+        for number, name in _WAIT_PART.findall(told[1] if told is not None else "")
+        if (unit := _UNITS.match(name.lower())) is not None
+    ]
+    return _bounded(sum(parts)) if parts else None
+
+
+def wait_hint_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait: Retry-After in seconds or as a date, retry-after-ms.
+
+    None: it does not ask.
+    """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
@@ -135,7 +199,7 @@ def wait_hint_s(headers: Mapping[str, str]) -> float:
             date = date.replace(tzinfo=UTC)
         return _bounded(date.timestamp() - time.time())
     except (ValueError, OverflowError):
-        return 0.0
+        return None
 
 
 def _bounded(seconds: float) -> float:

@@ -293,6 +293,7 @@ class CloudRuTranscription:
 
 _FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
     Action.REFUSED: lambda message: errors.EndpointRefused(f"the endpoint refuses us: {message}"),
+    Action.FORBIDDEN: errors.RecordingRefused,
     Action.SPLIT_CHUNK: errors.ChunkTooLarge,
     Action.FAIL_CHUNK: errors.ChunkRefused,
     Action.GIVE_UP: errors.ChunkError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.core.addresses import origins
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
@@ -33,7 +34,7 @@ class TranscriptionKind:
     async def check(self, spec: JobSpec, services: JobServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
         path, origin = asked.candidate().path, asked.request.origin
-        if origin != services.config.request.origin:
+        if origin and origins(origin) != origins(services.config.request.origin):
             raise UsageError(f"the job is for {origin}; name it by STTBATCH_BASE_URL to run it")
         if not asked.outputs.formats:
             raise UsageError(
