@@ -1,8 +1,10 @@
-"""What an endpoint refuses, and whom that concerns: a recording, or the whole run."""
+"""What an endpoint refuses and what it lists, and whom that concerns: a recording, or the run."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +80,95 @@ def test_this_machine_has_one_origin_for_each_port(folder: Path, home: Path) -> 
             assert shell.transcribe(folder, "-f", "txt").code == 0
             assert (folder / "talk-1.txt").exists()
         assert len(endpoint.received) == sent
+
+
+def test_a_model_that_is_not_served_ends_the_run(folder: Path, shell: Shell) -> None:
+    assert shell.endpoint is not None
+    record(folder, 1, 2, 3, 4)
+    shell.endpoint.faults = always(Status(404, body={"detail": "no model mistyped"}))
+    result = shell.transcribe(folder, *SHORT, "-j", "2", "--model", "mistyped")
+    assert result.code == 2
+    assert "404: no model mistyped" in result.err
+    assert "openai/whisper-large-v3" in result.err
+    assert "not all that is listed can be called" in result.err
+    assert len(shell.endpoint.received) <= 2
+
+
+def test_an_endpoint_that_is_up_and_refuses_is_not_waited_for(folder: Path, shell: Shell) -> None:
+    """Ten minutes would be the wait for an outage."""
+    assert shell.endpoint is not None
+    record(folder, 1, 2)
+    shell.endpoint.faults = always(Status(503, body={"detail": "not understood"}))
+    result = shell.transcribe(folder, *SHORT, "-j", "2", "--retries", "2")
+    assert result.code == 1
+    assert "the endpoint is up and refuses these requests: 503: not understood" in result.err
+    assert "2 failed" in result.summary
+    assert shell.endpoint.log.models_asked == 1
+
+
+CATALOGUE: list[dict[str, Any]] = [
+    {"id": "openai/whisper-large-v3",
+     "metadata": {"type": "audio-to-text", "provider": "cloud.ru"}},
+    {"id": "big/model", "context_length": 131072, "metadata": {"type": "llm",
+     "provider": "external", "prompt_tokens_cost": 15.86, "generated_tokens_cost": 61,
+     "cache_read_tokens_cost": -1, "is_billable": True}},
+    {"id": "BAAI/bge-m3", "max_model_len": "8192", "metadata": {"type": "embedder"}},
+    {"id": "bare", "metadata": None},
+    {"metadata": {"type": "llm"}},
+]  # fmt: skip
+
+
+def test_models_are_listed_with_what_is_told_of_them(home: Path) -> None:
+    with CloudRu(models=CATALOGUE) as endpoint:
+        shell = Shell(home, endpoint)
+        shell.extra["CLOUDRU_API_KEY"] = ""
+        found = json.loads(shell.run("models", "--json").out)["models"]
+        assert [each["id"] for each in found] == [
+            "openai/whisper-large-v3", "big/model", "BAAI/bge-m3", "bare",
+        ]  # fmt: skip
+        assert found[1] == {
+            "id": "big/model", "type": "llm", "provider": "external", "context_tokens": 131072,
+            "prompt_price": 15.86, "generated_price": 61.0, "cached_price": None, "billable": True,
+        }  # fmt: skip
+        table = shell.run("models")
+        assert table.code == 0
+        assert len(table.out.splitlines()) == 5
+        for kind, name in (("audio", "openai/"), ("llm", "big/"), ("embedder", "BAAI/")):
+            _, line = shell.run("models", "--type", kind).out.splitlines()
+            assert line.startswith(name)
+        assert shell.run("models", "--type", "video").code == 2
+        endpoint.models = Status(200, body=b"<html>")
+        none = shell.run("models")
+    assert none.code == 1
+    assert "without a list of models" in none.err
+
+
+@pytest.mark.parametrize(
+    ("provider", "code"), [("cloud.ru", 0), ("external", 2), (None, 2)], ids=str
+)
+def test_only_internal_sends_nothing_to_others(
+    folder: Path, home: Path, provider: str | None, code: int
+) -> None:
+    record(folder, 1)
+    entry = {"id": "openai/whisper-large-v3", "metadata": {"provider": provider}}
+    with CloudRu(models=[entry]) as endpoint:
+        shell = Shell(home, endpoint, {"STTBATCH_ONLY_INTERNAL": "true"})
+        result = shell.transcribe(folder)
+        assert result.code == code
+        assert bool(endpoint.received) == (code == 0)
+        assert ("only_internal = true" in result.err) == (code == 2)
+        checked = shell.run("doctor").out
+        assert ("FAIL  model: " in checked) == (code == 2)
+
+
+def test_doctor_checks_the_model(home: Path) -> None:
+    with CloudRu(models=CATALOGUE) as endpoint:
+        shell = Shell(home, endpoint)
+        assert "ok    model: openai/whisper-large-v3 is listed, provider" in shell.run("doctor").out
+        shell.extra["STTBATCH_MODEL"] = "mistyped"
+        unknown = shell.run("doctor")
+        shell.extra["STTBATCH_MODEL"] = "big/model"
+        other = shell.run("doctor")
+    assert unknown.code == other.code == 1
+    assert "FAIL  model: mistyped is not listed" in unknown.out
+    assert "FAIL  model: big/model is no model for speech" in other.out

@@ -83,6 +83,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
     from sttbatch.database.rates import SqliteRates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
+    from sttbatch.external.cloudru.model_check import ModelCheck
     from sttbatch.external.cloudru.rate_limit import RateLimits
     from sttbatch.external.cloudru.transcription import CloudRuTranscription, RequestLimits
 
@@ -93,11 +94,13 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
         SqliteRates(rates, origins(settings.base_url)[0], warn),
     )
+    models = ModelCheck(settings.base_url, key.masked, only_internal=settings.only_internal)
     return CloudRuTranscription(
         settings.base_url,
         key,
-        AdmissionControl(limiter, settings.outage_wait),
+        AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up),
         ConnectionPool(f"sttbatch/{__version__}", emit, direct=is_loopback(settings.base_url)),
         RequestLimits(settings.retries),
         warn,
+        models,
     )

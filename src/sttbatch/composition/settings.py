@@ -57,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_url: str = "https://foundation-models.api.cloud.ru/v1"
     api_key_file: str | None = None
     model: str | None = None
+    only_internal: bool = False
     language: str | None = None
     prompt: str | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -92,6 +93,7 @@ DESCRIPTIONS = {
     "base_url": "address of an OpenAI-compatible endpoint; https, or http to this machine only",
     "api_key_file": "file with the API key",
     "model": "model; default: openai/whisper-large-v3 (local: tiny.en)",
+    "only_internal": "refuse models that an external provider runs, before anything is sent",
     "language": "spoken language, ISO-639-1; default: detected",
     "prompt": "vocabulary and style, sent with every chunk",
     "temperature": "sampling temperature, 0 to 1; default: the endpoint's",

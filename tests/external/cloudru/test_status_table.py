@@ -18,6 +18,7 @@ from sttbatch.core.errors import (
     RecordingRefused,
     RetryLater,
     SttbatchError,
+    UsageError,
 )
 from tests.cloudru import (
     CloudRu,
@@ -150,7 +151,7 @@ def test_the_servers_word_on_retrying_is_taken(endpoint: CloudRu) -> None:
     assert run_lanes(endpoint).words == all_heard(CHUNKS)
 
 
-@pytest.mark.parametrize("code", [400, 404, 415, 422])
+@pytest.mark.parametrize("code", [400, 415, 422])
 def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     endpoint.faults = lambda post: Status(code) if post.words == ("0002",) else None
     lanes = run_lanes(endpoint)
@@ -159,6 +160,34 @@ def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     assert str(error) == f"{code}: status {code} on demand"
     assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
     assert len(endpoint.received) == CHUNKS
+
+
+UNKNOWN = {"error": {"message": "no such model", "param": "model"}}
+
+
+@pytest.mark.parametrize("status", [Status(404), Status(400, body=UNKNOWN)], ids=["404", "400"])
+def test_a_model_that_is_not_served_costs_one_post_a_lane(
+    status: Status, endpoint: CloudRu
+) -> None:
+    endpoint.faults = always(status)
+    lanes = run_lanes(endpoint, 4)
+    assert len(endpoint.received) == 4
+    assert endpoint.log.models_asked == 1
+    for error in lanes.results.values():
+        assert isinstance(error, UsageError)
+        assert f"{status.code}: " in str(error)
+        assert "it lists openai/whisper-large-v3" in str(error)
+
+
+def test_a_404_after_others_were_served_is_of_its_chunk(endpoint: CloudRu) -> None:
+    async def sending() -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+            await lanes.send(0)
+            endpoint.faults = always(Status(404))
+            await lanes.send(1)
+            return lanes
+
+    assert type(asyncio.run(sending()).results[1]) is ChunkRefused
 
 
 def packed(layers: int) -> bytes:

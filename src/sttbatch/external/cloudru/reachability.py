@@ -7,6 +7,7 @@ import email.utils
 import io
 import time
 import wave
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httpx
@@ -16,6 +17,8 @@ from sttbatch.core.engine import Engine, RecordRequest
 from sttbatch.core.errors import EndpointUnreachable
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
+from sttbatch.external.bounded_body import ENCODINGS, read_body
+from sttbatch.external.cloudru.catalogue import MAX_CATALOGUE_BYTES, Model, parse_models
 from sttbatch.external.tls import certificate_error, ssl_context
 
 DEADLINE_S = 10.0
@@ -32,21 +35,25 @@ class Reachability:
         tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it is unknown.
         clock_ahead_s: seconds by which this machine's clock is ahead of the endpoint's, to within a
             second; None where it sends no date.
+        models: that it lists; None: it gives no list.
     """
 
     status: int
     http_version: str
     tls: str | None
     clock_ahead_s: float | None
+    models: tuple[Model, ...] | None = None
 
 
-async def check_reachability(base_url: str) -> Reachability:
-    """Request the list of models, which needs no key.
+async def check_reachability(
+    base_url: str, mask: Callable[[str], str] = lambda text: text
+) -> Reachability:
+    """Request the list of models, which needs no key; `mask` takes the key out of what it says.
 
     It raises EndpointUnreachable, also where a certificate is not trusted, and UsageError as
     `ssl_context`.
     """
-    context = ssl_context()
+    context = await asyncio.to_thread(ssl_context)
     try:
         async with (
             asyncio.timeout(DEADLINE_S),
@@ -55,17 +62,23 @@ async def check_reachability(base_url: str) -> Reachability:
                 verify=context,
                 timeout=None,  # noqa: S113 - a second deadline would race with the one above
                 trust_env=not is_loopback(base_url),
+                headers={"Accept-Encoding": ENCODINGS},
             ) as client,
             # The connection's own facts are there only while the response is open.
             client.stream("GET", base_url.rstrip("/") + "/models") as response,
         ):
             network = response.extensions.get("network_stream")
             tls = network.get_extra_info("ssl_object") if network is not None else None
+            tls_version = tls.version() if tls is not None else None
+            ahead_s = _ahead_s(response.headers.get("date"))
+            body = await read_body(response, MAX_CATALOGUE_BYTES)
+            is_list = response.status_code == 200 and body.is_whole
             return Reachability(
                 response.status_code,
                 response.http_version,
-                tls.version() if tls is not None else None,
-                _ahead_s(response.headers.get("date")),
+                tls_version,
+                ahead_s,
+                parse_models(body.data, mask) if is_list else None,
             )
     except TimeoutError as error:
         raise EndpointUnreachable(

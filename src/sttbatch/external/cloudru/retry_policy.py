@@ -68,6 +68,7 @@ class RetryDecision:
     status: int
     hint_s: float = 0.0
     is_outage: bool = False
+    code: str = ""
 
 
 def decide(
@@ -97,7 +98,7 @@ def decide(
     if 300 <= status < 400:
         message += " redirects, which are not followed; check the base URL"
     return RetryDecision(
-        action, message, status, hint_s, is_outage=action is Action.RETRY and status >= 500
+        action, message, status, hint_s, action is Action.RETRY and status >= 500, code
     )
 
 

@@ -25,6 +25,7 @@ from sttbatch.external.cloudru.http_attempt import (
     Retry,
     format_name,
 )
+from sttbatch.external.cloudru.model_check import ModelCheck, concerns_model
 from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
@@ -67,6 +68,7 @@ class CloudRuTranscription:
 
     Args:
         warn: is called once when a response format or HTTP/2 is given up.
+        models: what the endpoint says of its models.
     """
 
     longest_s = None
@@ -79,6 +81,7 @@ class CloudRuTranscription:
         pool: ConnectionPool,
         limits: RequestLimits,
         warn: Callable[[str], None],
+        models: ModelCheck | None = None,
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
         self._key = key
@@ -86,6 +89,8 @@ class CloudRuTranscription:
         self._pool = pool
         self._limits = limits
         self._warn = warn
+        self._models = models or ModelCheck(base_url, key.masked)
+        self._served = False
         self._format = 0
         self._simpler_until = 0.0
         self._format_warned = 0
@@ -133,6 +138,7 @@ class CloudRuTranscription:
             self._admission.release(state.ticket)
 
     async def _attempt(self, state: RequestState) -> Answer:
+        await self._models.check_provider(state.options.model)
         await self._pool.prepare()
         await self._admission.admit(state.ticket)
         if not self.timestamps and state.upload.duration_s > PIECE_WITHOUT_TIMES_S:
@@ -222,6 +228,7 @@ class CloudRuTranscription:
     ) -> Answer:
         format_index = state.format_index
         self._admission.succeeded(state.ticket)
+        self._served = True
         if format_index > self._format_warned:
             self._format_warned = format_index
             self._warn(
@@ -239,7 +246,10 @@ class CloudRuTranscription:
         # for its next slot.
         free = False
         if decision.is_outage:
-            free = self._admission.failed(state.ticket, decision.message, answered=True)
+            is_503 = decision.status == 503
+            free = self._admission.failed(
+                state.ticket, decision.message, answered=True, is_503=is_503
+            )
         else:
             self._admission.succeeded(state.ticket)
         if decision.action is Action.SLOW_DOWN:
@@ -255,6 +265,10 @@ class CloudRuTranscription:
             decision.status, error=message, maybe_paid=maybe_paid, request_id=request_id
         )
         state.ambiguous += maybe_paid
+        if not self._served and concerns_model(decision, state.options.model):
+            return await self._models.unknown(state.options.model, message)
+        if decision.is_outage and self._admission.refusing:
+            message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:
             case Action.RETRY_LATER:
                 back = time.localtime(time.time() + decision.hint_s)
