@@ -14,7 +14,7 @@ import time
 from sttbatch.core.models import LatencyModel
 from sttbatch.processing.scheduling.chunk_count_optimizer import cut_batch, pieces
 from sttbatch.processing.scheduling.latency_model import GUESS
-from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
 TARGET_S = 300.0
 FLOOR_S = 30.0
@@ -40,7 +40,7 @@ HEADINGS = (
 """Of the last recordings and how many they are; chunks; seconds; times the bound; to decide."""
 
 
-def row(name: str, lengths: tuple[float, ...], lanes: Lanes) -> str:
+def row(name: str, lengths: tuple[float, ...], lanes: LaneCapacity) -> str:
     begun = time.process_time()
     cuts = cut_batch(lengths, lanes, FLOOR_S, TARGET_S)
     decided_ms = (time.process_time() - begun) * 1e3
@@ -72,7 +72,7 @@ def main() -> None:
         print(ROW.format(*HEADINGS))
         for name, (lengths, counts) in LOADS.items():
             for count in counts:
-                print(row(name, lengths, Lanes(count, latency)))
+                print(row(name, lengths, LaneCapacity(count, latency)))
         print()
 
 

@@ -1,8 +1,4 @@
-"""Folders of recordings in, transcripts out.
-
-`Client` is the Python API; it is imported when it is asked for, as the command line needs this
-package for its version alone.
-"""
+"""The Python API of sttbatch; see `Client`."""
 
 from __future__ import annotations
 
@@ -39,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Nothing else is imported here: `sttbatch --version` answers in the time that takes.
+    # Imported on demand: the command line needs the version alone, and must start fast.
     from importlib import import_module
 
     if name not in _MODULES:

@@ -1,4 +1,4 @@
-"""The command's front door: what needs no typer is answered before typer is imported."""
+"""The entry point; `--version` is answered before typer is imported."""
 
 import sys
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.caching.response_spool import LANE_BYTES, ResponseSpool, SpooledResponse
+from sttbatch.caching.response_spool import RESERVED_BYTES, ResponseSpool, SpooledResponse
 from sttbatch.caching.result_cache import StoredChunk
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
@@ -45,8 +45,8 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def left_behind(folder: Path) -> list[SpooledResponse]:
-    return list(ResponseSpool(folder, 1).left_behind())
+def abandoned(folder: Path) -> list[SpooledResponse]:
+    return list(ResponseSpool(folder, 1).abandoned())
 
 
 def test_reserved_private_and_gone_at_the_end(folder: Path) -> None:
@@ -59,7 +59,7 @@ def test_reserved_private_and_gone_at_the_end(folder: Path) -> None:
     for path in files(folder):
         status = path.stat()
         assert status.st_mode & 0o777 == 0o600
-        assert status.st_blocks * 512 >= LANE_BYTES
+        assert status.st_blocks * 512 >= RESERVED_BYTES
     end(spool)
     assert files(folder) == []
 
@@ -69,67 +69,67 @@ def test_kept_until_it_was_taken(folder: Path) -> None:
     spool.reserve()
     answers = [kept(1), kept(2, None)]
     for each in answers:
-        spool.keep(each)
-    assert left_behind(folder) == [], "a living run's are its own"
+        spool.write(each)
+    assert abandoned(folder) == [], "a living run's are its own"
     assert len(files(folder)) == 3
     end(spool)
     assert len(files(folder)) == 2
-    reading = ResponseSpool(folder, 1).left_behind()
+    reading = ResponseSpool(folder, 1).abandoned()
     assert next(reading) in answers
     reading.close()
     assert len(files(folder)) == 2, "what was not stored stays"
-    assert sorted(left_behind(folder), key=lambda each: each.key) == answers
+    assert sorted(abandoned(folder), key=lambda each: each.key) == answers
     assert files(folder) == []
 
 
 def test_no_more_than_was_reserved(folder: Path) -> None:
     spool = ResponseSpool(folder, 1)
-    with pytest.raises(StateError, match="no room was reserved"):
-        spool.keep(kept())
+    with pytest.raises(StateError, match="no disk space was reserved"):
+        spool.write(kept())
     spool.reserve()
     with pytest.raises(StateError, match="are reserved"):
-        spool.keep(kept(1, os.urandom(LANE_BYTES)))
-    large = kept(2, b"words and times " * LANE_BYTES)
-    spool.keep(large)
-    with pytest.raises(StateError, match="no room was reserved"):
-        spool.keep(kept(3))
-    assert files(folder)[0].stat().st_size == LANE_BYTES, "written in place"
+        spool.write(kept(1, os.urandom(RESERVED_BYTES)))
+    large = kept(2, b"words and times " * RESERVED_BYTES)
+    spool.write(large)
+    with pytest.raises(StateError, match="no disk space was reserved"):
+        spool.write(kept(3))
+    assert files(folder)[0].stat().st_size == RESERVED_BYTES, "written in place"
     end(spool)
-    assert left_behind(folder) == [large]
+    assert abandoned(folder) == [large]
 
 
 def test_room_that_answers_took_is_reserved_anew(folder: Path) -> None:
     spool = ResponseSpool(folder, 1)
     for number in range(3):
         spool.reserve()
-        spool.keep(kept(number))
+        spool.write(kept(number))
     end(spool)
-    assert sorted(each.key for each in left_behind(folder)) == [key(n) for n in range(3)]
+    assert sorted(each.key for each in abandoned(folder)) == [key(n) for n in range(3)]
 
 
 @pytest.mark.parametrize("cut", [0, 10, 57, 58, 100, -1])
 def test_a_torn_record_is_removed(folder: Path, cut: int) -> None:
     spool = ResponseSpool(folder, 1)
     spool.reserve()
-    spool.keep(kept())
+    spool.write(kept())
     end(spool)
     path = files(folder)[0]
     whole = path.read_bytes().rstrip(b"\0")
-    path.write_bytes(whole[:cut] + bytes(LANE_BYTES - len(whole[:cut])))
-    assert left_behind(folder) == []
+    path.write_bytes(whole[:cut] + bytes(RESERVED_BYTES - len(whole[:cut])))
+    assert abandoned(folder) == []
     assert files(folder) == []
 
 
 def test_any_flipped_bit_is_noticed(folder: Path) -> None:
     spool = ResponseSpool(folder, 1)
     spool.reserve()
-    spool.keep(kept())
+    spool.write(kept())
     path = files(folder)[0]
     whole = path.read_bytes()
     end(spool)
     for at in range(len(whole.rstrip(b"\0"))):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert left_behind(folder) == []
+        assert abandoned(folder) == []
 
 
 def test_killed_in_the_middle_of_writing(folder: Path) -> None:
@@ -140,19 +140,19 @@ from tests.caching.test_response_spool import kept
 from sttbatch.caching.response_spool import ResponseSpool
 spool = ResponseSpool(Path({str(folder)!r}), 3)
 spool.reserve()
-spool.keep(kept(1))
+spool.write(kept(1))
 write = os.pwrite
 def torn(descriptor, data, at):
     write(descriptor, data[:len(data) // 2], at)
     os.kill(os.getpid(), signal.SIGKILL)
 os.pwrite = torn
-spool.keep(kept(2))
+spool.write(kept(2))
 """
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(files(folder)) == 3
-    assert left_behind(folder) == [kept(1)]
+    assert abandoned(folder) == [kept(1)]
     assert files(folder) == []
 
 
@@ -173,7 +173,7 @@ def test_zeros_where_nothing_can_be_preallocated(
         monkeypatch.setattr(os, "posix_fallocate", _raises(number))
     spool = ResponseSpool(folder, 2)
     spool.reserve()
-    assert all(path.stat().st_blocks * 512 >= LANE_BYTES for path in files(folder))
+    assert all(path.stat().st_blocks * 512 >= RESERVED_BYTES for path in files(folder))
     end(spool)
 
 
@@ -207,7 +207,7 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
 
             async def store(number: int) -> None:
                 record = recorded(key(number), POST, chunk(f"{number}"))
-                with spool.keeping(record):
+                with spool.spooling(record):
                     await state.work.store(granted, record)
 
             async def full(work: object) -> None:
@@ -215,15 +215,15 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
 
             with monkeypatch.context() as patch:
                 patch.setattr(state.database, "write", full)
-                with pytest.raises(StateError, match="disk is full; what came in is kept in"):
+                with pytest.raises(StateError, match="disk is full; the answer is kept in"):
                     await store(1)
                 failed = recorded(key(2), replace(POST, status=500, paid=False))
                 with (
-                    pytest.raises(StateError, match="disk is full; what came in is kept in"),
-                    spool.keeping(failed),
+                    pytest.raises(StateError, match="disk is full; the failed request is kept in"),
+                    spool.spooling(failed),
                 ):
                     await state.work.record(failed)
-                with pytest.raises(StateError, match="an answer could not be kept: no room"):
+                with pytest.raises(StateError, match="the answer could not be kept: no disk space"):
                     await store(3)
             await spool.aclose()
         copies = {path: path.read_bytes() for path in files(folder)}
@@ -244,7 +244,7 @@ def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
     async def story() -> None:
         spool = ResponseSpool(folder, 1)
         spool.reserve()
-        spool.keep(kept(1, b"older"))
+        spool.write(kept(1, b"older"))
         await spool.aclose()
         async with harness(tmp_path) as state:
             await state.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))

@@ -13,6 +13,7 @@ from sttbatch.caching.cache_verifier import Damaged, Verification
 from sttbatch.caching.cache_verifier import verified as verified_levels
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.errors import StateError
+from sttbatch.database.database import Session
 
 from .harness import METADATA, Harness, harness, key
 
@@ -124,6 +125,31 @@ def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(tmp_path: 
                 assert len(state.warnings) == expected
                 for name in (key(1), key(2)):
                     await state.ledger.put(name, CacheValue(b"{}"), *METADATA)
+
+    asyncio.run(story())
+
+
+def test_a_transaction_judges_a_damaged_value_and_warns_of_nothing(tmp_path: Path) -> None:
+    stored(tmp_path)
+
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            await state.database.write(
+                lambda db: db.execute("UPDATE cache_entries SET sha256 = value")
+            )
+            assert not await state.database.write(lambda db: state.ledger.holds(db, key(1)))
+            assert state.warnings == []
+            assert await state.ledger.get_many([key(1)]) == {}
+            assert len(state.warnings) == 1
+
+            def refused(db: Session) -> None:
+                state.ledger.insert(db, key(1), CacheValue(b"{}"), *METADATA)
+                raise StateError("the disk is full")
+
+            with pytest.raises(StateError):
+                await state.database.write(refused)
+            assert await state.ledger.get_many([key(1)]) == {}
+            assert len(state.warnings) == 1
 
     asyncio.run(story())
 

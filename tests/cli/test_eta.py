@@ -93,3 +93,21 @@ def test_the_bar_of_the_batch_shows_it() -> None:
     assert "1:02:03 left" in batch
     assert recording.startswith("batch")
     assert "left" not in recording
+
+
+def test_pieces_of_gap_repair_move_no_bar() -> None:
+    seen = io.StringIO()
+    bars = ProgressBars(Console(file=seen, force_terminal=True, width=100, color_system=None))
+    bars.start()
+    for event in (
+        events.JobQueued("talk", 600.0),
+        events.JobStarted("talk", "id"),
+        events.ChunkProcessingCompleted("talk", 0, 300.0, False),
+        events.ChunkProcessingCompleted("talk", 0, 150.0, False, "gap-1"),
+        events.ChunkProcessingFailed("talk", 0, 150.0, "500", "gap-2"),
+    ):
+        bars.follow(event)
+    bars.stop()
+    *_, batch, recording, _ = seen.getvalue().splitlines()
+    assert "5:00/10:00" in batch
+    assert "5:00/10:00" in recording

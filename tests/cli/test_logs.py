@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloudru import CloudRu, Status, make_recording
+from tests.cloudru import CloudRu, Status, in_turn, make_recording
 from tests.shell import Shell
 
 
@@ -22,6 +22,17 @@ def talk(home: Path) -> str:
 
 def objects(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+def test_support_is_told_the_id_of_a_failed_request_by_log_and_job(shell: Shell, talk: str) -> None:
+    assert shell.endpoint is not None
+    shell.endpoint.faults = in_turn([Status(400, headers={"x-request-id": "req-7f3a"})])
+    result = shell.transcribe(talk, "--log-format", "json")
+    (request,) = (each for each in objects(result.err) if each["event"] == "APIRequestCompleted")
+    assert request["request_id"] == "req-7f3a"
+    found = json.loads(shell.run("jobs", "show", request["job"], "--json").out)
+    assert [each["request_id"] for each in found["chunks"]] == ["req-7f3a"]
+    assert "req-7f3a" in shell.run("jobs", "show", request["job"]).out
 
 
 def test_each_line_says_which_job_chunk_and_request(shell: Shell, talk: str) -> None:
@@ -49,6 +60,7 @@ def test_each_line_says_which_job_chunk_and_request(shell: Shell, talk: str) -> 
         "from_cache": 0,
         "skipped": 0,
         "too_young": 0,
+        "dropped": 0,
         "audio_seconds": pytest.approx(11, abs=0.1),
         "chunks_sent": 1,
         "cost": pytest.approx(0.11, abs=0.001),

@@ -51,7 +51,7 @@ def test_a_second_403_in_a_row_ends_the_run(folder: Path, shell: Shell) -> None:
     shell.endpoint.faults = always(Status(403, body={"detail": "not for you"}))
     result = shell.transcribe(folder, *SHORT, "-j", "1")
     assert result.code == 3
-    assert "the endpoint refuses us: 403: not for you" in result.err
+    assert "the endpoint refuses requests: 403: not for you" in result.err
     assert len(shell.endpoint.received) == 2
 
 

@@ -63,7 +63,10 @@ def test_a_written_file_changes_nothing(bare: Shell, user_file: Path) -> None:
         ("concurrency = 'many'\n", "line 1: concurrency = 'many'"),
         ("formats = ['pdf']\n", "formats are txt, srt, vtt, tsv, json"),
         ("base_url = 'http://example.org/v1'\n", "https only"),
-        ("base_url = 'https://example.org/v1/audio/transcriptions'\n", "leave out"),
+        (
+            "base_url = 'https://example.org/v1/audio/transcriptions'\n",
+            "omit /audio/transcriptions",
+        ),
         ("language = 'english'\n", "ISO-639-1"),
         ("\nlanguage = 'zz'\n", "line 2: language = 'zz': it must be the ISO-639-1 code"),
         ("outage_wait = 'soon'\n", "such as 90"),

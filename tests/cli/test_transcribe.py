@@ -405,7 +405,9 @@ def test_the_output_tree_mirrors_the_input_tree(shell: Shell, folder: Path, tmp_
 def test_paths_come_from_a_file_or_standard_input(
     shell: Shell, folder: Path, talk: list[HeardWord], tmp_path: Path
 ) -> None:
-    (tmp_path / "list").write_text(f"{folder / 'talk.mp3'}\n\n{folder / 'missing.mp3'}\n")
+    named = f"{folder / 'talk.mp3'}\n\n{folder / 'missing.mp3'}\n"
+    # As Windows' editors write it, with a byte order mark.
+    (tmp_path / "list").write_text(named, "utf-8-sig")
     result = shell.transcribe("--files-from", tmp_path / "list")
     assert result.code == 1
     assert "missing.mp3: failed" in result.err

@@ -104,7 +104,9 @@ def test_each_minute_it_books_what_others_left_and_frees_what_they_held(
             request = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True)
             left = ResponseSpool(folder / ANSWERS, 1)
             left.reserve()
-            left.keep(SpooledResponse("chunk:2", b"{}", request, 0.5, "f" * 64, "cloudru", "m", ""))
+            left.write(
+                SpooledResponse("chunk:2", b"{}", request, 0.5, "f" * 64, "cloudru", "m", "")
+            )
             await left.aclose()
             levels = workshop.caches.levels
             value = CacheValue(b"{}", expires_at=1.0)

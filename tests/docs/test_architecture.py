@@ -169,3 +169,56 @@ def test_a_name_that_is_there_is_found(name: str) -> None:
 
 def test_a_format_is_registered_where_the_page_says() -> None:
     assert tuple(FORMATS) == OUTPUT_FORMATS
+
+
+def test_nothing_that_works_is_given_more_than_eight_collaborators() -> None:
+    given = {
+        f"{path.stem}.{each.name}": len(collaborators(each))
+        for path in SOURCE.rglob("*.py")
+        for each in module(path).values()
+        if isinstance(each, ast.ClassDef)
+    }
+    assert max(given.values()) > 5
+    assert {name: count for name, count in given.items() if count > 8} == {}
+
+
+def collaborators(definition: ast.ClassDef) -> list[str]:
+    """What a class with methods has to be given, other than texts and numbers."""
+    methods = [
+        each for each in definition.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    own = [each.args for each in methods if each.name == "__init__"]
+    if own:
+        given = own[0].args[1 : len(own[0].args) - len(own[0].defaults)]
+        given += [
+            each
+            for each, default in zip(own[0].kwonlyargs, own[0].kw_defaults, strict=True)
+            if default is None
+        ]
+        types = [ast.unparse(each.annotation) for each in given if each.annotation is not None]
+    else:
+        fields = (each for each in definition.body if isinstance(each, ast.AnnAssign))
+        types = [ast.unparse(each.annotation) for each in fields if each.value is None]
+    return [each for each in types if re.match(r"[\w.]*[A-Z]", each)] if methods else []
+
+
+def test_no_two_modules_import_one_another() -> None:
+    paths = {
+        ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path
+        for path in SOURCE.rglob("*.py")
+    }
+    imports = {
+        name: {
+            each.module
+            for each in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(each, ast.ImportFrom)
+        }
+        for name, path in paths.items()
+    }
+    pairs = {(a, b) for a in imports for b in imports[a] if b in imports and a in imports[b]}
+    assert pairs == set()
+
+
+def test_the_registry_of_kinds_knows_none_of_them() -> None:
+    text = (SOURCE / "kinds" / "registry.py").read_text("utf-8")
+    assert "from sttbatch.kinds" not in text

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.core.events import ChunkPrepared
+from sttbatch.core.events import (
+    APIRequestCompleted,
+    ChunkPrepared,
+    ChunkProcessingCompleted,
+    ChunkProcessingStarted,
+    JobCompleted,
+)
 from sttbatch.core.metrics import Metric, RunEnd, RunFacts, Window
 from sttbatch.database.database import Session
 from sttbatch.database.measurements import Measurements
@@ -83,3 +89,43 @@ def test_what_comes_after_a_write_that_failed_is_kept(
     asyncio.run(story())
     assert len(warnings) == 1
     assert warnings[0].startswith("not all metrics of this run are kept: ")
+
+
+def test_a_piece_of_gap_repair_has_its_own_name_wait_causes_and_end(
+    backend: Backend, tmp_path: Path
+) -> None:
+    def answer(status: int, attempt: int, piece: str | None = None) -> APIRequestCompleted:
+        error = None if status == 200 else "no"
+        return APIRequestCompleted("a", 0, status, 1.0, 1, attempt, False, error, None, piece=piece)
+
+    async def story() -> None:
+        times = iter(range(6, 100))
+        with contextlib.closing(backend.open_metrics(tmp_path, lambda: 0.0)) as database:
+            store = Measurements(database)
+            collector = MetricsCollector(store, FACTS, pytest.fail, lambda: float(next(times)))
+            for event in (
+                ChunkProcessingStarted("a", 0, 60.0, 2.0),
+                answer(429, 1),
+                ChunkProcessingStarted("a", 0, 5.0, 3.0, "gap-1"),
+                answer(500, 1, "gap-1"),
+                answer(200, 2, "gap-1"),
+                ChunkProcessingCompleted("a", 0, 5.0, True, "gap-1"),
+                answer(200, 2),
+                ChunkProcessingCompleted("a", 0, 60.0, True),
+                JobCompleted("a", 60.0, False),
+            ):
+                collector(event)
+            await collector.aclose(RunEnd(1, 0, 0, 0))
+            window = Window(0.0, 100.0)
+            requests = reversed(await store.last_requests(10))
+            assert [(each.chunk, each.outcome, each.queue_wait_s) for each in requests] == [
+                ("1#0", "429", 2.0),
+                ("1#0.gap-1", "500", 3.0),
+                ("1#0.gap-1", "ok", 0.0),
+                ("1#0", "ok", 0.0),
+            ]
+            assert await store.totals(Metric.RETRIES, window) == {"429": 1.0, "500": 1.0}
+            # The audio of a piece is its chunk's.
+            assert await store.totals(Metric.SAVED_SECONDS, window) == {"": 60.0}
+
+    asyncio.run(story())

@@ -7,8 +7,16 @@ import json
 import os
 from pathlib import Path
 
-from sttbatch.core.events import CacheLookup, JobCompleted, JobStarted, Warned
-from sttbatch.monitoring.logs import EventLog
+from sttbatch.core.events import (
+    CacheLookup,
+    ChunkProcessingCompleted,
+    ChunkProcessingFailed,
+    ChunkProcessingStarted,
+    JobCompleted,
+    JobStarted,
+    Warned,
+)
+from sttbatch.monitoring.logs import EventLog, event_message
 
 
 def test_a_disk_with_room_again_gets_what_happens_then(tmp_path: Path) -> None:
@@ -48,3 +56,16 @@ def test_a_recording_that_has_ended_has_no_job_any_more() -> None:
         log(event)
     jobs = [json.loads(line)["job"] for line in stream.getvalue().splitlines()]
     assert jobs == ["7", "7", "7", None]
+
+
+def test_a_piece_of_gap_repair_is_named_as_it_begins_and_as_it_ends() -> None:
+    for piece, name in (
+        (None, "talk.mp3: chunk 3: "),
+        ("gap-1", "talk.mp3: chunk 3, piece gap-1: "),
+    ):
+        for event in (
+            ChunkProcessingStarted("talk.mp3", 3, 5.0, 0.0, piece),
+            ChunkProcessingCompleted("talk.mp3", 3, 5.0, False, piece),
+            ChunkProcessingFailed("talk.mp3", 3, 5.0, "500", piece),
+        ):
+            assert event_message(event).startswith(name)

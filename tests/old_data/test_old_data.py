@@ -170,6 +170,9 @@ def test_each_kind_of_key_finds_what_is_left_without_the_others(old: OldData, lo
             assert ledger.execute(statement).rowcount > 0
     for path in (*old.folder.glob("talks/*.json"), *old.folder.glob("calls/*.json")):
         path.unlink()
+    if lost == "cuts and audits":
+        # It has to look for holes again, and tones are no speech to a detector.
+        old.extra["STTBATCH_VAD"] = "off"
     for arguments in (TALKS, CALLS):
         result = old.again(*arguments)
         assert result.code == 0, result.err

@@ -1,8 +1,9 @@
 # ruff: noqa: RUF001 - Chinese has commas of its own
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,42 @@ def test_a_long_word_is_cut_and_accents_stay_on_their_letters() -> None:
 def test_chinese_is_broken_without_spaces_and_punctuation_ends_lines() -> None:
     assert one("今天我们讨论历史，明天再说。", 18) == ("今天我们讨论历史，", "明天再说。")
     assert all(not line.startswith("。") for line in one("一二三四。五六七八。", 8))
+
+
+UNSPACED = {
+    "th": (
+        "สวัสดีครับวันนี้เราจะพูดถึงเรื่องประวัติศาสตร์ของประเทศไทยและวัฒนธรรมที่น่าสนใจมากเป็นเวลานานแล้ว",
+        (
+            "สวัสดี ครับ วัน นี้ เรา จะ พูด ถึง เรื่อง ประวัติศาสตร์ ของ ประเทศไทย และ วัฒนธรรม ที่ น่า "
+            "สนใจ มาก เป็น เวลา นาน แล้ว"
+        ),
+    ),
+    "lo": ("ພາສາລາວແມ່ນພາສາທາງການຂອງປະເທດລາວ", "ພາສາ ລາວ ແມ່ນ ພາສາ ທາງ ການ ຂອງ ປະ ເທດ ລາວ"),
+    "km": ("ភាសាខ្មែរជាភាសាផ្លូវការរបស់ប្រទេសកម្ពុជា", "ភាសាខ្មែរ ជា ភាសាផ្លូវការ របស់ ប្រទេស កម្ពុជា"),
+    "zh": ("今天我们讨论中国历史明天再说", "今天 我们 讨论 中国 历史 明天 再 说"),
+    "ja": ("ちょっとコーヒーを飲みましょう", "ちょっと コーヒー を 飲み ま しょう"),
+}
+
+
+@pytest.mark.parametrize("language", UNSPACED)
+@pytest.mark.parametrize("width", [10, 16, 42])
+def test_scripts_without_spaces_are_broken_between_words(language: str, width: int) -> None:
+    text, spaced = UNSPACED[language]
+    ends = set(accumulate(map(len, spaced.split())))
+    broken = set(accumulate(map(len, lines(atoms(text, width), width))))
+    too_wide = any(columns(word) > width for word in spaced.split())
+    assert broken <= ends or too_wide
+    graphemes = set(accumulate(map(len, clusters(text))))
+    for narrow in range(1, 6):
+        assert set(accumulate(map(len, lines(atoms(text, narrow), narrow)))) <= graphemes or (
+            max(map(columns, clusters(text))) > narrow
+        )
+
+
+def test_words_of_scripts_with_spaces_stay_whole_beside_others() -> None:
+    assert [atom.text for atom in atoms("我用well-known的API，", 42)] == [
+        "我", "用", "well-known", "的", "API，",
+    ]  # fmt: skip
 
 
 def test_word_times_place_cues_and_punctuation_is_no_obstacle() -> None:

@@ -160,7 +160,7 @@ def test_a_folder_of_that_name_is_an_error_that_names_it(
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, talk: Recording) -> None:
     for name in ("out", "out/deeper"):
         (tmp_path / "out").write_text("a file")
-        with pytest.raises(RecordingError, match="a file stands where a folder is needed"):
+        with pytest.raises(RecordingError, match="there is a file where a folder is needed"):
             write(tmp_path, talk, saying("Hi.", directory=tmp_path / name))
 
 

@@ -42,6 +42,21 @@ def test_hidden_files_and_what_is_no_recording_are_passed_over(tmp_path: Path) -
     assert len(found.skipped[str(tmp_path)]) == 7
 
 
+UNFINISHED = (
+    "a.mp3.crdownload", "b.partial", "c.mp3.PART", "d.wav.tmp", "e.download", "f.mp3.filepart",
+    "g.mkv.!qB", "h.mp3~",
+)  # fmt: skip
+
+
+def test_unfinished_downloads_are_passed_over_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path, *UNFINISHED, "i.mp3.download/i.mp3", "my.partial/j.mp3", "k.mp3")
+    found = discover([tmp_path])
+    assert names(found, tmp_path) == ["k.mp3", "my.partial/j.mp3"]
+    skipped = {Path(path).name for path in found.skipped[str(tmp_path)]}
+    assert skipped == {*UNFINISHED, "i.mp3.download"}
+    assert names(discover([tmp_path / "a.mp3.crdownload"]), tmp_path) == ["a.mp3.crdownload"]
+
+
 def test_what_is_named_is_expected_whatever_it_is_called(tmp_path: Path) -> None:
     touch(tmp_path, ".hidden.mp3", "a.txt")
     found = discover([tmp_path / ".hidden.mp3", tmp_path / "a.txt"])

@@ -44,7 +44,7 @@ async def everything(harness: Harness) -> None:
     await jobs.find(job.short_id)
     for status in (None, *JobStatus):
         await jobs.list(status)
-    await jobs.queued_above(JobPriority.LOW, 64)
+    assert await jobs.queued_above(JobPriority.LOW, 1, [dropped.id]) == {dropped.id: 2}
     assert [each async for each in harness.queue.wait_until_free([job.id])]
     await jobs.attempts(job.id)
     await jobs.chunks(job.id)

@@ -15,7 +15,15 @@ from sttbatch.core.jobs import ChunkTask, Claim
 from sttbatch.core.work import Answered, Budgets, Granted, HeldBy, OverBudget, RequestRecord
 from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import first_of_month, midnight
-from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness, opened
+from tests.queue.harness import (
+    Clock,
+    Harness,
+    Ledger,
+    contenders,
+    in_harness,
+    item,
+    opened,
+)
 
 NOON = 1_700_000_000.0
 DAY_S = 86_400.0
@@ -58,6 +66,18 @@ def test_a_chunk_is_held_until_its_answer_is_stored(ledger: Ledger) -> None:
         assert isinstance(await harness.claim("chunk:1", claim, force=True), Granted)
 
     in_harness(ledger, work)
+
+
+def test_whatever_text_an_error_holds_is_stored(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        request = APIRequest(1.0, 1, None, 1.0, 1, 60.0, error="no \udcff\0", request_id="a\0")
+        await harness.ledger.record(RequestRecord(item("chunk:1"), request))
+        claim = await harness.claimed(await harness.queued())
+        await harness.ledger.give_up(await granted(harness, "chunk:1", claim), "no \udcff\0")
+        assert (await chunk(harness, claim)).error_message == "no \\udcff\\x00"
+
+    in_harness(ledger, work)
+    assert ledger.rows("SELECT error, request_id FROM requests") == [("no \\udcff\\x00", "a\\x00")]
 
 
 def test_a_failed_chunk_can_be_claimed_again_and_counts(ledger: Ledger) -> None:

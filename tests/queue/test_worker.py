@@ -21,7 +21,7 @@ from sttbatch.queue.liveness import (
     FileLocks,
     hold,
     is_held,
-    remove_if_left_behind,
+    remove_if_abandoned,
     shares_locks,
 )
 from sttbatch.queue.worker import WorkerRegistry
@@ -199,14 +199,14 @@ def test_children_do_not_keep_the_lock_of_a_parent_that_died(tmp_path: Path) -> 
 def test_a_lock_file_is_removed_here_only_and_only_when_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / "worker.lock"
     descriptor = hold(path, HERE)
-    remove_if_left_behind(path, HERE)
+    remove_if_abandoned(path, HERE)
     assert path.exists()
     os.close(descriptor)
-    remove_if_left_behind(path, "there boot-2")
+    remove_if_abandoned(path, "there boot-2")
     assert path.exists()
-    remove_if_left_behind(path, HERE)
+    remove_if_abandoned(path, HERE)
     assert not path.exists()
-    remove_if_left_behind(path, HERE)
+    remove_if_abandoned(path, HERE)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(0.01):
-            for path in self._folder.rglob("talk-*.json"):
+            # Only where outputs are: the folders of runs vanish under whoever lists them.
+            for path in self._folder.glob("batch-*/talk-*.json"):
                 try:
                     load(path)
                 except (ValueError, OSError) as error:

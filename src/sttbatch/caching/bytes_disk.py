@@ -1,6 +1,6 @@
-"""diskcache without pickle: what it reads is bytes and str, or refused.
+"""diskcache without pickle: keys are str, values bytes, and anything else is refused.
 
-diskcache pickles by default, and reading a pickle runs code (CVE-2025-69872, no fixed release).
+By default diskcache uses pickle, and reading a pickle runs code (CVE-2025-69872, no fixed release).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ LOCK_TIMEOUT_S = 10.0
 
 
 class RefusedRow(OSError):
-    """A row that this program cannot have written; diskcache takes an `OSError` for a miss."""
+    """A row that this program cannot have written; to diskcache an `OSError` is a miss."""
 
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # ships no types
-    """Keys are str and values bytes, both inside the database."""
+    """Stores keys and values in the database only, never in files."""
 
     MODE = diskcache.core.MODE_RAW
 
@@ -46,7 +46,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # ships no types
         return value
 
     def remove(self, file_path: object) -> None:
-        """Nothing: no row of ours names a file, so a name there is not one to remove."""
+        """Do nothing: a row that names a file is not ours, so the file must not be removed."""
 
 
 class DiskCache(Protocol):
@@ -61,10 +61,9 @@ class DiskCache(Protocol):
 
 
 def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
-    """A cache in `folder`, evicting what was stored first beyond `limit_bytes`.
+    """A cache in `folder` that evicts the oldest entries beyond `limit_bytes`.
 
-    Raises:
-        Exception: nearly any, where its database is damaged.
+    If its database is damaged, nearly any exception is raised.
     """
     cache = diskcache.Cache(
         str(folder),
@@ -74,13 +73,13 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         cull_limit=10,
         statistics=0,
         tag_index=0,
-        # The policies that count reads write at every read.
+        # Policies that count reads write with every read.
         eviction_policy="least-recently-stored",
         sqlite_journal_mode=journal_mode().lower(),
         sqlite_synchronous=1,
         sqlite_auto_vacuum=1,
         sqlite_secure_delete=1,
-        # A mapped file that somebody truncates ends the process with SIGBUS.
+        # If a mapped file is truncated, the process is killed by SIGBUS.
         sqlite_mmap_size=0,
         sqlite_cache_size=1024,
     )

@@ -1,4 +1,4 @@
-"""CacheInvalidator: removes results, or all that is known of a recording."""
+"""CacheInvalidator: removes results, or everything about a recording."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Invalidated:
     """What was removed.
 
     Attributes:
-        entries: by the name of the level.
-        rows: by table, of what the ledger knew beside entries.
-        recordings: contents that were forgotten.
-        running_jobs: jobs that process them; what they still finish is stored.
+        entries: numbers by name of the level.
+        rows: numbers of other rows of the ledger, by table.
+        recordings: number of recordings (contents) that were forgotten.
+        running_jobs: jobs that process them; what they finish later is stored again.
     """
 
     entries: dict[str, int] = field(default_factory=dict)
@@ -35,10 +35,10 @@ class Invalidated:
 
 @dataclass(frozen=True, slots=True)
 class CacheInvalidator:
-    """Removes from far to near: were it interrupted, no near level could bring back the rest.
+    """Removes entries from every level, the authority first, so that none is restored from it.
 
-    Every method raises `StateError` where a level cannot be emptied; what the others held is
-    removed all the same.
+    Every method raises `StateError` if the authority cannot be changed; the fronts are changed even
+    so.
     """
 
     cache: MultiLevelCache
@@ -49,11 +49,11 @@ class CacheInvalidator:
         return await self._in_every_level(lambda level: level.delete((key,)))
 
     async def pattern(self, pattern: str) -> Invalidated:
-        """Remove keys that match: `*`, `?` and `[a-z]` as in a shell."""
+        """Remove entries whose keys match a pattern with `*`, `?` and `[a-z]` as in a shell."""
         return await self._in_every_level(lambda level: level.delete_matching(pattern))
 
     async def model(self, model: str) -> Invalidated:
-        """Remove everything that `model` answered."""
+        """Remove all results of a model."""
         keys = await self.cache.authority.delete_model(model)
         removed = await self._in_every_level(lambda level: level.delete(keys))
         removed.entries[self.cache.authority.name] += len(keys)
@@ -63,24 +63,21 @@ class CacheInvalidator:
         return await self._in_every_level(lambda level: level.delete_expired())
 
     async def all(self) -> Invalidated:
-        """Remove every entry, and with them where recordings were cut."""
+        """Remove every entry and the index of chunks."""
         removed = await self._in_every_level(lambda level: level.clear())
         await self._scrub()
         return removed
 
     async def file(self, path: Path) -> Invalidated:
-        """Forget a recording: entries, cuts, jobs, outputs and what the file index knows of it.
+        """Remove the entries, cuts, jobs, output rows and file index of a recording.
 
-        Rows in `requests` stay, since money is counted from them, without what ties them to it.
-        The recording itself and the transcripts beside it are the user's and stay.
-
-        Raises:
-            RecordingError: the file is there and cannot be read.
+        Requests stay, anonymous, since costs are summed from them, and so do the files of the
+        recording and its transcripts. Raises RecordingError if the file cannot be read.
         """
         contents = await self._contents(path)
-        known = [Path(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
+        copies = [Path(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
         paths = await asyncio.to_thread(
-            lambda: {spelling for each in (path, *known) for spelling in spellings(each)}
+            lambda: {spelling for copy in (path, *copies) for spelling in spellings(copy)}
         )
         recording = RecordingIdentity(
             contents, tuple(sorted(map(os.fsencode, paths))), _unreadable(paths)
@@ -94,14 +91,14 @@ class CacheInvalidator:
         return removed
 
     async def _contents(self, path: Path) -> tuple[str, ...]:
-        """What lies there now, and what lay there when it was read last."""
+        """The content hashes of the file as it is now, and when it was last read."""
         known = await asyncio.to_thread(spellings, path)
         contents = {await self.fingerprinter.remembered(spelling) for spelling in known}
         if await asyncio.to_thread(path.is_file):
             try:
                 contents.add((await self.fingerprinter.fingerprint(known[0])).sha256)
             except RecordingError:
-                # What never could be read has left nothing but its failures.
+                # A recording that could never be read has only failed jobs.
                 if not await self.files.was_unreadable(_unreadable(known)):
                     raise
         return tuple(sorted(sha256 for sha256 in contents if sha256 is not None))
@@ -114,7 +111,7 @@ class CacheInvalidator:
                 removed.entries[level.name] = await remove(level)
             except StateError as error:
                 failures.append(error)
-                # A front holds nothing of its own: rather all of it than a part that was to go.
+                # Fronts have copies only, so all of it may go when a part cannot be removed.
                 if level is not self.cache.authority:
                     removed.entries[level.name] = await level.clear()
         if self.cache.authority.name not in removed.entries:
@@ -132,11 +129,11 @@ class CacheInvalidator:
 
 
 def spellings(path: Path) -> tuple[Path, ...]:
-    """The ways in which the ledger may have written a path down: as given, or resolved."""
-    whole = path.absolute()
-    plain = Path(os.path.normpath(whole))
+    """The spellings under which the ledger may have stored a path: as given, or resolved."""
+    absolute = path.absolute()
+    plain = Path(os.path.normpath(absolute))
     real = Path(os.path.realpath(plain.parent), plain.name)
-    return tuple(dict.fromkeys((whole, plain, real)))
+    return tuple(dict.fromkeys((absolute, plain, real)))
 
 
 def _unreadable(paths: Iterable[Path]) -> tuple[str, ...]:

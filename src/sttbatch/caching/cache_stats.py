@@ -1,4 +1,4 @@
-"""Sizes and ages of what is stored, and the outcome of the last verification."""
+"""Sizes and ages of stored entries, and the result of the last verification."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FILE = "verified.json"
 
 
 class LastVerification(msgspec.Struct, frozen=True):
-    """When every value was hashed last, and how many damaged ones were not removed."""
+    """When values were last verified, and how many damaged ones were not removed."""
 
     at: float
     damaged: int
@@ -45,10 +45,9 @@ class CacheStats:
 async def cache_stats(
     levels: Sequence[CacheLevel], authority: ResultStore, folder: Path
 ) -> CacheStats:
-    """Look at every level; `folder` is where `record_verification` has written.
+    """Read every level; `folder` is that of `record_verification`.
 
-    Raises:
-        StateError: the authority cannot be read.
+    Raises StateError if the authority cannot be read.
     """
     usages: dict[str, LevelUsage | None] = {}
     for level in levels:
@@ -62,7 +61,7 @@ async def cache_stats(
 
 
 def record_verification(folder: Path, damaged: int) -> None:
-    """Remember the outcome for `cache_stats`; where that fails nothing is lost."""
+    """Record the result of a verification for `cache_stats`; failures are ignored."""
     record = msgspec.json.encode(LastVerification(time.time(), damaged))
     with contextlib.suppress(OSError, StateError):
         temporary = private_file(private_folder(folder) / f"{_FILE}.{os.getpid()}")

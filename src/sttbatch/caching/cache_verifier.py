@@ -1,5 +1,3 @@
-"""Checks that every stored value still has its hash."""
-
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ _ROWS_A_DROP = 500
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """An entry whose value is not what was stored under its key."""
+    """An entry whose value does not have its hash."""
 
     key: str
     level: str
@@ -21,12 +19,12 @@ class Damaged:
 
 @dataclass(slots=True)
 class Verification:
-    """What a verification brought.
+    """The result of a verification.
 
     Attributes:
-        checked: values by level.
-        problems: damage in a level's file, or why it cannot be read to the end.
-        repaired: damaged entries are removed and files repaired, so the next check finds nothing.
+        checked: numbers of values by level.
+        problems: damage of a level's file, or why it cannot be read to the end.
+        repaired: damaged entries were removed and files repaired.
     """
 
     checked: dict[str, int] = field(default_factory=dict)
@@ -40,12 +38,10 @@ class Verification:
 
 
 async def verified(levels: Sequence[VerifiableLevel], *, repair: bool = False) -> Verification:
-    """Check every level; what this holds grows with the damage, not with the cache.
+    """Check every level, with memory for damaged entries only.
 
-    A damaged ledger entry that is removed is paid for again when needed.
-
-    Raises:
-        StateError: with `repair`, damage that cannot be repaired.
+    With `repair`, damaged entries are removed, so that they are paid for again when they are
+    needed; StateError is raised if damage cannot be repaired.
     """
     verification = Verification()
     for level in levels:
@@ -75,14 +71,14 @@ async def _check(level: VerifiableLevel, verification: Verification) -> list[int
 
 
 async def _repair(level: VerifiableLevel, rows: Sequence[int], verification: Verification) -> None:
-    # Indexes first: where they disagree with the table nothing can be removed from it.
+    # Indexes first: rows cannot be removed from a table while its indexes disagree with it.
     if level.name in verification.problems:
         await level.rebuild()
     for at in range(0, len(rows), _ROWS_A_DROP):
         await level.drop(rows[at : at + _ROWS_A_DROP])
-    left = await level.integrity()
-    if left:
+    remaining = await level.integrity()
+    if remaining:
         raise StateError(
-            f"{level.name} is damaged beyond repair: {left[0]}; restore its file from a "
+            f"{level.name} is damaged beyond repair: {remaining[0]}; restore its file from a "
             "backup, or move it away"
         )

@@ -1,7 +1,7 @@
-"""L2: diskcache, a convenience that may be deleted, damaged or full at any time.
+"""L2: diskcache, which may be deleted, damaged or full at any time.
 
-Values lie in its database, never in files of their own: a killed process leaves no orphan, a cut
-value is seen by SQLite, and no path that stands in a row is ever opened or removed.
+Values are in its database, never in separate files: a killed process leaves no orphans, SQLite
+notices truncated values, and no path in a row is ever opened or removed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _T = TypeVar("_T")
 _EXPIRES = struct.Struct(">d")
 _SEAL_BYTES = hashlib.sha256().digest_size
 _SHARE_OF_LIMIT = 8
-"""A value that takes more than this part of the limit would drive out everything else."""
+"""Values larger than this fraction of the limit are not stored: they would evict all others."""
 _ROWS_AT_A_TIME = 16
 _USAGE = """
     SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(store_time), MAX(store_time) FROM Cache"""
 
 
 class DiskLevel:
-    """One folder; everything that touches it runs in one thread of its own, opened when needed."""
+    """A cache folder, opened on demand; everything that uses it runs in one separate thread."""
 
     name = "L2"
 
@@ -51,12 +51,12 @@ class DiskLevel:
         self._cache: DiskCache | None = None
 
     def start(self) -> None:
-        """Begin to open it, if it is there; what goes wrong is raised to whoever uses it."""
+        """Begin to open it, if it exists; errors are raised by its first use."""
         if self._file.exists():
             self._thread.submit(self._open)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
-        # Making it takes longer than many a run's first chunk; it is made for what is put there.
+        # Creating it is slow, so it is created by the first write.
         if self._cache is None and not self._file.exists():
             return {}
         values = await self._in_thread(lambda: self._get_all(keys))
@@ -75,7 +75,7 @@ class DiskLevel:
             await self._in_thread(lambda: self._put_all(fitting, now))
 
     async def delete(self, keys: Sequence[str]) -> int:
-        # diskcache's own delete passes over entries that are expired.
+        # diskcache's own delete ignores expired entries.
         statement = """
             DELETE FROM Cache WHERE key IN (SELECT value FROM json_each(?)) AND raw = 1"""
         return await self._if_exists(lambda: self._execute(statement, json.dumps(keys)))
@@ -88,7 +88,7 @@ class DiskLevel:
         return await self._if_exists(lambda: self._open().expire(self._clock()))
 
     async def clear(self) -> int:
-        """Empty it; where it is too damaged for that, its files are removed instead."""
+        """Remove all entries; if it is too damaged for that, its files."""
 
         def work() -> int:
             try:
@@ -141,11 +141,11 @@ class DiskLevel:
         await self._if_exists(lambda: self._execute(statement, json.dumps(rows)))
 
     async def rebuild(self) -> None:
-        """Recreate it: all of its values are in the ledger too."""
+        """Remove its files, which the next write recreates; the ledger has all of its values."""
         await self._in_thread(self._remove_files)
 
     async def aclose(self) -> None:
-        # `start` may be at it still, so the thread is asked, which knows.
+        # `start` may still be opening it, so it is closed in the same thread.
         with contextlib.suppress(StateError):
             await self._in_thread(self._close)
         self._thread.shutdown(wait=False)
@@ -159,7 +159,7 @@ class DiskLevel:
             try:
                 return work()
             except BaseException:
-                # The next use opens it again: it may have been repaired, or its folder lost.
+                # The next use opens it again, as it may be repaired or recreated.
                 with contextlib.suppress(Exception):
                     self._close()
                 raise
@@ -169,12 +169,12 @@ class DiskLevel:
         except StateError:
             raise
         except Exception as error:
-            # A flipped byte in its settings or rows makes diskcache raise nearly anything.
+            # Damaged settings or rows make diskcache raise nearly any exception.
             reason = str(error) or type(error).__name__
             raise StateError(f"{self.folder}: {reason}") from error
 
     async def _if_exists(self, work: Callable[[], int]) -> int:
-        """Run `work`; where there is no file, none is made just to delete from it."""
+        """Run `work` if the file exists, so that none is created just to delete from it."""
         return await self._in_thread(work) if self._file.exists() else 0
 
     def _open(self) -> DiskCache:
@@ -219,7 +219,7 @@ class DiskLevel:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """For what diskcache has no call for; closed at once, damage must not outlive a query."""
+        """A connection for statements that diskcache lacks; not kept, so that damage is not."""
         connection = sqlite3.connect(self._file, timeout=10.0, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("PRAGMA secure_delete = ON")
@@ -238,7 +238,7 @@ class DiskLevel:
 
 
 def _matches(pattern: str, key: bytes | None) -> bool:
-    # Somebody else's row may hold what is not UTF-8, which SQLite could not pass on as text.
+    # The key of a damaged row may not be valid UTF-8, so it is passed as bytes.
     return matches(pattern, (key or b"").decode("utf-8", "replace"))
 
 

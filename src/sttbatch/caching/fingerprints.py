@@ -1,4 +1,4 @@
-"""FileHash: SHA-256 of a recording's content, remembered while the file stays as it is."""
+"""Fingerprinter: SHA-256 of recordings, which are not read again while they are unchanged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from sttbatch.core.file_records import FileRecord
 from sttbatch.core.ports import FileIndex
 
 RACY_NS = 2_000_000_000
-"""A file that changed this shortly before it was indexed may change again within the same tick of
-its timestamps, so it is read again (git's racy-clean rule; FAT counts in steps of 2 s)."""
+"""A file that changed so shortly before it was indexed is read again, since its timestamps may not
+show another change (git's racy-clean rule; FAT has steps of 2 s)."""
 
 
 class Fingerprinter:
@@ -26,26 +26,25 @@ class Fingerprinter:
         self._records: dict[bytes, FileRecord] = {}
 
     async def load(self, paths: Iterable[Path | bytes]) -> None:
-        """Fetch what is remembered of many files, by absolute paths, in few queries."""
+        """Load the records of many files, by absolute paths, with few queries."""
         names = [name for path in paths if (name := os.fsencode(path)) not in self._records]
         self._records |= await self._index.records(names)
 
     def unchanged(self, name: bytes, status: os.stat_result) -> str | None:
-        """The content hash of a file that was loaded and is as it was when it was hashed."""
+        """The content hash of a file whose record is loaded and which has not changed since."""
         record = self._records.get(name)
         return record.sha256 if record is not None and _still_true(record, status) else None
 
     async def remembered(self, path: Path) -> str | None:
-        """The content that `path` had when it was read last, whatever is there now."""
+        """The content hash that `path` had when it was last read."""
         await self.load([path])
         record = self._records.get(os.fsencode(path))
         return record.sha256 if record is not None else None
 
     async def fingerprint(self, path: Path) -> FileRecord:
-        """Hash `path`, unless it is as it was when it was hashed last.
+        """Hash `path` unless it is unchanged.
 
-        Raises:
-            RecordingError: it cannot be read, or changes while it is.
+        Raises RecordingError if it cannot be read, or changes meanwhile.
         """
         name = os.fsencode(path)
         try:
@@ -82,13 +81,13 @@ def _still_true(record: FileRecord, status: os.stat_result) -> bool:
 
 
 UNREAD = "unread:"
-"""No SHA-256 begins so."""
+"""A prefix that no SHA-256 has."""
 
 
 def unread_content(path: Path) -> str:
-    """Stands for the content of a file that cannot be read: its place, hashed."""
-    place = os.path.normpath(path.absolute())
-    return UNREAD + hashlib.sha256(os.fsencode(place)).hexdigest()
+    """A stand-in for the content hash of a file that cannot be read: the hash of its path."""
+    plain = os.path.normpath(path.absolute())
+    return UNREAD + hashlib.sha256(os.fsencode(plain)).hexdigest()
 
 
 def _hash(path: Path) -> tuple[str, os.stat_result]:

@@ -1,4 +1,4 @@
-"""L1: what this process used last, in its memory."""
+"""L1: entries in the memory of this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sttbatch.core.cache_entries import CacheValue, LevelUsage, matches
 MAX_TTL_S = 300.0
 
 OVERHEAD_BYTES = 512
-"""For an entry's key, objects and place in the table: 370 by tracemalloc, rounded up."""
+"""Memory of an entry's key and objects: 370 by tracemalloc, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class _Entry:
 
 
 class MemoryLevel:
-    """At most `limit_bytes`, the least recently used go first; nothing for over five minutes."""
+    """An LRU cache of at most `limit_bytes`, whose entries expire after five minutes."""
 
     name = "L1"
 
@@ -76,7 +76,7 @@ class MemoryLevel:
         return await self.delete(list(self._entries))
 
     async def scrub(self) -> None:
-        """Memory is the kernel's to wipe."""
+        """Do nothing: it has no files."""
 
     async def usage(self) -> LevelUsage:
         ages = [entry.stored_at for entry in self._entries.values()]

@@ -1,4 +1,4 @@
-"""MultiLevelCache: the nearest level answers; the authority is written first and decides."""
+"""MultiLevelCache: reads from the nearest level, writes to the authority first."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.ports import ResultStore
 
 FLUSH_AT = 5000
-"""Reads are counted in memory and written this many at a time."""
+"""Entries whose reads are counted in memory before the counts are written."""
 
 REWRITE_LIMIT_BYTES = 16 * 1024 * 1024
-"""SQLite writes a whole row to change its counter; a flush that would write more than this leaves
-out the largest."""
+"""SQLite rewrites a whole row to change its counter, so a flush skips the largest beyond this."""
 
 RETRY_AFTER_S = 30.0
-"""A front level that failed is left out for so long."""
+"""Seconds until a front level that failed is used again."""
 
 _WARMED_AT_A_TIME = 32
 
@@ -41,12 +40,12 @@ class CacheHitResult:
 
 
 class MultiLevelCache:
-    """Levels from near to far. A front that fails is left out for 30 s, then tried again.
+    """Levels from near to far. A front that fails is not used for 30 s, then tried again.
 
     Args:
-        fronts: L1, L2: conveniences that may lose anything at any time.
-        authority: L3: what it does not hold is not there, whatever a front may say later.
-        warn: called once per incident, which ends when the front takes a value again.
+        fronts: L1 and L2, which may lose anything at any time.
+        authority: L3, which decides what is stored.
+        warn: called once per incident, which ends when the front stores a value again.
         clock: monotonic seconds.
     """
 
@@ -68,12 +67,10 @@ class MultiLevelCache:
         self._links: dict[tuple[str, str], None] = {}
 
     async def get(self, key: str, file_sha256: str | None = None) -> CacheHitResult | None:
-        """Look `key` up, and put what a far level held into the nearer ones.
+        """Look a key up, and copy its value into the nearer levels.
 
-        `file_sha256`: the recording that it is needed for, which uses the entry from now on.
-
-        Raises:
-            StateError: the authority cannot be read.
+        `file_sha256` is the recording that needs it. Raises StateError if the authority cannot be
+        read.
         """
         for distance, front in enumerate(self._fronts):
             value = await self._value_in(front, key)
@@ -85,22 +82,18 @@ class MultiLevelCache:
         return await self._hit(key, value, len(self._fronts), self.authority.name, file_sha256)
 
     async def put(self, key: str, data: bytes, model: str, file_sha256: str) -> None:
-        """Store a value, the authority first.
-
-        Raises:
-            StateError: the authority did not take it.
-        """
+        """Store a value, first in the authority, which raises StateError if it cannot."""
         await self.authority.put(key, CacheValue(data), model, file_sha256)
         await self.fill_fronts(key, data)
 
     async def fill_fronts(self, key: str, data: bytes) -> None:
-        """Copy what the authority has just stored into every front."""
+        """Copy a value that the authority has stored into every front."""
         await self._fill(self._fronts, {key: CacheValue(data)})
 
     async def warm(self, keys: Sequence[str], limit_bytes: float = math.inf) -> tuple[int, int]:
         """Copy entries from the authority into every front; returns how many, and their bytes.
 
-        It stops at `limit_bytes`: more would drive out what it has just loaded.
+        It stops at `limit_bytes`: more would evict what it has just copied.
         """
         entries = size_bytes = 0
         for at in range(0, len(keys), _WARMED_AT_A_TIME):
@@ -113,12 +106,12 @@ class MultiLevelCache:
         return entries, size_bytes
 
     async def flush(self) -> None:
-        """Write how often entries were read; a process that dies before loses some, harmlessly."""
+        """Write the counts of reads; a process that is killed before loses some, harmlessly."""
         accesses = sorted(self._accesses.values(), key=attrgetter("size_bytes"))
         links = list(self._links)
         self._accesses, self._links = {}, {}
         sizes_bytes = accumulate(access.size_bytes for access in accesses)
-        written = accesses[: sum(each <= REWRITE_LIMIT_BYTES for each in sizes_bytes)]
+        written = accesses[: sum(size <= REWRITE_LIMIT_BYTES for size in sizes_bytes)]
         if written or links:
             with contextlib.suppress(StateError):
                 await self.authority.count_reads(written, links)
@@ -143,36 +136,36 @@ class MultiLevelCache:
         return CacheHitResult(level, value.data)
 
     async def _value_in(self, front: FrontLevel, key: str) -> CacheValue | None:
-        if self._is_left_out(front):
+        if self._is_suspended(front):
             return None
         try:
             return (await front.get_many((key,))).get(key)
         except StateError as error:
-            self._leave_out(front, error)
+            self._suspend(front, error)
             return None
 
     async def _fill(self, fronts: Sequence[FrontLevel], values: Mapping[str, CacheValue]) -> None:
         for front in reversed(fronts):
-            if not values or self._is_left_out(front):
+            if not values or self._is_suspended(front):
                 continue
             try:
                 await front.put_many(values)
             except StateError as error:
-                self._leave_out(front, error)
+                self._suspend(front, error)
             else:
-                # Several fill it at the same time: a failure after our start stands.
-                if not self._is_left_out(front):
+                # A concurrent write may have failed since this one started.
+                if not self._is_suspended(front):
                     self._retry_at.pop(front.name, None)
 
-    def _is_left_out(self, front: FrontLevel) -> bool:
+    def _is_suspended(self, front: FrontLevel) -> bool:
         return self._clock() < self._retry_at.get(front.name, 0.0)
 
-    def _leave_out(self, front: FrontLevel, error: StateError) -> None:
-        is_known = front.name in self._retry_at
+    def _suspend(self, front: FrontLevel, error: StateError) -> None:
+        is_reported = front.name in self._retry_at
         self._retry_at[front.name] = self._clock() + RETRY_AFTER_S
-        if self._warn is not None and not is_known:
+        if self._warn is not None and not is_reported:
             self._warn(
-                f"the {front.name} cache is left out for {RETRY_AFTER_S:.0f} s at a time, "
-                f"nothing is lost: {error}. "
+                f"the {front.name} cache cannot be used and is tried again every "
+                f"{RETRY_AFTER_S:.0f} s; no result is lost: {error}. "
                 "If that persists, `sttbatch cache verify --repair` recreates it"
             )

@@ -1,6 +1,6 @@
-"""Room for the answers in flight, reserved before they are asked for.
+"""ResponseSpool: disk space for answers in flight, reserved before their requests are sent.
 
-So nothing is lost while the ledger cannot be written.
+Answers that arrive while the ledger cannot be written are stored there.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from sttbatch.database.private_files import (
     write_all,
 )
 
-LANE_BYTES = MIB
-"""Reserved for each lane: a compressed answer of several hours takes less."""
+RESERVED_BYTES = MIB
+"""Reserved for each lane; a compressed answer of several hours is smaller."""
 
 _MAGIC = b"sttbatch answer 1\n"
 _HEADER = struct.Struct(f">{len(_MAGIC)}sQ32s")
@@ -42,11 +42,10 @@ _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.
 
 
 class SpooledResponse(msgspec.Struct, frozen=True, rename={"request": "post"}):
-    """What the ledger did not take; in files `request` is called `post`, as in version 0.1.
+    """A request that the ledger could not book; in files `request` is `post`, as in version 0.1.
 
     Attributes:
         value: the answer as the ledger stores it; None: the request brought none.
-        cost: of `request`.
         worker_id, task_id: of the claim that it was sent under.
         quantity: in `unit`; None: an older version wrote this, and `request` has seconds of audio.
     """
@@ -68,13 +67,13 @@ _SPOOLED = attrgetter(
     *("item.key", "value", "request", "cost", "item.file_sha256", "item.engine", "item.model"),
     *("worker_id", "item.usage.unit", "item.usage.quantity", "task_id"),
 )
-"""What a `SpooledResponse` holds of a `RequestRecord`, in its order."""
+"""The values of a `SpooledResponse` from a `RequestRecord`."""
 
 _decoder = msgspec.msgpack.Decoder(SpooledResponse)
 
 
 @dataclass(slots=True)
-class _Lane:
+class _ReservedFile:
     """A reserved file, locked for as long as its descriptor is open."""
 
     path: Path
@@ -83,107 +82,99 @@ class _Lane:
 
 
 class ResponseSpool:
-    """A preallocated file for each lane; writing into one needs no space that is not there.
+    """A preallocated file for each lane, so that writing an answer needs no free disk space.
 
-    `reserve` and `keep` block: the first comes before anything is sent, the second only once the
-    ledger has failed. So no thread outlives a cancelled run and writes into a closed descriptor.
+    `reserve` and `write` block: they run before anything is sent, or after the ledger has failed. A
+    thread could outlive a cancelled run and write into a closed descriptor.
 
     Args:
-        folder: made when it is needed, private.
-        lanes: answers that may be in flight at the same time.
+        lanes: how many answers may be in flight at the same time.
     """
 
     def __init__(self, folder: Path, lanes: int) -> None:
         self.folder = folder
         self._count = lanes
-        self._lanes: list[_Lane] = []
+        self._files: list[_ReservedFile] = []
 
     def reserve(self) -> None:
-        """Have an empty file of `LANE_BYTES` for every lane; does nothing where they are there.
-
-        Raises:
-            StateError: there is no room for them; the message says how much is needed.
-        """
-        missing = self._count - sum(not lane.used for lane in self._lanes)
+        """Create missing files of `RESERVED_BYTES` each; raises StateError if the disk is full."""
+        missing = self._count - sum(not file.used for file in self._files)
         if missing <= 0:
             return
         private_folder(self.folder)
-        added: list[_Lane] = []
+        added: list[_ReservedFile] = []
         try:
             for _ in range(missing):
-                added.append(_Lane(*create_locked(self._new_path, 0o600)))
+                added.append(_ReservedFile(*create_locked(self._new_path, 0o600)))
                 _allocate(added[-1].descriptor)
             flush_folder(self.folder)
-            self._lanes += added
+            self._files += added
         except OSError as error:
-            _give_back(added)
+            _release(added)
             raise StateError(
-                f"{self.folder}: nothing is sent without room for the answers, "
-                f"{missing * LANE_BYTES // MIB} MiB: {error.strerror}; "
+                f"{self.folder}: nothing is sent without disk space for the answers, "
+                f"{missing * RESERVED_BYTES // MIB} MiB: {error.strerror}; "
                 "free some space and run again"
             ) from error
 
-    def keep(self, answer: SpooledResponse) -> None:
-        """Write `answer` into a lane's file; it is on the disk when this returns.
+    def write(self, answer: SpooledResponse) -> None:
+        """Write an answer into a reserved file; it is on the disk when this returns.
 
         Raises:
             StateError: it is too large, no file is free, or the disk failed.
         """
         body = zlib.compress(msgspec.msgpack.encode(answer))
         record = _HEADER.pack(_MAGIC, len(body), hashlib.sha256(body).digest()) + body
-        lane = next((each for each in self._lanes if not each.used), None)
-        if lane is None:
-            raise StateError("no room was reserved for it")
-        if len(record) > LANE_BYTES:
-            raise StateError(f"it takes {len(record):,} bytes, {LANE_BYTES:,} are reserved")
-        lane.used = True
+        file = next((file for file in self._files if not file.used), None)
+        if file is None:
+            raise StateError("no disk space was reserved for it")
+        if len(record) > RESERVED_BYTES:
+            raise StateError(f"it takes {len(record):,} bytes, {RESERVED_BYTES:,} are reserved")
+        file.used = True
         try:
-            write_all(lane.descriptor, record)
+            write_all(file.descriptor, record)
         except OSError as error:
-            raise StateError(f"{lane.path} cannot be written: {error.strerror}") from error
+            raise StateError(f"{file.path} cannot be written: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def keeping(self, record: RequestRecord) -> Iterator[None]:
-        """Keep what the ledger is given meanwhile if it does not take it.
+    def spooling(self, record: RequestRecord) -> Iterator[None]:
+        """Write `record` here if the ledger raises StateError in the block.
 
         Raises:
-            StateError: the ledger's, and what became of the record.
+            StateError: the ledger's, and whether the record was written.
         """
         try:
             yield
         except StateError as error:
+            what = "the answer" if record.value is not None else "the failed request"
             try:
-                self.keep(SpooledResponse(*_SPOOLED(record)))
+                self.write(SpooledResponse(*_SPOOLED(record)))
             except StateError as lost:
-                what = "an answer" if record.value is not None else "a failed request"
                 raise StateError(f"{error}; {what} could not be kept: {lost}") from error
             raise StateError(
-                f"{error}; what came in is kept in {self.folder}, and the next run stores it"
+                f"{error}; {what} is kept in {self.folder}, and the next run stores it"
             ) from error
 
     async def recover_into(self, ledger: WorkLedger) -> None:
-        """Book what was kept, by this process and by those that are gone.
+        """Book the answers of this process and of ended ones; called before any lookup.
 
-        To be called before anything is looked up.
-
-        Raises:
-            StateError: the ledger does not take it either.
+        Raises StateError if the ledger still cannot be written.
         """
-        for lane in [each for each in self._lanes if each.used]:
-            response = _response(lane.descriptor)
+        for file in [file for file in self._files if file.used]:
+            response = _response(file.descriptor)
             if response is not None:
                 await ledger.recover(_record(response))
-            # Should this be lost, it is booked again, which changes nothing.
-            os.pwrite(lane.descriptor, bytes(_HEADER.size), 0)
-            lane.used = False
-        with contextlib.closing(self.left_behind()) as left_behind:
-            for response in left_behind:
+            # If this write is lost, the answer is booked again, which changes nothing.
+            os.pwrite(file.descriptor, bytes(_HEADER.size), 0)
+            file.used = False
+        with contextlib.closing(self.abandoned()) as abandoned:
+            for response in abandoned:
                 await ledger.recover(_record(response))
 
-    def left_behind(self) -> Generator[SpooledResponse, None, None]:
-        """What runs that are over have kept; each file is removed when the next one is asked for.
+    def abandoned(self) -> Generator[SpooledResponse, None, None]:
+        """The answers of ended processes; each file is removed when the next one is requested.
 
-        Files that cannot be read stay, as do those that another version wrote.
+        Unreadable files, and those of another version, are kept.
         """
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             with contextlib.suppress(OSError), locked_if_free(path) as descriptor:
@@ -196,25 +187,25 @@ class ResponseSpool:
                 path.unlink()
 
     async def aclose(self) -> None:
-        """Give back what was reserved; what holds an answer stays for the next run."""
-        lanes, self._lanes = self._lanes, []
-        _give_back(lanes)
+        """Remove the reserved files, except those with answers, which the next run books."""
+        files, self._files = self._files, []
+        _release(files)
 
     def _new_path(self) -> Path:
         return self.folder / f"{os.getpid()}-{secrets.token_hex(6)}{_SUFFIX}"
 
 
-def _give_back(lanes: Iterable[_Lane]) -> None:
-    for lane in lanes:
-        if not lane.used:
+def _release(files: Iterable[_ReservedFile]) -> None:
+    for file in files:
+        if not file.used:
             with contextlib.suppress(OSError):
-                lane.path.unlink(missing_ok=True)
-        os.close(lane.descriptor)
+                file.path.unlink(missing_ok=True)
+        os.close(file.descriptor)
 
 
 def _response(descriptor: int) -> SpooledResponse | None:
-    """None: nothing was written, or not to its end."""
-    data = os.pread(descriptor, LANE_BYTES, 0)
+    """The answer in a file; None: it is empty or incomplete."""
+    data = os.pread(descriptor, RESERVED_BYTES, 0)
     if len(data) < _HEADER.size:
         return None
     magic, length, sha256 = _HEADER.unpack_from(data)
@@ -235,10 +226,10 @@ def _record(response: SpooledResponse) -> RequestRecord:
 
 def _allocate(descriptor: int) -> None:
     try:
-        os.posix_fallocate(descriptor, 0, LANE_BYTES)
+        os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
         os.fsync(descriptor)
     except (AttributeError, OSError) as error:
-        # macOS has no such call, some file systems do not support it.
+        # macOS lacks the call, and some file systems do not support it.
         if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
             raise
-        write_all(descriptor, bytes(LANE_BYTES))
+        write_all(descriptor, bytes(RESERVED_BYTES))

@@ -1,12 +1,13 @@
-"""Results as they are stored, and out of every level of the cache and into them.
+"""ResultCache: the stored forms of results, and their reading and writing.
 
 A chunk's value is JSON. A transcript's is compressed JSON lines: the first is the transcript
-without its segments, each further one a segment. Ten hours of words are 7 MB of JSON, of which
-every level, its seal and its transaction would make a copy.
+without its segments, each further one a segment. Uncompressed, ten hours of words are 7 MB, which
+every level, seal and transaction would copy.
 """
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -16,7 +17,14 @@ from typing import TypeVar
 import msgspec
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
-from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcript, Transcription
+from sttbatch.core.models import (
+    ChunkSpan,
+    DroppedSegment,
+    Gap,
+    Segment,
+    Transcript,
+    Transcription,
+)
 from sttbatch.core.options import RequestOptions
 from sttbatch.core.ports import ChunkIndex
 
@@ -24,10 +32,10 @@ T = TypeVar("T")
 
 _FASTEST = 1
 _AT_ONCE = 256
-"""Segments: a few ten kilobytes."""
+"""Segments that are encoded together: some ten kilobytes."""
 
 _STORED_NAMES = {"transcription": "heard"}
-"""As version 0.1 wrote them."""
+"""Names of version 0.1."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Transcript)
@@ -35,7 +43,7 @@ _segment_decoder = msgspec.json.Decoder(Segment)
 
 
 class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
-    """An answer, in the upload's time, and the formats of its request."""
+    """A chunk's transcription, in the upload's time, and the formats of its request."""
 
     transcription: Transcription
     upload_codec: str
@@ -43,15 +51,16 @@ class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
 
 
 class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
-    """An answer after gap repair, in the upload's time, and the seconds of audio sent for that."""
+    """A transcription after gap repair, in the upload's time; `asked_s` of audio were sent."""
 
     transcription: Transcription
     gaps: tuple[Gap, ...]
     asked_s: float
+    dropped: tuple[DroppedSegment, ...] = ()
 
 
 def decoded(data: bytes, kind: type[T]) -> T | None:
-    """A stored value; None where another version wrote something else."""
+    """A stored value; None: it is not of that kind."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.DecodeError:
@@ -60,34 +69,33 @@ def decoded(data: bytes, kind: type[T]) -> T | None:
 
 @dataclass(frozen=True, slots=True)
 class ResultCache:
-    """What is derived from paid results, and transcripts; every write is on disk when it returns.
+    """Reads and writes results other than paid ones; writes are on the disk when they return.
 
-    `file_sha256` is the recording that a result is for.
-
-    Raises:
-        StateError: from every method, where the authority cannot be read or written.
+    Every method raises StateError if the authority cannot be read or written.
     """
 
     cache: MultiLevelCache
     options: RequestOptions
 
     async def audit(self, key: str, file_sha256: str) -> StoredAudit | None:
-        """What an earlier repair of a chunk's gaps came to."""
+        """The stored result of a chunk's gap repair."""
         hit = await self.cache.get(key, file_sha256)
         return decoded(hit.value, StoredAudit) if hit is not None else None
 
     async def store(self, key: str, value: StoredChunk | StoredAudit, file_sha256: str) -> None:
-        """Store what was made of answers whose requests are booked."""
+        """Store a result that was made of paid answers."""
         await self.cache.put(key, msgspec.json.encode(value), self.options.model, file_sha256)
 
     async def transcript(self, key: str) -> tuple[Transcript, str] | None:
         """A stored transcript and the level that had it."""
         hit = await self.cache.get(key)
-        transcript = decode_transcript(hit.value) if hit is not None else None
-        return (transcript, hit.level) if hit is not None and transcript is not None else None
+        if hit is None:
+            return None
+        transcript = await asyncio.to_thread(decode_transcript, hit.value)
+        return None if transcript is None else (transcript, hit.level)
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        data = encode_transcript(transcript)
+        data = await asyncio.to_thread(encode_transcript, transcript)
         await self.cache.put(key, data, self.options.model, file_sha256)
 
 
@@ -103,7 +111,7 @@ class StoredSpan:
 async def stored_spans(
     index: ChunkIndex, file_sha256: str, stream: int, request_sha256: str
 ) -> tuple[StoredSpan, ...]:
-    """Those of a recording that have an answer: in order, none overlapping another."""
+    """The spans of a recording that have an answer, in order and without overlaps."""
     return _disjoint(
         [
             StoredSpan(result.span, result.chunk_key, value)
@@ -114,14 +122,13 @@ async def stored_spans(
 
 
 def _disjoint(spans: Sequence[StoredSpan]) -> tuple[StoredSpan, ...]:
-    """The choice of spans that do not overlap and together cover the most.
+    """The spans that together cover the most without overlapping (weighted interval scheduling).
 
-    Weighted interval scheduling: runs with other chunk lengths may have left several ways to
-    cover the same recording.
+    Runs with different chunk lengths may have stored several ways to cover a recording.
     """
     ordered = sorted(spans, key=lambda stored: stored.span.end.pts)
     ends = [stored.span.end.pts for stored in ordered]
-    # The most that the first so many can cover, and how many come before the last one chosen.
+    # By number of spans considered: the most they can cover, and how many precede the last chosen.
     best = [0]
     before_it: list[int | None] = []
     for index, stored in enumerate(ordered):
@@ -154,7 +161,7 @@ def encode_transcript(transcript: Transcript) -> bytes:
 
 
 def decode_transcript(data: bytes) -> Transcript | None:
-    """None where another version wrote something else; the oldest values are one JSON object."""
+    """A stored transcript, in the oldest form one JSON object; None: it is none."""
     try:
         if data.startswith(b"{"):
             return _decoder.decode(data)

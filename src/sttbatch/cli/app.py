@@ -1,4 +1,4 @@
-"""The program `sttbatch`: its commands, and the one place where errors are printed."""
+"""The program `sttbatch`: its commands, and the printing of errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Options of the program itself."""
+    """Options of the program, before a command."""
 
 
 def main() -> None:

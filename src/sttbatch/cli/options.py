@@ -1,6 +1,6 @@
-"""Options: their help texts, and the panels of `--help` that they stand in.
+"""Options: their help texts and panels in `--help`.
 
-Those without a panel are the ones that people use first; typer prints them before all panels.
+Those without a panel are the most used ones; typer prints them before all panels.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def option(
     minimum: float | None = None,
     panel: str | None = None,
 ) -> Any:
-    """An option of typer; `default` is what a setting decides when the option is not given."""
+    """An option of typer; `default` is the text of a default that a setting decides."""
     if default is not None:
-        # typer puts a default that is given as text into parentheses.
+        # typer would put a default that is given as text into parentheses.
         text += rf" [dim]\[default: {default}][/dim]"
     return typer.Option(*names, help=text, metavar=metavar, min=minimum, rich_help_panel=panel)
 
@@ -86,6 +86,12 @@ Channels = Annotated[str | None, option(
 Audit = Annotated[bool | None, option(
     "Retry audio that came back without text.",
     "--audit/--no-audit", default="on", panel=RECOGNITION)]
+Vad = Annotated[str | None, option(
+    "Send only what a speech detector finds, or everything but silence.",
+    metavar="auto|off", default="auto", panel=RECOGNITION)]
+Hallucinations = Annotated[str | None, option(
+    "Drop, mark or keep text that nobody spoke.",
+    metavar="drop|mark|keep", default="drop", panel=RECOGNITION)]
 
 Model = Annotated[str | None, option(
     "Model to use; for the local engine also a folder.",

@@ -13,7 +13,7 @@ from sttbatch.cli.exit_codes import SIGNAL_BASE
 
 def _handled() -> list[signal.Signals]:
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # `nohup` ignores it, and stays in force.
+    # `nohup` ignores it, which must remain so.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     return numbers
@@ -21,7 +21,7 @@ def _handled() -> list[signal.Signals]:
 
 @contextlib.contextmanager
 def exit_on_signal() -> Iterator[None]:
-    """Raise SystemExit on a signal while nothing is sent yet, so that the log gets its summary."""
+    """Raise SystemExit on a signal while nothing is in flight, so that the log has its summary."""
 
     def handle(number: int, _: Any) -> None:
         raise SystemExit(SIGNAL_BASE + number)
@@ -39,8 +39,8 @@ class Signals:
 
     Attributes:
         first: the number of the first signal; None: there was none.
-        stop: starts nothing new and finishes what is in flight; None: nothing is in flight, so
-            the first signal cancels.
+        stop: starts nothing new and finishes requests in flight; None: nothing is in flight, so
+            that the first signal cancels.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -54,7 +54,7 @@ class Signals:
         assert task is not None
         self._handled = _handled()
         for number in self._handled:
-            loop.add_signal_handler(number, self._caught, number, task)
+            loop.add_signal_handler(number, self._handle, number, task)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,10 +71,10 @@ class Signals:
             if self.first is None:
                 raise
 
-    def _caught(self, number: int, task: asyncio.Task[Any]) -> None:
+    def _handle(self, number: int, task: asyncio.Task[Any]) -> None:
         is_first, self.first = self.first is None, self.first or number
         if not is_first or self.stop is None:
             task.cancel()
             return
-        self._say("stopping: what is in flight is finished and stored; once more to quit at once")
+        self._say("stopping: requests in flight are finished and stored; repeat to quit at once")
         self.stop()

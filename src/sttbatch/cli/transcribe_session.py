@@ -1,4 +1,4 @@
-"""One run of `transcribe`: what people and logs are told of it, and its exit code."""
+"""TranscribeSession: one run of `transcribe`, its display, log and exit code."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 class TranscribeSession:
     """Runs one `transcribe` from opening the ledger to its exit code.
 
-    Args:
-        key: the API key; None: the engine needs none, or nothing is sent.
-        log: the event log; None: there is none.
+    `key` is the API key; None: the engine needs none, or nothing is sent.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class TranscribeSession:
         self._mode = mode
         self._output = StandardOutput()
         self._log = log
-        # A log on standard error has the events already.
+        # A log on standard error already has the events.
         self._display = Display(
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
             verbose=not mode.logs_to_stderr,
@@ -71,13 +69,10 @@ class TranscribeSession:
 
     async def transcribe_all(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
-        return await self._to_its_end(lambda: self.transcribe(discovery, self.config))
+        return await self._run_to_end(lambda: self.transcribe(discovery, self.config))
 
     async def run_job(self, spec: JobSpec, queue: Callable[[], Awaitable[object]]) -> int:
-        """Run a job by what its row says; returns the exit code.
-
-        `queue` queues it again, once it is known that it can be run.
-        """
+        """Run a job by its spec; returns the exit code. `queue` queues it again after the check."""
         from sttbatch.kinds.registry import job_kind
 
         async def work() -> None:
@@ -86,13 +81,13 @@ class TranscribeSession:
             await queue()
             await kind.run(spec, self)
 
-        return await self._to_its_end(work)
+        return await self._run_to_end(work)
 
     async def content_of(self, path: Path) -> str:
         return await self._run.content_of(path)
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
-        """As `JobServices` has it: what becomes of it is in the report."""
+        """As `TranscriptionServices.transcribe`; the result is in the report."""
         await self._run.transcribe(discovery, config, self._priority, self._working())
 
     async def forecast(self, discovery: Discovery) -> int:
@@ -124,7 +119,7 @@ class TranscribeSession:
 
         self._output.write(FORMATS[self._settings.formats[0]](document))
 
-    async def _to_its_end(self, work: Callable[[], Awaitable[None]]) -> int:
+    async def _run_to_end(self, work: Callable[[], Awaitable[None]]) -> int:
         started_at, signals = time.monotonic(), self._signals
         with signals, signals.absorb_cancellation():
             await work()
@@ -136,8 +131,8 @@ class TranscribeSession:
 
     def _report_end(self, wall_s: float, code: int) -> None:
         report, quiet = self._report, self._mode.quiet
-        for each in report.recordings:
-            for path in each.kept:
+        for recording in report.recordings:
+            for path in recording.kept:
                 self._run.warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
@@ -153,7 +148,7 @@ class TranscribeSession:
         self._log_summary(line, run_summary.summary_facts(report, wall_s, code), code)
 
     def _log_summary(self, line: str, facts: Mapping[str, Any], code: int) -> None:
-        """A text log on standard error has the line already; a quiet run has nothing to add."""
+        """Log the summary, unless it is already on standard error, or the run is quiet."""
         mode = self._mode
         if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
             return

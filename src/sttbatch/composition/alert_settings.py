@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sttbatch.composition.settings import duration_s, line_of
+from sttbatch.composition.setting_values import duration_s, line_of
 from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 from sttbatch.monitoring.alerts import ALERT_METRICS, AlertRule, Channel, Comparison, Severity
@@ -29,16 +29,15 @@ _KEYS: Mapping[str, tuple[str, Any]] = {
     "url": ("urls", str | list[str]),
     "enabled": ("enabled", bool),
 }
-"""The keys of a table: the field of AlertRule that each sets, and its type in the file."""
+"""The keys of a table, with the fields of AlertRule that they set, and their types."""
 
 
 def alert_rules(tables: Any, text: str, path: Path) -> tuple[AlertRule, ...]:
     """The rules in `tables`, which tomllib parsed from `text`, the content of `path`.
 
-    Raises:
-        UsageError: a table is wrong; the message names file and line.
+    Raises UsageError, which names file and line, if a table is wrong.
     """
-    if not isinstance(tables, list) or not all(isinstance(each, dict) for each in tables):
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         line = line_of(text.splitlines(), "alerts")
         raise UsageError(f"{path}, line {line}: alerts are tables, each starts with [[alerts]]")
     rules: list[AlertRule] = []
@@ -100,7 +99,7 @@ def _field(key: str, value: Any) -> tuple[str, Any]:
         reason = str(error).split(" - at `")[0]
         raise _TableError(key, f"{key} = {value!r}: {reason}{_choices(key)}") from error
     if key in ("notify", "url"):
-        # One value may stand without brackets.
+        # A single value needs no brackets.
         converted = tuple(dict.fromkeys(converted if isinstance(converted, list) else [converted]))
     return field, converted
 
@@ -119,7 +118,7 @@ def _check_url(url: str) -> None:
 
 
 def _sections(text: str, count: int) -> list[tuple[int, list[str]]]:
-    """The index of the first line, and the lines, of each table, where they can be determined."""
+    """The index of the first line, and the lines, of each table; of all if that is unknown."""
     lines = text.splitlines()
     header = re.compile(r"^\s*\[\[\s*[\"']?alerts[\"']?\s*\]\]")
     starts = [n for n, line in enumerate(lines) if header.match(line)]

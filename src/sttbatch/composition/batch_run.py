@@ -1,4 +1,4 @@
-"""One batch from the first look at the ledger to its report, for the command line and the API."""
+"""BatchRun: one batch from opening the ledger to its report, for the command line and the API."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -30,17 +29,15 @@ if TYPE_CHECKING:
 
 
 class BatchRun:
-    """Transcribes discovered recordings once; what it came to is in `report`.
+    """Transcribes discovered recordings once; the result is in `report`.
 
     Args:
         key: the API key; None: the engine needs none, or nothing is sent.
         alerts: rules that are evaluated every minute, and at the end.
-        observe: told of each transcript that was brought to its files, if it has any; with it no
-            recording is passed over as up to date.
-        ends_process: the process has nothing else to do, so its memory is not searched for garbage.
-
-    Attributes:
-        listeners: told of every event, the report first.
+        listeners: receive every event, after the report.
+        observe: receives each document after its outputs were written; with it no recording is
+            skipped as up to date.
+        ends_process: the process ends after the run, so that modules are not garbage-collected.
     """
 
     def __init__(
@@ -64,10 +61,10 @@ class BatchRun:
         self.listeners: list[Callable[[Event], None]] = [self.report, *listeners]
 
     def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
+        """Begin nothing new; requests in flight are finished and stored."""
         self._stopped = True
         if self._pipeline is not None:
-            self._pipeline.stop()
+            self._pipeline.control.stop()
 
     async def transcribe(
         self,
@@ -76,11 +73,9 @@ class BatchRun:
         priority: JobPriority = JobPriority.MEDIUM,
         working: contextlib.AbstractContextManager[object] | None = None,
     ) -> None:
-        """Bring every recording to an end; `working` surrounds the time in which there is work."""
+        """Transcribe all recordings; `working` is entered while there are any to process."""
         async with contextlib.AsyncExitStack() as opened:
-            database = opened.enter_context(
-                contextlib.closing(open_ledger(data_folder(self._settings)))
-            )
+            database = opened.enter_context(opened_ledger(self._settings))
             config = await _at_known_origin(config, database)
             collector = await opened.enter_async_context(
                 measured(self._settings, self.report, self.warn)
@@ -90,7 +85,7 @@ class BatchRun:
                 await self._report_up_to_date(discovery, database, config)
             if collector is not None:
                 # Counting them one by one would take longer than checking them.
-                collector.found_unchanged(len(self.report.recordings))
+                collector.count_unchanged(len(self.report.recordings))
                 self.listeners.append(collector)
             if discovery.candidates or discovery.failures:
                 async with self._opened(discovery, database, config, priority) as pipeline:
@@ -98,14 +93,14 @@ class BatchRun:
                         await pipeline.run(discovery)
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
-        """What `transcribe` would send; nothing is sent."""
-        with contextlib.closing(open_ledger(data_folder(self._settings))) as database:
+        """Estimate what `transcribe` would send, without sending."""
+        with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 
     async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file; raises RecordingError when it cannot be read."""
+        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
         from sttbatch.caching.fingerprints import Fingerprinter
 
         with opened_stores(self._settings) as stores:
@@ -128,7 +123,7 @@ class BatchRun:
 
         stores = LedgerStores(self._settings, database)
         fingerprinter, registry = Fingerprinter(stores.files), OutputRegistry(stores.outputs)
-        # It makes no garbage, and collecting would take a tenth of its time.
+        # It creates no garbage, and collecting would take a tenth of its time.
         with _without_garbage_collection():
             await take_up_to_date(
                 discovery, fingerprinter, stores.results, registry, config, self.emit
@@ -149,12 +144,12 @@ class BatchRun:
         folder = data_folder(self._settings)
         with run_folder(folder / "spool") as spool:
             async with MediaWorkers(spool) as media:
-                # Their imports run in parallel with ours.
+                # Their imports run in parallel with those of this process.
                 await media.start(len(discovery.candidates))
                 from sttbatch.composition.workshop import open_workshop, transcription_run
 
                 if self._ends_process:
-                    # Modules stay loaded; collecting them again and again would delay requests.
+                    # Garbage collections of loaded modules would delay requests.
                     gc.freeze()
                 async with open_workshop(
                     self._settings, folder, database, media, self._key, self.emit
@@ -167,7 +162,7 @@ class BatchRun:
                         observe=self._observe,
                     )
                     if self._stopped:
-                        self._pipeline.stop()
+                        self._pipeline.control.stop()
                     yield self._pipeline
 
 

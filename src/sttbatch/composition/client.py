@@ -44,14 +44,14 @@ class RecordingResult:
     """How one recording ended.
 
     Attributes:
-        path: as it was given, or below the folder that was given.
-        outcome: done, failed, left (run again to go on), taken (by another run) or cancelled.
+        path: as it was given, or below the given folder.
+        outcome: done, failed, left (run again to continue), taken (by another run) or cancelled.
         audio_s: its length in seconds.
         cached: nothing had to be sent for it.
-        reason: why it is not done; empty where it is.
-        outputs: the files that now hold its transcript.
-        kept: files in an output's place that were edited or are not ours, so not replaced.
-        transcript: its words and their times; None where there are none to have.
+        reason: why it is not done; empty if it is.
+        outputs: the files that contain its transcript.
+        kept: existing files that were not replaced, as they were edited or are not ours.
+        transcript: its words and their times; None: there is none.
     """
 
     path: Path
@@ -69,7 +69,7 @@ class RecordingResult:
 
 
 class Result(Generic[T]):
-    """Something to wait for: `await` it in a coroutine, call `get` anywhere else."""
+    """A pending result: `await` it in a coroutine, call `get` elsewhere."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -78,13 +78,13 @@ class Result(Generic[T]):
         return asyncio.to_thread(self._work).__await__()
 
     def get(self) -> T:
-        # In a notebook this thread has a running loop already.
+        # In a notebook this thread already has a running loop.
         with ThreadPoolExecutor(1, thread_name_prefix="sttbatch") as thread:
             return thread.submit(self._work).result()
 
 
 class _Run(threading.Thread):
-    """One transcription, in an event loop that its reader can neither hold up nor cancel."""
+    """One transcription, in an event loop that its reader can neither block nor cancel."""
 
     def __init__(self, settings: Settings, flags: RunFlags, find: _Find) -> None:
         # As a daemon it ends with the interpreter if the wait in `_finish_runs` is interrupted.
@@ -105,12 +105,12 @@ class _Run(threading.Thread):
             self._runner.run(self._transcribe())
 
     def take(self) -> Future[RecordingResult | None]:
-        """The next result; after the last what concerned all recordings is raised, or None."""
+        """The next result; after the last one None, or the error that concerned all recordings."""
         return asyncio.run_coroutine_threadsafe(self._take(), self._loop)
 
     def leave(self) -> None:
-        """Begin nothing new; the thread ends once what is in flight is stored."""
-        with contextlib.suppress(RuntimeError):  # Its loop is closed: it has ended.
+        """Begin nothing new; the thread ends after requests in flight are stored."""
+        with contextlib.suppress(RuntimeError):  # Its loop is closed, so it has ended.
             self._loop.call_soon_threadsafe(self._stop)
 
     def _stop(self) -> None:
@@ -158,7 +158,7 @@ def _log_warning(event: Event) -> None:
 
 
 def _finish_runs() -> None:
-    """Store what is in flight while executors still take work; `atexit` calls too late for it."""
+    """Finish runs while executors still accept work; `atexit` would be too late."""
     runs = [thread for thread in threading.enumerate() if isinstance(thread, _Run)]
     for run in runs:
         run.leave()
@@ -170,14 +170,14 @@ threading._register_atexit(_finish_runs)  # type: ignore[attr-defined]  # noqa: 
 
 
 class Transcription:
-    """Recordings as they end, for `for` and for `async for`; each use transcribes again.
+    """Recordings as they end, for `for` and `async for`; each use transcribes again.
 
-    Leaving the loop early begins nothing new; what is in flight is finished and stored. `for` waits
-    for that, `async for` with `contextlib.aclosing`, and at the latest the end of the process.
+    Leaving the loop early begins nothing new; requests in flight are finished and stored. `for`
+    waits for that, `async for` only with `contextlib.aclosing`, otherwise the end of the process.
 
     Raises:
-        SttbatchError: while it is iterated over, once the recordings that could be done are:
-            EndpointError, BudgetReached and whatever else concerns all of them.
+        SttbatchError: after the recordings that could be done were yielded: EndpointError,
+            BudgetReached or another error that concerns all of them.
     """
 
     def __init__(self, settings: Settings, flags: RunFlags, find: _Find) -> None:
@@ -202,21 +202,21 @@ class Transcription:
             run.join()
 
     def forecast(self) -> Result[BatchForecast]:
-        """What it would send and what that would cost; nothing is sent."""
+        """Estimate what it would send, and its cost, without sending."""
         run = BatchRun(self._settings, listeners=[_log_warning])
         config = run_config_of(self._settings, self._flags)
         return Result(lambda: asyncio.run(run.forecast(self._find(), config)))
 
 
 class Client:
-    """sttbatch with certain settings; holds nothing open.
+    """sttbatch with certain settings; keeps nothing open.
 
     Args:
-        settings: by their names in the settings file, such as `language` or `data_dir`; they are
-            stronger than environment and settings files, which count for all others.
+        settings: by their names in the settings file, such as `language` or `data_dir`; all others
+            come from the environment and the settings files.
 
     Raises:
-        UsageError: an unknown setting, or a bad value.
+        UsageError: an unknown setting, or an invalid value.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -243,16 +243,16 @@ class Client:
 
         Args:
             paths: recordings, folders or glob patterns, and lists or other iterables of them.
-            force: send what is stored, too.
+            force: send recordings again even if they are cached.
             overwrite: replace outputs that were edited.
-            max_cost: in the currency of the price setting; nothing is sent beyond it.
-            min_age_s: files that were modified more recently are passed over.
+            max_cost: send nothing beyond it, in the currency of the price setting.
+            min_age_s: skip files modified less than so many seconds ago.
             audio_stream: index of the audio stream to use in each container.
             priority: in the queue: high, medium or low.
-            no_wait: pass over recordings claimed by another run; their outcome is `taken`.
-            fail_fast: begin nothing new after the first failure.
+            no_wait: skip recordings claimed by another run; their outcome is `taken`.
+            fail_fast: start nothing new after the first failure.
 
-        Raises UsageError without a path, or for a bad value.
+        Raises UsageError without a path, or for an invalid value.
         """
         if audio_stream < 0 or not (max_cost is None or max_cost >= 0):
             raise UsageError("audio_stream and max_cost must be 0 or more")
@@ -274,7 +274,7 @@ class Client:
         return Transcription(self._settings, flags, find)
 
     def jobs(self, status: JobStatus | None = None) -> Result[list[Job]]:
-        """The jobs of the ledger, running ones first, then the queue, then the last to end."""
+        """Running jobs, then the queue in its order, then ended jobs, newest first."""
 
         async def read() -> list[Job]:
             with opened_stores(self._settings) as stores:
@@ -283,7 +283,7 @@ class Client:
         return Result(lambda: asyncio.run(read()))
 
     def stats(self, since_s: float = 7 * 86_400.0) -> Result[Statistics]:
-        """Work, money, cache, waits and failures of the last `since_s` seconds."""
+        """Work, cost, cache, waits and failures of the last `since_s` seconds."""
 
         async def read() -> Statistics:
             from sttbatch.monitoring.statistics import statistics

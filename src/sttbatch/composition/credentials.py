@@ -41,7 +41,7 @@ def load_key(settings: Settings) -> Secret:
         try:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            # Some users put the key itself there, which must not be printed.
+            # The value may be the key itself by mistake, which must not be printed.
             name = (
                 file if os.sep in str(file) else "what CLOUDRU_API_KEY_FILE or api_key_file names"
             )
@@ -53,7 +53,7 @@ def load_key(settings: Settings) -> Secret:
 
 
 def mask_of(settings: Settings) -> Callable[[str], str]:
-    """What takes the key out of text of an endpoint; without a key there is nothing to take."""
+    """A function that masks the key in text, if there is a key."""
     try:
         return load_key(settings).masked
     except UsageError:

@@ -1,4 +1,4 @@
-"""Settings and options, as the rooms below know them."""
+"""Converts settings and options to the types of the rooms below."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCAL_MODEL = "tiny.en"
 
 @dataclass(frozen=True, slots=True)
 class RunFlags:
-    """What only an option can say."""
+    """Options that are no settings."""
 
     audio_stream: int = 0
     force: bool = False
@@ -33,7 +33,7 @@ class RunFlags:
 def run_config_of(
     settings: Settings, flags: RunFlags = RunFlags(), *, to_stdout: bool = False
 ) -> RunConfig:
-    """Settings as the rooms below know them."""
+    """The effective options of a run."""
     is_local = settings.engine == "local"
     return RunConfig(
         request=RequestOptions(
@@ -58,6 +58,7 @@ def run_config_of(
             max_line_width=settings.max_line_width,
             max_lines=settings.max_lines,
             overwrite=flags.overwrite,
+            hallucinations=settings.hallucinations,
         ),
         run=RunOptions(
             fail_fast=flags.fail_fast,
@@ -69,13 +70,14 @@ def run_config_of(
             audio_seconds_per_minute=None if is_local else settings.audio_rate_limit,
             audit=settings.audit,
             audit_share=settings.audit_share,
+            vad=settings.vad == "auto",
         ),
         concurrency=concurrency_of(settings),
     )
 
 
 def concurrency_of(settings: Settings) -> ConcurrencyLimit:
-    """Chunks under way at most."""
+    """The maximum number of requests in flight."""
     if settings.engine == "local":
         # It recognises one chunk at a time, on several threads.
         return ConcurrencyLimit(1)

@@ -1,4 +1,4 @@
-"""The engine that the settings name, made when the first chunk needs it: some load a model."""
+"""The engine of the settings, created on demand, as some load a model."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from sttbatch.external.secret import Secret
 
 
 class DeferredEngine:
-    """An `Engine` that comes into being when it is asked for anything."""
+    """An `Engine` that is created by its first use."""
 
-    def __init__(self, make: Callable[[], Engine]) -> None:
-        self._make = make
-        self._made: Engine | None = None
+    def __init__(self, create: Callable[[], Engine]) -> None:
+        self._create = create
+        self._created: Engine | None = None
 
     @property
     def timestamps(self) -> bool:
@@ -42,26 +42,26 @@ class DeferredEngine:
         return await self._engine.transcribe(upload, options, record, stopped)
 
     async def aclose(self) -> None:
-        if self._made is not None:
-            await self._made.aclose()
+        if self._created is not None:
+            await self._created.aclose()
 
     @property
     def _engine(self) -> Engine:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
+        if self._created is None:
+            self._created = self._create()
+        return self._created
 
 
 @contextlib.asynccontextmanager
 async def engine_of(
     settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path
 ) -> AsyncIterator[Engine]:
-    """The engine for one run; without a key, one that must not send.
+    """The engine for all runs of a workshop; without a key it must not send.
 
-    Through the file `rates` all runs of the user share the rate limit.
+    All runs of the user share the rate limit through the file `rates`.
     """
 
-    def make() -> Engine:
+    def create() -> Engine:
         if settings.engine == "local":
             from sttbatch.external.local.whisper_engine import LocalEngine
 
@@ -69,10 +69,10 @@ async def engine_of(
         return _cloudru(settings, key or Secret(""), emit, rates)
 
     if settings.engine == "cloudru":
-        # Now, while the media workers load theirs.
+        # Imported now, while the media workers load their modules.
         import sttbatch.external.cloudru.transcription  # noqa: F401
 
-    engine = DeferredEngine(make)
+    engine = DeferredEngine(create)
     try:
         yield engine
     finally:

@@ -1,4 +1,4 @@
-"""Under which name of this machine results are stored: an origin is part of every cache key."""
+"""Chooses the name of this machine under which results are stored, as cache keys contain it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sttbatch.kinds.transcription.spec import RunConfig
 
 
 async def at_known_origin(config: RunConfig, database: Database) -> RunConfig:
-    """The same options, with the spelling of their origin that most results are stored under.
+    """The same options, with the spelling of their origin under which most results are stored.
 
-    Versions before took `localhost` and `127.0.0.1` for two: what was paid for under either name
-    is found under both.
+    Earlier versions took `localhost` and `127.0.0.1` for two origins; so what was paid for under
+    one name is found under the other.
     """
     spellings = origins(config.request.origin) if config.request.origin else ()
     if len(spellings) < 2:
         return config
     from sttbatch.caching.cache_keys import ContentAddresser
 
-    # What was cut whole or, as channels, from the first on.
+    # Recordings were cut with all channels together, or channel by channel from 1.
     requests = {
         ContentAddresser(replace(config.request, origin=origin)).cut_sha256(channel): origin
         for origin in spellings

@@ -1,4 +1,4 @@
-"""What watches a run from its discovery to its end: its metrics, and alert rules."""
+"""The metrics and alerts of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 async def measured(
     settings: Settings, report: BatchReport, warn: Callable[[str], None]
 ) -> AsyncIterator[MetricsCollector | None]:
-    """The collector of one run; None where metrics.db cannot be used, which fails no run."""
+    """The collector of one run; None: metrics.db cannot be used, which does not fail the run."""
     config = run_config_of(settings)
     facts = RunFacts(
         time.time(),
@@ -58,7 +58,7 @@ async def measured(
 async def watching(
     rules: Sequence[AlertRule], database: Database, emit: Emit
 ) -> AsyncIterator[None]:
-    """Evaluate the rules every minute, and at the end; free of cost where there are none."""
+    """Evaluate the rules every minute, and at the end."""
     if not rules:
         yield
         return
@@ -70,7 +70,7 @@ async def watching(
 
 
 async def deliver(url: str, payload: Mapping[str, Any]) -> None:
-    """Post to a webhook; raises NotificationError where it is not accepted."""
+    """Post to a webhook; raises NotificationError if it is not accepted."""
     # Importing httpx is slow, and most runs have no alert to deliver.
     from sttbatch.external.notifications import post_webhook
 

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from sttbatch.composition.setting_values import duration_s, line_of
 from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
-from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ ALERTS = "alerts"
 
 _MAX_FILE_BYTES = 1 << 20
 
-# A folder from a stranger may say how recordings are transcribed and written, never where the key
-# or the state go.
+# A folder from a stranger may decide how recordings are transcribed and written, but not where the
+# key is sent, or where the state is stored.
 LOCAL_SETTINGS = frozenset(
     {
         "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
-        "upload_codec", "channels", "audit",
+        "upload_codec", "channels", "audit", "vad", "hallucinations",
     }
 )  # fmt: skip
 
@@ -44,10 +45,7 @@ LANGUAGES = """
     ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
     th tk tl tr tt uk ur uz vi yi yo zh yue
 """
-"""The codes of Whisper's language tokens, from LANGUAGES in openai/whisper's `tokenizer.py`:
-ISO 639-1 but for haw, jw and yue."""
-
-_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""Whisper's language codes, from openai/whisper's `tokenizer.py`: ISO 639-1, and haw, jw, yue."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +74,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     channels: ChannelMode = ChannelMode.MIX
     audit: bool = True
     audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
+    vad: Literal["auto", "off"] = "auto"
+    hallucinations: Hallucinations = Hallucinations.DROP
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
@@ -112,6 +112,8 @@ DESCRIPTIONS = {
     "channels": "mix, or split: each channel of a call is one speaker, sent and billed on its own",
     "audit": "retry audio that came back without text",
     "audit_share": "share of a recording's duration that may be retried",
+    "vad": "auto: a speech detector decides what is sent; off: everything but silence",
+    "hallucinations": "text that nobody spoke: drop, mark or keep",
     "retries": "maximum retries per chunk",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
@@ -145,13 +147,9 @@ def user_file() -> Path:
 
 
 def load_settings(options: Mapping[str, Any] | None = None) -> LoadedSettings:
-    """Merge all layers.
+    """Merge all layers; `options` are settings from the command line, None if not given.
 
-    Args:
-        options: settings from the command line; None: not given.
-
-    Raises:
-        UsageError: an unknown setting or a bad value; the message names file and line.
+    Raises UsageError, which names file and line, for an unknown setting or an invalid value.
     """
     user = _file(user_file(), local=False)
     alerts, _ = user.pop(ALERTS, ((), ""))
@@ -168,7 +166,7 @@ OTHER_FILE = "STTBATCH_CONFIG"
 
 
 _Layer: TypeAlias = dict[str, tuple[Any, str]]
-"""Values by name, checked, and where they come from."""
+"""Checked values and their origins, by name."""
 
 
 def _file(path: Path, *, local: bool) -> _Layer:
@@ -208,7 +206,7 @@ def _file(path: Path, *, local: bool) -> _Layer:
 
 
 def _text(path: Path) -> str:
-    # A stranger's folder may contain a pipe or a device of this name, which would block.
+    # A pipe or a device of this name in a stranger's folder would block.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("not a regular file")
@@ -216,12 +214,6 @@ def _text(path: Path) -> str:
     if len(data) > _MAX_FILE_BYTES:
         raise OSError(f"larger than {_MAX_FILE_BYTES >> 10} KiB")
     return data.decode("utf-8")
-
-
-def line_of(lines: Sequence[str], key: str) -> int:
-    """The number of the line where a key or table begins, from 1; the first if there is none."""
-    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
 
 
 def _environment() -> _Layer:
@@ -234,7 +226,7 @@ def _environment() -> _Layer:
 
 
 def _checked(name: str, value: Any, where: str) -> Any:
-    """The value, converted and checked; `where` is its place for the error."""
+    """The value, converted and checked; `where` is its origin for the message."""
     try:
         if name in _DURATIONS:
             value = duration_s(value)
@@ -246,7 +238,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         reason = str(error).split(" - at `")[0]
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
-        # A password may stand before an @.
+        # There may be a password before an @.
         text = "..." if "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
@@ -257,7 +249,7 @@ _DURATIONS = frozenset({"cache_max_age", "outage_wait"})
 
 def _range(name: str) -> str:
     schema = msgspec.json.schema(Settings)["$defs"]["Settings"]["properties"][name]
-    number = next(each for each in schema.get("anyOf", [schema]) if "minimum" in each)
+    number = next(kind for kind in schema.get("anyOf", [schema]) if "minimum" in kind)
     return f"it must be {number['minimum']:g} to {number['maximum']:g}"
 
 
@@ -265,7 +257,7 @@ def _check(name: str, value: Any) -> None:
     if name == "engine" and value not in {"cloudru", "local"}:
         raise ValueError("it must be cloudru or local")
     if name == "formats":
-        unknown = [each for each in value if each not in OUTPUT_FORMATS]
+        unknown = [name for name in value if name not in OUTPUT_FORMATS]
         if unknown or not value:
             raise ValueError(f"formats are {', '.join(OUTPUT_FORMATS)}")
     if name == "language" and value is not None and value not in LANGUAGES.split():
@@ -275,7 +267,7 @@ def _check(name: str, value: Any) -> None:
 
 
 def check_base_url(url: str) -> None:
-    """Raises ValueError for an address that the key must not be sent to."""
+    """Raise ValueError for an address to which the key must not be sent."""
     from urllib.parse import urlsplit
 
     if not url.isprintable() or " " in url:
@@ -284,26 +276,10 @@ def check_base_url(url: str) -> None:
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the key goes over https only (http to this machine is allowed)")
+        raise ValueError("the key is sent over https only (http to this machine is allowed)")
     # Both raise a ValueError with the reason.
     _ = parts.port, parts.hostname.encode("idna")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("leave out /audio/transcriptions, which sttbatch adds")
-
-
-def duration_s(value: Any) -> float:
-    """Seconds from a duration: 90, "90", "90s", "10m", "2h", "7d"; raises ValueError."""
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
-    if match is None:
-        raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
-    return float(match[1]) * _UNITS_S[match[2] or "s"]
-
-
-def option_s(option: str, text: str) -> float:
-    """Seconds from a duration that was given as an option; raises UsageError, which names it."""
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise UsageError(f"{option} {text}: {error}") from error
+        raise ValueError("omit /audio/transcriptions, which sttbatch adds")

@@ -1,4 +1,4 @@
-"""What the settings open: folders, the ledger, the levels of the cache, statistics."""
+"""Opens the folders, the ledger, the levels of the cache and the sources of statistics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RATES = "rate.db"
 
 
 def data_folder(settings: Settings) -> Path:
-    """The folder of the ledger and the other files of state; created private on first use."""
+    """The folder of the ledger and other state; created private on first use."""
     if settings.data_dir:
         return private_folder(Path(settings.data_dir).expanduser())
     from platformdirs import user_data_path
@@ -40,7 +40,7 @@ def data_folder(settings: Settings) -> Path:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Not made here: only what is stored needs it."""
+    """The folder of the L2 cache, which is not created here."""
     if settings.cache_dir:
         return Path(settings.cache_dir).expanduser()
     from platformdirs import user_cache_path
@@ -49,7 +49,7 @@ def cache_folder(settings: Settings) -> Path:
 
 
 def private_folders(settings: Settings) -> tuple[Path, Path]:
-    """The data folder and the cache folder, both made if they are missing."""
+    """The data folder and the cache folder, which are created if they are missing."""
     return data_folder(settings), private_folder(cache_folder(settings))
 
 
@@ -64,7 +64,7 @@ def work_ledger(
     worker_id: str = "",
     budgets: Budgets | None = None,
 ) -> SqlWorkLedger:
-    """`worker_id` is empty where requests are booked and nothing is claimed."""
+    """The work ledger of a worker; without a `worker_id` it books requests and claims nothing."""
     from sttbatch.database.chunk_index import SqlChunkIndex
     from sttbatch.database.work_ledger import SqlWorkLedger
 
@@ -73,7 +73,7 @@ def work_ledger(
 
 
 class LedgerStores:
-    """The stores over an opened ledger; the code of each is loaded when it is first asked for."""
+    """The stores in an open ledger; their modules are imported by their first use."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
@@ -87,7 +87,7 @@ class LedgerStores:
 
     @cached_property
     def bookings(self) -> WorkLedger:
-        """Books requests, and claims nothing."""
+        """A work ledger that books requests and claims nothing."""
         return work_ledger(self.database, self.results)
 
     @cached_property
@@ -131,14 +131,14 @@ class LedgerStores:
 
 @contextlib.contextmanager
 def opened_stores(settings: Settings) -> Iterator[LedgerStores]:
-    """Raises StateError as `open_ledger`."""
+    """The stores of the ledger, which is opened; raises StateError as `open_ledger`."""
     with opened_ledger(settings) as database:
         yield LedgerStores(settings, database)
 
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """All levels together, and those that commands speak to."""
+    """All levels together, and those that commands use alone."""
 
     levels: MultiLevelCache
     disk: DiskLevel
@@ -167,7 +167,7 @@ async def open_caches(
 
 @contextlib.contextmanager
 def statistics_sources(settings: Settings) -> Iterator[Sources]:
-    """What statistics are read from; what is missing is made, as a run does."""
+    """The sources of statistics, which are created if they are missing."""
     from sttbatch.database.measurements import Measurements
     from sttbatch.database.usage_queries import UsageFigures
     from sttbatch.monitoring.statistics import Sources

@@ -1,4 +1,4 @@
-"""What a process opens once, and what each run in it gets."""
+"""Workshop: what a process opens once and its runs share; creates the pipeline of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker
-from sttbatch.core.options import RunOptions
-from sttbatch.core.ports import ChunkIndex
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
@@ -55,7 +53,7 @@ from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 
 UPKEEP_S = 60.0
-"""How often a process that lives on sees to what a run does at its end."""
+"""Seconds between the upkeep tasks of a long-lived process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +62,9 @@ class Workshop:
 
     Attributes:
         media: worker processes that probe and cut recordings.
-        splitters: one that measures chunks and cuts them up.
-        lanes: requests that may be in flight at once, of all runs together.
-        adaptive: finds how many those should be; None: their number stays.
+        splitters: the worker process that measures and cuts uploads.
+        lanes: of all runs together.
+        adaptive: adapts the number of lanes; None: it does not change.
     """
 
     database: Database
@@ -91,11 +89,7 @@ async def open_workshop(
     key: Secret | None,
     emit: Emit,
 ) -> AsyncIterator[Workshop]:
-    """Everything over the data folder `folder` that costs time to open.
-
-    Raises:
-        StateError: the folder cannot be used.
-    """
+    """Open a workshop over the data folder `folder`; raises StateError if it cannot be used."""
     concurrency = concurrency_of(settings).value
     workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
     async with (
@@ -105,13 +99,13 @@ async def open_workshop(
         engine_of(
             settings, key, emit, run_config_of(settings).request.model, folder / RATES
         ) as engine,
-        # Closed before the worker leaves, which may need the room that was reserved.
+        # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
     ):
         caches.disk.start()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
-        # After the worker came: what runs that are over had reserved is accounted for by then.
+        # After the worker was registered, which reaps dead ones and books their reservations.
         await spool.recover_into(claims.ledger)
         workshop = Workshop(
             database,
@@ -141,7 +135,7 @@ async def _keep_up(workshop: Workshop, emit: Emit) -> None:
 
 
 async def keep_up(workshop: Workshop, emit: Emit) -> None:
-    """Do what is due each minute; what fails then is due a minute later."""
+    """Run the tasks of each minute; those that fail are tried again a minute later."""
     levels = workshop.caches.levels
     due: list[Callable[[], Awaitable[object]]] = [
         levels.flush,
@@ -166,18 +160,12 @@ def transcription_run(
     *,
     priority: JobPriority = JobPriority.MEDIUM,
     observe: Callable[[Document], Awaitable[None]] | None = None,
-    # One more than there are workers: it claims and plans while those are cutting.
+    # One more than workers, to claim and plan while they are cutting.
     cutters: int = WORKERS + 1,
 ) -> TranscriptionPipeline:
-    """One run of a workshop.
+    """The pipeline of one run, which cuts up to `cutters` recordings at the same time.
 
-    Args:
-        workshop: what it shares with others.
-        config: its options.
-        emit: told of its events.
-        priority: of its jobs.
-        observe: told of each transcript that was brought to its files, if it has any.
-        cutters: recordings that are cut at the same time.
+    `observe` receives each document after its outputs were written.
     """
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
@@ -187,7 +175,16 @@ def transcription_run(
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
-        pay_once=_pay_once(workshop, config.run, spans, control, lanes.stopped),
+        pay_once=PayOnce(
+            cache=levels,
+            claims=workshop.claims,
+            spool=workshop.spool,
+            spans=spans,
+            budget=RunBudget(config.run.max_cost),
+            closed=lambda: control.closed,
+            stopped=lanes.stopped,
+            force=config.run.force,
+        ),
         results=results,
         addresser=addresser,
         splitters=workshop.splitters,
@@ -224,26 +221,5 @@ def transcription_run(
         transcriber,
         repair,
         Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
-        lanes,
         control,
-        emit,
-    )
-
-
-def _pay_once(
-    workshop: Workshop,
-    options: RunOptions,
-    spans: ChunkIndex,
-    control: RunControl,
-    stopped: asyncio.Event,
-) -> PayOnce:
-    return PayOnce(
-        cache=workshop.caches.levels,
-        claims=workshop.claims,
-        spool=workshop.spool,
-        spans=spans,
-        budget=RunBudget(options.max_cost),
-        closed=lambda: control.closed,
-        stopped=stopped,
-        force=options.force,
     )

@@ -1,4 +1,4 @@
-"""Which addresses mean this machine, and which of them are one."""
+"""Addresses of this machine, and the spellings of one origin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SPELLINGS = ("127.0.0.1", "localhost", "[::1]")
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL is of this machine, so that no proxy has a part in it."""
+    """Whether a URL leads to this machine, so that no proxy may be used."""
     try:
         host = urlsplit(url).hostname or ""
         if host in LOOPBACK:
@@ -24,10 +24,10 @@ def is_loopback(url: str) -> bool:
 
 
 def origins(url: str) -> tuple[str, ...]:
-    """All spellings of a URL's scheme, host and port, the one to be preferred first.
+    """All spellings of the origin of a URL, the preferred one first.
 
-    Over plain HTTP this machine has one origin for each port, however it is named; every other
-    origin has one spelling, its own.
+    Over plain HTTP this machine has one origin for each port, whatever its name; any other origin
+    has one spelling.
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname not in LOOPBACK:

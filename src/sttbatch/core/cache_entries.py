@@ -1,7 +1,7 @@
-"""Entries of the result cache, and what a level that holds them can do.
+"""Entries of the result cache, and the protocols of its levels.
 
-A new level fills `FrontLevel`, and `VerifiableLevel` if it has files. The level behind all others
-is the authority, `ResultStore` in core/ports.
+A new level implements `FrontLevel`, and `VerifiableLevel` if it has files. The last level is the
+authority, `ResultStore` in core/ports.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CacheValue:
 
 @dataclass(frozen=True, slots=True)
 class AccessCount:
-    """How often an entry was read since its reads were counted last."""
+    """How often an entry was read since the last count."""
 
     key: str
     reads: int
@@ -46,8 +46,7 @@ class AccessCount:
 class LevelUsage:
     """What a level holds; times are seconds since the epoch, None when it is empty.
 
-    Attributes:
-        disk_bytes: size of its files, None where there are none.
+    `disk_bytes` is the size of its files; None: it has none.
     """
 
     entries: int = 0
@@ -59,7 +58,7 @@ class LevelUsage:
 
 @dataclass(frozen=True, slots=True)
 class CheckedEntry:
-    """A stored value after its hash was computed again; `row` finds it under a damaged key too."""
+    """A stored value whose hash was recomputed; `row` identifies it even if its key is damaged."""
 
     key: str
     row: int
@@ -81,9 +80,9 @@ def seal(key: str, data: bytes) -> bytes:
 
 
 class CacheLevel(Protocol):
-    """One level. Whatever goes wrong in it is raised as `StateError`.
+    """One level of the cache. Every failure is raised as `StateError`.
 
-    A value that is expired or damaged is not there; verification is what names such damage.
+    Expired and damaged values count as missing; only verification reports the damage.
     """
 
     @property
@@ -91,44 +90,44 @@ class CacheLevel(Protocol):
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]: ...
 
     async def delete(self, keys: Sequence[str]) -> int:
-        """Remove them and return how many were there."""
+        """Remove entries; returns how many existed."""
 
     async def delete_matching(self, pattern: str) -> int:
-        """Remove every key that `matches`."""
+        """Remove every entry whose key `matches` the pattern."""
 
     async def delete_expired(self) -> int: ...
     async def clear(self) -> int: ...
 
     async def scrub(self) -> None:
-        """Leave no byte of what was deleted in the level's files."""
+        """Erase what is left of deleted entries in the level's files."""
 
     async def usage(self) -> LevelUsage: ...
     async def aclose(self) -> None: ...
 
 
 class FrontLevel(CacheLevel, Protocol):
-    """A convenience before the authority: it may lose anything at any time."""
+    """A level before the authority, which may lose anything at any time."""
 
     async def put_many(self, values: Mapping[str, CacheValue]) -> None: ...
 
 
 class VerifiableLevel(CacheLevel, Protocol):
-    """A level whose values lie on a disk, where bits can flip."""
+    """A level on a disk, where bits can flip."""
 
     def check(self) -> AsyncIterator[CheckedEntry]:
-        """Hash every value again, a few in memory at a time."""
+        """Recompute the hash of every value, with a few values in memory at a time."""
 
     async def integrity(self) -> tuple[str, ...]:
-        """What is damaged in the level's files; empty when they are sound."""
+        """Damage of the level's files; empty when they are sound."""
 
     async def drop(self, rows: Sequence[int]) -> None:
         """Remove entries by the `row` of their `CheckedEntry`."""
 
     async def rebuild(self) -> None:
-        """Repair what `integrity` names, as far as that loses no sound value."""
+        """Repair what `integrity` reports, as far as no sound value is lost."""
 
 
-# A set (its negation, its members), or one character. `]` is a member where it comes first.
+# A set (its negation, its members), or one character. A leading `]` is a member.
 _TOKEN = re.compile(r"\[(\^?+)(\][^]]*|[^]]+)\]|.", re.DOTALL)
 _MEMBER = re.compile(r"([^]])-(.)|.", re.DOTALL)
 _NOTHING = "(?!)"
@@ -145,7 +144,7 @@ def matches(pattern: str, text: object) -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    # A `[` that begins no set has no end.
+    # A `[` without its `]` matches nothing.
     special = {"*": ".*", "?": ".", "[": _NOTHING}
     parts = [
         f"[{token[1]}{''.join(map(_members, _MEMBER.finditer(token[2])))}]"

@@ -1,4 +1,4 @@
-"""The seam between a chunk and whatever recognises it."""
+"""The port of recognition engines."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class APIRequest:
         at: seconds since the epoch when it began.
         attempt: counted from 1 for each chunk.
         status: HTTP status; None: no answer came (or the engine is not on the network).
-        latency_s: from the begin of the request to the end of its answer.
+        latency_s: from the start of the request to the end of its answer.
         audio_s: seconds of audio sent.
         paid: the answer came, so it is billed.
         maybe_paid: the whole body was sent and no readable answer came.
-        rate_wait_s: how long it waited for the rate limit before it began.
+        rate_wait_s: seconds that it waited for the rate limit before `at`.
     """
 
     at: float
@@ -45,29 +45,44 @@ class APIRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A transcription, and the request that it answers, which is not recorded yet."""
+    """A transcription and the request that brought it, which is not recorded yet."""
 
     transcription: Transcription
     request: APIRequest
     response_format: str
 
 
+NO_SPEECH_PROBABILITY = 0.6
+LOG_PROBABILITY = -1.0
+"""Whisper's own thresholds: beyond either one, text is improbable."""
+
+
+def is_unlikely(no_speech_probability: float | None, log_probability: float | None) -> bool:
+    """Whether the probabilities that an engine gives for a segment speak against it.
+
+    `log_probability` is the mean over its tokens; None: unknown.
+    """
+    return (no_speech_probability or 0.0) > NO_SPEECH_PROBABILITY or (
+        log_probability is not None and log_probability < LOG_PROBABILITY
+    )
+
+
 FREE_ENGINES = frozenset({"local"})
-"""Engines whose requests nobody bills, whatever becomes of them."""
+"""Engines whose requests are never billed."""
 
 RecordRequest = Callable[[APIRequest], Awaitable[None]]
 
 
 class Engine(Protocol):
-    """Chunk and options in, segments out."""
+    """Transcribes uploads."""
 
     @property
     def timestamps(self) -> bool:
-        """Whether answers say when things were said."""
+        """Whether its answers have timestamps."""
 
     @property
     def longest_s(self) -> float | None:
-        """Seconds of audio that it hears best at a time; None: any length will do."""
+        """The longest upload that it recognises well, in seconds; None: no limit."""
 
     async def transcribe(
         self,
@@ -76,14 +91,14 @@ class Engine(Protocol):
         record: RecordRequest,
         stopped: asyncio.Event,
     ) -> Answer:
-        """Recognise one chunk; requests that failed are given to `record` as they end.
+        """Transcribe one chunk; failed requests are passed to `record` as they end.
 
-        `stopped` ends every wait for another attempt; what is in flight is finished.
+        `stopped` ends every wait for another attempt; a request in flight is finished.
 
         Raises:
             ChunkError: this chunk got no answer (ChunkTooLarge: smaller pieces may).
             RecordingRefused: the endpoint forbids it.
-            RetryLater: the endpoint asks for a wait too long to sit out.
+            RetryLater: the endpoint asks for a wait of more than two minutes.
             EndpointError: nothing more can be sent.
             Stopped: `stopped` was set while it waited.
         """

@@ -1,14 +1,13 @@
-"""Everything sttbatch raises on purpose, and the exit code that it leads to.
+"""All errors that sttbatch raises on purpose, with their exit codes.
 
-Messages say what happened and what to do. `RecordingError`s do not name the file: whoever
-catches them knows it.
+Messages say what happened and what to do. A `RecordingError` does not name the file.
 """
 
 from __future__ import annotations
 
 
 class SttbatchError(Exception):
-    """The root of all of them."""
+    """The base of all errors."""
 
 
 class UsageError(SttbatchError):
@@ -16,7 +15,7 @@ class UsageError(SttbatchError):
 
 
 class RecordingError(SttbatchError):
-    """One recording cannot go on; the others do (exit 1)."""
+    """One recording fails; the others continue (exit 1)."""
 
 
 class MediaError(RecordingError):
@@ -24,34 +23,33 @@ class MediaError(RecordingError):
 
 
 class NoAudioError(MediaError):
-    """A file holds no audio stream that could be transcribed."""
+    """A file has no audio stream that can be transcribed."""
 
 
-class WorkerDied(MediaError):
-    """The process that decoded a recording crashed, hung or outgrew its limits."""
+class MediaWorkerDied(MediaError):
+    """The process that decoded a recording crashed, hung or exceeded its limits."""
 
 
 class RetryLater(RecordingError):
-    """The endpoint asks to come back in more than two minutes."""
+    """The endpoint asks for a wait of more than two minutes."""
 
 
 class RecordingRefused(RecordingError):
-    """The endpoint forbids this recording; where it forbids the next one too, it refuses us."""
+    """The endpoint forbids this recording; if it forbids the next one too, it refuses all."""
 
 
 class ChunkError(SttbatchError):
-    """One chunk got no transcript; its siblings go on (exit 1)."""
+    """One chunk got no transcript; the other chunks continue (exit 1)."""
 
 
 class ChunkRefused(ChunkError):
-    """The endpoint takes everything but this chunk, and would not take it later either."""
+    """The endpoint rejects this chunk alone, and retrying will not help."""
 
 
 class ChunkTooLarge(ChunkError):
-    """The endpoint would take, or time, smaller pieces only.
+    """The chunk has to be sent in smaller pieces.
 
-    Attributes:
-        max_piece_s: the longest piece worth trying, in seconds; None: half of the chunk.
+    `max_piece_s` is the longest piece worth trying, in seconds; None: half of the chunk.
     """
 
     def __init__(self, message: str, max_piece_s: float | None = None) -> None:
@@ -60,23 +58,23 @@ class ChunkTooLarge(ChunkError):
 
 
 class EndpointError(SttbatchError):
-    """The endpoint as a whole does not serve us."""
+    """The endpoint cannot be used for any recording."""
 
 
 class EndpointRefused(EndpointError):
-    """The endpoint refuses us: key, permission, quota or address; nothing more is sent (exit 3)."""
+    """The endpoint refuses the key, the quota or the address; nothing more is sent (exit 3)."""
 
 
 class EndpointUnreachable(EndpointError):
-    """The endpoint stayed away for longer than `--outage-wait` (exit 1)."""
+    """The endpoint did not recover within `--outage-wait` (exit 1)."""
 
 
 class BudgetReached(SttbatchError):
-    """Sending more would cost more than this run may (exit 4)."""
+    """Sending more would exceed a budget (exit 4)."""
 
 
 class NotificationError(SttbatchError):
-    """A webhook or a Pushgateway did not take what it was told (exit 1); no run fails for it."""
+    """A webhook or a Pushgateway did not accept a message (exit 1); no run fails for it."""
 
 
 class StateError(SttbatchError):
@@ -84,4 +82,4 @@ class StateError(SttbatchError):
 
 
 class Stopped(SttbatchError):
-    """A signal, or what a sibling met, ended the wait; what waited was not sent."""
+    """The run stopped, by a signal or another failure, before a request was sent."""

@@ -1,6 +1,6 @@
-"""What happened, for whoever listens: report, progress display, log, metrics. Seconds throughout.
+"""Events of a run, for report, progress display, log and metrics. Durations are in seconds.
 
-`index` is a chunk's place in its recording. A part of a chunk that is sent by itself has its
+`index` is a chunk's ordinal in its recording. A piece of a chunk that is sent alone has the
 chunk's `index` and a name as `piece`: `2` of a chunk that was too large, `gap-2` of its gaps.
 """
 
@@ -15,17 +15,14 @@ from sttbatch.core.models import LatencyModel
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The root; `recording` is the path as the user gave it."""
+    """The base of all events; `recording` is the path as the user gave it."""
 
     recording: str
 
 
 @dataclass(frozen=True, slots=True)
 class FilesSkipped(Event):
-    """Files that the run leaves out; `recording` is empty.
-
-    `skipped` hold no audio and are no outputs of ours, `too_young` are left out for `--min-age`.
-    """
+    """Numbers of files without audio and of files that `--min-age` skips; `recording` is empty."""
 
     skipped: int
     too_young: int
@@ -33,7 +30,7 @@ class FilesSkipped(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobQueued(Event):
-    """A recording has work left; `audio_s` is what its container declares."""
+    """A recording has chunks to process; `audio_s` is the length that its container declares."""
 
     audio_s: float
 
@@ -43,9 +40,9 @@ class BatchPlanned(Event):
     """What the run expects to send, before its first chunk; `recording` is empty.
 
     Attributes:
-        audio_s: left to send, and in how many `chunks`.
+        audio_s: to be sent in `chunks`.
         expected_s: wall seconds from the first chunk to the last answer.
-        latency: what that was estimated with.
+        latency: the model that this was estimated with.
     """
 
     audio_s: float
@@ -92,7 +89,7 @@ class ChunkProcessingCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkProcessingFailed(Event):
-    """A chunk got no words; its siblings go on."""
+    """A chunk got no words; the other chunks continue."""
 
     index: int
     audio_s: float
@@ -102,13 +99,12 @@ class ChunkProcessingFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ChunkAudited(Event):
-    """A chunk's answer was checked for gaps, and what it lacked was sent again.
+    """A chunk's answer was checked for gaps, which were sent again.
 
     Attributes:
-        filled, no_speech, refused, still_missing: what became of its gaps; the sum is what was
-            found.
+        filled, no_speech, refused, still_missing: numbers of gaps by their outcome.
         loops: segments that repeated one phrase.
-        unfounded: segments with words where there is no sound.
+        unfounded: segments with words that nobody spoke.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -122,14 +118,14 @@ class ChunkAudited(Event):
     asked_s: float
 
     @property
-    def found(self) -> int:
-        """Gaps: sound without words."""
+    def gaps(self) -> int:
+        """Spans of sound without words."""
         return self.filled + self.no_speech + self.refused + self.still_missing
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLookup(Event):
-    """A lookup, or `count` at once, without `key` and `recording`; `level` is None for a miss."""
+    """A cache lookup, or `count` without `key` and `recording`; `level` is None for a miss."""
 
     key: str
     level: str | None
@@ -138,11 +134,12 @@ class CacheLookup(Event):
 
 @dataclass(frozen=True, slots=True)
 class APIRequestCompleted(Event):
-    """One request; `status` is None when no answer came, `rate_wait_s` came before it was sent.
+    """One request ended; `status` is None when no answer came.
 
     Attributes:
+        rate_wait_s: seconds that it waited for the rate limit before it was sent.
         audio_s: seconds of audio in it.
-        cost: what it is billed, or may be, in the currency of the price setting.
+        cost: of an answered or possibly billed request, in the currency of the price setting.
     """
 
     index: int
@@ -161,7 +158,7 @@ class APIRequestCompleted(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionsClosed(Event):
-    """The run needs its connections no more; how many there were, and how often used again."""
+    """The run closed its connections; `reused` counts requests on open ones."""
 
     opened: int
     reused: int
@@ -178,10 +175,7 @@ class ChunkSplit(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobRetryScheduled(Event):
-    """A job that was given up before, by this run or another, for a `reason`, is tried again.
-
-    `retry_count` is how often it was put back after a failure.
-    """
+    """A job that failed or was released for a `reason`, in this run or another, is tried again."""
 
     retry_count: int
     reason: str
@@ -192,12 +186,13 @@ class FileProcessingCompleted(Event):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
-    span without words.
+    span without words, `dropped` the number of segments that nobody spoke.
     """
 
     outputs: tuple[str, ...]
     kept: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +213,7 @@ class JobFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobSkipped(Event):
-    """A recording that the run ends without: left, taken (by another run) or cancelled."""
+    """A recording that the run did not process: left, taken (by another run) or cancelled."""
 
     audio_s: float
     outcome: str
@@ -234,7 +229,7 @@ class RunStopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Warned(Event):
-    """Something the user should know that stops nothing; `recording` may be empty."""
+    """A warning for the user; `recording` may be empty."""
 
     message: str
 
@@ -250,7 +245,7 @@ class ConcurrencyChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class AlertTriggered(Event):
-    """A condition of the user's came to hold; once per incident. `recording` is empty.
+    """An alert's condition holds; emitted once per incident. `recording` is empty.
 
     Attributes:
         alert: the rule's name.

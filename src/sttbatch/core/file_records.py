@@ -1,4 +1,4 @@
-"""What is remembered of files: contents of recordings, owners and states of outputs.
+"""Records about files: contents of recordings, owners and states of outputs.
 
 Paths are bytes, as the file system has them.
 """
@@ -12,8 +12,7 @@ from typing import NamedTuple
 class FileRecord(NamedTuple):
     """A file's content hash, and the state of the file in which it was computed.
 
-    Attributes:
-        indexed_at_ns: when it was read, by the clock of the machine that read it.
+    `indexed_at_ns` is when it was read, by the clock of the machine that read it.
     """
 
     size_bytes: int
@@ -26,12 +25,12 @@ class FileRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordingIdentity:
-    """All that a recording may be known by.
+    """Everything that may identify a recording.
 
     Attributes:
         file_sha256s: of its contents; several where the file at its path has changed.
-        paths: of files that hold or held it, in every spelling that may be stored.
-        unreadable: what stands for the content of those files where they could not be read.
+        paths: of files that have or had this content, in every spelling that may be stored.
+        unreadable: stand-ins for the content hashes of those files if they could not be read.
     """
 
     file_sha256s: tuple[str, ...]
@@ -44,10 +43,10 @@ class ErasedRecording:
     """What was removed of a recording.
 
     Attributes:
-        keys: of all its cache entries, those that were gone already included.
-        entries: cache entries that were removed.
-        rows: by table, of what was known beside entries.
-        running_jobs: jobs that process it; what they still finish is stored again.
+        keys: of all its cache entries, including those that no longer existed.
+        entries: number of cache entries that were removed.
+        rows: numbers of other removed rows, by table.
+        running_jobs: jobs that process it; what they finish later is stored again.
     """
 
     keys: tuple[str, ...] = ()
@@ -65,7 +64,7 @@ class OutputOwner(NamedTuple):
 
 
 class OutputDigests(NamedTuple):
-    """An output file, its owner, and the SHA-256 digests that it may have and still be ours."""
+    """An output file, its owner, and the SHA-256 digests by which it is recognised as ours."""
 
     path: bytes
     source: bytes
@@ -73,12 +72,12 @@ class OutputDigests(NamedTuple):
 
 
 class OutputState(NamedTuple):
-    """How an output was left.
+    """The state of an output after it was written.
 
     Attributes:
-        made_from: stands for everything that decides its bytes; None: unknown.
-        file_state: of its file, so that a change shows without reading it; None: unknown.
-        audio_s: seconds of the recording.
+        made_from: a digest of everything that decides its bytes; None: unknown.
+        file_state: of its file, so that a change is noticed without reading it; None: unknown.
+        audio_s: length of the recording in seconds.
     """
 
     path: bytes

@@ -12,7 +12,7 @@ from sttbatch.core.errors import UsageError
 from sttbatch.core.work import AUDIO_SECONDS, Usage
 
 SHORT_ID = 8
-"""Characters of an id in tables and messages; commands take any prefix that is unique."""
+"""Characters of an id in tables and messages; commands accept any unique prefix."""
 
 TRANSCRIPTION = "transcription"
 
@@ -36,10 +36,10 @@ TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.FAILED: frozenset({JobStatus.QUEUED}),
     JobStatus.CANCELLED: frozenset({JobStatus.QUEUED}),
 }
-"""Every change of state that there is; the trigger `processing_jobs_status` refuses all others."""
+"""Every legal change of state; the trigger `processing_jobs_status` refuses all others."""
 
 TERMINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
-"""Nobody works on such a job, or will unless it is revived."""
+"""No worker processes such a job unless it is queued again."""
 
 
 class JobPriority(IntEnum):
@@ -56,8 +56,8 @@ class JobSpec:
 
     Attributes:
         kind: which kind of job knows what the payload means.
-        version: of the payload's shape. 1, which is all that sttbatch 0.1 wrote, says too little
-            to run the job by its id.
+        version: of the payload's shape. 1, as sttbatch 0.1 wrote it and as it is written of what
+            cannot be read, says too little to run the job by its id.
         payload: values that JSON knows. Lists and statistics show its `recording` and how much it
             is, where it says so: `quantity` in a `unit` that is billed, or `audio_s`.
     """
@@ -68,17 +68,17 @@ class JobSpec:
 
     @property
     def title(self) -> str:
-        """What lists call it; copies and later names of a recording are the same job."""
+        """Its name in lists; copies of a recording, and later names, are the same job."""
         return str(self.payload.get("recording", ""))
 
     @property
     def usage(self) -> Usage:
-        """How much there is to do, as far as that was known when it was queued."""
+        """What was expected to be billed when it was queued."""
         quantity = self.payload.get("quantity", self.payload.get("audio_s", 0.0))
         return Usage(str(self.payload.get("unit", AUDIO_SECONDS)), float(quantity))
 
     def to_json(self) -> str:
-        """The payload with its version, in ASCII: databases take no lone surrogates of names."""
+        """The payload with its version, in ASCII, as databases reject lone surrogates."""
         version = {"version": self.version} if self.version > 1 else {}
         return json.dumps({**version, **self.payload}, sort_keys=True)
 
@@ -129,23 +129,20 @@ class Job:
 
     @property
     def revived_retry_count(self) -> int:
-        """Its count once it is queued again by a user: a retry, or for a dead letter a new start.
-
-        A cancelled job did not fail, so its count stays.
-        """
+        """Its count after a user queues it again; a dead letter begins again with all retries."""
         if self.status is not JobStatus.FAILED:
             return self.retry_count
         return self.retry_count + 1 if self.can_retry else 0
 
     def check_may_become(self, status: JobStatus) -> None:
-        """Raises UsageError when no transition leads there."""
+        """Raises UsageError when that is no legal transition."""
         if status not in TRANSITIONS[self.status]:
             raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A worker's hold on a job; void once the job's claim number is another."""
+    """A worker's exclusive right to a job; void once the job has a higher claim number."""
 
     job_id: str
     worker_id: str
@@ -155,14 +152,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class TakenBy:
-    """A worker holds the job; whether that worker is alive is not known yet."""
+    """A worker holds the job; that worker may be dead."""
 
     worker_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Nothing is left to claim; `status` is None when the job was purged."""
+    """The job has ended, so it cannot be claimed; `status` is None when it was purged."""
 
     status: JobStatus | None
 
@@ -193,9 +190,8 @@ class JobAttempt:
 
     Attributes:
         status: PROCESSING, COMPLETED, FAILED or RELEASED.
-        total_chunks: those that it has claimed so far; cached ones are in no attempt, and how many
-            follow is not known before the recording is read to its end.
-        completed_chunks: those of them that were answered.
+        total_chunks: number of chunks claimed so far, without cached ones.
+        completed_chunks: number of those that were answered.
     """
 
     claim_number: int
@@ -209,11 +205,12 @@ class JobAttempt:
 
 @dataclass(frozen=True, slots=True)
 class ChunkTask:
-    """A chunk that was claimed last by a job.
+    """A chunk whose last claim belongs to a job.
 
     Attributes:
         status: PROCESSING, COMPLETED or FAILED.
         reserved_cost: counted against budgets while it is PROCESSING.
+        request_id: what the endpoint called the last request that it answered; for its support.
     """
 
     chunk_key: str
@@ -227,3 +224,4 @@ class ChunkTask:
     started_at: float
     completed_at: float | None
     error_message: str | None
+    request_id: str | None

@@ -1,4 +1,4 @@
-"""What is measured of runs, by name (names carry units), and figures as the stores return them."""
+"""Names of metrics (with their units), and figures as the stores return them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OK = "ok"
 MISS = "miss"
 
 GAP_ENDS = ("filled", "no_speech", "refused", "still_missing")
-"""What becomes of sound that came back without words."""
+"""Outcomes of gap repair: of sound that came back without words."""
 
 SUSPECT_SEGMENTS = ("loops", "unfounded")
 """Suspect segments: those that repeat one phrase, and those with words over silence."""
@@ -23,11 +23,11 @@ Measurement: TypeAlias = tuple[str, float, int, float, str, str]
 
 
 class Metric(StrEnum):
-    """Samples have a row for each event; counters have one for what came together in a second.
+    """Samples have a row per event, counters one per second in which something was counted.
 
-    `REQUEST_SECONDS` is labelled `ok` or with the cause of its failure, and its subject is the
-    chunk: `3#0` is the first one of the run's third recording. What else was
-    measured of that request has the same run and number.
+    `REQUEST_SECONDS` is labelled `ok` or with the cause of the failure, and its subject is the
+    chunk: `3#0` is the first one of the run's third recording. Other measurements of that request
+    have the same run and number.
     """
 
     REQUEST_SECONDS = "request_seconds"
@@ -46,7 +46,7 @@ class Metric(StrEnum):
     SAVED_COST = "saved_cost"  # what sending it would have cost that run
     CONNECTIONS = "connections"  # opened, reused, replaced
     AUDIT_GAPS = "audit_gaps"  # sound without words: filled, no_speech, refused, still_missing
-    AUDIT_SEGMENTS = "audit_segments"  # suspect ones: loops, unfounded (words over silence)
+    AUDIT_SEGMENTS = "audit_segments"  # suspect ones: loops, unfounded (nobody spoke them)
     AUDIT_ASKED_SECONDS = "audit_asked_seconds"  # of audio that was sent again
 
 
@@ -55,21 +55,21 @@ BOUNDS: Mapping[str, Sequence[float]] = dict.fromkeys(
     (Metric.QUEUE_WAIT_SECONDS, Metric.RATE_WAIT_SECONDS, Metric.PREPARATION_SECONDS),
     WAIT_BOUNDS_S,
 )
-"""Upper ends of histogram buckets, in seconds; other metrics are only counted and summed up.
+"""Upper bounds of histogram buckets in seconds; other metrics are only counted and summed.
 
-They never change: measurements that have expired are known by these bounds alone.
+They must never change: expired measurements are stored in these buckets alone.
 """
 
 DURATION_BOUNDS_S = (
     0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600,
 )  # fmt: skip
-"""Upper ends of the buckets of a response's time. To Prometheus another set is a restart."""
+"""Upper bounds of the buckets of response times. Prometheus takes other ones for a restart."""
 
 RUNS_BEGUN = "runs_begun"
 RUNS_ENDED = "runs_ended"
 RUN_OUTCOMES = ("succeeded", "some_failed", "stopped")
 
-# The ledger keeps the first three for ever; LANES is no total of anything.
+# The ledger keeps the first three for ever; a total of LANES means nothing.
 _WITHOUT_TOTAL = frozenset(
     {Metric.REQUEST_SECONDS, Metric.REQUEST_AUDIO_SECONDS, Metric.UPLOAD_BYTES, Metric.LANES}
 )
@@ -86,23 +86,19 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """One run as it begins; times are seconds since the epoch.
-
-    Attributes:
-        rate_limit: requests a minute; None: no limit.
-    """
+    """One run when it begins, in seconds since the epoch; `rate_limit` is requests a minute."""
 
     begun_at: float
     engine: str
     model: str
     lanes: int
     rate_limit: int | None
-    price_per_second: float
+    price_per_second: float  # counts what is saved, and is not stored
 
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """How it ended; `cached` recordings are among those `done`."""
+    """How a run ended; `cached` recordings are among those `done`."""
 
     done: int
     cached: int
@@ -113,13 +109,12 @@ class RunEnd:
 
 @dataclass(frozen=True, slots=True)
 class RequestFigures:
-    """Requests of a group, out of the ledger.
+    """Requests of a group, as the ledger counts them.
 
     Attributes:
-        retried: those that were not a chunk's first.
-        failed: those that brought no answer.
-        maybe_paid: failed ones that were possibly billed.
-        paid_s: seconds of audio that were billed, or possibly were.
+        retried: requests that were not a chunk's first.
+        maybe_paid: failed requests that were possibly billed.
+        paid_s: seconds of audio that were billed or possibly billed.
     """
 
     total: int = 0
@@ -136,8 +131,8 @@ class RequestFigures:
 class RequestTotal:
     """All requests ever sent to one engine and model that ended with the same status and error.
 
-    `error` is how the error's text begins; micros are millionths, of seconds of audio that were
-    sent, and of those that were billed or possibly were.
+    `error` is the start of the error's text; micros are millionths. `sent_micros` counts seconds of
+    audio sent, `paid_micros` those that were billed or possibly billed.
     """
 
     engine: str
@@ -154,7 +149,7 @@ class RequestTotal:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """How many values lay above the bound before and up to this one, and their sum."""
+    """Count and sum of the values above the previous bound, up to this one."""
 
     bound: float
     count: int
@@ -174,7 +169,7 @@ class RecordingOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunCounts:
-    """How many runs began; `unfinished` go on or were killed, `stopped` ended with an error."""
+    """How many runs began; `unfinished` are running or killed, `stopped` ended with an error."""
 
     total: int
     unfinished: int
@@ -183,7 +178,7 @@ class RunCounts:
 
 @dataclass(frozen=True, slots=True)
 class BusyRun:
-    """When one run sent requests: from the `first` to the last answer, `in_flight_s` summed up."""
+    """When a run's first request began and its last ended; `in_flight_s` sums their latencies."""
 
     first: float
     last: float
@@ -194,11 +189,11 @@ class BusyRun:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredRequest:
-    """One request of a run; it was cut, waited for a lane, then for the rate limit, then was sent.
+    """One request of a run, which waited for a lane, then for the rate limit, then was sent.
 
     Attributes:
-        ended_at: seconds since the epoch; the others are lengths in seconds.
-        outcome: `ok` or what went wrong.
+        ended_at: seconds since the epoch; other times are durations in seconds.
+        outcome: `ok` or the cause of the failure.
         chunk: `3#0` is the first one of the run's third recording.
     """
 

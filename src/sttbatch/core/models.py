@@ -1,4 +1,4 @@
-"""Values that several rooms share. Times are seconds from the start of whatever they describe."""
+"""Values that several rooms share. Times are seconds from the start of what they describe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import BinaryIO, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word as the recogniser wrote it, without surrounding space."""
+    """One word as the engine wrote it, without surrounding space."""
 
     text: str
     start_s: float
@@ -20,9 +20,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A span of speech; `words` is empty where the recogniser gave no word times.
+    """A span of speech; `words` is empty if the engine gave no word timestamps.
 
     `speaker` is the channel it was heard on, counted from 1; None where channels were mixed.
+    `unlikely`: the recogniser's own probabilities speak against it.
     """
 
     text: str
@@ -30,11 +31,12 @@ class Segment:
     end_s: float
     words: tuple[Word, ...] = ()
     speaker: str | None = None
+    unlikely: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What a recogniser made of one upload, in the upload's own time."""
+    """An engine's transcription of one upload, in the upload's own time."""
 
     text: str
     segments: tuple[Segment, ...]
@@ -42,7 +44,7 @@ class Transcription:
 
 
 class UploadCodec(StrEnum):
-    """How a chunk travels: `auto` copies packets where the endpoint takes them, else FLAC."""
+    """How a chunk is encoded; `auto` copies packets where the endpoint accepts them, else FLAC."""
 
     AUTO = "auto"
     COPY = "copy"
@@ -52,22 +54,45 @@ class UploadCodec(StrEnum):
 
 
 class ChannelMode(StrEnum):
-    """What is heard of a recording with several channels: their mix, or each on its own."""
+    """Whether the channels of a recording are mixed or sent separately."""
 
     MIX = "mix"
     SPLIT = "split"
 
 
+class Evidence(StrEnum):
+    """What speaks against a segment: nothing heard, a known filler line, its probabilities."""
+
+    NO_SPEECH = "no_speech"
+    FILLER_LINE = "filler_line"
+    UNLIKELY = "unlikely"
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedSegment:
+    """Text that the recogniser wrote and nobody spoke, and what says so."""
+
+    segment: Segment
+    evidence: tuple[Evidence, ...]
+
+
+class Hallucinations(StrEnum):
+    """What outputs do with text that nobody spoke: leave it out, mark it, keep it."""
+
+    DROP = "drop"
+    MARK = "mark"
+    KEEP = "keep"
+
+
 MIXED = 0
-"""Stands for all channels together, where a channel is asked for; channels count from 1."""
+"""The number of all channels together; single channels count from 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFile:
-    """What is known of a recording before it is read through.
+    """What the headers of a recording say.
 
     Attributes:
-        size_bytes: size of the file.
         duration_s: declared by the container; 0 where it declares nothing.
         duration_is_estimate: the container declares no length and libavformat guessed one from
             the bit rate (MPEG audio without a Xing header, raw AAC).
@@ -88,7 +113,7 @@ class AudioFile:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimit:
-    """How many chunks may be under way at once."""
+    """How many chunks may be sent at once."""
 
     value: int
 
@@ -102,12 +127,12 @@ class ConcurrencyLimit:
 
 @dataclass(frozen=True, slots=True)
 class LatencyModel:
-    """How long one chunk's answer takes in a lane, waiting at the server included.
+    """How long one chunk's answer takes, including the time that it waits at the server.
 
     Attributes:
         base_s: seconds that every answer takes.
-        per_audio_s: seconds for each second of audio on top.
-        samples: earlier requests it was fitted to; 0: a guess.
+        per_audio_s: additional seconds for each second of audio.
+        samples: number of earlier requests that it was fitted to; 0: a guess.
     """
 
     base_s: float
@@ -124,7 +149,7 @@ class CutPoint:
 
     Attributes:
         pts: position in the stream's own time base.
-        overlap: there was no silence to cut in, so both neighbours heard what surrounds it.
+        overlap: it is not in silence, so both chunks contain the audio around it.
     """
 
     pts: int
@@ -133,15 +158,15 @@ class CutPoint:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSpan:
-    """The part of a recording that one chunk answers for, and how its upload maps onto it.
+    """The part of a recording that one chunk covers, and the time map of its upload.
 
     Attributes:
-        start_s, end_s: in the recording's time. What the upload holds outside of them (frames for
-            the decoder to settle, overlap) belongs to a neighbour.
-        time_map: pairs (second in the upload, second in the recording), rising; a time in the
-            upload counts from the last pair at or before it. More than one where the
-            recording's timestamps jump.
-        channel: the one that the upload holds; `MIXED`: all of them.
+        start_s, end_s: in the recording's time. What the upload contains outside of them (frames
+            that warm up the decoder, overlap) belongs to a neighbour.
+        time_map: rising pairs (second in the upload, second in the recording); a time in the
+            upload counts from the last pair at or before it. There is more than one pair where
+            the recording's timestamps jump.
+        channel: the one in the upload; `MIXED`: all of them.
     """
 
     index: int
@@ -162,8 +187,8 @@ class Upload:
     """The bytes that are sent for one chunk, in memory or in a temporary file.
 
     Attributes:
-        filename: what the endpoint is told; its ending is what servers judge the format by.
-        duration_s: seconds of audio in it, which is what is paid for.
+        filename: as it is sent; servers recognise the format by its ending.
+        duration_s: seconds of audio in it, which are billed.
     """
 
     filename: str
@@ -175,7 +200,7 @@ class Upload:
     path: str | None = None
 
     def open(self) -> BinaryIO:
-        """A fresh file object; each attempt to send needs one of its own."""
+        """A new file object, which each attempt to send needs."""
         if self.path is not None:
             return Path(self.path).open("rb")
         return io.BytesIO(self.data or b"")
@@ -192,7 +217,7 @@ class AudioChunk:
 
     Attributes:
         audio_sha256: over codec parameters, extradata and the source packets it covers.
-        silent: nothing in it rises above digital silence.
+        silent: no channel of it holds speech.
     """
 
     span: ChunkSpan
@@ -212,7 +237,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A span without words, named; `channel` as in `ChunkSpan`."""
+    """A span without words, and why; `channel` as in `ChunkSpan`."""
 
     start_s: float
     end_s: float
@@ -223,7 +248,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSummary:
-    """One line of a transcript's `chunks`: ok, no_speech or failed; `channel` as in `ChunkSpan`."""
+    """A chunk in a transcript; `status` is ok, no_speech or failed, `channel` as in `ChunkSpan`."""
 
     index: int
     start_s: float
@@ -234,18 +259,22 @@ class ChunkSummary:
 
 
 MERGE_VERSION = 2
-"""Part of a transcript's key: a better merger must not be hidden by what an older one made."""
+"""Part of a transcript's key, so that a better merger does not return the results of an older."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A whole recording's words, in its time; `duration_s` was counted while reading."""
+    """A whole recording's words, in its time; `duration_s` was counted while reading.
+
+    `dropped` are not among its `segments`.
+    """
 
     duration_s: float
     language: str | None
     segments: tuple[Segment, ...]
     chunks: tuple[ChunkSummary, ...]
     gaps: tuple[Gap, ...] = ()
+    dropped: tuple[DroppedSegment, ...] = ()
 
     @property
     def text(self) -> str:

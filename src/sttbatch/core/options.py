@@ -1,29 +1,29 @@
-"""What a user chose. Everything that changes what is asked of a recogniser is in one type."""
+"""Options of a run. Everything that decides an engine's answer is in `RequestOptions`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from sttbatch.core.models import ChannelMode, UploadCodec
+from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 
 MIB = 1024 * 1024
 API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
-"""Some servers count the whole body against 25 MiB, so the multipart frame gets headroom."""
+"""Some servers limit the whole body to 25 MiB; 64 KiB are left for the multipart frame."""
 
 
 OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json")
-"""What a transcript can be written as; `outputs.formats` has a function for each."""
+"""Formats of outputs; `outputs.formats` has a function for each."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """All that decides what a recogniser answers for given audio; every field is in the key.
+    """Everything that decides the answer for given audio; every field is part of the cache key.
 
     Attributes:
         engine: `cloudru` or `local`.
         origin: scheme, host and port of the base URL; empty for the local engine.
-        language: as the user gave it; None lets the recogniser detect it.
+        language: as the user gave it; None: the engine detects it.
     """
 
     engine: str
@@ -36,12 +36,12 @@ class RequestOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChunkingOptions:
-    """How recordings are cut; none of it changes a cache key, but for `channels`.
+    """How recordings are cut; only `channels` changes cache keys.
 
     Attributes:
-        target_duration_s: what a chunk should last when the batch is large.
-        max_chunk_bytes: no upload's file is larger.
-        channels: `split` sends each channel as samples of its own, encoded again.
+        target_duration_s: of a chunk when the batch is large.
+        max_chunk_bytes: maximum size of an upload's file.
+        channels: `split` re-encodes each channel and sends it separately.
     """
 
     target_duration_s: float = 300.0
@@ -53,10 +53,7 @@ class ChunkingOptions:
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """What is written, and where: beside each recording unless there is a `directory`.
-
-    `max_line_width` is in characters of a subtitle line.
-    """
+    """What is written, and where: beside each recording unless there is a `directory`."""
 
     formats: tuple[str, ...] = ("txt", "json")
     directory: Path | None = None
@@ -64,6 +61,7 @@ class OutputOptions:
     max_line_width: int = 42
     max_lines: int = 2
     overwrite: bool = False
+    hallucinations: Hallucinations = Hallucinations.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +72,12 @@ class RunOptions:
         max_cost: in the currency of the price setting; None: no limit.
         price_per_second: of audio, for estimates and budgets.
         force: send again what is cached.
-        no_wait: leave out what another run is working on, instead of waiting for its results.
-        requests_per_minute: the rate limit, for estimates; None: there is none.
+        no_wait: skip what another run is processing, instead of waiting for its results.
+        requests_per_minute: the rate limit, for estimates; None: no limit.
         audio_seconds_per_minute: the same for seconds of audio.
-        audit: ask again for sound that has no words.
+        audit: ask again for speech that has no words.
         audit_share: of a recording's length; no more audio is sent again.
+        vad: a speech detector decides what holds speech; else everything that is not silent does.
     """
 
     fail_fast: bool = False
@@ -90,8 +89,9 @@ class RunOptions:
     audio_seconds_per_minute: float | None = None
     audit: bool = True
     audit_share: float = 0.25
+    vad: bool = True
 
     @property
     def audit_mode(self) -> str:
         """What a transcript's key knows of the audit: a share that is used up is never cached."""
-        return "on" if self.audit else "off"
+        return ("on" if self.audit else "off") + ("" if self.vad else ", all sound")

@@ -1,3 +1,1 @@
-"""The version, which has one place."""
-
 __version__ = "0.1.0"

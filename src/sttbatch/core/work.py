@@ -1,4 +1,4 @@
-"""Work that is paid for once: what is asked for, who may ask, and what it may cost."""
+"""Work that is paid for once: items, claims and budgets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from sttbatch.core.models import ChunkSpan
 
 ROUNDING = 1e-9
-"""Sums of prices are off by less; a budget that is met exactly is kept."""
+"""Rounding errors of sums of prices are smaller; a budget may be used up exactly."""
 
 PROBE = "doctor"
-"""Stands for the key of requests that `doctor --send` makes; nobody waits for their result."""
+"""The key of requests of `doctor --send`, whose results are not stored."""
 
 AUDIO_SECONDS = "audio_seconds"
 
@@ -30,8 +30,7 @@ class Usage:
 class IndexedSpan:
     """Where a recording was cut, so that a later run finds the result of that part.
 
-    Attributes:
-        request_sha256: stands for everything that decides an answer but the audio.
+    `request_sha256` is a hash of everything but the audio that decides an answer.
     """
 
     file_sha256: str
@@ -47,11 +46,10 @@ class WorkItem:
 
     Attributes:
         key: of its result: a hash of everything that decides it.
-        file_sha256: the recording that it is for.
-        index: its number within its job, for people.
-        usage: what it consumes.
-        cost: of that, in the currency of the price setting.
-        span: where its recording was cut for it; None: nowhere, or that is remembered otherwise.
+        file_sha256: of its recording.
+        index: its ordinal within its job, for people.
+        cost: in the currency of the price setting.
+        span: where its recording was cut for it, if that is to be remembered.
     """
 
     key: str
@@ -102,7 +100,7 @@ class OverBudget:
 
     Attributes:
         setting: `budget_per_day` or `budget_per_month`.
-        spent: what was spent since midnight or the first, and what is reserved by all processes.
+        spent: by all runs since the day or month began, including what is reserved.
     """
 
     setting: str
@@ -119,7 +117,7 @@ class OverBudget:
 
 
 Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget
-"""The answer to a claim."""
+"""The result of a claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +126,7 @@ class RequestRecord:
 
     Attributes:
         value: the result of `item` in its stored form; None: the request brought none.
-        worker_id, task_id: of the claim that it was sent under; empty where there was none.
+        worker_id, task_id: of the claim that it was sent under; empty if there was none.
     """
 
     item: WorkItem

@@ -1,4 +1,4 @@
-"""Statements of alerts: what is counted in the ledger, and which conditions hold."""
+"""Statements of alerts: values of their metrics, and the table `alerts`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIGURES: Mapping[str, str] = {
     "audio_seconds": f"""
         SELECT coalesce(sum(quantity), 0.0) {_REQUESTS}
         AND error IS NULL AND unit = 'audio_seconds'""",
-    # A later run takes a failed recording back into the queue: until it is done it has failed.
+    # A job that failed and was queued again counts as failed until it is done.
     "jobs_failed": """
         SELECT count(*) FROM processing_jobs AS job
         WHERE status = 'FAILED' AND completed_at > ledger_now() - :window_s
@@ -41,7 +41,7 @@ _EVER_S = 1e12
 
 
 class Alerts:
-    """`AlertStore` over the ledger, which all runs share."""
+    """An `AlertStore` in the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class Alerts:
 
 
 def latency_percentile(db: Session, share: float, window_s: float) -> float | None:
-    """Seconds, between the two nearest answers by linear interpolation, as numpy does it."""
+    """A percentile of latencies in seconds, linearly interpolated as in numpy."""
     row = {"window_s": window_s}
     (answers,) = db.execute(ANSWERED, row).fetchone()
     if not answers:

@@ -30,7 +30,6 @@ RESULTS = """
       AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))
       AND created_at > (SELECT ledger_now()) - ?
     ORDER BY start_pts, end_pts DESC"""
-# Answers are not read.
 LENGTHS = """
     SELECT file_sha256, start_s, end_s
     FROM cuts JOIN cache_entries ON key = chunk_key
@@ -50,11 +49,7 @@ async def count_cuts(database: Database, request_sha256s: Sequence[str]) -> list
 
 
 class SqlChunkIndex:
-    """`ChunkIndex` in the ledger.
-
-    Args:
-        results: say which answers are stored, and how old they may be.
-    """
+    """A `ChunkIndex` in the ledger."""
 
     def __init__(self, database: Database, results: SqlResultStore) -> None:
         self._database = database
@@ -68,7 +63,7 @@ class SqlChunkIndex:
     ) -> list[IndexedResult]:
         row = (file_sha256, stream, request_sha256, self._results.max_age_s)
         rows = await self._database.rows(RESULTS, row)
-        return [each for row in rows if (each := self._indexed(row)) is not None]
+        return [result for row in rows if (result := self._indexed(row)) is not None]
 
     async def covered_s(
         self, file_sha256s: Sequence[str], stream: int, request_sha256: str
@@ -78,7 +73,7 @@ class SqlChunkIndex:
         )
 
     def insert(self, session: Session, indexed: IndexedSpan) -> None:
-        """What `remember` does, within the caller's transaction."""
+        """As `remember`, within the caller's transaction."""
         span = indexed.span
         recording = (indexed.file_sha256, indexed.stream, indexed.request_sha256)
         ends = (span.start.pts, span.end.pts, int(span.start.overlap), int(span.end.overlap))
@@ -91,7 +86,7 @@ class SqlChunkIndex:
         try:
             time_map = _time_map_decoder.decode(times)
         except msgspec.DecodeError:
-            # No seal is over it. What is cut again there finds its answer by its own key.
+            # No seal covers it. If the span is cut again, its answer is looked up by key.
             return None
         if value is None:
             return None

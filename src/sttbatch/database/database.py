@@ -1,4 +1,4 @@
-"""What statements run in, and the thread that commits what has queued up in one transaction."""
+"""Database: units of work over a store, run by one thread that commits them in groups."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GROUP_LIMIT = 256
 
 @runtime_checkable
 class Rows(Protocol):
-    """What a statement brought: rows, or how many rows it changed."""
+    """The result of a statement: rows, or the number of changed rows."""
 
     @property
     def rowcount(self) -> int: ...
@@ -33,11 +33,11 @@ class Rows(Protocol):
 
 
 class Session(Protocol):
-    """An open transaction; `sqlite3.Connection` is one as it is.
+    """An open transaction, such as a `sqlite3.Connection`.
 
-    Statements are in words that SQLite (3.40 and newer) and PostgreSQL (15 and newer) both take.
-    What has no common spelling is a function that every store defines: `ledger_now()` (seconds
-    since the epoch), `local_day(at)` (YYYY-MM-DD) and `matches(pattern, text)` (shell pattern).
+    Statements are valid in SQLite (3.40 and newer) and in PostgreSQL (15 and newer), with functions
+    that every store defines: `ledger_now()` (seconds since the epoch), `local_day(at)` (YYYY-MM-DD)
+    and `matches(pattern, text)` (shell pattern).
     """
 
     def execute(
@@ -52,30 +52,26 @@ class Session(Protocol):
 Work: TypeAlias = Callable[[Session], T]
 """A unit of work: a synchronous function of an open transaction.
 
-It may run more than once until it is committed, so it has no effect outside of the database.
+It may run several times before it is committed, so it must have no effect outside of the database.
 """
 
 
 class Store(Protocol):
-    """A database as one thread uses it; all methods but `open` come after `open`."""
+    """A database for the use of one thread, which calls `open` first."""
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
 
     @property
     def faults(self) -> tuple[type[Exception], ...]:
-        """What its library raises."""
+        """The exceptions that its library raises."""
 
     def open(self) -> None:
-        """Connect, and bring the tables to their newest shape.
-
-        Raises:
-            StateError: it was written by a newer sttbatch, or cannot be locked.
-        """
+        """Connect and migrate; raises StateError if a newer sttbatch wrote the file."""
 
     def transact(self, work: Work[T]) -> T:
-        """Run `work` in a transaction that no other writer overlaps, and commit it."""
+        """Run `work` in an exclusive write transaction, and commit it."""
 
     def read(self, work: Work[T]) -> T:
         """Run `work`, which must not write."""
@@ -83,19 +79,18 @@ class Store(Protocol):
     def close(self) -> None: ...
 
     def integrity(self, *, quick: bool = False) -> tuple[str, ...]:
-        """What is damaged; empty when everything is sound. `quick` looks at less."""
+        """Damage; empty when everything is sound. `quick` checks less."""
 
     def rebuild_indexes(self) -> None:
-        """Make every index again from its table; tables cannot be made again."""
+        """Rebuild every index from its table."""
 
     def erase_on_delete(self) -> None:
-        """Overwrite what is deleted from now on."""
+        """Overwrite rows that are deleted from now on."""
 
     def vacuum(self) -> None:
-        """Leave no byte of deleted rows in the files."""
+        """Erase what is left of deleted rows in the files."""
 
-    def size_bytes(self) -> int:
-        """Size of its files."""
+    def size_bytes(self) -> int: ...
 
     def describe(self) -> str:
         """Kind, version and settings, for `doctor`."""
@@ -103,20 +98,19 @@ class Store(Protocol):
     def entries_after(
         self, number: int, limit: int
     ) -> list[tuple[int, bytes | None, bytes | None, object]]:
-        """The cache entries after entry `number`, as they lie on the disk.
+        """(number, key, value, SHA-256) of the cache entries after entry `number`.
 
-        Returns (number, key, value, SHA-256); what is not of its column's type is None. A damaged
-        key or index hides none of them.
+        Damaged keys and indexes hide no entry; values of a wrong type are None.
         """
 
     def drop_entries(self, numbers: Sequence[int]) -> None:
-        """Delete cache entries by their number."""
+        """Delete cache entries by number."""
 
 
 class _Mode(Enum):
     WRITE = "in a transaction, together with its neighbours in the queue"
-    READ = "beside them"
-    UPKEEP = "by itself, outside of any transaction"
+    READ = "in the group of its neighbours, which may be without a transaction"
+    UPKEEP = "alone, outside of any transaction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +120,13 @@ class _Task:
     future: Future[Any]
 
 
-_Outcome: TypeAlias = tuple[Any, Exception | None]
+_TaskResult: TypeAlias = tuple[Any, Exception | None]
 
 
 class Database:
-    """Units of work over a store. What `write` wrote is on the disk; work to `read` must not write.
+    """Runs units of work over a store; `write` returns when the data is on the disk.
 
-    Raises:
-        StateError: the store cannot be opened, is damaged, or was written by a newer sttbatch.
+    Raises StateError if the store cannot be opened, is damaged, or a newer sttbatch wrote it.
     """
 
     def __init__(self, store: Store) -> None:
@@ -154,7 +147,7 @@ class Database:
         return await self._submit(work, _Mode.READ)
 
     async def maintain(self, upkeep: Callable[[Store], T]) -> T:
-        """Run what may not, or need not, stand in a transaction."""
+        """Run an operation of the store outside of any transaction."""
         return await self._submit(upkeep, _Mode.UPKEEP)
 
     async def rows(
@@ -165,10 +158,9 @@ class Database:
     async def batched_rows(
         self, query: str, values: Sequence[object], *others: object
     ) -> list[Any]:
-        """The rows of `query` for all `values`, a few hundred at a time.
+        """The rows of `query` for all `values`, with a few hundred values a query.
 
-        `query` has `IN (?*)` once or more, each time for the same values; `others` are those of
-        the marks behind them.
+        Each `IN (?*)` in `query` stands for the values; `others` are for the placeholders after.
         """
         rows: list[Any] = []
         for at in range(0, len(values), VALUES_A_QUERY):
@@ -184,7 +176,7 @@ class Database:
 
     def _submit(self, run: Callable[[Any], T], mode: _Mode) -> asyncio.Future[T]:
         future: Future[T] = Future()
-        # What was handed over is done even if the one who awaits it is cancelled.
+        # Submitted work runs even if the caller is cancelled.
         future.set_running_or_notify_cancel()
         self._tasks.put(_Task(run, mode, future))
         return asyncio.wrap_future(future)
@@ -192,23 +184,23 @@ class Database:
     def _serve(self, opened: Future[None]) -> None:
         try:
             self._store.open()
-        except BaseException as error:  # noqa: BLE001 - whoever opens it would wait for ever
+        except BaseException as error:  # noqa: BLE001 - the constructor waits for it
             opened.set_exception(self._translated(error))
             return
         opened.set_result(None)
-        going_on = True
-        while going_on:
-            tasks, going_on = self._drain()
+        is_open = True
+        while is_open:
+            tasks, is_open = self._drain()
             for is_upkeep, group in groupby(tasks, key=lambda task: task.mode is _Mode.UPKEEP):
                 if is_upkeep:
                     for task in group:
-                        self._tell([task], [_run(task.run, self._store)])
+                        self._resolve([task], [_run(task.run, self._store)])
                 else:
                     self._commit(list(group))
         self._store.close()
 
     def _drain(self) -> tuple[list[_Task], bool]:
-        """What has queued up, in order, and whether more may come."""
+        """The queued tasks, in order, and whether more may follow."""
         tasks: list[_Task] = []
         while (task := self._tasks.get()) is not None:
             tasks.append(task)
@@ -226,12 +218,12 @@ class Database:
                 outcomes = self._store.read(
                     lambda session: [_run(task.run, session) for task in group]
                 )
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the futures
+        except Exception as error:  # noqa: BLE001 - it is raised by those who await the futures
             outcomes = [(None, error)] * len(group)
-        self._tell(group, outcomes)
+        self._resolve(group, outcomes)
 
-    def _tell(self, group: list[_Task], outcomes: list[_Outcome]) -> None:
-        """Resolve futures, after the commit: what was given out must not be rolled back."""
+    def _resolve(self, group: list[_Task], outcomes: list[_TaskResult]) -> None:
+        """Resolve futures, after the commit: no result may be rolled back later."""
         for task, (result, error) in zip(group, outcomes, strict=True):
             if error is None:
                 task.future.set_result(result)
@@ -239,7 +231,7 @@ class Database:
                 task.future.set_exception(self._translated(error))
 
     def _translated(self, error: BaseException) -> BaseException:
-        """What the store's library raised, as a `StateError`; other errors stay as they are."""
+        """A fault of the store's library as a `StateError`; any other error unchanged."""
         if not isinstance(error, self._store.faults):
             return error
         translated = StateError(
@@ -251,31 +243,31 @@ class Database:
 
 
 def expand(statement: str, count: int) -> str:
-    """`statement` with a mark for each of `count` values in place of `?*`."""
+    """`statement` with `count` placeholders in place of `?*`."""
     return statement.replace("?*", ", ".join("?" * count))
 
 
-def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> _Outcome:
-    """A unit of work that fails takes no other in its transaction with it."""
+def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> _TaskResult:
+    """Run a unit of work, whose failure rolls back nothing else of the transaction."""
     session.execute("SAVEPOINT task")
     result, error = _run(run, session)
     if error is not None:
         try:
             session.execute("ROLLBACK TO task")
-        except Exception:  # noqa: BLE001 - the whole transaction is gone, as after a full disk
+        except Exception:  # noqa: BLE001 - the whole transaction has failed, as on a full disk
             raise error from None
     session.execute("RELEASE task")
     return result, error
 
 
-def _run(run: Callable[[Any], Any], argument: object) -> _Outcome:
+def _run(run: Callable[[Any], Any], argument: object) -> _TaskResult:
     try:
         result = run(argument)
-    except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+    except Exception as error:  # noqa: BLE001 - it is raised by the one who awaits the future
         return None, error
     if isinstance(result, Rows):
-        # A cursor that is freed in the caller's thread resets its statement while this thread may
-        # be using the connection (SQLITE_MISUSE), so none leaves it.
+        # Freed in the caller's thread, a cursor would reset its statement while this thread may be
+        # using the connection (SQLITE_MISUSE).
         result.close()
         return None, None
     return result, None

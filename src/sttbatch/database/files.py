@@ -22,7 +22,7 @@ JOBS = "SELECT 1 FROM processing_jobs WHERE file_sha256 IN (?*) LIMIT 1"
 
 
 class SqlFileIndex:
-    """`FileIndex` in the ledger."""
+    """A `FileIndex` in the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

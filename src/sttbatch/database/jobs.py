@@ -1,5 +1,3 @@
-"""LedgerJobs: the queue of jobs in the ledger; every change of a job's state is one transaction."""
-
 from __future__ import annotations
 
 import builtins
@@ -32,7 +30,7 @@ SELECT = f"SELECT {COLUMNS} FROM processing_jobs"  # noqa: S608 - names only, he
 BY_ID = f"{SELECT} WHERE id = ?"
 BY_IDS = f"{SELECT} WHERE id IN (?*)"
 BY_PREFIX = f"{SELECT} WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
-# The active job of this content and request, else one that failed or was cancelled.
+# The active job of this content and request, otherwise one that failed or was cancelled.
 BY_CONTENT = f"""{SELECT}
     WHERE file_sha256 = ? AND stream = ? AND request_sha256 = ? AND status <> 'COMPLETED'
     ORDER BY CASE WHEN status IN ('QUEUED', 'PROCESSING') THEN 0 ELSE 1 END, created_at DESC
@@ -41,6 +39,8 @@ ACTIVE = f"{SELECT} WHERE status = ? ORDER BY priority DESC, created_at LIMIT ?"
 QUEUED_ABOVE = """
     SELECT id, priority FROM processing_jobs WHERE status = 'QUEUED' AND priority > ?
     ORDER BY priority DESC, created_at LIMIT ?"""
+QUEUED_ABOVE_BY_IDS = """SELECT id, priority FROM processing_jobs
+    WHERE id IN (?*) AND status = 'QUEUED' AND priority > ?"""
 ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
 UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
     WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
@@ -75,7 +75,10 @@ ATTEMPTS = """SELECT claim_number, worker_id, status, total_chunks, completed_ch
     FROM processing_tasks WHERE job_id = ? ORDER BY claim_number"""
 CHUNKS = """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
         chunk.retry_count, reserved_cost, quantity, chunk.started_at, chunk.completed_at,
-        chunk.error_message
+        chunk.error_message,
+        (SELECT request_id FROM requests
+         WHERE requests.chunk_key = chunk.chunk_key AND request_id IS NOT NULL
+         ORDER BY at DESC LIMIT 1)
     FROM processing_tasks AS task JOIN chunk_tasks AS chunk ON chunk.task_id = task.id
     WHERE task.job_id = ? ORDER BY chunk_index, chunk.started_at"""
 
@@ -85,7 +88,7 @@ _Change: TypeAlias = Callable[[Session, Job], Job]
 
 
 class LedgerJobs:
-    """A `JobStore`; times are the ledger's."""
+    """A `JobStore` in the ledger; times are by the ledger's clock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -112,7 +115,7 @@ class LedgerJobs:
             if job.status is JobStatus.CANCELLED and not revive_cancelled:
                 return job
             if job.status in TERMINAL:
-                _revive(db, job)
+                _requeue(db, job, job.revived_retry_count)
                 return _changed(db, PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
                 return _changed(db, PRIORITISE, (priority, job.id))
@@ -127,7 +130,7 @@ class LedgerJobs:
             heartbeat(db, worker)
             job = _first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
-                job = _revive(db, job)
+                job = _requeue(db, job, job.revived_retry_count)
             if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
@@ -159,14 +162,14 @@ class LedgerJobs:
                 )
             if job.status is JobStatus.QUEUED:
                 return job
-            return _revive(db, job)
+            return _requeue(db, job, job.revived_retry_count)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         def write(db: Session) -> builtins.list[Job]:
             failed = _read(db, ENDED, (JobStatus.FAILED, _NO_LIMIT))
-            return [_revive(db, job) for job in failed]
+            return [_requeue(db, job, job.revived_retry_count) for job in failed]
 
         return await self._database.write(write)
 
@@ -207,8 +210,11 @@ class LedgerJobs:
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
         return dict(await self._database.rows(UNFINISHED, (stream, request_sha256)))
 
-    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
-        return dict(await self._database.rows(QUEUED_ABOVE, (priority, limit)))
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
+        rows = await self._database.rows(QUEUED_ABOVE, (priority, limit))
+        if len(rows) == limit:
+            rows += await self._database.batched_rows(QUEUED_ABOVE_BY_IDS, ids, priority)
+        return dict(rows)
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None
@@ -216,13 +222,13 @@ class LedgerJobs:
         limit = _NO_LIMIT if limit is None else limit
 
         def read(db: Session) -> builtins.list[Job]:
-            # One look at the index for each state: over all of them at once it would be sorted.
+            # A query for each state uses the index; one over all of them would have to sort.
             active, ended = (
                 [
                     job
-                    for each in states
-                    if status in {None, each}
-                    for job in _read(db, query, (each, limit))
+                    for state in states
+                    if status in {None, state}
+                    for job in _read(db, query, (state, limit))
                 ]
                 for query, states in (
                     (ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
@@ -236,15 +242,15 @@ class LedgerJobs:
 
     async def find(self, prefix: str) -> Job:
         wanted = prefix.lower()
-        # No character of an id sorts behind "~"; an empty prefix is one of none.
+        # All characters of an id sort before "~"; an empty prefix matches no job.
         ends = (wanted, f"{wanted}~" if wanted else "")
-        found = [_job(row) for row in await self._database.rows(BY_PREFIX, ends)]
-        exact = [job for job in found if job.id == wanted]
-        if len(found) == 1 or exact:
-            return (exact or found)[0]
-        if not found:
+        jobs = [_job(row) for row in await self._database.rows(BY_PREFIX, ends)]
+        exact = [job for job in jobs if job.id == wanted]
+        if len(jobs) == 1 or exact:
+            return (exact or jobs)[0]
+        if not jobs:
             raise UsageError(f"there is no job {prefix!r}; `sttbatch jobs list` lists all jobs")
-        some = ", ".join(job.id for job in found)
+        some = ", ".join(job.id for job in jobs)
         raise UsageError(f"more than one job begins with {prefix!r}: {some}; give more of the id")
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
@@ -271,7 +277,7 @@ class LedgerJobs:
         return await self._database.write(write)
 
     async def _change(self, job_id: str, change: _Change) -> Job | TakenBy:
-        """Change a job unless somebody holds it."""
+        """Change a job that no worker holds."""
 
         def write(db: Session) -> Job | TakenBy:
             job = _first(db, BY_ID, (job_id,))
@@ -301,13 +307,9 @@ def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
 
 
 def _requeue(db: Session, job: Job, retry_count: int) -> Job:
-    """Queue it again; the error of its last failure stays to be read."""
+    """Queue a job again; the message of its last failure is kept."""
     job.check_may_become(JobStatus.QUEUED)
     return _changed(db, REQUEUE, (retry_count, job.id))
-
-
-def _revive(db: Session, job: Job) -> Job:
-    return _requeue(db, job, job.revived_retry_count)
 
 
 def _job(row: Sequence[Any]) -> Job:

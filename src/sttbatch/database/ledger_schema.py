@@ -1,4 +1,4 @@
-"""The ledger's tables, as numbered steps; a step that has been released never changes."""
+"""The ledger's tables, as numbered steps; a released step never changes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from sttbatch.database.migrations import History, Steps
 
 LEDGER: Steps = {
     "0001_results": (
-        # The authority on what was paid for. `value` is JSON; `sha256` is over key and value,
-        # so that a value under the wrong key is as invalid as a damaged one.
+        # Results that were paid for. `value` is JSON; `sha256` is the seal of key and value.
         """CREATE TABLE cache_entries (
             key TEXT PRIMARY KEY,
             value BLOB NOT NULL,
@@ -17,7 +16,7 @@ LEDGER: Steps = {
             audio_s REAL NOT NULL,
             created_at REAL NOT NULL
         ) STRICT""",
-        # One row per request, kept for ever: this is what money is counted from.
+        # One row per request, kept for ever: costs are summed from these.
         """CREATE TABLE requests (
             id INTEGER PRIMARY KEY,
             at REAL NOT NULL,
@@ -47,8 +46,8 @@ LEDGER: Steps = {
             indexed_at_ns INTEGER NOT NULL,
             sha256 TEXT NOT NULL
         ) STRICT""",
-        # Where a recording was cut, so that a later run with other flags keeps every span
-        # that has its words. `request_sha256` stands for everything that decides an answer.
+        # Where a recording was cut, so that a later run with other flags reuses every span
+        # that has words. `request_sha256` is a hash of everything that decides an answer.
         """CREATE TABLE cuts (
             file_sha256 TEXT NOT NULL,
             stream INTEGER NOT NULL,
@@ -64,7 +63,7 @@ LEDGER: Steps = {
             PRIMARY KEY (file_sha256, stream, request_sha256, start_pts, end_pts)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX cuts_chunk_key ON cuts (chunk_key)",
-        # `source` is the recording that owns the name, `sha256` what was written under it.
+        # `source` is the recording that owns the name, `sha256` the digest that was written.
         """CREATE TABLE outputs (
             path BLOB PRIMARY KEY,
             source BLOB NOT NULL,
@@ -83,22 +82,22 @@ LEDGER: Steps = {
            WHERE expires_at IS NOT NULL""",
         "CREATE INDEX cache_entries_model ON cache_entries (model)",
         "CREATE INDEX cache_entries_access_count ON cache_entries (access_count)",
-        # Which recordings an entry was made of, so that a recording can be forgotten.
+        # Which recordings use an entry, so that everything about a recording can be removed.
         """CREATE TABLE entry_files (
             file_sha256 TEXT NOT NULL,
             key TEXT NOT NULL REFERENCES cache_entries (key) ON DELETE CASCADE,
             PRIMARY KEY (file_sha256, key)
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX entry_files_key ON entry_files (key)",
-        # What an output was made from and how its file looked then: a run over finished
-        # recordings need not open any of them.
+        # What an output was made from, and the state of its file then, so that a run over
+        # finished recordings opens none of them.
         "ALTER TABLE outputs ADD COLUMN made_from TEXT",
         "ALTER TABLE outputs ADD COLUMN file_state TEXT",
         "ALTER TABLE outputs ADD COLUMN audio_s REAL",
     ),
     "0004_queue": (
-        # One row per process; it lives as long as its file lock is held. `heartbeat_at` counts
-        # only between machines.
+        # One row per process, which is alive as long as it holds its file lock. `heartbeat_at`
+        # counts only between machines.
         """CREATE TABLE workers (
             id TEXT PRIMARY KEY,
             host TEXT NOT NULL,
@@ -107,7 +106,7 @@ LEDGER: Steps = {
             heartbeat_at REAL NOT NULL
         ) STRICT""",
         # One recording and request; `payload` is JSON and never changes once queued.
-        # `claim_number` grows with every claim, so that a late answer can be told apart.
+        # `claim_number` grows with every claim, so that an expired claim is recognised.
         """CREATE TABLE processing_jobs (
             id TEXT PRIMARY KEY,
             job_type TEXT NOT NULL DEFAULT 'TRANSCRIPTION',
@@ -158,14 +157,14 @@ LEDGER: Steps = {
         """CREATE TRIGGER processing_jobs_priority BEFORE UPDATE OF priority ON processing_jobs
            WHEN NEW.priority <> OLD.priority AND OLD.status <> 'QUEUED'
            BEGIN SELECT RAISE(ABORT, 'priority changes only while a job is queued'); END""",
-        # A job goes from one worker to another through the queue alone, and every way out of
-        # it has a number of its own.
+        # A job passes from one worker to another through the queue alone, and each claim has
+        # the next number.
         """CREATE TRIGGER processing_jobs_claim BEFORE UPDATE ON processing_jobs
            WHEN NEW.claim_number <> OLD.claim_number
                    + (OLD.status = 'QUEUED' AND NEW.status = 'PROCESSING')
              OR (NEW.status = OLD.status AND NEW.worker_id IS NOT OLD.worker_id)
            BEGIN SELECT RAISE(ABORT, 'a claim has the next number and one holder'); END""",
-        # A retry counts while there are any left; a dead letter that is revived starts at 0.
+        # A retry counts while retries are left; a dead letter that is revived starts at 0.
         """CREATE TRIGGER processing_jobs_retry BEFORE UPDATE ON processing_jobs
            WHEN NEW.retry_count <> CASE
                WHEN OLD.status = 'FAILED' AND NEW.status = 'QUEUED'
@@ -175,7 +174,7 @@ LEDGER: Steps = {
                ELSE OLD.retry_count
            END
            BEGIN SELECT RAISE(ABORT, 'that is no way to count retries'); END""",
-        # One attempt of one worker at one job; its chunks are those that it claimed to send.
+        # One worker's attempt at a job; its chunks are those that it claimed.
         """CREATE TABLE processing_tasks (
             id INTEGER PRIMARY KEY,
             job_id TEXT NOT NULL REFERENCES processing_jobs (id) ON DELETE CASCADE,
@@ -192,9 +191,9 @@ LEDGER: Steps = {
         ) STRICT""",
         """CREATE INDEX processing_tasks_open ON processing_tasks (worker_id)
            WHERE status = 'PROCESSING'""",
-        # One chunk that some worker sends or sent; claimed by its key, so that two recordings
-        # (or runs) that share audio do not both pay for it. `reserved_cost` counts against
-        # budgets until the answer's own row in `requests` does.
+        # One chunk that a worker sends or sent; claimed by its key, so that two recordings (or
+        # runs) that share audio do not both pay for it. `reserved_cost` counts against budgets
+        # until the request has its row in `requests`.
         """CREATE TABLE chunk_tasks (
             chunk_key TEXT PRIMARY KEY,
             task_id INTEGER REFERENCES processing_tasks (id) ON DELETE SET NULL,
@@ -213,12 +212,12 @@ LEDGER: Steps = {
         "CREATE INDEX chunk_tasks_task ON chunk_tasks (task_id)",
         """CREATE INDEX chunk_tasks_open ON chunk_tasks (status, worker_id, reserved_cost)
            WHERE status = 'PROCESSING'""",
-        # What a day or a month has cost is summed up from the index alone, before each chunk.
+        # The cost of a day or month is summed from the index alone, before each chunk.
         "DROP INDEX requests_at",
         "CREATE INDEX requests_at ON requests (at, cost)",
     ),
     "0005_latencies": (
-        # How long the latest answers took is asked before each run.
+        # The latest latencies are read before each run.
         """CREATE INDEX requests_answered ON requests (engine, model, at)
            WHERE error IS NULL""",
     ),
@@ -233,15 +232,15 @@ LEDGER: Steps = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "0007_units": (
-        # Seconds of audio are one unit among several that are billed; tokens are another.
+        # Requests may be billed in seconds of audio or in another unit, such as tokens.
         "ALTER TABLE requests RENAME COLUMN audio_s TO quantity",
         "ALTER TABLE requests ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
         "ALTER TABLE chunk_tasks RENAME COLUMN audio_s TO quantity",
         "ALTER TABLE chunk_tasks ADD COLUMN unit TEXT NOT NULL DEFAULT 'audio_seconds'",
     ),
     "0008_replaced": (
-        # What totals of all time would fall by when the spool tells what became of a request that
-        # was booked for a dead run: that booking is deleted, and its figures are summed up here.
+        # A request that was booked for a dead run is deleted when its answer is recovered from the
+        # spool. Its figures are added up here, so that lifetime totals never fall.
         """CREATE TABLE replaced_requests (
             engine TEXT NOT NULL,
             model TEXT NOT NULL,
@@ -254,7 +253,7 @@ LEDGER: Steps = {
         ) STRICT, WITHOUT ROWID""",
     ),
     "0009_unread": (
-        # What was written and never read.
+        # These were never read.
         "ALTER TABLE cache_entries DROP COLUMN engine",
         "ALTER TABLE cache_entries DROP COLUMN audio_s",
         "ALTER TABLE cache_entries DROP COLUMN accessed_at",

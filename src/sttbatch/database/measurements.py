@@ -1,16 +1,15 @@
 """Statements over the tables of metrics.db: runs, their measurements, and rollups of both.
 
-A counter that falls means to Prometheus that it restarted, and its whole value counts once more. So
-what expires is added to the rollups (table `carried`) in the transaction that deletes it. Sums
-there are whole micros (millionths): those of floats depend on their order, and would fall by a
-trillionth now and then.
+To Prometheus a counter that falls is a restart, so that its whole value counts again. Therefore
+expired rows are added to the rollups (table `carried`) in the transaction that deletes them, in
+whole micros (millionths): sums of floats depend on their order and might fall by a trillionth.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Any
 
 from sttbatch.core.metrics import (
@@ -34,11 +33,11 @@ from sttbatch.database.usage_queries import MILLION, NO_BOUND, bound_of, buckets
 
 RETENTION_S = 30 * 86_400.0
 EXPIRED_AT_ONCE = 20_000
-"""Measurements of a metric that are removed at once at most; several runs work off a backlog."""
+"""Maximum number of measurements of a metric that one call removes; the next one continues."""
 
 INSERT_RUN = """
-    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit, price_per_second)
-    VALUES (?, ?, ?, ?, ?, ?) RETURNING id"""
+    INSERT INTO runs (begun_at, engine, model, lanes, rate_limit)
+    VALUES (:begun_at, :engine, :model, :lanes, :rate_limit) RETURNING id"""
 INSERT_END = """
     INSERT INTO run_ends (run, ended_at, done, cached, failed, remaining, error)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""
@@ -75,7 +74,7 @@ LAST_BEGUN = "SELECT begun_at, lanes FROM runs ORDER BY begun_at DESC LIMIT 1"
 LAST_ENDED = """
     SELECT ended_at, done, cached, failed, remaining, error
     FROM run_ends ORDER BY ended_at DESC LIMIT 1"""
-# The same run and number under each metric are the same request.
+# Rows with the same run and number belong to the same request.
 REQUESTS = """
     WITH last AS (
         SELECT run, begun_at FROM measurements JOIN runs ON runs.id = run
@@ -91,7 +90,7 @@ REQUESTS = """
         AND sent.at >= (SELECT begun_at FROM last)
     ORDER BY sent.at DESC LIMIT ?"""
 
-# (label, bound, count, micros) of what has not expired and is older than `:before`.
+# (label, bound, count, micros) of rows older than `:before` that have not expired.
 _MEASURED = """
     SELECT label, {bound} AS bound, count(*) AS count, {micros} AS micros FROM measurements
     WHERE metric = :name AND at < :before GROUP BY 1, 2"""
@@ -118,7 +117,7 @@ ROLL_UP = {
         millionths = carried.millionths + excluded.millionths"""  # noqa: S608 - of constants
     for kind, live in _LIVE.items()
 }
-# One statement, so that nothing expires between its two halves.
+# One statement, so that no row expires between its two halves.
 LIFETIME = {
     kind: f"""
     SELECT label, bound, sum(count), sum(micros) FROM (
@@ -129,7 +128,7 @@ LIFETIME = {
 }
 
 RETAINED_SINCE = "SELECT ledger_now() - ?"
-# A bound in time, since that is what the rows are ordered by.
+# A bound in time, as the rows are ordered by time.
 EXPIRED_UNTIL = """
     SELECT at FROM measurements WHERE metric = ? AND at < ? ORDER BY at LIMIT 1 OFFSET ?"""
 DELETE_MEASUREMENTS = "DELETE FROM measurements WHERE metric = ? AND at < ?"
@@ -140,12 +139,7 @@ _EVER = 1e300
 
 
 class Measurements:
-    """`MetricsStore` over metrics.db.
-
-    Args:
-        retention_s: age at which measurements and runs expire.
-        expired_at_once: measurements of a metric that one call removes at most.
-    """
+    """A `MetricsStore` in metrics.db; measurements and runs expire at an age of `retention_s`."""
 
     def __init__(
         self,
@@ -158,12 +152,12 @@ class Measurements:
         self._expired_at_once = expired_at_once
 
     async def begin(self, facts: RunFacts) -> int:
-        row = astuple(facts)
+        row = asdict(facts)
         ((run,),) = await self._database.write(lambda db: db.execute(INSERT_RUN, row).fetchall())
         return int(run)
 
     async def record(self, run: int, measurements: Iterable[Measurement]) -> None:
-        rows = [(*each, run) for each in measurements]
+        rows = [(*measurement, run) for measurement in measurements]
         await self._database.write(lambda db: db.executemany(INSERT_MEASUREMENT, rows))
 
     async def end(self, run: int, at: float, end: RunEnd) -> None:
@@ -182,7 +176,7 @@ class Measurements:
             if metric in LIFETIME_METRICS:
                 _roll_up(db, metric, until)
             db.execute(DELETE_MEASUREMENTS, (metric, until))
-        # Ends first: they are known to be old by the run they belong to.
+        # Ends first: the runs that they belong to decide their age.
         _roll_up(db, RUNS_ENDED, before)
         db.execute(DELETE_ENDS, (before,))
         _roll_up(db, RUNS_BEGUN, before)
@@ -238,10 +232,10 @@ class Measurements:
 
 
 def _kind(name: str) -> str:
-    """The key of a metric's, or of runs', statements."""
+    """The key of a metric in `ROLL_UP` and `LIFETIME`."""
     return name if name in _LIVE else "wait" if name in BOUNDS else "counter"
 
 
 def _roll_up(db: Session, name: str, before: float) -> None:
-    """Add what is older to the rollups; the caller deletes it in the same transaction."""
+    """Add older rows to the rollups; the caller deletes them in the same transaction."""
     db.execute(ROLL_UP[_kind(name)], {"name": name, "before": before})

@@ -1,6 +1,6 @@
-"""The tables of metrics.db: what was measured, and never changed since.
+"""The tables of metrics.db.
 
-No recording is named here: one that is forgotten (`cache invalidate --file`) must leave no trace.
+They name no recordings, since `cache invalidate --file` must leave no trace of one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ METRICS: Steps = {
             summary TEXT NOT NULL
         ) STRICT""",
         "CREATE INDEX runs_begun_at ON runs (begun_at)",
-        # A row of its own, so that nothing that was recorded ever changes. A run without one
-        # still goes on, or was killed.
+        # A separate row, so that recorded rows never change. A run without one is running or was
+        # killed.
         """CREATE TABLE run_ends (
             run INTEGER PRIMARY KEY,
             ended_at REAL NOT NULL,
@@ -34,9 +34,9 @@ METRICS: Steps = {
             remaining INTEGER NOT NULL,
             error TEXT
         ) STRICT""",
-        # Laid out in the order in which windows are read. What belongs to one request has the
-        # same `run` and `number` under every metric; `subject` is the recording's ordinal in
-        # the run, and the chunk's in the recording.
+        # In the order in which windows are read. Rows of one request have the same `run` and
+        # `number` under every metric; `subject` is the recording's ordinal in the run, and the
+        # chunk's in the recording.
         """CREATE TABLE measurements (
             metric TEXT NOT NULL,
             at REAL NOT NULL,
@@ -54,9 +54,9 @@ METRICS: Steps = {
         ),
     ),
     "0002_carried": (
-        # What expired, summed up: totals of all time must not fall when rows go. `bound` is
-        # the upper end of a histogram's bucket, infinite for what is only counted; sums are in
-        # millionths, since sums of whole numbers are the same in any order.
+        # Sums of expired rows, since lifetime totals must not fall. `bound` is the upper bound of
+        # a histogram's bucket, infinite for counters; sums are in whole millionths, which are
+        # the same in any order.
         """CREATE TABLE carried (
             metric TEXT NOT NULL,
             label TEXT NOT NULL,
@@ -73,9 +73,10 @@ METRICS: Steps = {
            BEGIN SELECT RAISE(ABORT, 'a total of all time never falls'); END""",
     ),
     "0003_unread": (
-        # It was never read, and named the folders and files of the command line.
+        # It was never read, and contained the paths of the command line.
         "ALTER TABLE runs DROP COLUMN summary",
     ),
+    "0004_unread": ("ALTER TABLE runs DROP COLUMN price_per_second",),
 }
 
 METRICS_HISTORY = History("sttbatch.metrics", "metrics.db", METRICS)

@@ -1,4 +1,4 @@
-"""A file of state and the numbered steps that made it what it is."""
+"""Migrations of SQLite files by numbered steps."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     from sqlite_utils import Database as SqliteUtilsDatabase
 
 Steps: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Statements by the step's name, in order; a step that has been released never changes."""
+"""Statements by the step's name, in order; a released step never changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Steps of one kind of file.
+    """The steps of one kind of file.
 
-    Attributes:
-        name: under which a file records what was applied.
-        title: what people call the file.
+    `name` identifies them in the file's record of applied steps; `title` is for messages.
     """
 
     name: str
@@ -30,12 +28,10 @@ class History:
     steps: Steps
 
     def apply(self, connection: sqlite3.Connection) -> None:
-        """Bring a file to the newest shape, each step and its record in one transaction.
+        """Apply the missing steps, each with its record in one transaction.
 
-        The caller holds a lock: two processes must not migrate the same file at once.
-
-        Raises:
-            StateError: a newer sttbatch wrote this file.
+        The caller holds a lock, as two processes must not migrate a file at the same time. Raises
+        StateError if a newer sttbatch wrote the file.
         """
         applied = self._applied(connection)
         unknown = applied - self.steps.keys()
@@ -46,7 +42,7 @@ class History:
             )
         if applied == self.steps.keys():
             return
-        # Importing sqlite-utils takes longer than opening the file, so only a first run pays it.
+        # Importing sqlite-utils takes longer than opening the file, and is rarely needed.
         from sqlite_utils import Database as SqliteUtilsDatabase
         from sqlite_utils.migrations import Migrations
 

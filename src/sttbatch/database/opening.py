@@ -1,4 +1,4 @@
-"""Where the state in a data folder lies, and how it is opened."""
+"""Opens the databases of a data folder."""
 
 from __future__ import annotations
 
@@ -12,22 +12,13 @@ from sttbatch.database.sqlite_file import Clock, SqliteFile
 
 
 def open_ledger(data_folder: Path, clock: Clock = time.time) -> Database:
-    """What was paid for: results, jobs, requests, files and outputs.
+    """Open ledger.db, whose times are all by `clock`, in seconds since the epoch.
 
-    Args:
-        data_folder: it exists, and is private.
-        clock: seconds since the epoch; every time that the ledger writes or compares is its.
-
-    Raises:
-        StateError: it cannot be opened, is damaged, or was written by a newer sttbatch.
+    Raises StateError if it cannot be opened, is damaged, or was written by a newer sttbatch.
     """
     return Database(SqliteFile(data_folder / "ledger.db", LEDGER_HISTORY, clock=clock))
 
 
 def open_metrics(data_folder: Path, clock: Clock = time.time) -> Database:
-    """What was measured, of which a power failure may cost the last second.
-
-    Raises:
-        StateError: as `open_ledger` does.
-    """
+    """Open metrics.db, which may lose its last second in a power failure; raises StateError too."""
     return Database(SqliteFile(data_folder / "metrics.db", METRICS_HISTORY, "NORMAL", clock))

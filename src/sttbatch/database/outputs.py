@@ -1,8 +1,7 @@
-"""Output files, their owners and how they were left: the table `outputs`.
+"""Output files, their owners and states: the table `outputs`.
 
-`sha256` is what a file may hold and still be ours: one digest, or several with spaces between them
-while a write is under way. Should we be killed, the next run knows both the old and the new file
-for its own.
+`sha256` has the digests by which a file is recognised as ours: one, or several separated by spaces
+while it is written, so that after a crash the next run recognises both the old and the new file.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ OWN = """
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
-STATE_IS_NEWS = """
+STATE_HAS_CHANGED = """
     SELECT 1 FROM outputs WHERE path = :path AND source = :source AND (
         made_from IS DISTINCT FROM :made_from OR file_state IS DISTINCT FROM :file_state
         OR audio_s IS DISTINCT FROM :audio_s)"""
@@ -38,7 +37,7 @@ REMEMBER_STATE = """
 
 
 class SqlOutputStore:
-    """`OutputStore` in the ledger."""
+    """An `OutputStore` in the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -83,8 +82,8 @@ class SqlOutputStore:
                 name, sha256 = sha256s[output.path]
                 if output.source != source:
                     continue
-                # Another run that means to write here would have put its digest last. Whose file
-                # came to stay is not known then, so both are ours.
+                # Another digest comes last if another run is writing here too. Either of the two
+                # files may remain, so both are ours.
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
                 session.execute(OWN, (output.path, source, name, " ".join(digests)))
@@ -92,12 +91,12 @@ class SqlOutputStore:
         await self._database.write(record)
 
     async def remember_states(self, states: Sequence[OutputState]) -> None:
-        rows = [each._asdict() for each in states]
+        rows = [state._asdict() for state in states]
 
-        def is_news(session: Session) -> bool:
-            return any(session.execute(STATE_IS_NEWS, row).fetchone() for row in rows)
+        def has_changed(session: Session) -> bool:
+            return any(session.execute(STATE_HAS_CHANGED, row).fetchone() for row in rows)
 
-        if await self._database.read(is_news):
+        if await self._database.read(has_changed):
             await self._database.write(lambda session: session.executemany(REMEMBER_STATE, rows))
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
@@ -106,15 +105,15 @@ class SqlOutputStore:
 
 
 def owners_below(count: int) -> str:
-    """The look-up of outputs in `count` ranges of paths."""
+    """The query of outputs in `count` ranges of paths."""
     return OWNERS_BELOW.replace("?*", ", ".join(["(?, ?)"] * count))
 
 
 def _bounds(folders: Iterable[bytes]) -> list[bytes]:
-    """The lowest path in each of `folders`, and the lowest one behind it."""
+    """The range of paths below each of `folders`: the lowest, and the lowest one after it."""
     bounds: list[bytes] = []
     for folder in sorted(folder.rstrip(b"/") + b"/" for folder in folders):
-        # What lies below a folder that is looked up already would come twice.
+        # A folder below another of them would yield its outputs twice.
         if not bounds or not folder.startswith(bounds[-2]):
             bounds += (folder, folder[:-1] + b"0")  # "0" is what follows "/"
     return bounds

@@ -1,4 +1,4 @@
-"""Folders of state, private from their first byte, and files locked by whoever writes them."""
+"""Folders and files that are private from their creation, and locked by their writers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,24 @@ from pathlib import Path
 from sttbatch.core.errors import StateError
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# Some network file systems cannot flush a folder, nor need it; some folders may not be listed.
+# Some network file systems need no flush of a folder and refuse it; others deny the permission.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
 
 def boot_id() -> str:
-    """Which boot of which kernel this is, whatever container asks; empty where that is unknown."""
+    """The kernel's boot id, the same in all containers; empty if it is unknown."""
     with contextlib.suppress(OSError):
         return _BOOT_ID.read_text("ascii").strip()
     return ""
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` with mode 0700, and so what is missing above it, and return it.
+    """Create `path` and its missing parents with mode 0700, and return it.
 
-    Raises:
-        StateError: it cannot be made, or belongs to another user.
+    Raises StateError if it cannot be created, or belongs to another user.
     """
     try:
-        # pathlib makes parents as open as the umask allows; who may write there may replace ours.
+        # pathlib's mode for parents is that of the umask; who may write there may replace ours.
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
@@ -41,11 +40,11 @@ def private_folder(path: Path) -> Path:
         status = path.stat()
         owner = status.st_uid
         if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
-            # Closing /tmp to all other users would stop the machine.
+            # Other users need /tmp and /, so their mode must not change.
             raise StateError(f"{path} is world-writable; name a folder of your own in it")
         if owner != os.geteuid():
             raise StateError(
-                f"{path} belongs to another user (uid {owner}); name a folder of yours"
+                f"{path} belongs to another user (uid {owner}); name a folder of your own"
             )
         path.chmod(0o700)
     except OSError as error:
@@ -54,7 +53,7 @@ def private_folder(path: Path) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """Create `path` with mode 0600 unless it is there."""
+    """Create `path` with mode 0600 unless it exists."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:
@@ -64,10 +63,9 @@ def private_file(path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, which the kernel frees should we be killed.
+    """Hold an exclusive lock on `path`, which the kernel frees if this process is killed.
 
-    Raises:
-        StateError: the file system takes no file or no lock.
+    Raises StateError if the file system allows no file or no lock.
     """
     private_file(path)
     with contextlib.ExitStack() as held:
@@ -81,15 +79,12 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def run_folder(parent: Path) -> Iterator[Path]:
-    """A folder for this run's temporary files; removes those that killed runs left behind.
-
-    A run holds a lock on its own folder, so a folder without one has no run any more.
-    """
+    """A locked folder for this run's temporary files; unlocked ones of killed runs are removed."""
     private_folder(parent)
-    # One run at a time: a folder that has just been made has no lock yet.
+    # One run at a time, as a new folder has no lock yet.
     with locked(parent.with_suffix(".lock")):
-        for left_behind in parent.glob("run-*"):
-            _remove_if_free(left_behind)
+        for existing in parent.glob("run-*"):
+            _remove_if_free(existing)
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -113,10 +108,9 @@ def _remove_if_free(folder: Path) -> None:
 def create_locked(
     named: Callable[[], Path], mode: int, *, may_lack_locks: bool = False
 ) -> tuple[Path, int]:
-    """A new file under a name that `named` gives, locked for as long as its descriptor is open.
+    """Create a file with a name from `named`; it is locked until its descriptor is closed.
 
-    Raises:
-        OSError: it cannot be made, or, where it must not lack locks, not locked.
+    Raises OSError if it cannot be created or locked.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:
@@ -131,17 +125,13 @@ def create_locked(
             path.unlink(missing_ok=True)
             os.close(descriptor)
             raise
-        # Whoever looks for files that were left behind was faster than our lock.
+        # Another process took it for an abandoned file and removed it before it was locked.
         os.close(descriptor)
 
 
 @contextlib.contextmanager
 def locked_if_free(path: Path) -> Iterator[int]:
-    """Hold the lock of a file that was left behind.
-
-    Raises:
-        OSError: the process that made it still runs, or another one is cleaning up.
-    """
+    """Lock an abandoned file; raises OSError if its creator runs, or another process has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +151,7 @@ def is_at(descriptor: int, path: Path) -> bool:
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write a file from its beginning; it is on the disk when this returns."""
+    """Write a file from its start; it is on the disk when this returns."""
     written = 0
     while written < len(content):
         written += os.pwrite(descriptor, memoryview(content)[written:], written)
@@ -169,7 +159,7 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Flush a folder's names to the disk; raises OSError where that fails and is needed."""
+    """Flush a folder's entries to the disk; raises OSError if that fails and is needed."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:

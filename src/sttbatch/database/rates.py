@@ -1,4 +1,4 @@
-"""Stores of the rate limit's state: one row of a disposable SQLite file, or memory."""
+"""Stores of the rate limit's state: a row of a disposable SQLite file, or memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ T = TypeVar("T")
 Change = Callable[[RateState, float], T]
 
 LOCK_TIMEOUT_S = 5.0
-"""A transaction takes a tenth of a millisecond; a process that holds the file for so long hangs."""
+"""A transaction takes a tenth of a millisecond; a process that holds the file longer hangs."""
 
 RETRY_AFTER_S = 30.0
-"""A file that cannot be used is left out for so long."""
+"""Seconds until a file that cannot be used is tried again."""
 
-# A rollback journal heals what kill -9 leaves; what a power cut leaves is of another boot.
+# A rollback journal survives kill -9; after a power cut the rows of another boot do not matter.
 _SET_UP = """
     PRAGMA journal_mode = TRUNCATE;
     PRAGMA synchronous = OFF;
@@ -35,14 +35,14 @@ _SET_UP = """
 SELECT = "SELECT state FROM rates WHERE bucket = ? AND boot = ?"
 PUT = """INSERT INTO rates (bucket, boot, state) VALUES (?, ?, ?)
     ON CONFLICT (bucket, boot) DO UPDATE SET state = excluded.state"""
-# A new file helps: it is damaged, of another layout, or deleted while in use.
+# Errors that a new file fixes: it is damaged, of another layout, or was deleted while in use.
 _DAMAGE = {
     sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY,
 }  # fmt: skip
 
 
 class InMemoryRates:
-    """A `RateStore` for one process; `clock` gives its time in seconds."""
+    """A `RateStore` for one process; `clock` is in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
@@ -55,21 +55,19 @@ class InMemoryRates:
         return change(self.state, self.clock())
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing."""
 
 
 class SqliteRates(InMemoryRates):
     """A `RateStore` for all processes of one user on one machine.
 
-    Its time is the monotonic clock, which all processes share and nobody can set, and which starts
-    again with the machine: hence a row for each boot.
+    Its clock is monotonic, the same in all processes and starts again with each boot: hence a row
+    for each boot. While the file cannot be used, the limit holds for this process alone.
 
     Args:
-        path: the file, which is created and, where it is damaged, replaced.
+        path: the file, which is created and, if it is damaged, replaced.
         bucket: what the limit belongs to, such as the endpoint's origin.
-        warn: is called once per incident of a file that cannot be used, which ends when it can
-            be. Until then this process keeps to its limit alone, and tries again every 30 s.
-        clock: the same in all processes that share the file.
+        warn: called once per incident of a file that cannot be used.
     """
 
     def __init__(
@@ -81,18 +79,18 @@ class SqliteRates(InMemoryRates):
     ) -> None:
         super().__init__(clock)
         self._path = path
-        # Elsewhere than on Linux, times of an earlier boot are dropped as impossibly far ahead.
+        # Without boot ids, times of an earlier boot are dropped as impossibly far ahead.
         self._row = (bucket, boot_id())
         self._warn = warn
         self._unreported = ""
         self._retry_at: float | None = None
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
-        # SQLite's connections belong to one thread.
+        # An SQLite connection belongs to one thread.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
 
     async def change(self, change: Change[T]) -> T:
-        """Apply `change` off the loop's thread."""
+        """Apply `change` in the thread of the connection."""
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._thread, self.change_now, change)
         unreported, self._unreported = self._unreported, ""
@@ -101,7 +99,7 @@ class SqliteRates(InMemoryRates):
         return result
 
     def change_now(self, change: Change[T]) -> T:
-        """Apply `change` in the calling thread, which must be the same each time."""
+        """Apply `change` in the calling thread, which must always be the same."""
         if self._retry_at is not None and self.clock() < self._retry_at:
             return super().change_now(change)
         try:
@@ -111,7 +109,7 @@ class SqliteRates(InMemoryRates):
                 # The low byte is the primary code.
                 if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGE:
                     raise
-                # It holds nothing that a minute does not heal.
+                # Its contents matter for a minute only.
                 self._replace()
                 return self._transact(change)
         except (sqlite3.Error, OSError, StateError, UnicodeDecodeError) as error:
@@ -119,7 +117,7 @@ class SqliteRates(InMemoryRates):
             if self._retry_at is None:
                 self._unreported = (
                     f"{self._path} cannot be used ({error}): the rate limit holds for this run "
-                    "alone, so let no other run at the same time, or delete the file"
+                    "alone; start no other at the same time, or delete the file"
                 )
             self._retry_at = self.clock() + RETRY_AFTER_S
             return super().change_now(change)
@@ -132,12 +130,12 @@ class SqliteRates(InMemoryRates):
         db = self._connected()
         try:
             db.execute("BEGIN IMMEDIATE")
-            found = db.execute(SELECT, self._row).fetchone()
-            before = found[0] if found else b""
+            row = db.execute(SELECT, self._row).fetchone()
+            before = row[0] if row else b""
             state = _decoded(before)
             if self._retry_at is not None:
                 _add(state, self.state)
-            # The clock is read once the row is locked: there may have been a wait for it.
+            # The clock is read after the wait for the lock.
             result = change(state, self.clock())
             after = msgspec.json.encode(state)
             if after != before:
@@ -147,14 +145,14 @@ class SqliteRates(InMemoryRates):
             with contextlib.suppress(sqlite3.Error):
                 db.rollback()
             raise
-        # Should the file fail, this process goes on from here.
+        # If the file fails later, this process continues from here.
         self.state, self._retry_at = state, None
         return result
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is not None and _inode(self._path) == self._inode:
             return self._connection
-        # Not there yet, or deleted while it was open: other processes use the new one by now.
+        # The file does not exist yet, or was deleted, so that other processes use a new one.
         self._disconnect()
         private_folder(self._path.parent)
         self._connection = sqlite3.connect(
@@ -165,11 +163,11 @@ class SqliteRates(InMemoryRates):
         return self._connection
 
     def _replace(self) -> None:
-        """Delete the file, unless another process has done so already."""
+        """Delete the file unless another process has already done so."""
         self._disconnect()
         if _inode(self._path) == self._inode:
-            for each in (self._path, self._path.with_name(f"{self._path.name}-journal")):
-                each.unlink(missing_ok=True)
+            for file in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+                file.unlink(missing_ok=True)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -185,11 +183,11 @@ def _decoded(text: bytes) -> RateState:
 
 
 def _add(state: RateState, given_out: RateState) -> None:
-    """Add to the file's state what was given out without it."""
+    """Add the slots that were given out without the file to its state."""
     state.next_at = max(state.next_at, given_out.next_at)
     state.audio_next_at = max(state.audio_next_at, given_out.audio_next_at)
     state.not_before = max(state.not_before, given_out.not_before)
-    # It began as a copy, so that both hold what was sent before.
+    # `given_out` began as a copy, so both contain the earlier ones.
     state.sends = sorted({*state.sends, *given_out.sends})
 
 

@@ -22,7 +22,7 @@ from sttbatch.database.database import Database, Session, expand
 _T = TypeVar("_T")
 
 FOREVER_S = 1e12
-"""An age that nothing reaches: 30,000 years."""
+"""30,000 years: no entry expires."""
 
 _CHECKED_AT_A_TIME = 16
 _DAMAGED_LIMIT = 1000
@@ -62,7 +62,7 @@ USAGE = """
     FROM cache_entries"""
 
 FORGOTTEN = "forgotten"
-"""Stands for a chunk's key in `requests`: the key is a hash of the recording's sound."""
+"""Replaces a chunk's key in `requests`, as the key is a hash of the recording's audio."""
 
 ENTRIES = "SELECT key FROM entry_files WHERE file_sha256 = ?"
 SPANS = "SELECT chunk_key FROM cuts WHERE file_sha256 = ?"
@@ -74,8 +74,8 @@ PATHS = "SELECT path FROM files WHERE sha256 = ?"
 RUNNING_JOBS = """
     SELECT COUNT(*) FROM processing_jobs WHERE file_sha256 = ? AND status = 'PROCESSING'"""
 
-# Requests keep what was paid and whether they failed, not the chunk's key, nor what the endpoint
-# said.
+# Requests keep their cost and whether they failed, but neither the chunk's key nor the text of an
+# error response.
 ANONYMIZE = f"""
     UPDATE requests SET chunk_key = '{FORGOTTEN}',
         error = CASE WHEN status IS NULL OR error IS NULL THEN error ELSE '{FORGOTTEN}' END
@@ -83,12 +83,12 @@ ANONYMIZE = f"""
 
 
 class SqlResultStore:
-    """`ResultStore` in the ledger.
+    """A `ResultStore` in the ledger.
 
     Args:
-        max_age_s: entries older than this are not there any more; None: they stay for ever.
-            It counts when an entry is looked up, so a changed setting holds for what is stored.
-        warn: called once for each damaged value that is met, until it is stored again.
+        max_age_s: entries older than this count as missing; None: entries do not expire. It is
+            checked by each lookup, so that a changed setting applies to stored entries.
+        warn: called once for each damaged value, until it is stored again.
     """
 
     name = "L3"
@@ -104,7 +104,8 @@ class SqlResultStore:
         self._expires = max_age_s is not None
         self.max_age_s = FOREVER_S if max_age_s is None else max_age_s
         self._warn = warn
-        self._damaged: set[str] = set()
+        # By key and time of storing, as a value that is stored again is another one.
+        self._damaged: set[tuple[str, object]] = set()
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         rows = await self.database.batched_rows(GET, keys, self.max_age_s)
@@ -204,48 +205,53 @@ class SqlResultStore:
         await self.database.maintain(lambda store: store.rebuild_indexes())
 
     async def aclose(self) -> None:
-        """The database belongs to whoever opened it."""
+        """Do nothing: the database is closed by its opener."""
 
     def insert(
         self, session: Session, key: str, value: CacheValue, model: str, file_sha256: str
     ) -> None:
-        """What `put` does, within the caller's transaction."""
+        """As `put`, within the caller's transaction."""
         row = asdict(value) | {"key": key, "sha256": seal(key, value.data), "model": model}
         session.execute(PUT, row)
-        self._damaged.discard(key)
         session.execute(LINK, (file_sha256, key))
 
     def holds(self, session: Session, key: str) -> bool:
-        """Whether a look-up of `key` would find a value; within the caller's transaction."""
+        """Whether a lookup of `key` would find a value, within the caller's transaction."""
         rows = session.execute(expand(GET, 1), (key, self.max_age_s))
-        return any(self.unsealed(*row) is not None for row in rows)
+        return any(_is_sound(*row) for row in rows)
 
     def unsealed(
-        self, key: str, value: object, sha256: object, created_at: object, expires_at: object
+        self, key: str, value: Any, sha256: object, created_at: Any, expires_at: Any
     ) -> CacheValue | None:
-        """A row's value, unless it is damaged."""
-        if not (
-            isinstance(value, bytes)
-            and seal(key, value) == sha256
-            and isinstance(created_at, float)
-            and isinstance(expires_at, float | None)
-        ):
-            if self._warn is not None and key not in self._damaged:
-                # Better a second warning than a set that grows without bound.
-                if len(self._damaged) >= _DAMAGED_LIMIT:
-                    self._damaged.clear()
-                self._damaged.add(key)
-                self._warn(
-                    "the ledger holds a damaged result, which counts as missing; "
-                    "`sttbatch cache verify` tells more"
-                )
-            return None
-        found = CacheValue(value, expires_at)
-        return found.at_most(created_at + self.max_age_s) if self._expires else found
+        """A row's value, or None if it is damaged; it may warn, so call it after a transaction."""
+        if _is_sound(key, value, sha256, created_at, expires_at):
+            found = CacheValue(value, expires_at)
+            return found.at_most(created_at + self.max_age_s) if self._expires else found
+        if self._warn is not None and (key, created_at) not in self._damaged:
+            # The set is bounded; a warning may then be repeated.
+            if len(self._damaged) >= _DAMAGED_LIMIT:
+                self._damaged.clear()
+            self._damaged.add((key, created_at))
+            self._warn(
+                "the ledger holds a damaged result, which counts as missing; "
+                "`sttbatch cache verify` tells more"
+            )
+        return None
 
     async def _securely(self, work: Callable[[Session], _T]) -> _T:
         await self.database.maintain(lambda store: store.erase_on_delete())
         return await self.database.write(work)
+
+
+def _is_sound(
+    key: str, value: object, sha256: object, created_at: object, expires_at: object
+) -> bool:
+    return (
+        isinstance(value, bytes)
+        and seal(key, value) == sha256
+        and isinstance(created_at, float)
+        and isinstance(expires_at, float | None)
+    )
 
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
@@ -254,12 +260,12 @@ def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) ->
 
 
 def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
-    """Remove `recording` from every table but `requests`, in which it becomes anonymous."""
+    """Remove a recording from every table except `requests`, where it becomes anonymous."""
     contents = recording.file_sha256s
     keys: list[str] = _select(session, (ENTRIES, SPANS, CHUNKS), contents)
-    # A path may have come since the caller looked for them.
+    # Paths may have been added since the caller looked them up.
     paths = sorted({*recording.paths, *_select(session, (PATHS,), contents)})
-    running = sum(session.execute(RUNNING_JOBS, (each,)).fetchone()[0] for each in contents)
+    running = sum(session.execute(RUNNING_JOBS, (sha256,)).fetchone()[0] for sha256 in contents)
     session.executemany(ANONYMIZE, [(key,) for key in keys])
     delete, jobs = partial(_delete, session), contents + recording.unreadable
     entries = delete(DELETE, keys)

@@ -1,5 +1,3 @@
-"""A store in one SQLite file."""
-
 from __future__ import annotations
 
 import sqlite3
@@ -20,14 +18,14 @@ Clock: TypeAlias = Callable[[], float]
 
 
 def journal_mode() -> str:
-    """WAL where its checkpoint race is fixed (SQLite 3.51.3), a rollback journal before."""
+    """WAL since its checkpoint race is fixed (SQLite 3.51.3), a rollback journal before."""
     return "WAL" if sqlite3.sqlite_version_info >= (3, 51, 3) else "TRUNCATE"
 
 
 def connect(
     path: Path, synchronous: Synchronous = "FULL", clock: Clock = time.time
 ) -> sqlite3.Connection:
-    """Open `path` as every part of sttbatch does; transactions are begun explicitly."""
+    """Open `path` with the pragmas and functions of every store, in autocommit mode."""
     connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
@@ -39,21 +37,20 @@ def connect(
 
 
 def local_day(at: float | None) -> str | None:
-    """The local calendar day of a moment in seconds since the epoch, as YYYY-MM-DD."""
+    """The local calendar day of a time in seconds since the epoch, as YYYY-MM-DD."""
     return None if at is None else time.strftime("%Y-%m-%d", time.localtime(at))
 
 
 class SqliteFile:
-    """One file and one connection to it, both of the thread that called `open`.
+    """A `Store` in one SQLite file, with a connection of the thread that called `open`.
 
     Args:
-        history: brings the file to its newest shape.
-        synchronous: NORMAL for what may be lost when the power fails.
+        history: the migrations of the file.
+        synchronous: NORMAL may lose the latest commits in a power failure.
         clock: seconds since the epoch; `ledger_now()` in statements.
     """
 
-    # Where a damaged schema makes SQLite complain in bytes that are no text, Python raises the
-    # second.
+    # Python raises the second when an error message of SQLite is not valid UTF-8, as after damage.
     faults = (sqlite3.Error, UnicodeDecodeError)
 
     def __init__(
@@ -107,7 +104,7 @@ class SqliteFile:
         self._connection.execute("PRAGMA secure_delete = ON").fetchall()
 
     def vacuum(self) -> None:
-        # What rows left behind when they moved between pages is not reached by secure_delete.
+        # secure_delete leaves copies of rows that were moved between pages.
         for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
             self._connection.execute(statement).fetchall()
 

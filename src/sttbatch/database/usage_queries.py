@@ -1,8 +1,9 @@
-"""Statements about usage out of the ledger, which keeps every request: work, money, failures.
+"""Statements about usage in the ledger, which keeps every request: work, cost, failures.
 
-One kind of row leaves it: what a run was sending when it was killed counts as failed and possibly
-billed, until its answer turns up in the spool. Figures of a window show it as answered from then
-on; totals of all time, which must never fall, count the failure as well (`replaced_requests`).
+The only requests that are removed are those that a killed run was sending: they count as failed and
+possibly billed until their answers are recovered from the spool. Figures of a window then show them
+as answered; lifetime totals, which must never fall, still count the failures
+(`replaced_requests`).
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from sttbatch.database.workers import FREE
 
 MILLION = 1_000_000
 NO_BOUND = 1e308
-"""Upper end of the last bucket. Rows of `carried` from older versions hold infinity instead."""
+"""Upper bound of the last bucket; rows of `carried` from older versions have infinity instead."""
 
 Key = TypeVar("Key", bound=Hashable)
 
 
 def micros(expression: str) -> str:
-    """SQL that sums an expression up in whole millionths."""
+    """SQL that sums an expression in whole millionths."""
     return f"sum(CAST(round(({expression}) * {MILLION}) AS BIGINT))"
 
 
 def bound_of(column: str, bounds: Sequence[float]) -> str:
-    """SQL for the upper end of a value's bucket."""
+    """SQL for the upper bound of a value's bucket."""
     cases = " ".join(f"WHEN {column} <= {bound} THEN {float(bound)}" for bound in bounds)
     return f"CASE {cases} ELSE {NO_BOUND} END"
 
 
 def buckets_by(rows: Iterable[tuple[Key, float, int, int]]) -> dict[Key, list[Bucket]]:
-    """Rows of (key, bound, count, micros) as buckets by their keys."""
+    """Rows of (key, bound, count, micros) as buckets by key."""
     buckets: defaultdict[Key, list[Bucket]] = defaultdict(list)
     for key, bound, count, total in rows:
         buckets[key].append(Bucket(bound, count, total / MILLION))
@@ -87,7 +88,7 @@ FAILED = _OUTCOMES.format("FAILED", "completed_at")
 
 
 class UsageFigures:
-    """`UsageStore` over the ledger."""
+    """A `UsageStore` in the ledger."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -54,8 +54,8 @@ RECORD = """
             :quantity, :unit, :sent_bytes, :cost, :maybe_paid)"""
 IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
-# What a run that is over had reserved became a request of its own, begun when it was claimed; the
-# request that is known now takes its place.
+# The request that was booked when a dead worker was reaped, at the time of its claim; the recovered
+# request replaces it.
 _RESERVED_REQUEST = """
     FROM requests WHERE chunk_key = :key AND status IS NULL AND at =
         (SELECT started_at FROM chunk_tasks
@@ -77,7 +77,7 @@ COMPLETE_LATE = """
     UPDATE chunk_tasks SET status = 'COMPLETED', error_message = NULL
     WHERE chunk_key = :key AND worker_id = :worker AND status = 'FAILED'"""
 
-# Those of `doctor` tell how far away the endpoint is, not how long a chunk takes.
+# Requests of `doctor` are too short to show how long a chunk takes.
 LATENCIES = f"""
     SELECT quantity, latency_s FROM requests
     WHERE engine = ? AND model = ? AND error IS NULL AND chunk_key <> '{PROBE}'
@@ -89,12 +89,7 @@ RESERVED = """
 
 
 class SqlWorkLedger:
-    """`WorkLedger` of one worker.
-
-    Args:
-        worker_id: of the process that claims and sends.
-        budgets: what all processes together may spend.
-    """
+    """The `WorkLedger` of one worker; `budgets` are those of all processes together."""
 
     def __init__(
         self,
@@ -138,7 +133,7 @@ class SqlWorkLedger:
         try:
             return await self._database.write(claim)
         except asyncio.CancelledError:
-            # What was handed over is written all the same, before this is.
+            # The claim is written even so, and before this.
             await self._database.write(undo)
             raise
 
@@ -165,17 +160,17 @@ class SqlWorkLedger:
         identity = (record.item.key, record.request.at, record.request.attempt)
 
         def recover(session: Session) -> None:
-            # We may have been killed after this was committed and before its file was removed.
+            # An earlier process may have been killed after the commit, before it removed the file.
             if session.execute(IS_RECORDED, identity).fetchone() is None:
                 _record(session, record)
             session.execute(KEEP_TOTALS, claim | {"is_paid": is_paid})
             session.execute(DROP_RESERVED, claim)
-            # A worker that lives on may hold it still.
+            # A living worker may still hold the claim.
             error = None if record.value is not None else record.request.error or "not answered"
             _end(session, Granted(record.item, record.task_id, record.worker_id), error)
             if record.value is not None:
                 session.execute(COMPLETE_LATE, claim)
-                # What was stored since is newer.
+                # A result that was stored meanwhile is newer.
                 if not self._results.holds(session, record.item.key):
                     self._put(session, record)
 
@@ -192,7 +187,7 @@ class SqlWorkLedger:
 
 
 def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
-    """Drop a claim's reservation; False: another worker has claimed the item since."""
+    """End a claim and its reservation; False: another worker has claimed the item since."""
     status = "COMPLETED" if error is None else "FAILED"
     claim = (granted.item.key, granted.task_id, granted.worker_id)
     ended = session.execute(END_CLAIM, (status, storable(error), *claim)).rowcount
@@ -204,6 +199,7 @@ def _end(session: Session, granted: Granted, error: str | None = None) -> bool:
 def _record(session: Session, record: RequestRecord) -> None:
     row = asdict(record.item) | asdict(record.item.usage) | asdict(record.request)
     row |= {"cost": record.cost, "maybe_paid": int(record.request.maybe_paid)}
+    row |= {name: storable(row[name]) for name in ("error", "request_id")}
     session.execute(RECORD, row)
 
 
@@ -213,9 +209,9 @@ def _holder(session: Session, key: str) -> str | None:
 
 
 def _over_budget(session: Session, budgets: Budgets, cost: float) -> OverBudget | None:
-    """What forbids to spend `cost`, if anything does; what is free is never forbidden.
+    """The budget that `cost` would exceed, if any; free requests exceed none.
 
-    Reservations count whole: what was claimed before midnight may well be billed after it.
+    Reservations count in full: a claim from before midnight may be billed after it.
     """
     (now,) = session.execute("SELECT ledger_now()").fetchone()
     for setting, limit, since in (

@@ -1,4 +1,4 @@
-"""LedgerWorkers: the processes that share a ledger, and what one that is gone leaves behind."""
+"""LedgerWorkers: the processes that share a ledger, and the reaping of dead ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ ENDED = "the run that sent it ended before the answer came"
 
 _SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
 FREE = ", ".join(f"'{engine}'" for engine in sorted(FREE_ENGINES))
-"""SQL for the engines that are free, to stand in brackets."""
+"""SQL list of the free engines, without its brackets."""
 
 _BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 _BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
-# Reservations become requests: the endpoint may bill what was on its way, so it stays spent on
-# the day on which it was claimed.
+# Reservations become requests, as the endpoint may bill them; they count for the day of the claim.
 _BOOK_ORPHANS = f"""INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error,
         latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
     SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?,
@@ -37,7 +36,7 @@ _REMOVE = "DELETE FROM workers WHERE id = ?"
 
 
 class LedgerWorkers:
-    """A `WorkerStore`; times are the ledger's."""
+    """A `WorkerStore` in the ledger; times are by the ledger's clock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -72,7 +71,7 @@ class LedgerWorkers:
 
 
 def heartbeat(db: Session, worker: Worker) -> bool:
-    """What `LedgerWorkers.heartbeat` does, within the caller's transaction."""
+    """As `LedgerWorkers.heartbeat`, within the caller's transaction."""
     if db.execute(_BEAT, (worker.id,)).rowcount:
         return True
     db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
@@ -80,5 +79,7 @@ def heartbeat(db: Session, worker: Worker) -> bool:
 
 
 def storable(text: str | None) -> str | None:
-    """Text that a database takes: names in a message need not be valid UTF-8."""
-    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that every database accepts: names in it need not be UTF-8, and may contain NUL."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

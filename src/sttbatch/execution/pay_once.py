@@ -1,4 +1,4 @@
-"""Look up, claim, wait for a lane, ask, store: the way of everything that is paid for."""
+"""PayOnce: look up, claim, wait for a lane, send, store."""
 
 from __future__ import annotations
 
@@ -23,12 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """What an engine answered.
-
-    Attributes:
-        stored: the result as it is kept.
-        request: the one that brought it, which is not booked yet.
-    """
+    """An engine's answer: the result, its stored form, and the request, which is not booked yet."""
 
     result: T
     stored: bytes
@@ -36,22 +31,22 @@ class Reply(Generic[T]):
 
 
 class PaidRequest(Protocol[T]):
-    """What one kind of job asks of an engine, and whom it tells."""
+    """A request of one kind of job, with callbacks for its progress."""
 
     @property
     def item(self) -> WorkItem: ...
 
     def decode(self, stored: bytes) -> T | None:
-        """The result out of its stored form; None: it is damaged, and counts as missing."""
+        """The result from its stored form; None: it is damaged, and counts as missing."""
 
     async def send(self, record: RecordRequest, stopped: asyncio.Event) -> Reply[T]:
-        """Ask the engine; as `Engine.transcribe` uses `record` and `stopped`."""
+        """Send it to the engine; `record` and `stopped` are as in `Engine.transcribe`."""
 
     def looked_up(self, level: str | None) -> None:
-        """The cache was asked; `level` had the result, None: none had it."""
+        """The cache was read; `level` had the result, None: a miss."""
 
     def started(self, queue_wait_s: float) -> None:
-        """It has a lane, for which it waited so long."""
+        """It has a lane."""
 
     def requested(self, request: APIRequest) -> None:
         """A request ended, with or without a result."""
@@ -59,7 +54,7 @@ class PaidRequest(Protocol[T]):
 
 @dataclass(slots=True)
 class RunBudget:
-    """What this run may cost; reserved before sending, so that lanes cannot overdraw together."""
+    """The budget of one run; costs are reserved before sending, so that lanes cannot exceed it."""
 
     limit: float | None
     spent: float = 0.0
@@ -67,12 +62,12 @@ class RunBudget:
 
     @contextmanager
     def reserved_for(self, cost: float) -> Iterator[None]:
-        """Raises BudgetReached when it would not be covered."""
+        """Reserve `cost`; raises BudgetReached when it would exceed the limit."""
         planned = self.spent + self.reserved + cost
         if self.limit is not None and planned > self.limit + ROUNDING:
             raise BudgetReached(
                 f"sending more would cost more than --max-cost {self.limit:g} "
-                f"({self.spent + self.reserved:.2f} are spent); run again to go on"
+                f"({self.spent + self.reserved:.2f} are spent); run again to continue"
             )
         self.reserved += cost
         try:
@@ -85,15 +80,14 @@ class RunBudget:
 class PayOnce:
     """Never sends what is stored, and stores every result before it counts.
 
-    An item is looked up and claimed while it waits; its lane is held from the request until the
-    result is stored. What the ledger does not take the spool keeps, in room that is reserved before
-    anything is claimed.
+    An item is looked up and claimed without a lane, which is held from the request until the result
+    is stored. If the ledger cannot be written, the spool keeps the result, in disk space that is
+    reserved before the claim.
 
     Args:
-        budget: what this run may cost.
         closed: whether nothing more may be claimed.
         stopped: ends the waits for another attempt.
-        force: send what is stored, too.
+        force: send items even if their results are stored.
     """
 
     cache: MultiLevelCache
@@ -106,12 +100,13 @@ class PayOnce:
     force: bool
 
     async def result(self, request: PaidRequest[T], task_id: int, lane: Lane) -> tuple[T, bool]:
-        """The result, and whether it was there already.
+        """The result, and whether it was already stored.
 
         Raises:
-            BudgetReached: it would cost more than a budget allows.
+            BudgetReached: it would exceed a budget.
             Stopped: the run ends before it could be claimed.
-            SttbatchError: as `request.send` raises; StateError.
+            StateError: the ledger cannot be used.
+            SttbatchError: as `request.send` raises.
         """
         item = request.item
         stored = await self._stored(request)
@@ -125,7 +120,7 @@ class PayOnce:
             if isinstance(verdict, Granted):
                 return await self._sent(request, verdict, lane), False
             if isinstance(verdict, OverBudget):
-                raise BudgetReached(f"{verdict.message}; run again to go on")
+                raise BudgetReached(f"{verdict.message}; run again to continue")
             if isinstance(verdict, HeldBy):
                 await self.claims.wait_until_ended(item.key, self.closed)
             stored = await self._stored(request)
@@ -146,10 +141,10 @@ class PayOnce:
         async def record(failed: APIRequest) -> None:
             self._account(request, failed)
             booked = RequestRecord(item, failed, None, granted.worker_id, granted.task_id)
-            with self.spool.keeping(booked):
+            with self.spool.spooling(booked):
                 await self.claims.ledger.record(booked)
             if failed.throttled:
-                # Tried again at once it would only be one too many again.
+                # An immediate retry would exceed the lower limit again.
                 await lane.yield_if_over_limit()
 
         reply = None
@@ -163,14 +158,14 @@ class PayOnce:
             answered = RequestRecord(
                 item, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
-            with self.spool.keeping(answered):
+            with self.spool.spooling(answered):
                 await self.claims.ledger.store(granted, answered)
-            # What is behind the authority is filled while the next request is in the lane.
+            # The front levels are filled while the next request is in the lane.
             lane.leave()
             await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
-                # Its requests are booked, so nothing is reserved for it any more.
+                # Its requests are booked, so its reservation ends.
                 await self.claims.give_up(granted, str(error) or type(error).__name__)
             raise
         finally:

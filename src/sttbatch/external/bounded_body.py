@@ -1,4 +1,4 @@
-"""Bodies of responses, read as streams: what a peer sends is bounded before it is held."""
+"""Reads the bodies of responses as streams, up to a maximum size."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 import httpx
 
 ENCODINGS = "gzip"
-"""What requests say that they accept; httpx's own decoders have no bound."""
+"""The `Accept-Encoding` of requests; httpx's own decoders have no size limit."""
 
 _ENCODED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _MAX_LAYERS = 2
-"""A decoder takes tens of kilobytes, and a header may name thousands."""
+"""A header may name thousands of encodings, and each decoder takes tens of kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What was read of a body.
+    """A decoded body, or its beginning.
 
     Attributes:
-        data: decoded, at most as many bytes as were allowed.
-        too_large: there was more.
-        damage: why it could not be decoded to its end; empty where it could.
+        data: decoded bytes, up to the maximum size.
+        too_large: the body is longer.
+        damage: why it could not be decoded to its end; empty if it could.
     """
 
     data: bytes
@@ -37,14 +37,13 @@ class Body:
 
 
 class _TooLarge(Exception):
-    """A layer has more than may be held."""
+    """A layer decodes to more than the maximum size."""
 
 
 async def read_body(response: httpx.Response, max_bytes: int) -> Body:
-    """Read a streamed response until its end, or until it holds more than `max_bytes`.
+    """Read a streamed response up to its end or to `max_bytes`, encoded and decoded.
 
-    Neither what comes over the wire nor any layer of its encoding is held beyond that. It raises
-    what httpx raises when the connection breaks.
+    Raises the errors of httpx if the connection is lost.
     """
     data = bytearray()
     try:

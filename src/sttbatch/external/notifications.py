@@ -1,4 +1,4 @@
-"""Notifications: alerts to a webhook, metrics to a Pushgateway; no redirect, never a key."""
+"""Notifications: alerts to webhooks, metrics to a Pushgateway; without redirects or the API key."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ JOB = "sttbatch"
 async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
     """Post `payload` as JSON.
 
-    It raises NotificationError where it was not accepted, which names the host alone, as such
-    addresses hold tokens, and UsageError as `ssl_context`.
+    Raises NotificationError if it is not accepted, with the host alone, since such URLs contain
+    tokens, and UsageError as `ssl_context`.
     """
     host = urlsplit(url).netloc
     try:
@@ -46,23 +46,23 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
 
 
 def gateway_at(url: str) -> httpx.URL:
-    """Parse an address; raises UsageError where it cannot be one of a Pushgateway."""
+    """Parse an address; raises UsageError if it cannot be that of a Pushgateway."""
     try:
         gateway = httpx.URL(url)
     except httpx.InvalidURL:
-        # Its message would show everything in the place of the port, a password included.
-        raise UsageError("--push: the address cannot be read, check its port") from None
+        # Its message may contain a password.
+        raise UsageError("--push: the address is invalid; check its port") from None
     if gateway.scheme not in {"http", "https"} or not gateway.host:
         raise UsageError("--push needs the address of a Pushgateway: http://host:9091")
     if gateway.query or gateway.fragment:
-        raise UsageError("--push: the address of a Pushgateway has no ? and no #")
+        raise UsageError("--push: the address of a Pushgateway contains no ? and no #")
     return gateway
 
 
 async def push(gateway: httpx.URL, exposition: bytes) -> None:
-    """Replace the metrics that the gateway holds of sttbatch on this machine by an exposition.
+    """Replace the metrics of sttbatch on this machine in a Pushgateway.
 
-    It raises NotificationError where it does not accept them, UsageError as `ssl_context`.
+    Raises NotificationError if it does not accept them, and UsageError as `ssl_context`.
     """
     display_url = gateway.copy_with(userinfo=b"")
     instance = quote(socket.gethostname(), safe="")
@@ -95,7 +95,7 @@ async def push(gateway: httpx.URL, exposition: bytes) -> None:
 async def _status(method: str, url: str, deadline_s: float, **content: Any) -> int:
     """Send a request and return the status of the response.
 
-    It raises TimeoutError after `deadline_s` in all, what httpx raises, and UsageError as
+    Raises TimeoutError after `deadline_s` in all, the errors of httpx, and UsageError as
     `ssl_context`.
     """
     context = await asyncio.to_thread(ssl_context)
@@ -103,12 +103,12 @@ async def _status(method: str, url: str, deadline_s: float, **content: Any) -> i
         asyncio.timeout(deadline_s),
         httpx.AsyncClient(
             verify=context,
-            timeout=None,  # noqa: S113 - a second deadline would race with the one above
+            timeout=None,  # noqa: S113 - the deadline is the one above
             follow_redirects=False,
             headers={"User-Agent": f"sttbatch/{__version__}"},
             trust_env=not is_loopback(url),
         ) as client,
-        # The response's body is not read: it is of no use and may be endless.
+        # The response's body is not needed, and may be endless.
         client.stream(method, url, **content) as response,
     ):
         return response.status_code

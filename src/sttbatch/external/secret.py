@@ -1,18 +1,16 @@
-"""A type for the API key that never shows it."""
-
 from __future__ import annotations
 
 import re
 
-# A local server accepts any word as a key, and that word may be said in a recording.
+# A local server accepts any word as a key, which may also be spoken in a recording.
 _MIN_MASKED_LENGTH = 8
 
-# Text in JSON in JSON has more than one; without a limit a long row of them would take minutes.
+# Nested JSON has several; without a limit a long row of them would take minutes.
 _BACKSLASHES = r"\\{1,8}"
 
 
 class Secret:
-    """An API key; only `reveal` gives it away."""
+    """An API key, which only `reveal` returns."""
 
     __slots__ = ("_spellings", "_value")
 
@@ -24,9 +22,9 @@ class Secret:
         return self._value
 
     def masked(self, text: str) -> str:
-        """Replace the key in `text`, however JSON or Python would spell it there.
+        """Mask the key in decoded text, also as JSON or Python would escape it.
 
-        Some servers repeat what they were sent. Apply it to decoded text, and before it is cut.
+        Some servers repeat it. Call it before the text is shortened.
         """
         if len(self._value) < _MIN_MASKED_LENGTH:
             return text

@@ -1,5 +1,3 @@
-"""Trust in certificates, the same for every service."""
-
 from __future__ import annotations
 
 import ssl
@@ -10,15 +8,15 @@ from sttbatch.core.errors import UsageError
 
 
 def ssl_context() -> ssl.SSLContext:
-    """The certificates to trust: SSL_CERT_FILE or SSL_CERT_DIR, else those of certifi.
+    """A context with the certificates of SSL_CERT_FILE or SSL_CERT_DIR, otherwise of certifi.
 
-    It raises UsageError where they name nothing that can be read.
+    Raises UsageError if they cannot be read.
     """
     try:
         return httpx.create_ssl_context()
     except OSError as error:
         raise UsageError(
-            f"SSL_CERT_FILE or SSL_CERT_DIR names nothing that holds certificates: {error}"
+            f"the certificates of SSL_CERT_FILE or SSL_CERT_DIR cannot be read: {error}"
         ) from error
 
 
@@ -29,8 +27,8 @@ def certificate_error(error: BaseException) -> str | None:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
                 f"the endpoint's certificate is not trusted ({cause.verify_message}). Behind a "
-                "company's proxy, or with an authority of your own, set SSL_CERT_FILE to the "
-                "file that holds its certificate"
+                "company's proxy, or with a private authority, set SSL_CERT_FILE to the file with "
+                "its certificate"
             )
         cause = cause.__cause__ or cause.__context__
     return None

@@ -1,4 +1,4 @@
-"""Alerts: a condition is notified once per incident, by one of the runs that notice it."""
+"""Alerts: rules whose condition is notified once per incident, by one of the runs."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from sttbatch.core.events import AlertTriggered, Emit, Warned
 from sttbatch.core.ports import AlertStore
 
 EVERY_S = 60.0
-"""How often the rules are evaluated during a run."""
+"""Seconds between evaluations of the rules during a run."""
 
 RETRY_S = 300.0
-"""After so long an evaluation tries again to deliver what no webhook took."""
+"""Seconds until an alert that no webhook accepted is delivered again."""
 
 Deliver = Callable[[str, Mapping[str, Any]], Awaitable[None]]
-"""Post JSON to a URL; raises NotificationError where it is not accepted."""
+"""Post JSON to a URL; raises NotificationError if it is not accepted."""
 
 ALERT_METRICS = {
-    "failed_share": "share of requests that brought no words, 0 to 1; no value without requests",
-    "requests": "requests sent",
-    "retries": "requests that repeated an earlier one",
-    "maybe_paid": "requests that brought no words and were possibly billed",
-    "latency_p50": "seconds that half of the answers took at most; no value without answers",
-    "latency_p95": "the same for 95 of 100",
-    "latency_p99": "the same for 99 of 100",
-    "cost": "what the requests cost, possibly billed ones included",
-    "audio_seconds": "seconds of audio that were answered",
+    "failed_share": "share of requests that failed, 0 to 1; no value without requests",
+    "requests": "number of requests",
+    "retries": "number of requests that were retries",
+    "maybe_paid": "number of failed requests that were possibly billed",
+    "latency_p50": "median latency of answers in seconds; no value without answers",
+    "latency_p95": "95th percentile of the latency",
+    "latency_p99": "99th percentile of the latency",
+    "cost": "cost in RUB, possibly billed requests included",
+    "audio_seconds": "seconds of audio transcribed",
     "jobs_failed": "recordings that failed, and have not been done since",
 }
-"""What a rule may compare: each metric's name, and what it is over a window."""
+"""The metrics that a rule may compare, and their meaning over a window."""
 
 
 class Comparison(StrEnum):
@@ -51,7 +51,7 @@ class Comparison(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much it matters; passed on to every channel, otherwise without effect."""
+    """The severity of a rule, which is shown in every channel and has no other effect."""
 
     INFO = "info"
     WARNING = "warning"
@@ -74,10 +74,8 @@ class AlertRule:
 
     Attributes:
         metric: one of ALERT_METRICS.
-        window_s: seconds up to now that the metric is taken over.
-        channels: every one of them is notified.
-        urls: of webhooks; they may hold tokens, so they are never shown whole.
-        enabled: a rule that is not never fires.
+        window_s: seconds up to now over which the metric is computed.
+        urls: of webhooks; they may contain tokens, so they are never shown in full.
     """
 
     name: str
@@ -91,24 +89,24 @@ class AlertRule:
     enabled: bool = True
 
     def is_triggered(self, value: float | None) -> bool:
-        """Whether it is enabled and the condition holds; without a value it does not."""
+        """Whether the rule is enabled and its condition holds, which needs a value."""
         holds = value is not None and _HOLDS[self.comparison](value, self.threshold)
         return self.enabled and holds
 
     @property
     def condition(self) -> str:
-        """For people: `failed_share > 0.1 over 3600 s`; the rule fires once while it holds."""
+        """The condition in words, `failed_share > 0.1 over 3600 s`, which identifies incidents."""
         over = f"over {self.window_s:g} s"
         return f"{self.metric} {self.comparison} {self.threshold:g} {over}"
 
     @property
     def notify(self) -> str:
-        """The channels' names, with commas between them."""
+        """The channels' names, separated by commas."""
         return ",".join(self.channels)
 
 
 class AlertEvaluator:
-    """Evaluates rules and notifies of those whose condition came to hold."""
+    """Evaluates rules, and notifies once per incident."""
 
     def __init__(
         self,
@@ -126,13 +124,13 @@ class AlertEvaluator:
         self._retry_at: dict[AlertRule, float] = {}
 
     async def evaluate(self) -> None:
-        # Together: several webhooks that hang must not add up.
+        # Concurrently, so that the timeouts of several webhooks do not add up.
         await asyncio.gather(*map(self._evaluate, self._rules))
 
     async def _evaluate(self, rule: AlertRule) -> None:
         value = await self._store.value(rule.metric, rule.window_s)
         if value is None or not rule.is_triggered(value):
-            # What is being tried again may fail again: that is no new incident.
+            # A job that is tried again may fail again, which is no new incident.
             value = await self._store.value(rule.metric, rule.window_s, unresolved=True)
             if not rule.is_triggered(value):
                 self._retry_at.pop(rule, None)
@@ -146,15 +144,15 @@ class AlertEvaluator:
         if Channel.WEBHOOK not in rule.channels:
             self._emit(event)
             return
-        # The log has one warning and one alert of an incident, however often it is tried.
-        is_told = rule in self._retry_at
-        if await self._delivered(rule, event, warn=not is_told):
-            self._emit(replace(event, notify=Channel.WEBHOOK) if is_told else event)
-        elif not is_told:
+        # The log has one warning and one alert per incident, even if it is delivered again.
+        is_logged = rule in self._retry_at
+        if await self._delivered(rule, event, warn=not is_logged):
+            self._emit(replace(event, notify=Channel.WEBHOOK) if is_logged else event)
+        elif not is_logged:
             self._emit(replace(event, notify=Channel.LOG))
 
     async def _delivered(self, rule: AlertRule, event: AlertTriggered, *, warn: bool) -> bool:
-        """Whether a webhook took it: if none did, this run or the next tries again."""
+        """Whether a webhook accepted it; if none did, this run or the next one tries again."""
         facts = payload(event, self._clock())
         results = await asyncio.gather(
             *(self._deliver(url, facts) for url in rule.urls), return_exceptions=True
@@ -174,7 +172,7 @@ class AlertEvaluator:
 
 
 def triggered(rule: AlertRule, value: float) -> AlertTriggered:
-    """The event for a rule whose condition came to hold."""
+    """The event for a rule whose condition holds."""
     return AlertTriggered(
         "", rule.name, rule.metric, value, rule.comparison, rule.threshold, rule.window_s,
         rule.severity, rule.notify,
@@ -182,7 +180,7 @@ def triggered(rule: AlertRule, value: float) -> AlertTriggered:
 
 
 def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[str, Any]:
-    """The JSON object for a webhook. Chat services show its `text`."""
+    """The JSON object for a webhook; chat services show its `text`."""
     return {
         "text": f"sttbatch: {'test of ' if test else ''}{alert_message(event)}",
         "event": "AlertTriggered",
@@ -199,7 +197,7 @@ def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[st
 
 
 def alert_message(event: AlertTriggered) -> str:
-    """One line for people."""
+    """The alert as one line of text."""
     name = "" if event.alert.startswith(f"{event.metric} ") else f"{event.alert}: "
     return (
         f"{event.severity} alert: {name}{event.metric} is {event.value:.4g} over the last "
@@ -211,7 +209,7 @@ def alert_message(event: AlertTriggered) -> str:
 async def watched(
     evaluator: AlertEvaluator, emit: Emit, every_s: float = EVERY_S
 ) -> AsyncIterator[None]:
-    """Evaluate every `every_s` seconds, and once more at the end; errors become warnings."""
+    """Evaluate every `every_s` seconds and once at the end; errors become warnings."""
     over = asyncio.Event()
 
     async def keep_evaluating() -> None:
@@ -231,7 +229,7 @@ async def watched(
     task = asyncio.create_task(keep_evaluating())
     try:
         yield
-        # A notification that is under way is completed.
+        # A notification in progress is completed.
         over.set()
         await task
     finally:

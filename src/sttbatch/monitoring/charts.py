@@ -1,4 +1,4 @@
-"""Small charts as SVG, coloured by the classes of the page that they stand in."""
+"""Small charts as SVG, coloured by the style sheet of their page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class LatencyPoint:
-    """Percentiles of the answers in a short time that begins `at`."""
+    """Percentiles of the latencies in a short time that begins `at`."""
 
     at: float
     p50: float
@@ -49,7 +49,7 @@ class _Scale:
 
 
 def latency_chart(points: Sequence[LatencyPoint], height: int = 220) -> str:
-    """p50 and p95 over time."""
+
     across = _Scale(points[0].at, points[-1].at, LEFT, WIDTH - RIGHT)
     ticks = _round_ticks(max(point.p95 for point in points))
     up = _Scale(0.0, ticks[-1], height - BOTTOM, TOP)
@@ -68,7 +68,7 @@ def latency_chart(points: Sequence[LatencyPoint], height: int = 220) -> str:
 
 
 def _unbroken(points_px: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    """The line in sections: none is drawn over the time between two runs."""
+    """The sections of a line, which has gaps between runs."""
     sections = [[points_px[0]]]
     for before, point in pairwise(points_px):
         if point[0] - before[0] > _BREAK_PX:
@@ -78,47 +78,47 @@ def _unbroken(points_px: Sequence[tuple[float, float]]) -> list[list[tuple[float
 
 
 def lane_chart(requests: Sequence[MeasuredRequest]) -> str:
-    """One row for each lane; in front of a request a thin line while its chunk waited for it."""
+    """A row for each lane; before each request is a thin line while its chunk waited for a lane."""
     rows = _lanes(requests)
     height = TOP + LANE_HEIGHT * len(rows) + BOTTOM
-    first = min(each.queued_at for each in requests)
-    last = max(each.ended_at for each in requests)
+    first = min(request.queued_at for request in requests)
+    last = max(request.ended_at for request in requests)
     across = _Scale(first, last, LEFT, WIDTH - RIGHT)
     parts = [_seconds_from(across, height)]
     for number, row in enumerate(rows):
         y = TOP + LANE_HEIGHT * number
         parts.append(f'<text x="{LEFT - 8}" y="{y + 14}" class="end">lane {number + 1}</text>')
-        for each in row:
-            kind = "ok" if each.is_ok else "failed"
+        for sent in row:
+            kind = "ok" if sent.is_ok else "failed"
             title = (
-                f"chunk {each.chunk}: {each.outcome}; {each.queue_wait_s:.2f} s for a lane, "
-                f"{each.rate_wait_s:.2f} s for the limit, {each.latency_s:.2f} s for an answer"
+                f"chunk {sent.chunk}: {sent.outcome}; {sent.queue_wait_s:.2f} s for a lane, "
+                f"{sent.rate_wait_s:.2f} s for the limit, {sent.latency_s:.2f} s for an answer"
             )
             parts += [
                 f"<g><title>{escape(title)}</title>",
-                _bar(across, each.queued_at, each.in_lane_at, y + 17, 3, "queue"),
-                _bar(across, each.in_lane_at, each.sent_at, y + 3, 12, "rate"),
-                _bar(across, each.sent_at, each.ended_at, y + 3, 12, kind),
+                _bar(across, sent.queued_at, sent.in_lane_at, y + 17, 3, "queue"),
+                _bar(across, sent.in_lane_at, sent.sent_at, y + 3, 12, "rate"),
+                _bar(across, sent.sent_at, sent.ended_at, y + 3, 12, kind),
                 "</g>",
             ]
     return _svg("lanes", height, parts, "Lanes of the last run")
 
 
 def _lanes(requests: Sequence[MeasuredRequest]) -> list[list[MeasuredRequest]]:
-    """Each request in the first lane that is free by then."""
-    occupied: list[list[MeasuredRequest]] = []
-    for each in requests:
-        for lane in occupied:
-            if lane[-1].ended_at <= each.in_lane_at:
-                lane.append(each)
+    """The requests by lane, each in the first one that was free."""
+    lanes: list[list[MeasuredRequest]] = []
+    for request in requests:
+        for lane in lanes:
+            if lane[-1].ended_at <= request.in_lane_at:
+                lane.append(request)
                 break
         else:
-            occupied.append([each])
-    return occupied
+            lanes.append([request])
+    return lanes
 
 
 def bars(kind: str, rows: Sequence[tuple[str, float, str]], label: str) -> str:
-    """Horizontal bars of (name, value, label behind the bar)."""
+    """Horizontal bars of (name, value, label after the bar)."""
     height = TOP + ROW_HEIGHT * len(rows)
     top = max((value for _, value, _ in rows), default=0.0)
     along = _Scale(0.0, top or 1.0, 110, WIDTH - 190)
@@ -143,7 +143,7 @@ def _svg(kind: str, height: int, parts: Sequence[str], label: str) -> str:
 
 def _bar(scale: _Scale, begin: float, end: float, y: float, height: float, kind: str) -> str:
     x = scale(begin)
-    # What takes no time is not drawn, what takes little is drawn so that it is seen.
+    # Zero durations are not drawn, and short ones have a minimum width.
     if end - begin < 1e-3:
         return ""
     width = max(scale(end) - x, _LEAST_PX)
@@ -181,12 +181,12 @@ def _seconds_from(across: _Scale, height: int) -> str:
     return "".join(
         _tick(across(across.low + seconds), height, f"{seconds:.3g} s", number)
         for number, seconds in enumerate(_round_ticks(length))
-        # One close to the right edge would be cut off.
+        # A label close to the right edge would be cut off.
         if seconds <= 0.97 * length
     )
 
 
 def _tick(x: float, height: int, text: str, tick: int) -> str:
-    # The outermost ones would stand half outside.
+    # Centred, the outermost labels would be half outside.
     where = {0: "start", _LAST: "end"}.get(tick, "middle")
     return f'<text x="{x:.1f}" y="{height - 6}" class="{where}">{escape(text)}</text>'

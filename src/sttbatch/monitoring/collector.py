@@ -1,4 +1,4 @@
-"""Listens to the events of a run and records measurements, about once a second."""
+"""MetricsCollector: records measurements of the events of a run, about once a second."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sttbatch.core.ports import MetricsStore
 
 FLUSH_EVERY_S = 1.0
 RETRY_AFTER_S = 60.0
-"""After a write that failed; what is measured meanwhile is kept."""
+"""Seconds until the next write after a failed one; measurements are collected meanwhile."""
 
 _CAUSE_CHARS = 40
 
@@ -34,11 +34,8 @@ _CAUSE_CHARS = 40
 class MetricsCollector:
     """A listener of one run, on its event loop.
 
-    What cannot be written is dropped, with one warning until a write succeeds: metrics never fail
-    a run.
-
-    Args:
-        clock: seconds since the epoch.
+    Measurements that cannot be written are dropped, with one warning until a write succeeds;
+    metrics never fail a run.
     """
 
     def __init__(
@@ -53,7 +50,7 @@ class MetricsCollector:
         self._warn = warn
         self._clock = clock
         self._run: int | None = None
-        self._turn = asyncio.Lock()
+        self._begin_lock = asyncio.Lock()
         self._failing = False
         self._numbers = itertools.count(1)
         self._samples: list[Measurement] = []
@@ -63,7 +60,7 @@ class MetricsCollector:
         self._ordinals: dict[str, int] = {}
         self._cached_s: defaultdict[str, float] = defaultdict(float)
         self._waiting: asyncio.Task[None] | None = None
-        # The event loop holds its tasks weakly.
+        # The event loop has only weak references to tasks.
         self._writing: set[asyncio.Task[None]] = set()
         self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.ChunkPrepared: lambda event: self._sample(
@@ -95,16 +92,16 @@ class MetricsCollector:
                 self._writing.add(self._waiting)
                 self._waiting.add_done_callback(self._writing.discard)
 
-    def found_unchanged(self, recordings: int) -> None:
-        """Count recordings that were up to date; each cost one lookup in the ledger.
+    def count_unchanged(self, recordings: int) -> None:
+        """Count recordings that were up to date, each with a lookup in the ledger.
 
-        They count as nothing saved: cron would save a fortune each hour on the same recordings.
+        They do not count as saved, since cron would save the same cost again each hour.
         """
         self._add(Metric.CACHE_LOOKUPS, "L3", recordings)
         self._add(Metric.RECORDINGS, "unchanged", recordings)
 
     async def aclose(self, end: RunEnd) -> None:
-        """Write what is left and the end of the run, and remove what has expired."""
+        """Write the remaining measurements and the end of the run, and expire old ones."""
         if self._waiting is not None:
             self._waiting.cancel()
         await asyncio.gather(*self._writing, return_exceptions=True)
@@ -112,7 +109,7 @@ class MetricsCollector:
 
     async def _write_later(self) -> None:
         await asyncio.sleep(RETRY_AFTER_S if self._failing else FLUSH_EVERY_S)
-        # Events that come while this is written begin the next second.
+        # Events during the write start the next timer.
         self._waiting = None
         await self._write()
 
@@ -125,7 +122,7 @@ class MetricsCollector:
         ]
         self._counters.clear()
         try:
-            async with self._turn:
+            async with self._begin_lock:
                 if self._run is None:
                     self._run = await self._store.begin(self._facts)
             await self._store.record(self._run, samples)
@@ -144,7 +141,7 @@ class MetricsCollector:
 
     def _chunk_completed(self, event: events.ChunkProcessingCompleted) -> None:
         self._causes.pop((event.recording, event.index, event.piece), None)
-        # The audio of a piece is its chunk's.
+        # A piece's audio is counted with its chunk.
         if event.cached and event.piece is None:
             self._cached_s[event.recording] += event.audio_s
 
@@ -193,13 +190,13 @@ class MetricsCollector:
             self._counters[metric, label] += value
 
     def _add_all(self, metric: Metric, event: events.Event, labels: Sequence[str]) -> None:
-        """Add the event's fields that are named as the labels."""
+        """Add the fields of an event with the names of the labels."""
         for label in labels:
             self._add(metric, label, getattr(event, label))
 
 
 def cause_of(status: int | None, error: str | None) -> str:
-    """`ok`, the HTTP status, or what happened to the connection; few different ones."""
+    """The cause of a failure as a metric label: HTTP status or kind of fault; `ok`: no failure."""
     if error is None:
         return OK
     if status == 200:

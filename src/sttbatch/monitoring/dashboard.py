@@ -1,4 +1,4 @@
-"""`stats --html`: the figures of a window as one page that needs nothing else, light and dark."""
+"""`stats --html`: the figures of a window as a self-contained page, light and dark."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ i.queue { background: var(--queue); } i.failed { background: var(--failed); }
 
 
 async def page(sources: Sources, window: Window, currency: str) -> str:
-    """HTML without a script, a font or a picture from elsewhere; it names no recording."""
+    """HTML without scripts and external resources; it names no recordings."""
     totals = await statistics(sources, window)
     points = await _latency_over_time(sources.metrics, window)
-    # Of the run that sent last, in the order in which they entered their lanes.
+    # In the order in which they entered their lanes.
     requests = await sources.metrics.last_requests(REQUESTS_SHOWN)
-    requests = sorted(requests, key=lambda each: each.in_lane_at)
+    requests = sorted(requests, key=lambda request: request.in_lane_at)
     days = [
-        (day, each.cost, f"{each.cost:.2f} {currency}, {each.total} requests")
-        for day, each in (await sources.usage.requests_by("day", window)).items()
+        (day, sent.cost, f"{sent.cost:.2f} {currency}, {sent.total} requests")
+        for day, sent in (await sources.usage.requests_by("day", window)).items()
     ]
     since, until = (
         datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M")
@@ -88,7 +88,7 @@ async def page(sources: Sources, window: Window, currency: str) -> str:
 
 
 async def _latency_over_time(metrics: MetricsStore, window: Window) -> list[LatencyPoint]:
-    """At most `POINTS`, over the time in which there were requests."""
+    """At most `POINTS` points, over the time from the first to the last request."""
     samples = await metrics.latencies("time", window)
     if not samples:
         return []
@@ -98,34 +98,34 @@ async def _latency_over_time(metrics: MetricsStore, window: Window) -> list[Late
     for at, latency_s in samples:
         steps[min(int((at - first) / step), POINTS - 1)].append(latency_s)
     return [
-        LatencyPoint(first + number * step, each.percentile(50) or 0.0, each.percentile(95) or 0.0)
+        LatencyPoint(first + number * step, part.percentile(50) or 0.0, part.percentile(95) or 0.0)
         for number, values in steps.items()
-        for each in [Distribution(sorted(values))]
+        for part in [Distribution(sorted(values))]
     ]
 
 
-def _tiles(found: Statistics, currency: str) -> str:
-    requests, rate = found.requests, found.cache.hit_rate
-    p95 = found.latency.percentile(95)
+def _tiles(totals: Statistics, currency: str) -> str:
+    requests, rate = totals.requests, totals.cache.hit_rate
+    p95 = totals.latency.percentile(95)
     facts = {
-        "audio done": f"{sum(found.audio_s.values()) / 60:.1f} min",
+        "audio done": f"{sum(totals.audio_s.values()) / 60:.1f} min",
         "spent": f"{requests.cost:.2f} {currency}",
-        "saved by the cache": f"{found.cache.saved_cost:.2f} {currency}",
+        "saved by the cache": f"{totals.cache.saved_cost:.2f} {currency}",
         "cache hits": "-" if rate is None else f"{rate:.0%}",
         "requests": f"{requests.total}",
         "without an answer": f"{requests.failed}",
         "latency p95": "-" if p95 is None else f"{p95:.2f} s",
-        "recordings failed": f"{found.recordings.get('failed', 0)}",
+        "recordings failed": f"{totals.recordings.get('failed', 0)}",
     }
     tiles = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in facts.items())
     return f"<dl>{tiles}</dl>"
 
 
-def _cache(found: Statistics) -> str:
-    cache = found.cache
+def _cache(totals: Statistics) -> str:
+    cache = totals.cache
     if not cache.lookups:
         return _NOTHING
-    rows = [*cache.hits.items(), ("not there", cache.lookups - sum(cache.hits.values()))]
+    rows = [*cache.hits.items(), ("miss", cache.lookups - sum(cache.hits.values()))]
     return bars(
         "cache",
         [(name, float(count), f"{count} ({count / cache.lookups:.0%})") for name, count in rows],
@@ -133,15 +133,15 @@ def _cache(found: Statistics) -> str:
     )
 
 
-def _repair(found: RepairFigures) -> str:
-    """Left out where every answer was whole."""
-    if not found:
+def _repair(figures: RepairFigures) -> str:
+    """A chart; empty if no answer was suspect."""
+    if not figures:
         return ""
-    rows = [(name, float(count), str(count)) for name, count in found.named().items()]
+    rows = [(name, float(count), str(count)) for name, count in figures.named().items()]
     chart = bars("audit", rows, "Audit findings")
     caption = (
-        f"gaps in answers by what became of them, and suspect segments; "
-        f"{found.asked_s / 60:.1f} min sent again"
+        f"gaps in answers by outcome, and suspect segments; "
+        f"{figures.asked_s / 60:.1f} min sent again"
     )
     return _figure("Audit", chart, caption)
 

@@ -1,6 +1,5 @@
-"""Totals since the first run as Prometheus wants them: base units, `_total`, few labels.
+"""Lifetime totals in the Prometheus format, with few labels, which name no recordings.
 
-No label names a recording, so there are never more series than engines, models and causes.
 Needs the extra `prometheus`.
 """
 
@@ -42,14 +41,14 @@ from sttbatch.core.version import __version__
 from sttbatch.monitoring.collector import cause_of
 from sttbatch.monitoring.statistics import Sources, hits_by_level
 
-# Sums of whole numbers do not depend on their order, so no counter ever falls by a rounding error.
+# Sums of integers do not depend on their order, so no counter falls by a rounding error.
 MICROS = 1_000_000
 
 NO_CAUSE = "none"
 """The cause label of requests that did not fail."""
 
 FORESEEN = ("429", "500", "502", "503", "504")
-"""Causes that are exported before they occur: a series that appears with 1 is no increase."""
+"""Causes that are exported before they occur, as a series that appears with 1 is no increase."""
 
 _MODEL = ("engine", "model")
 
@@ -68,14 +67,14 @@ _COUNTERS: Mapping[str, _Counter] = {
     RUNS_BEGUN: _Counter("runs_begun", "Runs of `sttbatch transcribe` that began", foreseen=("",)),
     RUNS_ENDED: _Counter(
         "runs_ended",
-        "Runs that came to their end: all went well, some recordings failed, or the whole run was "
-        "stopped (refused by the endpoint, at a budget); a killed one never ends",
+        "Runs that ended: succeeded, some recordings failed, or the whole run was stopped (refused "
+        "by the endpoint, at a budget); killed runs do not count",
         "outcome",
         RUN_OUTCOMES,
     ),
     Metric.RECORDINGS: _Counter(
         "recordings",
-        "Recordings that were dealt with; unchanged ones had their outputs already",
+        "Recordings that were processed; unchanged ones already had their outputs",
         "outcome",
         ("transcribed", "cached", "unchanged", "failed"),
     ),
@@ -90,24 +89,24 @@ _COUNTERS: Mapping[str, _Counter] = {
     ),
     Metric.SAVED_COST: _Counter(
         "saved_cost_rubles",
-        "What sending the audio would have cost that the cache spared",
+        "Cost of sending the audio that the cache spared",
         foreseen=("",),
     ),
     Metric.RETRIES: _Counter(
         "request_retries",
-        "Requests sent again, by what the one before failed of",
+        "Requests sent again, by the cause of the failure before",
         "cause",
         FORESEEN,
     ),
     Metric.AUDIT_GAPS: _Counter(
         "audit_gaps",
-        "Spans of sound that came back without words, by what became of them",
+        "Spans of sound that came back without words, by outcome",
         "finding",
         GAP_ENDS,
     ),
     Metric.AUDIT_SEGMENTS: _Counter(
         "audit_doubted_segments",
-        "Suspect segments: repetition loops, words over digital silence",
+        "Suspect segments: repetition loops, words that nobody spoke",
         "finding",
         SUSPECT_SEGMENTS,
     ),
@@ -116,7 +115,7 @@ _COUNTERS: Mapping[str, _Counter] = {
     ),
     Metric.CONNECTIONS: _Counter(
         "connections",
-        "Connections to the endpoint: opened, reused for another request, replaced in time",
+        "Connections to the endpoint: opened, reused for another request, replaced",
         "event",
         ("opened", "reused", "replaced"),
     ),
@@ -124,21 +123,21 @@ _COUNTERS: Mapping[str, _Counter] = {
 _HISTOGRAMS: Mapping[str, tuple[str, str]] = {
     Metric.QUEUE_WAIT_SECONDS: (
         "queue_wait_seconds",
-        "How long a chunk that was ready waited for a free lane",
+        "How long a chunk waited for a lane",
     ),
     Metric.RATE_WAIT_SECONDS: (
         "rate_limit_wait_seconds",
-        "How long a request was held back to stay within the rate limit",
+        "How long a request waited for the rate limit",
     ),
     Metric.PREPARATION_SECONDS: (
         "chunk_preparation_seconds",
-        "How long a chunk took to be cut and encoded",
+        "How long it took to cut and encode a chunk",
     ),
 }
 
 
 async def exposition(sources: Sources) -> bytes:
-    """Everything that is exported, as it is at this moment: Prometheus's text format, UTF-8."""
+    """The current totals in Prometheus's text format, UTF-8."""
     return generate_latest(_Families([family async for family in _families(sources)]))
 
 
@@ -159,16 +158,16 @@ async def _families(sources: Sources) -> AsyncIterator[Family]:
         yield family
     yield _histogram(
         "request_duration_seconds",
-        "How long answered requests took, from their beginning to the end of the answer",
+        "How long answered requests took, from their start to the end of the answer",
         await usage.durations(),
         DURATION_BOUNDS_S,
         _MODEL,
     )
     for name in (RUNS_BEGUN, RUNS_ENDED, *LIFETIME_METRICS):
-        found = await metrics.lifetime(name)
-        totals = {label: sum(each.total for each in buckets) for label, buckets in found.items()}
+        by_label = await metrics.lifetime(name)
+        totals = {label: sum(part.total for part in parts) for label, parts in by_label.items()}
         if name in _HISTOGRAMS:
-            buckets = [*chain.from_iterable(found.values())]
+            buckets = [*chain.from_iterable(by_label.values())]
             yield _histogram(*_HISTOGRAMS[name], {(): buckets}, BOUNDS[name])
         elif name == Metric.CACHE_LOOKUPS:
             yield _lookups(totals)
@@ -187,7 +186,7 @@ async def _families(sources: Sources) -> AsyncIterator[Family]:
 def _last_run_families(
     begun: tuple[float, int] | None, ended: tuple[float, RunEnd] | None
 ) -> Iterator[Family]:
-    """Nothing where no run has begun, or none has ended yet."""
+    """Families of the last run that began, and of the last one that ended, if any."""
     if begun is not None:
         at, lanes = begun
         yield _gauge("last_run_begin_timestamp_seconds", "When the last run began", at)
@@ -198,13 +197,13 @@ def _last_run_families(
     yield _gauge("last_run_end_timestamp_seconds", "When the last run that ended did so", at)
     yield _gauge(
         "last_run_success",
-        "1 if the last run that ended failed at nothing; what other runs work on is no failure",
+        "1 if nothing failed in the last run that ended; recordings of other runs are no failures",
         end.error is None and not end.failed,
     )
     yield _family(
         GaugeMetricFamily,
         "last_run_recordings",
-        "Recordings of the last run that ended; remaining: left to other runs, or not come to",
+        "Recordings of the last run that ended; remaining: left to other runs, or not begun",
         {"done": end.done, "failed": end.failed, "remaining": end.remaining},
         "outcome",
     )
@@ -217,10 +216,10 @@ def _family(
     values: Mapping[str, float],
     label: str | None = None,
 ) -> Family:
-    """Values by what stands in `label`; without a label there is one value, under ""."""
+    """A family of values by the value of `label`; without a label there is one value, of ""."""
     family = kind(f"sttbatch_{name}", text, labels=[label] if label else [])
-    for each, value in values.items():
-        family.add_metric([each] if label else [], value)
+    for label_value, value in values.items():
+        family.add_metric([label_value] if label else [], value)
     return family
 
 
@@ -228,15 +227,15 @@ def _gauge(name: str, text: str, value: float) -> Family:
     return _family(GaugeMetricFamily, name, text, {"": value})
 
 
-def _counter(shown: _Counter, totals: Mapping[str, float]) -> Family:
-    values = {**dict.fromkeys(shown.foreseen, 0.0), **totals}
-    return _family(CounterMetricFamily, shown.name, shown.help, values, shown.label)
+def _counter(counter: _Counter, totals: Mapping[str, float]) -> Family:
+    values = {**dict.fromkeys(counter.foreseen, 0.0), **totals}
+    return _family(CounterMetricFamily, counter.name, counter.help, values, counter.label)
 
 
 def _lookups(totals: Mapping[str, float]) -> Family:
     family = CounterMetricFamily(
         "sttbatch_cache_lookups",
-        "Looks into the cache: hits by the level that had it (L1 memory, L2 disk, L3 ledger)",
+        "Cache lookups: hits by level (L1 memory, L2 disk, L3 ledger), and misses",
         labels=("level", "result"),
     )
     for level, hits in hits_by_level(totals).items():
@@ -248,34 +247,34 @@ def _lookups(totals: Mapping[str, float]) -> Family:
 def _histogram(
     name: str,
     text: str,
-    found: Mapping[Any, Sequence[Bucket]],
+    series: Mapping[Any, Sequence[Bucket]],
     bounds: Sequence[float],
     labels: Sequence[str] = (),
 ) -> Family:
-    """The buckets of a histogram, by what stands in `labels`."""
+    """A histogram of buckets by the values of `labels`."""
     family = HistogramMetricFamily(f"sttbatch_{name}", text, labels=labels)
     ends = {str(float(end)): end for end in bounds} | {"+Inf": math.inf}
-    for values, buckets in found.items():
-        # How many values are not above each end.
+    for values, buckets in series.items():
+        # Prometheus's buckets are cumulative.
         counts = [
-            (label, sum(each.count for each in buckets if each.bound <= end))
+            (label, sum(bucket.count for bucket in buckets if bucket.bound <= end))
             for label, end in ends.items()
         ]
-        family.add_metric(values, counts, sum(each.total for each in buckets))
+        family.add_metric(values, counts, sum(bucket.total for bucket in buckets))
     return family
 
 
-def _request_families(found: Sequence[RequestTotal]) -> Iterator[Family]:
-    models = dict.fromkeys((each.engine, each.model) for each in found)
+def _request_families(totals: Sequence[RequestTotal]) -> Iterator[Family]:
+    models = dict.fromkeys((total.engine, total.model) for total in totals)
     counts = {
         (*model, cause): 0
         for model in models
         for cause in ((NO_CAUSE, *FORESEEN) if model[0] != "local" else (NO_CAUSE,))
     }
-    for each in found:
-        cause = cause_of(each.status, each.error)
-        series = (each.engine, each.model, NO_CAUSE if cause == OK else cause)
-        counts[series] = counts.get(series, 0) + each.count
+    for total in totals:
+        cause = cause_of(total.status, total.error)
+        series = (total.engine, total.model, NO_CAUSE if cause == OK else cause)
+        counts[series] = counts.get(series, 0) + total.count
     requests = CounterMetricFamily(
         "sttbatch_requests",
         "Requests to the engine, by how and why they ended",
@@ -287,16 +286,16 @@ def _request_families(found: Sequence[RequestTotal]) -> Iterator[Family]:
     yield requests
     for name, text, field, unit in (
         (
-            "requests_maybe_paid", "Requests that may be billed though no words came",
+            "requests_maybe_paid", "Failed requests that were possibly billed",
             "maybe_paid", 1,
         ),
         ("cost_rubles", "What requests cost, possibly billed ones included", "cost_micros", MICROS),
         ("upload_bytes", "Bytes sent in requests", "sent_bytes", 1),
         ("sent_audio_seconds", "Audio in requests, each time it was sent", "sent_micros", MICROS),
-        ("paid_audio_seconds", "Audio that was billed, or may have been", "paid_micros", MICROS),
+        ("paid_audio_seconds", "Audio that was billed or possibly billed", "paid_micros", MICROS),
     ):  # fmt: skip
         family = CounterMetricFamily(f"sttbatch_{name}", text, labels=_MODEL)
         for key in models:
-            of_model = [each for each in found if (each.engine, each.model) == key]
-            family.add_metric(key, sum(getattr(each, field) for each in of_model) / unit)
+            of_model = [total for total in totals if (total.engine, total.model) == key]
+            family.add_metric(key, sum(getattr(total, field) for total in of_model) / unit)
         yield family

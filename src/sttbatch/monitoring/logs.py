@@ -16,16 +16,15 @@ _ENDS = (events.JobCompleted, events.JobFailed, events.JobSkipped)
 
 
 class EventLog:
-    """Writes every event to a stream, one line each.
+    """Writes events to a stream, one line each.
 
-    Lines that cannot be written are lost; once nobody reads them, nothing is written any more.
+    Lines that cannot be written are lost; after a broken pipe nothing more is written.
 
     Args:
         as_json: one object a line with `time` (ISO 8601, UTC), `event`, `recording`, `job` (its
-            id; null before it is claimed) and what belongs to the event, such as `chunk` and
-            `request_id`; for people otherwise.
-        failures_only: leave out what went well.
-        printable: escapes what a terminal would obey.
+            id; null before it is claimed) and the fields of the event; otherwise text.
+        failures_only: write failures and alerts only.
+        printable: escapes control characters for a terminal.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class EventLog:
         self._object(type(event).__name__, {"job": job} | facts)
 
     def summary(self, line: str, facts: Mapping[str, Any]) -> None:
-        """The last line: `facts` with the event `summary`, or `line` for people."""
+        """Write the last line: `facts` with the event `summary`, or `line` as text."""
         if self._as_json:
             self._object("summary", facts)
         else:
@@ -75,14 +74,14 @@ class EventLog:
     def _write(self, line: str) -> None:
         if not self._has_reader:
             return
-        # A full disk or a closed pipe under the log must not cost answers.
+        # A full disk or a closed pipe must not fail the run.
         try:
             self._stream.write(line + "\n")
             self._stream.flush()
         except BrokenPipeError:
             self._has_reader = False
         except OSError:
-            # The disk may have room again for the next event.
+            # The disk may have space again for the next event.
             pass
 
 
@@ -94,13 +93,13 @@ _TEXTS: dict[type[events.Event], str] = {
     events.ChunkProcessingStarted: "{chunk}: sending {0.audio_s:.1f} s",
     events.ChunkProcessingCompleted: "{chunk}: {0.audio_s:.1f} s {how}",
     events.ChunkProcessingFailed: "{chunk}: {0.audio_s:.1f} s FAILED: {0.reason}",
-    events.ChunkSplit: "{chunk}: again, {0.reason}",
+    events.ChunkSplit: "{chunk}: sent in pieces: {0.reason}",
     events.JobQueued: "queued, {0.audio_s:.1f} s",
-    events.JobStarted: "begun as job {0.job}",
+    events.JobStarted: "started as job {0.job}",
     events.JobCompleted: "done, {0.audio_s:.1f} s {how}",
     events.JobFailed: "FAILED: {0.reason}",
     events.JobSkipped: "{0.outcome}: {0.reason}",
-    events.JobRetryScheduled: "to be tried again (retry {0.retry_count}): {0.reason}",
+    events.JobRetryScheduled: "is tried again (retry {0.retry_count}): {0.reason}",
     events.ConnectionsClosed: "connections: {0.opened} opened, {0.reused} times reused, "
     "{0.replaced} replaced",
     events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
@@ -108,11 +107,11 @@ _TEXTS: dict[type[events.Event], str] = {
     events.RunStopped: "the run stops: {0.error}",
     events.Warned: "warning: {0.message}",
 }
-"""The texts whose parts are always the same; `0` is the event."""
+"""Templates of texts; `0` is the event."""
 
 
 def event_message(event: events.Event) -> str:
-    """One line; the recording and the chunk come first."""
+    """One line of text, with the recording and the chunk first."""
     piece = getattr(event, "piece", None)
     chunk = f"chunk {getattr(event, 'index', '')}" + (f", piece {piece}" if piece else "")
     match event:
@@ -136,13 +135,13 @@ def event_message(event: events.Event) -> str:
 
 def _audit(event: events.ChunkAudited) -> str:
     counts = {
-        "gaps found": event.found,
+        "gaps found": event.gaps,
         "filled": event.filled,
         "without speech": event.no_speech,
         "refused": event.refused,
         "still missing": event.still_missing,
         "loops": event.loops,
-        "segments over silence": event.unfounded,
+        "segments that nobody spoke": event.unfounded,
     }
     parts = [f"{count} {name}" for name, count in counts.items() if count]
     return f"{', '.join(parts)}; {event.asked_s:.1f} s sent again"

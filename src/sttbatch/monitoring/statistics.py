@@ -1,7 +1,7 @@
-"""Statistics of a window of time: work, money, cache, waits, failures.
+"""Statistics of a window of time: work, cost, cache, waits, failures.
 
-Money, counts of requests and names of recordings come from the ledger, which keeps every request
-for ever; how long things took comes from metrics.db, which forgets after 30 days.
+Cost, counts of requests and names of recordings come from the ledger, which keeps every request for
+ever; durations come from metrics.db, which keeps 30 days.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from sttbatch.core.metrics import (
 from sttbatch.core.ports import MetricsStore, UsageStore
 
 LEVELS = ("L1", "L2", "L3")
-"""Cache levels that are shown before they have a hit; others are once they have one."""
+"""Cache levels that are shown even without a hit."""
 
 LISTED = 5
-"""Of the slowest and of the failed recordings."""
+"""Maximum number of slowest and of failed recordings."""
 
 _Count = TypeVar("_Count", int, float)
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Values in ascending order; without any, its figures are None."""
+    """Values in ascending order; without values, figures are None."""
 
     ordered: Sequence[float]
 
@@ -51,12 +51,12 @@ class Distribution:
         return self.ordered[-1] if self.ordered else None
 
     def summary(self) -> dict[str, float | None]:
-        """The figures that people compare, by their names."""
+        """The percentiles and the mean, by name."""
         named = {f"p{percent}": self.percentile(percent) for percent in (50, 95, 99)}
         return {**named, "mean": self.mean}
 
     def percentile(self, percent: float) -> float | None:
-        """Linear interpolation between the two nearest values, as numpy's default."""
+        """Linear interpolation between the two nearest values, the default of numpy."""
         if not self.ordered:
             return None
         position = percent / 100 * (self.count - 1)
@@ -67,7 +67,7 @@ class Distribution:
 
 
 class Aggregator:
-    """Figures of single metrics; it holds the values of one metric in one window at a time."""
+    """Figures of single metrics, with the values of one metric in memory at a time."""
 
     def __init__(self, store: MetricsStore) -> None:
         self._store = store
@@ -75,11 +75,11 @@ class Aggregator:
     async def distribution(
         self, metric: Metric, window: Window, label: str | None = None
     ) -> Distribution:
-        """Of all values, or of those with a label."""
+
         return Distribution(sorted(await self._store.values(metric, window, label)))
 
     async def events(self, metric: Metric, window: Window) -> dict[str, int]:
-        """The sums of a counter by label, as the whole numbers that they are."""
+        """The sums of a counter by label, as integers."""
         totals = await self._store.totals(metric, window)
         return {label: round(total) for label, total in totals.items()}
 
@@ -109,12 +109,12 @@ class CacheUse:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """How busy the endpoint was kept while runs were sending.
+    """The use of lanes and rate limit while runs were sending.
 
     Attributes:
         busy_s: from the first request to the last answer of each run, summed up.
-        lanes_used: mean number of requests in flight; `lanes` could have been.
-        busiest_minute: requests that ended in one minute; `rate_limit` a minute were allowed.
+        lanes_used: mean number of requests in flight, out of `lanes`.
+        busiest_minute: maximum number of requests in a minute, out of `rate_limit`.
     """
 
     audio_per_s: float | None
@@ -127,11 +127,11 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class RepairFigures:
-    """What gap detection saw in answers, and what became of it.
+    """The results of gap detection and gap repair.
 
     Attributes:
         gaps: sound without words, by what became of it: filled, no_speech, refused, still_missing.
-        loops: segments that repeated one phrase; `unfounded` ones had words over silence.
+        loops: segments that repeated one phrase; nobody spoke the `unfounded` ones.
         asked_s: seconds of audio that were sent again.
     """
 
@@ -142,7 +142,7 @@ class RepairFigures:
 
     @property
     def gap_count(self) -> int:
-        """Gaps, whatever became of them."""
+
         return sum(self.gaps.values())
 
     def __bool__(self) -> bool:
@@ -150,7 +150,7 @@ class RepairFigures:
 
     def named(self) -> dict[str, int]:
         """Each count by its name for people, zeros included."""
-        names = ("filled", "without speech", "refused", "still missing", "loops", "over silence")
+        names = ("filled", "without speech", "refused", "still missing", "loops", "not spoken")
         counts = (*map(self.gaps.__getitem__, GAP_ENDS), self.loops, self.unfounded)
         return dict(zip(names, counts, strict=True))
 
@@ -161,8 +161,8 @@ class Statistics:
 
     Attributes:
         recordings: by outcome: transcribed, cached, unchanged (nothing had to be written), failed.
-        audio_s: of those transcribed, and of those cached.
-        jobs: by state, as they are now.
+        audio_s: of transcribed and of cached recordings.
+        jobs: current numbers by state.
         errors: requests without an answer, by cause.
         retries: by the cause of the failure before.
         connections: opened, reused, replaced.
@@ -197,7 +197,7 @@ class Sources:
 
 
 async def statistics(sources: Sources, window: Window) -> Statistics:
-    """Everything about a window."""
+    """Compute all figures of a window."""
     metrics, usage = sources.metrics, sources.usage
     figures = Aggregator(metrics)
     causes = await metrics.counts(Metric.REQUEST_SECONDS, window)
@@ -235,7 +235,7 @@ async def groups(sources: Sources, window: Window, by: str) -> list[Group]:
 
 
 def hits_by_level(lookups: Mapping[str, _Count]) -> dict[str, _Count]:
-    """The hits among cache lookups, of every level that was recorded."""
+    """The hits by level, from counts of lookups that include misses."""
     counts = {**dict.fromkeys(LEVELS, 0), **lookups}
     return {level: count for level, count in counts.items() if level != MISS}
 
@@ -269,7 +269,7 @@ async def _throughput(metrics: MetricsStore, window: Window) -> Throughput:
 
 
 async def _repair_figures(metrics: MetricsStore, window: Window) -> RepairFigures:
-    """Counted once, when an answer was examined; a later run over it adds nothing."""
+    """Answers count when they are repaired; reading them from the cache adds nothing."""
     figures = Aggregator(metrics)
     gaps = await figures.events(Metric.AUDIT_GAPS, window)
     segments = await figures.events(Metric.AUDIT_SEGMENTS, window)

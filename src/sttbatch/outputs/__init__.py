@@ -1,1 +1,1 @@
-"""What a run leaves behind: transcripts as files, and who owns which file's name."""
+"""Transcripts as files, and the owners of their names."""

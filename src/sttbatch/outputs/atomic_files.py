@@ -1,6 +1,6 @@
-"""Files that are there whole or not at all, and what may be replaced by them.
+"""Atomic replacement of files, if they have not been changed by others.
 
-A temporary file is locked for as long as its writer lives. One without a lock was left behind.
+A temporary file is locked while its writer is alive; one without a lock is abandoned.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _ADVICE = {
     errno.EPERM: "make the folder writable, or name another one with --output-dir",
     errno.EROFS: "the file system is read-only; name another folder with --output-dir",
     errno.EISDIR: "a folder has this name; move it away",
-    errno.ENOTDIR: "a file stands where a folder is needed; move it away",
-    errno.EEXIST: "a file stands where a folder is needed; move it away",
+    errno.ENOTDIR: "there is a file where a folder is needed; move it away",
+    errno.EEXIST: "there is a file where a folder is needed; move it away",
     errno.ENAMETOOLONG: "name a shorter path with --output-dir",
 }
 
 
 class Existing(Enum):
-    """Whose file is at an output's path before it is written."""
+    """Which file is at an output's path before it is written."""
 
     NOTHING = auto()
     SAME = auto()
@@ -51,11 +51,11 @@ class Existing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A path, the content that should be there, and the file that is.
+    """A path, its new content, and the existing file.
 
     Attributes:
         sha256: of `content`.
-        seen: tells one file from another at this path; None: nothing was there.
+        seen: identifies the existing file; None: there was none.
     """
 
     path: Path
@@ -66,12 +66,10 @@ class Target:
 
 
 def examine(path: Path, content: bytes, digests: frozenset[str]) -> Target:
-    """Compare what stands at `path` with `content` and with the `digests` of what was written.
+    """Compare the file at `path` with `content` and with the `digests` that were written.
 
-    A symlink, a device or a file that cannot be read is not ours, wherever it leads.
-
-    Raises:
-        RecordingError: a folder stands there, or one above is not to be searched.
+    A symlink, a device or a file that cannot be read is not ours. Raises RecordingError if it is a
+    folder, or cannot be examined.
     """
     sha256 = hashlib.sha256(content).hexdigest()
     with explained(path):
@@ -82,22 +80,19 @@ def examine(path: Path, content: bytes, digests: frozenset[str]) -> Target:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         existing = Existing.FOREIGN
         if stat.S_ISREG(status.st_mode) and (digests or status.st_size == len(content)):
-            held = _sha256(path)
-            if held == sha256:
+            digest = _sha256(path)
+            if digest == sha256:
                 existing = Existing.SAME
-            elif held in digests:
+            elif digest in digests:
                 existing = Existing.OURS
         return Target(path, content, sha256, existing, _identity(status))
 
 
 def replace_all(targets: Sequence[Target]) -> list[Target]:
-    """Put each content at its path and flush it to the disk; all targets share one folder.
+    """Write all contents, then replace the files, and flush them; all targets share one folder.
 
-    Nothing is replaced before everything is written. Returns the targets that were skipped
-    because somebody changed them since they were examined.
-
-    Raises:
-        RecordingError: the folder cannot be made or written to; no temporary file is left.
+    Returns the targets that were skipped because they changed since they were examined. Raises
+    RecordingError if the folder cannot be created or written; no temporary file remains.
     """
     skipped: list[Target] = []
     folder = targets[0].path.parent
@@ -122,20 +117,20 @@ def replace_all(targets: Sequence[Target]) -> list[Target]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the temporary files of runs that were killed; what cannot be removed stays."""
+    """Remove temporary files of killed runs; errors are ignored."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - names are all that is needed
             if _TEMPORARY.fullmatch(name):
                 path = folder / name
                 with contextlib.suppress(OSError), locked_if_free(path) as descriptor:
-                    # It may have become an output since its name was listed.
+                    # It must still be a regular file.
                     if stat.S_ISREG(os.fstat(descriptor).st_mode):
                         path.unlink()
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Raise an `OSError` on as a `RecordingError` that says which file and what to do."""
+    """Raise an `OSError` as a `RecordingError` that names the file and says what to do."""
     try:
         yield
     except OSError as error:
@@ -147,16 +142,16 @@ def explained(path: Path) -> Iterator[None]:
 def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
     path, descriptor = create_locked(
         lambda: folder / f".sttbatch-{secrets.token_hex(8)}.tmp",
-        # 0666, less the umask: an output is as readable as any file that its user makes.
+        # Less the umask, as for any file that the user creates.
         0o666,
-        # Where there are no locks, nobody can take this one for left behind either.
+        # Without locks, no process can take it for abandoned either.
         may_lack_locks=True,
     )
     try:
         write_all(descriptor, content)
         yield path
     finally:
-        # Once it is renamed nothing has this name any more, nor will have: names are random.
+        # After a rename the name does not exist; names are random, so it is not reused.
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(descriptor)

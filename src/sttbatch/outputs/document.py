@@ -1,22 +1,27 @@
-"""The document that every output format renders."""
-
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from sttbatch.core.models import MIXED, Gap, GapReason, Segment, Transcript
+from sttbatch.core.models import (
+    MIXED,
+    Gap,
+    GapReason,
+    Hallucinations,
+    Segment,
+    Transcript,
+)
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.unicode_text import plain
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One recording's transcript and the facts that outputs state about it.
+    """One recording's transcript and the facts about it that outputs contain.
 
-    Equal documents give equal bytes. `transcript.chunks` should therefore be what was stored with
-    the transcript, not what this run found in its caches, or an unchanged output is rewritten.
+    Equal documents give equal bytes. Therefore `transcript.chunks` must be as it was stored with
+    the transcript, or unchanged outputs are rewritten.
 
     Attributes:
         source: the recording's display path.
@@ -30,13 +35,23 @@ class Document:
     transcript: Transcript
     options: OutputOptions
 
+    def segments(self) -> list[Segment]:
+        """The transcript's, and what nobody spoke where that is kept or marked."""
+        shown = list(self.transcript.segments)
+        if self.options.hallucinations is not Hallucinations.DROP:
+            is_marked = self.options.hallucinations is Hallucinations.MARK
+            dropped = [each.segment for each in self.transcript.dropped]
+            shown += [_marked(each) for each in dropped] if is_marked else dropped
+            shown.sort(key=attrgetter("start_s"))
+        return shown
+
     def spoken(self) -> list[Segment]:
         """The segments that have words, free of control characters, in the order of time."""
-        cleaned = (replace(each, text=plain(each.text)) for each in self.transcript.segments)
+        cleaned = (replace(each, text=plain(each.text)) for each in self.segments())
         return sorted((each for each in cleaned if each.text), key=attrgetter("start_s"))
 
     def missing(self) -> list[Segment]:
-        """The parts that should have words and have none, each with a note as its text."""
+        """The parts that lack words, each with a note as its text."""
         return [
             Segment(_note(gap), gap.start_s, gap.end_s)
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
@@ -44,8 +59,12 @@ class Document:
         ]
 
 
+def _marked(segment: Segment) -> Segment:
+    return replace(segment, text=f"[not spoken? {segment.text}]", words=())
+
+
 def _note(gap: Gap) -> str:
-    # Outwards to whole seconds, lest a short gap seem to last no time.
+    # Rounded outwards to whole seconds, so that a short gap does not seem to be empty.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
     channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
     facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]

@@ -1,11 +1,11 @@
-"""The output formats: one function each, from a document to the bytes of a file."""
+"""The output formats: functions from a document to the bytes of a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 
-from sttbatch.core.models import MIXED, ChunkSummary, Gap, Segment
+from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 from sttbatch.outputs.unicode_text import encodable, joined
@@ -22,8 +22,8 @@ PARAGRAPH_PAUSE_S = 2.0
 def txt(document: Document) -> bytes:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
-    Missing parts are paragraphs of their own: `[not transcribed: 00:05:00 - 00:10:00, why]`.
-    Where each channel was transcribed alone, a change of speaker begins a paragraph: `1: text`.
+    Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`.
     """
     paragraphs: list[list[str]] = []
     speaker: str | None = None
@@ -47,10 +47,7 @@ def txt(document: Document) -> bytes:
 
 
 def srt(document: Document) -> bytes:
-    """SubRip subtitles. The format has no escapes: what looks like markup stays as it is.
-
-    It knows no speakers either: a cue of one begins with `1: `.
-    """
+    """SubRip subtitles, a format without escapes and speakers: their cues begin with `1: `."""
     return subtitles(cues(document, NAMED), "srt").encode()
 
 
@@ -62,7 +59,7 @@ def vtt(document: Document) -> bytes:
 def tsv(document: Document) -> bytes:
     """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them.
 
-    A speaker stands before the text, `1: text`: its readers count on three columns.
+    The text begins with the speaker, `1: text`, as readers expect three columns.
     """
     rows = sorted([*document.spoken(), *document.missing()], key=lambda item: item.start_s)
     table = [
@@ -73,27 +70,29 @@ def tsv(document: Document) -> bytes:
 
 
 def json(document: Document) -> bytes:
-    """All that is known, in the shape of Whisper's JSON with further fields."""
+    """Everything, in the form of Whisper's JSON with additional fields."""
     import msgspec
 
-    transcript = document.transcript
-    content = {
+    transcript, segments = document.transcript, document.segments()
+    content: dict[str, object] = {
         "source": encodable(document.source),
         "sha256": document.sha256,
         "duration": _rounded(transcript.duration_s),
         "language": transcript.language,
         "model": encodable(document.model),
         "engine": document.engine,
-        "text": encodable(transcript.text),
+        "text": encodable(" ".join(each.text for each in segments if each.text)),
         "segments": [
             _segment(number, segment, words=document.options.words)
-            for number, segment in enumerate(transcript.segments)
+            for number, segment in enumerate(segments)
         ],
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
         "gaps": [_gap(gap) for gap in transcript.gaps],
     }
+    if transcript.dropped:
+        content["dropped"] = [_dropped(each) for each in transcript.dropped]
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-    # Terminals obey these too, and JSON lets them stand unescaped.
+    # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
 
 
@@ -147,8 +146,18 @@ def _gap(gap: Gap) -> dict[str, object]:
 
 
 def _channel(channel: int) -> dict[str, int]:
-    """Nothing where channels were mixed."""
+
     return {} if channel == MIXED else {"channel": channel}
+
+
+def _dropped(dropped: DroppedSegment) -> dict[str, object]:
+    segment = dropped.segment
+    return {
+        "start": _rounded(segment.start_s),
+        "end": _rounded(segment.end_s),
+        "text": encodable(segment.text),
+        "evidence": [str(each) for each in dropped.evidence],
+    }
 
 
 def _rounded(seconds: float) -> float:
@@ -157,5 +166,5 @@ def _rounded(seconds: float) -> float:
 
 
 def _vtt_escaped(line: str) -> str:
-    # Escaping `>` as well breaks up `-->`, which no cue may hold.
+    # `>` is escaped too, since cues must not contain `-->`.
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,5 +1,5 @@
-"""Breaking text into lines: where it may be broken, and where that reads best."""
-# ruff: noqa: RUF001 - punctuation and words of other scripts are what this is about
+"""Breaks text into lines at the positions that read best."""
+# ruff: noqa: RUF001 - punctuation and words of other scripts
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from enum import IntEnum
 from functools import cache
 from itertools import pairwise
 
-from sttbatch.outputs.unicode_text import clusters, columns, is_unspaced, may_part
+from sttbatch.core.scripts import is_unspaced
+from sttbatch.outputs.unicode_text import clusters, columns, unspaced_words
 
 
 class Break(IntEnum):
-    """How good a place to break is, the best first."""
+    """Positions for a line break, the best first."""
 
     SENTENCE = 0
     CLAUSE = 1
@@ -23,7 +24,7 @@ class Break(IntEnum):
 
 
 PENALTY = (0.0, 3.0, 6.0, 10.0, 30.0)
-"""What breaking at each `Break` costs; a line off balance by half a width costs 10."""
+"""The cost of each `Break`; a line that is half a width too short or long costs 10."""
 
 _IMBALANCE = 40.0
 _QUOTES = "\"'”’»›)]}」』】》"
@@ -39,12 +40,12 @@ _CONJUNCTIONS = frozenset(_CONJUNCTION_WORDS.split())
 
 @dataclass(frozen=True, slots=True)
 class Atom:
-    """A piece of text that no line breaks inside of.
+    """A piece of text without line breaks.
 
     Attributes:
         width: in columns.
-        spaced: a space parts it from what comes before.
-        after: how good a place to break its end is.
+        spaced: a space precedes it.
+        after: the quality of a break at its end.
     """
 
     text: str
@@ -54,10 +55,10 @@ class Atom:
 
 
 def atoms(text: str, width: int) -> list[Atom]:
-    """Take `text` (as `plain` leaves it) apart; what is wider than `width` columns is cut."""
+    """Split a text (as `plain` returns it); words wider than `width` columns are cut."""
     pieces: list[tuple[str, bool]] = []
     for token in text.split(" "):
-        parts = [part for word in _words(token) for part in _cut(word, width)]
+        parts = [part for word in unspaced_words(token) for part in _cut(word, width)]
         pieces.extend((part, number == 0) for number, part in enumerate(parts))
     sequence = [
         Atom(piece, columns(piece), spaced, _break_between(piece, following, spaced=parted))
@@ -70,8 +71,8 @@ def atoms(text: str, width: int) -> list[Atom]:
 
 
 def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
-    """`sequence` on as few lines as hold it, of like length, broken where it reads best."""
-    # The least number of lines that hold it.
+    """`sequence` on as few lines as possible, of similar length, broken where it reads best."""
+    # The minimum number of lines.
     count, used = 0, width
     for atom in sequence:
         used += atom.spaced + atom.width
@@ -87,7 +88,7 @@ def lines(sequence: Sequence[Atom], width: int) -> tuple[str, ...]:
 
     @cache
     def best(start: int, left: int) -> tuple[float, tuple[int, ...]]:
-        """The cheapest ends of `left` lines from `start` on, and what they cost."""
+        """The minimum cost of the last `left` lines from `start` on, and their ends."""
         cheapest: tuple[float, tuple[int, ...]] = (float("inf"), ())
         for end in range(start + 1, size - left + 2):
             used = offsets[end] - offsets[start] - sequence[start].spaced
@@ -112,26 +113,13 @@ def _text(sequence: Sequence[Atom]) -> str:
                    for number, atom in enumerate(sequence))  # fmt: skip
 
 
-def _words(token: str) -> list[str]:
-    """`token` parted where a script without spaces lets a line end."""
-    if token.isascii():
-        return [token]
-    words: list[list[str]] = []
-    for cluster in clusters(token):
-        if words and not may_part(words[-1][-1], cluster):
-            words[-1].append(cluster)
-        else:
-            words.append([cluster])
-    return ["".join(word) for word in words]
-
-
 def _cut(word: str, width: int) -> list[str]:
     if columns(word) <= width:
         return [word]
     pieces: list[str] = []
     used = width
     for cluster in clusters(word):
-        # A pile of accents wider than a line is no character any more.
+        # A cluster of accents that is wider than a line is split.
         for piece in [cluster] if columns(cluster) <= width else cluster:
             used += columns(piece)
             if used > width:
@@ -146,7 +134,7 @@ def _break_between(text: str, following: str, *, spaced: bool) -> Break:
     last = (text.rstrip(_QUOTES) or text)[-1]
     ends_a_word = spaced or is_unspaced(last)
     if not any(character.isalnum() for character in following):
-        # A dash or a lone mark belongs to the line before it.
+        # A dash or a single mark belongs to the previous line.
         return Break.INSIDE
     if ends_a_word and last in _SENTENCE_ENDS:
         return Break.SENTENCE

@@ -1,4 +1,4 @@
-"""How outputs are called: the names that a recording may have, and the one that it gets."""
+"""Names of outputs: where they are, and the candidates for a recording's name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sttbatch.core.options import OUTPUT_FORMATS
 
 NAME_MAX_BYTES = 255
-"""Of one path component, on every file system that Linux and macOS commonly use."""
+"""Maximum length of a path component on common file systems of Linux and macOS."""
 
 _LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
 _HASH_DIGITS = 8
@@ -21,7 +21,7 @@ _HASH_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording and the folder among the inputs that it was found under."""
+    """A recording and the input folder that contains it."""
 
     path: Path
     root: Path
@@ -29,13 +29,12 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class OutputPlan:
-    """Where one recording's outputs go.
+    """The paths of one recording's outputs.
 
     Attributes:
-        paths: by format, in the order of the formats asked for, spelled as the user spells the
-            folder.
-        source: the recording, as `outputs.source` in the ledger has it.
-        stem: the outputs' common path without `.format`, as `outputs.path` in the ledger has it.
+        paths: by format, in the order of the requested formats, spelled as by the user.
+        source: the recording, as `outputs.source` in the ledger.
+        stem: the outputs' common path without `.format`, as `outputs.path` in the ledger.
     """
 
     recording: Recording
@@ -44,7 +43,7 @@ class OutputPlan:
     stem: bytes = field(repr=False)
 
     def key(self, format_name: str) -> bytes:
-        """The path of one format's output as the ledger has it."""
+        """The path of one format's output as in the ledger."""
         return self.stem + b"." + format_name.encode()
 
 
@@ -52,8 +51,8 @@ class OutputLocation(NamedTuple):
     """A recording and the folder of its outputs, whose paths end in a slash.
 
     Attributes:
-        source, target: of the recording and the folder, with real folders, as the ledger has
-            them: a folder reached over a symlink is not another one.
+        source, target: of the recording and the folder, with symlinks of folders resolved, as in
+            the ledger.
         folder: the target as the user spells it; empty: the working directory.
     """
 
@@ -63,14 +62,14 @@ class OutputLocation(NamedTuple):
 
 
 class OutputLocator:
-    """Finds each recording's `OutputLocation`, looking at the disk once for each folder."""
+    """Finds the `OutputLocation` of recordings, with one look at the disk for each folder."""
 
     def __init__(self, directory: Path | None) -> None:
         self._directory = directory
         self._folders: dict[tuple[str, str], OutputLocation] = {}
 
     def locate(self, path: str, root: str) -> OutputLocation:
-        """Where a recording that was found under `root` belongs."""
+        """The location for a recording below `root`."""
         folder, slash, name = path.rpartition("/")
         key = folder + slash, root
         if key not in self._folders:
@@ -92,7 +91,7 @@ def _real(folder: str) -> bytes:
 
 
 def stems(name: str, source: bytes) -> Iterator[str]:
-    """What outputs of a recording called `name` may be called, without `.txt`; the best first.
+    """Possible names, without `.txt`, of the outputs of a recording called `name`; the best first.
 
     `talk.mp3` gives `talk`, `talk.mp3`, `talk.mp3-1f3a5c7e` and then longer hashes of `source`.
     """
@@ -105,20 +104,17 @@ def stems(name: str, source: bytes) -> Iterator[str]:
 
 
 def fitted(stem: str, suffix: str = "") -> str:
-    """`stem` and `suffix`, shortened with a hash where an ending would not fit behind them.
-
-    Temporary files have short names of their own, so they need no room here.
-    """
-    room = NAME_MAX_BYTES - _LONGEST_ENDING
-    if len(os.fsencode(stem + suffix)) <= room:
+    """`stem` and `suffix`, shortened with a hash if the longest ending would not fit."""
+    limit = NAME_MAX_BYTES - _LONGEST_ENDING
+    if len(os.fsencode(stem + suffix)) <= limit:
         return stem + suffix
     suffix = f"-{sha256(os.fsencode(stem)).hexdigest()[:_HASH_DIGITS]}{suffix}"
-    while len(os.fsencode(stem + suffix)) > room:
+    while len(os.fsencode(stem + suffix)) > limit:
         stem = stem[:-1]
     return stem + suffix
 
 
 def folded(path: bytes) -> str:
-    """The same for all paths that a file system without regard to case takes for one."""
+    """A path's form for comparison, equal for paths that are one on case-insensitive systems."""
     text = unicodedata.normalize("NFC", os.fsdecode(path))
     return unicodedata.normalize("NFC", text.casefold())

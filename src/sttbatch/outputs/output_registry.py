@@ -1,10 +1,8 @@
-"""Which recording owns which output file, and whether its outputs are as they were left.
+"""OutputRegistry: which recording owns which output file, and whether outputs are unchanged.
 
-No two recordings ever share an output, in this run or over many.
-
-A recording owns a stem (`talk` in `talk.txt`) with all its formats, so that `talk.txt` and
-`talk.json` never come from two recordings. Owned is what the store says, and what this registry
-has planned and nobody has written yet.
+No two recordings share an output, in one run or in several. A recording owns a stem (`talk` in
+`talk.txt`) with all formats, so that `talk.txt` and `talk.json` never come from two recordings. The
+owners are those in the store, and those that this registry has planned.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.core.models import Hallucinations
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.core.ports import OutputStore
 from sttbatch.outputs.output_names import (
@@ -30,26 +29,23 @@ from sttbatch.outputs.output_names import (
     stems,
 )
 
-OUTPUTS_VERSION = 1
-"""A better formatter must not be hidden by what an older one wrote."""
+OUTPUTS_VERSION = 2
+"""To be raised when formatters change, so that existing outputs are rewritten."""
 
 
 class IntactOutputs(NamedTuple):
-    """Outputs that are as they should be; `names` in the order of the formats asked for."""
+    """Outputs that are up to date; `names` in the order of the requested formats."""
 
     names: tuple[str, ...]
     audio_s: float
 
 
 class NameTakenError(RecordingError):
-    """Another run gave a planned name to another recording in the meantime; plan again."""
+    """Another run has given a planned name to another recording; plan again."""
 
 
 class OutputRegistry:
-    """The owners of output files. One registry serves one run.
-
-    Every method raises `StateError` where the store cannot be used.
-    """
+    """The owners of output files, for one run; raises `StateError` if the store cannot be used."""
 
     def __init__(self, store: OutputStore) -> None:
         self._store = store
@@ -59,10 +55,9 @@ class OutputRegistry:
     async def plan(
         self, recordings: Sequence[Recording], options: OutputOptions
     ) -> dict[Path, OutputPlan]:
-        """Give each recording its names; whoever comes first gets the short one.
+        """Give each recording its names; the first one gets the shortest.
 
-        Nothing is written: a name is owned from the first output under it, or, for the rest of
-        this run, from its plan.
+        Nothing is written: a name is reserved for this run, and owned once an output is written.
         """
         async with self._planning:
             locator = OutputLocator(options.directory)
@@ -89,10 +84,9 @@ class OutputRegistry:
         return frozenset(spelled + owner.path[prefix:] for owner in owners)
 
     async def digests(self, plan: OutputPlan) -> dict[str, frozenset[str]]:
-        """By format, what sttbatch last wrote or meant to write; empty where it never did.
+        """By format, the digests that sttbatch wrote or may have written.
 
-        Raises:
-            NameTakenError: a name belongs to another recording by now.
+        Raises NameTakenError if a name belongs to another recording by now.
         """
         outputs = await self._store.digests(_paths_of_stem(plan))
         others = [output for output in outputs if output.source != plan.source]
@@ -101,14 +95,10 @@ class OutputRegistry:
         return {name: frozenset(known.get(plan.key(name), ())) for name in plan.paths}
 
     async def intend(self, plan: OutputPlan, sha256s: Mapping[str, str]) -> None:
-        """Own the plan's names and accept digests (by format) as ours from now on.
-
-        Raises:
-            NameTakenError: a name belongs to another recording by now.
-        """
+        """Own the plan's names, and accept digests (by format) as ours; raises NameTakenError."""
         abandoned: frozenset[OutputDigests] = frozenset()
         claimed = {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
-        # The disk is looked at between two transactions; the second one checks what the first saw.
+        # The disk is examined between two transactions; the second checks the result of the first.
         while others := await self._store.claim(
             plan.source, _paths_of_stem(plan), claimed, abandoned
         ):
@@ -116,7 +106,7 @@ class OutputRegistry:
             abandoned |= set(others)
 
     async def record(self, plan: OutputPlan, sha256s: Mapping[str, str]) -> None:
-        """The outputs with these digests (by format) are on the disk."""
+        """Record that outputs were written with these digests (by format)."""
         await self._store.record(
             plan.source, {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
         )
@@ -124,12 +114,12 @@ class OutputRegistry:
     async def remember(
         self, plan: OutputPlan, paths: Sequence[Path], made_from: str, audio_s: float
     ) -> None:
-        """Note how the outputs at `paths`, which hold what they should, were left."""
+        """Record the states of the outputs at `paths`, which are up to date."""
         by_name = {path.suffix[1:]: _state_of(path) for path in paths}
         states = [
             OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)
             for name, file_state in by_name.items()
-            # Where somebody took it away again, the next run has something to do.
+            # If it was removed meanwhile, the next run writes it again.
             if file_state is not None
         ]
         await self._store.remember_states(states)
@@ -137,9 +127,9 @@ class OutputRegistry:
     async def intact(
         self, expected: Iterable[tuple[OutputLocation, str]], formats: Sequence[str]
     ) -> dict[bytes, IntactOutputs]:
-        """By source, those whose outputs in all `formats` are as they were left.
+        """By source, the outputs of recordings that are unchanged in all `formats`.
 
-        `expected` says where outputs belong, and what they should be `made_from`.
+        `expected` has the locations of outputs, and their `made_from`.
         """
         by_source = {location.source: (location.target, origin) for location, origin in expected}
         found: dict[bytes, dict[str, tuple[bytes, float]]] = {}
@@ -160,7 +150,7 @@ class OutputRegistry:
         intact: dict[bytes, IntactOutputs] = {}
         for source, outputs in found.items():
             chosen = [outputs[name] for name in formats if name in outputs]
-            # Those that belong together are called alike.
+            # Outputs of one recording have the same stem.
             called = {name.rpartition(b".")[0] for name, _ in chosen}
             if len(chosen) == len(formats) and len(called) == 1:
                 names = tuple([os.fsdecode(name) for name, _ in chosen])
@@ -169,14 +159,16 @@ class OutputRegistry:
 
 
 def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
-    """Stands for everything that decides an output's bytes: 32 hexadecimal digits."""
+    """A digest of everything that decides an output's bytes: 32 hexadecimal digits."""
     layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
+    if options.hallucinations is not Hallucinations.DROP:
+        layout += f" {options.hallucinations}"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 class _Naming:
-    """One planning: what is owned, and the choice that follows from it."""
+    """Chooses names that no other recording owns."""
 
     def __init__(
         self,
@@ -190,7 +182,7 @@ class _Naming:
         self._owners: dict[str, dict[bytes, list[bytes]]] = defaultdict(dict)
         self._own: dict[tuple[bytes, bytes], set[bytes]] = defaultdict(set)
         folders = {location.target for location in locations}
-        # No output may ever replace a recording, whatever that is called.
+        # No output may replace a recording.
         self._recordings = {folded(location.source) for location in locations}
         for path, source, format_name in owners:
             folder, slash, name = path[: -len(format_name) - 1].rpartition(b"/")
@@ -204,7 +196,7 @@ class _Naming:
         source, target, folder = location
         candidates = [os.fsencode(stem) for stem in stems(recording.path.name, source)]
         own = self._own[target, source]
-        # What it was called once, it is called again, even where a better name has become free.
+        # A recording keeps its name, even if a better one has become free.
         preferred = [stem for stem in candidates if stem in own]
         for stem in [*preferred, *sorted(own.difference(preferred)), *candidates]:
             key = target + stem
@@ -245,12 +237,12 @@ def _refuse_unless_abandoned(plan: OutputPlan, others: Iterable[OutputDigests]) 
 
 
 def _is_abandoned(source: bytes, path: bytes) -> bool:
-    """Whether an output and the recording it came from are both gone from the disk."""
+    """Whether neither an output nor its recording exists."""
     return not os.path.lexists(source) and not os.path.lexists(path)
 
 
 def _state_of(path: Path | bytes) -> str | None:
-    """A file's size, times and inode; None: it is not there."""
+    """A file's size, times and inode; None: it does not exist."""
     try:
         status = os.lstat(path)
     except OSError:

@@ -1,4 +1,4 @@
-"""Segments become cues: short enough to read, cut where it reads best, none over another."""
+"""Subtitles: splits segments into cues that are short enough to read and do not overlap."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.line_breaking import PENALTY, Atom, atoms, lines
 
 MAX_CUE_S = 7.0
-"""Longest display of a cue, where word times allow a cut; what subtitlers commonly keep to."""
+"""Maximum display time of a cue if word times allow a cut, as is common for subtitles."""
 MIN_CUE_MS = 1000
-"""A shorter cue stays on into the silence that follows it."""
+"""Shorter cues are extended into the silence after them."""
 NOTE_S = 5.0
-"""How long a note about a missing part is shown."""
+"""Maximum display time of a note about a missing part."""
 
 _CUE_COST = 10.0
 _TOO_LONG = 40.0
 _PAUSE_S = 0.7
-# pysubs2 takes these for markup of its own, so they travel as code points that no text may hold.
+# pysubs2 interprets these as markup, so they are replaced by code points that text never contains.
 _HIDDEN = str.maketrans({"{": "\ufdd0", "}": "\ufdd1", "\\": "\ufdd2"})
-_SHOWN = str.maketrans({"\ufdd0": "{", "\ufdd1": "}", "\ufdd2": "\\"})
+_RESTORED = str.maketrans({"\ufdd0": "{", "\ufdd1": "}", "\ufdd2": "\\"})
 
 NAMED: Callable[[str], str] = "{}: ".format
-"""Of formats that know no speakers: the name stands before what is said."""
+"""The start of a speaker's cue in formats without speakers."""
 
 Times = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is on the screen at once. Times are milliseconds; `speaker` as in `Segment`."""
+    """The text on the screen at one time. Times are milliseconds; `speaker` as in `Segment`."""
 
     start_ms: int
     end_ms: int
@@ -42,11 +42,10 @@ class Cue:
 
 
 def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") -> list[Cue]:
-    """The cues of a document in order; every word of it is in exactly one.
+    """The cues of a document in order; every word is in exactly one.
 
-    A missing part is shown as a note of at most `NOTE_S` at its beginning. Cues are
-    shown at once only where two speakers talk at once. `name` is what a speaker's cues begin with
-    on the screen.
+    A missing part has a note at its start. Only cues of different speakers may overlap. `name`
+    returns the start of a speaker's cues.
     """
     width = max(1, document.options.max_line_width)
     max_lines = max(1, document.options.max_lines)
@@ -66,7 +65,7 @@ def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") ->
 
 
 def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
-    """The cues of one segment, whose text is as `unicode_text.plain` leaves it."""
+    """The cues of one segment, whose text is as `unicode_text.plain` returns it."""
     pieces = atoms(segment.text, width)
     spoken = _by_words(pieces, segment)
     times = spoken or _by_length(pieces, segment)
@@ -74,7 +73,7 @@ def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
     for start, end in pairwise((0, *_ends(pieces, times, width, max_lines, bool(spoken)))):
         start_s, end_s = times[start][0], times[end - 1][1]
         if spoken:
-            # A word's end may be anywhere in the silence after it.
+            # The end of a word may be inexact, in the silence after it.
             end_s = min(end_s, start_s + MAX_CUE_S)
         cut.append(Cue(round(start_s * 1000), round(end_s * 1000), lines(pieces[start:end], width)))
     return cut
@@ -90,16 +89,15 @@ def subtitles(sequence: Sequence[Cue], format_name: str, escape: Callable[[str],
         if format_name == "vtt" and cue.speaker is not None:
             text = f"<v {cue.speaker}>{text}"
         file.append(SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
-    return file.to_string(format_name).translate(_SHOWN)
+    return file.to_string(format_name).translate(_RESTORED)
 
 
 def _ends(
     pieces: Sequence[Atom], times: Times, width: int, max_lines: int, by_words: bool
 ) -> tuple[int, ...]:
-    """Where each cue ends, as indexes after its last atom, at the least cost in all.
+    """The ends of cues, as indexes after their last atoms, with the minimum total cost.
 
-    Dynamic programming from the left: every cue that fits is tried from each start, so its work
-    is the number of atoms times what one cue holds.
+    Dynamic programming: every cue that fits is tried from each start.
     """
     size = len(pieces)
     costs = [0.0] + [float("inf")] * size
@@ -132,7 +130,7 @@ def _ends(
 
 
 def _by_length(pieces: Sequence[Atom], segment: Segment) -> Times:
-    """The segment's duration shared out by columns."""
+    """Times of atoms in proportion to their columns."""
     ends = list(accumulate(atom.width for atom in pieces))
     rate = max(0.0, segment.end_s - segment.start_s) / max(1, ends[-1])
     starts = (0, *ends)
@@ -143,10 +141,10 @@ def _by_length(pieces: Sequence[Atom], segment: Segment) -> Times:
 
 
 def _by_words(pieces: Sequence[Atom], segment: Segment) -> Times:
-    """When each atom is said, by the segment's word times; empty where there are none.
+    """Times of atoms by the segment's word times; empty if there are none.
 
-    Recognisers write words without the punctuation of the text, part Chinese into characters
-    and numbers into digits. So words and atoms are matched by counting letters.
+    Recognisers omit punctuation in words, and split Chinese into characters and numbers into
+    digits. So words and atoms are matched by counting letters.
     """
     words = segment.words
     word_ends = list(accumulate(_letters(word.text) for word in words))
@@ -154,23 +152,23 @@ def _by_words(pieces: Sequence[Atom], segment: Segment) -> Times:
     if not words or not word_ends[-1] or not ends[-1]:
         return []
     times: Times = []
-    said_s = segment.start_s
+    reached_s = segment.start_s
     for start, end in pairwise((0, *ends)):
         first, last = (position * word_ends[-1] / ends[-1] for position in (start, end))
         start_s = _moment(words, word_ends, first, bisect_right(word_ends, first))
         end_s = _moment(words, word_ends, last, bisect_left(word_ends, last))
         if start == end:
-            # A mark without letters is said with what stands before it.
+            # A mark without letters has the time of the text before it.
             start_s = end_s if start else start_s
             end_s = start_s
-        start_s = min(max(start_s, said_s), max(said_s, segment.end_s))
-        said_s = min(max(end_s, start_s), max(start_s, segment.end_s))
-        times.append((start_s, said_s))
+        start_s = min(max(start_s, reached_s), max(reached_s, segment.end_s))
+        reached_s = min(max(end_s, start_s), max(start_s, segment.end_s))
+        times.append((start_s, reached_s))
     return times
 
 
 def _moment(words: Sequence[Word], ends: Sequence[int], letter: float, index: int) -> float:
-    """When `letter`, counted over all words, is said; it stands in `words[index]`."""
+    """The time of `letter`, counted over all words; it is in `words[index]`."""
     index = min(index, len(words) - 1)
     word = words[index]
     count = _letters(word.text)
@@ -185,7 +183,7 @@ def _letters(text: str) -> int:
 
 
 def _without_overlap(sequence: list[Cue], duration_ms: int) -> list[Cue]:
-    """Cues that follow each other: each lasts, ends before the next, and is shown long enough."""
+    """Cues without overlaps: each ends before the next one, and is long enough if possible."""
     starts: list[int] = []
     for cue in sequence:
         starts.append(max(cue.start_ms, starts[-1] + 1 if starts else 0))

@@ -1,26 +1,27 @@
-"""Properties of Unicode text: its width, where it may be split, what no text file may hold."""
+"""Properties of Unicode text: width, possible splits, and characters to remove."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import accumulate, pairwise
 
-# No-break spaces are white space to Python, but the writer wanted no break there.
+from icu4py.breakers import CharacterBreaker, LineBreaker, WordBreaker
+
+from sttbatch.core.scripts import is_unspaced
+
+# No-break spaces are white space to Python, but must not be broken.
 _SPACES = re.compile(r"[^\S\u00a0\u202f]+")
-# C0, C1, byte order marks, and code points that no text may hold.
+# C0, C1, byte order marks and noncharacters.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ufeff\ufdd0-\ufdef]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_JOINER = "\u200d"
-_SKIN_TONES = range(0x1F3FB, 0x1F400)
 _FIRST_WIDE = "\u1100"
 # Small kana and marks that lengthen the sound before them never begin a line.
-_CLINGING = frozenset("ーぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ々〻")
-_CLOSING = frozenset({"Pe", "Pf", "Po"})
-_OPENING = frozenset({"Ps", "Pi"})
+_STRICT = "ja@lb=strict"
 
 
 def encodable(text: str) -> str:
-    """`text` with what UTF-8 cannot carry (parts of an undecodable file name) replaced."""
+    """`text` with lone surrogates (parts of an undecodable file name) replaced."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -31,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def columns(text: str) -> int:
-    """How many columns `text` takes, where a Chinese character takes two."""
+    """The width of `text` in columns; a Chinese character has two."""
     if text.isascii():
         return len(text)
     return sum(1 + _is_wide(character) for character in text)
@@ -39,34 +40,25 @@ def columns(text: str) -> int:
 
 def clusters(text: str) -> list[str]:
     """`text` in pieces that look like one character: accents and joined emoji stay together."""
-    pieces: list[str] = []
-    for character in text:
-        if pieces and (_extends(character) or pieces[-1].endswith(_JOINER)):
-            pieces[-1] += character
-        else:
-            pieces.append(character)
-    return pieces
+    return list(CharacterBreaker(text, "root"))
 
 
-def may_part(left: str, right: str) -> bool:
-    """Whether a line may end between two clusters that no space separates."""
-    if not (is_unspaced(left[0]) or is_unspaced(right[0])):
-        return False
-    if right[0] in _CLINGING or unicodedata.category(right[0]) in _CLOSING:
-        return False
-    return unicodedata.category(left[0]) not in _OPENING
-
-
-def is_unspaced(character: str) -> bool:
-    """Whether `character` is of a script that writes words without spaces (not Korean)."""
-    return _is_wide(character) and not unicodedata.name(character, "").startswith("HANGUL")
+def unspaced_words(text: str) -> list[str]:
+    """A text without a space, parted at words of scripts that have none, where a line may end."""
+    if not any(map(is_unspaced, text)):
+        return [text]
+    ends = set(accumulate(map(len, LineBreaker(text, _STRICT))))
+    # A line may end within a Chinese word, but reads better when it does not.
+    ends &= set(accumulate(map(len, WordBreaker(text, "root"))))
+    parted = (at for at in sorted(ends) if any(map(is_unspaced, text[at - 1 : at + 1])))
+    return [text[start:end] for start, end in pairwise(dict.fromkeys((0, *parted, len(text))))]
 
 
 def joined(texts: list[str]) -> str:
-    """`texts` as running text: a space between them, but none within Chinese or Japanese."""
+    """`texts` joined by spaces, but without them within Chinese or Japanese."""
     parts: list[str] = []
     for text in texts:
-        if parts and not (is_unspaced(parts[-1][-1]) and is_unspaced(text[0])):
+        if parts and not (_is_chinese(parts[-1][-1]) and _is_chinese(text[0])):
             parts.append(" ")
         parts.append(text)
     return "".join(parts)
@@ -76,9 +68,6 @@ def _is_wide(character: str) -> bool:
     return character >= _FIRST_WIDE and unicodedata.east_asian_width(character) in "WF"
 
 
-def _extends(character: str) -> bool:
-    return (
-        character == _JOINER
-        or ord(character) in _SKIN_TONES
-        or unicodedata.category(character) in {"Mn", "Me", "Mc"}
-    )
+def _is_chinese(character: str) -> bool:
+    """Chinese or Japanese; Thai has no spaces between words, but between sentences."""
+    return _is_wide(character) and not unicodedata.name(character, "").startswith("HANGUL")

@@ -1,4 +1,4 @@
-"""Plans, writes and remembers outputs, and never touches files that are not ours."""
+"""OutputWriter: writes outputs, and never replaces files that are not ours."""
 
 from __future__ import annotations
 
@@ -22,9 +22,8 @@ class Written:
     """The outputs of one recording after writing.
 
     Attributes:
-        paths: outputs that now hold the transcript, in the order of the formats asked for.
-        untouched: files that stand in an output's place and were not written by sttbatch, or were
-            edited since; they are as they were.
+        paths: outputs that contain the transcript, in the order of the requested formats.
+        untouched: existing files that were not written by sttbatch, or were edited since.
     """
 
     paths: tuple[Path, ...]
@@ -33,12 +32,7 @@ class Written:
 
 @dataclass(slots=True, eq=False)
 class OutputWriter:
-    """Plans, writes and remembers outputs. One writer serves one run.
-
-    Args:
-        registry: gives outputs their names.
-        observe: called with each document that was brought to its files, if it has any.
-    """
+    """Plans and writes the outputs of one run; `observe` receives each document afterwards."""
 
     registry: OutputRegistry
     observe: Callable[[Document], Awaitable[None]] | None = None
@@ -46,16 +40,16 @@ class OutputWriter:
     _swept: set[Path] = field(default_factory=set, init=False)
 
     async def plan(self, recordings: Sequence[Recording], options: OutputOptions) -> None:
-        """Decide how the outputs of all recordings are called, before any is written."""
+        """Plan the names of all outputs, before any is written."""
         self._plans |= await self.registry.plan(recordings, options)
 
     async def write(
         self, document: Document, recording: Path, transcript_key: str | None = None
     ) -> Written:
-        """Bring every output of a planned recording up to date; what is so already is not touched.
+        """Write the outputs of a planned recording that are not up to date.
 
-        Where another run took the planned name in the meantime, the recording gets another one.
-        By its `transcript_key` a later run finds it up to date.
+        If another run has taken the planned name, the recording gets another one. With a
+        `transcript_key`, a later run recognises the recording as up to date.
 
         Raises:
             RecordingError: a file cannot be written; says which one and what to do.
@@ -119,9 +113,9 @@ class OutputWriter:
         )
 
     async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
-        """Write and record `changed`; returns the formats that somebody else wrote meanwhile."""
+        """Write and record `changed`; returns the formats that others wrote meanwhile."""
         await self.registry.intend(plan, _sha256s(changed))
-        # A file that has the right bytes already only needs to be recorded.
+        # A file with the right content only has to be recorded.
         stale = [target for target in changed.values() if target.existing is not Existing.SAME]
         skipped = await asyncio.to_thread(replace_all, stale) if stale else []
         lost = {name for name, target in changed.items() if target in skipped}

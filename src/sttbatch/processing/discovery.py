@@ -26,12 +26,20 @@ OTHER_ENDINGS = frozenset(
         "7z", "bak", "bib", "bmp", "bz2", "cfg", "conf", "css", "csv", "cue", "db", "doc",
         "docx", "epub", "gif", "gz", "htm", "html", "ico", "ini", "ipynb", "jpeg", "jpg", "js",
         "json", "jsonl", "lock", "log", "lrc", "m3u", "m3u8", "md", "nfo", "odp", "ods", "odt",
-        "part", "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
+        "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
         "sqlite", "srt", "ssa", "ass", "svg", "tar", "tex", "tif", "tiff", "toml", "tsv",
         "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
     }
 )  # fmt: skip
 """Endings of notes, covers and our own outputs, which are skipped without being opened."""
+
+UNFINISHED_ENDINGS = frozenset(
+    {
+        "!qb", "!ut", "aria2", "bc!", "crdownload", "download", "filepart", "opdownload", "part",
+        "partial", "tmp", "ytdl",
+    }
+)  # fmt: skip
+"""What browsers and transfer programs put behind a name until the file is complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +48,9 @@ class Candidate:
 
     Attributes:
         display_path: the path as the user gave it, or below the folder that they gave.
-        root: the folder it was found under; outputs elsewhere mirror the tree below it.
+        root: the folder that was walked; outputs elsewhere mirror the tree below it.
         expected: by its ending, or because it was named, it should be a recording; other files
-            are used only if they hold audio.
-        status: as `os.stat` returned it.
+            are used only if they contain audio.
     """
 
     display_path: str
@@ -61,9 +68,9 @@ class Discovery:
     """The result of a walk.
 
     Attributes:
-        failures: (display path, reason) of what cannot be read.
-        skipped: by root, files that are no recordings, our own outputs among them.
-        recently_modified: how many files were left out for `--min-age`.
+        failures: (display path, reason) of files and folders that cannot be read.
+        skipped: by root, files that are no recordings, such as our own outputs.
+        recently_modified: number of files that `--min-age` skips.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
@@ -76,7 +83,7 @@ class _Walk:
     """A walk over files and folders; paths are strings, as trees of 100,000 files are common."""
 
     def __init__(self, min_age_s: float) -> None:
-        self.found = Discovery()
+        self.result = Discovery()
         self._seen_files: set[str] = set()
         self._seen_folders: set[tuple[int, int]] = set()
         self._real: dict[str, str] = {}
@@ -87,7 +94,7 @@ class _Walk:
         try:
             status = os.stat(path)
         except OSError as error:
-            self.found.failures.append((path, _reason(error)))
+            self.result.failures.append((path, _reason(error)))
             return
         if stat.S_ISDIR(status.st_mode):
             self._tree(path, status)
@@ -95,7 +102,7 @@ class _Walk:
             self._file(path, os.path.dirname(path) or ".", status, named=True)
 
     def _tree(self, root: str, status: os.stat_result) -> None:
-        """Walk a folder and all below it, without recursion, which deep trees would exhaust."""
+        """Walk a folder and all below it, without recursion, as trees may be deep."""
         chain = [_identity(status)]
         levels = [self._folder(root, root, chain)]
         while levels:
@@ -115,7 +122,7 @@ class _Walk:
         for entry in self._entries(folder, chain[-1]):
             path = entry.path
             try:
-                if _ending(entry.name) in OTHER_ENDINGS and entry.is_file():
+                if _is_other(entry.name) and entry.is_file():
                     self._skip(path, root)
                     continue
                 status = entry.stat()
@@ -125,19 +132,22 @@ class _Walk:
                     # A dangling link, or a file that was deleted meanwhile.
                     self._skip(path, root)
                 else:
-                    self.found.failures.append((path, _reason(error)))
+                    self.result.failures.append((path, _reason(error)))
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 self._file(path, root, status, named=False)
                 continue
+            if _is_unfinished(entry.name):
+                self._skip(path, root)
+                continue
             identity = _identity(status)
             if identity in chain:
-                self.found.failures.append((path, "it leads back to a folder that contains it"))
+                self.result.failures.append((path, "it leads back to a folder that contains it"))
             else:
                 yield path, identity
 
     def _entries(self, folder: str, identity: tuple[int, int]) -> list[os.DirEntry[str]]:
-        """List a folder's entries by name, but those of a folder that was listed before as none."""
+        """A folder's entries by name; none if it was already listed."""
         if identity in self._seen_folders:
             return []
         self._seen_folders.add(identity)
@@ -145,7 +155,7 @@ class _Walk:
             with os.scandir(folder) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            self.found.failures.append((folder, _reason(error)))
+            self.result.failures.append((folder, _reason(error)))
             return []
         visible.sort(key=lambda entry: entry.name)
         return visible
@@ -154,7 +164,7 @@ class _Walk:
         if not named and not stat.S_ISREG(status.st_mode):
             self._skip(path, root)
             return
-        # A path that was named twice, or is reached in two ways, is one recording.
+        # A file that is named twice, or is reached by two paths, is one recording.
         folder, slash, name = path.rpartition("/")
         real = self._real.get(folder)
         if real is None:
@@ -164,13 +174,13 @@ class _Walk:
             return
         self._seen_files.add(identity)
         if self._newest is not None and status.st_mtime > self._newest:
-            self.found.recently_modified += 1
+            self.result.recently_modified += 1
             return
         expected = named or _ending(name) in MEDIA_ENDINGS
-        self.found.candidates.append(Candidate(_plain(path), root, expected, status))
+        self.result.candidates.append(Candidate(_plain(path), root, expected, status))
 
     def _skip(self, path: str, root: str) -> None:
-        self.found.skipped.setdefault(root, []).append(_plain(path))
+        self.result.skipped.setdefault(root, []).append(_plain(path))
 
 
 def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
@@ -182,15 +192,11 @@ def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
     walk = _Walk(min_age_s)
     for path in paths:
         walk.add(str(path))
-    return walk.found
+    return walk.result
 
 
 def expand(arguments: Iterable[str]) -> list[Path]:
-    """The paths that exist, and the matches of patterns that no shell has expanded.
-
-    Raises:
-        UsageError: nothing matches.
-    """
+    """The paths that exist, and matches of patterns; raises UsageError for one without any."""
     import glob
 
     paths: list[Path] = []
@@ -206,13 +212,24 @@ def expand(arguments: Iterable[str]) -> list[Path]:
 
 
 def _plain(path: str) -> str:
-    # Walking "." puts two characters that nobody typed before every name.
+    # Walking "." prefixes every name with it.
     return path.removeprefix("./")
 
 
 def _ending(name: str) -> str:
     _, dot, ending = name.rpartition(".")
     return ending.lower() if dot else ""
+
+
+def _is_other(name: str) -> bool:
+    ending = _ending(name)
+    return ending in OTHER_ENDINGS or ending in UNFINISHED_ENDINGS or name.endswith("~")
+
+
+def _is_unfinished(folder: str) -> bool:
+    """Whether a folder is a download that Safari has not finished: `talk.mp3.download`."""
+    name, _, ending = folder.rpartition(".")
+    return ending.lower() in UNFINISHED_ENDINGS and _ending(name) in MEDIA_ENDINGS
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Jobs and work items as one process meets them; what a dead worker held is free."""
+"""JobQueue and WorkClaims: claims of jobs and items, which dead workers do not block."""
 
 from __future__ import annotations
 
@@ -42,12 +42,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class JobQueue:
-    """What depends on who is alive; everything else is asked of `jobs` itself.
-
-    Attributes:
-        jobs: the jobs of one ledger, shared by all processes that use it.
-        workers: knows which of them are alive.
-    """
+    """The operations on jobs that depend on which workers are alive; `jobs` has all others."""
 
     jobs: JobStore
     workers: WorkerRegistry
@@ -55,39 +50,46 @@ class JobQueue:
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
-        """Take a queued job, or one whose holder died; `TakenBy`: by a worker that is alive."""
-        return await self._past_the_dead(
+        """Claim a queued job, or one whose holder died; `TakenBy` names a living worker."""
+        return await self._reaping_holders(
             lambda: self.jobs.claim(job_id, worker, revive_failed=revive_failed)
         )
 
     async def retry(self, job_id: str) -> Job:
-        """Queue a failed or cancelled job again; one that is queued stays so.
-
-        Raises:
-            UsageError: it is completed, or being processed.
-        """
+        """As `JobStore.retry`; raises UsageError also when it is being processed."""
         return await self._change(job_id, lambda: self.jobs.retry(job_id))
 
     async def cancel(self, job_id: str) -> Job:
-        """QUEUED, or PROCESSING of a dead worker, -> CANCELLED.
-
-        Raises:
-            UsageError: it has ended, or is being processed.
-        """
+        """As `JobStore.cancel`; raises UsageError also when it is being processed."""
         return await self._change(job_id, lambda: self.jobs.cancel(job_id))
 
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job:
-        """Raises UsageError when it is not queued any more."""
+        """As `JobStore.set_priority`; raises UsageError also when it is being processed."""
         return await self._change(job_id, lambda: self.jobs.set_priority(job_id, priority))
+
+    async def free(self, job_ids: Collection[str]) -> dict[str, Job | None]:
+        """Rows of the jobs that have ended or can be claimed, by id; None: the job was purged.
+
+        A row of a dead worker still has the status PROCESSING.
+        """
+        rows = await self.jobs.jobs(job_ids)
+        holders = {row.worker_id for row in rows.values()}
+        alive = {each for each in holders if each and await self.workers.is_alive(each)}
+        return {
+            job_id: row
+            for job_id in job_ids
+            if (row := rows.get(job_id)) is None
+            or row.status is not JobStatus.PROCESSING
+            or row.worker_id not in alive
+        }
 
     async def wait_until_free(
         self,
         job_ids: Collection[str],
         stopping: Callable[[], bool] = lambda: False,
     ) -> AsyncIterator[dict[str, Job | None]]:
-        """Each job once, as it ends or can be claimed: released, or its holder died.
+        """Each job once, as soon as it is `free`.
 
-        Its row comes with it, which says PROCESSING where the holder died; None: it was purged.
         Those that are seen together come together, so that what a dead run held is taken over as a
         whole. What is free may be taken by somebody else before the caller claims it; it then waits
         again. Ends early once `stopping` says so.
@@ -95,16 +97,7 @@ class JobQueue:
         waiting = set(job_ids)
         pace = Pace()
         while waiting and not stopping():
-            rows = await self.jobs.jobs(waiting)
-            holders = {row.worker_id for row in rows.values()}
-            alive = {each for each in holders if each and await self.workers.is_alive(each)}
-            free = {
-                job_id: row
-                for job_id in waiting
-                if (row := rows.get(job_id)) is None
-                or row.status is not JobStatus.PROCESSING
-                or row.worker_id not in alive
-            }
+            free = await self.free(waiting)
             if free:
                 waiting.difference_update(free)
                 yield free
@@ -113,7 +106,7 @@ class JobQueue:
                 await pace.pause()
 
     async def _change(self, job_id: str, change: Callable[[], Awaitable[Job | TakenBy]]) -> Job:
-        changed = await self._past_the_dead(change)
+        changed = await self._reaping_holders(change)
         if isinstance(changed, Job):
             return changed
         holder = (await self.workers.living([changed.worker_id])).get(changed.worker_id)
@@ -122,8 +115,8 @@ class JobQueue:
             f"job {job_id[:SHORT_ID]} is being processed by {who}; stop that run first"
         )
 
-    async def _past_the_dead(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """What `attempt` brings once no dead worker is in its way."""
+    async def _reaping_holders(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The result of `attempt`, which is repeated while a dead worker holds the job."""
         result = await attempt()
         while isinstance(result, TakenBy) and await self.workers.reap_if_dead(result.worker_id):
             result = await attempt()
@@ -132,15 +125,15 @@ class JobQueue:
 
 @dataclass(frozen=True, slots=True)
 class WorkClaims:
-    """The claims of one worker, beside those of all others."""
+    """The claims of items by one worker."""
 
     ledger: WorkLedger
     workers: WorkerRegistry
 
     async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
-        """As `WorkLedger.claim`; whoever holds the item is alive.
+        """As `WorkLedger.claim`; `HeldBy` names a living worker.
 
-        What a dead worker reserved for it stays spent, as a request that was possibly billed.
+        What a dead worker had reserved is booked as possibly billed.
         """
         while True:
             verdict = await self.ledger.claim(item, task_id, force=force)
@@ -149,13 +142,13 @@ class WorkClaims:
             await self.workers.reap(verdict.worker_id)
 
     async def give_up(self, granted: Granted, error: str) -> None:
-        """As `WorkLedger.give_up`."""
+
         await self.workers.end_claim(lambda: self.ledger.give_up(granted, error))
 
     async def wait_until_ended(
         self, key: str, stopping: Callable[[], bool] = lambda: False
     ) -> None:
-        """Return once no living worker has claimed the item, or `stopping` says so."""
+        """Return once no living worker has claimed the item, or `stopping` is true."""
         pace = Pace()
         while not stopping():
             holder = await self.ledger.holder(key)

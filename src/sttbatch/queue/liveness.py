@@ -1,4 +1,4 @@
-"""FileLocks: lock files say whether a process is alive, as the kernel frees them when it dies."""
+"""FileLocks: a lock file shows whether a process is alive, as the kernel unlocks it at its end."""
 
 from __future__ import annotations
 
@@ -15,18 +15,13 @@ from sttbatch.core.jobs import Worker
 from sttbatch.database.private_files import boot_id, is_at, private_folder
 
 EXPIRY_S = 300.0
-"""A worker whose lock cannot be seen from here counts as dead after this long in silence."""
+"""Seconds without a heartbeat after which a worker whose lock cannot be seen counts as dead."""
 
 
 class FileLocks:
-    """A `Liveness`: a worker holds a lock file in a folder for as long as it is alive.
+    """A `Liveness`: a living worker holds a lock file in the data folder.
 
-    Whether a worker that uses another folder, or another machine, is alive is judged by its last
-    heartbeat.
-
-    Args:
-        data_folder: the locks are in a folder of it.
-        machine: which one this is.
+    For workers of another folder or machine, the age of the last heartbeat decides.
     """
 
     def __init__(self, data_folder: Path, machine: str | None = None) -> None:
@@ -57,35 +52,35 @@ class FileLocks:
         return worker.silent_s < EXPIRY_S
 
     def forget(self, worker_id: str) -> None:
-        remove_if_left_behind(self._path(worker_id), self.host)
+        remove_if_abandoned(self._path(worker_id), self.host)
 
     def sweep(self, known: Collection[str]) -> None:
         for path in self._folder.glob("*.lock"):
             if path.stem not in known:
-                remove_if_left_behind(path, self.host)
+                remove_if_abandoned(path, self.host)
 
     def _path(self, worker_id: str) -> Path:
         return self._folder / f"{worker_id}.lock"
 
 
 def this_machine() -> str:
-    """Its name, and which boot of which kernel it is: containers share the second alone."""
+    """The machine's name and boot id; containers of one machine share the boot id alone."""
     return f"{platform.node()} {boot_id()}"
 
 
 def shares_locks(one: str, other: str) -> bool:
-    """Whether each of two hosts is certain to see the locks that the other takes."""
+    """Whether each of two hosts certainly sees the other's locks."""
     name, boot, folder = _parts(one)
     other_name, other_boot, other_folder = _parts(other)
     same_boot = bool(boot) and boot == other_boot
     if not same_boot and (not name or name != other_name):
         return False
     if not folder or not other_folder:
-        # Written by sttbatch 0.1, which did not name it.
+        # Written by sttbatch 0.1, which did not store the folder.
         return True
     if same_boot:
         return folder == other_folder
-    # A machine that was restarted may renumber its devices, not its inodes.
+    # Device numbers may change with a restart of the machine, inodes do not.
     return folder.rpartition(":")[2] == other_folder.rpartition(":")[2]
 
 
@@ -95,33 +90,27 @@ def _parts(host: str) -> tuple[str, str, str]:
 
 
 def hold(path: Path, host: str) -> int:
-    """Create and lock `path`; the lock is held until the descriptor returned is closed.
+    """Create and lock `path`; the lock is held until the returned descriptor is closed.
 
-    No child inherits it: one that outlived us would keep the lock.
-
-    Raises:
-        StateError: the file system takes no file or no lock.
+    No child inherits it, as one that outlives this process would keep the lock. Raises StateError
+    if the file system allows no file or no lock.
     """
     try:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.write(descriptor, host.encode())
-            # Somebody may be looking whether it is held, which takes an instant.
+            # `is_held` of another process may hold it for an instant.
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if is_at(descriptor, path):
                 return descriptor
-            # It was removed between its creation and its lock.
+            # The file was removed before it was locked.
             os.close(descriptor)
     except OSError as error:
         raise StateError(f"{path} cannot be locked: {error.strerror}") from error
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a lock is held without disturbing its holder or others that look.
-
-    Raises:
-        StateError: the file system cannot tell.
-    """
+    """Whether a lock is held; disturbs no holder, and raises StateError if that is unknown."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -139,11 +128,8 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def remove_if_left_behind(path: Path, host: str) -> None:
-    """Remove a lock file that nobody holds and that shares its locks with `host`.
-
-    Any other stays: that its lock is not seen here does not mean that it is free.
-    """
+def remove_if_abandoned(path: Path, host: str) -> None:
+    """Remove a lock file that nobody holds, if a lock on it would be visible on `host`."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:

@@ -18,23 +18,18 @@ HEARTBEAT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WorkerRegistry:
-    """All workers of one ledger.
-
-    Args:
-        heartbeat_s: seconds between two heartbeats of a worker.
-    """
+    """All workers of one ledger; a heartbeat follows the last one after `heartbeat_s` seconds."""
 
     store: WorkerStore
     liveness: Liveness
     heartbeat_s: float = HEARTBEAT_S
-    _unended: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
+    _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
     @contextlib.asynccontextmanager
     async def registered(self) -> AsyncIterator[Worker]:
-        """This process as a worker; what it still holds at the end is free again.
+        """Register this process as a worker; at the end everything that it holds is freed.
 
-        Raises:
-            StateError: others could not be told that it is alive.
+        Raises StateError if other processes cannot be told that it is alive.
         """
         pid = os.getpid()
         worker_id = f"{pid}-{secrets.token_hex(6)}"
@@ -42,39 +37,34 @@ class WorkerRegistry:
             held.enter_context(self.liveness.hold(worker_id))
             worker = await self.store.register(worker_id, self.liveness.host, pid)
             await self.sweep()
-            beating = asyncio.create_task(self._beat(worker, held))
+            heartbeats = asyncio.create_task(self._send_heartbeats(worker, held))
             try:
                 yield worker
             finally:
-                beating.cancel()
-                # Where that cannot be written, whoever comes next finds it dead.
+                heartbeats.cancel()
+                # If this cannot be written, the next run reaps this worker.
                 with contextlib.suppress(StateError):
                     await self.store.reap(worker_id, killed=False)
 
     async def end_claim(self, end: Callable[[], Awaitable[object]]) -> None:
-        """End a claim of this worker; where that cannot be written, `end_pending_claims` does it.
-
-        Raises:
-            StateError: it could not be written now.
-        """
+        """End a claim of this worker; if it raises StateError, `end_pending_claims` tries again."""
         try:
             await end()
         except StateError:
-            self._unended.append(end)
+            self._pending_ends.append(end)
             raise
 
     async def end_pending_claims(self) -> None:
-        """End the claims whose end could not be written: nobody else may while this worker lives.
+        """End the claims whose end could not be written, which no other worker may do.
 
-        Raises:
-            StateError: it cannot be written yet.
+        Raises StateError if it still cannot be written.
         """
-        while self._unended:
-            await self._unended[0]()
-            del self._unended[0]
+        while self._pending_ends:
+            await self._pending_ends[0]()
+            del self._pending_ends[0]
 
     async def sweep(self) -> None:
-        """Free what dead workers held, and remove what they left behind."""
+        """Free what dead workers held, and remove their files."""
         rows = await self.store.list()
         for worker in rows:
             if not self.liveness.is_alive(worker.id, worker):
@@ -82,7 +72,7 @@ class WorkerRegistry:
         self.liveness.sweep([worker.id for worker in rows])
 
     async def living(self, worker_ids: Collection[str]) -> dict[str, Worker]:
-        """Those of these workers that are alive, by id."""
+        """The living ones of these workers, by id."""
         rows = await self.store.find(worker_ids)
         return {row.id: row for row in rows.values() if self.liveness.is_alive(row.id, row)}
 
@@ -91,24 +81,24 @@ class WorkerRegistry:
         return self.liveness.is_alive(worker_id, rows.get(worker_id))
 
     async def reap_if_dead(self, worker_id: str) -> bool:
-        """Free what a worker held unless it is alive; False: it is."""
+        """Reap a worker unless it is alive; returns whether it was reaped."""
         if await self.is_alive(worker_id):
             return False
         await self.reap(worker_id)
         return True
 
     async def reap(self, worker_id: str) -> None:
-        """Free what a dead worker held, and remove what it left behind."""
+        """Free what a dead worker held, and remove its files."""
         await self.store.reap(worker_id, killed=True)
         self.liveness.forget(worker_id)
 
-    async def _beat(self, worker: Worker, held: contextlib.ExitStack) -> None:
+    async def _send_heartbeats(self, worker: Worker, held: contextlib.ExitStack) -> None:
         while True:
             await asyncio.sleep(self.heartbeat_s)
-            # A ledger that cannot be written ends the run through what the run itself writes.
+            # The run itself notices when the ledger cannot be written.
             with contextlib.suppress(StateError):
-                # Where others took it for dead, this registers it again.
+                # This also registers it again if it was reaped by mistake.
                 await self.store.heartbeat(worker)
-                # Its lock file was removed, so what it claims from now on would be free to others.
+                # Without its lock file, others would take what it claims from now on.
                 if not self.liveness.is_alive(worker.id, None):
                     held.enter_context(self.liveness.hold(worker.id))

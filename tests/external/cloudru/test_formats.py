@@ -70,7 +70,7 @@ def test_without_verbose_json_pieces_are_short(endpoint: CloudRu) -> None:
     assert lanes.words == all_heard(8)
     assert not lanes.engine.timestamps
     assert len(lanes.warnings) == 1
-    assert "going on with json" in lanes.warnings[0]
+    assert "continuing with json" in lanes.warnings[0]
     for answer in lanes.results.values():
         assert not isinstance(answer, Exception)
         (segment,) = answer.transcription.segments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from random import Random
 from typing import Any
 
 import pytest
@@ -108,7 +109,7 @@ def test_not_a_number_spoils_nothing() -> None:
         b'{"word": "two", "start": -3, "end": 1e999}]}'
     )
     (only,) = parse_transcription(body, 5.0).segments
-    assert only == Segment("One two", 0, 5, (Word("two", 0, 5),))
+    assert only == Segment("One two", 0, 5, (Word("One", 0, 1), Word("two", 0, 5)))
 
 
 def test_times_stay_within_the_audio_and_in_order() -> None:
@@ -156,6 +157,138 @@ def test_words_are_dealt_though_texts_differ_slightly() -> None:
 def test_half_a_surrogate_pair_can_be_stored() -> None:
     heard = parse_transcription(rb'{"text": "\ud83d cut", "language": "\ud83d"}', 1.0)
     assert heard.text.encode() == b"? cut"
+
+
+def told(heard: Transcription) -> list[tuple[str, float, float]]:
+    return [(each.text, each.start_s, each.end_s) for each in heard.segments]
+
+
+CLOCK, NO_CLOCK = "00:00:01.000", "soon"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 0), (0.0, 0.0), (-3, -1), ("-1", "-1"), (None, None), (CLOCK, CLOCK), (NO_CLOCK, {})],
+)
+def test_words_and_segments_are_kept_whatever_their_times(start: Any, end: Any) -> None:
+    heard = read(
+        {
+            "text": " Not guilty. Next.",
+            "segments": [segment(" Not guilty.", start, end), segment(" Next.", 4, 5)],
+            "words": [word("Not", start, end), word("guilty", 0.3, 0.5), word("Next", 4, 5)],
+        }
+    )
+    assert [each.text for each in heard.segments] == ["Not guilty.", "Next."]
+    words = [each.text for part in heard.segments for each in part.words]
+    assert words == ["Not", "guilty", "Next"]
+
+
+def test_times_may_be_written_as_a_clock_shows_them() -> None:
+    heard = read({"segments": [segment("a", CLOCK, "00:02,5"), segment("b", "3.5s", "1:00:00")]})
+    assert told(heard) == [("a", 1.0, 2.5), ("b", 3.5, 10.0)]
+
+
+def test_what_has_no_times_lies_between_its_neighbours_by_its_length() -> None:
+    heard = read({"segments": [segment("abc", None, None), segment("d", None, None)]}, 8.0)
+    assert told(heard) == [("abc", 0, 6), ("d", 6, 8)]
+    (only,) = read(
+        {
+            "segments": [segment("a bbb c", 1, 7)],
+            "words": [word("a", 1, 2), word("bbb", None, None), word("c", 5, 7)],
+        }
+    ).segments
+    assert only.words == (Word("a", 1, 2), Word("bbb", 2, 5), Word("c", 5, 7))
+    untimed = {"text": "a b", "words": [word("a", None, None), word("b", "", None)]}
+    assert read(untimed).segments == (Segment("a b", 0, 10),)
+
+
+def test_segments_that_end_within_a_word_get_whole_words() -> None:
+    """As whisper.cpp cuts them: a leading space says where a word begins."""
+    parts = [segment(" Он отк", 0, 1), segment("лючил звук, и сообщ", 1, 2)]
+    parts += [segment("ение", 2, 3), segment(" пропало.", 3, 4)]
+    text = "\n".join(each["text"] for each in parts)
+    heard = read({"text": text, "segments": parts})
+    whole = ["Он отключил", "звук, и сообщение", "пропало."]
+    assert [each.text for each in heard.segments] == whole
+    assert heard.segments[1].end_s == 3
+    assert heard.text == " ".join(whole)
+    assert read({"text": text}).text == " ".join(whole)
+
+
+def test_words_that_were_broken_into_tokens_are_whole() -> None:
+    tokens = [" The", " You", "Tube", " star", ",", " 3", ".", "5", " m"]
+    words = [word(text, at, at + 1) for at, text in enumerate(tokens)]
+    for answer in ({"words": words}, {"segments": [segment("".join(tokens), 0, 9, words=words)]}):
+        (only,) = read({"text": "".join(tokens)} | answer).segments
+        assert [each.text for each in only.words] == ["The", "YouTube", "star,", "3.5", "m"]
+        assert only.words[1] == Word("YouTube", 1, 3)
+    across = [
+        segment(" Он отк", 0, 2, words=[word(" Он", 0, 1), word(" отк", 1, 2)]),
+        segment("лючил звук", 2, 4, words=[word("лючил", 2, 2.5), word(" звук", 3, 4)]),
+    ]
+    first, second = read({"segments": across}).segments
+    assert first == Segment("Он отключил", 0, 2.5, (Word("Он", 0, 1), Word("отключил", 1, 2.5)))
+    assert second == Segment("звук", 2.5, 4, (Word("звук", 3, 4),))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["Well.", "Known to me"], [" Well.", "Known to me"], ["今天", "天气"], [" well", " known"]],
+)
+def test_segments_that_end_with_a_word_stay_as_they_are(texts: list[str]) -> None:
+    heard = read({"segments": [segment(text, at, at + 1) for at, text in enumerate(texts)]})
+    assert [each.text for each in heard.segments] == [text.strip() for text in texts]
+
+
+WHOLE = "Hello there. How are you? I am fine."
+
+
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [
+        ([("Hello there.", 0, 1)], [("How are you? I am fine.", 1, 10)]),
+        ([("I am fine.", 8, 9)], [("Hello there. How are you?", 0, 8)]),
+        ([("hello there", 0, 1), ("I AM - fine!", 8, 9)], [("How are you?", 1, 8)]),
+        ([("How are you?", 3, 4)], [("Hello there.", 0, 3), ("I am fine.", 4, 10)]),
+        ([("Hello there. How are you? I am fine. Bye.", 0, 4)], []),
+    ],
+)
+def test_text_that_no_segment_holds_is_there_once_where_it_belongs(
+    held: list[tuple[str, float, float]], found: list[tuple[str, float, float]]
+) -> None:
+    heard = told(read({"text": WHOLE, "segments": [segment(*each) for each in held]}))
+    assert sorted(heard, key=lambda each: each[1]) == heard
+    assert [each for each in heard if each not in held] == found
+
+
+def test_text_that_a_segment_lacks_is_put_into_it() -> None:
+    heard = read({"text": WHOLE, "segments": [segment("Hello there. I am fine.", 0, 9)]})
+    assert told(heard) == [(WHOLE, 0, 9)]
+    spelled = [segment("It costs 25%", 0, 1), segment("really", 4, 5)]
+    costs = read({"text": "It costs twenty-five percent — really.", "segments": spelled})
+    assert told(costs) == [("It costs 25%", 0, 1), ("really", 4, 5)]
+
+
+def test_characters_that_no_segment_holds_are_there_in_scripts_without_spaces() -> None:
+    held = [segment("今天天气", 0, 1), segment("走吧", 4, 5)]
+    heard = read({"text": "今天天气很好。我们走吧", "segments": held})
+    assert told(heard)[1] == ("很好。我们", 1, 4)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.integers(0, 1 << 32), st.sampled_from([5, 60, 600]), st.sampled_from([0.1, 0.5]))
+def test_whatever_segments_are_missing_the_text_is_there_once(
+    seed: int, said: int, share: float
+) -> None:
+    random = Random(seed)
+    words = [f"w{int(random.paretovariate(0.4))}" for _ in range(said)]
+    held = [
+        segment(" " + " ".join(words[at : at + 5]), at, at + 5)
+        for at in range(0, said, 5)
+        if random.random() > share
+    ]
+    heard = read({"text": " ".join(words), "segments": held}, float(said))
+    assert " ".join(each.text for each in heard.segments).split() == words
 
 
 VALUES = st.recursive(

@@ -40,7 +40,8 @@ CONFIG = RunConfig(
     REQUEST,
     ChunkingOptions(),
     OutputOptions(formats=("json",)),
-    RunOptions(),
+    # Words are tones here, which are no speech to a detector.
+    RunOptions(vad=False),
     ConcurrencyLimit(2),
 )
 

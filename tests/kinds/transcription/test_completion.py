@@ -139,7 +139,7 @@ def test_a_signal_ends_the_writing_of_stored_transcripts(talks: Path, tmp_path: 
 
     def stop(run: Harness, event: Event) -> None:
         if isinstance(event, JobCompleted):
-            run.pipeline.stop()
+            run.pipeline.control.stop()
 
     report = run_for(tmp_path, talks, ("txt",), stop)
     assert [each.outcome for each in report.recordings] == [
@@ -156,7 +156,7 @@ def test_what_a_signal_kept_from_being_looked_at_is_left(talks: Path, tmp_path: 
 
     def stop(run: Harness, event: Event) -> None:
         if isinstance(event, CacheLookup):
-            run.pipeline.stop()
+            run.pipeline.control.stop()
 
     report = run_for(tmp_path, talks, ("json",), stop)
     assert outcomes(report) == {(f"talk-{number}.wav", Outcome.LEFT): 1 for number in range(8)}

@@ -79,7 +79,7 @@ def test_what_a_first_ask_brought_is_kept_where_nothing_can_be_cut_for_a_second(
     config = replace(
         CONFIG,
         chunking=ChunkingOptions(upload_codec=UploadCodec.WAV),
-        run=RunOptions(audit_share=1.0),
+        run=RunOptions(audit_share=1.0, vad=False),
         concurrency=ConcurrencyLimit(1),
     )
 
@@ -111,7 +111,7 @@ def test_a_channel_that_was_cut_by_another_version_keeps_its_speaker(tmp_path: P
     make_call(path, {"duration_s": 33.0}, {"duration_s": 33.0, "lead_silence_s": 0.9})
     split = replace(CONFIG, chunking=ChunkingOptions(channels=ChannelMode.SPLIT))
     engine = FakeEngine(lost=(12.0, 16.0))
-    transcribed(path, tmp_path, engine, replace(split, run=RunOptions(audit=False)))
+    transcribed(path, tmp_path, engine, replace(split, run=RunOptions(audit=False, vad=False)))
     assert len(engine.sent) == 2
     before = load(path.with_suffix(".json"))["segments"]
 
@@ -152,7 +152,7 @@ def test_pieces_have_names_of_their_own_and_end(tmp_path: Path) -> None:
     config = replace(
         CONFIG,
         chunking=ChunkingOptions(target_duration_s=35),
-        run=RunOptions(audit_share=1.0),
+        run=RunOptions(audit_share=1.0, vad=False),
     )
     engine = FakeEngine(lost=(12.0, 16.0), losing_s=20.0)
 
@@ -182,7 +182,9 @@ def test_silence_does_not_make_a_cached_recording_count_as_transcribed(tmp_path:
     make_recording(path, duration_s=110, sample_rate=16_000, channels=1, silences=((30.0, 75.0),))
     config = replace(CONFIG, chunking=ChunkingOptions(target_duration_s=30))
     engine = FakeEngine()
-    first = transcribed(path, tmp_path, engine, replace(config, run=RunOptions(audit=False)))
+    first = transcribed(
+        path, tmp_path, engine, replace(config, run=RunOptions(audit=False, vad=False))
+    )
     assert [each.cached for each in first.recordings] == [False]
     sent = len(engine.sent)
     # The transcript's key has the mode in it, so this one is merged anew.

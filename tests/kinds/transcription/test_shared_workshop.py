@@ -36,7 +36,7 @@ async def in_two_runs(
     async def stop() -> None:
         assert stop_first is not None
         await stop_first.wait()
-        runs[0].stop()
+        runs[0].control.stop()
 
     stopping = asyncio.create_task(stop()) if stop_first is not None else None
     await asyncio.gather(runs[0].run(discover([one])), runs[1].run(discover([other])))

@@ -82,6 +82,17 @@ def test_what_another_version_queued_is_not_run(version: int, words: str) -> Non
         TranscriptionSpec.from_job_spec(JobSpec(TRANSCRIPTION, version, {"recording": "a.mp3"}))
 
 
+@pytest.mark.parametrize("name", ["recording", "sha256", "request", "chunking", "outputs"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_damaged_row_says_what_to_do(candidate: Candidate, name: str, is_there: bool) -> None:
+    payload = dict(TranscriptionSpec.of(candidate, "ab" * 32, 60.0, CONFIG).to_job_spec().payload)
+    payload[name] = 7
+    if not is_there:
+        del payload[name]
+    with pytest.raises(UsageError, match=r"damaged .*run `sttbatch transcribe` over .* again"):
+        TranscriptionSpec.from_job_spec(JobSpec(TRANSCRIPTION, 2, payload))
+
+
 @pytest.mark.parametrize("audit", [True, False])
 def test_a_jobs_row_says_under_which_key_its_transcript_is_stored_and_what_it_takes(
     tmp_path: Path, audit: bool

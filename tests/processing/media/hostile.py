@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from sttbatch.core.errors import MediaError, WorkerDied
+from sttbatch.core.errors import MediaError, MediaWorkerDied
 from sttbatch.core.models import UploadCodec
 from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
 from sttbatch.processing.media.media_messages import Source, SplitPlan
@@ -48,7 +48,7 @@ async def read_through(folder: Path, recordings: Iterable[bytes]) -> list[str]:
             try:
                 async with asyncio.timeout(HUNG_S):
                     came.append(await _read(workers, path, len(data)))
-            except WorkerDied:
+            except MediaWorkerDied:
                 raise
             except MediaError as error:
                 came.append(str(error))

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
+from sttbatch.core.errors import MediaError, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.processing.media.media_messages import SPOOL_BYTES, Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
@@ -243,13 +243,13 @@ def test_a_worker_that_dies_fails_its_recording_only(
     plan = plan_for(4.0, declared_s=14.0)
 
     async def use(workers: MediaWorkers) -> None:
-        with pytest.raises(WorkerDied, match=reason):
+        with pytest.raises(MediaWorkerDied, match=reason):
             await interrupted(workers, source_of(path), lambda: children()[0].send_signal(number))
         assert len(await taken(workers, source_of(path), plan)) >= 3
         (worker,) = children()
         worker.kill()
         # Dead while nobody asked anything: whoever asks next learns of it.
-        with pytest.raises(WorkerDied):
+        with pytest.raises(MediaWorkerDied):
             await workers.probe(path)
         assert (await workers.probe(path)).codec == "mp3"
 

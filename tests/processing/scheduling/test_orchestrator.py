@@ -22,7 +22,7 @@ from tests.virtual_time import in_virtual_time
 Cut = Callable[[], Awaitable[str | None]]
 
 
-class Workshop:
+class Harness:
     """Recordings are numbers of chunks, named for their place; counts what exists and runs."""
 
     def __init__(self, lanes: int, cutters: int = 2) -> None:
@@ -103,38 +103,38 @@ class Workshop:
 
 @pytest.mark.parametrize("lanes", [1, 3, 10])
 def test_every_chunk_once_and_never_too_many(lanes: int) -> None:
-    shop = Workshop(lanes)
+    harness = Harness(lanes)
     recordings = [30, 1, 0, 7, 12, 0]
-    shop.run(recordings)
+    harness.run(recordings)
     expected = [f"{place}.{k}" for place, n in enumerate(recordings) for k in range(n)]
-    assert sorted(shop.done) == sorted(expected)
-    assert shop.most_run == lanes
-    assert shop.most_exist <= lanes + CHUNKS_AHEAD
-    assert shop.most_cutting == 2
-    assert shop.exist == 0
-    assert shop.dropped == []
+    assert sorted(harness.done) == sorted(expected)
+    assert harness.most_run == lanes
+    assert harness.most_exist <= lanes + CHUNKS_AHEAD
+    assert harness.most_cutting == 2
+    assert harness.exist == 0
+    assert harness.dropped == []
 
 
 @pytest.mark.parametrize("recordings", [[], [0], [0] * 20])
 def test_recordings_without_chunks_are_no_deadlock(recordings: list[int]) -> None:
-    shop = Workshop(2)
-    shop.run(recordings)
-    assert shop.done == []
-    assert sorted(shop.settled) == list(range(len(recordings)))
+    harness = Harness(2)
+    harness.run(recordings)
+    assert harness.done == []
+    assert sorted(harness.settled) == list(range(len(recordings)))
 
 
 def test_recordings_end_one_after_the_other_though_two_are_cut() -> None:
     """What two open recordings have cut, the earlier one's goes first."""
-    shop = Workshop(4)
-    shop.work_s = 0.005
-    shop.run([12] * 5)
-    ends = [max(shop.done.index(f"{place}.{k}") for k in range(12)) for place in range(5)]
+    harness = Harness(4)
+    harness.work_s = 0.005
+    harness.run([12] * 5)
+    ends = [max(harness.done.index(f"{place}.{k}") for k in range(12)) for place in range(5)]
     assert ends == sorted(ends)
     for place in range(4):
-        later = [name for name in shop.done[: ends[place]] if int(name[0]) > place]
+        later = [name for name in harness.done[: ends[place]] if int(name[0]) > place]
         # While it is cut and while it comes to its end, lanes are not left empty.
         assert len(later) <= 2 * (4 + CHUNKS_AHEAD)
-    order = [tuple(map(int, name.split("."))) for name in shop.begun]
+    order = [tuple(map(int, name.split("."))) for name in harness.begun]
     for place in range(5):
         own = [index for where, index in order if where == place]
         assert own == sorted(own)
@@ -142,7 +142,7 @@ def test_recordings_end_one_after_the_other_though_two_are_cut() -> None:
 
 def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
     """Whoever leaves is followed at once, across the ends of recordings too."""
-    shop = Workshop(3)
+    harness = Harness(3)
     chunks = 5 * 6
     inside: list[asyncio.Event] = []
 
@@ -154,13 +154,13 @@ def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
         lane.leave()
 
     async def main() -> None:
-        steps = Steps(shop.cut, process, shop.settle)
-        running = asyncio.create_task(shop.lanes.run(list(enumerate([5] * 6)), steps))
+        steps = Steps(harness.cut, process, harness.settle)
+        running = asyncio.create_task(harness.lanes.run(list(enumerate([5] * 6)), steps))
         for left in range(chunks, 0, -1):
             # More turns of the loop than anything here takes.
             for _turn in range(30):
                 await asyncio.sleep(0)
-            assert shop.lanes.lanes.in_use == min(3, left)
+            assert harness.lanes.lanes.in_use == min(3, left)
             inside.pop(0).set()
         await running
 
@@ -168,117 +168,117 @@ def test_no_lane_is_idle_while_there_is_a_chunk() -> None:
 
 
 def test_what_is_found_takes_no_lane() -> None:
-    shop = Workshop(1)
-    shop.cached = lambda name: not name.endswith(".0")
-    shop.run([20, 20])
-    assert shop.begun == ["0.0", "1.0"]
-    assert len(shop.done) == 40
+    harness = Harness(1)
+    harness.cached = lambda name: not name.endswith(".0")
+    harness.run([20, 20])
+    assert harness.begun == ["0.0", "1.0"]
+    assert len(harness.done) == 40
 
 
 def test_a_recordings_end_holds_no_lane_and_is_bounded() -> None:
-    shop = Workshop(2, 3)
-    shop.settle_s = 0.01
-    shop.run([1] * 40)
-    assert sorted(set(shop.settled)) == list(range(40))
-    assert 1 < shop.most_completing <= COMPLETIONS_AT_ONCE
-    assert shop.most_run == 2
+    harness = Harness(2, 3)
+    harness.settle_s = 0.01
+    harness.run([1] * 40)
+    assert sorted(set(harness.settled)) == list(range(40))
+    assert 1 < harness.most_completing <= COMPLETIONS_AT_ONCE
+    assert harness.most_run == 2
 
 
 @pytest.mark.parametrize("cutters", [1, 2])
 def test_stop_finishes_what_runs_and_drops_what_waits(cutters: int) -> None:
-    shop = Workshop(3, cutters)
-    shop.after = lambda _: shop.lanes.stop() if len(shop.done) == 5 else None
-    shop.run([50, 51, 52])
-    assert 5 <= len(shop.done) <= 5 + 3
-    assert len(shop.dropped) <= 3 + CHUNKS_AHEAD
-    assert shop.exist == 0
-    assert shop.lanes.closed
+    harness = Harness(3, cutters)
+    harness.after = lambda _: harness.lanes.stop() if len(harness.done) == 5 else None
+    harness.run([50, 51, 52])
+    assert 5 <= len(harness.done) <= 5 + 3
+    assert len(harness.dropped) <= 3 + CHUNKS_AHEAD
+    assert harness.exist == 0
+    assert harness.lanes.closed
 
 
 def test_close_cuts_nothing_more_and_lets_what_is_there_through() -> None:
-    shop = Workshop(3)
-    shop.after = lambda _: shop.lanes.close() if len(shop.done) == 5 else None
-    shop.run([50, 51])
-    assert shop.dropped == []
-    assert shop.exist == 0
-    assert 5 + CHUNKS_AHEAD <= len(shop.done) <= 5 + 3 + CHUNKS_AHEAD
+    harness = Harness(3)
+    harness.after = lambda _: harness.lanes.close() if len(harness.done) == 5 else None
+    harness.run([50, 51])
+    assert harness.dropped == []
+    assert harness.exist == 0
+    assert 5 + CHUNKS_AHEAD <= len(harness.done) <= 5 + 3 + CHUNKS_AHEAD
 
 
 def test_stop_before_the_start_begins_nothing() -> None:
-    shop = Workshop(3)
-    shop.lanes.stop()
-    shop.run([5, 5])
-    assert shop.done == []
-    assert shop.most_exist == 0
+    harness = Harness(3)
+    harness.lanes.stop()
+    harness.run([5, 5])
+    assert harness.done == []
+    assert harness.most_exist == 0
 
 
 def test_a_recording_that_fails_gives_its_place_back() -> None:
     """More failures than there are slots, and still everything else is done."""
-    shop = Workshop(1, 1)
+    harness = Harness(1, 1)
     recordings = [3] * 8
     for place in range(8):
-        shop.fail_cut_at = f"{place}.2"
-        shop.run([0] * place + recordings[:1])
-    assert shop.done.count("failed") == 8
-    shop.fail_cut_at = None
-    shop.run([2])
-    assert shop.done[-1] == "0.1"
-    assert shop.most_exist <= 1 + CHUNKS_AHEAD
+        harness.fail_cut_at = f"{place}.2"
+        harness.run([0] * place + recordings[:1])
+    assert harness.done.count("failed") == 8
+    harness.fail_cut_at = None
+    harness.run([2])
+    assert harness.done[-1] == "0.1"
+    assert harness.most_exist <= 1 + CHUNKS_AHEAD
 
 
 def test_a_bug_in_a_chunk_ends_the_run() -> None:
-    shop = Workshop(2)
+    harness = Harness(2)
 
     def broken(chunk: str) -> None:
         raise RuntimeError(chunk)
 
-    shop.after = broken
+    harness.after = broken
     with pytest.raises(ExceptionGroup) as raised:
-        shop.run([20, 20])
+        harness.run([20, 20])
     assert raised.group_contains(RuntimeError)
 
 
 def test_a_cut_is_ready_before_a_lane_asks_for_it() -> None:
     """While all lanes wait for answers, the next two chunks are already there."""
-    shop = Workshop(2)
-    shop.work_s = 0.05
+    harness = Harness(2)
+    harness.work_s = 0.05
     seen: list[int] = []
-    shop.after = lambda _: seen.append(shop.exist)
-    shop.run([12])
+    harness.after = lambda _: seen.append(harness.exist)
+    harness.run([12])
     assert max(seen[2:6]) >= 3
 
 
 def test_the_limit_may_fall_and_rise_while_lanes_are_taken() -> None:
-    shop = Workshop(6)
+    harness = Harness(6)
     runs: list[int] = []
 
     def after(_: str) -> None:
-        shop.lanes.lanes.limit = 2 if 10 <= len(shop.done) < 30 else 5
-        if 18 <= len(shop.done) < 30:
-            runs.append(shop.run_now)
+        harness.lanes.lanes.limit = 2 if 10 <= len(harness.done) < 30 else 5
+        if 18 <= len(harness.done) < 30:
+            runs.append(harness.run_now)
 
-    shop.after = after
-    shop.run([60])
-    assert len(shop.done) == 60
+    harness.after = after
+    harness.run([60])
+    assert len(harness.done) == 60
     assert max(runs) <= 2
-    assert shop.exist == 0
+    assert harness.exist == 0
 
 
 def test_whoever_steps_back_is_let_in_before_later_chunks() -> None:
-    shop = Workshop(3)
+    harness = Harness(3)
     turns: list[str] = []
 
     async def process(chunk: str, lane: Lane) -> None:
         await lane.enter()
         if chunk == "0.1":
-            shop.lanes.lanes.limit = 1
+            harness.lanes.lanes.limit = 1
             await lane.yield_if_over_limit()
         turns.append(chunk)
-        await asyncio.sleep(shop.work_s)
+        await asyncio.sleep(harness.work_s)
         lane.leave()
 
     async def main() -> None:
-        await shop.lanes.run([(0, 8)], Steps(shop.cut, process, shop.settle))
+        await harness.lanes.run([(0, 8)], Steps(harness.cut, process, harness.settle))
 
     in_virtual_time(main())
     assert turns == [f"0.{index}" for index in range(8)]
@@ -312,7 +312,7 @@ def test_a_lane_goes_to_the_most_urgent_of_all_batches_then_to_the_earliest() ->
         assert await lanes.acquire((0, 0, 0, 0), object())
 
         async def batch(name: str, urgencies: Sequence[int], ready: asyncio.Event) -> None:
-            shop = Workshop(1)
+            harness = Harness(1)
 
             async def process(chunk: str, lane: Lane) -> None:
                 if chunk == f"{len(urgencies) - 1}.0":
@@ -324,7 +324,7 @@ def test_a_lane_goes_to_the_most_urgent_of_all_batches_then_to_the_earliest() ->
             def urgency(recording: tuple[int, int]) -> int:
                 return urgencies[recording[0]]
 
-            steps = Steps(shop.cut, process, shop.settle, urgency)
+            steps = Steps(harness.cut, process, harness.settle, urgency)
             orchestrator = ParallelOrchestrator[tuple[int, int], str](lanes, 4)
             await orchestrator.run([(place, 1) for place in range(len(urgencies))], steps)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import ChunkSpan, CutPoint, Segment, Transcription, Word
 from sttbatch.processing.media.splitter import OVERLAP_S
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
+from sttbatch.processing.transcript.words import spread
 
 PREROLL_S = 0.3
 EDGE_S = 0.45
@@ -170,6 +172,42 @@ def test_words_without_times_are_there_once(seed: int, said: int) -> None:
     assert len(told) == len(spoken.words)
     wrong = [a for a, word in zip(told, spoken.words, strict=True) if a != word.text]
     assert set(wrong) <= set(MISHEARD)
+
+
+SYLLABLES = {
+    "Thai": [chr(at) + vowel for at in range(0x0E01, 0x0E1F) for vowel in ("", "ี", "ุ", "้")],
+    "Lao": [chr(at) + vowel for at in (*range(0x0E94, 0x0EA0), 0x0EA7) for vowel in "ີຸິັືູ່້"],
+    "Khmer": [chr(at) + vowel for at in range(0x1780, 0x17A0) for vowel in ("", "ិ", "ុ", "ំ")],
+    "Chinese": [chr(at) for at in range(0x4E00, 0x4E80)],
+    "Japanese": [chr(at) for at in range(0x3042, 0x3094)],
+}
+"""What readers take for one character each."""
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2])
+@pytest.mark.parametrize("script", SYLLABLES)
+def test_scripts_without_spaces_are_there_once(script: str, share: float) -> None:
+    """As the words above, written without spaces, or with few: Thai has them between phrases."""
+    written = {f"w{index}": each for index, each in enumerate(SYLLABLES[script])}
+    written |= {slip: SYLLABLES[script][-index] for index, slip in enumerate(MISHEARD, 1)}
+    for seed in range(40):
+        random = Random(seed)
+        spoken = speech(random, 70, [])
+        heard = []
+        for outcome in outcomes(random, spoken, timed=False):
+            transcription = outcome.transcription
+            assert isinstance(transcription, Transcription)
+            segments = []
+            for segment in transcription.segments:
+                parts = [written[word] for word in segment.text.split()]
+                spaced = [part + " " * (random.random() < share) for part in parts]
+                segments.append(replace(segment, text="".join(spaced).strip()))
+            heard.append(replace(outcome, transcription=Transcription("", tuple(segments))))
+        text = ResultMerger().merge(heard, spoken.duration_s).text.replace(" ", "")
+        told = [word.text for word in spread(text, 0.0, 1.0)]
+        pairs = zip(told, spoken.words, strict=True)
+        wrong = {syllable for syllable, word in pairs if syllable != written[word.text]}
+        assert wrong <= {written[slip] for slip in MISHEARD}
 
 
 @settings(max_examples=300, deadline=None)

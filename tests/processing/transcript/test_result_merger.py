@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -15,12 +16,13 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
-from sttbatch.processing.transcript.overlap import plain, spread
+from sttbatch.processing.transcript.overlap import plain
 from sttbatch.processing.transcript.result_merger import (
     ChunkOutcome,
     ResultMerger,
     TimestampAdjuster,
 )
+from sttbatch.processing.transcript.words import reduced, spread
 
 
 def span_of(
@@ -120,11 +122,76 @@ def test_what_was_heard_before_a_cut_in_silence_is_the_predecessors() -> None:
     assert ResultMerger().merge(outcomes, 20.0).text == "one two three"
 
 
+@pytest.mark.parametrize("into", [False, True])
+@pytest.mark.parametrize("timed", [True, False])
+def test_words_without_a_length_are_kept_at_every_chunk(timed: bool, into: bool) -> None:
+    """Recognisers give 0 and 0 for what they cannot time; the frames before a cut come before."""
+    words = (Word("Not", 0, 0), Word("guilty", 0, 0), Word("your", 3, 3.5), Word("honour", 4, 5))
+    first = Segment("Not guilty,", 0, 0, words[:2] if timed else ())
+    last = Segment("your honour.", 3, 5, words[2:] if timed else ())
+    second = ChunkSpan(1, CutPoint(1000, into), CutPoint(2000), 10, 20, ((0.0, 9.7 - into),))
+    for predecessor in (
+        heard(span_of(0, 10, into=(False, into)), segment("one", 2.0)),
+        ChunkOutcome(span_of(0, 10, into=(False, into)), None, gap=GapReason.STILL_MISSING),
+    ):
+        merged = ResultMerger().merge([predecessor, heard(second, first, last)], 20.0)
+        assert merged.text.removeprefix("one ") == "Not guilty, your honour."
+    (start, _) = ResultMerger().merge([heard(span_of(0, 10), first, last)], 10.0).segments
+    assert start.text == "Not guilty,"
+
+
+def test_where_the_predecessor_has_no_words_none_are_left_to_it() -> None:
+    second = ChunkSpan(1, CutPoint(1000), CutPoint(2000), 10.0, 20.0, ((0.0, 9.7),))
+    early = heard(second, segment("ed", 0.0, 0.2), segment("three", 0.5))
+    failed = ChunkOutcome(span_of(0, 10), None, gap=GapReason.STILL_MISSING, detail="503")
+    assert ResultMerger().merge([failed, early], 20.0).text == "ed three"
+
+
+def test_punctuation_around_a_cut_is_the_texts_where_words_come_bare() -> None:
+    def said(text: str, start_s: float) -> Segment:
+        bare = re.findall(r"\w+", text)
+        words = [
+            Word(each, start_s + at / 2, start_s + at / 2 + 0.4) for at, each in enumerate(bare)
+        ]
+        return Segment(text, start_s, words[-1].end_s, tuple(words))
+
+    left = heard(span_of(0, 10, into=(False, True)), said("Well, he said: “No, never!” Th", 7.5))
+    right = heard(span_of(10, 20, into=(True, False)), said("“No, never!”, then left.", 0.0))
+    merged = ResultMerger().merge([left, right], 20.0)
+    assert merged.text == "Well, he said: “No, never!” then left."
+    words = [word.text for each in merged.segments for word in each.words]
+    assert words == ["Well", "he", "said", "No", "never", "then", "left"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "kept", "expected"),
+    [
+        ("It's 25 %, isn't it?", ["It's", "twenty", "five", "percent", "isn't", "it"], [4, 5],
+         "isn't it?"),
+        ("It's 25 %, isn't it?", ["It's", "twenty", "five", "percent", "isn't", "it"], [0, 1, 2],
+         "It's 25 %,"),
+        ("a well-known, “odd” case", ["a", "well", "known", "odd", "case"], [2, 3], "known, “odd”"),
+        ("one two three", ["one", "two", "three"], [0, 2], "one three"),
+        ("你好。世界很大", ["你", "好", "世界", "很", "大"], [1, 2], "好。世界"),
+        ("", ["lost", "text"], [1], "text"),
+        ("said", ["said", "more"], [1], "more"),
+    ],
+)  # fmt: skip
+def test_a_part_of_a_segment_has_its_part_of_the_text(
+    text: str, words: list[str], kept: list[int], expected: str
+) -> None:
+    timed = tuple(Word(each, at, at + 1) for at, each in enumerate(words))
+    part = reduced(Segment(text, 0, len(words), timed), kept)
+    assert part.text == expected
+    assert part.words == tuple(timed[at] for at in kept)
+    assert (part.start_s, part.end_s) == (kept[0], kept[-1] + 1)
+
+
 def test_writing_without_spaces_is_joined_without_spaces() -> None:
     left = heard(span_of(0, 10, into=(False, True)), Segment("今天天气很好", 8.6, 11.0))
     right = heard(span_of(10, 20, into=(True, False)), Segment("气很好我们走", 0.8, 3.2))
     merged = ResultMerger().merge([left, right], 20.0)
-    assert "".join(each.text for each in merged.segments) == "今天天气很好我们走"
+    assert merged.text == "今天天气很好我们走"
 
 
 def test_times_never_run_backwards() -> None:
@@ -145,6 +212,14 @@ def test_times_count_from_the_last_pair() -> None:
     assert [(each.start_s, each.end_s) for each in adjusted] == [(0.5, 1.5), (60.5, 61.0)]
 
 
+def test_what_one_chunk_heard_before_the_cut_stays_where_the_other_had_stopped() -> None:
+    """Long segments without word times: a few characters are alike by chance."""
+    left = heard(span_of(0, 10, into=(False, True)), Segment("สวัสดีครับวันนี้เราจะพูด", 1.0, 8.0))
+    right = heard(span_of(10, 20, into=(True, False)), Segment("เรื่องประวัติศาสตร์ของไทย", 0.0, 6.0))
+    merged = ResultMerger().merge([left, right], 20.0)
+    assert merged.text == "สวัสดีครับวันนี้เราจะพูด เรื่องประวัติศาสตร์ของไทย"
+
+
 def test_words_are_spread_by_their_length() -> None:
     words = spread("a bbb", 10.0, 16.0)
     assert [(word.text, word.start_s, word.end_s) for word in words] == [
@@ -152,7 +227,9 @@ def test_words_are_spread_by_their_length() -> None:
         ("bbb", 12.0, 16.0),
     ]
     assert spread("", 0.0, 1.0) == ()
-    assert [word.text for word in spread("你好", 0.0, 1.0)] == ["你", "好"]
+    assert [word.text for word in spread("你👩好。ok? — 世", 0.0, 1.0)] == ["你", "好", "ok?", "世"]
+    assert [word.text for word in spread("ที่นี่", 0.0, 1.0)] == ["ที่", "นี่"]
+    assert [word.text for word in spread("— ♪", 0.0, 1.0)] == ["—"]
 
 
 def hours_of_speech(hours: int) -> list[ChunkOutcome]:

@@ -39,7 +39,7 @@ def list_(as_json: AsJson = False) -> None:
 
     states = asyncio.run(_rule_states(load_settings()))
     if as_json:
-        typer.echo(json.dumps([_facts(each) for each in states], ensure_ascii=False, indent=2))
+        typer.echo(json.dumps([_facts(state) for state in states], ensure_ascii=False, indent=2))
     elif not states:
         typer.echo(f"no alerts; {_how_to()}")
     else:
@@ -111,7 +111,7 @@ async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
 
 def _facts(state: _RuleState) -> dict[str, object]:
     rule, since = asdict(state.rule), state.firing_since
-    # They may hold tokens.
+    # URLs may contain tokens.
     del rule["urls"], rule["channels"]
     rule["notify"] = state.rule.notify
     rule["window_seconds"] = rule.pop("window_s")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sttbatch.core.ports import FileIndex
 
 MOST_USED = 1000
-"""The number of entries that `warm` loads when it is given no path."""
+"""The number of entries that `warm` loads without paths."""
 
 _KIB = 1024
 
@@ -77,7 +77,7 @@ def invalidate(
         typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
 
     async def remove(stores: LedgerStores, caches: Caches) -> Invalidated:
-        # Answers spooled on a full disk would bring back what is removed.
+        # Spooled answers would be stored again later.
         spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
         await spool.recover_into(stores.bookings)
         invalidator = CacheInvalidator(caches.levels, stores.files, Fingerprinter(stores.files))
@@ -152,12 +152,12 @@ async def _contents(arguments: list[str], files: FileIndex) -> list[str]:
     fingerprinter = Fingerprinter(files)
     discovery = discover(expand(arguments))
     contents = []
-    await fingerprinter.load([each.path.absolute() for each in discovery.candidates])
-    for each in discovery.candidates:
-        path = each.path.absolute()
+    await fingerprinter.load([candidate.path.absolute() for candidate in discovery.candidates])
+    for candidate in discovery.candidates:
+        path = candidate.path.absolute()
         with contextlib.suppress(RecordingError):
-            # A large file that is no recording is not worth hashing.
-            if each.expected or await fingerprinter.remembered(path) is not None:
+            # Large files that are no recordings are not hashed.
+            if candidate.expected or await fingerprinter.remembered(path) is not None:
                 contents.append((await fingerprinter.fingerprint(path)).sha256)
     return contents
 

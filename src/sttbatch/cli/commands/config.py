@@ -60,7 +60,7 @@ def init() -> None:
     for name, text in DESCRIPTIONS.items():
         value = getattr(defaults, name)
         lines += [f"# {text}", f"# {name} = {_toml('' if value is None else value)}", ""]
-    lines += ["# What to be notified of, once per incident; these tables come last. Metrics:"]
+    lines += ["# Alerts, notified once per incident; these tables come last. Metrics:"]
     lines += [f"#   {name}: {text}" for name, text in ALERT_METRICS.items()]
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

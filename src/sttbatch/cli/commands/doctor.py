@@ -1,4 +1,4 @@
-"""sttbatch doctor: check the installation; each check returns a text or raises."""
+"""sttbatch doctor: check the installation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 CLOCK_TOLERANCE_S = 60.0
-"""A larger difference breaks certificate checks, and budgets of a day end at another hour."""
+"""Larger differences break certificate checks and shift the days of budgets."""
 
 
 def doctor(
@@ -56,7 +56,7 @@ def doctor(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check: its name, whether it passed, what it found, what to do if not."""
+    """The result of one check; `advice` says what to do if it failed."""
 
     name: str
     ok: bool
@@ -238,7 +238,7 @@ async def _codecs() -> str:
 
 
 async def _local(settings: Settings, *, needed: bool) -> str:
-    """Load the model only where it is needed, which takes a second or two."""
+    """Load the model only if it is needed, as that takes a second or two."""
     from sttbatch.composition.effective_options import LOCAL_MODEL
     from sttbatch.external.local.whisper_engine import LocalEngine
 
@@ -280,7 +280,7 @@ async def _send(settings: Settings) -> str:
 async def _book(
     settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
 ) -> None:
-    """Record requests, for budgets and `stats`; a damaged ledger is left to the database check."""
+    """Record requests for budgets and `stats`; a damaged ledger is reported by another check."""
     from sttbatch.composition.stores import opened_stores
     from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
 

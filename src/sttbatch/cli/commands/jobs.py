@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEPT_S = 30 * 86_400.0
-"""`purge` removes jobs that ended longer ago than this, unless --older-than is given."""
+PURGE_AGE_S = 30 * 86_400.0
+"""Age after which `purge` removes ended jobs without --older-than."""
 
 PRIORITIES = "|".join(priority.name.lower() for priority in JobPriority)
 
@@ -53,12 +53,12 @@ def show(job: JobId, as_json: AsJson = False) -> None:
     from sttbatch.cli.console.job_tables import JobDetails, details_json, details_text
 
     async def read(stores: LedgerStores) -> JobDetails:
-        found = await stores.jobs.find(job)
-        holders = {found.worker_id} if found.worker_id is not None else set()
+        row = await stores.jobs.find(job)
+        holders = {row.worker_id} if row.worker_id is not None else set()
         living = await stores.workers.living(holders)
-        attempts = await stores.jobs.attempts(found.id)
-        chunks = await stores.jobs.chunks(found.id)
-        return JobDetails(found, living.get(found.worker_id or ""), attempts, chunks)
+        attempts = await stores.jobs.attempts(row.id)
+        chunks = await stores.jobs.chunks(row.id)
+        return JobDetails(row, living.get(row.worker_id or ""), attempts, chunks)
 
     details = _with_stores(read)
     print_lines(details_json(details) if as_json else details_text(details))
@@ -113,7 +113,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
             settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
         )
         return asyncio.run(
-            session.run_job(job.spec, lambda: _served(lambda stores: stores.queue.retry(job.id)))
+            session.run_job(job.spec, lambda: _serve(lambda stores: stores.queue.retry(job.id)))
         )
 
 
@@ -138,8 +138,8 @@ def priority(
         raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
 
     async def write(stores: LedgerStores) -> Job:
-        found = await stores.jobs.find(job)
-        return await stores.queue.set_priority(found.id, JobPriority[level.upper()])
+        row = await stores.jobs.find(job)
+        return await stores.queue.set_priority(row.id, JobPriority[level.upper()])
 
     _report(f"priority {level}", [_with_stores(write)], as_json=as_json)
 
@@ -165,9 +165,9 @@ def purge(
     import json
 
     from sttbatch.cli.console.text import counted
-    from sttbatch.composition.settings import option_s
+    from sttbatch.composition.setting_values import option_s
 
-    age_s = 0.0 if every else KEPT_S
+    age_s = 0.0 if every else PURGE_AGE_S
     if older_than is not None:
         age_s = option_s("--older-than", older_than)
     statuses = TERMINAL | {JobStatus.QUEUED} if every else TERMINAL - {JobStatus.FAILED}
@@ -179,10 +179,10 @@ def purge(
 def _with_stores(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
     import asyncio
 
-    return asyncio.run(_served(work))
+    return asyncio.run(_serve(work))
 
 
-async def _served(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
+async def _serve(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
     from sttbatch.composition.settings import load_settings
     from sttbatch.composition.stores import opened_stores
 

@@ -1,4 +1,4 @@
-"""sttbatch models: what the endpoint lists, with providers and prices where it gives them."""
+"""sttbatch models: list the models of the endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sttbatch.external.cloudru.catalogue import Model
 
 TYPES = {"audio": ("audio",), "llm": ("llm", "image+text"), "embedder": ("embed",)}
-"""How the types of each choice begin."""
+"""Beginnings of the types that each choice stands for."""
 
 
 def models(

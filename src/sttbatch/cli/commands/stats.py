@@ -40,7 +40,7 @@ class _Query:
         from sttbatch.core.metrics import Window
 
         now = time.time()
-        # Include what ends in this second.
+        # Include requests that end in this second.
         return Window(now - self.since_s, now + 1.0)
 
     async def run(self, sources: Sources) -> tuple[Statistics, Sequence[Group]]:
@@ -86,11 +86,12 @@ def stats(
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
-    from sttbatch.composition.settings import load_settings, option_s
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
-    if watch + as_json + sum(each is not None for each in (html, prometheus, push)) > 1:
+    if watch + as_json + sum(target is not None for target in (html, prometheus, push)) > 1:
         raise UsageError("give only one of --json, --watch, --html, --prometheus and --push")
     if prometheus is not None or push is not None:
         _refuse_windows(context)
@@ -158,7 +159,7 @@ async def _draw(sources: Sources, query: _Query, *, watch: bool) -> None:
         return
     from rich.live import Live
 
-    # Ctrl-C cancels this task, and is how watching ends.
+    # Ctrl-C, which ends watching, cancels this task.
     with (
         contextlib.suppress(asyncio.CancelledError),
         Live(console=console, auto_refresh=False, screen=True) as live,
@@ -198,12 +199,10 @@ async def _exposition(sources: Sources) -> bytes:
 
 
 def replace_report(path: Path, content: bytes, new_mode: int) -> None:
-    """Replace a file that may be open in another program; write to a device or a pipe.
+    """Replace a file atomically, or write to a device or a pipe.
 
-    An existing file keeps its mode; a new one gets `new_mode`, whatever the umask.
-
-    Raises:
-        UsageError: it cannot be written.
+    An existing file keeps its mode; a new one gets `new_mode`, regardless of the umask. Raises
+    UsageError if it cannot be written.
     """
     import tempfile
 
@@ -212,7 +211,7 @@ def replace_report(path: Path, content: bytes, new_mode: int) -> None:
             path.write_bytes(content)
             return
         mode = path.stat().st_mode & 0o777 if path.exists() else new_mode
-        # Hidden, and without the target's ending: node_exporter reads all that end with `.prom`.
+        # Hidden and with another ending, as node_exporter reads all files `*.prom`.
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp", delete=False
         ) as file:

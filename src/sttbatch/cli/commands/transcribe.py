@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import sys
@@ -48,6 +49,8 @@ def transcribe(
     temperature: options.Temperature = None,
     channels: options.Channels = None,
     audit: options.Audit = None,
+    vad: options.Vad = None,
+    hallucinations: options.Hallucinations = None,
     model: options.Model = None,
     base_url: options.BaseUrl = None,
     chunk_duration: options.ChunkDuration = None,
@@ -89,7 +92,7 @@ def transcribe(
         "engine": engine, "model": model, "base_url": base_url, "concurrency": concurrency,
         "chunk_duration": chunk_duration, "max_chunk_mb": max_chunk_mb,
         "upload_codec": upload_codec, "rate_limit": rate_limit, "retries": retries,
-        "outage_wait": outage_wait,
+        "outage_wait": outage_wait, "vad": vad, "hallucinations": hallucinations,
     }  # fmt: skip
     flags = RunFlags(
         audio_stream, force, overwrite, fail_fast, max_cost, dry_run, no_wait,
@@ -100,7 +103,7 @@ def transcribe(
 
 
 def _logged(mode: OutputMode, work: Callable[[EventLog | None], int]) -> int:
-    """The exit code of `work`; the log always ends with it, whatever ends the run."""
+    """The exit code of `work`; the log always ends with a summary, however the run ends."""
     from sttbatch.cli.console.progress import event_log
     from sttbatch.cli.console.run_summary import error_facts
     from sttbatch.cli.exit_codes import SIGNAL_BASE, error_exit_code
@@ -138,7 +141,8 @@ def _transcribe(
 
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.settings import load_settings, option_s
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
 
     loaded = load_settings(options)
     discovery = _discover(paths, files_from, option_s("--min-age", min_age))
@@ -165,6 +169,8 @@ def _lines(source: str) -> list[str]:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
         raise UsageError(f"--files-from {source}: {error.strerror}") from error
-    # A name may contain any byte but NUL, which `find -print0` puts between names.
+    # Windows' editors and PowerShell begin a text with it.
+    data = data.removeprefix(codecs.BOM_UTF8)
+    # Names may contain any byte but NUL, which `find -print0` writes between names.
     parts = data.split(b"\0") if b"\0" in data else data.replace(b"\r\n", b"\n").split(b"\n")
     return [os.fsdecode(part) for part in parts if part.strip()]

@@ -15,7 +15,7 @@ _KEY_CHARS = len("chunk:") + 12
 
 @dataclass(frozen=True, slots=True)
 class JobDetails:
-    """A job, its attempts and chunks; `holder` is the running process that works on it, if any."""
+    """A job, its attempts and chunks; `holder` is the living worker that processes it, if any."""
 
     job: Job
     holder: Worker | None
@@ -24,7 +24,7 @@ class JobDetails:
 
 
 def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """One line per job, the recording last; `living` are ids of running workers."""
+    """One line per job, the recording last; `living` are ids of living workers."""
     rows = [("ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
     rows += [
         (
@@ -42,14 +42,14 @@ def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
 
 
 def jobs_json(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
-    """A JSON list on one line."""
+
     return [json.dumps([_fields(job, alive=job.worker_id in living) for job in jobs])]
 
 
 def details_json(details: JobDetails) -> list[str]:
     fields = _fields(details.job, alive=details.holder is not None)
-    fields["passes"] = [_stamped(asdict(each)) for each in details.attempts]
-    fields["chunks"] = [_stamped(asdict(each)) for each in details.chunks]
+    fields["passes"] = [_stamped(asdict(attempt)) for attempt in details.attempts]
+    fields["chunks"] = [_stamped(asdict(chunk)) for chunk in details.chunks]
     return [json.dumps(fields)]
 
 
@@ -78,38 +78,39 @@ def details_text(details: JobDetails) -> list[str]:
     lines = [f"{name + ':':11}{value}" for name, value in facts.items() if value]
     attempts = [
         (
-            str(each.claim_number),
-            each.status,
-            _progress(each),
-            local_time(each.started_at),
-            local_time(each.completed_at, ""),
-            each.worker_id,
+            str(attempt.claim_number),
+            attempt.status,
+            _progress(attempt),
+            local_time(attempt.started_at),
+            local_time(attempt.completed_at, ""),
+            attempt.worker_id,
         )
-        for each in details.attempts
+        for attempt in details.attempts
     ]
     chunks = [
         (
-            str(each.index),
-            str(each.claim_number),
-            each.status,
-            str(each.retry_count),
-            clock(each.audio_s),
-            each.chunk_key[:_KEY_CHARS],
-            each.error_message or "",
+            str(chunk.index),
+            str(chunk.claim_number),
+            chunk.status,
+            str(chunk.retry_count),
+            clock(chunk.audio_s),
+            chunk.chunk_key[:_KEY_CHARS],
+            chunk.request_id or "",
+            chunk.error_message or "",
         )
-        for each in details.chunks
+        for chunk in details.chunks
     ]
     lines += _table("ATTEMPT STATUS CHUNKS STARTED ENDED WORKER", attempts)
-    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY ERROR", chunks)
+    return lines + _table("CHUNK ATTEMPT STATUS RETRIES LENGTH KEY REQUEST ERROR", chunks)
 
 
 def _table(columns: str, rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table below an empty line; nothing where it has no rows."""
+    """A table below an empty line; nothing if it has no rows."""
     return ["", *aligned([columns.split(), *rows])] if rows else []
 
 
 def _progress(attempt: JobAttempt) -> str:
-    """Answered of sent; how many were still to come is known only where it was completed."""
+    """Answered chunks; their total is known only if the attempt was completed."""
     if attempt.status != JobStatus.COMPLETED:
         return f"{attempt.completed_chunks} done"
     return f"{attempt.completed_chunks}/{attempt.total_chunks}"
@@ -134,7 +135,7 @@ def _fields(job: Job, *, alive: bool) -> dict[str, Any]:
 
 
 def _stamped(fields: dict[str, Any]) -> dict[str, Any]:
-    """Times as ISO 8601 in UTC."""
+    """The fields with times as ISO 8601 in UTC."""
     return {
         name: utc_time(value) if name.endswith("_at") and value is not None else value
         for name, value in fields.items()

@@ -1,4 +1,4 @@
-"""How a run reports while it works: bars on a terminal, plain lines elsewhere, and its log."""
+"""The display of a run: bars on a terminal, plain lines elsewhere, and its log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OutputMode:
-    """What the options of a run say about its output.
+    """The options of a run for its output.
 
     Attributes:
         bars: progress bars may be drawn on the terminal.
@@ -47,17 +47,13 @@ class OutputMode:
 
     @property
     def is_json(self) -> bool:
-        """Standard error holds JSON and nothing else."""
+        """Whether standard error contains nothing but JSON."""
         return self.as_json and self.log_file is None
 
 
 @contextlib.contextmanager
 def event_log(mode: OutputMode) -> Iterator[EventLog | None]:
-    """The log that the options ask for; None: there is none.
-
-    Raises:
-        UsageError: its file cannot be written.
-    """
+    """The log, None without one; raises UsageError if its file cannot be written."""
     if mode.log_file is None and not mode.logs_to_stderr:
         yield None
         return
@@ -69,7 +65,7 @@ def event_log(mode: OutputMode) -> Iterator[EventLog | None]:
         )
         return
     try:
-        # Names of recordings are private.
+        # Private, as it names recordings.
         descriptor = os.open(
             mode.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
@@ -81,19 +77,19 @@ def event_log(mode: OutputMode) -> Iterator[EventLog | None]:
     try:
         yield EventLog(file, as_json=mode.as_json, printable=printable)
     finally:
-        # Closing flushes what is still buffered, and fails once more where the disk is full.
+        # Closing flushes the buffer, which fails again if the disk is full.
         with contextlib.suppress(OSError):
             file.close()
 
 
 class Display:
-    """Prints events: paths of finished recordings on standard output, the rest on stderr.
+    """Prints paths of finished recordings on standard output, other events on standard error.
 
     Args:
         bars: draw progress bars instead of plain lines.
         quiet: print failures only.
         paths: print the path of each finished recording.
-        verbose: print events; without it only the paths.
+        verbose: print other events too.
     """
 
     def __init__(
@@ -146,7 +142,7 @@ class Display:
             case events.AlertTriggered():
                 from sttbatch.monitoring.alerts import alert_message
 
-                # With --quiet too: the user asked for it, and this is the channel.
+                # With --quiet too, as this is the channel that the user chose.
                 self.say(
                     printable(alert_message(event)), important="log" in event.notify.split(",")
                 )

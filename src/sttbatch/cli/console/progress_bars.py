@@ -1,4 +1,4 @@
-"""Progress bars on a terminal, one for the batch and one per recording, and the time left."""
+"""Progress bars on a terminal, for the batch and each recording, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ class ProgressBars:
 
     def follow(self, event: events.Event) -> None:
         if self._batch is None:
-            # Recordings that were finished before come first, and a forecast draws no bars.
+            # Up-to-date recordings come first, and a forecast draws no bars.
             return
         if getattr(event, "piece", None) is not None:
-            # The audio of a piece is its chunk's.
+            # A piece's audio is counted with its chunk.
             return
         self._eta.follow(event)
         match event:
@@ -100,12 +100,9 @@ class ProgressBars:
 class EtaEstimator:
     """Estimates the remaining time of a run from its events.
 
-    Work is measured in the seconds that answers take by the plan's latency model, so that a short
-    chunk counts for more than its audio. Until the first answer the plan is the estimate; after it
+    Work is measured in seconds of latency by the plan's model, so that a short chunk counts for
+    more than its audio. Until the first answer the plan is the estimate; after it
     remaining = elapsed * (work - done) / done.
-
-    Args:
-        clock: monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -115,7 +112,7 @@ class EtaEstimator:
         self._plan_s = self._work_s = 0.0
         self._done_s = 0.0
         self._pending_s: dict[str, float] = {}
-        self._lanes: dict[tuple[str, int], tuple[float, float]] = {}
+        self._in_flight: dict[tuple[str, int], tuple[float, float]] = {}
         self._pace: deque[float] = deque(maxlen=_RECENT)
 
     def follow(self, event: events.Event) -> None:
@@ -127,9 +124,9 @@ class EtaEstimator:
             case events.JobQueued(recording, audio_s):
                 self._pending_s[recording] = audio_s
             case events.ChunkProcessingStarted(recording, index, audio_s):
-                if not self._lanes and not self._pace:
+                if not self._in_flight and not self._pace:
                     self._started_at = self._clock()
-                self._lanes[recording, index] = (self._clock(), audio_s)
+                self._in_flight[recording, index] = (self._clock(), audio_s)
             case events.ChunkProcessingCompleted(recording, index, audio_s, cached):
                 self._chunk_ended(recording, index, audio_s, sent=not cached)
             case events.ChunkProcessingFailed(recording, index, audio_s):
@@ -139,10 +136,10 @@ class EtaEstimator:
                 | events.JobFailed(recording)
                 | events.JobSkipped(recording)
             ):
-                left_s = self._pending_s.pop(recording, 0.0)
+                pending_s = self._pending_s.pop(recording, 0.0)
                 if self._plan is not None and self._plan.audio_s > 0:
-                    # It will not be sent.
-                    share = min(1.0, left_s / self._plan.audio_s)
+                    # This audio will not be sent.
+                    share = min(1.0, pending_s / self._plan.audio_s)
                     self._work_s = max(self._done_s, self._work_s - share * self._plan_s)
 
     def seconds(self) -> float | None:
@@ -151,7 +148,7 @@ class EtaEstimator:
             return None
         now = self._clock()
         if not self._pace:
-            waited_s = now - self._started_at if self._lanes else 0.0
+            waited_s = now - self._started_at if self._in_flight else 0.0
             return max(0.0, self._plan.expected_s - waited_s)
         done_s = self._done_s + self._in_flight_s(now, self._plan.latency)
         if done_s <= 0:
@@ -159,10 +156,10 @@ class EtaEstimator:
         return (now - self._started_at) * max(0.0, self._work_s - done_s) / done_s
 
     def _in_flight_s(self, now: float, latency: LatencyModel) -> float:
-        """Work done on the chunks in flight, at the median pace of recent answers."""
+        """Work done for chunks in flight, at the median pace of recent answers."""
         pace = median(self._pace)
         parts = 0.0
-        for started_at, audio_s in self._lanes.values():
+        for started_at, audio_s in self._in_flight.values():
             answer_s = latency.answer_s(audio_s)
             parts += min(answer_s, (now - started_at) / pace) if pace > 0 else answer_s
         return parts
@@ -170,13 +167,13 @@ class EtaEstimator:
     def _chunk_ended(self, recording: str, index: int, audio_s: float, *, sent: bool) -> None:
         if recording in self._pending_s:
             self._pending_s[recording] = max(0.0, self._pending_s[recording] - audio_s)
-        lane = self._lanes.pop((recording, index), None)
-        if self._plan is None or lane is None:
-            # It came from an earlier run, and is no part of the plan.
+        started = self._in_flight.pop((recording, index), None)
+        if self._plan is None or started is None:
+            # A stored chunk of an earlier run is not part of the plan.
             return
         answer_s = self._plan.latency.answer_s(audio_s)
         if not sent:
             self._work_s -= answer_s
             return
         self._done_s += answer_s
-        self._pace.append((self._clock() - lane[0]) / answer_s)
+        self._pace.append((self._clock() - started[0]) / answer_s)

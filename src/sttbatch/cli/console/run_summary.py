@@ -1,4 +1,4 @@
-"""What a run reports at its end, and a forecast: lines for people, JSON objects for the log."""
+"""The summary of a run and of a forecast, as lines of text and as JSON objects for the log."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
         parts.append(f"gaps: {' + '.join(gaps)}")
     optional = {
+        "lines that nobody spoke": report.dropped,
         "left for the next run": report.count(Outcome.LEFT),
         "claimed by another run": report.count(Outcome.TAKEN),
         "cancelled": report.count(Outcome.CANCELLED),
@@ -46,6 +47,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "from_cache": report.from_cache,
         "skipped": report.skipped,
         "too_young": report.recently_modified,
+        "dropped": report.dropped,
         "audio_seconds": round(report.audio_s, 3),
         "chunks_sent": report.sent,
         "cost": round(report.cost, 6),
@@ -55,18 +57,18 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
 
 
 def error_facts(error: object, exit_code: int) -> Mapping[str, Any]:
-    """The last object of the log of a run that `error` ended before it began."""
+    """The last object of the log of a run that failed before it began."""
     return summary_facts(BatchReport(), 0.0, exit_code) | {"error": str(error)}
 
 
 def forecast_lines(forecast: BatchForecast) -> list[str]:
     """The lines that --dry-run prints: one per recording, then the total."""
     lines = [
-        f"{printable(each.display_path)}: {each.audio_s / 60:.1f} min, "
-        f"{counted(each.chunks, 'chunk')} ({each.reason})"
-        if each.chunks
-        else f"{printable(each.display_path)}: nothing to send ({each.reason})"
-        for each in forecast.recordings
+        f"{printable(one.display_path)}: {one.audio_s / 60:.1f} min, "
+        f"{counted(one.chunks, 'chunk')} ({one.reason})"
+        if one.chunks
+        else f"{printable(one.display_path)}: nothing to send ({one.reason})"
+        for one in forecast.recordings
     ]
     total = forecast_facts(forecast)
     basis = (
@@ -82,12 +84,12 @@ def forecast_lines(forecast: BatchForecast) -> list[str]:
 
 
 def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:
-    """The totals of a forecast, as the log has them."""
+    """The totals of a forecast, for the log."""
     recordings = forecast.recordings
     return {
-        "recordings": sum(each.chunks > 0 for each in recordings),
-        "chunks": sum(each.chunks for each in recordings),
-        "audio_seconds": round(sum(each.audio_s for each in recordings), 3),
-        "cost": round(sum(each.cost for each in recordings), 6),
+        "recordings": sum(recording.chunks > 0 for recording in recordings),
+        "chunks": sum(recording.chunks for recording in recordings),
+        "audio_seconds": round(sum(recording.audio_s for recording in recordings), 3),
+        "cost": round(sum(recording.cost for recording in recordings), 6),
         "wall_seconds": round(forecast.expected_s, 3),
     }

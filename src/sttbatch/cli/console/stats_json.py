@@ -15,7 +15,7 @@ OUTCOMES = ("transcribed", "cached", "unchanged", "failed")
 
 
 def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> str:
-    """All durations are in seconds unless a key says otherwise; null is unknown."""
+    """The JSON text; null is unknown."""
     throughput = asdict(stats.throughput)
     facts: dict[str, Any] = {
         "since": utc_time(stats.window.since),
@@ -45,12 +45,12 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
             "unfounded": stats.repair.unfounded,
             "asked_seconds": stats.repair.asked_s,
         },
-        "slowest": [_recording(each) for each in stats.slowest],
-        "failed": [_recording(each) for each in stats.failed],
+        "slowest": [_recording(outcome) for outcome in stats.slowest],
+        "failed": [_recording(outcome) for outcome in stats.failed],
     }
     if by is not None:
         facts["by"] = {
-            by: [{"name": each.name, **_requests(each.requests, each.latency)} for each in groups]
+            by: [{"name": one.name, **_requests(one.requests, one.latency)} for one in groups]
         }
     return json.dumps(facts)
 

@@ -39,7 +39,7 @@ def screen(stats: Statistics, by: str | None, groups: Sequence[RequestGroup]) ->
 
 
 def print_screen(console: Console, rendered: RenderableType) -> None:
-    """Print without trailing blanks where the output is not a terminal."""
+    """Print, without trailing blanks if the output is not a terminal."""
     if console.is_terminal:
         console.print(rendered)
         return
@@ -123,7 +123,7 @@ def _percentiles(latencies: Distribution) -> str:
 
 
 def _histogram(latencies: Distribution) -> str:
-    """Buckets of equal width in the logarithm, so that a slow tail leaves the rest readable."""
+    """Buckets of equal logarithmic width, so that a slow tail leaves the rest readable."""
     low, high = max(latencies.ordered[0], 1e-3), max(latencies.ordered[-1], 1e-3)
     if high / low < 1.01:
         return f"{_seconds(low)} all of them"
@@ -146,32 +146,32 @@ def _waits(stats: Statistics) -> str:
         "cutting a chunk": stats.preparation,
     }
     return "\n".join(
-        f"{name}: p50 {_seconds(each.percentile(50))}, p95 {_seconds(each.percentile(95))}"
-        for name, each in waits.items()
-        if each.count
+        f"{name}: p50 {_seconds(wait.percentile(50))}, p95 {_seconds(wait.percentile(95))}"
+        for name, wait in waits.items()
+        if wait.count
     )
 
 
 def _throughput(stats: Statistics) -> str:
-    seen = stats.throughput
+    throughput = stats.throughput
     parts = []
-    if seen.audio_per_s is not None:
-        parts.append(f"{seen.audio_per_s:.1f} s of audio a second")
-    if seen.lanes_used is not None:
-        parts.append(f"{seen.lanes_used:.1f} of {seen.lanes} lanes busy")
-    limit = f" of {seen.rate_limit}" if seen.rate_limit else ""
-    parts.append(f"{seen.busiest_minute}{limit} requests in the busiest minute")
+    if throughput.audio_per_s is not None:
+        parts.append(f"{throughput.audio_per_s:.1f} s of audio a second")
+    if throughput.lanes_used is not None:
+        parts.append(f"{throughput.lanes_used:.1f} of {throughput.lanes} lanes busy")
+    limit = f" of {throughput.rate_limit}" if throughput.rate_limit else ""
+    parts.append(f"{throughput.busiest_minute}{limit} requests in the busiest minute")
     return ", ".join(parts)
 
 
 def _repair(repair: RepairFigures) -> str:
     parts = [f"{count} {name}" for name, count in repair.named().items() if count]
-    found = ", ".join([f"{counted(repair.gap_count, 'gap')} found", *parts])
-    return f"{found}; {repair.asked_s / 60:.1f} min retried"
+    counts = ", ".join([f"{counted(repair.gap_count, 'gap')} found", *parts])
+    return f"{counts}; {repair.asked_s / 60:.1f} min retried"
 
 
 def _counts(counts: Mapping[str, int], times: str = "") -> str:
-    ordered = sorted(counts.items(), key=lambda each: -each[1])
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
     return ", ".join(f"{count}{times} {printable(name)}" for name, count in ordered if count)
 
 
@@ -180,34 +180,34 @@ def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
     table.add_column(by, overflow="fold")
     for name in ("requests", "failed", "min paid", CURRENCY, "p50", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
-    for each in groups:
+    for group in groups:
         table.add_row(
-            Text(printable(each.name)),
-            str(each.requests.total),
-            str(each.requests.failed),
-            f"{each.requests.paid_s / 60:.1f}",
-            f"{each.requests.cost:.2f}",
-            _seconds(each.latency.percentile(50)),
-            _seconds(each.latency.percentile(95)),
+            Text(printable(group.name)),
+            str(group.requests.total),
+            str(group.requests.failed),
+            f"{group.requests.paid_s / 60:.1f}",
+            f"{group.requests.cost:.2f}",
+            _seconds(group.latency.percentile(50)),
+            _seconds(group.latency.percentile(95)),
         )
     return table
 
 
-def _recordings(title: str, seen: Sequence[RecordingOutcome]) -> list[RenderableType]:
-    if not seen:
+def _recordings(title: str, outcomes: Sequence[RecordingOutcome]) -> list[RenderableType]:
+    if not outcomes:
         return []
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(style="bold", min_width=_LABEL_WIDTH, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(overflow="fold")
-    for number, each in enumerate(seen):
-        text = printable(each.name)
-        if each.failure:
-            text += f": {printable(each.failure[:_REASON_CHARS])}"
-        elif each.took_s is not None:
-            text += f" ({clock(each.audio_s)} of audio)"
-        when = datetime.fromtimestamp(each.at).astimezone()
-        figure = f"{when:%m-%d %H:%M}" if each.failure else _seconds(each.took_s)
+    for number, outcome in enumerate(outcomes):
+        text = printable(outcome.name)
+        if outcome.failure:
+            text += f": {printable(outcome.failure[:_REASON_CHARS])}"
+        elif outcome.took_s is not None:
+            text += f" ({clock(outcome.audio_s)} of audio)"
+        when = datetime.fromtimestamp(outcome.at).astimezone()
+        figure = f"{when:%m-%d %H:%M}" if outcome.failure else _seconds(outcome.took_s)
         table.add_row("" if number else title, figure, Text(text))
     return ["", table]
 

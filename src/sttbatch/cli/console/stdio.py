@@ -1,7 +1,4 @@
-"""Standard streams that may be closed, full or left by their reader, while the run continues.
-
-Requests in flight are paid for: `2>&1 | head -1` must not end them.
-"""
+"""Standard streams whose failure does not end a run: `2>&1 | head -1` must not cost answers."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from sttbatch.cli.console.text import printable
 
 
 class _LossyStream(io.FileIO):
-    """A file that drops what it cannot write."""
+    """A file that drops data that it cannot write."""
 
     def write(self, data: object) -> int:
         try:
@@ -25,8 +22,7 @@ class _LossyStream(io.FileIO):
 class StandardOutput:
     """Standard output that may close early: after `| head -1` writing has no effect.
 
-    Attributes:
-        fault: why writing failed, unless the reader has gone away; None: it did not.
+    `fault` is why writing failed, except for a closed pipe.
     """
 
     def __init__(self) -> None:
@@ -51,14 +47,14 @@ class StandardOutput:
 
 
 def print_lines(lines: list[str]) -> None:
-    """Print lines on standard output; a reader that goes away is no error."""
+    """Print lines on standard output; a closed pipe is no error."""
     output = StandardOutput()
     for line in lines:
         output.line(line)
 
 
 def keep_open() -> None:
-    """Open what is closed; call it first, or a file that is opened gets a stream's number."""
+    """Open closed standard streams, before an opened file gets the number of one."""
     missing = [number for number in range(3) if not _is_open(number)]
     for _ in missing:
         os.open(os.devnull, os.O_RDWR)
@@ -72,7 +68,7 @@ def keep_open() -> None:
 
 
 def discard_stdout() -> None:
-    """Send to the null device what Python flushes when it exits."""
+    """Redirect standard output to the null device, as Python flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

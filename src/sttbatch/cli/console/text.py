@@ -1,4 +1,4 @@
-"""Text for a terminal: untrusted names and transcripts escaped, times, durations and tables."""
+"""Text for a terminal: escaped names and transcripts, times, durations and tables."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-# Bidirectional marks make a line read as something else than it says.
+# These include bidirectional marks, which change how a line is read.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
@@ -23,24 +23,24 @@ def printable(text: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """1:02:03, or 2:03 below an hour."""
+    """Format a duration as 1:02:03, or 2:03 below an hour."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def local_time(at: float | None, unknown: str = "-") -> str:
-    """Date and minute of seconds since the epoch, in the local time zone."""
+    """Format seconds since the epoch as date and minute in the local time zone."""
     return unknown if at is None else f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M}"
 
 
 def utc_time(at: float) -> str:
-    """ISO 8601 of seconds since the epoch, for programs."""
+    """Format seconds since the epoch as ISO 8601."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines, with columns as wide as their widest cell."""
+    """The rows of a table as lines with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -49,5 +49,5 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 chunk`, `2 chunks`."""
+    """A number with its noun: `1 chunk`, `2 chunks`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

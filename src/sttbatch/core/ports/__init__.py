@@ -1,6 +1,6 @@
-"""What the rooms above the stores need of them, each port named for a use case.
+"""The ports of stores, named for use cases.
 
-A method that changes several tables is one transaction. Every method raises `StateError` where
+A method that changes several tables is one transaction. Every method raises `StateError` when
 the store cannot be read or written.
 """
 

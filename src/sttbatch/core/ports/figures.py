@@ -22,22 +22,22 @@ from sttbatch.core.metrics import (
 
 
 class MetricsStore(Protocol):
-    """What runs measured: never changed once recorded, expired by age, totals kept for ever."""
+    """Measurements of runs: never changed, expired by age; their totals are kept for ever."""
 
     async def begin(self, facts: RunFacts) -> int:
-        """Record a run; its id."""
+        """Record a run and return its id."""
 
     async def record(self, run: int, measurements: Iterable[Measurement]) -> None: ...
 
     async def end(self, run: int, at: float, end: RunEnd) -> None: ...
 
     async def expire(self) -> None:
-        """Move what has reached the retention age, by the store's clock, into the totals."""
+        """Move measurements past the retention age, by the store's clock, into the totals."""
 
     async def values(
         self, metric: Metric, window: Window, label: str | None = None
     ) -> Sequence[float]:
-        """Every value of a metric, or those with one label."""
+        """Values of a metric, all or those with one label."""
 
     async def totals(self, metric: Metric, window: Window) -> dict[str, float]:
         """Sums of values by label."""
@@ -48,8 +48,7 @@ class MetricsStore(Protocol):
     async def latencies(self, by: str, window: Window) -> list[tuple[Any, float]]:
         """(key, seconds) of every answer; keys are `by` model, engine, day (local) or time."""
 
-    async def runs(self, window: Window) -> RunCounts:
-        """Numbers of runs that began in the window."""
+    async def runs(self, window: Window) -> RunCounts: ...
 
     async def busy_runs(self, window: Window) -> list[BusyRun]: ...
 
@@ -57,23 +56,23 @@ class MetricsStore(Protocol):
         """The most requests that ended within one minute."""
 
     async def last_begun(self) -> tuple[float, int] | None:
-        """When the last run began, and how many requests it could send at once."""
+        """When the last run began, and its number of lanes."""
 
     async def last_ended(self) -> tuple[float, RunEnd] | None:
-        """When the run that ended last did so, and how."""
+        """When and how the latest run to end did so."""
 
     async def last_requests(self, limit: int) -> list[MeasuredRequest]:
-        """The latest requests of the run that was the last to send."""
+        """The latest requests of the latest run that sent any."""
 
     async def lifetime(self, name: str) -> Mapping[str, Sequence[Bucket]]:
-        """Totals since the first run by label, of a metric, `RUNS_BEGUN` or `RUNS_ENDED`."""
+        """Totals by label since the first run, of a metric, `RUNS_BEGUN` or `RUNS_ENDED`."""
 
 
 class UsageStore(Protocol):
     """Requests and jobs as the ledger counts them."""
 
     async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
-        """Requests by `all` (one group, named ''), `model`, `engine` or `day` (local)."""
+        """Requests by `all` (one group, ''), `model`, `engine` or `day` (local)."""
 
     async def request_totals(self) -> list[RequestTotal]: ...
 
@@ -81,34 +80,34 @@ class UsageStore(Protocol):
         """Seconds until an answer came, by engine and model, in `DURATION_BOUNDS_S`."""
 
     async def jobs_by_state(self) -> Mapping[str, int]:
-        """Jobs as they are now; states without a job are 0."""
+        """Current numbers of jobs; 0 for states without a job."""
 
     async def dead_letters(self) -> int:
         """Jobs that failed and have no retries left."""
 
     async def slowest(self, window: Window, limit: int) -> list[RecordingOutcome]:
-        """Completed jobs that took longest."""
+        """Completed jobs, the slowest first."""
 
     async def failed(self, window: Window, limit: int) -> list[RecordingOutcome]:
         """Failed jobs, the latest first."""
 
 
 class AlertStore(Protocol):
-    """What alert rules compare, and which conditions have been notified; all runs share both."""
+    """Values that alert rules compare, and incidents that were notified, of all runs."""
 
     async def value(
         self, metric: str, window_s: float, *, unresolved: bool = False
     ) -> float | None:
         """The metric over the last `window_s` seconds of the store's clock; None: no data.
 
-        `unresolved` counts in what failed at any time and is being tried again.
+        `unresolved` includes jobs that failed at any time and are being tried again.
         """
 
     async def fire(self, name: str, condition: str) -> bool:
-        """Record that a condition holds. True: nobody had, so the caller notifies."""
+        """Record that a condition holds; True: it is a new incident, so the caller notifies."""
 
     async def clear(self, name: str, condition: str) -> None:
-        """Record that it does not hold any more."""
+        """Record that a condition no longer holds."""
 
     async def since(self, name: str, condition: str) -> float | None:
-        """When it was recorded to hold; None: it does not."""
+        """When the current incident began; None: there is none."""

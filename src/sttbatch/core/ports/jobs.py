@@ -1,9 +1,9 @@
-"""The ports of jobs, of the work in them that is paid for, and of the workers that hold both."""
+"""The ports of jobs, of work that is paid for, and of workers."""
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -39,15 +39,15 @@ class JobStore(Protocol):
     ) -> Job:
         """The job of this content and request: the active one, a revived one, or a new one.
 
-        A failed job is revived; a cancelled one is returned as it is unless `revive_cancelled`.
-        An active job is raised to `priority` while it is queued, never lowered: somebody may have
-        raised it by hand. The spec and `max_retries` of a job that exists stay as they are.
+        A failed job is revived; a cancelled one is returned unchanged unless `revive_cancelled`. A
+        queued job is raised to `priority`, never lowered, since a user may have raised it. The spec
+        and `max_retries` of an existing job do not change.
         """
 
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
-        """Take a queued job, or with `revive_failed` one that failed; a heartbeat as well."""
+        """Claim a queued job, or with `revive_failed` a failed one; counts as a heartbeat."""
 
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
@@ -59,7 +59,7 @@ class JobStore(Protocol):
         """PROCESSING -> QUEUED, no retry counted. False: the claim is void."""
 
     async def retry(self, job_id: str) -> Job | TakenBy:
-        """Queue a failed or cancelled job again; one that is queued stays so.
+        """Queue a failed or cancelled job again; a queued one is returned unchanged.
 
         Raises UsageError when there is no such job, or it is completed.
         """
@@ -75,20 +75,20 @@ class JobStore(Protocol):
     async def purge(
         self, older_than_s: float = 0.0, statuses: Collection[JobStatus] = TERMINAL
     ) -> int:
-        """Remove jobs that ended, or QUEUED ones that were queued, so long ago; returns how many.
+        """Remove jobs that ended, or were queued if QUEUED, so long ago; returns how many.
 
-        Their attempts and chunks go with them. Results that were paid for stay: they lie in other
-        tables. A job that is PROCESSING is never removed.
+        Their attempts and chunks are removed too; paid results are kept. A job that is PROCESSING
+        is never removed.
         """
 
     async def forget(self, job_ids: Collection[str]) -> None:
         """Remove jobs that nobody holds."""
 
     async def unfinished(self, stream: int, request_sha256: str) -> dict[str, str]:
-        """Ids of this request's queued and failed jobs, by content."""
+        """Ids of this request's queued and failed jobs, by content hash."""
 
-    async def queued_above(self, priority: int, limit: int) -> dict[str, int]:
-        """Priorities of queued jobs that are higher than `priority`, by id, the highest first."""
+    async def queued_above(self, priority: int, limit: int, ids: Sequence[str]) -> dict[str, int]:
+        """Priorities above `priority`, by id, of the first `limit` queued jobs and of `ids`."""
 
     async def list(
         self, status: JobStatus | None = None, limit: int | None = None
@@ -96,7 +96,7 @@ class JobStore(Protocol):
         """PROCESSING, then QUEUED, both in the order of the queue, then ended ones newest first."""
 
     async def find(self, prefix: str) -> Job:
-        """Raises UsageError when no job, or more than one, has an id that begins with `prefix`."""
+        """The job with this id; raises UsageError when no job, or several, match the prefix."""
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Those that exist, by id."""
@@ -115,12 +115,12 @@ class WorkerStore(Protocol):
         """Add a row; its first heartbeat is now."""
 
     async def heartbeat(self, worker: Worker) -> bool:
-        """Say that it is alive. False: others had taken it for dead; what it held is lost to it."""
+        """Record that it is alive. False: it had been reaped, so what it held is lost."""
 
     async def reap(self, worker_id: str, *, killed: bool) -> None:
-        """Queue a worker's jobs again, count what it was sending as possibly billed, drop its row.
+        """Queue a worker's jobs again, book its requests as possibly billed, remove its row.
 
-        `killed`: it did not leave by itself; that is what its requests' error says.
+        `killed` decides the error text of those requests.
         """
 
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
@@ -130,54 +130,53 @@ class WorkerStore(Protocol):
 
 
 class Liveness(Protocol):
-    """Which workers are alive; asked outside of transactions.
+    """Which workers are alive; never used within a transaction.
 
-    Every method raises `StateError` where that cannot be told.
+    Every method raises `StateError` when that cannot be found out.
     """
 
     @property
     def host(self) -> str:
-        """Where this process runs, as far as liveness needs to know."""
+        """Identifies the machine and the folder of locks."""
 
     def hold(self, worker_id: str) -> AbstractContextManager[None]:
-        """Keep a worker of this process alive to others until the block ends."""
+        """Show a worker of this process as alive until the block ends."""
 
     def is_alive(self, worker_id: str, worker: Worker | None) -> bool:
         """Whether a worker is alive; `worker` is its row, if it has one."""
 
     def forget(self, worker_id: str) -> None:
-        """Remove what a dead worker left behind."""
+        """Remove a dead worker's files."""
 
     def sweep(self, known: Collection[str]) -> None:
-        """Remove what dead workers without a row left behind; `known` are those with one."""
+        """Remove the files of dead workers that are not `known`, which are those with a row."""
 
 
 class WorkLedger(Protocol):
-    """Who may pay for what, and what that brought."""
+    """Claims on items, and the requests and results that follow."""
 
     async def claim(self, item: WorkItem, task_id: int, *, force: bool = False) -> Verdict:
         """Reserve the right to send an item of a claimed job, and its cost.
 
-        Whether its result is stored, who holds it and what budgets allow is judged in the same
-        transaction, and its span is remembered whatever the answer is. Cancelled, it holds
-        nothing. `task_id` is that of the claim on the job that the item belongs to; `force` grants
-        it even if its result is stored.
+        Stored results, other claims and budgets are checked in the same transaction; the span is
+        remembered in any case. A call that is cancelled leaves no claim. `task_id` is that of the
+        claim on the item's job; `force` grants the item even if its result is stored.
         """
 
     async def store(self, granted: Granted, record: RequestRecord) -> None:
         """Store the result, book the request that brought it, and end the claim."""
 
     async def record(self, record: RequestRecord) -> None:
-        """Book a request that brought no result, or none that is kept."""
+        """Book a request that brought no result, or one that is not stored."""
 
     async def give_up(self, granted: Granted, error: str) -> bool:
-        """End a claim whose requests, if there were any, are booked; False: it was lost before."""
+        """End a claim whose requests, if any, are booked; False: it was lost before."""
 
     async def holder(self, key: str) -> str | None:
-        """The id of the worker that has claimed an item, if one has."""
+        """The id of the worker that has claimed an item, if any."""
 
     async def recover(self, record: RequestRecord) -> None:
-        """Book what an earlier run could not, once; a result that is newer stays."""
+        """Book a request that could not be booked before, at most once; a newer result stays."""
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         """(quantity, seconds until the answer) of the latest answered requests."""

@@ -1,4 +1,4 @@
-"""The port of what a rate limit has given out."""
+"""The port of a rate limit's state."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RateState:
-    """What a rate limit has given out so far; times are seconds of the clock of its store.
+    """The slots that a rate limit has given out; times are seconds of the store's clock.
 
     Attributes:
         next_at: the theoretical arrival time of the next request.
         audio_next_at: the same for audio.
-        not_before: the endpoint wants no request before it.
-        sends: slots of the last minute and the seconds of audio sent in each, where audio is
-            limited.
+        not_before: when the endpoint accepts requests again.
+        sends: slots of the last minute and the seconds of audio sent in each, if audio is limited.
     """
 
     next_at: float = 0.0
@@ -28,7 +27,7 @@ class RateState:
 
 
 class RateStore(Protocol):
-    """One endpoint's `RateState`, which whoever shares the store changes one at a time."""
+    """One endpoint's `RateState`, which one process at a time changes."""
 
     async def change(self, change: Callable[[RateState, float], T]) -> T:
         """Apply `change` to the state and the store's time in seconds; it may be called twice."""

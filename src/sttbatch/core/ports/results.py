@@ -1,4 +1,4 @@
-"""The ports of results, and of what is remembered of files."""
+"""The ports of results and of records about files."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from sttbatch.core.work import IndexedSpan
 
 
 class ResultStore(VerifiableLevel, Protocol):
-    """What was paid for: the level of the cache that is written first and is sufficient alone.
+    """The authority of the cache, with everything that was paid for; it is written first.
 
-    A value that is older than the store was told to keep is not there.
+    Values older than the store's maximum age count as missing.
     """
 
     async def present(self, keys: Sequence[str]) -> set[str]:
-        """Those of `keys` that are stored and not too old; values are not read."""
+        """Those of `keys` that are stored and not too old, without reading values."""
 
     async def put(self, key: str, value: CacheValue, model: str, file_sha256: str) -> None:
-        """Store a value that was made of a recording; it is on the disk when this returns."""
+        """Store a value made from a recording; it is on the disk when this returns."""
 
     async def count_reads(
         self, accesses: Sequence[AccessCount], links: Sequence[tuple[str, str]]
     ) -> None:
-        """Add to the counts of reads; link (file_sha256, key) of recordings that used an entry."""
+        """Add up counts of reads, and link the (file_sha256, key) of recordings and entries."""
 
     async def delete_model(self, model: str) -> tuple[str, ...]:
         """Remove a model's entries and return their keys."""
@@ -45,7 +45,7 @@ class ResultStore(VerifiableLevel, Protocol):
     async def erase_recording(self, recording: RecordingIdentity) -> ErasedRecording:
         """Remove a recording from every table, in one transaction.
 
-        Booked requests stay, without what ties them to the recording: money is counted from them.
+        Booked requests stay, anonymous, since costs are summed from them.
         """
 
     async def keys_of(self, file_sha256s: Sequence[str]) -> tuple[str, ...]:
@@ -56,9 +56,9 @@ class ResultStore(VerifiableLevel, Protocol):
 
 
 class ChunkIndex(Protocol):
-    """Where recordings were cut: a later run with other flags finds the answers of those spans.
+    """Where recordings were cut, so that a later run with other flags finds those answers.
 
-    `request_sha256` stands for everything that decides an answer but the audio.
+    `request_sha256` is a hash of everything but the audio that decides an answer.
     """
 
     async def remember(self, span: IndexedSpan) -> None: ...
@@ -81,25 +81,25 @@ class FileIndex(Protocol):
     """Content hashes of files, as they were computed last."""
 
     async def records(self, paths: Sequence[bytes]) -> dict[bytes, FileRecord]:
-        """What is remembered of many files, by few queries."""
+        """The records of many files, with few queries."""
 
     async def remember(self, path: bytes, record: FileRecord) -> None: ...
 
     async def paths_of(self, file_sha256s: Sequence[str]) -> list[bytes]:
-        """The files that had one of these contents when they were read last."""
+        """The files that had one of these contents when they were last read."""
 
     async def was_unreadable(self, contents: Sequence[str]) -> bool:
-        """Whether a job is known for what stands for the content of an unreadable file."""
+        """Whether a job exists with one of these stand-ins for unreadable contents."""
 
 
 class OutputStore(Protocol):
-    """Output files: which recording owns their names, and how they were left."""
+    """Output files: which recording owns their names, and their state when they were written."""
 
     async def owners_below(self, folders: Iterable[bytes]) -> list[OutputOwner]:
-        """Every output in or below `folders` (real paths), by few queries."""
+        """Every output in or below `folders` (real paths), with few queries."""
 
     async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
-        """Those of `paths` that are owned, and what was written or meant to be written there."""
+        """Those of `paths` that are owned, and the digests that were or may have been written."""
 
     async def claim(
         self,
@@ -108,17 +108,17 @@ class OutputStore(Protocol):
         sha256s: Mapping[bytes, tuple[str, str]],
         abandoned: frozenset[OutputDigests] = frozenset(),
     ) -> tuple[OutputDigests, ...]:
-        """Own `paths`, and accept (format, digest) by path as ours from now on.
+        """Own `paths`, and accept their new (format, digest) as ours from now on.
 
-        Returns the outputs of other recordings that are in the way, and then changes nothing.
-        `abandoned` are outputs that may be taken over.
+        Returns conflicting outputs of other recordings, and then changes nothing. `abandoned` are
+        outputs that may be taken over.
         """
 
     async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
-        """Outputs of `source` with these (format, digest) by path are on the disk."""
+        """Record that outputs of `source` were written with these (format, digest) by path."""
 
     async def remember_states(self, states: Sequence[OutputState]) -> None:
-        """How outputs were left; nothing is written where it is known already."""
+        """Record states of outputs; those that are unchanged are not written."""
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
-        """How the outputs of these recordings were left, by few queries."""
+        """The states of the outputs of these recordings, with few queries."""

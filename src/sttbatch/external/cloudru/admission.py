@@ -1,4 +1,4 @@
-"""When lanes may send: rate limit, the server's wish to slow down, outages, the end of the run."""
+"""AdmissionControl: decides when lanes may send, by rate limit, 429, outages and end of the run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from sttbatch.external.cloudru.rate_limit import RateLimits
 
 FAILURES_TO_OUTAGE = 3
 PROBE_WAITS_S = (0.5, 15.0)
-"""The first wait between an outage's probes, which doubles each time, and the longest one."""
+"""The first wait between the probes of an outage, which doubles each time, and the maximum."""
 
 
 class RateLimiter:
-    """One process's limits, on slots that it shares with all processes that share the store."""
+    """The limits of one process, on slots that all processes with the same store share."""
 
     def __init__(self, limits: RateLimits, store: RateStore) -> None:
         self._limits = limits
         self._store = store
 
     async def wait(self, audio_s: float = 0.0) -> bool:
-        """Wait for a slot; False: it must not be used, as some process was sent a 429 meanwhile.
+        """Wait for a slot; False: it must not be used, as a process received a 429 meanwhile.
 
-        A slot that a stopped lane had waited for goes to nobody else.
+        A slot that is not used is lost.
         """
 
         def take(state: RateState, now: float) -> tuple[float, float]:
@@ -39,11 +39,11 @@ class RateLimiter:
         if wait_s <= 0:
             return True
         await asyncio.sleep(wait_s)
-        # All who hold a slot by now would send at once if they only slept on.
+        # After a 429, all who wait for a slot need a new one, or they would send at once.
         return await self._store.change(lambda state, _: state.not_before) <= slot
 
     async def slow_down(self, seconds: float) -> None:
-        """Give out no slot in any process for so long."""
+        """Give out no slot in any process for `seconds`."""
         await self._store.change(lambda state, now: self._limits.slow_down(state, now, seconds))
 
     async def aclose(self) -> None:
@@ -52,7 +52,7 @@ class RateLimiter:
 
 @dataclass(slots=True, eq=False)
 class AdmissionTicket:
-    """One chunk's admissions, over all of its attempts; times in seconds of the loop's clock.
+    """The admissions of one chunk over all of its attempts; times are by the loop's clock.
 
     Attributes:
         audio_s: of each of its requests.
@@ -68,13 +68,13 @@ class AdmissionTicket:
 
 
 class AdmissionControl:
-    """Decides for all lanes of a process when each may send; a chunk is known by its ticket.
+    """Decides for all lanes of a process when each may send; a ticket identifies a chunk.
 
-    For at most `outage_wait_s` it waits for the endpoint to recover.
+    It waits up to `outage_wait_s` for the endpoint to recover.
 
     Attributes:
-        refusing: the endpoint is up, and has answered nothing but 503 to all that was sent: that is
-            no outage, and what fails so uses up its retries.
+        refusing: the endpoint is up, but answers every request with 503: that is no outage, and
+            such failures use up retries.
     """
 
     def __init__(
@@ -90,8 +90,8 @@ class AdmissionControl:
         self._limiter = limiter
         self._outage_wait_s = outage_wait_s
         self._probe_waits_s = probe_waits_s
-        # Lanes take their slots in the order they come in, one at a time: each process holds one
-        # slot at most, so all processes have equal shares and little is lost when one ends.
+        # Lanes take slots one at a time, in their order, so that each process holds one slot at
+        # most: all processes have equal shares, and little is lost when one ends.
         self._slot_lock = asyncio.Lock()
         self._failures = 0
         self._reason = ""
@@ -105,15 +105,15 @@ class AdmissionControl:
     async def admit(self, ticket: AdmissionTicket) -> None:
         """Return when a request may be sent.
 
-        It raises Stopped when the run ends, EndpointUnreachable after `outage_wait_s`.
+        Raises Stopped when the run ends, and EndpointUnreachable after `outage_wait_s`.
         """
         if self._given_up_by not in (None, ticket.stopped):
-            # That run is over; whether the endpoint is back is for this one to find out.
+            # An earlier run gave up; this one checks again whether the endpoint has recovered.
             self._failures, self._outage_since, self._given_up_by = 0, None, None
         await unless_stopped(ticket, self._admit(ticket))
 
     async def slow_down(self, seconds: float) -> None:
-        """Admit nobody for so long: a 429 concerns every lane of every process."""
+        """Admit nothing for `seconds`, in any process, after a 429."""
         if seconds > 0:
             await self._limiter.slow_down(seconds)
 
@@ -121,20 +121,20 @@ class AdmissionControl:
         await self._limiter.aclose()
 
     def succeeded(self, ticket: AdmissionTicket) -> None:
-        """A response came, whatever it said, so the endpoint is reachable."""
+        """Note that a response came, of any status, so that the endpoint is reachable."""
         self._failures = 0
         self._outage_since = None
         self.refusing = self._only_503 = False
         self._answered_sent_at = max(self._answered_sent_at, ticket.sent_at)
-        self._hand_on()
+        self._wake_waiters()
 
     def failed(
         self, ticket: AdmissionTicket, reason: str, *, answered: bool, is_503: bool = False
     ) -> bool:
-        """A connect error, a lost connection or, `answered`, a 5xx.
+        """Note a connect error, a lost connection or, if `answered`, a 5xx; True: it is an outage.
 
-        True: an outage, which costs no retry. Not so for a chunk that is answered with 5xx after
-        others, sent since its first failure, were served: then it is the chunk.
+        An outage uses up no retry. If other chunks that were sent after this one's first failure
+        were answered, a 5xx is due to the chunk instead.
         """
         now = _now()
         if ticket.first_failed_at is None:
@@ -150,14 +150,14 @@ class AdmissionControl:
         if self._outage_since is None:
             self._outage_since = now
             self._probe_wait_s = self._probe_waits_s[0]
-        # The lanes take turns, so that not all depend on a chunk that always fails.
+        # Lanes take turns at probing, as this chunk may always fail.
         self.release(ticket)
         return not (answered and self._answered_sent_at > ticket.first_failed_at)
 
     def release(self, ticket: AdmissionTicket) -> None:
-        """Let another chunk probe the endpoint: this one will not."""
+        """Let another chunk probe the endpoint, if this one was about to."""
         if self._prober is ticket:
-            self._hand_on()
+            self._wake_waiters()
 
     async def _admit(self, ticket: AdmissionTicket) -> None:
         ticket.rate_wait_s = 0.0
@@ -166,9 +166,9 @@ class AdmissionControl:
             begun = _now()
             async with self._slot_lock:
                 may_send = (
-                    not self._is_held_back(ticket)
+                    not self._must_wait(ticket)
                     and await self._limiter.wait(ticket.audio_s)
-                    and not self._is_held_back(ticket)
+                    and not self._must_wait(ticket)
                 )
             now = _now()
             ticket.rate_wait_s += now - begun
@@ -176,41 +176,41 @@ class AdmissionControl:
                 ticket.sent_at = now
                 return
 
-    def _is_held_back(self, ticket: AdmissionTicket) -> bool:
-        """Whether there is an outage which another chunk probes."""
+    def _must_wait(self, ticket: AdmissionTicket) -> bool:
+        """Whether there is an outage that this chunk does not probe."""
         return self._outage_since is not None and self._prober is not ticket
 
     async def _wait_for_recovery(self, ticket: AdmissionTicket) -> None:
-        """Return when there is no outage, or when it falls to this chunk to probe."""
+        """Return when there is no outage, or when it is this chunk's turn to probe."""
         while self._outage_since is not None and self._prober is not ticket:
             if self._prober is None:
                 self._prober = ticket
                 await self._before_probe(ticket, self._outage_since)
             else:
-                # Waiters wake in the order they came in, so each gets its turn.
+                # Waiters wake in their order, so that each gets its turn.
                 await self._changed.wait()
 
     async def _before_probe(self, ticket: AdmissionTicket, since: float) -> None:
-        """Wait until the next probe: one request at a time finds out whether the outage is over."""
+        """Wait until the next probe, a single request that finds out whether the outage is over."""
         if self._only_503 and self._is_up is not None and await self._is_up():
             self._failures, self._outage_since, self.refusing = 0, None, True
-            self._hand_on()
+            self._wake_waiters()
             return
-        left_s = self._outage_wait_s - (_now() - since)
-        if left_s <= 0:
+        remaining_s = self._outage_wait_s - (_now() - since)
+        if remaining_s <= 0:
             self._given_up_by = ticket.stopped
             raise EndpointUnreachable(
                 f"the endpoint could not be reached for {self._outage_wait_s:.0f} s (last error: "
                 f"{self._reason}); what was transcribed is stored, run the same command again "
-                "to go on"
+                "to continue"
             )
-        wait_s = min(self._probe_wait_s, left_s)
+        wait_s = min(self._probe_wait_s, remaining_s)
         self._probe_wait_s = min(self._probe_waits_s[1], 2 * self._probe_wait_s)
-        # A response to what was sent before the outage may end it meanwhile.
+        # A response to an earlier request may end the outage meanwhile.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), wait_s)
 
-    def _hand_on(self) -> None:
+    def _wake_waiters(self) -> None:
         self._prober = None
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()

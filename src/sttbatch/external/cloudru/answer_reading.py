@@ -1,8 +1,8 @@
-"""An answer to an upload becomes its transcription, or what follows where it is none.
+"""Reads a response into a transcription, or into the decision what to do without one.
 
-How large it may be depends on the audio that it is about, and is far more than anybody can say:
-Whisper writes at most 448 tokens for a window of 30 s, 15 a second. A word of verbose_json takes up
-to 150 bytes, and some servers give all words twice.
+The maximum size of a response depends on the duration of its audio, and is far above what speech
+needs: Whisper writes at most 448 tokens for a window of 30 s, 15 a second. A word of verbose_json
+takes up to 150 bytes, and some servers give all words twice.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _BASE_VALUES, _VALUES_A_SECOND = 20_000, 1000
 
 
 def max_answer_bytes(audio_s: float) -> int:
-    """Bytes of an answer about so many seconds."""
+    """The maximum size of an answer to `audio_s` seconds of audio, decoded."""
     return _BASE_BYTES + int(_BYTES_A_SECOND * audio_s)
 
 
 def understand(
     answer: HttpAnswer, audio_s: float, mask: Callable[[str], str]
 ) -> Transcription | RetryDecision:
-    """Whatever the answer makes this code raise concerns its chunk, never the run.
+    """Parse an answer, of whatever status; no content raises an error that would end the run.
 
-    `mask` takes the key out of text, decoded as it is: some servers repeat what they were sent.
+    `mask` removes the key from decoded text, as some servers repeat it.
     """
     try:
         if answer.status == 200:
@@ -39,7 +39,7 @@ def understand(
         return decide(answer.status, answer.headers, answer.body.data, mask)
     except UnreadableResponse as error:
         return RetryDecision(Action.UNREADABLE, mask(str(error)), status=answer.status)
-    except Exception as error:  # noqa: BLE001 - hostile answers find what nobody thought of
+    except Exception as error:  # noqa: BLE001 - hostile answers reach untested code
         message = f"the answer cannot be understood: {type(error).__name__}: {error}"
         return RetryDecision(Action.GIVE_UP, mask(message), status=answer.status)
 
@@ -71,13 +71,13 @@ def _transcription(
 
 
 def _excess(body: Body, audio_s: float) -> str | None:
-    """What is too much of it, before JSON takes many times its size in memory."""
+    """What the body exceeds, counted before it is parsed, as JSON takes many times its size."""
     if body.too_large:
         return f"{max_answer_bytes(audio_s):,} bytes"
     objects = body.data.count(b"{")
     if objects > (most := int(_BASE_OBJECTS + _OBJECTS_A_SECOND * audio_s)):
         return f"{most:,} words and segments"
-    # Each value but the first of a list follows a comma.
+    # Each value except the first of a list follows a comma.
     values = objects + body.data.count(b",") + body.data.count(b"[")
     if values > (most := int(_BASE_VALUES + _VALUES_A_SECOND * audio_s)):
         return f"{most:,} values"

@@ -19,7 +19,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An entry; None: it is not told.
+    """An entry of the list; None: the endpoint does not say.
 
     Attributes:
         type: such as `audio-to-text`, `llm`, `embedder`.
@@ -41,7 +41,7 @@ class Model:
 def parse_models(
     body: bytes, mask: Callable[[str], str] = lambda text: text
 ) -> tuple[Model, ...] | None:
-    """The models that an answer lists; None: it is no list of models."""
+    """Parse a response; None: it is not a list of models."""
     if body.count(b"{") > 2 * _MAX_ENTRIES:
         return None
     try:
@@ -57,7 +57,7 @@ def parse_models(
 
 
 def choices(models: tuple[Model, ...] | None) -> str:
-    """What could be chosen for speech, in words."""
+    """A part of a sentence that names the models for speech, or all if none has a type."""
     if models is None:
         return "it gives no list of models: is /v1 missing in the base URL?"
     audio = [model.id for model in models if (model.type or "").startswith("audio")]
@@ -97,7 +97,7 @@ def _model(entry: dict[str, Any], mask: Callable[[str], str]) -> Model | None:
 
 
 def _number(value: object) -> float | None:
-    """A number that is told; -1 stands for none."""
+    """A number of an entry; None: it has none, for which -1 also stands."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

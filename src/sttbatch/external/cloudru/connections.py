@@ -1,10 +1,10 @@
-"""A pool of connections, one request in flight on each.
+"""ConnectionPool: connections with one request in flight on each.
 
-On one HTTP/2 connection an upload stands still while another stream waits for its response, a
-timeout leaks its stream, and a GOAWAY hits everything in flight; so each lane has its own.
+On a shared HTTP/2 connection an upload stalls while another stream waits for its response, a
+timeout leaks its stream, and a GOAWAY hits all requests; so each lane has its own connection.
 
-Writes are coalesced: httpcore writes every HTTP/2 frame of 16 KiB by itself, through a lock, a
-timeout and a TLS record of its own, which is half of what an upload costs.
+Writes are coalesced: httpcore writes every HTTP/2 frame of 16 KiB separately, each with a lock, a
+timeout and a TLS record, which takes half of the CPU time of an upload.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sttbatch.external.bounded_body import ENCODINGS
 from sttbatch.external.tls import ssl_context
 
 CERTIFICATES_S = 86_400.0
-"""The authorities' certificates are loaded again after so long."""
+"""Seconds until the authorities' certificates are loaded again."""
 
 COALESCE_BYTES = 64 * 1024
-"""The size of a block of httpx's multipart body, so a stalled upload is noticed as before."""
+"""The block size of httpx's multipart body, so that stalled uploads are still noticed in time."""
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """Buffers writes until there is enough to send, or something is to be read."""
+    """Buffers writes until `COALESCE_BYTES` are there, or the next read."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -77,8 +77,8 @@ class _Backend(httpcore.AsyncNetworkBackend):
 
 
 def coalesce(client: httpx.AsyncClient) -> None:
-    """Make the connections that `client` will open write fewer, larger pieces."""
-    # No argument of httpx does this and keeps its proxies, so this reaches into httpx 0.28.
+    """Make the future connections of `client` write fewer, larger blocks."""
+    # httpx has no argument for this that also keeps its proxies, so this patches httpx 0.28.
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, httpx.AsyncHTTPTransport):
             pool: Any = transport._pool  # noqa: SLF001
@@ -87,33 +87,31 @@ def coalesce(client: httpx.AsyncClient) -> None:
 
 CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
-"""Time for one write of at most 64 KiB; a line slower than 1 KiB/s is a lost connection."""
+"""Timeout of one write of at most 64 KiB; a line slower than 1 KiB/s counts as lost."""
 
 IDLE_S = 30.0
-"""Gateways close connections that were idle for a minute or so; younger ones are reused."""
+"""Connections idle for longer are not reused, as gateways close them after a minute or so."""
 
 REQUESTS_A_CONNECTION = 90
-"""Gateways end a connection after so many requests, nginx for one after 1000, before 1.19.10 after
-100 (keepalive_requests). Ours is closed before that, so that no upload meets it; a handshake in 90
-requests is nothing.
-"""
+"""Gateways close a connection after a number of requests, nginx after 1000, before 1.19.10 after
+100 (keepalive_requests); ours are closed earlier, so that no upload is interrupted."""
 
 CLOSE_TIMEOUT_S = 2.0
 FAULTS_TO_HTTP1 = 3
-"""HTTP/1.1 is used once HTTP/2 has failed on so many connections in a row."""
+"""HTTP/1.1 is used after HTTP/2 has failed on so many connections in a row."""
 
 HTTP1_FOR_S = 600.0
-"""How long, until HTTP/2 is tried again: a process may live for months."""
+"""Seconds until HTTP/2 is tried again, as a process may live for months."""
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One client that holds at most one connection.
+    """A client with at most one connection.
 
     Attributes:
-        http2: whether it is offered; the server chooses.
-        number: counted from 1 in the order of their opening.
-        idle_since: on the monotonic clock, in seconds.
+        http2: whether it is offered to the server.
+        number: counted from 1 in the order in which connections are opened.
+        idle_since: in seconds of the monotonic clock.
     """
 
     client: httpx.AsyncClient
@@ -124,14 +122,13 @@ class Connection:
 
 
 class ConnectionPool:
-    """Opens connections when they are first needed, and replaces them after faults or long use.
+    """Opens connections on demand, and replaces them after faults or long use.
+
+    At its end it emits `ConnectionsClosed`.
 
     Args:
-        direct: no proxy is asked, whatever the environment says. On the way to this machine one
-            would be sent the key, unencrypted over plain HTTP.
-
-    Attributes:
-        opened, reused, replaced: how often a connection was; `emit` receives all three at the end.
+        direct: never use a proxy. One between two programs of this machine would receive the key,
+            unencrypted over plain HTTP.
     """
 
     def __init__(
@@ -152,21 +149,21 @@ class ConnectionPool:
 
     @property
     def http2(self) -> bool:
-        """Whether HTTP/2 is offered: not for ten minutes after it was given up."""
+        """Whether HTTP/2 is offered; not for ten minutes after repeated faults."""
         return time.monotonic() >= self._http2_from
 
     async def prepare(self) -> None:
-        """Load the certificates before they are needed; raises UsageError as `ssl_context`."""
+        """Load the certificates in advance; raises UsageError as `ssl_context`."""
         await self._context(self.http2)
 
     async def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
-        """Take a connection out of the pool: HTTP/1.1 on request, or once HTTP/2 was given up.
+        """Take a connection out of the pool; `http1` offers no HTTP/2, `fresh` opens a new one.
 
-        It raises UsageError where SSL_CERT_FILE or a proxy variable cannot be used.
+        Raises UsageError if SSL_CERT_FILE or a proxy variable is invalid.
         """
         http2 = self.http2 and not http1
         oldest = time.monotonic() - IDLE_S
-        for connection in [each for each in self._idle if each.idle_since < oldest]:
+        for connection in [idle for idle in self._idle if idle.idle_since < oldest]:
             self._idle.remove(connection)
             self._close(connection)
         for connection in reversed(self._idle):
@@ -179,7 +176,7 @@ class ConnectionPool:
         return Connection(client, http2, self.opened)
 
     def give_back(self, connection: Connection, http_version: str) -> None:
-        """Return a connection that served a request and may serve another."""
+        """Return a connection to the pool after a request."""
         if http_version == "HTTP/2":
             self._http2_faults = 0
         connection.served += 1
@@ -190,10 +187,10 @@ class ConnectionPool:
         self._idle.append(connection)
 
     def retire(self, connection: Connection, *, http2_failed: bool = False) -> bool:
-        """Close a connection for good. True: HTTP/2 failed once too often and is given up."""
+        """Close a connection; True: HTTP/2 has failed too often and is not offered any more."""
         self.replaced += 1
         self._close(connection)
-        # Connections that were open side by side fall together; in a row means one after another.
+        # Concurrent connections often fail together, so only one fault of them counts.
         if not (http2_failed and self.http2) or connection.number <= self._newest_at_fault:
             return False
         self._newest_at_fault = self.opened
@@ -217,14 +214,14 @@ class ConnectionPool:
         task.add_done_callback(self._closing.discard)
 
     async def _context(self, http2: bool) -> ssl.SSLContext:
-        # Loading certificates takes 40 ms, so it is done once a day; ALPN is written into the
-        # context, so the two protocols must not share one.
+        # Loading certificates takes 40 ms, so it is done once a day; ALPN is part of the context,
+        # so each protocol has its own.
         now = time.monotonic()
         loaded_at, loading = self._contexts.get(http2, (-math.inf, None))
         if loading is None or now - loaded_at > CERTIFICATES_S or _has_failed(loading):
             loading = asyncio.create_task(asyncio.to_thread(ssl_context))
             self._contexts[http2] = (now, loading)
-        # Shielded: the other lanes wait for it as well.
+        # Shielded, as other lanes wait for it too.
         return await asyncio.shield(loading)
 
     def _client(self, context: ssl.SSLContext, *, http2: bool) -> httpx.AsyncClient:
@@ -236,7 +233,7 @@ class ConnectionPool:
                 limits=httpx.Limits(
                     max_connections=1, max_keepalive_connections=1, keepalive_expiry=None
                 ),
-                # Reading has a deadline of our own: that of httpx is a timer for idle connections.
+                # `HttpAttempt` has a deadline for the response; httpx's restarts with each read.
                 timeout=httpx.Timeout(
                     connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
                 ),
@@ -245,7 +242,7 @@ class ConnectionPool:
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(
-                f"a proxy variable (HTTPS_PROXY, ALL_PROXY) cannot be used: {error}"
+                f"a proxy variable (HTTPS_PROXY, ALL_PROXY) is invalid: {error}"
             ) from error
         coalesce(client)
         return client
@@ -256,7 +253,7 @@ def _has_failed(task: asyncio.Task[ssl.SSLContext]) -> bool:
 
 
 async def _closed(client: httpx.AsyncClient) -> None:
-    # A peer that is gone answers no TLS shutdown.
+    # A peer that is gone does not answer a TLS shutdown.
     with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, RuntimeError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await client.aclose()

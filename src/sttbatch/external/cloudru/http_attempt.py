@@ -1,4 +1,4 @@
-"""One chunk's request to the endpoint: each HTTP attempt at it, and its state over all of them."""
+"""HttpAttempt: one HTTP attempt at a chunk's request; RequestState: its state over all attempts."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from sttbatch.external.bounded_body import Body, read_body
 from sttbatch.external.cloudru.admission import AdmissionTicket
 from sttbatch.external.cloudru.connections import CONNECT_TIMEOUT_S, Connection
 
-# What a lost connection looks like. httpcore lets the last two through now and then: TLS that
-# breaks off, and frames that make no sense while a response is being read.
+# Exceptions of lost connections. httpcore lets the last two pass now and then: TLS that breaks off,
+# and invalid frames while a response is read.
 FAULTS = (httpx.RequestError, httpx.StreamError, TimeoutError, OSError, h2.exceptions.H2Error)
 
-
 MAX_ERROR_BYTES = 64 * 1024
-"""How much of a body is read whose status is not 200; a message is shorter."""
+"""The maximum size that is read of a body whose status is not 200; messages are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A response, with as much of its body as may be held."""
+    """A response, with its body up to the maximum size."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,17 +39,16 @@ class HttpAnswer:
 
 
 class HttpAttempt(httpx.AsyncByteStream):
-    """The body of a request while it is sent, with a deadline that moves along with it.
+    """The body of a request while it is sent, with a deadline that moves with its progress.
 
     Args:
-        stall_s: how long the upload may stand still.
-        response_s: how long the response may take once the whole body was sent. An upload that
-            moves has no other deadline: on a slow line it would be thrown away when it is done.
+        stall_s: how long the upload may stall; an upload that progresses has no other deadline.
+        response_s: how long the response may take after the whole body was sent.
 
     Attributes:
-        sent_bytes: how much of the body was written to the connection.
-        complete: the whole body was written, so it may have been billed.
-        reused: the connection had served a request before and was not opened for this one.
+        sent_bytes: number of bytes of the body that were written to the connection.
+        complete: the whole body was written, so that it may be billed.
+        reused: the connection was not opened for this request.
         spoke_http2: HTTP/2 frames were exchanged on it.
     """
 
@@ -74,7 +72,7 @@ class HttpAttempt(httpx.AsyncByteStream):
         upload: Upload,
         max_bytes: int,
     ) -> HttpAnswer:
-        """Send the request and wait for the response, of at most `max_bytes` where it is a 200.
+        """Send the request and read the response, up to `max_bytes` if its status is 200.
 
         Raises:
             one of FAULTS: no response came.
@@ -86,7 +84,7 @@ class HttpAttempt(httpx.AsyncByteStream):
             content = upload.open()
         except OSError as error:
             raise _unreadable(error) from error
-        # A file object, because httpx slices bytes in quadratic time.
+        # A file object, as httpx slices bytes in quadratic time.
         with content:
             file = (upload.filename, content, upload.content_type)
             try:
@@ -95,7 +93,7 @@ class HttpAttempt(httpx.AsyncByteStream):
                     extensions={"trace": self._trace},
                 )  # fmt: skip
             except httpx.InvalidURL as error:
-                raise UsageError(f"the base URL cannot be used: {error}") from error
+                raise UsageError(f"the base URL is invalid: {error}") from error
             assert isinstance(request.stream, httpx.SyncByteStream)
             self._body = request.stream
             request.stream = self
@@ -111,20 +109,20 @@ class HttpAttempt(httpx.AsyncByteStream):
                     response.status_code, response.headers, response.http_version, body
                 )
             finally:
-                # Request, response and stream refer to each other, and would keep the chunk's
-                # bytes until the garbage collector comes by.
+                # A reference cycle of request, response and stream would keep the chunk's bytes
+                # until the next garbage collection.
                 del self._body
                 self._blocks = iter(())
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self._blocks is not None:
-            # httpcore sends again by itself what a GOAWAY left out; but each request is counted.
+            # After a GOAWAY httpcore would send it again by itself, but each request is recorded.
             raise httpx.RemoteProtocolError("the connection ended before this request was served")
         self._blocks = iter(self._body)
         return self
 
     async def __anext__(self) -> bytes:
-        # Asked for the next block, so the last one is written.
+        # The next block is requested once the last one is written.
         self.sent_bytes += self._unconfirmed_bytes
         assert self._blocks is not None
         try:
@@ -141,15 +139,15 @@ class HttpAttempt(httpx.AsyncByteStream):
         return block
 
     async def _trace(self, event: str, _: Mapping[str, Any]) -> None:
-        # Through a proxy HTTP/1.1 is spoken first, so what counts is whether HTTP/2 came at all.
+        # A proxy is addressed in HTTP/1.1 first, so any HTTP/2 event counts.
         if event == "connection.connect_tcp.started":
-            # Once the body was begun it is httpcore's own second try, on a connection gone stale.
+            # After the body was begun this is httpcore's own retry on a stale connection.
             self.reused = self._blocks is not None
         elif event.startswith("http2."):
             self.spoke_http2 = True
 
 
-# Response formats, best first; once a server refuses one, the next is requested.
+# Response formats, the best first; if a server refuses one, the next is requested.
 FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("verbose_json", ("word", "segment")),
     ("verbose_json", ()),
@@ -158,7 +156,7 @@ FORMATS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class Retry(Exception):
-    """This attempt brought no transcription; another may, after `wait_s` seconds."""
+    """An attempt failed; another one may succeed after `wait_s` seconds."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -167,15 +165,15 @@ class Retry(Exception):
 
 @dataclass(slots=True)
 class RequestState:
-    """What is known of one chunk's request over its attempts.
+    """The state of one chunk's request over its attempts.
 
     Attributes:
         counted: failures that use up retries; those of an outage do not.
-        ambiguous: uploads that were possibly billed for nothing.
+        ambiguous: number of failed uploads that were possibly billed.
         http, format_index: of the latest attempt; the latter is an index into FORMATS.
-        reconnected: its one free retry, after a connection that went stale, is used up.
-        fresh: the next attempt opens a connection of its own.
-        http1: the next attempt goes over HTTP/1.1, to learn what an early response said.
+        reconnected: the one free retry, after a stale connection, is used up.
+        fresh: the next attempt opens a new connection.
+        http1: the next attempt uses HTTP/1.1, which shows an early response.
     """
 
     upload: Upload
@@ -199,13 +197,13 @@ class RequestState:
         self.ticket = AdmissionTicket(self.upload.duration_s, self.stopped)
 
     def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
-        """Begin another attempt; its latency counts from here."""
+
         self.http, self.format_index = http, format_index
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 
     def form_fields(self) -> dict[str, Any]:
-        """The plain fields of the latest attempt's form."""
+
         name, granularities = FORMATS[self.format_index]
         fields = {
             "model": self.options.model,
@@ -231,7 +229,7 @@ class RequestState:
         )
 
     async def record_attempt(self, status: int | None, **facts: Any) -> None:
-        """Record an attempt that brought no transcription."""
+        """Record a failed attempt."""
         await self.record(self.api_request(status, **facts))
 
 

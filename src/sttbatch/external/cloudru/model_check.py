@@ -1,4 +1,4 @@
-"""What the list of models tells an engine: whether it may send, and why nothing is taken."""
+"""ModelCheck: compares the chosen model with the endpoint's list of models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
 
 
 class ModelCheck:
-    """Asks the endpoint for its models when there is a question, once for all lanes.
+    """Requests the list of models when it is first needed, once for all lanes.
 
     Args:
-        mask: takes the key out of text of the endpoint.
-        only_internal: refuse models whose data leaves the endpoint's operator.
+        mask: removes the key from the endpoint's text.
+        only_internal: refuse models that an external provider runs.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class ModelCheck:
         self._allowed: set[str] = set()
 
     async def check_provider(self, name: str) -> None:
-        """Raises UsageError where the settings forbid the model, or its provider is not told."""
+        """Raises UsageError if `only_internal` forbids the model, or its provider is unknown."""
         if not self._only_internal or name in self._allowed:
             return
         check_internal(name, (await self._ask()).models)
@@ -38,16 +38,16 @@ class ModelCheck:
     async def unknown(self, name: str, message: str) -> UsageError:
         """The error that ends a run whose model the endpoint does not serve."""
         try:
-            told = choices((await self._ask()).models)
+            listed = choices((await self._ask()).models)
         except EndpointUnreachable as error:
-            told = f"its list of models cannot be read ({error})"
+            listed = f"its list of models cannot be read ({error})"
         return UsageError(
-            f"the endpoint does not serve the model {name} ({message}); {told}. Choose one by "
+            f"the endpoint does not serve the model {name} ({message}); {listed}. Choose one by "
             "--model or STTBATCH_MODEL"
         )
 
     async def is_up(self) -> bool:
-        """Whether the endpoint lists its models, whatever it says to other requests."""
+        """Whether the endpoint answers a request for its models with 200."""
         try:
             return (await check_reachability(self._base_url, self._mask)).status == 200
         except EndpointUnreachable:
@@ -61,7 +61,7 @@ class ModelCheck:
 
 
 def check_internal(name: str, models: tuple[Model, ...] | None) -> None:
-    """Raises UsageError unless the list says that the model's data stays with its operator."""
+    """Raises UsageError unless the list names a provider of the model that is not external."""
     provider = next((model.provider for model in models or () if model.id == name), None)
     if provider == EXTERNAL:
         raise UsageError(
@@ -76,7 +76,7 @@ def check_internal(name: str, models: tuple[Model, ...] | None) -> None:
 
 
 def concerns_model(decision: RetryDecision, name: str) -> bool:
-    """Whether a refusal is of the model, not of what was sent to it."""
+    """Whether the endpoint refuses the model, not this request."""
     if decision.action is not Action.FAIL_CHUNK:
         return False
     if decision.status == 404:

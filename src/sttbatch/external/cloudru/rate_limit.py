@@ -1,19 +1,18 @@
-"""How often requests may be sent: slots in time, each given out once, first come, first served.
+"""RateLimits: gives out slots, the times at which requests may be sent.
 
-The rule is GCRA (ITU-T I.371): a theoretical arrival time moves on by one spacing with each slot,
-and a slot may come before it by as much as the burst is worth. Two numbers are all there is to
-remember, so any number of processes can share them.
+The rule is GCRA (ITU-T I.371): a theoretical arrival time advances by one spacing with each slot,
+and a slot may precede it by the tolerance of the burst. The state is a few numbers, which all
+processes can share.
 
-Why it keeps to N a minute, and to nearly all of it. With a burst of b = max(1, 2 % of N) slots are
-T = 62 s / (N - b + 1) apart. The n-th slot of any interval comes at least (n - b) T after the
-first, so an interval of t seconds holds at most t / T + b of them: for t < 62 s fewer than N + 1.
-The endpoint counts arrivals, and requests reach it some time after their slots (a first one after
-a TLS handshake): as long as those delays differ by less than 2 s, any 60 s there hold at most N.
-What is used of the limit when there is always somebody waiting is (60 / 62) (N - b + 1) / N, at
-least 94.8 %.
+It allows at most N requests a minute, and nearly all of them. With a burst of b = max(1, 2 % of N)
+slots are T = 62 s / (N - b + 1) apart. The n-th slot of any interval comes at least (n - b) T after
+the first, so an interval of t seconds has at most t / T + b of them: for t < 62 s fewer than N + 1.
+The endpoint counts arrivals, which are later than the slots (the first by a TLS handshake): if
+those delays differ by less than 2 s, at most N arrive in any 60 s. Under constant load
+(60 / 62) (N - b + 1) / N of the limit is used, at least 94.8 %.
 
-Processes with limits of their own move the one arrival time by their own spacing, so each keeps to
-its limit whatever the others do.
+Processes with different limits advance the same arrival time by their own spacing, so that each
+keeps its limit.
 """
 
 from __future__ import annotations
@@ -25,22 +24,22 @@ from sttbatch.external.cloudru.retry_policy import MAX_HINT_S
 
 BURST_SHARE = 0.02
 WINDOW_S = 62.0
-"""A minute, and 2 s for requests that reach the endpoint later than they were admitted."""
+"""A minute, and 2 s for different delays between slots and arrivals."""
 
 STALE_S = 3600.0
-"""A time farther ahead was written before this machine was last started; nobody waits for it."""
+"""Times farther ahead were written before the last boot, and are ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """One process's limits, of requests and of seconds of audio, as steps of a `RateState`."""
+    """The limits of one process, of requests and seconds of audio, on a shared `RateState`."""
 
     per_minute: int
     audio_per_minute: float | None = None
 
     @property
     def spacing_s(self) -> float:
-        """Seconds between two slots when there is always somebody waiting."""
+        """Seconds between two slots under constant load."""
         return WINDOW_S / (self.per_minute - self._burst + 1)
 
     @property
@@ -52,10 +51,7 @@ class RateLimits:
         return (self._burst - 1) * self.spacing_s
 
     def take_slot(self, state: RateState, now: float, audio_s: float) -> float:
-        """When the next request, which carries `audio_s` seconds of audio, may be sent.
-
-        The slot is spent, whether it is used or not.
-        """
+        """Take the next slot, for `audio_s` seconds of audio; it is spent even if unused."""
         _forget_impossible(state, now)
         slot = max(now, state.not_before, state.next_at - self._tolerance_s)
         if self.audio_per_minute is not None:
@@ -64,10 +60,7 @@ class RateLimits:
         return slot
 
     def slow_down(self, state: RateState, now: float, seconds: float) -> None:
-        """Give out no slot for so long, and after it none early: the endpoint's count is full.
-
-        A wait longer than MAX_HINT_S is cut short: the recording that was sent it fails instead.
-        """
+        """Give out no slot for `seconds`, at most MAX_HINT_S, and no burst after it."""
         _forget_impossible(state, now)
         state.not_before = max(state.not_before, now + min(seconds, MAX_HINT_S))
         state.next_at = max(state.next_at, state.not_before + self._tolerance_s)
@@ -78,11 +71,10 @@ class RateLimits:
     def _audio_slot(
         self, state: RateState, earliest: float, audio_s: float, per_minute: float
     ) -> float:
-        """Slots evenly spaced by what they carry, never more than `per_minute` in a window.
+        """Slots spaced by their audio, with at most `per_minute` seconds of it in a window.
 
-        Spacing alone would not do: chunks are long, and one that fits half into a minute is sent
-        as a whole. One that is longer than a whole minute's worth goes when nothing else was sent
-        in the last one, and those after it wait until it is paid off (an hour at most).
+        Spacing alone is not enough, since chunks are long and sent as a whole. One that exceeds the
+        limit alone is sent after a window without any other, and those after it wait longer.
         """
         unit_s = WINDOW_S / per_minute
         early_s = max(0.0, BURST_SHARE * per_minute - audio_s) * unit_s
@@ -100,11 +92,11 @@ class RateLimits:
 
 
 def _forget_impossible(state: RateState, now: float) -> None:
-    """Drop times that no process can have written since this machine was started."""
+    """Drop times that no process can have written since the last boot."""
     if state.next_at > now + STALE_S:
         state.next_at = 0.0
     if state.audio_next_at > now + STALE_S:
         state.audio_next_at = 0.0
     if state.not_before > now + MAX_HINT_S:
         state.not_before = 0.0
-    state.sends = [each for each in state.sends if now - WINDOW_S < each[0] <= now + STALE_S]
+    state.sends = [sent for sent in state.sends if now - WINDOW_S < sent[0] <= now + STALE_S]

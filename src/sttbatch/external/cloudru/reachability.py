@@ -1,5 +1,3 @@
-"""Checks of the endpoint for `doctor`: is it reachable, over which protocol, and with this key?"""
-
 from __future__ import annotations
 
 import asyncio
@@ -23,7 +21,7 @@ from sttbatch.external.tls import certificate_error, ssl_context
 
 DEADLINE_S = 10.0
 SEND_DEADLINE_S = 60.0
-"""Of a check as a whole, whatever drips in meanwhile."""
+"""Seconds that each check may take as a whole, even if data keeps arriving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +29,10 @@ class Reachability:
     """How the endpoint responded.
 
     Attributes:
-        http_version: HTTP/2 or HTTP/1.1.
-        tls: the protocol, such as TLSv1.3; None over plain HTTP, or where it is unknown.
+        tls: the version, such as TLSv1.3; None over plain HTTP, or if it is unknown.
         clock_ahead_s: seconds by which this machine's clock is ahead of the endpoint's, to within a
-            second; None where it sends no date.
-        models: that it lists; None: it gives no list.
+            second; None: it sends no date.
+        models: those that it lists; None: it gives no list.
     """
 
     status: int
@@ -48,10 +45,9 @@ class Reachability:
 async def check_reachability(
     base_url: str, mask: Callable[[str], str] = lambda text: text
 ) -> Reachability:
-    """Request the list of models, which needs no key; `mask` takes the key out of what it says.
+    """Request the list of models, which needs no key; `mask` removes the key from it.
 
-    It raises EndpointUnreachable, also where a certificate is not trusted, and UsageError as
-    `ssl_context`.
+    Raises EndpointUnreachable, also for an untrusted certificate, and UsageError as `ssl_context`.
     """
     context = await asyncio.to_thread(ssl_context)
     try:
@@ -60,11 +56,11 @@ async def check_reachability(
             httpx.AsyncClient(
                 http2=True,
                 verify=context,
-                timeout=None,  # noqa: S113 - a second deadline would race with the one above
+                timeout=None,  # noqa: S113 - the deadline is the one above
                 trust_env=not is_loopback(base_url),
                 headers={"Accept-Encoding": ENCODINGS},
             ) as client,
-            # The connection's own facts are there only while the response is open.
+            # Facts about the connection are available only while the response is open.
             client.stream("GET", base_url.rstrip("/") + "/models") as response,
         ):
             network = response.extensions.get("network_stream")

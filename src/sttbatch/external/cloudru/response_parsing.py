@@ -1,53 +1,76 @@
-"""A tolerant parser of transcription responses: servers differ in what they leave out.
+"""A tolerant parser of transcription responses, of which servers omit different parts.
 
-Whatever arrives was paid for, so as much of it is kept as can be understood.
+A response was paid for, so that everything in it that can be parsed is used.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+from sttbatch.core.engine import is_unlikely
 from sttbatch.core.models import Segment, Transcription, Word
+from sttbatch.core.scripts import letters, running_text
+from sttbatch.external.cloudru.whole_words import (
+    Part,
+    add_rest,
+    join_lines,
+    join_segments,
+    join_words,
+)
+
+_CLOCK = re.compile(r"\s*(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d*)?)\s*s?\s*", re.ASCII)
 
 
 class UnreadableResponse(ValueError):
-    """The body of a 200 is no transcription."""
+    """The body of a response with status 200 is no transcription."""
 
 
 def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> Transcription:
-    """Read a json, verbose_json or plain text response.
+    """Parse a json, verbose_json or plain text response; raises UnreadableResponse.
 
-    Times are clamped to 0..`audio_s`. Without segments the whole text is one segment.
-
-    Raises:
-        UnreadableResponse: cut short, not JSON, or no transcription.
+    Every word is kept, whatever its times are: they are clamped to 0..`audio_s`, and what has none
+    lies between its neighbours. So does what `text` holds and no segment does. Without segments the
+    whole text is one segment.
     """
     parsed = _decoded(body, content_type)
     if isinstance(parsed, str):
         parsed = {"text": parsed}
     if not isinstance(parsed, dict) or not ("text" in parsed or "segments" in parsed):
         raise UnreadableResponse("the answer is JSON without a text")
-    words = [word for item in _items(parsed, "words") if (word := _word(item, audio_s))]
-    segments = _segments(_items(parsed, "segments"), audio_s)
-    text = (
-        _text(parsed.get("text"))
-        or " ".join(segment.text for segment in segments)
-        or " ".join(word.text for word in words)
+    words = join_words(_parts(parsed, "words", audio_s))
+    segments = join_segments(_parts(parsed, "segments", audio_s))
+    text = join_lines(_text(parsed.get("text"))) or running_text(
+        part.text.strip() for part in segments or words
     )
-    if not segments and text:
-        start_s = min((word.start_s for word in words), default=0.0)
-        end_s = max((word.end_s for word in words), default=audio_s)
-        segments = [Segment(text, start_s, end_s)]
+    if segments:
+        segments = add_rest(text, segments)
+    elif text:
+        starts_s = [word.start_s for word in words if word.start_s is not None]
+        ends_s = [word.end_s for word in words if word.end_s is not None]
+        segments = [Part(text, min(starts_s, default=0.0), max(ends_s, default=audio_s))]
     if not any(segment.words for segment in segments):
-        segments = _with_words(segments, words)
-    return Transcription(text, tuple(segments), _text(parsed.get("language")) or None)
+        _deal(words, segments)
+    timed = tuple(
+        Segment(
+            segment.text.strip(),
+            start_s,
+            end_s,
+            _timed_words(segment.words, start_s, end_s),
+            unlikely=segment.unlikely,
+        )
+        for segment, (start_s, end_s) in zip(segments, times(segments, 0.0, audio_s), strict=True)
+    )
+    return Transcription(text, timed, _text(parsed.get("language")).strip() or None)
 
 
 def _decoded(body: bytes, content_type: str) -> Any:
     try:
-        # The standard library's, because it reads the NaN that Python servers write for a
-        # probability; stricter parsers would throw a paid response away.
+        # The standard library accepts the NaN that Python servers write for a probability;
+        # stricter parsers would reject a paid response.
         return json.loads(body)
     except (ValueError, RecursionError) as error:
         plain = content_type.startswith("text/plain") and not body.lstrip().startswith((b"{", b"["))
@@ -57,88 +80,111 @@ def _decoded(body: bytes, content_type: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    # One server wraps the text in an object of its own.
+    """A text with the space around it; empty: there is none."""
+    # One server wraps the text in an object.
     if isinstance(value, dict):
         value = value.get("text")
     if not isinstance(value, str):
         return ""
     # JSON can spell halves of surrogate pairs, which no file and no database takes.
-    return value.encode("utf-8", "replace").decode().strip()
+    return value.encode("utf-8", "replace").decode()
 
 
-def _items(parsed: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _parts(parsed: dict[str, Any], name: str, audio_s: float) -> list[Part]:
+    """Segments, or the words of an answer or of a segment."""
     value = parsed.get(name)
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [
+        Part(
+            _text(item.get("word")) or _text(item.get("text")),
+            _seconds(item.get("start"), audio_s),
+            _seconds(item.get("end"), audio_s),
+            join_words(_parts(item, "words", audio_s)) if name == "segments" else [],
+            is_unlikely(_number(item.get("no_speech_prob")), _number(item.get("avg_logprob"))),
+        )
+        for item in (value if isinstance(value, list) else [])
+        if isinstance(item, dict)
+    ]
 
 
-def _clamped_s(value: Any, audio_s: float) -> float | None:
-    """A time clamped to the audio, or None for what is no number."""
+def _seconds(value: Any, audio_s: float) -> float | None:
+    """A time, clamped to the audio, as a number or as text; None: it is neither."""
     if isinstance(value, bool):
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        return None
     except OverflowError:
         return audio_s
+    except (TypeError, ValueError):
+        clock = _CLOCK.fullmatch(value) if isinstance(value, str) else None
+        if clock is None:
+            return None
+        hours, minutes, seconds = clock.groups(default="0")
+        number = 3600 * float(hours) + 60 * float(minutes) + float(seconds.replace(",", "."))
     return None if number != number else min(max(number, 0.0), audio_s)  # noqa: PLR0124 - NaN
 
 
-def _word(item: dict[str, Any], audio_s: float) -> Word | None:
-    text = _text(item.get("word")) or _text(item.get("text"))
-    start_s = _clamped_s(item.get("start"), audio_s)
-    if start_s is None or not text:
-        return None
-    end_s = _clamped_s(item.get("end"), audio_s)
-    return Word(text, start_s, start_s if end_s is None else max(start_s, end_s))
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
-def _segments(items: list[dict[str, Any]], audio_s: float) -> list[Segment]:
-    """The segments that have a text; one without times lies between its neighbours."""
-    segments: list[Segment] = []
-    for index, item in enumerate(items):
-        text = _text(item.get("text"))
-        if not text:
-            continue
-        start_s = _clamped_s(item.get("start"), audio_s)
-        if start_s is None:
-            start_s = segments[-1].end_s if segments else 0.0
-        end_s = _clamped_s(item.get("end"), audio_s)
-        if end_s is None:
-            after = items[index + 1].get("start") if index + 1 < len(items) else audio_s
-            end_s = _clamped_s(after, audio_s)
-        words = tuple(word for each in _items(item, "words") if (word := _word(each, audio_s)))
-        segments.append(
-            Segment(text, start_s, start_s if end_s is None else max(start_s, end_s), words)
-        )
-    return segments
+def times(parts: Sequence[Part], low_s: float, high_s: float) -> list[tuple[float, float]]:
+    """Start and end of each part; one that has none lies between its neighbours, by its length."""
+    moments: list[tuple[float | None, int]] = [(low_s, 0)]
+    at = 0
+    for part in parts:
+        moments.append((part.start_s, at))
+        at += len(part.text)
+        moments.append((part.end_s, at))
+    moments.append((high_s, at))
+    found: list[float] = []
+    known = [index for index, (moment_s, _) in enumerate(moments) if moment_s is not None]
+    for first, past in pairwise(known):
+        (from_s, start), (to_s, end) = moments[first], moments[past]
+        assert from_s is not None
+        assert to_s is not None
+        per_letter_s = max(0.0, to_s - from_s) / max(1, end - start)
+        found += [from_s + per_letter_s * (place - start) for _, place in moments[first:past]]
+    return [
+        (start_s, max(start_s, end_s))
+        for start_s, end_s in zip(found[1::2], found[2::2], strict=True)
+    ]
 
 
-def _with_words(segments: list[Segment], words: list[Word]) -> list[Segment]:
+def _timed_words(words: Sequence[Part], start_s: float, end_s: float) -> tuple[Word, ...]:
+    """None where no word has a time."""
+    if all(word.start_s is None and word.end_s is None for word in words):
+        return ()
+    return tuple(
+        Word(word.text.strip(), *between)
+        for word, between in zip(words, times(words, start_s, end_s), strict=True)
+    )
+
+
+def _deal(words: Sequence[Part], segments: Sequence[Part]) -> None:
     """Give each segment the words that its text is made of, in order; the last one the rest."""
-    filled, at = [], 0
+    at = 0
     for index, segment in enumerate(segments):
         end = len(words) if index + 1 == len(segments) else _end_of(segment, words, at)
-        filled.append(Segment(segment.text, segment.start_s, segment.end_s, tuple(words[at:end])))
+        segment.words = list(words[at:end])
         at = end
-    return filled
 
 
-def _end_of(segment: Segment, words: list[Word], at: int) -> int:
+def _end_of(segment: Part, words: Sequence[Part], at: int) -> int:
     """Index after the segment's last word, the first of which is at `at`."""
     # Letters only: word lists come without punctuation, some languages without spaces.
-    wanted, found, end = _letters(segment.text), "", at
+    wanted, found, end = letters(segment.text), "", at
     while end < len(words) and len(found) < len(wanted):
-        found += _letters(words[end].text)
+        found += letters(words[end].text)
         end += 1
-    if found == wanted:
+    if found == wanted or segment.end_s is None:
         return end
-    # Spelled differently; then the middle of each word decides which segment it belongs to.
+    # The spelling differs; then the middle of each word decides which segment it belongs to.
     end = at
-    while end < len(words) and (words[end].start_s + words[end].end_s) / 2 < segment.end_s:
+    while end < len(words) and _middle_s(words[end]) < segment.end_s:
         end += 1
     return end
 
 
-def _letters(text: str) -> str:
-    return "".join(character for character in text if character.isalnum()).casefold()
+def _middle_s(word: Part) -> float:
+    """A word without a time belongs to the one before it."""
+    return ((word.start_s or 0.0) + (word.end_s or 0.0)) / 2

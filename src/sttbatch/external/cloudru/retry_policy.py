@@ -1,4 +1,4 @@
-"""What follows from each HTTP status: the table, and how error responses are read for it."""
+"""The retry policy: what follows from each HTTP status and error response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import Any
 
 MAX_HINT_S = 120.0
-"""A longer wait fails the recording instead, with a message that says when to come back."""
+"""If the endpoint asks for a longer wait, the recording fails, and its message says until when."""
 
 _ERROR_TEXT_LIMIT = 300
 _HINT_CEILING_S = 366 * 24 * 3600.0
@@ -27,7 +27,7 @@ _STATUS_WORDS = (
     (404, ("not_found",)),
     (503, ("overloaded", "unavailable", "server_error", "internal", "timeout", "try again")),
 )
-"""What an error without a status may be called; 400 is what is left."""
+"""Words in errors without a status, and the status that they mean; any other means 400."""
 
 _WAIT = re.compile(
     r"(?:again|retry|wait|after|повтор|подожд|через)\D{0,40}"
@@ -42,9 +42,9 @@ _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
 
 class Action(Enum):
-    """What follows from a response that brings no transcription.
+    """What to do after a response without a transcription.
 
-    UNREADABLE, GIVE_UP: it was possibly billed, and another attempt may bring more, or will not.
+    UNREADABLE, GIVE_UP: it was possibly billed, and another request may help, or will not.
     """
 
     RETRY = auto()
@@ -61,7 +61,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """An action and why; `hint_s` is the wait that the server asks for, in seconds."""
+    """An action and its reason; `hint_s` is the wait in seconds that the server asks for."""
 
     action: Action
     message: str
@@ -77,9 +77,9 @@ def decide(
     body: bytes,
     mask: Callable[[str], str] = lambda text: text,
 ) -> RetryDecision:
-    """Decide by the status, then by what the body and the headers say.
+    """Decide by the status, the body and the headers of a response.
 
-    `mask` takes the key out of what is shown: some servers repeat what they were sent.
+    `mask` removes the key from messages, as some servers repeat it.
     """
     text, code = error_message(body, headers.get("content-type", ""), mask)
     message = f"{status}: {text}" if text else str(status)
@@ -87,7 +87,7 @@ def decide(
     if hint_s is None:
         hint_s = _wait_in_text_s(text)
     action = _action(status, f"{text} {code}".lower(), code, headers)
-    # Who says when to come back does not refuse us, whatever it offers to sell.
+    # A rate limit may mention billing; a refusal gives no time to come back.
     if status == 429 and hint_s is not None:
         action = Action.RETRY
     hint_s = hint_s or 0.0
@@ -103,12 +103,12 @@ def decide(
 
 
 def _action(status: int, words: str, code: str, headers: Mapping[str, str]) -> Action:  # noqa: PLR0911 - one return a row of the table
-    # A redirect is a refusal: following it would hand the key to wherever it points.
+    # A redirect is a refusal: following it would send the key to another address.
     if status in {401, 402} or 300 <= status < 400:
         return Action.REFUSED
     if status == 403:
         return Action.FORBIDDEN
-    # 'Quota exceeded' is also how some name a rate limit: a code, where there is one, decides.
+    # Some servers call a rate limit 'quota exceeded', so the code decides if there is one.
     if status == 429 and _any(_QUOTA_WORDS, code.lower() or words.replace("quota", "")):
         return Action.REFUSED
     if status == 400 and _any(_CREDENTIAL_WORDS, words):
@@ -131,9 +131,9 @@ def _any(words: tuple[str, ...], text: str) -> bool:
 def error_message(
     body: bytes, content_type: str = "", mask: Callable[[str], str] = lambda text: text
 ) -> tuple[str, str]:
-    """Read (message, code) out of any of the shapes in which servers and gateways report errors.
+    """(message, code) of an error response in any of the forms that servers and gateways use.
 
-    The code holds what `code`, `type` and `param` say, whichever there are.
+    The code consists of `code`, `type` and `param`, as far as they are there.
     """
     try:
         parsed = json.loads(body)
@@ -149,7 +149,7 @@ def error_message(
 
 
 def error_inside(body: bytes) -> int | None:
-    """The status that an error names which came as a 200; None: it is no error."""
+    """The status that an error names whose response has status 200; None: it is no error."""
     try:
         parsed = json.loads(body)
     except (ValueError, RecursionError):
@@ -171,11 +171,11 @@ def error_inside(body: bytes) -> int | None:
 
 
 def _wait_in_text_s(text: str) -> float | None:
-    """A wait such as 'try again in 1m30s'; None: none is told."""
-    told = _WAIT.search(text)
+    """The wait in a text such as 'try again in 1m30s'; None: it has none."""
+    hint = _WAIT.search(text)
     parts = [
         float(number) * _UNITS_S[str(unit.lastgroup)]
-        for number, name in _WAIT_PART.findall(told[1] if told is not None else "")
+        for number, name in _WAIT_PART.findall(hint[1] if hint is not None else "")
         if (unit := _UNITS.match(name.lower())) is not None
     ]
     return _bounded(sum(parts)) if parts else None
@@ -196,7 +196,7 @@ def wait_hint_s(headers: Mapping[str, str]) -> float | None:
     try:
         date = email.utils.parsedate_to_datetime(value or "")
         if date.tzinfo is None:
-            # HTTP knows no other zone (RFC 9110, 5.6.7).
+            # HTTP dates are in UTC (RFC 9110, 5.6.7).
             date = date.replace(tzinfo=UTC)
         return _bounded(date.timestamp() - time.time())
     except (ValueError, OverflowError):
@@ -204,7 +204,7 @@ def wait_hint_s(headers: Mapping[str, str]) -> float | None:
 
 
 def _bounded(seconds: float) -> float:
-    # No calendar shows a date beyond the year 9999.
+    # Later dates may lie beyond the year 9999, which `datetime` cannot represent.
     return min(max(seconds, 0.0), _HINT_CEILING_S)
 
 
@@ -223,6 +223,6 @@ def _codes(inner: dict[str, Any]) -> str:
 def _short(value: Any, mask: Callable[[str], str]) -> str:
     # JSON can spell halves of surrogate pairs, which no file and no database takes.
     text = str(value).encode("utf-8", "replace").decode().replace("\0", "")
-    # Cut first, a part of the key could be left.
+    # Masked before it is shortened, so that no part of the key remains.
     text = mask(" ".join(text.split()))
     return text if len(text) <= _ERROR_TEXT_LIMIT else text[:_ERROR_TEXT_LIMIT] + "…"

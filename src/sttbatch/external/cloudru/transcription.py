@@ -1,4 +1,4 @@
-"""Cloud.ru's speech recognition: one chunk in, its transcription out, whatever the network does."""
+"""CloudRuTranscription: the engine that sends chunks to an OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from sttbatch.external.tls import certificate_error
 BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 60.0
 AMBIGUOUS_RETRIES = 2
-"""Retries after uploads that were possibly billed; more would gamble with the user's money."""
+"""Maximum retries after uploads that were possibly billed, since each may be billed again."""
 
 STALL_S = 20.0
-"""An upload that stands still for so long was answered or dropped early, which HTTP/2 hides."""
+"""Seconds after which a stalled upload is given up; HTTP/2 hides an early response."""
 
 DEADLINE_BASE_S = 60.0
 DEADLINE_PER_AUDIO_S = 1.0
 MULTIPART_FRAME_BYTES = 16 * 1024
 PIECE_WITHOUT_TIMES_S = 30.0
 SIMPLER_FORMAT_FOR_S = 600.0
-"""How long, until the full format is requested again: a process may live for months."""
+"""Seconds until the full format is requested again, as a process may live for months."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class RequestLimits:
 
     Attributes:
         retries: failures of one chunk that are retried; those of an outage do not count.
-        stall_s: how long an upload may stand still.
-        deadline_base_s: how long a response may take, besides a second for each of audio.
-        backoff_base_s: the longest wait before a first retry.
+        stall_s: how long an upload may stall.
+        deadline_base_s: how long a response may take, plus one second per second of audio.
+        backoff_base_s: the longest wait before the first retry.
     """
 
     retries: int
@@ -64,12 +64,7 @@ class RequestLimits:
 
 
 class CloudRuTranscription:
-    """An `Engine` over HTTP.
-
-    Args:
-        warn: is called once when a response format or HTTP/2 is given up.
-        models: what the endpoint says of its models.
-    """
+    """An `Engine` over HTTP; `warn` is called once when a response format or HTTP/2 is given up."""
 
     longest_s = None
 
@@ -114,7 +109,7 @@ class CloudRuTranscription:
         overhead = MULTIPART_FRAME_BYTES + len((options.prompt or "").encode())
         if upload.size_bytes + overhead > API_BODY_LIMIT_BYTES:
             raise errors.ChunkTooLarge(
-                f"its {upload.size_bytes:,} bytes are over the endpoint's limit"
+                f"its {upload.size_bytes:,} bytes exceed the endpoint's limit"
             )
         state = RequestState(upload, options, record, stopped)
         attempts = tenacity.AsyncRetrying(
@@ -165,7 +160,7 @@ class CloudRuTranscription:
         except FAULTS as error:
             raise await self._after_fault(state, error) from error
         except BaseException as error:
-            # Whatever it is, the connection's streams are in no known state.
+            # Cancelled, or a fault in a library: the state of the connection is unknown.
             self._pool.retire(connection)
             if isinstance(error, errors.SttbatchError):
                 raise
@@ -174,7 +169,6 @@ class CloudRuTranscription:
             await state.record_attempt(None, error=reason, maybe_paid=http.complete)
             if not isinstance(error, Exception):
                 raise
-            # A response that libraries stumble over concerns its chunk.
             raise errors.ChunkError(f"the answer cannot be read: {reason}") from error
         if answer.body.is_whole:
             self._pool.give_back(connection, answer.http_version)
@@ -189,18 +183,20 @@ class CloudRuTranscription:
             )
         except asyncio.CancelledError:
             is_maybe_paid = answer.status == 200
-            await state.record_attempt(answer.status, error="cancelled", maybe_paid=is_maybe_paid)
+            await state.record_attempt(
+                answer.status, error="cancelled", maybe_paid=is_maybe_paid, request_id=request_id
+            )
             raise
         if isinstance(understood, Transcription):
             return self._after_success(state, understood, request_id)
         raise await self._after_refusal(state, understood, request_id)
 
     async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
-        """Record a request that brought no response, and say what to raise."""
+        """Record a request without a response, and return the exception to raise."""
         http = state.http
         reason = self._key.masked(f"{type(error).__name__}: {error}".removesuffix(": "))
         is_late = isinstance(error, TimeoutError) and http.complete
-        # Slow servers and stale connections say nothing against the protocol.
+        # Slow servers and stale connections are no faults of HTTP/2.
         against_http2 = http.spoke_http2 and not http.reused and not is_late
         gave_up = self._pool.retire(http.connection, http2_failed=against_http2)
         if isinstance(error, TimeoutError):
@@ -208,20 +204,20 @@ class CloudRuTranscription:
             reason = f"{waited_for}, given up after {time.monotonic() - state.began:.0f} s"
         await state.record_attempt(None, error=reason, maybe_paid=http.complete)
         if gave_up:
-            self._warn("HTTP/2 failed on three connections in a row; going on over HTTP/1.1")
+            self._warn("HTTP/2 failed on three connections in a row; continuing with HTTP/1.1")
         if (untrusted := certificate_error(error)) is not None:
             return errors.EndpointUnreachable(untrusted)
         state.ambiguous += http.complete
         state.fresh = True
-        # It broke off during the upload, where HTTP/2 hides an early response.
+        # HTTP/2 hides an early response to an upload.
         hidden = http.spoke_http2 and not http.complete
         state.http1 = hidden and "ConnectionTerminated" not in reason
         if http.reused and not is_late and not state.reconnected:
-            # The server closed it while it was idle; that says nothing against the endpoint.
+            # The server closed the idle connection, which is no failure of the endpoint.
             state.reconnected = True
             return Retry(reason)
         is_outage = self._admission.failed(state.ticket, reason, answered=False)
-        return self._again(state, reason, free=is_outage)
+        return self._retry(state, reason, free=is_outage)
 
     def _after_success(
         self, state: RequestState, transcription: Transcription, request_id: str | None
@@ -232,7 +228,7 @@ class CloudRuTranscription:
         if format_index > self._format_warned:
             self._format_warned = format_index
             self._warn(
-                f"the endpoint refuses {format_name(0)} ({self._format_refusal}); going on with "
+                f"the endpoint refuses {format_name(0)} ({self._format_refusal}); continuing with "
                 f"{format_name(format_index)}"
             )
         api_request = state.api_request(200, paid=True, request_id=request_id)
@@ -241,9 +237,8 @@ class CloudRuTranscription:
     async def _after_refusal(
         self, state: RequestState, decision: RetryDecision, request_id: str | None
     ) -> Exception:
-        """Record a response that brought no transcription, and say what to raise."""
-        # The other lanes learn of it before it is recorded, which may take as long as a lane waits
-        # for its next slot.
+        """Record a response without a transcription, and return the exception to raise."""
+        # Other lanes must know before it is recorded, as recording may wait.
         free = False
         if decision.is_outage:
             is_503 = decision.status == 503
@@ -253,11 +248,11 @@ class CloudRuTranscription:
         else:
             self._admission.succeeded(state.ticket)
         if decision.action is Action.SLOW_DOWN:
-            # It concerns all lanes, so admission control does the waiting.
+            # All lanes have to wait, so admission control does.
             wait_s = max(decision.hint_s, self._jittered_s(state.counted + 1))
             await self._admission.slow_down(wait_s)
         elif free:
-            # The outage's own waits may be shorter than the server's hint.
+            # The waits of an outage may be shorter than the server's hint.
             await self._admission.slow_down(decision.hint_s)
         message = decision.message
         maybe_paid = decision.status == 200
@@ -277,11 +272,11 @@ class CloudRuTranscription:
             case Action.SIMPLER_FORMAT:
                 return self._after_format(message, state.format_index)
             case Action.RETRY | Action.SLOW_DOWN | Action.UNREADABLE:
-                return self._again(state, message, decision.hint_s, free=free)
+                return self._retry(state, message, decision.hint_s, free=free)
         return _FINAL[decision.action](message)
 
     def _after_format(self, message: str, format_index: int) -> Exception:
-        """Request the next, simpler format from now on: the server refuses this one."""
+        """Use the next, simpler format from now on, as the server refuses this one."""
         if self._format == format_index:
             if format_index + 1 == len(FORMATS):
                 return errors.ChunkError(message)
@@ -290,29 +285,31 @@ class CloudRuTranscription:
             self._format_refusal = message
         return Retry(message)
 
-    def _again(
+    def _retry(
         self, state: RequestState, reason: str, hint_s: float = 0.0, *, free: bool = False
     ) -> Retry:
-        # In an outage admission control does the waiting.
+        # In an outage admission control waits.
         if free:
             return Retry(reason)
         state.counted += 1
         return Retry(reason, max(hint_s, self._jittered_s(state.counted)))
 
     def _jittered_s(self, failures: int) -> float:
-        """Full jitter: uniform up to the exponential, so that lanes do not come back together."""
+        """Full jitter: uniform up to the exponential, so that lanes do not retry together."""
         ceiling_s = min(BACKOFF_CAP_S, self._limits.backoff_base_s * 2 ** (failures - 1))
         return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
 
 
 _FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
-    Action.REFUSED: lambda message: errors.EndpointRefused(f"the endpoint refuses us: {message}"),
+    Action.REFUSED: lambda message: errors.EndpointRefused(
+        f"the endpoint refuses requests: {message}"
+    ),
     Action.FORBIDDEN: errors.RecordingRefused,
     Action.SPLIT_CHUNK: errors.ChunkTooLarge,
     Action.FAIL_CHUNK: errors.ChunkRefused,
     Action.GIVE_UP: errors.ChunkError,
 }
-"""What is raised where no other attempt is worth it."""
+"""The errors of decisions after which retrying will not help."""
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:

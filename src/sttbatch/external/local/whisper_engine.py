@@ -1,4 +1,4 @@
-"""The embedded engine: Whisper through faster-whisper, on this machine's own processor."""
+"""LocalEngine: the embedded engine, Whisper by faster-whisper on the CPU."""
 
 from __future__ import annotations
 
@@ -11,26 +11,32 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.core.engine import Answer, APIRequest, RecordRequest
+from sttbatch.core.engine import Answer, APIRequest, RecordRequest, is_unlikely
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
 from sttbatch.core.options import RequestOptions
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
-    from faster_whisper.transcribe import Segment as FoundSegment
+    from faster_whisper.transcribe import Segment as WhisperSegment
+    from faster_whisper.transcribe import Word as WhisperWord
 
 DEFAULT_MODEL = "tiny.en"
 MAX_THREADS = 4
 
-LADDER = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-"""Whisper's temperatures: the next is tried when a window comes out repetitive or improbable."""
+BATCH = 4
+"""Windows of up to 30 s that are recognised together; work is cancelled between batches."""
+
+PAUSE_S = 1.0
+"""A longer pause between words ends a segment, as the end of a sentence does."""
+
+_SENTENCE_ENDS = tuple(".!?…。！？")  # noqa: RUF001 - Chinese and Japanese ones
 
 
 def find_weights(model: str) -> str:
-    """Find the folder of a model's CTranslate2 weights, or the name that faster-whisper can fetch.
+    """The folder of a model's CTranslate2 weights, or a name that faster-whisper can fetch.
 
-    It raises UsageError where faster-whisper is not installed, or the folder holds no model.
+    Raises UsageError if faster-whisper is not installed, or the folder has no model.
     """
     try:
         import faster_whisper  # noqa: F401
@@ -41,7 +47,7 @@ def find_weights(model: str) -> str:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "model.bin").is_file():
-            raise UsageError(f"{folder} holds no CTranslate2 model (no model.bin)")
+            raise UsageError(f"{folder} contains no CTranslate2 model (no model.bin)")
         return str(folder)
     if model == DEFAULT_MODEL:
         try:
@@ -53,14 +59,14 @@ def find_weights(model: str) -> str:
 
 
 class LocalEngine:
-    """An `Engine` without a network: one chunk at a time on a bounded number of threads.
+    """An `Engine` without a network, which transcribes one chunk at a time.
 
-    It raises UsageError before anything is transcribed if there are no weights and none can be had.
+    Raises UsageError if the weights are missing and cannot be fetched.
     """
 
     timestamps = True
-    longest_s = 28.0
-    """Whisper hears 30 s at a time and loses words at its own cuts; ours fall into silence."""
+    longest_s = None
+    """It cuts windows for Whisper itself, in pauses that its speech detector finds."""
 
     def __init__(self, model: str, threads: int | None = None) -> None:
         self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
@@ -69,7 +75,7 @@ class LocalEngine:
         self._loaded: WhisperModel | None = None
 
     async def load(self) -> None:
-        """Read the weights, fetching them if need be."""
+        """Load the weights, and fetch them if necessary."""
         loop = asyncio.get_running_loop()
         self._loaded = await loop.run_in_executor(self._executor, self._load)
 
@@ -94,7 +100,7 @@ class LocalEngine:
         try:
             return await loop.run_in_executor(self._executor, transcribe)
         finally:
-            # Cancelled: only the end of the program waits for the thread.
+            # After a cancellation the thread must end soon, as the end of the program waits for it.
             cancelled.set()
 
     def _load(self) -> WhisperModel:
@@ -105,7 +111,7 @@ class LocalEngine:
                 self._weights, device="cpu", compute_type="int8", cpu_threads=self._threads
             )
         except Exception as error:
-            # Hub clients raise whatever their HTTP library does.
+            # Hub clients raise the exceptions of their HTTP library.
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UsageError(
                 f"the weights of {self._weights!r} are not installed and could not be fetched "
@@ -116,27 +122,31 @@ class LocalEngine:
     def _transcribe(
         self, upload: Upload, options: RequestOptions, cancelled: threading.Event
     ) -> Answer:
+        from faster_whisper import BatchedInferencePipeline
+
         if self._loaded is None:
             self._loaded = self._load()
         at, begun = time.time(), time.monotonic()
         try:
             with upload.open() as file:
-                found, info = self._loaded.transcribe(
+                pipeline = BatchedInferencePipeline(self._loaded)
+                windows, info = pipeline.transcribe(
                     file,
                     language=options.language,
                     initial_prompt=options.prompt,
-                    # The recogniser's own ladder of temperatures, unless the user chose one.
-                    temperature=(LADDER if options.temperature is None else options.temperature),
+                    temperature=options.temperature or 0.0,
                     word_timestamps=True,
-                    condition_on_previous_text=False,
+                    batch_size=BATCH,
                 )
                 segments = tuple(
-                    _segment(each, upload.duration_s) for each in _unless(cancelled, found)
+                    segment
+                    for window in _unless(cancelled, windows)
+                    for segment in _segments(window, upload.duration_s)
                 )
         except Stopped:
             raise
         except Exception as error:
-            # Whatever its decoder or its arithmetic raise concerns this chunk alone.
+            # Errors of its decoder concern this chunk alone.
             raise ChunkError(f"the local engine failed: {error or type(error).__name__}") from error
         text = " ".join(segment.text for segment in segments)
         api_request = APIRequest(
@@ -150,22 +160,40 @@ class LocalEngine:
         return Answer(Transcription(text, segments, info.language), api_request, "local")
 
 
-def _unless(cancelled: threading.Event, found: Iterable[FoundSegment]) -> Iterator[FoundSegment]:
-    """Yield segments, each found when it is iterated to, until the work is cancelled."""
-    for each in found:
+def _unless(
+    cancelled: threading.Event, segments: Iterable[WhisperSegment]
+) -> Iterator[WhisperSegment]:
+    """Yield segments, which are computed one by one, until the work is cancelled."""
+    for segment in segments:
         if cancelled.is_set():
             raise Stopped
-        yield each
+        yield segment
 
 
-def _segment(found: FoundSegment, audio_s: float) -> Segment:
-    """Clamp times to the audio: Whisper hears whole windows of 30 s, so they may lie past it."""
+def _segments(window: WhisperSegment, audio_s: float) -> Iterator[Segment]:
+    """Split a window into sentences; times are clamped to the audio, past which windows reach."""
+    sentence: list[WhisperWord] = []
+    for word in window.words or ():
+        if sentence and (
+            sentence[-1].word.rstrip().endswith(_SENTENCE_ENDS)
+            or word.start - sentence[-1].end > PAUSE_S
+        ):
+            yield _segment(window, sentence, audio_s)
+            sentence = []
+        sentence.append(word)
+    if sentence:
+        yield _segment(window, sentence, audio_s)
 
+
+def _segment(window: WhisperSegment, words: list[WhisperWord], audio_s: float) -> Segment:
     def at(seconds: float) -> float:
-        # They come as numpy scalars here and there.
+        # Some are numpy scalars.
         return min(float(seconds), audio_s)
 
-    words = tuple(
-        Word(word.word.strip(), at(word.start), at(word.end)) for word in found.words or ()
+    return Segment(
+        "".join(word.word for word in words).strip(),
+        at(words[0].start),
+        at(words[-1].end),
+        tuple(Word(word.word.strip(), at(word.start), at(word.end)) for word in words),
+        unlikely=is_unlikely(window.no_speech_prob, window.avg_logprob),
     )
-    return Segment(found.text.strip(), at(found.start), at(found.end), words)

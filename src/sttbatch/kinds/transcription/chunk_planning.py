@@ -1,4 +1,4 @@
-"""How a recording is cut: around what is stored already, into what the sizer recommends."""
+"""ChunkPlanner: cuts recordings around stored spans, into chunks of the recommended size."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ChunkPlanner:
     )
 
     async def expect(self, jobs: Sequence[RecordingJob]) -> None:
-        """Look at all that the batch has to send, in the order it will run, and how fast."""
+        """Compute the load of the batch, in the order in which it runs, and the latency model."""
         self._positions = {job: position for position, job in enumerate(jobs)}
         if not jobs:
             return
@@ -67,7 +67,7 @@ class ChunkPlanner:
         )
 
     def announce(self) -> None:
-        """Say what is expected."""
+        """Emit the plan of the batch."""
         if not self._positions:
             return
         cuts = self._sizer().cuts(self.config.concurrency, self._load)
@@ -75,7 +75,7 @@ class ChunkPlanner:
         self.emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
 
     async def forecast(self, jobs: Sequence[RecordingJob]) -> BatchForecast:
-        """What they would send, as far as their headers tell, and how long that would take."""
+        """Estimate, by their headers, what they would send and how long that would take."""
         forecasts = {job: await self._forecast_of(job) for job in jobs}
         to_send = [forecasts[job] for job in self._positions]
         expected_s = 0.0
@@ -99,9 +99,9 @@ class ChunkPlanner:
 
     @contextlib.asynccontextmanager
     async def cutting(self, job: RecordingJob) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker that cuts a recording; yields what cuts the next chunk.
+        """Reserve a media worker to cut a recording; yields a function that cuts the next chunk.
 
-        Stored chunks become outcomes of the job; the rest is planned channel by channel.
+        Stored chunks become outcomes of the job; the rest is planned by channel.
         """
         plans = [
             self._split_plan(job, channel, await self._use_stored(job, channel))
@@ -115,7 +115,7 @@ class ChunkPlanner:
             yield lambda: self._next_chunk(job, cutting)
 
     async def _next_chunk(self, job: RecordingJob, cutting: Cutting) -> ChunkWork | None:
-        """Cut one chunk; None after the last, or once the job has failed."""
+        """Cut one chunk; None: there is none, or the job has failed."""
         if job.has_failed:
             return None
         begun_s = time.monotonic()
@@ -140,17 +140,17 @@ class ChunkPlanner:
     async def _use_stored(
         self, job: RecordingJob, channel: int
     ) -> tuple[tuple[CutPoint, CutPoint], ...]:
-        """Spans whose words are stored; the rest is planned around them."""
+        """The spans whose words are stored and complete; they become outcomes of the job."""
         complete = []
         for index, stored in enumerate(await self._stored(job, channel)):
-            # The ledger has a channel's cuts apart, and not the channel.
+            # Cuts are stored by channel, without its number.
             span = replace(stored.span, channel=channel)
             job.reached_s = max(job.reached_s, span.end_s)
             stored_repair = await self.repair.stored_repair(
                 job, span, stored.value.transcription, stored.chunk_key
             )
             if stored_repair is None:
-                # It has words, and perhaps not all: it is cut once more, to look for gaps in it.
+                # Its words may be incomplete, so it is cut again to look for gaps.
                 job.recheck[channel, span.start, span.end] = replace(stored, span=span)
                 continue
             complete.append((span.start, span.end))
@@ -158,7 +158,7 @@ class ChunkPlanner:
                 span, stored_repair.transcription, cached=True, gaps=stored_repair.gaps
             )
             job.outcomes.append(outcome.compressed())
-            # A cut is found together with its answer, in the ledger.
+            # Cuts are read from the ledger together with their answers.
             self.emit(events.CacheLookup(job.display_path, stored.chunk_key, "L3"))
             self.emit(
                 events.ChunkProcessingCompleted(job.display_path, index, span.duration_s, True)
@@ -166,7 +166,7 @@ class ChunkPlanner:
         return tuple(complete)
 
     async def _stored_s(self, jobs: Sequence[RecordingJob]) -> dict[str, float]:
-        """By content, seconds whose words are stored; of all channels that are cut."""
+        """By content hash, the stored seconds of all channels that are cut."""
         stored_s: dict[str, float] = {}
         for channel in sorted({channel for job in jobs for channel in job.channels}):
             lengths = await self.spans.covered_s(
@@ -202,6 +202,7 @@ class ChunkPlanner:
             kept=stored,
             channel=channel,
             exact=tuple((start, end) for of, start, end in job.recheck if of == channel),
+            vad=self.config.run.vad,
         )
 
     def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:
@@ -210,7 +211,7 @@ class ChunkPlanner:
         return self._sizer().calculate_chunk_size(job.file, self.config.concurrency, load)
 
     def _sizer(self) -> DynamicChunkSizer:
-        """That of the engine as it is: it may find that answers come without timestamps."""
+        """The sizer for the engine's abilities, which change if its answers lack timestamps."""
         kind = (self.engine.timestamps, self.engine.longest_s)
         if kind not in self._sizers:
             self._sizers[kind] = DynamicChunkSizer(

@@ -1,4 +1,4 @@
-"""One chunk's words: from the cache, from the engine, or from its pieces."""
+"""ChunkTranscriber: a chunk's words from the cache, from the engine, or from its pieces."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome, ResultMerger
 
 MIN_SPLIT_S = 2.0
-"""A chunk shorter than this is not split further when the endpoint finds it too large."""
+"""Pieces are not shorter than this when a chunk is too large for the endpoint."""
 
 RE_ENCODED = {"flac": UploadCodec.FLAC, "wav": UploadCodec.WAV}
-"""What can be encoded again without loss; pieces of anything else are copied."""
+"""Codecs that can be re-encoded without loss; pieces of others are copied."""
 
 _HALF = 0.5
 _WINDOW_ROOM = 0.85
-"""Of a piece's longest duration; the search for silence may add 15 % to its target."""
+"""A share of a piece's maximum duration, as the search for silence may add 15 % to its target."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """Which chunk is transcribed, and for which recording.
+    """The chunk that is transcribed, and its recording.
 
     Attributes:
-        recording, file_sha256: the recording's name and content.
-        claim, lane: our hold on it, and where the chunk's requests wait.
+        recording, file_sha256: the recording's name and content hash.
+        claim, lane: the claim on its job, and the lane of the chunk's requests.
         index: of the chunk in its recording.
-        piece: the name of a part of the chunk; None: all of it.
+        piece: the name of a piece of the chunk; None: the whole chunk.
     """
 
     recording: str
@@ -61,17 +61,17 @@ class ChunkContext:
     piece: str | None = None
 
     def of_piece(self, name: str) -> ChunkContext:
-        """The same for a piece of this chunk, or of this piece."""
+        """The context of a piece of this chunk, or of this piece."""
         return replace(self, piece=name if self.piece is None else f"{self.piece}.{name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkTranscriber:
-    """Transcribes chunks, each paid for once; one that is too large is split.
+    """Transcribes chunks, which are paid for once; a chunk that is too large is split.
 
     Args:
-        results: takes what was joined from pieces.
-        observe: called with each request, while its lane is still taken.
+        results: stores words that were joined from pieces.
+        observe: called with each request while it has its lane.
     """
 
     engine: Engine
@@ -86,12 +86,12 @@ class ChunkTranscriber:
     async def transcribe(
         self, context: ChunkContext, chunk: AudioChunk, attempt: int = 0
     ) -> tuple[Transcription, bool]:
-        """The words, in the upload's time, and whether they were there already.
+        """The words, in the upload's time, and whether they were already stored.
 
         A piece's words always have times; `attempt` counts those of gap repair from 1.
 
         Raises:
-            ChunkError: no words; the message says why.
+            ChunkError: it has no words; the message says why.
             SttbatchError: as `Engine.transcribe` raises, BudgetReached, StateError.
         """
         item = self._item(context, chunk, attempt)
@@ -113,10 +113,9 @@ class ChunkTranscriber:
         return replace(transcription, segments=segments), cached
 
     async def cut_all(self, upload: Upload, plan: SplitPlan) -> list[AudioChunk]:
-        """Cut an upload, all of it before any piece is sent: others wait for the worker.
+        """Cut an upload completely, before any piece is sent, as others wait for the worker.
 
-        Raises:
-            MediaError: it cannot be cut; no piece is left.
+        Raises MediaError if it cannot be cut; then no piece remains.
         """
         pieces: list[AudioChunk] = []
         try:
@@ -132,7 +131,7 @@ class ChunkTranscriber:
         config, audio_s = self.config, chunk.upload.duration_s
         key = self.addresser.chunk_key(chunk.audio_sha256, attempt)
         span = None
-        # A piece's span is in its upload's time, so the index of spans has no place for it.
+        # A piece's span is in its upload's time, so it is not stored in the index of spans.
         if context.piece is None:
             cut = self.addresser.cut_sha256(chunk.span.channel)
             stream = config.chunking.audio_stream
@@ -151,7 +150,7 @@ class ChunkTranscriber:
     async def _in_pieces(
         self, context: ChunkContext, chunk: AudioChunk, error: ChunkTooLarge
     ) -> Transcription:
-        """Cut the upload itself again, transcribe each piece, and join them in its time."""
+        """Cut the upload again, transcribe each piece, and join the words in the upload's time."""
         self.emit(events.ChunkSplit(context.recording, context.index, f"in pieces: {error}"))
         pieces: list[AudioChunk] = []
         try:
@@ -173,6 +172,7 @@ class ChunkTranscriber:
             codec=RE_ENCODED.get(upload.codec, UploadCodec.COPY),
             declared_s=upload.duration_s,
             max_piece_s=error.max_piece_s,
+            vad=self.config.run.vad,
         )
 
     async def _piece(self, context: ChunkContext, piece: AudioChunk) -> ChunkOutcome:
@@ -190,7 +190,7 @@ class ChunkTranscriber:
 
 
 def source_of(upload: Upload) -> Source:
-    """The upload as it is; a large one is read where it lies."""
+    """The upload as a source to cut or measure; large ones are read from their file."""
     path = os.fsencode(upload.path) if upload.path is not None else None
     return Source(upload.size_bytes, path=path, data=upload.data)
 
@@ -202,7 +202,7 @@ def _discard(pieces: Iterable[AudioChunk]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _ChunkRequest:
-    """A chunk as `PayOnce` sees it."""
+    """The `PaidRequest` of a chunk."""
 
     transcriber: ChunkTranscriber
     context: ChunkContext

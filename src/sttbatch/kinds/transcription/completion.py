@@ -1,7 +1,8 @@
-"""How recordings end: merged, stored, written, and reported once to whoever listens."""
+"""Completion: merges, stores, writes and reports recordings, each once."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,14 +25,14 @@ from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.transcript.result_merger import ResultMerger
 
 DURATION_TOLERANCE = 0.01
-"""Of the duration that was counted; a larger difference is reported."""
+"""A share of the measured duration; a larger difference to the header is reported."""
 
 LEAST_DIFFERENCE_S = 0.1
-"""A smaller one would be displayed as none."""
+"""A smaller difference would be displayed as 0.0 s."""
 
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
-"""A recording that ends this much before its header says so has lost its end."""
+"""A recording that ends so much before the declared end is truncated."""
 
 _SKIPPED = {
     Outcome.LEFT: "the run ended before it was done",
@@ -53,12 +54,12 @@ class Completion:
     _done: set[str] = field(default_factory=set, init=False)
 
     async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
-        """Decide how the outputs of all copies are called, before any is written."""
+        """Plan the names of the outputs of all copies, before any is written."""
         copies = [Recording(each.path, Path(each.root)) for job in jobs for each in job.candidates]
         await self.outputs.plan(copies, self.config.outputs)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
-        """End a job whose transcript is stored; the cache level that had it, or None."""
+        """End a job whose transcript is stored; returns the cache level that had it, or None."""
         stored = await self.results.transcript(job.transcript_key)
         if stored is None:
             return None
@@ -69,7 +70,7 @@ class Completion:
         return level
 
     async def complete_if_ready(self, job: RecordingJob) -> None:
-        """End a job once nothing of it is under way; the cutter and the last chunk both ask."""
+        """End a job that has no pending chunks; called after its cut and after each chunk."""
         if job.pending:
             return
         error = self.control.error
@@ -82,12 +83,12 @@ class Completion:
             await self._end(job, job.reason)
 
     def fail_elsewhere(self, job: RecordingJob, reason: str) -> None:
-        """Report a job that another run failed on."""
+        """Report a job that failed in another run."""
         job.advance(RunState.FAILED)
         self._report_failed_copies(job, reason)
 
     async def fail_unread(self, failures: Sequence[Failure]) -> None:
-        """Report recordings that cannot be read, and note them in the ledger."""
+        """Report recordings that cannot be read, and record them in the ledger."""
         for each in failures:
             self.report_failure(each.display_path, each.audio_s, each.reason)
         with self._warning():
@@ -109,18 +110,18 @@ class Completion:
         self.control.recording_failed()
 
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
-        """End the jobs that wait or failed before and whose recordings are done or readable now."""
+        """End unfinished jobs of recordings that are done, or that have become readable."""
         with self._warning():
             await self.claims.reconcile(self._done, lambda: _unread_contents(readable))
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
-        """Why the recording failed; None: it did not."""
+        """Merge and write a recording; returns why it failed, None: it did not."""
         self._compare_durations(job)
         missing = [each for each in job.outcomes if each.gap is GapReason.STILL_MISSING]
         if len(missing) == len(job.outcomes):
-            return missing[0].detail if missing else "it holds no sound at all"
+            return missing[0].detail if missing else "it contains no audio"
         try:
-            job.transcript = _merge(job)
+            job.transcript = await asyncio.to_thread(_merge, job)
             if job.transcript.is_complete:
                 await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
@@ -131,7 +132,7 @@ class Completion:
             return str(error)
 
     async def _write(self, job: RecordingJob, *, cached: bool) -> str | None:
-        """Bring the outputs of every copy up to date; why that, or the transcript, falls short."""
+        """Write the outputs of every copy; returns why they, or the transcript, are incomplete."""
         assert job.transcript is not None
         audio_s = job.transcript.duration_s
         incomplete = _shortcomings(job.transcript)
@@ -157,11 +158,11 @@ class Completion:
         key = job.transcript_key if is_complete else None
         written = await self.outputs.write(document, copy.path, key)
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
-        gaps = tuple(gap.reason for gap in transcript.gaps)
-        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps))
+        gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
+        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
-        """End its job in the ledger, and report the copies that have no end yet."""
+        """End its job in the ledger, and report copies that are not reported yet."""
         job.advance(RunState.DONE if reason is None else RunState.FAILED)
         sha256 = job.fingerprint.sha256
         try:
@@ -175,7 +176,7 @@ class Completion:
                 with self._warning():
                     await self.claims.note([failure])
         except SttbatchError as error:
-            # Raised on, it would cancel what other lanes have in flight.
+            # Raised, it would cancel requests of other lanes.
             self.control.abort(error)
         if reason is not None:
             self._report_failed_copies(job, reason)
@@ -198,7 +199,7 @@ class Completion:
 
     @contextlib.contextmanager
     def _warning(self) -> Iterator[None]:
-        """Warn of what cannot be noted: it fails no recording that has its outputs."""
+        """Turn errors of recording failures into a warning, which fails no recording."""
         try:
             yield
         except SttbatchError as error:
@@ -206,14 +207,14 @@ class Completion:
 
 
 def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:
-    """What stood for the files, and for the folders that they lie in, while they were unread."""
+    """The stand-ins for the content of these files and their folders while they were unreadable."""
     files = {each.path.absolute() for job in jobs for each in job.candidates}
     folders = {folder for file in files for folder in file.parents}
     return {unread_content(path) for path in files | folders}
 
 
 def _merge(job: RecordingJob) -> Transcript:
-    """Join the outcomes of all chunks, once it is cut to its end and none is pending."""
+    """Merge the outcomes of a recording that is cut to its end and has no pending chunks."""
     assert job.counted_s is not None
     transcript = ResultMerger().merge(job.outcomes, job.counted_s)
     missing = _missing_end(job)
@@ -223,7 +224,7 @@ def _merge(job: RecordingJob) -> Transcript:
 
 
 def _missing_end(job: RecordingJob) -> Gap | None:
-    """The end that its header promises and its content lacks."""
+    """The gap between the measured end and the end that the header declares, if any."""
     if job.file is None or job.counted_s is None or job.file.duration_is_estimate:
         return None
     missing_s = job.declared_s - job.counted_s
@@ -236,7 +237,7 @@ def _missing_end(job: RecordingJob) -> Gap | None:
 
 
 def _shortcomings(transcript: Transcript) -> str | None:
-    """Why a transcript with gaps is no success; None where it is one."""
+    """Why a transcript with gaps is incomplete; None: it is complete."""
     missing = [gap for gap in transcript.gaps if gap.reason is GapReason.STILL_MISSING]
     truncated = [gap.detail for gap in transcript.gaps if gap.reason is GapReason.TRUNCATED]
     parts = []

@@ -1,9 +1,10 @@
-"""Gap repair: sound that came back without words is sent again, in small pieces."""
+"""GapRepair: sends sound that came back without words again, in small pieces."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredAudit
@@ -13,6 +14,8 @@ from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
     CutPoint,
+    DroppedSegment,
+    Evidence,
     Gap,
     GapReason,
     Transcription,
@@ -33,16 +36,19 @@ from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
 from sttbatch.processing.transcript.result_merger import TimestampAdjuster
+from sttbatch.processing.transcript.speech_evidence import dropped_segments
 
 RETRIES = 2
-"""How often a gap is sent again, the second time what the first one left."""
+"""How often a gap is sent again; the second time only the part that is still empty."""
+
+_EMPTY = "speech was heard there, and no words came back"
 
 _ADJUSTER = TimestampAdjuster()
 
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """One chunk's repair under way: its upload, and what was measured in it."""
+    """The repair of one chunk: its upload, its measured levels and the results so far."""
 
     job: RecordingJob
     context: ChunkContext
@@ -51,13 +57,19 @@ class _Repair:
     profile: LoudnessProfile
     report: RepairReport
 
+    def add_empty(self, *spans: Span) -> None:
+        """Note spans that were sent again and came back without words."""
+        if self.profile.speech is None:
+            self.report.add_gaps(GapReason.NO_SPEECH, *spans)
+        else:
+            self.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=_EMPTY)
+
 
 @dataclass(frozen=True, slots=True)
 class GapRepair:
-    """Finds what an answer lacks and fills it, as far as `audit_share` and budgets allow.
+    """Finds and fills the gaps of an answer, within `audit_share` and budgets.
 
-    Args:
-        splitters: measure uploads.
+    `splitters` measure uploads.
     """
 
     transcriber: ChunkTranscriber
@@ -70,18 +82,22 @@ class GapRepair:
     async def stored_repair(
         self, job: RecordingJob, span: ChunkSpan, transcription: Transcription, chunk_key: str
     ) -> RepairedChunk | None:
-        """What needs no repair, or what an earlier one came to; None: it has to be repaired."""
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(span))
+        """A chunk that needs no repair, or the result of an earlier one; None: repair it."""
+        suspects = await _suspects(span, transcription)
         if not (self.run.audit and suspects):
             return RepairedChunk(transcription)
         if self.run.force:
             return None
-        key = self.addresser.audit_key(chunk_key)
+        key = self.addresser.audit_key(chunk_key, vad=self.run.vad)
         stored = await self.results.audit(key, job.fingerprint.sha256)
         if stored is None:
             return None
         job.repair_s += stored.asked_s
-        return RepairedChunk(stored.transcription, self._in_recording(span, stored.gaps))
+        return RepairedChunk(
+            stored.transcription,
+            _in_recording(span, stored.gaps),
+            dropped=_dropped_in_recording(span, stored.dropped),
+        )
 
     async def repair(
         self,
@@ -90,57 +106,67 @@ class GapRepair:
         chunk: AudioChunk,
         transcription: Transcription,
     ) -> RepairedChunk:
-        """The words with what was missing filled in, and what is missing still.
+        """The words with gaps filled, and the remaining gaps.
 
-        Raises:
-            SttbatchError: as `ChunkTranscriber.transcribe` does, where it concerns more than a
-                piece.
+        Raises SttbatchError as `ChunkTranscriber.transcribe`, if it concerns more than a piece.
         """
         chunk_key = self.addresser.chunk_key(chunk.audio_sha256)
         stored_repair = await self.stored_repair(job, chunk.span, transcription, chunk_key)
         if stored_repair is not None:
             return stored_repair
-        suspects = gap_detection.suspect_spans(transcription, _ADJUSTER.own_part(chunk.span))
+        suspects = await _suspects(chunk.span, transcription)
         upload = chunk.upload
         try:
             measured = await self.splitters.measure(
-                source_of(upload), suspects.spans_to_measure(transcription.segments)
+                source_of(upload),
+                suspects.spans_to_measure(transcription.segments),
+                suspects.spans_in_question(transcription.segments) if self.run.vad else (),
             )
-            profile = LoudnessProfile(measured.levels, suspects.holes)
-            report = _examined(transcription, suspects, profile)
-            if not report.missed and not report.unfounded:
+            profile = LoudnessProfile(
+                measured.levels, suspects.holes, measured.speech if self.run.vad else None
+            )
+            report = await asyncio.to_thread(_examined, transcription, suspects, profile)
+            if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
-            if transcription.segments or upload.duration_s > gap_detection.ONE_PIECE_S:
-                await self._retry(_Repair(job, context, upload, measured, profile, report))
-                report.resolve_loops()
-            else:
+            is_piece = not transcription.segments and upload.duration_s <= gap_detection.ONE_PIECE_S
+            if is_piece and not self.run.vad:
                 # The upload was such a piece itself.
                 report.add_gaps(GapReason.NO_SPEECH, *report.missed)
+            else:
+                await self._retry(_Repair(job, context, upload, measured, profile, report))
+                report.resolve_loops()
         except MediaError as error:
-            # The words that are there must not be lost over it.
+            # The existing words must not be lost.
             message = f"an answer could not be audited: {error}"
             self.emit(events.Warned(job.display_path, message))
             return RepairedChunk(transcription)
         self.emit(report.event(job.display_path, chunk.span.index))
         repaired = report.transcription(transcription.language)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
-            key = self.addresser.audit_key(chunk_key)
-            value = StoredAudit(repaired, tuple(report.gaps), report.retried_s)
+            key = self.addresser.audit_key(chunk_key, vad=self.run.vad)
+            value = StoredAudit(
+                repaired, tuple(report.gaps), report.retried_s, tuple(report.dropped)
+            )
             sha256 = job.fingerprint.sha256
             await self.results.store(key, value, sha256)
-        gaps = self._in_recording(chunk.span, report.gaps)
-        return RepairedChunk(repaired, gaps, report.sent, report.over_budget)
+        return RepairedChunk(
+            repaired,
+            _in_recording(chunk.span, report.gaps),
+            report.sent,
+            report.over_budget,
+            _dropped_in_recording(chunk.span, report.dropped),
+        )
 
     async def _retry(self, repair: _Repair) -> None:
-        """Send what is missing again, and what that leaves once more."""
+        """Send missing spans again, and what is still missing once more."""
         spans: Sequence[Span] = repair.report.missed
         for attempt in range(1, RETRIES + 1):
             if spans:
                 spans = await self._retry_pieces(repair, await self._cut(repair, spans), attempt)
-        repair.report.add_gaps(GapReason.NO_SPEECH, *spans)
+        repair.add_empty(*spans)
 
     async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
-        """The pieces to send; none, and gaps that say why, where they cannot be cut."""
+        """The pieces to send; if they cannot be cut, none, and gaps with the reason."""
         measured = repair.measured
 
         def at(second: float) -> CutPoint:
@@ -149,7 +175,7 @@ class GapRepair:
         plan = SplitPlan(
             target_s=gap_detection.PIECE_S,
             max_bytes=MIB,
-            # Exact to the sample: a copied packet would take an end of the word before it along.
+            # Exact to the sample, as a copied packet would include the end of the previous word.
             codec=UploadCodec.FLAC,
             exact=tuple((at(span.start_s), at(span.end_s)) for span in spans),
             only_exact=True,
@@ -164,7 +190,7 @@ class GapRepair:
     async def _retry_pieces(
         self, repair: _Repair, pieces: Iterable[AudioChunk], attempt: int
     ) -> list[Span]:
-        """Take over the words of pieces; what is still without words and has sound."""
+        """Use the words of pieces; returns the spans of sound that still have no words."""
         report = repair.report
         remaining: list[Span] = []
         for piece in pieces:
@@ -173,14 +199,17 @@ class GapRepair:
             if transcription is None:
                 continue
             segments = _ADJUSTER.adjust(piece.span, transcription)
-            usable = [each for each in segments if not gap_detection.is_loop(each.text)]
+            usable = await asyncio.to_thread(gap_detection.without_loops, segments)
             if len(usable) < len(segments):
                 report.looped_again.append(span)
             covered = [gap_detection.span_of(each) for each in report.trusted]
-            new = list(gap_detection.drop_duplicates(usable, span, covered))
+            unspoken = dropped_segments(usable, range(len(usable)), repair.profile.speech)
+            report.dropped += unspoken.values()
+            spoken = [each for index, each in enumerate(usable) if index not in unspoken]
+            new = list(gap_detection.drop_duplicates(spoken, span, covered))
             report.filled += new
             if not new:
-                report.add_gaps(GapReason.NO_SPEECH, span)
+                repair.add_empty(span)
                 continue
             rest = uncovered(
                 [gap_detection.span_of(each) for each in new], span, gap_detection.HOLE_S
@@ -191,7 +220,7 @@ class GapRepair:
     async def _transcribe_piece(
         self, repair: _Repair, piece: AudioChunk, span: Span, attempt: int
     ) -> Transcription | None:
-        """A piece's words; None: there is a gap instead, that says why."""
+        """A piece's words; None: a gap with the reason was added instead."""
         job, report = repair.job, repair.report
         audio_s = piece.upload.duration_s
         if report.over_budget is not None:
@@ -199,7 +228,7 @@ class GapRepair:
             return None
         if job.repair_s + audio_s > self.run.audit_share * job.length_s:
             share = f"{100 * self.run.audit_share:g} %"
-            detail = f"audit_share is used up: asking again may add {share} of the audio"
+            detail = f"audit_share is used up: up to {share} of the audio may be sent again"
             report.add_gaps(GapReason.STILL_MISSING, span, detail=detail)
             return None
         job.repair_s += audio_s
@@ -221,35 +250,52 @@ class GapRepair:
         self.emit(events.ChunkProcessingCompleted(*chunk, cached, context.piece))
         return transcription
 
-    def _in_recording(self, span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
-        def at(upload_s: float) -> float:
-            return _ADJUSTER.recording_s(span, upload_s)
 
-        return tuple(
-            Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
-            for gap in sorted(gaps, key=lambda gap: gap.start_s)
-        )
+def _in_recording(span: ChunkSpan, gaps: Iterable[Gap]) -> tuple[Gap, ...]:
+    def at(upload_s: float) -> float:
+        return _ADJUSTER.recording_s(span, upload_s)
+
+    return tuple(
+        Gap(at(gap.start_s), at(gap.end_s), gap.reason, gap.detail, span.channel)
+        for gap in sorted(gaps, key=lambda gap: gap.start_s)
+    )
+
+
+def _dropped_in_recording(
+    span: ChunkSpan, dropped: Iterable[DroppedSegment]
+) -> tuple[DroppedSegment, ...]:
+    return tuple(
+        replace(each, segment=_ADJUSTER.adjust(span, Transcription("", (each.segment,)))[0])
+        for each in dropped
+    )
+
+
+async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpans:
+    # Of a hundred thousand words it takes seconds, in which signals and other lanes are heard.
+    own = _ADJUSTER.own_part(span)
+    return await asyncio.to_thread(gap_detection.suspect_spans, transcription, own)
 
 
 def _examined(
     transcription: Transcription, suspects: SuspectSpans, profile: LoudnessProfile
 ) -> RepairReport:
-    """What of an answer is trusted, and what is missing."""
+    """Divide an answer into trusted segments, missing spans and suspect segments."""
     segments = transcription.segments
-    unfounded = {
-        index
-        for index in suspects.sparse | suspects.looped
-        if profile.is_silent(gap_detection.span_of(segments[index]))
-    }
-    untrusted = suspects.looped | unfounded
+    dropped = dropped_segments(segments, suspects.doubtful, profile.speech)
+    for index in suspects.sparse | suspects.looped:
+        if profile.is_silent(gap_detection.span_of(segments[index])):
+            dropped[index] = DroppedSegment(segments[index], (Evidence.NO_SPEECH,))
+    untrusted = suspects.looped.union(dropped)
     trusted = [each for index, each in enumerate(segments) if index not in untrusted]
     timed = all(segment.words for segment in trusted)
+    holes = gap_detection.holes_between(trusted, suspects.own)
     report = RepairReport(
         trusted,
-        missed=gap_detection.retry_spans(suspects.holes, profile, timed=timed),
-        looped=[segments[index] for index in suspects.looped - unfounded],
-        unfounded=len(unfounded),
+        missed=gap_detection.retry_spans(holes, profile, timed=timed),
+        noises=[noise for hole in holes for noise in profile.noises_in(hole)],
+        looped=[segments[index] for index in suspects.looped.difference(dropped)],
+        dropped=list(dropped.values()),
     )
-    silent = merge_spans(gap_detection.span_of(segments[index]) for index in unfounded)
-    report.add_gaps(GapReason.NO_SPEECH, *silent)
+    silent = merge_spans(gap_detection.span_of(each.segment) for each in report.dropped)
+    report.add_gaps(GapReason.NO_SPEECH, *merge_spans([*silent, *report.noises]))
     return report

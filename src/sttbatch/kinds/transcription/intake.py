@@ -1,4 +1,4 @@
-"""Before anything is sent: which recordings there are, and what is known of each."""
+"""Intake: fingerprints, looks up and probes recordings before anything is sent."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _AT_ONCE = 4
 
 @dataclass(slots=True)
 class IntakeResult:
-    """What a discovery came to.
+    """The result of an intake.
 
     Attributes:
-        jobs: in the order of discovery; those that are CACHED need nothing more sent.
-        failures: what should be recordings and cannot be read.
-        left: display paths of recordings that the run's end came before.
+        jobs: in the order of discovery; CACHED ones need no request.
+        failures: expected recordings that cannot be read.
+        left: display paths of recordings that were not reached before the run ended.
     """
 
     jobs: list[RecordingJob] = field(default_factory=list)
@@ -44,8 +44,8 @@ class Intake:
     """Fingerprints, looks up and probes recordings.
 
     Args:
-        registry: tells outputs of ours from other files.
-        stopping: whether no further recording is looked at.
+        registry: identifies our outputs.
+        stopping: whether no further recording is examined.
     """
 
     config: RunConfig
@@ -58,7 +58,7 @@ class Intake:
     emit: events.Emit
 
     async def take_in(self, discovery: Discovery) -> IntakeResult:
-        """Look at every candidate once."""
+        """Examine every candidate once."""
         intake = IntakeResult(failures=[_unread(*failure) for failure in discovery.failures])
         await self.index.load([each.path.absolute() for each in discovery.candidates])
         skipped = 0
@@ -82,10 +82,10 @@ class Intake:
     async def _look_at_all(
         self, candidates: Sequence[Candidate]
     ) -> Sequence[RecordingJob | RecordingError | None]:
-        """What each came to, FAILED if its content cannot be read; None: the run ended before."""
+        """The job of each, FAILED if its content cannot be read; None: the run ended before."""
         jobs: dict[str, RecordingJob] = {}
         entries: list[RecordingJob | RecordingError | None] = [None] * len(candidates)
-        # A task for each of a hundred thousand would take more memory than all else.
+        # A task for each of a hundred thousand candidates would take too much memory.
         waiting = enumerate(candidates)
 
         async def look() -> None:
@@ -102,7 +102,7 @@ class Intake:
 
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
         if not candidate.expected:
-            # A large file that is no recording is not worth hashing.
+            # Large files that are no recordings are not hashed.
             await self.media.probe(candidate.path, self.config.chunking.audio_stream)
         fingerprint = await self.index.fingerprint(candidate.path.absolute())
         sha256 = fingerprint.sha256
@@ -119,7 +119,7 @@ class Intake:
             level = stored[1] if stored is not None else None
             self.emit(events.CacheLookup(job.display_path, key, level))
             if stored is not None:
-                # Read once more when it is written: together they may be more than memory holds.
+                # It is read again when it is written, as all together may not fit into memory.
                 job.advance(RunState.CACHED)
                 return job
         try:

@@ -1,4 +1,4 @@
-"""What this run may work on: jobs in the ledger, claimed one by one, shared with other runs."""
+"""JobClaims and Backlog: jobs in the ledger, which runs share and claim one by one."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from sttbatch.queue.job_queue import JobQueue
 MAX_RETRIES = 3
 
 QUEUE_HEAD = 64
-"""Rows of a higher priority that are looked at for one of ours that was raised."""
+"""Rows of a higher priority that are searched for jobs of this run."""
+
+ASKED_AT_ONCE = 500
+"""Maximum number of own jobs in one query, which finds them behind jobs of other runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A recording that failed without having been claimed.
+    """A recording that failed before its job was claimed.
 
-    Attributes:
-        content: its SHA-256, or what `unread_content` says where it cannot be read.
+    `content` is its SHA-256, or its `unread_content` if it cannot be read.
     """
 
     display_path: str
@@ -44,10 +46,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class JobClaims:
-    """The decisions of one run about jobs.
+    """Enqueues, claims and ends the jobs of one run.
 
-    Args:
-        request_sha256: with a recording's content and stream it tells which job it is.
+    `request_sha256` identifies a job together with a recording's content and stream.
     """
 
     queue: JobQueue
@@ -57,10 +58,9 @@ class JobClaims:
     priority: JobPriority
 
     async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
-        """Give each job its row, and its priority if somebody raised that by hand.
+        """Give each job its row in the queue, and that row's priority.
 
-        A cancelled one stays so, unless this run sends again what is stored; what is
-        cancelled while it runs stays so in any case.
+        A cancelled job stays so, except at the start of a run with `force`.
         """
         config = self.config
 
@@ -75,26 +75,26 @@ class JobClaims:
             job.id, job.priority = row.id, row.priority
 
     async def take(self, job: RecordingJob) -> bool:
-        """Claim a job. False: another run works on it, or ended it meanwhile."""
+        """Claim a job; False: another run is processing it, or has ended it."""
         claiming = asyncio.ensure_future(self.queue.claim(job.id, self.worker))
         try:
             await asyncio.shield(claiming)
         finally:
-            # Cancelled, it is written all the same, and is for the end of the run to release.
+            # After a cancellation the claim is written even so; the end of the run releases it.
             taken = await claiming
             job.claim = taken if isinstance(taken, Claim) else None
         return job.claim is not None
 
     async def complete(self, job: RecordingJob) -> None:
-        """Its outputs are written."""
+        """End a job whose outputs are written."""
         await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
-        """It cannot go on; `jobs retry` or a new run over the recording revives it."""
+        """End a job that failed; `jobs retry` or a new run over the recording revives it."""
         await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason))
 
     async def release(self, job: RecordingJob) -> None:
-        """The run ends; another may go on with it at once."""
+        """Queue a job again, so that another run may process it."""
         await self._end(job, self.queue.jobs.release)
 
     async def _end(self, job: RecordingJob, end: Callable[[Claim], Awaitable[object]]) -> None:
@@ -103,14 +103,14 @@ class JobClaims:
             await self.queue.workers.end_claim(lambda: end(claim))
 
     async def note(self, failures: Sequence[Failure]) -> None:
-        """Give each a FAILED row; what another run works on is that run's to tell."""
+        """Give each a FAILED row, unless another run is processing it."""
         once = {each.content: each for each in reversed(failures)}
         await asyncio.gather(*(self._note(each) for each in once.values()))
 
     async def reconcile(self, done: set[str], readable: Callable[[], set[str]]) -> None:
-        """End jobs of this request that wait or have failed and whose content is `done`.
+        """Complete queued and failed jobs of this request whose content is `done`.
 
-        Those about files that could not be read are forgotten where `readable` names them.
+        Jobs of unreadable files are removed if their content is in `readable`.
         """
         rows = await self.queue.jobs.unfinished(
             self.config.chunking.audio_stream, self.request_sha256
@@ -123,7 +123,7 @@ class JobClaims:
                 await self.queue.jobs.complete(taken)
 
     async def _note(self, failure: Failure) -> None:
-        # Where its outputs would belong is not known, so it cannot be run by its id.
+        # The paths of its outputs are unknown, so it cannot be run by its id.
         payload = {
             "recording": failure.display_path,
             "audio_s": failure.audio_s,
@@ -147,14 +147,10 @@ class JobClaims:
 
 
 class Backlog:
-    """Hands out recordings: the highest priority first, and in it the longest.
+    """Hands out recordings by priority, then by length, the longest first.
 
-    The chunks of the longest must not be the last to fill the lanes. `jobs priority` and
-    `jobs cancel` of another process count until a recording is handed out.
-
-    Args:
-        queue: the jobs in the ledger.
-        jobs: each has its row in the queue.
+    Long recordings come first so that lanes end together. `jobs priority` and `jobs cancel` of
+    other processes have an effect until a recording is handed out.
     """
 
     def __init__(self, queue: JobQueue, jobs: Sequence[RecordingJob]) -> None:
@@ -163,28 +159,28 @@ class Backlog:
         self._order = [_entry(job) for job in jobs]
         heapq.heapify(self._order)
         self._lock = asyncio.Lock()
+        self._unasked: list[str] = []
 
     async def next(self) -> RecordingJob | None:
-        """The recording to begin now, CANCELLED if its job is; None: there are no more.
+        """The next recording, CANCELLED if its job is; None: there are no more.
 
-        Raises:
-            StateError: the ledger cannot be read.
+        Raises StateError if the ledger cannot be read.
         """
         async with self._lock:
             while (job := self._first()) is not None:
-                # Together, as each would wait for the same commit.
+                # Concurrently, as each waits for the same commit.
                 raised, rows = await asyncio.gather(
-                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD),
+                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD, self._some()),
                     self._queue.jobs.jobs([job.id]),
                 )
-                row, is_first = rows.get(job.id), True
+                row = rows.get(job.id)
                 if row is not None and row.priority < job.priority:
                     raised[job.id] = row.priority
-                for job_id, priority in raised.items():
-                    if job_id in self._jobs:
-                        self._prioritise(self._jobs[job_id], priority)
-                        is_first = False
-                if not is_first:
+                changed = raised.keys() & self._jobs.keys()
+                for job_id in changed:
+                    self._jobs[job_id].priority = raised[job_id]
+                    heapq.heappush(self._order, _entry(self._jobs[job_id]))
+                if changed:
                     continue
                 if row is not None:
                     job.retry_count = row.retry_count
@@ -195,19 +191,22 @@ class Backlog:
                 return job
         return None
 
+    def _some(self) -> Sequence[str]:
+        """Ids of some remaining jobs, in turn: a query with all of them might take too long."""
+        self._unasked = self._unasked or [*self._jobs]
+        some = self._unasked[-ASKED_AT_ONCE:]
+        del self._unasked[-ASKED_AT_ONCE:]
+        return some
+
     def _first(self) -> RecordingJob | None:
         while self._order:
             priority, _, job_id = self._order[0]
             job = self._jobs.get(job_id)
             if job is not None and -priority == job.priority:
                 return job
-            # It was handed out already, or has another entry.
+            # It was already handed out, or has a newer entry.
             heapq.heappop(self._order)
         return None
-
-    def _prioritise(self, job: RecordingJob, priority: int) -> None:
-        job.priority = priority
-        heapq.heappush(self._order, _entry(job))
 
 
 def _entry(job: RecordingJob) -> tuple[int, float, str]:

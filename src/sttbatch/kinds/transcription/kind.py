@@ -1,25 +1,41 @@
-"""Transcription as a kind of job."""
-
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.core.addresses import origins
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
+from sttbatch.core.options import RunOptions
 from sttbatch.core.work import Usage
-from sttbatch.kinds.registry import JobKind, JobServices
-from sttbatch.kinds.transcription.spec import TranscriptionSpec
+from sttbatch.kinds.registry import JobKind
+from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.processing.discovery import Discovery
 
 
+class TranscriptionServices(Protocol):
+    """The services that transcription needs from the process that runs it."""
+
+    @property
+    def config(self) -> RunConfig:
+        """The options of its settings."""
+
+    async def content_of(self, path: Path) -> str:
+        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
+
+    async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
+        """Transcribe discovered recordings; events report the results."""
+
+
 class TranscriptionKind:
-    """`JobKind` of recordings that become transcripts."""
+    """The `JobKind` of transcriptions."""
 
     def key(self, spec: JobSpec) -> str:
         asked = TranscriptionSpec.from_job_spec(spec)
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
-        mode = "on" if asked.gap_repair else "off"
+        mode = RunOptions(audit=asked.gap_repair).audit_mode
         return addresser.transcript_key(
             asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
         )
@@ -31,11 +47,11 @@ class TranscriptionKind:
     def estimate(self, spec: JobSpec) -> Usage:
         return spec.usage
 
-    async def check(self, spec: JobSpec, services: JobServices) -> None:
+    async def check(self, spec: JobSpec, services: TranscriptionServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
         path, origin = asked.candidate().path, asked.request.origin
         if origin and origins(origin) != origins(services.config.request.origin):
-            raise UsageError(f"the job is for {origin}; name it by STTBATCH_BASE_URL to run it")
+            raise UsageError(f"the job is for {origin}; set STTBATCH_BASE_URL to it to run the job")
         if not asked.outputs.formats:
             raise UsageError(
                 "its transcript was to be printed; run `sttbatch transcribe -o -` over "
@@ -47,10 +63,10 @@ class TranscriptionKind:
                 "and cancel the job"
             )
 
-    async def run(self, spec: JobSpec, services: JobServices) -> None:
+    async def run(self, spec: JobSpec, services: TranscriptionServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
         config = asked.run_config(services.config)
         await services.transcribe(Discovery([asked.candidate()]), config)
 
 
-KIND: JobKind = TranscriptionKind()
+KIND: JobKind[TranscriptionServices] = TranscriptionKind()

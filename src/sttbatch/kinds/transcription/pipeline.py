@@ -1,15 +1,16 @@
-"""The way of a recording: intake, claim, plan, cut, transcribe, repair, merge, write."""
+"""TranscriptionPipeline: intake, claim, plan, cut, transcribe, repair, merge, write."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError
-from sttbatch.core.jobs import JobStatus
+from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -20,7 +21,6 @@ from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
-    Lanes,
     RecordingJob,
     RunState,
 )
@@ -37,12 +37,12 @@ def _urgency(turn: CutterTurn) -> int:
 
 
 async def _no_chunk() -> None:
-    """Cut nothing: the recording is not ours to work on."""
+    """Return no chunk, as this run does not process the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionPipeline:
-    """One run over one discovery; what a recording passes through, in this order."""
+    """One run over one discovery; fields are in the order in which a recording passes them."""
 
     config: RunConfig
     intake: Intake
@@ -51,28 +51,25 @@ class TranscriptionPipeline:
     transcriber: ChunkTranscriber
     repair: GapRepair
     completion: Completion
-    lanes: Lanes
     control: RunControl
-    emit: events.Emit
-
-    def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
-        self.control.stop()
 
     async def run(self, discovery: Discovery) -> None:
-        """Transcribe what was discovered; every recording ends in an event."""
+        """Transcribe discovered recordings; each ends with an event."""
         intake = await self._take_in(discovery)
         for display_path in intake.left:
             self.completion.report_skipped(display_path, Outcome.LEFT)
         await self.completion.fail_unread(intake.failures)
         try:
-            await self._write_stored(intake.jobs)
+            for job in intake.jobs:
+                # The next run processes one whose transcript was removed since it was looked up.
+                if job.state is RunState.CACHED and not self.control.closed:
+                    await self.completion.write_stored(job)
             await self.completion.reconcile_ledger(intake.jobs)
             await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
             self.control.abort(error)
         finally:
-            # However it ends: the process may go on, and nobody else can end what it holds.
+            # The process may live on, and no other can release its claims.
             for job in intake.jobs:
                 try:
                     await self.claims.release(job)
@@ -82,7 +79,7 @@ class TranscriptionPipeline:
         self.control.raise_bug()
 
     async def forecast(self, discovery: Discovery) -> BatchForecast:
-        """What `run` would send, as far as it is known before cutting; nothing is sent."""
+        """Estimate what `run` would send, without cutting and sending."""
         intake = await self._take_in(discovery)
         for each in intake.failures:
             self.completion.report_failure(each.display_path, each.audio_s, each.reason)
@@ -96,18 +93,10 @@ class TranscriptionPipeline:
         await self.completion.plan_outputs(intake.jobs)
         return intake
 
-    async def _write_stored(self, jobs: Sequence[RecordingJob]) -> None:
-        for job in jobs:
-            if self.control.closed:
-                return
-            if job.state is RunState.CACHED:
-                # One that was removed since it was looked up is for the next run.
-                await self.completion.write_stored(job)
-
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
-        """Work on what is free, then wait for what other runs hold, or take it over."""
+        """Process free jobs, then wait for those of other runs, or take them over."""
         for job in jobs:
-            self.emit(events.JobQueued(job.display_path, job.billable_s))
+            self.control.emit(events.JobQueued(job.display_path, job.billable_s))
         await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs)
@@ -116,62 +105,65 @@ class TranscriptionPipeline:
         while ready:
             cut = partial(self._cut, Backlog(self.claims.queue, ready))
             turns = [CutterTurn() for _ in ready]
-            await self.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
+            await self.control.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
             held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
                 return
-            if self.config.run.no_wait:
-                await self._skip_held(held)
-                return
-            ready = await self._wait_for_others(held)
+            ready = await self._take_over(held)
 
     async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
         await self.claims.enqueue(jobs)
         for job in jobs:
             job.advance(RunState.WAITING)
 
-    async def _skip_held(self, held: Sequence[RecordingJob]) -> None:
-        rows = await self.claims.queue.jobs.jobs([job.id for job in held])
-        for job in held:
-            row = rows.get(job.id)
-            is_cancelled = row is not None and row.status is JobStatus.CANCELLED
-            self.completion.skip(job, Outcome.CANCELLED if is_cancelled else Outcome.TAKEN)
+    async def _take_over(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """End recordings that others have ended, and return those that this run can process.
 
-    async def _wait_for_others(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
-        """Wait until some are ours to do, and end those that other runs or people ended."""
-        ids = [job.id for job in held]
-        async for rows in self.claims.queue.wait_until_free(ids, lambda: self.control.closed):
-            ready = []
-            for job in (job for job in held if job.id in rows):
-                row = rows[job.id]
-                if row is not None and row.status is JobStatus.CANCELLED:
-                    self.completion.skip(job, Outcome.CANCELLED)
-                elif row is not None and row.status is JobStatus.FAILED:
-                    reason = row.error_message or "another run failed on it"
-                    self.completion.fail_elsewhere(job, reason)
-                elif not await self._is_written_elsewhere(job):
-                    # Released, its holder died, or its transcript is gone again.
-                    ready.append(job)
-            if ready:
-                for job in ready:
-                    self._announce_retry(job, "another run gave it up")
-                await self._enqueue(ready)
+        It waits for them unless `no_wait` is set.
+        """
+        ids, queue = [job.id for job in held], self.claims.queue
+        if self.config.run.no_wait:
+            ready = await self._not_ended(held, await queue.free(ids))
+            for job in () if ready else held:
+                self.completion.skip(job, Outcome.TAKEN)
+            return ready
+        async for rows in queue.wait_until_free(ids, lambda: self.control.closed):
+            if ready := await self._not_ended(held, rows):
                 return ready
         return []
 
+    async def _not_ended(
+        self, held: Sequence[RecordingJob], rows: Mapping[str, Job | None]
+    ) -> list[RecordingJob]:
+        """Queue those of `rows` again that nobody has ended, and end the others."""
+        ready = []
+        for job in (job for job in held if job.id in rows):
+            row = rows[job.id]
+            if row is not None and row.status is JobStatus.CANCELLED:
+                self.completion.skip(job, Outcome.CANCELLED)
+            elif row is not None and row.status is JobStatus.FAILED:
+                self.completion.fail_elsewhere(job, row.error_message or "another run failed on it")
+            elif not await self._is_written_elsewhere(job):
+                # Released or purged, its holder died, or its transcript is gone again.
+                reason = "another run gave it up" if row is not None else "its job was purged"
+                self._announce_retry(job, reason)
+                ready.append(job)
+        await self._enqueue(ready)
+        return ready
+
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
-        """Whether another run has finished it since we looked; then its outputs are written."""
+        """Whether another run has stored its transcript; then its outputs are written."""
         if self.config.run.force:
             return False
         level = await self.completion.write_stored(job)
         if level is None:
             return False
-        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        self.control.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
         return True
 
     @contextlib.asynccontextmanager
     async def _cut(self, backlog: Backlog, turn: CutterTurn) -> AsyncIterator[NextChunk[ChunkWork]]:
-        """Hold a media worker while a recording is cut, if it is ours to work on."""
+        """Reserve a media worker while a recording is cut, if this run processes it."""
         async with contextlib.AsyncExitStack() as opened:
             next_chunk: NextChunk[ChunkWork] = _no_chunk
             with self.control.guard():
@@ -196,21 +188,21 @@ class TranscriptionPipeline:
             return _no_chunk
         if job.retry_count:
             self._announce_retry(job, job.reason)
-        self.emit(events.JobStarted(job.display_path, job.id))
+        self.control.emit(events.JobStarted(job.display_path, job.id))
         return await opened.enter_async_context(self.planner.cutting(job))
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
-        self.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
+        self.control.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
 
     async def _process(self, work: ChunkWork, lane: Lane) -> None:
-        """Bring one chunk to its outcome; nothing that it raises reaches its siblings."""
+        """Process one chunk; its errors do not affect other chunks."""
         job, chunk = work.job, work.chunk
         name, index, audio_s = job.display_path, chunk.span.index, chunk.span.duration_s
         try:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(outcome.compressed())
-                self.emit(
+                job.outcomes.append(await asyncio.to_thread(outcome.compressed))
+                self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING
                     else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)
@@ -234,7 +226,7 @@ class TranscriptionPipeline:
             else:
                 words, cached = stored.value.transcription, True
                 if stored.chunk_key != self.transcriber.addresser.chunk_key(chunk.audio_sha256):
-                    # Another version cut it: its words have their times, but in another upload.
+                    # It was cut by another version, so its upload cannot be repaired.
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
@@ -244,7 +236,11 @@ class TranscriptionPipeline:
         if repaired.over_budget is not None:
             self.control.budget_reached(repaired.over_budget)
         return ChunkOutcome(
-            span, repaired.transcription, cached and not repaired.sent, gaps=repaired.gaps
+            span,
+            repaired.transcription,
+            cached and not repaired.sent,
+            gaps=repaired.gaps,
+            dropped=repaired.dropped,
         )
 
     async def _complete(self, turn: CutterTurn) -> None:

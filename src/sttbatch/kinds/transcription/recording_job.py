@@ -1,4 +1,4 @@
-"""One recording's way through a run; copies of the same content are one job."""
+"""RecordingJob: a recording in a run; copies of the same content are one job."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 
 class RunState(StrEnum):
-    """Where a recording stands in a run.
+    """The state of a recording in a run.
 
-    CACHED: its transcript is stored, its outputs may not be. HELD_ELSEWHERE: another run has its
-    job, or ended it. TRANSCRIBING: it is cut to its end. FAILING, INTERRUPTED: it cannot go on, or
-    the run cannot, and chunks may still be under way.
+    CACHED: its transcript is stored, but maybe not its outputs. HELD_ELSEWHERE: another run has its
+    job, or ended it. TRANSCRIBING: it is cut to its end. FAILING, INTERRUPTED: it, or the run, ends
+    early, and chunks may still be pending.
     """
 
     DISCOVERED = "discovered"
@@ -71,27 +71,26 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
         "cancelled": "",
     }.items()
 }
-"""Every change of state that there is."""
+"""Every legal change of state."""
 
 
 @dataclass(slots=True, eq=False)
 class RecordingJob:
-    """Content and everything known of it.
+    """A recording's content and its state in the run.
 
     Attributes:
-        candidates: the files that hold this content; the first one is read.
+        candidates: the files with this content; the first one is read.
         state: changed by `advance`, `fail` and `interrupt` only.
-        reason: why it cannot go on; until it is claimed, why it failed before.
+        reason: why it failed; until it is claimed, in an earlier run.
         id, priority, retry_count: of its row in the queue, once it has one.
-        claim: while it is ours to work on.
+        claim: while this run processes it.
         transcript: while its outputs are written.
-        pending: chunks that were cut and have no outcome yet.
-        counted_s: its real length, once it was read to the end.
+        pending: number of chunks that were cut and have no outcome yet.
+        counted_s: its measured length, once it was read to the end.
         reached_s: the end of the chunks that are known so far.
-        recheck: chunks whose words are stored and that gap repair has to look at once more, by
-            channel and ends.
-        repair_s: seconds of audio that gap repair sent again, in this run and before.
-        reported_count: how many of its copies have their end in the report.
+        recheck: stored chunks that gap repair has to examine again, by channel and ends.
+        repair_s: seconds of audio that gap repair has sent again, in all runs.
+        reported_count: how many of its copies are in the report.
     """
 
     candidates: list[Candidate]
@@ -115,23 +114,19 @@ class RecordingJob:
     channel_mode: ChannelMode = ChannelMode.MIX
 
     def advance(self, state: RunState) -> None:
-        """Enter another state.
-
-        Raises:
-            RuntimeError: no transition leads there, which is a bug.
-        """
+        """Change the state; raises RuntimeError, for a bug, if that is no legal transition."""
         if state not in TRANSITIONS[self.state]:
             raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
         self.state = state
 
     def fail(self, reason: str) -> None:
-        """Note why it cannot go on; the first reason counts."""
+        """Begin to fail; the first reason counts."""
         if RunState.FAILING in TRANSITIONS[self.state]:
             self.advance(RunState.FAILING)
             self.reason = reason
 
     def interrupt(self) -> None:
-        """Note that the run goes on with it no more."""
+        """Note that the run does not continue with it."""
         if RunState.INTERRUPTED in TRANSITIONS[self.state]:
             self.advance(RunState.INTERRUPTED)
 
@@ -149,28 +144,28 @@ class RecordingJob:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """What is cut and transcribed on its own: its channels, or `MIXED` alone."""
+        """The channels that are transcribed separately; only `MIXED` if they are mixed."""
         if self.channel_mode is ChannelMode.MIX or self.file is None or self.file.channels < 2:
             return (MIXED,)
         return tuple(range(1, self.file.channels + 1))
 
     @property
     def billable_s(self) -> float:
-        """Declared seconds of all that is transcribed on its own."""
+        """Declared seconds of all channels that are transcribed separately."""
         return self.declared_s * len(self.channels)
 
     @property
     def length_s(self) -> float:
-        """Its length, as far as that is known: headers of streams declare none."""
+        """Its length, as far as it is known, since headers of streams declare none."""
         return max(self.declared_s, self.reached_s) if self.counted_s is None else self.counted_s
 
     @property
     def is_cached(self) -> bool:
-        """Whether nothing had to be sent: its words were stored already, or it has none."""
+        """Whether nothing had to be sent, as its words were stored, or it has none."""
         return all(each.cached or each.gap is GapReason.NO_SPEECH for each in self.outcomes)
 
     def release_memory(self) -> None:
-        """Drop the words once they are written; a run has more recordings than memory."""
+        """Drop the words after they are written, as a run may have many recordings."""
         self.transcript = None
         self.outcomes.clear()
         self.recheck.clear()
@@ -178,7 +173,7 @@ class RecordingJob:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWork:
-    """A chunk and whose it is."""
+    """A chunk and its recording."""
 
     job: RecordingJob
     chunk: AudioChunk
@@ -186,7 +181,7 @@ class ChunkWork:
 
 @dataclass(slots=True, eq=False)
 class CutterTurn:
-    """A cutter's turn; which recording it takes is decided when it comes."""
+    """A cutter's turn, whose recording is chosen when it begins."""
 
     job: RecordingJob | None = None
 

@@ -1,4 +1,4 @@
-"""What the gap repair of one chunk came to."""
+"""The results of the gap repair of one chunk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from sttbatch.core.errors import BudgetReached
 from sttbatch.core.events import ChunkAudited
-from sttbatch.core.models import Gap, GapReason, Segment, Transcription
+from sttbatch.core.models import DroppedSegment, Gap, GapReason, Segment, Transcription
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript.gap_detection import joined_text, span_of
 
@@ -20,7 +20,7 @@ class RepairedChunk:
     """A chunk's words after gap repair.
 
     Attributes:
-        gaps: in the recording's time.
+        gaps, dropped: in the recording's time.
         over_budget: a budget forbade to send more.
     """
 
@@ -28,29 +28,32 @@ class RepairedChunk:
     gaps: tuple[Gap, ...] = ()
     sent: bool = False
     over_budget: BudgetReached | None = None
+    dropped: tuple[DroppedSegment, ...] = ()
 
 
 @dataclass(slots=True)
 class RepairReport:
-    """Grows while pieces are transcribed; in the upload's time.
+    """The intermediate results of a repair, in the upload's time.
 
     Attributes:
         trusted: segments of the chunk's own answer that are not suspect.
         filled: segments that pieces brought.
-        missed: sound without words, before anything was sent again.
+        missed: speech without words, before anything was sent again.
+        noises: sound without words that holds no speech.
         looped: segments that repeat a phrase.
-        unfounded: how many segments stood over silence.
+        dropped: segments that nobody spoke.
         looped_again: pieces whose answers were loops as well.
         pieces: how many were sent, or answered from the cache.
         retried_s: seconds of audio in them.
-        sent: not all of them came from the cache.
+        sent: whether a piece was sent.
     """
 
     trusted: list[Segment]
     filled: list[Segment] = field(default_factory=list)
     missed: Sequence[Span] = ()
+    noises: Sequence[Span] = ()
     looped: Sequence[Segment] = ()
-    unfounded: int = 0
+    dropped: list[DroppedSegment] = field(default_factory=list)
     looped_again: list[Span] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     pieces: int = 0
@@ -62,12 +65,12 @@ class RepairReport:
         self.gaps += [Gap(span.start_s, span.end_s, reason, detail) for span in spans]
 
     def transcription(self, language: str | None) -> Transcription:
-        """All words that there are."""
+        """The trusted and filled segments as a transcription."""
         segments = tuple(sorted([*self.trusted, *self.filled], key=lambda each: each.start_s))
         return Transcription(joined_text(segments), segments, language)
 
     def resolve_loops(self) -> None:
-        """Restore loops that came back as loops, or that could not be sent again."""
+        """Restore loops that came back as loops, or could not be sent again."""
         filled = [span_of(each) for each in self.filled]
         empty = [span_of(gap) for gap in self.gaps if gap.reason is GapReason.NO_SPEECH]
         for segment in self.looped:
@@ -82,27 +85,27 @@ class RepairReport:
         ]
 
     def event(self, recording: str, index: int) -> ChunkAudited:
-        """What became of all that was missed. Of a gap that was filled in part the rest counts."""
+        """The outcome of each missed span, as counts; for a partly filled one the rest counts."""
         ends = Counter(self._end(missed) for missed in self.missed)
         return ChunkAudited(
             recording,
             index,
             filled=ends[_FILLED],
-            no_speech=ends[GapReason.NO_SPEECH],
+            no_speech=ends[GapReason.NO_SPEECH] + len(self.noises),
             refused=ends[GapReason.REFUSED],
             still_missing=ends[GapReason.STILL_MISSING],
             loops=len(self.looped),
-            unfounded=self.unfounded,
+            unfounded=len(self.dropped),
             asked_s=self.retried_s,
         )
 
     def _end(self, missed: Span) -> str | None:
-        """None: a loop came twice there, and stands."""
+        """The outcome of a missed span; None: a loop came back there again, and is kept."""
         reasons = {gap.reason for gap in self.gaps if _overlap(gap, missed)}
         for reason in (GapReason.STILL_MISSING, GapReason.REFUSED):
             if reason in reasons:
                 return reason
-        # Words in a part of it: the rest is a pause.
+        # If a part has words, the rest is a pause.
         if any(_overlap(each, missed) for each in self.filled):
             return _FILLED
         return GapReason.NO_SPEECH if reasons else None
@@ -113,6 +116,6 @@ def _overlap(part: Segment | Gap, span: Span) -> bool:
 
 
 def _holds(spans: Iterable[Span], part: Segment | Gap) -> bool:
-    """Whether one of `spans` has the middle of a part in it."""
+    """Whether one of `spans` contains the middle of a part."""
     middle_s = (part.start_s + part.end_s) / 2
     return any(span.start_s <= middle_s <= span.end_s for span in spans)

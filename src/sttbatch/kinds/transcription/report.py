@@ -1,4 +1,4 @@
-"""What became of a run, counted from its events."""
+"""The report of a run, built from its events."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sttbatch.core.errors import SttbatchError
 class Outcome(StrEnum):
     """How one recording ends in a run.
 
-    LEFT: the run ended first; running again goes on. TAKEN: another run works on it. CANCELLED:
-    by hand, after the run had queued it.
+    LEFT: the run ended first; the next one continues. TAKEN: another run is processing it.
+    CANCELLED: by a user, after the run had queued it.
     """
 
     DONE = "done"
@@ -26,12 +26,12 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordingReport:
-    """One recording's end.
+    """How one recording ended.
 
     Attributes:
         cached: nothing had to be sent for it.
-        outputs: paths that now hold its transcript.
-        kept: files in an output's place that are not ours to overwrite.
+        outputs: paths of the files that contain its transcript.
+        kept: existing files that were not overwritten.
     """
 
     display_path: str
@@ -51,6 +51,7 @@ class BatchReport:
         sent: requests that were answered.
         cost: of this run, in the currency of the price setting; possibly billed ones included.
         gaps: spans without words in what this run wrote, by their reason.
+        dropped: segments that nobody spoke in what this run wrote.
         fatal: why the run ended early.
     """
 
@@ -61,6 +62,7 @@ class BatchReport:
     cost: float = 0.0
     maybe_paid: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
+    dropped: int = 0
     fatal: SttbatchError | None = None
     _written: dict[str, events.FileProcessingCompleted] = field(default_factory=dict)
 
@@ -73,6 +75,7 @@ class BatchReport:
             case events.FileProcessingCompleted():
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
+                self.dropped += event.dropped
             case events.JobCompleted(recording, audio_s, cached):
                 self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
             case events.JobFailed(recording, audio_s, reason):
@@ -86,7 +89,7 @@ class BatchReport:
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether a recording failed, or was left for another run."""
+        """Whether a recording failed or was left."""
         return bool(self.count(Outcome.FAILED) or self.count(Outcome.LEFT))
 
     def count(self, outcome: Outcome) -> int:
@@ -94,18 +97,18 @@ class BatchReport:
 
     @property
     def from_cache(self) -> int:
-        """How many of the recordings that are done needed no request."""
+        """Number of done recordings that needed no request."""
         return sum(each.cached and each.outcome is Outcome.DONE for each in self.recordings)
 
     @property
     def audio_s(self) -> float:
-        """Seconds of audio in recordings that are done."""
+        """Seconds of audio in done recordings."""
         return sum(each.audio_s for each in self.recordings if each.outcome is Outcome.DONE)
 
     def _add(
         self, path: str, outcome: Outcome, audio_s: float, reason: str, *, cached: bool = False
     ) -> None:
-        # Its outputs, if there are any, were named by the event before.
+        # Its outputs, if any, are in an earlier event.
         written = self._written.pop(path, None)
         files = (written.outputs, written.kept) if written is not None else ()
         self.recordings.append(RecordingReport(path, outcome, audio_s, cached, reason, *files))
@@ -117,7 +120,7 @@ class BatchForecast:
 
     Attributes:
         expected_s: wall seconds from the first chunk to the last answer.
-        samples: earlier requests that is estimated from; 0: a guess.
+        samples: number of earlier requests that this is estimated from; 0: a guess.
     """
 
     recordings: tuple[Forecast, ...]
@@ -127,7 +130,7 @@ class BatchForecast:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a recording would need: seconds of audio, chunks, and how they would be cut."""
+    """What a recording would need; `reason` says how its chunks are sized."""
 
     display_path: str
     audio_s: float

@@ -1,4 +1,4 @@
-"""What ends a run early: a signal, a budget, an error that concerns every recording, a bug."""
+"""RunControl: ends a run early, for a signal, a budget, an error of the whole run or a bug."""
 
 from __future__ import annotations
 
@@ -20,11 +20,7 @@ from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
 
 @dataclass(slots=True, eq=False)
 class RunControl:
-    """Stops one run, and keeps the reason.
-
-    Attributes:
-        error: why the run ended early; the first reason counts.
-    """
+    """Stops one run; `error` is why it ended early, of which the first reason counts."""
 
     lanes: Lanes
     emit: events.Emit
@@ -35,11 +31,11 @@ class RunControl:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing new is begun any more."""
+        """Whether nothing new is begun."""
         return self.lanes.closed
 
     def stop(self) -> None:
-        """Begin nothing new; what is in flight is finished and stored."""
+        """Begin nothing new; requests in flight are finished and stored."""
         self.lanes.stop()
 
     def abort(self, error: SttbatchError) -> None:
@@ -48,30 +44,30 @@ class RunControl:
         self.stop()
 
     def budget_reached(self, error: BudgetReached) -> None:
-        """Claim nothing more; what is claimed already is covered, so it is still sent."""
+        """Claim nothing more; claimed chunks are within the budget and are still sent."""
         self._note(error)
         self.lanes.close()
 
     def recording_failed(self) -> None:
-        """Stop if the user wants no recording to be begun after one that failed."""
+        """Stop if `fail_fast` is set."""
         if self.fail_fast:
             self.stop()
 
     def served(self) -> None:
-        """Note that the endpoint has answered a request, so it does not refuse us."""
+        """Note that the endpoint has answered a request, so that it does not refuse all."""
         self._forbidden = None
 
     def raise_bug(self) -> None:
-        """Raise what no error of ours accounts for, now that all that was in flight is stored."""
+        """Raise an unexpected error, after requests in flight are stored."""
         if self._bug is not None:
             raise self._bug
 
     @contextlib.contextmanager
     def guard(self, job: RecordingJob | None = None) -> Iterator[None]:
-        """Let an error end what it concerns, the recording or the run, and nothing else."""
+        """Let an error end only the recording or the run, whichever it concerns."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - a bug must not cost siblings their answers
+        except Exception as error:  # noqa: BLE001 - a bug must not lose answers of other chunks
             if job is not None and isinstance(error, RecordingError):
                 job.fail(str(error))
                 if isinstance(error, RecordingRefused):
@@ -89,9 +85,9 @@ class RunControl:
                 self.stop()
 
     def _after_forbidden(self, job: RecordingJob, error: RecordingRefused) -> None:
-        """One recording may be forbidden; a second one in a row means us."""
+        """End the run if the recording before was forbidden too."""
         if self._forbidden not in (None, job):
-            self.abort(EndpointRefused(f"the endpoint refuses us: {error}"))
+            self.abort(EndpointRefused(f"the endpoint refuses requests: {error}"))
         self._forbidden = job
 
     def _note(self, error: SttbatchError) -> None:

@@ -1,4 +1,4 @@
-"""TranscriptionSpec: everything that whoever transcribes a recording needs to know."""
+"""TranscriptionSpec: everything that is needed to transcribe a recording."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class RunConfig:
-    """The effective options of one run, by the room that they are for."""
+    """The effective options of one run, by room."""
 
     request: RequestOptions
     chunking: ChunkingOptions
@@ -29,20 +29,19 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionSpec:
-    """A recording, what is asked of the recogniser, and what is written where.
-
-    No secret is in it: keys are those of the process that runs it.
+    """A recording, the request options, and the outputs; it contains no API key.
 
     Attributes:
-        display_path: its path as the user gave it, maybe relative to the folder it was given in.
+        display_path: its path as the user gave it, maybe relative.
         path: the same path, absolute.
-        root: absolute path of the folder that it was found under; `display_root` as it was given.
+        root: absolute path of the folder that was walked; `display_root` as it was given.
         sha256: of the recording's content.
         audio_s: the length that its container declares, in seconds.
-        outputs: with an absolute folder, or None: beside the recording.
-        gap_repair: whether audio that came back without text is sent again.
-        gap_repair_share: of its length; no more audio is sent again.
+        outputs: with an absolute folder; None: beside the recording.
+        gap_repair: whether sound that came back without words is sent again.
+        gap_repair_share: maximum share of its duration that is sent again.
         price_per_second: of audio, in the currency of the price setting.
+        vad: as in `RunOptions`.
     """
 
     display_path: str
@@ -57,12 +56,13 @@ class TranscriptionSpec:
     gap_repair: bool
     gap_repair_share: float
     price_per_second: float
+    vad: bool = True
 
     @staticmethod
     def of(
         candidate: Candidate, sha256: str, audio_s: float, config: RunConfig
     ) -> TranscriptionSpec:
-        """What a run with `config` does with a recording."""
+        """The spec of a recording in a run with `config`."""
         directory = config.outputs.directory
         if directory is not None:
             directory = directory.absolute()
@@ -79,17 +79,18 @@ class TranscriptionSpec:
             config.run.audit,
             config.run.audit_share,
             config.run.price_per_second,
+            config.run.vad,
         )
 
     def to_job_spec(self) -> JobSpec:
-        """JSON values; statistics read `recording` and `audio_s`."""
+        """The spec as JSON values; statistics read `recording` and `audio_s`."""
         payload = msgspec.to_builtins(self, enc_hook=str)
         payload["recording"] = payload.pop("display_path")
         return JobSpec(TRANSCRIPTION, VERSION, payload)
 
     @staticmethod
     def from_job_spec(spec: JobSpec) -> TranscriptionSpec:
-        """Raises UsageError when it says too little, or more than this version knows."""
+        """Parse a job's spec; raises UsageError if it is damaged, or of another version."""
         if spec.version < VERSION:
             raise UsageError(
                 "the job was queued by an older version, or for a file that could not be read; "
@@ -97,26 +98,30 @@ class TranscriptionSpec:
             )
         if spec.version > VERSION:
             raise UsageError("the job was queued by a newer version; upgrade sttbatch")
-        payload = {**spec.payload, "display_path": spec.payload["recording"]}
-        return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, value: kind(value))
+        payload = {**spec.payload, "display_path": spec.payload.get("recording")}
+        try:
+            return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, of: kind(of))
+        except msgspec.ValidationError as error:
+            raise UsageError(
+                f"the job's record is damaged ({error}); run `sttbatch transcribe` over "
+                f"{spec.title or 'its recording'} again"
+            ) from error
 
     def run_config(self, config: RunConfig) -> RunConfig:
-        """The options of a run over this recording alone, in a process that has `config`."""
+        """The options to run this job alone, in a process with `config`."""
         run = replace(
             config.run,
             price_per_second=self.price_per_second,
             audit=self.gap_repair,
             audit_share=self.gap_repair_share,
+            vad=self.vad,
         )
         return RunConfig(self.request, self.chunking, self.outputs, run, config.concurrency)
 
     def candidate(self) -> Candidate:
-        """The recording as discovery would find it.
+        """The recording as a candidate; raises MediaError if it cannot be read.
 
-        Its display path is the one that it was queued with where that names the same file here.
-
-        Raises:
-            MediaError: it is gone, or cannot be examined.
+        Its display path is that of the queued job, if it is the same file in this folder.
         """
         try:
             status = Path(self.path).stat()

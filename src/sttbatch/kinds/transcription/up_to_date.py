@@ -1,4 +1,4 @@
-"""The incremental check: recordings that need nothing, in few queries over a whole folder."""
+"""The incremental check: finds up-to-date recordings of a whole folder with few queries."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ async def take_up_to_date(
     config: RunConfig,
     emit: Emit,
 ) -> None:
-    """Report recordings whose content, request and outputs are as a former run left them.
+    """Report recordings whose content, request and outputs are unchanged since an earlier run.
 
-    The rest stays in `discovery`.
+    The others stay in `discovery`.
     """
     candidates = discovery.candidates
     keys = await _transcript_keys(candidates, fingerprinter, config)
-    # What was invalidated is sent again, outputs or not.
+    # Invalidated transcripts are sent again, even if their outputs exist.
     present = await results.present([key for key in keys if key is not None])
     locator = OutputLocator(config.outputs.directory)
     wanted = {
@@ -66,7 +66,7 @@ async def take_up_to_date(
 async def _transcript_keys(
     candidates: Sequence[Candidate], fingerprinter: Fingerprinter, config: RunConfig
 ) -> list[str | None]:
-    """Keys of their transcripts; None: what they hold is not known."""
+    """Keys of their transcripts; None: the content is unknown."""
     addresser = ContentAddresser(config.request, config.chunking.channels)
     stream, audit_mode = config.chunking.audio_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
@@ -90,7 +90,7 @@ async def _transcript_keys(
 async def report_skipped(
     discovery: Discovery, registry: OutputRegistry, emit: Emit, skipped: int = 0
 ) -> None:
-    """Report how many files were passed over that are not outputs of ours."""
+    """Report how many files were skipped, except our outputs."""
     for root, paths in discovery.skipped.items():
         ours = await registry.known_outputs(Path(root))
         skipped += sum(os.fsencode(path) not in ours for path in paths)

@@ -1,4 +1,4 @@
-"""What buffers share; they hold only the chunk of a recording that is cut next.
+"""The base of buffers, which hold only the chunk of a recording that is cut next.
 
 There are two kinds, one for packets that are copied and one for samples that are encoded.
 Positions are in the stream's own time base.
@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from sttbatch.processing.media.loudness import is_quiet
-from sttbatch.processing.media.silence import FRAME_BYTES, frame_levels, is_digital_silence
+from sttbatch.processing.media.silence import frame_levels, is_digital_silence
+from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.track import Decoder, StreamPacket, Track
 from sttbatch.processing.media.upload_format import Container
 
@@ -36,8 +37,8 @@ Item = TypeVar("Item", StreamPacket, Digested)
 class CutMedia(NamedTuple):
     """One chunk's bytes; `time_map` as in `ChunkSpan`.
 
-    The same `audio_sha256` means the same seconds in the upload, copied or encoded: a
-    transcription that is stored under it fits both.
+    Uploads with the same `audio_sha256` contain the same audio, copied or encoded, so that they
+    share a stored transcription.
     """
 
     data: bytes
@@ -47,12 +48,12 @@ class CutMedia(NamedTuple):
 
 
 class Buffer(ABC, Generic[Item]):
-    """The part of a recording between what was cut last and what was read last.
+    """The part of a recording between the last cut and the position of reading.
 
     Attributes:
-        preroll_s: seconds that a cut includes in front, for the decoder to settle.
+        preroll_s: seconds before its start that a cut includes, to warm up the decoder.
         end_pts: the position up to which the recording was read.
-        at_end: that is its end.
+        at_end: whether that is its end.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Buffer(ABC, Generic[Item]):
 
     @abstractmethod
     def fill(self, until: int, max_bytes: int) -> int:
-        """Read until `until`, the end, or until the upload would outgrow `max_bytes`."""
+        """Read until `until`, the end, or `max_bytes`; returns the position that was reached."""
 
     @abstractmethod
     def skip_to(self, pts: int) -> None:
@@ -103,36 +104,42 @@ class Buffer(ABC, Generic[Item]):
             later = at
         return pts if later is None else later
 
-    def is_silent(self, start: int, end: int) -> bool:
-        """Whether a range holds no sound; parts get longer, as sound is mostly in the first."""
-        levels = bytearray()
+    def is_silent(self, start: int, end: int, *, vad: bool) -> bool:
+        """Whether a range holds no speech, or without `vad` nothing but digital silence.
+
+        What stands out is sent unheard; a detector is asked only where all is level and quiet.
+        """
+        if not vad:
+            return all(is_digital_silence(pcm) for pcm in self._parts(start, end))
+        levels = b""
+        for pcm in self._parts(start, end):
+            levels += frame_levels(pcm)
+            if not is_quiet(levels):
+                return False
+        return not any(detector.spans(pcm) for pcm in self._parts(start, end))
+
+    def _parts(self, start: int, end: int) -> Iterator[bytes]:
+        """The samples of a range; parts get longer, as sound is mostly in the first."""
         length_s = _FIRST_PROBE_S
         while start < end:
             until = min(end, start + self._track.pts_of(length_s))
-            pcm = self.pcm(start, until)[1]
-            if is_digital_silence(pcm):
-                levels += bytes([120]) * (len(pcm) // FRAME_BYTES)
-            else:
-                levels += frame_levels(pcm)
-            if not is_quiet(bytes(levels)):
-                return False
+            yield self.pcm(start, until)[1]
             start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
-        return True
 
     def _covered(self, start: int, end: int) -> Iterator[Item]:
         return (item for item in self._items if item.end_pts > start and item.pts < end)
 
     def _audio_sha256(self, digests: Iterable[bytes], within: str = "") -> str:
-        """Hash the packets covered; `within` says where a cut falls inside of the outer ones."""
+        """Hash the covered packets; `within` is the position of cuts inside the outer ones."""
         parts = [self._track.fingerprint, *digests, within.encode()]
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def _decoder_delay_s(self, first_packet_s: float) -> float:
         """The seconds at the start of a copied stream for which its decoder yields nothing.
 
-        Opus carries its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
-        samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; the others
-        have their delay in their container, which is not copied.
+        Opus has its pre-skip in the identification header (RFC 7845, 5.1: bytes 10 and 11, in
+        samples of 48 kHz); a Vorbis decoder needs two packets for its first samples; other codecs
+        have their delay in the container, which is not copied.
         """
         codec, extradata = self._track.codec, self._track.extradata
         if codec == "opus" and len(extradata) >= 12:

@@ -1,4 +1,4 @@
-"""Limits of a recording: a file beyond them is damaged or a bomb, and is not sent."""
+"""Limits of recordings; a file that exceeds them is damaged or malicious, and is not sent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ from sttbatch.core.errors import MediaError
 SAMPLE_RATES_HZ = (4_000, 384_000)
 MAX_CHANNELS = 16
 MAX_DURATION_S = 100 * 3600.0
-"""A longer duration is a damaged header or a jump of the timestamps; each hour would be planned."""
+"""A longer duration is that of a damaged header, or of a jump of the timestamps."""
 
 MAX_EXPANSION = 20_000
-"""Decoded bytes for each byte of the file: digital silence in FLAC has 16,000, Opus without sound
-8,000."""
+"""Decoded bytes per byte of the file; digital silence in FLAC has 16,000, in Opus 8,000."""
 
 ALWAYS_DECODED_BYTES = 1 << 30
 """Any file, however small, may be decoded to this size."""
 
 
 def max_decoded_bytes(size_bytes: int) -> int:
-    """The decoded bytes that a file of this size may have."""
+
     return max(ALWAYS_DECODED_BYTES, MAX_EXPANSION * size_bytes)
 
 
 def check_limits(container: InputContainer, stream: AudioStream) -> None:
-    """Raises MediaError, which names the limit, where a stream is beyond one."""
+    """Raise MediaError if a stream exceeds a limit."""
     low, high = SAMPLE_RATES_HZ
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if not low <= rate <= high:
@@ -39,7 +38,7 @@ def check_limits(container: InputContainer, stream: AudioStream) -> None:
 
 
 def declared_s(container: InputContainer, stream: AudioStream) -> float:
-    """The duration in seconds that the stream, or else its container, declares; 0: neither does."""
+    """The duration in seconds declared by the stream or its container; 0: none is declared."""
     length, time_base = stream.duration, stream.time_base
     if length and time_base:
         return float(length * time_base)

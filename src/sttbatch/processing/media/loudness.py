@@ -1,9 +1,9 @@
 """Loudness of a recording over time, and which spans of it count as sound.
 
-Pure arithmetic over levels that a media worker measured. The figures: speech stands 20 dB and more
-above the noise of its room, and its pauses take a fifth to a third of the time, so the tenth
-quietest per cent of the frames lie in pauses, and what is 10 dB above them is sound (ITU-T P.56
-puts its margin at 15.9 dB, for clean telephone speech; 10 dB keeps distant voices).
+Pure arithmetic over levels that a media worker measured. Speech is 20 dB or more above the noise of
+the room, and its pauses take a fifth to a third of the time. So the quietest 10 % of the frames are
+in pauses, and frames 10 dB above them are sound (ITU-T P.56 has a margin of 15.9 dB, for clean
+telephone speech; 10 dB includes distant voices).
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ from itertools import groupby
 from typing import NamedTuple
 
 FRAME_S = 0.02
-"""Length of a frame: a fifth of the shortest gap between words that should still show."""
+"""Length of a frame: a fifth of the shortest gap between words that has to be detected."""
 
-SILENT_DB = 60
-"""dB below full scale. What is quieter is never sound: it has five bits of sixteen."""
+QUIET_DB = 60
+"""dB below full scale. What is quieter is no sound where nobody listens for speech."""
+
+ROUNDING_DB = 84
+"""dB below full scale: two steps of 32768. What is quieter is rounding and dither."""
 
 LOUD_DB = 40
-"""dB below full scale. A whole chunk that is quieter, and level, holds no speech."""
+"""dB below full scale. Of a whole chunk that is quieter, and level, it is asked whether it holds
+speech."""
 
 MARGIN_DB = 10
 FLOOR_SHARE = 0.1
@@ -64,9 +68,9 @@ class LoudnessLevels:
 def sound_threshold(frames: bytes) -> int:
     """The dB below full scale that separate sound from noise, by the noise floor of `frames`."""
     if not frames:
-        return SILENT_DB
+        return QUIET_DB
     quietest = sorted(frames)[int((1 - FLOOR_SHARE) * (len(frames) - 1))]
-    return min(quietest - MARGIN_DB, SILENT_DB)
+    return min(quietest - MARGIN_DB, QUIET_DB)
 
 
 def find_sounds(levels: LoudnessLevels, threshold: int) -> list[Span]:
@@ -93,17 +97,17 @@ def merge_spans(spans: Iterable[Span], within_s: float = 0.0) -> list[Span]:
 
 def uncovered(spans: Iterable[Span], within: Span, at_least_s: float = 0.0) -> list[Span]:
     """The parts of `within` that no span covers and that last at least `at_least_s`."""
-    left: list[Span] = []
+    parts: list[Span] = []
     at_s = within.start_s
     for span in merge_spans(spans):
-        left.append(Span(at_s, min(span.start_s, within.end_s)))
+        parts.append(Span(at_s, min(span.start_s, within.end_s)))
         at_s = max(at_s, span.end_s)
-    left.append(Span(at_s, within.end_s))
-    return [span for span in left if span.duration_s > max(0.0, at_least_s - 1e-6)]
+    parts.append(Span(at_s, within.end_s))
+    return [part for part in parts if part.duration_s > max(0.0, at_least_s - 1e-6)]
 
 
 def is_quiet(frames: bytes) -> bool:
-    """Whether a chunk holds no sound: nothing above its own noise floor, nor above `LOUD_DB`."""
+    """Whether nothing in a chunk rises above its own noise floor, nor above `LOUD_DB`."""
     threshold = max(sound_threshold(frames), LOUD_DB)
     return not find_sounds(LoudnessLevels(0.0, frames), threshold)
 
@@ -123,7 +127,7 @@ def _runs(
 ) -> Iterator[tuple[int, int]]:
     """Yield the first frame of each run of sound, or of none, and the frame after its last."""
     past = 0
-    for is_sound, run in groupby(attenuation_db, lambda each: each < threshold):
+    for is_sound, run in groupby(attenuation_db, lambda level_db: level_db < threshold):
         first, past = past, past + sum(1 for _ in run)
         if is_sound is sound:
             yield first, past

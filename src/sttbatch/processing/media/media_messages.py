@@ -13,16 +13,13 @@ from sttbatch.processing.media.loudness import LoudnessLevels, Span
 LENGTH = struct.Struct("<I")
 
 SPOOL_BYTES = 1 << 20
-"""A larger chunk passes through a temporary file instead of the pipe: no process holds it in memory
-while it waits, and no allocator keeps what a dozen of them took."""
+"""Larger chunks pass through a temporary file instead of the pipe, to save memory."""
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What is cut or measured: a file that must not change, or the bytes of an earlier upload.
+    """The source to cut or measure: a file that must not change, or the bytes of an earlier upload.
 
-    Attributes:
-        path: as bytes, as names need not be text.
-        state: the file's size in bytes, mtime in nanoseconds and inode.
+    `state` is the file's size in bytes, mtime in nanoseconds and inode.
     """
 
     size_bytes: int
@@ -37,13 +34,14 @@ class SplitPlan:
     """How to cut one recording.
 
     Attributes:
-        declared_s: the container's duration, which holds until the real end is read; 0: unknown.
-        max_piece_s: the longest duration of a chunk; None: only its size is limited.
-        kept: spans, in order and disjoint, that are transcribed already.
+        declared_s: the container's duration, used until the real end is read; 0: unknown.
+        max_piece_s: the maximum duration of a chunk; None: only its size is limited.
+        kept: spans, in order and disjoint, that are already transcribed.
         channel: the one to cut, counted from 1; `MIXED`: all of them together.
-        exact: spans, in order and disjoint, also from `kept`, that are cut as a whole, whatever
-            the limits say.
+        exact: spans, in order, disjoint and not in `kept`, that are cut as a whole whatever the
+            limits.
         only_exact: cut nothing but these, and to the sample.
+        vad: a chunk without speech is silent; else one without sound is.
     """
 
     target_s: float
@@ -55,6 +53,7 @@ class SplitPlan:
     channel: int = MIXED
     exact: tuple[tuple[CutPoint, CutPoint], ...] = ()
     only_exact: bool = False
+    vad: bool = True
 
 
 class Probe(msgspec.Struct, frozen=True, tag=True):
@@ -73,10 +72,11 @@ class Split(msgspec.Struct, frozen=True, tag=True):
 
 
 class Measure(msgspec.Struct, frozen=True, tag=True):
-    """Request to measure spans, in order and disjoint."""
+    """Request to measure spans, in order and disjoint, and to look for speech `within` others."""
 
     spans: tuple[Span, ...]
     source: Source
+    within: tuple[Span, ...] = ()
 
 
 class NextChunk(msgspec.Struct, frozen=True, tag=True):
@@ -100,9 +100,13 @@ class CutChunk(msgspec.Struct, frozen=True, tag=True):
 
 
 class Measured(msgspec.Struct, frozen=True, tag=True):
-    """The reply to Measure; the time base and origin convert seconds to timestamps."""
+    """The reply to Measure; the time base and origin convert seconds to timestamps.
+
+    `speech` was heard on one channel or another.
+    """
 
     levels: tuple[LoudnessLevels, ...]
+    speech: tuple[Span, ...]
     time_base: float
     origin_pts: int
 

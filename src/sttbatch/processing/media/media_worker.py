@@ -1,7 +1,7 @@
 """A media worker process: python -m sttbatch.processing.media.media_worker.
 
-It serves one request after another and holds one recording at a time. Whatever a hostile file does
-to a decoder happens in here, under limits on memory and CPU time.
+It serves one request after another and has one recording open at a time. A malicious file can harm
+only this process, which has limits on memory and CPU time.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import BinaryIO
 import av.logging
 
 from sttbatch.core.errors import MediaError, NoAudioError
-from sttbatch.core.models import AudioChunk
+from sttbatch.core.models import MIXED, AudioChunk
 from sttbatch.processing.media import media_messages as messages
-from sttbatch.processing.media.loudness import LoudnessLevels, Span
+from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
+from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.track import JUMP_S, Decoder, Track
 
@@ -40,7 +41,7 @@ PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 _UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""Values that programs which write to a pipe put in the place of the length."""
+"""Lengths that are written by programs that write to a pipe."""
 
 
 def _split(request: messages.Split) -> Iterator[Reply]:
@@ -54,8 +55,7 @@ def _split(request: messages.Split) -> Iterator[Reply]:
             while True:
                 _allow(track.size_bytes)
                 chunk = next(chunks, None)
-                # Before each reply: a chunk of changed content must not be stored as one of this
-                # file.
+                # A chunk of changed content must not be stored as one of this file.
                 _check_unchanged(file, request.source)
                 if chunk is None:
                     break
@@ -76,7 +76,7 @@ def _spooled(chunk: AudioChunk, folder: str) -> AudioChunk:
         if path is not None:
             Path(path).unlink(missing_ok=True)
         raise MediaError(
-            f"a chunk of it cannot be stored in {folder}: {error.strerror}; make room there"
+            f"a chunk of it cannot be stored in {folder}: {error.strerror}; free some space"
         ) from error
     return replace(chunk, upload=replace(chunk.upload, data=None, path=path))
 
@@ -115,7 +115,7 @@ def _probe(request: messages.Probe) -> Reply:
         with Track(file, request.stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
     if declared > size:
-        # libavformat quietly takes the end of the file for the end of the recording.
+        # libavformat takes the end of a truncated file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
     return messages.Probed(audio_file)
 
@@ -136,7 +136,7 @@ def _lacks_length(file: BinaryIO) -> bool:
 
 
 def _declared_bytes(file: BinaryIO) -> int:
-    """The size in bytes that a RIFF file (WAV, AVI) declares; 0 where it declares none."""
+    """The size in bytes that a RIFF file (WAV, AVI) declares; 0: none is declared."""
     file.seek(0)
     head = file.read(8)
     file.seek(0)
@@ -147,20 +147,34 @@ def _declared_bytes(file: BinaryIO) -> int:
 def _measure(request: messages.Measure) -> Reply:
     _allow(request.source.size_bytes)
     with _opened(request.source) as file, Track(file) as track:
-        levels = _levels(track, request.spans)
-        return messages.Measured(levels, track.time_base, track.origin_pts)
+        levels = tuple(
+            LoudnessLevels(at_s, frame_levels(pcm)) for at_s, pcm in _samples(track, request.spans)
+        )
+        channels = range(1, track.context.channels + 1) if track.context.channels > 1 else (MIXED,)
+        speech = merge_spans(span for channel in channels for span in _speech(request, channel))
+        return messages.Measured(levels, tuple(speech), track.time_base, track.origin_pts)
 
 
-def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
-    """Measure `spans`, which are in order and disjoint; parts without audio are left out."""
-    collected: list[LoudnessLevels] = []
-    decoder = Decoder(track)
+def _speech(request: messages.Measure, channel: int) -> Iterator[Span]:
+    """Speech on one channel, which no other can cancel or drown."""
+    if not request.within:
+        return
+    with _opened(request.source) as file, Track(file) as track:
+        for at_s, pcm in _samples(track, request.within, channel):
+            yield from detector.spans(pcm, at_s)
+
+
+def _samples(
+    track: Track, spans: Sequence[Span], channel: int = MIXED
+) -> Iterator[tuple[float, bytes]]:
+    """The samples of `spans`, in order and disjoint, and when they begin, without empty parts."""
+    decoder = Decoder(track, channel)
     waiting = list(reversed(spans))
     now: _SpanSamples | None = None
     for item in track.packets():
         start_s, end_s = track.seconds(item.pts), track.seconds(item.end_pts)
         while now is not None and start_s >= now.span.end_s:
-            collected += now.parts()
+            yield from now.parts()
             now = None
         while waiting and now is None and end_s >= waiting[-1].start_s - PREROLL_S:
             span = waiting.pop()
@@ -173,8 +187,7 @@ def _levels(track: Track, spans: Sequence[Span]) -> tuple[LoudnessLevels, ...]:
         elif not waiting:
             break
     if now is not None:
-        collected += now.parts()
-    return tuple(collected)
+        yield from now.parts()
 
 
 class _SpanSamples:
@@ -197,8 +210,8 @@ class _SpanSamples:
                 return
         self._parts.append((at_s, bytearray(data)))
 
-    def parts(self) -> list[LoudnessLevels]:
-        return [LoudnessLevels(at_s, frame_levels(bytes(held))) for at_s, held in self._parts]
+    def parts(self) -> list[tuple[float, bytes]]:
+        return [(at_s, bytes(held)) for at_s, held in self._parts]
 
 
 def _replies(request: messages.Request) -> Iterator[Reply]:
@@ -243,7 +256,7 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply = messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
         except OSError as error:
             reply = messages.Failed(f"it cannot be read: {error.strerror or error}")
-        except Exception as error:  # noqa: BLE001 - a decoder's surprise ends this recording only
+        except Exception as error:  # noqa: BLE001 - only this recording fails
             reply = messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
         if isinstance(reply, messages.SplitFinished | messages.Failed):
             # The recording is not needed while the worker waits for its next request.
@@ -259,10 +272,10 @@ def main() -> None:
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
-    # Whatever a library prints must not mix with the messages.
+    # Output of libraries must not mix with the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    # A chunk is ten thousand packets: each thousand would make the collector search all of this.
+    # A chunk has ten thousand packets; without this, each thousand would cost a full collection.
     gc.freeze()
     serve(sys.stdin.buffer, sink)
 

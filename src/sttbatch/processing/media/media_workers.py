@@ -1,4 +1,4 @@
-"""A small pool of media workers: the parent's side of processes that may die."""
+"""MediaWorkers: a pool of media worker processes, which may die."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from sttbatch.core.errors import MediaError, NoAudioError, WorkerDied
+from sttbatch.core.errors import MediaError, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.loudness import Span
@@ -21,7 +21,7 @@ from sttbatch.processing.media.media_messages import Source, SplitPlan
 
 ANSWER_WITHIN_S = 60.0
 ANSWER_PER_MIB_S = 4.0
-"""Wall seconds for one request: twice what CPU time allows, and room for a busy machine."""
+"""Wall seconds for one request: twice the limit of CPU time, and more for a busy machine."""
 
 WORKERS = 2
 
@@ -29,8 +29,8 @@ WORKERS = 2
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
 
 
-class _Worker:
-    """A worker process, started when it is first needed and again after it died."""
+class _MediaWorker:
+    """A worker process, started on demand and again after it died."""
 
     def __init__(self) -> None:
         self._process: Process | None = None
@@ -40,7 +40,7 @@ class _Worker:
 
         Raises:
             MediaError: the request failed.
-            WorkerDied: the process crashed, hung or could not be started.
+            MediaWorkerDied: the process crashed, hung or could not be started.
         """
         within_s = ANSWER_WITHIN_S + ANSWER_PER_MIB_S * (size_bytes / (1 << 20))
         try:
@@ -48,13 +48,13 @@ class _Worker:
                 reply = await self._send(request)
         except TimeoutError as error:
             await self.stop()
-            raise WorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
+            raise MediaWorkerDied(f"its decoder gave no answer within {within_s:.0f} s") from error
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
-            raise WorkerDied(await self._cause_of_death()) from error
+            raise MediaWorkerDied(await self._cause_of_death()) from error
         except OSError as error:
-            raise WorkerDied(f"no decoder could be started: {error.strerror}") from error
+            raise MediaWorkerDied(f"no decoder could be started: {error.strerror}") from error
         except asyncio.CancelledError:
-            # The rest of a half-read reply would be taken for the next one.
+            # Otherwise the rest of a partly read reply would be taken for the next one.
             await self.stop()
             raise
         if isinstance(reply, messages.Failed):
@@ -109,7 +109,7 @@ def _environment() -> dict[str, str]:
 async def _start() -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        # A folder of recordings may hold an av.py; -P keeps it off the import path.
+        # -P: a file av.py in a folder of recordings must not be imported.
         "-P",
         "-m",
         "sttbatch.processing.media.media_worker",
@@ -118,16 +118,16 @@ async def _start() -> Process:
         stderr=DEVNULL,
         env=_environment(),
         limit=1 << 20,
-        # Ctrl-C in a terminal must reach the parent alone: what is being cut is finished first.
+        # Ctrl-C in a terminal must reach the parent alone, as the current chunk is finished first.
         start_new_session=True,
     )
 
 
 @dataclass(slots=True, eq=False)
 class Cutting:
-    """A recording that is cut, plan after plan; `counted_s` is set after the last chunk."""
+    """A recording that is cut by several plans in turn; `counted_s` is set after the last chunk."""
 
-    worker: _Worker
+    worker: _MediaWorker
     source: Source
     spool: Path
     plans: Iterator[SplitPlan]
@@ -135,7 +135,7 @@ class Cutting:
     _count: int = 0
 
     async def begin_next(self) -> bool:
-        """Open the recording for the next plan (or raise MediaError); False after the last one."""
+        """Open the recording for the next plan; False: there is none. Raises MediaError."""
         plan = next(self.plans, None)
         if plan is None:
             return False
@@ -144,9 +144,9 @@ class Cutting:
         return True
 
     async def next(self) -> AudioChunk | None:
-        """Cut the next chunk; None after the last one.
+        """Cut the next chunk; None: there is none.
 
-        It raises MediaError where the recording breaks off or changed, or its decoder died.
+        Raises MediaError if the recording is damaged or changed, or its decoder died.
         """
         while True:
             reply = await self.worker.send(messages.NextChunk(), self.source.size_bytes)
@@ -162,16 +162,16 @@ class Cutting:
 
 
 class MediaWorkers:
-    """Probes, measures and cuts, at most `count` recordings at a time.
+    """Probes, measures and cuts at most `count` recordings at a time.
 
-    Chunks too large for a pipe go to the folder `spool`; whoever receives one removes it.
+    Chunks too large for a pipe are files in the folder `spool`, which their receiver removes.
     """
 
     def __init__(self, spool: Path, count: int = WORKERS) -> None:
         self.spool = spool
-        self._workers = [_Worker() for _ in range(count)]
-        # Last in, first out: a second process is only started when two are needed at once.
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._workers = [_MediaWorker() for _ in range(count)]
+        # Last in, first out, so that a second process is started only when two are needed.
+        self._idle: asyncio.LifoQueue[_MediaWorker] = asyncio.LifoQueue()
         for worker in reversed(self._workers):
             self._idle.put_nowait(worker)
 
@@ -183,33 +183,31 @@ class MediaWorkers:
             await worker.stop()
 
     async def start(self, recordings: int) -> None:
-        """Start the workers that so many recordings will need; they load in the background."""
+        """Start the workers that so many recordings need, which load in the background."""
         for worker in self._workers[:recordings]:
             await worker.start()
 
     async def probe(self, path: Path, stream: int = 0) -> AudioFile:
-        """Read a file's headers.
-
-        Raises:
-            NoAudioError: it holds no audio.
-            MediaError: it cannot be read.
-        """
+        """Read a file's headers; raises NoAudioError, or MediaError if it cannot be read."""
         reply = await self._send(messages.Probe(bytes(path), stream), 0)
         assert isinstance(reply, messages.Probed)
         return reply.file
 
-    async def measure(self, source: Source, spans: Sequence[Span]) -> messages.Measured:
-        """Measure the loudness of spans, in order and disjoint, and decode nothing else.
+    async def measure(
+        self, source: Source, spans: Sequence[Span], within: Sequence[Span] = ()
+    ) -> messages.Measured:
+        """Measure the loudness of spans, and look for speech `within` others; nothing else is read.
 
-        It raises MediaError where the source cannot be read.
+        Either are in order and disjoint. Raises MediaError if the source cannot be read.
         """
-        reply = await self._send(messages.Measure(tuple(spans), source), source.size_bytes)
+        request = messages.Measure(tuple(spans), source, tuple(within))
+        reply = await self._send(request, source.size_bytes)
         assert isinstance(reply, messages.Measured)
         return reply
 
     @contextlib.asynccontextmanager
     async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
-        """Reserve a worker while `source` is cut (or raise MediaError), read once for each plan."""
+        """Reserve a worker to cut `source`, which is read once for each plan; raises MediaError."""
         worker = await self._idle.get()
         try:
             cutting = Cutting(worker, source, self.spool, iter(plans))
@@ -227,11 +225,7 @@ class MediaWorkers:
 
 
 async def codec_report() -> str:
-    """Report what the media library can read and write, as a process of its own finds it.
-
-    Raises:
-        MediaError: an encoder or decoder that sttbatch needs is missing.
-    """
+    """Check the codecs of PyAV in a separate process; raises MediaError if one is missing."""
     program = (
         "import av; from av.codec import Codec\n"
         "missing = []\n"

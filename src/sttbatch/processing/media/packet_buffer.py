@@ -1,5 +1,3 @@
-"""A buffer of packets that are copied into uploads unchanged."""
-
 from __future__ import annotations
 
 import io
@@ -16,7 +14,7 @@ from sttbatch.processing.media.upload_format import COPYABLE
 
 
 class PacketBuffer(Buffer[StreamPacket]):
-    """A buffer of compressed packets, decoded only where samples are needed."""
+    """A buffer of packets that are copied into uploads, and decoded only to find silence."""
 
     def __init__(self, track: Track) -> None:
         container = COPYABLE[track.codec]
@@ -80,7 +78,7 @@ class PacketBuffer(Buffer[StreamPacket]):
 
 
 def _copy_packets(items: Sequence[StreamPacket], stream: AudioStream, codec: str) -> bytes:
-    """Mux packets so that a decoder sees them as one unbroken recording from 0:00."""
+    """Mux packets into a recording that starts at 0:00 and has no gaps."""
     if codec == "mp3":
         # Frames describe themselves; a muxer would add a Xing header, which shifts all times.
         return b"".join([item.packet for item in items])

@@ -1,5 +1,3 @@
-"""A buffer of samples that are encoded for each upload."""
-
 from __future__ import annotations
 
 import io
@@ -21,14 +19,14 @@ _ENCODE_SAMPLES = 16_384
 class SampleBuffer(Buffer[Digested]):
     """A buffer of decoded samples, mono s16 at 16 kHz, encoded when they are cut.
 
-    Where the packets could be copied as well, cuts fall between the same packets and include the
-    same preroll, so that either way of uploading finds the other's transcription.
+    If the packets could be copied too, cuts are between the same packets and include the same
+    preroll, so that copied and encoded uploads share stored transcriptions.
 
     Args:
         track: the track that is read.
-        codec: the codec that samples are encoded with.
+        codec: for encoding.
         channel: the only one that is read; `MIXED`: all of them, mixed.
-        by_samples: cut at exactly the given positions in any case, and without preroll.
+        by_samples: cut at exactly the given positions, without preroll.
     """
 
     def __init__(
@@ -50,7 +48,7 @@ class SampleBuffer(Buffer[Digested]):
 
     def skip_to(self, pts: int) -> None:
         self._drop_before(pts)
-        # The decoder needs a second to settle; nothing before that need be decoded.
+        # The decoder needs a second to warm up; nothing before that has to be decoded.
         decode_from = pts - self._track.pts_of(1.0)
         while self.end_pts < pts and not self.at_end:
             self._read_one(decode_from=decode_from)
@@ -95,7 +93,7 @@ class SampleBuffer(Buffer[Digested]):
         low, high = self._offset(start_s), self._offset(end_s)
         if low >= high:
             return None
-        # Copied packets include what a player skips at the very start.
+        # Copied packets include the samples that a player skips at the start.
         lead_s = min(max(0.0, self._second(low) - start_s), 1.0) if self._on_packets else 0.0
         lead = bytes(2 * round(lead_s * SAMPLE_RATE))
         lead_s = len(lead) / BYTES_PER_SECOND
@@ -139,7 +137,7 @@ class SampleBuffer(Buffer[Digested]):
         return second + (offset - at) / BYTES_PER_SECOND
 
     def _offset(self, wanted_s: float) -> int:
-        """The byte offset of the first sample at or after a second, within the buffer."""
+        """The byte offset in the buffer of the first sample at or after a time."""
         offset = 0
         for index, (at, second) in enumerate(self._time_map):
             if second > wanted_s and index:

@@ -1,4 +1,4 @@
-"""Detection of silence, with pydub, in a small window around a cut and in whole chunks."""
+"""Detection of silence by pydub, in a small window around a cut and in whole chunks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sttbatch.processing.media.loudness import FRAME_S
 
 with warnings.catch_warnings():
-    # pydub looks for an ffmpeg program, which is never used here, and imports audioop.
+    # pydub warns about a missing ffmpeg program, which is not used here, and imports audioop.
     warnings.simplefilter("ignore", RuntimeWarning)
     warnings.simplefilter("ignore", DeprecationWarning)
     from pydub import AudioSegment
@@ -23,25 +23,24 @@ BYTES_PER_SECOND = 2 * SAMPLE_RATE
 FRAME_BYTES = int(FRAME_S * BYTES_PER_SECOND)
 
 MIN_SILENCE_MS = 300
-"""Shorter pauses occur within words: stop consonants close the mouth for up to 200 ms."""
+"""Shorter pauses occur within words: stop consonants are silent for up to 200 ms."""
 
 BELOW_WINDOW_DB = 16.0
 """Silence is at least this far below the window's own level, as pydub's documentation advises."""
 
 BEFORE_WORD_MS = 80
-"""At least this much silence stays in front of the next word: soft onsets, and a packet's length
-that a cut may be moved by."""
+"""Minimum silence before the next word, for soft onsets and cuts that are moved by a packet."""
 
 STEP_MS = 10
 QUIETEST_MS = 60
 """Length of the quietest span that is searched for without silence: a gap between words."""
 
-DIGITAL_SILENCE_PEAK = 33
-"""A peak of -60 dBFS, out of 32768: a lower one leaves five bits, which no speech has."""
+DIGITAL_SILENCE_PEAK = 3
+"""Out of 32768; what stays below it is rounding and dither."""
 
 
 class CutOffset(NamedTuple):
-    """A cut in seconds from the window's start; `silent`: it falls into silence."""
+    """A cut in seconds from the window's start; `silent`: it is in silence."""
 
     offset_s: float
     silent: bool
@@ -50,9 +49,9 @@ class CutOffset(NamedTuple):
 def find_cut(pcm: bytes, lead_s: float = 0.0) -> CutOffset:
     """Choose where to cut a window of mono s16 samples at 16 kHz.
 
-    It falls into the longest silence, the later one of two alike: into its middle, or later if the
-    next chunk includes `lead_s` seconds in front, so that they hold no end of a word. Without any
-    silence it falls into the middle of the quietest 60 ms.
+    The cut is in the middle of the longest silence (the later one of equal ones), or later if the
+    next chunk includes `lead_s` seconds before it, so that they contain no end of a word. Without
+    silence it is in the middle of the quietest 60 ms.
     """
     window = AudioSegment(data=pcm, sample_width=2, frame_rate=SAMPLE_RATE, channels=1)
     if window.max < DIGITAL_SILENCE_PEAK:
@@ -81,6 +80,16 @@ def _below_full_scale(rms: int) -> int:
     return min(120, round(-20 * math.log10(rms / 32768))) if rms else 120
 
 
+def peak(pcm: bytes) -> int:
+    """The largest sample of mono s16, out of 32768."""
+    return int(audioop.max(pcm, 2))
+
+
+def amplified(pcm: bytes, factor: float) -> bytes:
+    """Mono s16 samples, each multiplied by a factor."""
+    return bytes(audioop.mul(pcm, 2, factor))
+
+
 def is_digital_silence(pcm: bytes) -> bool:
-    """Whether no sample of mono s16 reaches -60 dBFS."""
-    return bool(audioop.max(pcm, 2) < DIGITAL_SILENCE_PEAK)
+    """Whether mono s16 samples hold nothing but rounding."""
+    return peak(pcm) < DIGITAL_SILENCE_PEAK

@@ -1,4 +1,4 @@
-"""Splits a recording in one pass from front to back, in silence wherever there is some."""
+"""Splitter: cuts a recording in one pass from start to end, in silence where possible."""
 
 from __future__ import annotations
 
@@ -19,31 +19,30 @@ OVERLAP_S = 2.0
 
 WINDOW_S = 20.0
 WINDOW_SHARE = 0.3
-"""Silence is searched for in 20 s around a target, in less where chunks are short."""
+"""Silence is searched in 20 s around a target, or less if chunks are short."""
 
 NEAR_S = 6.0
-"""The middle of a wide window is searched first: a silence there is good enough, and chunks are of
-about the same length. To decode all of it costs as much as to read everything else. A window much
-shorter than this has no reliable level to compare silence with."""
+"""The middle of a wide window is searched first, since decoding all of it costs as much as reading
+everything else. A much shorter window has no reliable level to compare silence with."""
 
 LAST_PIECE_SLACK = 1.05
-"""A last chunk up to this multiple of the target is not split: the rest is not worth a request."""
+"""A last chunk up to this multiple of the target is not split, to save a short request."""
 
 MIN_PIECE_S = 0.1
-"""A shorter piece is not sent: it holds no word, and servers refuse it."""
+"""Shorter pieces are not sent: they contain no words, and servers refuse them."""
 
 SIZE_HEADROOM_BYTES = 256 * 1024
-"""Room for the overlap after a cut and for the container, which are not counted."""
+"""Space for the overlap after a cut and for the container, which are not counted."""
 
 
 class Splitter:
-    """Cuts a track by a plan, around the spans that are kept; raises MediaError where it cannot."""
+    """Cuts a track by a plan, except its `kept` spans; raises MediaError."""
 
     def __init__(self, track: Track, plan: SplitPlan) -> None:
         self._track = track
         self._plan = plan
         self.buffer = _buffer(track, plan)
-        # However small the limit is, some audio has to fit.
+        # Some audio has to fit even if the limit is small.
         self._max_bytes = max(plan.max_bytes - SIZE_HEADROOM_BYTES, plan.max_bytes // 2)
         self._longest_s = math.inf
         if plan.max_piece_s is not None:
@@ -55,15 +54,15 @@ class Splitter:
 
     @property
     def counted_s(self) -> float:
-        """Seconds read so far; the recording's duration once all pieces were taken."""
+        """Seconds read so far; after the last piece the recording's duration."""
         return max(0.0, self._track.seconds(self.buffer.end_pts))
 
     def chunks(self) -> Iterator[AudioChunk]:
         # Audio may begin before 0:00 (encoder delay) or long after.
         begin = CutPoint(-FAR)
-        fixed = [(*each, False) for each in self._plan.kept]
-        fixed += [(*each, True) for each in self._plan.exact]
-        for start, end, is_exact in sorted(fixed, key=lambda each: each[0].pts):
+        fixed = [(*span, False) for span in self._plan.kept]
+        fixed += [(*span, True) for span in self._plan.exact]
+        for start, end, is_exact in sorted(fixed, key=lambda span: span[0].pts):
             if not self._plan.only_exact:
                 yield from self._between(begin, start)
             if is_exact:
@@ -88,7 +87,7 @@ class Splitter:
             begin = cut
 
     def _audio_from(self, begin: CutPoint) -> CutPoint:
-        """`begin`, or where the audio goes on if there is none for a while."""
+        """`begin`, or the start of the next audio if there is none for a while."""
         first = self.buffer.first_within(begin.pts, FAR)
         while first is None and not self.buffer.at_end:
             self.buffer.fill(self.buffer.end_pts + 1, FAR)
@@ -100,7 +99,7 @@ class Splitter:
     def _next_cut(self, begin: CutPoint, end: CutPoint | None) -> CutPoint:
         width, high = self._window(begin, end)
         reached = self.buffer.fill(high, self._max_bytes)
-        # The overlap in front may be all that the limit allows.
+        # The overlap before the chunk may already reach the limit.
         reached = max(reached, self.buffer.fill(begin.pts + self._track.pts_of(OVERLAP_S), FAR))
         if end is not None and reached >= end.pts:
             return end
@@ -109,7 +108,7 @@ class Splitter:
         return self._cut_in(max(begin.pts + self._shortest, reached - width), reached)
 
     def _window(self, begin: CutPoint, end: CutPoint | None) -> tuple[int, int]:
-        """The width of the window in which silence is searched for, and its end."""
+        """The width of the window in which silence is searched, and its end."""
         target_s = self._plan.target_s
         end_s = self._track.seconds(end.pts) if end else self._plan.declared_s
         rest_s = end_s - self._track.seconds(begin.pts)
@@ -119,7 +118,7 @@ class Splitter:
         width = self._track.pts_of(width_s)
         if pieces == 1 and end is not None:
             return width, end.pts
-        # Past the declared end, or where nothing is declared, the target alone decides.
+        # After the declared end, or if none is declared, the target alone decides.
         ideal_s = rest_s / pieces if pieces > 1 else whole_s
         high_s = min(ideal_s + width_s / 2, self._longest_s)
         return width, begin.pts + self._track.pts_of(high_s)
@@ -141,8 +140,8 @@ class Splitter:
         return CutPoint(min(max(pts, low), high), overlap=not point.silent)
 
     def _cut(self, begin: CutPoint, end: CutPoint) -> Iterator[AudioChunk]:
-        """Cut out one chunk, unless there is too little in it."""
-        # Nothing is read twice, so the overlap has to be there before the chunk is made.
+        """Cut one chunk, unless it has too little audio."""
+        # Nothing is read twice, so the overlap is read before the chunk is cut.
         past = end.pts + (self._track.pts_of(OVERLAP_S / 2) if end.overlap else 0)
         self.buffer.fill(past, FAR)
         first = self.buffer.first_within(begin.pts, end.pts)
@@ -171,7 +170,9 @@ class Splitter:
         )
         self._index += 1
         # Exact spans alone are cut where they were measured to hold sound.
-        silent = not self._plan.only_exact and self.buffer.is_silent(begin.pts, end.pts)
+        silent = not self._plan.only_exact and self.buffer.is_silent(
+            begin.pts, end.pts, vad=self._plan.vad
+        )
         yield AudioChunk(span, media.audio_sha256, upload, silent)
 
     def _skip_to(self, cut: CutPoint) -> None:

@@ -19,8 +19,8 @@ from sttbatch.core.models import MIXED, AudioFile
 from sttbatch.processing.media import limits
 from sttbatch.processing.media.silence import SAMPLE_RATE
 
-# Playlists and concatenations open other files and addresses, so only formats that hold their own
-# samples are read, from a file object, without any protocol.
+# Playlists and concatenations open other files and URLs, so only formats that contain their samples
+# are read, from a file object and without any protocol.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
     "mp3,mpeg,mpegts,mpc,ogg,oma,rm,tak,tta,voc,w64,wav,wv"
@@ -34,7 +34,7 @@ JUMP_S = 0.04
 """Timestamps that differ from the running count of samples by more than this are a jump."""
 
 _ITEM_CODES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
-"""Codes of Python's memoryview by item size; the type does not matter, as items are only copied."""
+"""Codes of Python's memoryview by item size; items are only copied, so their type is irrelevant."""
 
 
 class StreamPacket(NamedTuple):
@@ -54,11 +54,11 @@ class Track:
 
     Attributes:
         origin_pts: the timestamp that a player shows as 0:00.
-        fingerprint: all besides the packets that determines how they are decoded.
+        fingerprint: everything besides the packets that determines how they are decoded.
 
     Raises:
-        NoAudioError: no audio stream, or not the one asked for.
-        MediaError: unreadable, or beyond the limits on sample rate, channels and duration.
+        NoAudioError: it has no audio stream, or not the requested one.
+        MediaError: it is unreadable or exceeds a limit.
     """
 
     def __init__(self, file: BinaryIO, stream: int = 0) -> None:
@@ -78,7 +78,7 @@ class Track:
         self.context = self.stream.codec_context
         self.context.thread_count = 1
         self.codec = self.context.codec.canonical_name
-        # Read before anything is decoded: decoders rewrite these as they learn (HE-AAC does).
+        # Read before decoding, as decoders may change these (HE-AAC).
         self.extradata = self.context.extradata or b""
         sample_format = self.context.format.name if self.context.format else ""
         facts = self.codec, self.context.sample_rate, self.context.layout.name, sample_format, ""
@@ -98,7 +98,7 @@ class Track:
         return round(seconds / self.time_base) + self.origin_pts
 
     def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
-        """Describe the recording as its container declares it."""
+
         declared = limits.declared_s(self._container, self.stream)
         bit_rate = self.stream.bit_rate or 0
         if not bit_rate and len(self._container.streams) == 1 and declared > 0:
@@ -116,18 +116,18 @@ class Track:
         )
 
     def packets(self) -> Iterator[StreamPacket]:
-        """Yield all packets in order; timestamps never go back by more than a rounding.
+        """Yield all packets in order; timestamps never go back by more than a rounding error.
 
-        It raises MediaError where the file breaks off damaged, or goes beyond the longest duration.
+        Raises MediaError if the file is damaged, or exceeds the maximum duration.
         """
         return self._counted() if self._frame_s else self._measured()
 
     def _counted(self) -> Iterator[StreamPacket]:
-        """Yield packets with the length of a frame, which is exact where timestamps are rounded."""
-        # An hour has 140,000 packets: this loop does no lookup and no call that can be avoided.
+        """Yield packets with the length of a frame, which is exact, unlike rounded timestamps."""
+        # An hour has 140,000 packets, so this loop avoids lookups and calls.
         frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
         usual = self.pts_of(frame_s)
-        # Some decoders double the rate after the frame's length was read (HE-AAC).
+        # Some decoders double the rate after the length of a frame was read (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
         expected, earliest = self.origin_pts, -FAR
         latest = self.pts(limits.MAX_DURATION_S)
@@ -140,15 +140,15 @@ class Track:
             length = packet.duration or usual
             expected = pts + length
             if expected > latest:
-                raise MediaError(f"its timestamps go on to {limits.hours(self.seconds(expected))}")
+                raise MediaError(f"its timestamps reach {limits.hours(self.seconds(expected))}")
             earliest = expected - jump
             is_usual = shortest <= length <= longest
             yield StreamPacket(pts, expected, frame_s if is_usual else length * time_base, packet)
 
     def _measured(self) -> Iterator[StreamPacket]:
-        """Yield packets that last until the next one begins, where frame lengths vary.
+        """Yield packets of varying lengths, each until the next one begins.
 
-        The sum of rounded lengths would drift, by 1 % for Vorbis in Matroska.
+        Sums of rounded lengths would drift, by 1 % for Vorbis in Matroska.
         """
         jump = self.pts_of(JUMP_S)
         last: StreamPacket | None = None
@@ -190,10 +190,10 @@ class Decoder:
     def decode(self, item: StreamPacket) -> Iterator[tuple[float, bytes]]:
         """Yield pairs of (second in the recording, samples); damaged packets yield nothing.
 
-        It raises MediaError where there are more bytes of them than `max_decoded_bytes` allows.
+        Raises MediaError if there are more bytes of them than `max_decoded_bytes`.
         """
         packet = item.packet
-        # Muxing rewrites these, and neighbours share the packets around a cut.
+        # Muxing changes these, and neighbours share the packets around a cut.
         packet.time_base = self._time_base
         packet.pts = packet.dts = item.pts
         try:
@@ -203,15 +203,15 @@ class Decoder:
         for frame in frames:
             self._bytes_left -= frame.samples * self._context.channels * frame.format.bytes
             if self._bytes_left < 0:
-                raise MediaError(f"decoded it is over {limits.MAX_EXPANSION:,} times its size")
-            # A frame may claim another rate than the header: 1 Hz would be expanded 16,000 times.
+                raise MediaError(f"decoded, it is over {limits.MAX_EXPANSION:,} times its size")
+            # A frame may have another rate than the header: 1 Hz would be expanded 16,000 times.
             if not limits.SAMPLE_RATES_HZ[0] <= frame.sample_rate <= limits.SAMPLE_RATES_HZ[1]:
                 continue
             if data := b"".join(_bytes(part) for part in self._resample(frame)):
                 yield self._track.seconds(item.pts if frame.pts is None else frame.pts), data
 
     def flush(self) -> bytes:
-        """Return the samples that decoder and resampler still hold at the end of the stream."""
+        """The samples that remain in decoder and resampler at the end of the stream."""
         try:
             late = [part for frame in self._context.decode() for part in self._resample(frame)]
         except av.FFmpegError:
@@ -224,7 +224,7 @@ class Decoder:
         try:
             return self._resampler.resample(frame)
         except (av.FFmpegError, ValueError):
-            # Sample rate or layout changed on the way.
+            # The sample rate or layout changed within the stream.
             self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
             return self._resampler.resample(frame)
 
@@ -232,14 +232,14 @@ class Decoder:
 def _extract_channel(frame: AudioFrame, channel: int) -> AudioFrame:
     """Copy `channel`, counted from 1, into a mono frame of the same rate and time.
 
-    It is silent where the frame has fewer channels, so that each word is transcribed once.
+    It is silent if the frame has fewer channels, so that each word is transcribed once.
     """
     name = frame.format.packed.name
     count = len(frame.layout.channels)
     mono = AudioFrame(format=name, layout="mono", samples=frame.samples)
     plane = mono.planes[0]
     if channel > count:
-        # Unsigned samples rest at half their range.
+        # Unsigned silence is half the range.
         data = (b"\x80" if name == "u8" else b"\0") * plane.buffer_size
     elif frame.format.is_planar:
         data = bytes(frame.planes[channel - 1])[: plane.buffer_size]
@@ -280,7 +280,7 @@ def _pick(container: InputContainer, stream: int) -> AudioStream:
 
 
 def _origin(container: InputContainer, stream: AudioStream, time_base: Fraction) -> int:
-    # An mp3's encoder delay is the stream's start; elsewhere a picture may begin before the sound.
+    # An mp3's encoder delay is the stream's start; in others, video may begin before the audio.
     if container.format.name == "mp3" or len(container.streams) == 1:
         return max(0, stream.start_time or 0)
     return max(0, round((container.start_time or 0) / 1e6 / time_base))

@@ -1,4 +1,4 @@
-"""The format of the upload for each source; free of av, so that planning needs no media library."""
+"""The upload format of each source; without av, so that planning needs no media library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COPY_LIMIT_BIT_RATE = 256_000
 OPUS_BIT_RATE = 32_000
 
 PCM_BYTES_PER_SECOND = 32_000
-"""Mono s16 at 16 kHz, which FLAC never exceeds by more than its frame headers."""
+"""Mono s16 at 16 kHz; FLAC exceeds it by its frame headers at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,8 @@ class Container:
     """The container that a codec is uploaded in.
 
     Attributes:
-        preroll_s: audio sent before a chunk's own start, so that the decoder has settled there:
-            mp3's bit reservoir reaches up to 0.3 s back, Opus converges within 80 ms (RFC 7845),
-            AAC overlaps one frame with the next.
+        preroll_s: audio sent before a chunk's start, to warm up the decoder: mp3's bit reservoir
+            reaches up to 0.3 s back, Opus converges within 80 ms (RFC 7845), AAC overlaps frames.
         muxer: libavformat's name for it; that of AAC in an m4a file is ipod.
     """
 
@@ -49,7 +48,7 @@ ENCODED = {
 def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED) -> UploadCodec:
     """Resolve `auto`, to COPY for lossy sources that the endpoint accepts unchanged.
 
-    Packets hold all channels, so a single channel is never copied.
+    Packets contain all channels, so a single channel is never copied.
     """
     if channel != MIXED and wanted in {UploadCodec.AUTO, UploadCodec.COPY}:
         return UploadCodec.FLAC
@@ -60,7 +59,7 @@ def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED)
 
 
 def upload_bytes_per_second(file: AudioFile, codec: UploadCodec) -> float:
-    """The largest size of a second of `file` as an upload, for planning."""
+    """The maximum size of a second of `file` as an upload, for planning."""
     if codec is UploadCodec.COPY:
         return max(file.bit_rate, 8_000) / 8
     return OPUS_BIT_RATE / 8 if codec is UploadCodec.OPUS else PCM_BYTES_PER_SECOND

@@ -1,4 +1,4 @@
-"""`-j auto`: the number of requests in flight, found out from their latencies and 429s."""
+"""`-j auto`: adapts the number of requests in flight to latencies and 429s."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
 
 START = 2
 TWO_AT_A_TIME = 4
-"""Below this level it rises by two: one request more is a small part, and every step costs time."""
+"""Below this level the limit rises by two, as each step takes time."""
 
 GOOD_BEFORE_RETRY = 50
-"""Good responses before a level that went wrong is tried again."""
+"""Good responses before a level that failed is tried again."""
 
 REMEMBERED = 16
 """The number of recent good responses that others are compared with."""
 
 GAIN_WANTED = 0.5
 GAIN_NEEDED = 0.25
-"""Shares of the throughput that one more request in flight should add: more than the first is
-enough to rise at once, less than the second, after a longer look, is no gain."""
+"""Shares of the ideal gain in throughput: the first is enough to rise at once, the second after
+more responses."""
 
 CLEAR_LOSS = 0.85
 SLOW_PROBE = 1.5
 PROBE_WAIT = 2.2
-"""A multiple of the longest latency known: by then, what was sent above the ceiling is back."""
+"""A multiple of the longest known latency, after which a request above the ceiling has ended."""
 
 FIRST_LOOK = 4
 LONG_LOOK = 3
-"""Responses of a level before a doubtful one is decided, in multiples of the level."""
+"""Responses after which a doubtful level is decided, in multiples of the level."""
 
 DRIFT_SEEN_IN = 8
 DRIFT = 1.5
-"""A level that was good is left once its responses take this many times as long."""
+"""A good level is lowered when its responses take this many times as long."""
 
 
 class RequestOutcome(Enum):
@@ -50,16 +50,16 @@ class RequestOutcome(Enum):
 
 
 class AdaptiveConcurrency:
-    """Rises while throughput rises, and stays below the level where it last went wrong.
+    """Rises while throughput rises, and stays below the level that last failed.
 
-    By Little's law the throughput of a level is the level over its mean latency, which few
-    responses suffice to estimate. Latencies are compared by the seconds of audio that they were
-    for. To try a level that went wrong, one single request is sent above the ceiling: the others
-    are not slowed down.
+    By Little's law the throughput of a level is the level divided by its mean latency, which a few
+    responses suffice to estimate. Latencies are compared in relation to the seconds of audio. To
+    try a failed level again, a single request is sent above the ceiling, so that the others are not
+    slowed down.
 
     Attributes:
         limit: requests that may be in flight, 1 to the maximum.
-        ceiling: the level where it last went wrong; None: no such level is known.
+        ceiling: the level that last failed; None: none has.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -78,14 +78,14 @@ class AdaptiveConcurrency:
     def observe(
         self, now: float, latency_s: float, audio_s: float, outcome: RequestOutcome, in_flight: int
     ) -> str | None:
-        """Take one response into account; return why, if that changes the limit.
+        """Take one response into account; returns the reason if that changes the limit.
 
         Args:
-            now: seconds of any clock that does not jump.
-            latency_s: from the beginning of the request to the end of its response.
+            now: seconds of a monotonic clock.
+            latency_s: from the start of the request to the end of its response.
             audio_s: seconds of audio in the request.
             outcome: only OK and SLOW_DOWN count.
-            in_flight: requests that were in flight, this one included.
+            in_flight: number of requests in flight, including this one.
         """
         old, reason = self.limit, ""
         began = now - latency_s
@@ -97,7 +97,7 @@ class AdaptiveConcurrency:
             if self._probe_from is not None:
                 reason = self._evaluate_probe(now, began, sample, in_flight)
             else:
-                # Sent below this level, or before it, a request says nothing about it.
+                # Requests sent below or before this level say nothing about it.
                 if began >= self._since and in_flight >= self.limit:
                     self._samples.append(sample)
                 reason = self._evaluate(now)
@@ -105,7 +105,7 @@ class AdaptiveConcurrency:
 
     def _after_slow_down(self, now: float, began: float, in_flight: int) -> str:
         if began < self._cut_at:
-            # Sent before the limit was lowered for another one.
+            # It was sent before another 429 lowered the limit.
             return ""
         level = max(1, min(self.limit, in_flight))
         if self._probe_from is not None and self.ceiling is not None:
@@ -139,7 +139,7 @@ class AdaptiveConcurrency:
         return ""
 
     def _at_good_level(self, now: float) -> str:
-        """At a level that is known to be good: rise, try again above the ceiling, or stay."""
+        """At a good level: rise, try again above the ceiling, or stay."""
         level, count = self.limit, len(self._samples)
         if self._good >= GOOD_BEFORE_RETRY and self.ceiling == level + 1 and self._known:
             if self.ceiling > self._maximum:
@@ -162,10 +162,10 @@ class AdaptiveConcurrency:
         if slower <= DRIFT or level == 1:
             self._known.extend(recent)
             return ""
-        # Its next trial will show whether they are slow because of the level.
+        # The next trial of the level shows whether it is the cause.
         self._known = deque(recent, maxlen=REMEMBERED)
         self._step_to(level - 1, now, ceiling=level)
-        return f"answers have come to take {slower:.2f} times as long"
+        return f"answers now take {slower:.2f} times as long"
 
     def _rise(self, now: float, reason: str) -> str:
         highest = self._maximum if self.ceiling is None else self.ceiling - 1
@@ -188,7 +188,7 @@ class AdaptiveConcurrency:
         if self._probe_to is None:
             if in_flight < self.ceiling:
                 return ""
-            # It is in flight; no request takes the place of the next one that ends.
+            # The probe is in flight, so the limit falls back.
             self._probe_to = now
             self.limit = self.ceiling - 1
             return "waiting for that one request"
@@ -197,11 +197,11 @@ class AdaptiveConcurrency:
             if (slowdown([sample], self._known) or 1.0) > SLOW_PROBE:
                 self._step_to(self.limit, now, ceiling=self.ceiling)
                 return ""
-        longest_s = max((each.latency_s for each in self._known), default=0.0)
+        longest_s = max((sample.latency_s for sample in self._known), default=0.0)
         if now < self._probe_to + PROBE_WAIT * longest_s:
             return ""
         if not self._samples:
-            # The rate limit held it back, so nothing was learned.
+            # The rate limit delayed the probe, so it has no result.
             self._step_to(self.limit, now, ceiling=self.ceiling)
             return ""
         level = self.ceiling
@@ -226,9 +226,9 @@ class AdaptiveConcurrency:
 def concurrency_feedback(
     lanes: PrioritySemaphore, adaptive: AdaptiveConcurrency | None, emit: events.Emit
 ) -> Callable[[APIRequest], None]:
-    """What is called with each request, while its lane is still taken, and opens or closes lanes.
+    """A function to call with each request while it has its lane; it adapts the number of lanes.
 
-    `adaptive` None: their number stays as it is.
+    `adaptive` None: the number of lanes does not change.
     """
     if adaptive is None:
         return lambda request: None

@@ -1,4 +1,4 @@
-"""The numbers of chunks into which recordings are cut, so that their batch ends soonest."""
+"""Chooses the numbers of chunks of recordings so that their batch ends as soon as possible."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
 SLACK = 1.05
-"""The splitter appends a remainder to the last chunk if that stays within this multiple of the
-target."""
+"""The splitter's last chunk may be this multiple of the target."""
 
 WORTH_A_REQUEST = 1.01
 """Fewer requests are preferred among batches that end within 1 % of the soonest."""
 
 SIMULATED_CHUNKS = 1_000
-"""More chunks need no simulation: the last round is less than 1 % of the whole."""
+"""More chunks are not simulated: the last round is less than 1 % of the whole."""
 
 _STEP = 0.95
-"""The ratio of successive chunk lengths that are tried; it meets each number of chunks up to 20."""
+"""The ratio of successive trial lengths, which includes each number of chunks up to 20."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,8 @@ class BatchCuts:
     """The lengths of the chunks of a batch, in seconds.
 
     Attributes:
-        target_s: for recordings before position `tail_from`, in the order they run.
-        tail_s: for that recording and all after it.
+        target_s: for recordings before position `tail_from`, in the order in which they run.
+        tail_s: for that recording and all later ones.
         chunks, makespan_s: of the whole batch.
     """
 
@@ -44,21 +43,23 @@ class BatchCuts:
 
 
 def pieces(audio_s: float, target_s: float) -> int:
-    """The number of chunks of about one length that the splitter makes; 0 for no audio."""
+    """The number of chunks of about equal length that the splitter cuts; 0 for no audio."""
     return math.ceil(audio_s / (target_s * SLACK)) if audio_s > 0 else 0
 
 
-def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: float) -> BatchCuts:
-    """Cut every recording at `top_s`, but the last ones shorter where lanes would be idle.
+def cut_batch(
+    lengths_s: Sequence[float], lanes: LaneCapacity, floor_s: float, top_s: float
+) -> BatchCuts:
+    """Cut every recording at `top_s`, and the last ones shorter if lanes would be idle.
 
     The recordings that run last decide when the last lane ends, so for the last one, two, four …
     shorter lengths are tried in a simulated schedule, down to `floor_s`.
 
     Args:
-        lengths_s: seconds left to send of each recording, in the order they run.
-        lanes: what the batch is cut by and sent through.
-        floor_s: the shortest length of a chunk.
-        top_s: the longest one, and that of all chunks where shorter ones gain nothing.
+        lengths_s: seconds to send of each recording, in the order in which they run.
+        lanes: the lanes and cutters of the batch.
+        floor_s: the minimum length of a chunk.
+        top_s: the maximum length, and that of all chunks if shorter ones gain nothing.
     """
     schedule, forks = _at_the_target(lengths_s, lanes, top_s)
     at_top = BatchCuts(top_s, top_s, len(lengths_s), schedule.chunks, schedule.makespan_s)
@@ -75,18 +76,18 @@ def cut_batch(lengths_s: Sequence[float], lanes: Lanes, floor_s: float, top_s: f
             cuts = BatchCuts(top_s, tail_s, start, trial.chunks, trial.makespan_s)
             soonest_s = min(soonest_s, cuts.makespan_s)
             candidates.append(cuts)
-    good = [each for each in candidates if each.makespan_s <= WORTH_A_REQUEST * soonest_s]
-    return min(good, key=lambda each: (each.chunks, each.makespan_s, -each.tail_s))
+    good = [cuts for cuts in candidates if cuts.makespan_s <= WORTH_A_REQUEST * soonest_s]
+    return min(good, key=lambda cuts: (cuts.chunks, cuts.makespan_s, -cuts.tail_s))
 
 
 def _at_the_target(
-    lengths_s: Sequence[float], lanes: Lanes, top_s: float
+    lengths_s: Sequence[float], lanes: LaneCapacity, top_s: float
 ) -> tuple[LaneSchedule, dict[int, LaneSchedule]]:
-    """Schedule the batch at the target, with copies from before its last 1, 2, 4 … recordings.
+    """Schedule the batch at the target, with copies before its last 1, 2, 4 … recordings.
 
-    Tails of more chunks than are worth a simulation are left out.
+    Tails of more than `SIMULATED_CHUNKS` have no copy.
     """
-    counts = [pieces(each, top_s) for each in lengths_s]
+    counts = [pieces(length_s, top_s) for length_s in lengths_s]
     begin, simulated = len(counts), 0
     while begin and simulated + counts[begin - 1] <= SIMULATED_CHUNKS:
         begin -= 1
@@ -104,7 +105,7 @@ def _at_the_target(
 
 def _lengths_to_try(tail: Sequence[float], floor_s: float, top_s: float) -> Iterator[float]:
     shortest_s = max(floor_s, sum(tail) / SIMULATED_CHUNKS)
-    # A length above that of every recording cuts nothing.
+    # Chunks longer than every recording cut nothing.
     top_s = min(top_s, max(tail))
     length_s = top_s * _STEP
     while length_s > shortest_s:
@@ -119,8 +120,8 @@ def _with_tail(
 ) -> LaneSchedule | None:
     """Schedule the tail at `tail_s`; None: the batch would end after `late_s`."""
     trial = fork.copy()
-    for each in tail:
-        trial.add(each, pieces(each, tail_s))
+    for length_s in tail:
+        trial.add(length_s, pieces(length_s, tail_s))
         if trial.bound_s > late_s:
             return None
     return trial

@@ -1,4 +1,4 @@
-"""The length of chunks: as few requests as possible, but every lane busy to the end."""
+"""DynamicChunkSizer: chunks for as few requests as possible, with all lanes busy to the end."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions
 from sttbatch.processing.media.upload_format import upload_bytes_per_second, upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import BatchCuts, cut_batch, pieces
 from sttbatch.processing.scheduling.latency_model import GUESS
-from sttbatch.processing.scheduling.makespan import Lanes, LaneSchedule
+from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
 MIN_DURATION_S = 30.0
-"""Whisper hears 30 s at a time; shorter chunks lose context and cost more requests."""
+"""Whisper processes 30 s at a time; shorter chunks lose context and need more requests."""
 
 MIN_DURATION_WITHOUT_TIMES_S = 10.0
 MAX_DURATION_WITHOUT_TIMES_S = 30.0
 """A response without timestamps becomes one subtitle cue, so it must not last longer."""
 
 EVEN_PIECES = 20
-"""Up to so many equal chunks, `pieces` of their length gives that very number."""
+"""For up to so many equal chunks, `pieces` of their length returns exactly their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class BatchLoad:
     """The audio that a whole batch has to send.
 
     Attributes:
-        lengths_s: seconds of audio left to send of each recording, in the order they run; never
-            changed, and the same tuple for every recording of a batch.
-        position: of the recording in question, counted from 0.
+        lengths_s: seconds of audio to send of each recording, in the order in which they run; the
+            same tuple for every recording of a batch.
+        position: of the current recording, counted from 0.
     """
 
     lengths_s: tuple[float, ...] = ()
@@ -38,7 +38,7 @@ class BatchLoad:
 
     @property
     def left_s(self) -> float:
-        """Seconds left to send of the recording in question."""
+        """Seconds to send of the current recording."""
         return self.lengths_s[self.position] if self.position < len(self.lengths_s) else 0.0
 
 
@@ -47,11 +47,11 @@ class ChunkSizeRecommendation:
     """The advice of `DynamicChunkSizer` for one recording.
 
     Attributes:
-        size_bytes: the largest size of a chunk's file.
-        duration_s: the target duration of a chunk.
-        max_duration_s: the longest duration of a chunk; None: only its size is limited.
-        estimated_duration_s: wall seconds to transcribe this recording with all lanes its own.
-        reason: which rule decided.
+        size_bytes: maximum size of a chunk's file.
+        duration_s: target duration of a chunk.
+        max_duration_s: maximum duration of a chunk; None: only its size is limited.
+        estimated_duration_s: wall seconds to transcribe this recording alone, with all lanes.
+        reason: the rule that decided.
     """
 
     size_bytes: int
@@ -63,13 +63,12 @@ class ChunkSizeRecommendation:
 
 
 class DynamicChunkSizer:
-    """Sizes the chunks of a batch; the latest decision is kept for the same load and lanes.
+    """Sizes the chunks of a batch; the latest decision is cached for the same load and lanes.
 
     Args:
-        timestamps: whether the engine's transcriptions have timestamps.
-        longest_s: seconds of audio that the engine recognises best; None: it takes any length.
-        requests_per_minute: the rate limit; None: there is none.
-        audio_s_per_minute: the rate limit on seconds of audio; None: there is none.
+        timestamps, longest_s: as in `Engine`.
+        requests_per_minute: the rate limit; None: no limit.
+        audio_s_per_minute: the rate limit on seconds of audio; None: no limit.
     """
 
     def __init__(
@@ -86,14 +85,14 @@ class DynamicChunkSizer:
         self._latency = latency
         self._spacing_s = 60.0 / requests_per_minute if requests_per_minute else 0.0
         self._audio_spacing_s = 60.0 / audio_s_per_minute if audio_s_per_minute else 0.0
-        self._longest = (longest_s, "what the engine hears at a time")
+        self._longest = (longest_s, "the longest audio that the engine recognises well")
         shortest_s = MIN_DURATION_S
         if not timestamps:
             self._longest = (MAX_DURATION_WITHOUT_TIMES_S, "no timestamps in the answers")
             shortest_s = MIN_DURATION_WITHOUT_TIMES_S
         self._top = (options.target_duration_s, "the target duration")
         if self._longest[0] is not None:
-            # The window for silence reaches past the target by up to 15 %.
+            # The window for silence exceeds the target by up to 15 %.
             self._top = min(self._top, (0.8 * self._longest[0], self._longest[1]))
         # A target that the user set below the floor is respected.
         self._floor_s = min(shortest_s, self._top[0])
@@ -102,7 +101,7 @@ class DynamicChunkSizer:
     def calculate_chunk_size(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
     ) -> ChunkSizeRecommendation:
-        """The shortest of what the size limits, the target and the balance of the lanes allow."""
+        """The shortest duration of the size limits, the target and the balance of the lanes."""
         size_bytes, size_reason = self._size_limit(file)
         codec = upload_codec_for(file, self._options.upload_codec)
         by_size_s = size_bytes / upload_bytes_per_second(file, codec)
@@ -120,7 +119,7 @@ class DynamicChunkSizer:
         )
 
     def cuts(self, concurrency: ConcurrencyLimit, load: BatchLoad) -> BatchCuts:
-        """The chunk lengths, chunks and makespan of the whole batch."""
+
         known = self._decided
         if known is None or known[0] is not load.lengths_s or known[1] != concurrency.value:
             lanes = self._lanes(concurrency)
@@ -131,15 +130,17 @@ class DynamicChunkSizer:
     def makespan_s(
         self, recordings: Iterable[tuple[float, int]], concurrency: ConcurrencyLimit
     ) -> float:
-        """Wall seconds for (seconds of audio, equal chunks) of each recording, in this order."""
+        """Wall seconds for recordings of (seconds of audio, equal chunks), in this order."""
         in_order = list(recordings)
         schedule = LaneSchedule(self._lanes(concurrency), len(in_order))
         for audio_s, chunks in in_order:
             schedule.add(audio_s, chunks)
         return schedule.makespan_s
 
-    def _lanes(self, concurrency: ConcurrencyLimit) -> Lanes:
-        return Lanes(concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s)
+    def _lanes(self, concurrency: ConcurrencyLimit) -> LaneCapacity:
+        return LaneCapacity(
+            concurrency.value, self._latency, self._spacing_s, self._audio_spacing_s
+        )
 
     def _share(
         self, file: AudioFile, concurrency: ConcurrencyLimit, load: BatchLoad
@@ -156,9 +157,9 @@ class DynamicChunkSizer:
         return target_s, "shorter than the target, so that all lanes end together"
 
     def _size_limit(self, file: AudioFile) -> tuple[int, str]:
-        """The smallest of the size for this file, the user's limit and the API's, and which it is.
+        """The smallest of the size for this file, the user's limit and the API's, and its name.
 
-        The sizes by file are those of the reference papers, without their least size.
+        The sizes by file are those of the reference papers, without their minimum.
         """
         size_mib = file.size_bytes / MIB
         table_mib = 15 if size_mib < 50 else 20 if size_mib < 100 else 25

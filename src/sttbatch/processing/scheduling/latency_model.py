@@ -1,8 +1,8 @@
-"""The latency of a response as a line over the seconds of audio, fitted to earlier requests.
+"""Fits the latency of responses as a line over the seconds of audio.
 
-The slope is the weighted median of the slopes between all pairs of requests, each weighted with
-how far apart their lengths are (Theil 1950 and Sen 1968 without, Sievers 1978 with weights): up to
-about a quarter of the requests may have hung, queued or hit a cold server without moving it.
+The slope is the weighted median of the slopes between all pairs of requests, weighted by the
+difference of their lengths (Theil 1950 and Sen 1968 without, Sievers 1978 with weights): up to
+about a quarter of the requests may be outliers without moving it.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from statistics import fmean, linear_regression, median, quantiles
 
 from sttbatch.core.models import LatencyModel
 
-# A chunk of 3 minutes was reported to take 20 to 40 s, a short note 2 to 6 s.
+# Chunks of 3 minutes were reported to take 20 to 40 s, short notes 2 to 6 s.
 GUESS = LatencyModel(base_s=2.0, per_audio_s=0.15, samples=0)
-"""The model until anything has been sent."""
+"""The model before the first request."""
 
 SAMPLES = 200
-"""The number of latest requests that count: an afternoon's, and few enough to compare all pairs."""
+"""The number of latest requests that count, few enough to compare all pairs."""
 
 ENOUGH_SAMPLES = 5
 ENOUGH_SPREAD = 0.25
-"""The least distance of the shortest and longest tenth, as a share of the median length; chunks of
-one target length differ by less, and a slope between them would be noise."""
+"""The minimum distance of the shortest and longest tenth, as a share of the median length. Chunks
+of one target differ by less, so that their slope would be noise."""
 
 _ABSURD_S = 1e9
 
 FIXED_SHARE = 0.2
-"""The base's share of a latency while it is unknown: a base too small leads to chunks too short,
-which cost requests, one too large to longer chunks, which cost only little time."""
+"""The base's share of a latency while it is unknown. If it is too small, chunks are too short and
+need more requests; if it is too large, longer chunks need little more time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class LatencySample:
 def fit_latency(samples: Iterable[tuple[float, float]]) -> LatencyModel:
     """Fit pairs of (seconds of audio, latency in seconds).
 
-    Too few samples, or samples of one length, cannot tell the base from the slope: then the model
-    is a line through their median; with none at all it is `GUESS`.
+    Too few samples, or samples of one length, do not determine the slope: then the model is a line
+    through their median; without samples it is `GUESS`.
     """
     usable = [
         (audio_s, latency_s)
@@ -71,7 +71,7 @@ def _is_spread(lengths: Sequence[float]) -> bool:
 
 
 def _scaled_guess(samples: Sequence[tuple[float, float]]) -> LatencyModel:
-    """A scaled `GUESS` through the median, with a base of at least `FIXED_SHARE`."""
+    """`GUESS` scaled through the median, with a base of at least `FIXED_SHARE`."""
     scale = median(latency_s / GUESS.answer_s(audio_s) for audio_s, latency_s in samples)
     audio_s = median(audio_s for audio_s, _ in samples)
     answer_s = scale * GUESS.answer_s(audio_s)
@@ -91,19 +91,19 @@ def _slope(samples: Sequence[tuple[float, float]]) -> float:
 
 
 def slowdown(samples: Collection[LatencySample], known: Collection[LatencySample]) -> float | None:
-    """How many times as long `samples` took as `known` ones of the same length would have.
+    """The ratio of the latencies of `samples` to those expected by the `known` ones.
 
-    What those would have taken is fitted by least squares: latency = a + b x audio, neither of
-    them below zero. None: there are no samples to compare.
+    These are fitted by least squares: latency = a + b x audio, with a and b not negative. None:
+    there are no samples to compare.
     """
     if not samples or not known:
         return None
-    audio_s, latency_s = [each.audio_s for each in known], [each.latency_s for each in known]
+    audio_s, latency_s = [one.audio_s for one in known], [one.latency_s for one in known]
     mean_audio_s, mean_latency_s = fmean(audio_s), fmean(latency_s)
     differ = max(audio_s) > min(audio_s)
     fitted = linear_regression(audio_s, latency_s).slope if differ else 0.0
     # Outside of [0, mean / mean] one of the two would be negative.
     steepest = mean_latency_s / mean_audio_s if mean_audio_s > 0 else 0.0
     slope = min(max(fitted, 0.0), steepest)
-    expected_s = sum(mean_latency_s + slope * (each.audio_s - mean_audio_s) for each in samples)
-    return sum(each.latency_s for each in samples) / expected_s if expected_s > 0 else None
+    expected_s = sum(mean_latency_s + slope * (one.audio_s - mean_audio_s) for one in samples)
+    return sum(one.latency_s for one in samples) / expected_s if expected_s > 0 else None

@@ -1,4 +1,4 @@
-"""The makespan of a batch: chunks in order, each on the lane that is free first."""
+"""LaneSchedule: the makespan of a batch whose chunks take the first free lane in order."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from dataclasses import dataclass
 from sttbatch.core.models import LatencyModel
 
 CUT_PER_AUDIO_S = 0.0005
-"""Seconds of reading and cutting for each second of audio: an hour of mp3 takes 1.9 s of CPU
-(benchmarks/prepare.py)."""
+"""Seconds of cutting per second of audio; an hour of mp3 takes 1.9 s (benchmarks/prepare.py)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
-    """What chunks are cut by and sent through.
+class LaneCapacity:
+    """The lanes and cutters of a batch, and their limits.
 
     Attributes:
-        spacing_s: seconds between two requests by the rate limit; 0: there is none.
-        spacing_per_audio_s: seconds until the next request by the limit on audio, for each second
-            of audio in a request; 0: there is none.
-        cutters: recordings that are cut at the same time, if there are as many.
+        spacing_s: seconds between two requests by the rate limit; 0: no limit.
+        spacing_per_audio_s: seconds until the next request by the limit on audio, per second of
+            audio in a request; 0: no limit.
+        cutters: maximum number of recordings that are cut at the same time.
     """
 
     count: int
@@ -32,33 +31,29 @@ class Lanes:
 
 
 class LaneSchedule:
-    """List scheduling (Graham 1969) of chunks, none of which starts before it is cut.
+    """List scheduling (Graham 1969) of chunks, which start after they are cut.
 
-    Args:
-        recordings: in the whole batch; one alone is cut by one cutter.
-
-    Attributes:
-        chunks, work_s: scheduled so far, and the lane seconds that they take.
+    `chunks` were scheduled so far, and take `work_s` lane seconds.
     """
 
-    def __init__(self, lanes: Lanes, recordings: int) -> None:
+    def __init__(self, lanes: LaneCapacity, recordings: int) -> None:
         self._lanes = lanes
         self._cut_per_audio_s = CUT_PER_AUDIO_S / max(1, min(lanes.cutters, recordings))
         self._free_s = [0.0] * lanes.count
         self._cut_s = 0.0
-        # When the rate limits let the last chunk go, and when they let the next one.
+        # When the rate limits admit the last chunk and the next one.
         self._slot_s = self._next_slot_s = 0.0
         self.chunks = 0
         self.work_s = 0.0
 
     @property
     def makespan_s(self) -> float:
-        """Seconds until the last response is in."""
+        """Seconds until the last response."""
         return max(self._free_s)
 
     @property
     def bound_s(self) -> float:
-        """A lower bound in seconds, which holds for any assignment of these chunks to the lanes."""
+        """A lower bound in seconds, for any assignment of these chunks to lanes."""
         return max(self.work_s / self._lanes.count, self._cut_s, self._slot_s)
 
     def copy(self) -> LaneSchedule:
@@ -84,7 +79,7 @@ class LaneSchedule:
         self.work_s += chunks * latency_s
 
     def add_evenly(self, audio_s: float, chunks: int) -> None:
-        """Append so many chunks that how they fall onto the lanes makes no difference."""
+        """Append many chunks, whose assignment to lanes makes no difference."""
         if not chunks:
             return
         lanes = self._lanes
@@ -99,5 +94,5 @@ class LaneSchedule:
         self.work_s += work_s
 
     def _spacing_s(self, audio_s: float, chunks: int) -> float:
-        """Seconds of rate limit that so many chunks take, by whichever limit is stricter."""
+        """Seconds that the stricter rate limit needs for these chunks."""
         return max(chunks * self._lanes.spacing_s, audio_s * self._lanes.spacing_per_audio_s)

@@ -1,4 +1,4 @@
-"""Lanes shared by all recordings of a batch, fed by a bounded number of cut chunks."""
+"""ParallelOrchestrator: lanes shared by all recordings, and a bounded number of cut chunks."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ C = TypeVar("C")
 NextChunk: TypeAlias = Callable[[], Awaitable[C | None]]
 
 CHUNKS_AHEAD = 2
-"""Chunks that are cut while all lanes are busy, so that no lane waits for a cut."""
+"""Chunks that are cut in advance while all lanes are busy."""
 
 COMPLETIONS_AT_ONCE = 4
-"""Recordings that are completed at the same time; more would only wait for the same disk."""
+"""Recordings that are completed at the same time; more would wait for the same disk."""
 
 Priority: TypeAlias = tuple[int, int, int, int]
-"""(-urgency, number of the batch, of the recording in it, of the chunk): the lowest comes first."""
+"""(-urgency, number of the batch, of the recording in it, of the chunk); the lowest is first."""
 
 
 class PrioritySemaphore:
-    """At most `limit` permits are in use at once; above it, for a while after it fell."""
+    """A semaphore with priorities and a variable limit.
+
+    After the limit was lowered, more permits may be in use until they are released.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Each with its number, so that no two compare further than that.
+        # The arrival number makes entries comparable.
         self._waiters: list[tuple[Priority, int, asyncio.Future[bool], object]] = []
         self._arrivals = itertools.count()
         self._closed: weakref.WeakSet[object] = weakref.WeakSet()
@@ -49,7 +52,7 @@ class PrioritySemaphore:
         self._wake_waiters()
 
     async def acquire(self, priority: Priority, batch: object) -> bool:
-        """Wait for a permit, the lowest priority first; False: it was closed for this batch."""
+        """Wait for a permit, the lowest priority first; False: the batch was closed."""
         if batch in self._closed:
             return False
         if self.in_use < self._limit:
@@ -69,7 +72,7 @@ class PrioritySemaphore:
         self._wake_waiters()
 
     def close(self, batch: object) -> None:
-        """Grant no more permits to one of the batches that share them; those in use stay valid."""
+        """Grant no more permits to one of the batches; those in use stay valid."""
         self._closed.add(batch)
         for _, _, permit, waiting in self._waiters:
             if waiting is batch and not permit.done():
@@ -78,7 +81,7 @@ class PrioritySemaphore:
     def _wake_waiters(self) -> None:
         while self._waiters and self.in_use < self._limit:
             permit = heapq.heappop(self._waiters)[2]
-            # A waiter that was cancelled meanwhile is passed over.
+            # Cancelled waiters are skipped.
             if not permit.done():
                 self.in_use += 1
                 permit.set_result(True)
@@ -86,7 +89,7 @@ class PrioritySemaphore:
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """A chunk's access to a lane, which it holds while its request is in flight."""
+    """A chunk's access to one of the lanes, which it holds while its request is in flight."""
 
     lanes: PrioritySemaphore
     priority: Priority
@@ -106,7 +109,7 @@ class Lane:
             self.lanes.release()
 
     async def yield_if_over_limit(self) -> None:
-        """Where more lanes are in use than the limit allows, leave this one and enter another."""
+        """If more lanes are in use than the limit allows, leave this one and enter another."""
         if self._held and self.lanes.in_use > self.lanes.limit:
             self.leave()
             await self.enter()
@@ -114,15 +117,15 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Steps(Generic[R, C]):
-    """The steps of a batch; whatever any of them raises ends the run.
+    """The steps of a batch; an exception in any of them ends the run.
 
     Attributes:
-        cut: opens a recording; what its context manager yields is awaited for one chunk after
-            the other until it returns None.
-        process: processes one chunk, which exists until this returns. It enters its lane to send;
-            chunks that wait for one enter in the order of their recordings.
-        complete: is called for a recording whenever one of its chunks, or its cut, has ended.
-        urgency: of a recording that is open; the chunks of the highest enter lanes first.
+        cut: opens a recording; its context manager yields a function that returns one chunk after
+            another, then None.
+        process: processes one chunk, and enters its lane to send it; chunks enter in the order of
+            their recordings.
+        complete: called for a recording whenever one of its chunks, or its cut, has ended.
+        urgency: of an open recording; chunks of the highest urgency enter lanes first.
     """
 
     cut: Callable[[R], AbstractAsyncContextManager[NextChunk[C]]]
@@ -134,16 +137,16 @@ class Steps(Generic[R, C]):
 class ParallelOrchestrator(Generic[R, C]):
     """Cuts recordings, a few at a time, and admits their chunks to the lanes.
 
-    Never more than `limit + 2` chunks exist at once. A free lane and room for another chunk go to
-    the earliest of the most urgent recordings that wait for them, so they end one after the other.
+    At most `limit + 2` chunks exist at once. Lanes and the permission to cut go to the first of the
+    most urgent recordings, so that recordings end one after another.
 
     Args:
-        lanes: the process's; other batches may use them too.
+        lanes: of the process; other batches may use them too.
         cutters: recordings that are open at the same time.
 
     Attributes:
         closed: no new recording or chunk is begun.
-        stopped: set by `stop`; what waits for another attempt ends its wait.
+        stopped: set by `stop`; ends the waits for another attempt.
     """
 
     def __init__(self, lanes: PrioritySemaphore, cutters: int) -> None:
@@ -156,12 +159,12 @@ class ParallelOrchestrator(Generic[R, C]):
         self.stopped = asyncio.Event()
 
     def close(self) -> None:
-        """Cut nothing more; chunks that exist may still enter lanes."""
+        """Cut no more chunks; existing ones may still enter lanes."""
         self.closed = True
         self._slots.close(self)
 
     def stop(self) -> None:
-        """Admit no chunk to a lane any more; those in one are finished."""
+        """Admit no more chunks to lanes; those in one are finished."""
         self.stopped.set()
         self.close()
         self.lanes.close(self)
@@ -189,7 +192,7 @@ class ParallelOrchestrator(Generic[R, C]):
                 running.create_task(cutter())
 
     async def _cut_one(self, next_chunk: NextChunk[C], priority: Priority) -> C | None:
-        # Whichever batch has changed the number of lanes, each cuts ahead of all of them.
+        # Any batch may have changed the number of lanes.
         self._slots.limit = self.lanes.limit + CHUNKS_AHEAD
         if not await self._slots.acquire(priority, self):
             return None
@@ -206,7 +209,7 @@ class ParallelOrchestrator(Generic[R, C]):
     ) -> None:
         try:
             await steps.process(chunk, Lane(self.lanes, priority, self))
-            # Before its slot is free: what waits for its end is bounded too.
+            # Before its slot is released, so that waiting completions are bounded too.
             await self._completing.acquire()
         finally:
             self._slots.release()

@@ -1,7 +1,7 @@
-"""Decides which spans of a transcription are suspect, and which of them are sent again.
+"""Finds the suspect spans of a transcription, and those of them that are sent again.
 
-Servers respond with 200 and lose words where they cut audio into windows of 30 s; recognisers fall
-into loops, and put words into silence. All times are seconds in the chunk's upload.
+Servers that respond with 200 may lose words between their windows of 30 s; recognisers repeat
+phrases in loops, and invent words in silence. All times are seconds in the chunk's upload.
 """
 
 from __future__ import annotations
@@ -9,35 +9,40 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
+from operator import eq
 
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
 from sttbatch.processing.media import loudness
 from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans, uncovered
 from sttbatch.processing.transcript.overlap import plain
 from sttbatch.processing.transcript.result_merger import filter_words
+from sttbatch.processing.transcript.speech_evidence import DRIFT_S, evidence_of_text
 
 HOLE_S = 1.5
 """Shorter spans without a segment are pauses."""
 
 SOUND_S = 0.5
-"""A hole with less sound has no words: breaths last so long, and segment times drift by as much."""
+"""A hole with less sound has no words: breaths are as long, and segment times as inexact."""
 
 PIECE_S = 27.5
-"""The longest piece that is sent again, within the 30 s that Whisper hears at a time."""
+"""The longest piece that is sent again, within Whisper's window of 30 s."""
 
 ONE_PIECE_S = 28.0
 """An upload up to this long that came back without any word is not sent again."""
 
 LOOP_RATIO = 2.4
-"""Text that zlib makes this much smaller repeats itself; the threshold is Whisper's own."""
+"""Text with a higher zlib compression ratio repeats itself; the threshold is Whisper's."""
 
 LOOP_TIMES = 4
+LOOP_PHRASE = 224
+"""The longest phrase of a loop, in words: the most tokens that Whisper writes for one window."""
+
 LOOP_SHARE = 0.8
 """The share of a loop's words that equal those one phrase earlier."""
 
 SPARSE_LETTERS_PER_S = 4.0
-"""Slow speech has ten; text with fewer may stand over silence."""
+"""Slow speech has ten; text with fewer may be over silence."""
 
 PAUSE_S = 2.0
 """A pause this long between sounds of one hole is not sent."""
@@ -47,7 +52,7 @@ PAD_S = 0.2
 
 CONTEXT_S = 0.5
 REFERENCES = 8
-"""Half seconds spread over the upload, and on either side of a hole, show its noise floor."""
+"""Half seconds spread over the upload, and on either side of a hole, give its noise floor."""
 
 _MIN_FLOOR_FRAMES = 50
 _CUT_WITHIN_S = 4.0
@@ -58,30 +63,40 @@ class SuspectSpans:
     """The spans and segments of a transcription that its times and text make suspect.
 
     Attributes:
-        own: the part that the chunk covers; overlap and preroll belong to its neighbours.
+        own: the part that the chunk covers, without overlap and preroll.
         holes: spans without a segment, or under a loop.
         looped: indexes of segments that repeat one phrase.
         sparse: indexes of segments that may be text over silence.
+        doubtful: indexes of segments whose text speaks against them.
     """
 
     own: Span
     holes: tuple[Span, ...] = ()
     looped: frozenset[int] = frozenset()
     sparse: frozenset[int] = frozenset()
+    doubtful: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.holes or self.sparse)
+        return bool(self.holes or self.sparse or self.doubtful)
 
     def spans_to_measure(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
-        """The suspect spans, and short ones over the whole upload to compare them with."""
+        """The suspect spans, and short ones of the whole upload for comparison."""
         step_s = self.own.duration_s / REFERENCES
         wanted = [
             Span(self.own.start_s + step_s * at, self.own.start_s + step_s * at + CONTEXT_S)
             for at in range(REFERENCES)
         ]
         wanted += [Span(hole.start_s - CONTEXT_S, hole.end_s + CONTEXT_S) for hole in self.holes]
-        wanted += [span_of(segments[index]) for index in self.sparse]
+        wanted += [span_of(segments[index]) for index in self.sparse | self.doubtful]
         return tuple(Span(max(0.0, each.start_s), each.end_s) for each in merge_spans(wanted))
+
+    def spans_in_question(self, segments: Sequence[Segment]) -> tuple[Span, ...]:
+        """Where it has to be heard whether somebody speaks, in order and disjoint."""
+        doubtful = [
+            Span(max(0.0, segments[index].start_s - DRIFT_S), segments[index].end_s + DRIFT_S)
+            for index in self.doubtful
+        ]
+        return tuple(merge_spans([*self.holes, *doubtful]))
 
 
 def span_of(part: Segment | Gap | ChunkSpan) -> Span:
@@ -89,14 +104,10 @@ def span_of(part: Segment | Gap | ChunkSpan) -> Span:
 
 
 def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
-    """Find what is suspect by the transcription alone."""
+    """Find suspect spans by times and text, without the audio."""
     segments = transcription.segments
     looped = frozenset(_looped(segments))
-    trusted = [
-        span_of(segment)
-        for index, segment in enumerate(segments)
-        if index not in looped and (segment.text or segment.words)
-    ]
+    trusted = [each for index, each in enumerate(segments) if index not in looped]
     sparse = frozenset(
         index
         for index, segment in enumerate(segments)
@@ -104,30 +115,54 @@ def suspect_spans(transcription: Transcription, own: Span) -> SuspectSpans:
         and sum(map(str.isalnum, segment.text))
         < SPARSE_LETTERS_PER_S * (segment.end_s - segment.start_s)
     )
-    return SuspectSpans(own, tuple(uncovered(trusted, own, HOLE_S)), looped, sparse - looped)
+    doubtful = frozenset(
+        index for index, segment in enumerate(segments) if evidence_of_text(segment)
+    )
+    return SuspectSpans(
+        own,
+        tuple(holes_between(trusted, own)),
+        looped,
+        sparse - looped,
+        doubtful - looped,
+    )
+
+
+def holes_between(segments: Iterable[Segment], own: Span) -> list[Span]:
+    """Spans of `own` without a segment."""
+    spans = [span_of(each) for each in segments if each.text or each.words]
+    return uncovered(spans, own, HOLE_S)
 
 
 class LoudnessProfile:
-    """The levels of the suspect spans, and the threshold between noise and sound."""
+    """The levels of the suspect spans, the threshold between noise and sound, and their speech.
 
-    def __init__(self, measured: Sequence[LoudnessLevels], holes: Sequence[Span]) -> None:
+    `speech` is None where nobody looked for it: then all sound may be speech.
+    """
+
+    def __init__(
+        self,
+        measured: Sequence[LoudnessLevels],
+        holes: Sequence[Span],
+        speech: Sequence[Span] | None = None,
+    ) -> None:
+        self.speech = speech
         self._measured = measured
         around = b"".join(
             levels.within(part).attenuation_db
             for levels in measured
             for part in uncovered(holes, Span(levels.start_s, levels.end_s))
         )
-        # Known speech may have no pause in it, and suspect spans may be noise throughout:
-        # whichever is quieter gives the noise floor.
-        by_all = loudness.sound_threshold(b"".join(each.attenuation_db for each in measured))
-        # Where only suspect spans were measured, what is loud is sound, however level it is.
+        # Known speech may have no pauses, and suspect spans may be noise throughout: the quieter
+        # of both gives the noise floor.
+        by_all = loudness.sound_threshold(b"".join(levels.attenuation_db for levels in measured))
+        # If only suspect spans were measured, anything loud is sound, even if it is level.
         is_enough = len(around) >= _MIN_FLOOR_FRAMES
         self.threshold = max(
             by_all, loudness.sound_threshold(around) if is_enough else loudness.LOUD_DB
         )
 
     def levels(self, span: Span) -> LoudnessLevels:
-        """The levels within `span`, out of the measured span that holds its middle."""
+        """The levels within `span`, from the measured span that contains its middle."""
         middle_s = (span.start_s + span.end_s) / 2
         for levels in self._measured:
             if levels.start_s <= middle_s <= levels.end_s:
@@ -135,47 +170,67 @@ class LoudnessProfile:
         return LoudnessLevels(span.start_s, b"")
 
     def is_silent(self, span: Span) -> bool:
-        """Whether the span was measured and nothing in it rises above digital silence."""
+        """Whether the span was measured and nothing in it rises above rounding."""
         attenuation_db = self.levels(span).attenuation_db
-        return bool(attenuation_db) and min(attenuation_db) >= loudness.SILENT_DB
+        return bool(attenuation_db) and min(attenuation_db) >= loudness.ROUNDING_DB
 
-    def sounds_in(self, hole: Span) -> list[Span]:
-        """Sounds of a hole that are worth sending, those with short pauses between them as one."""
-        found = loudness.find_sounds(self.levels(hole), self.threshold)
+    def wanted_in(self, hole: Span) -> list[Span]:
+        """What of a hole is worth sending: its speech or, where nobody looked, its sounds."""
+        if self.speech is None:
+            return self._sounds_in(hole)
+        clipped = (
+            Span(max(each.start_s, hole.start_s), min(each.end_s, hole.end_s))
+            for each in self.speech
+        )
+        return _groups([each for each in clipped if each.duration_s > 0])
 
-        def sound_s(group: Span) -> float:
-            return sum(
-                each.duration_s for each in found if group.start_s <= each.start_s < group.end_s
-            )
+    def noises_in(self, hole: Span) -> list[Span]:
+        """Sounds of a hole that hold no speech."""
+        if self.speech is None:
+            return []
+        speech = [Span(each.start_s - PAUSE_S, each.end_s + PAUSE_S) for each in self.speech]
+        return [
+            noise for sound in self._sounds_in(hole) for noise in uncovered(speech, sound, HOLE_S)
+        ]
 
-        return [group for group in merge_spans(found, PAUSE_S) if sound_s(group) >= SOUND_S]
+    def _sounds_in(self, hole: Span) -> list[Span]:
+        return _groups(loudness.find_sounds(self.levels(hole), self.threshold))
 
 
 def retry_spans(holes: Iterable[Span], profile: LoudnessProfile, *, timed: bool) -> list[Span]:
-    """Find the pieces to send again, in order, each cut in silence where there is some.
+    """The pieces to send again, in order, cut in silence where possible.
 
-    Where words are `timed`, a piece may reach into known ones: duplicates are recognised.
+    If words are `timed`, a piece may include known ones, since duplicates are recognised.
     """
-    found: list[Span] = []
+    pieces: list[Span] = []
     for hole in holes:
-        for sound in profile.sounds_in(hole):
-            start_s = max(sound.start_s - PAD_S, hole.start_s)
-            end_s = min(sound.end_s + PAD_S, hole.end_s)
+        for wanted in profile.wanted_in(hole):
+            start_s = max(wanted.start_s - PAD_S, hole.start_s)
+            end_s = min(wanted.end_s + PAD_S, hole.end_s)
             if timed:
                 start_s = _moved_outwards(start_s, -1, profile)
                 end_s = _moved_outwards(end_s, 1, profile)
-            found += _split(Span(max(0.0, start_s), end_s), profile)
-    return found
+            pieces += _split(Span(max(0.0, start_s), end_s), profile)
+    return pieces
+
+
+def _groups(spans: Sequence[Span]) -> list[Span]:
+    """Spans with short pauses between them as one, without groups too short for a word."""
+
+    def sum_s(group: Span) -> float:
+        return sum(each.duration_s for each in spans if group.start_s <= each.start_s < group.end_s)
+
+    return [group for group in merge_spans(spans, PAUSE_S) if sum_s(group) >= SOUND_S]
 
 
 def drop_duplicates(
     segments: Iterable[Segment], piece: Span, known: Sequence[Span]
 ) -> Iterator[Segment]:
-    """Drop what lies within `known` spans; segments without word times are clamped to the piece."""
+    """Drop words within `known` spans; segments without word times are clamped to the piece."""
 
     def is_new(part: Segment | Word) -> bool:
         middle_s = (part.start_s + part.end_s) / 2
-        return not any(each.start_s < middle_s < each.end_s for each in known)
+        return not any(span.start_s < middle_s < span.end_s for span in known)
 
     for segment in filter_words(segments, is_new):
         if segment.words:
@@ -187,18 +242,22 @@ def drop_duplicates(
 
 def is_loop(text: str) -> bool:
     """Whether a text repeats one phrase many times."""
+    data = " ".join(text.split()).encode()
+    if len(data) <= LOOP_RATIO * len(zlib.compress(data)):
+        return False
     words = [plain(word) for word in text.split()]
     if len(words) < LOOP_TIMES:
         # Some languages are written without spaces.
         words = [char for char in text if char.isalnum()]
-    data = " ".join(text.split()).encode()
-    if len(words) < LOOP_TIMES or len(data) <= LOOP_RATIO * len(zlib.compress(data)):
-        return False
-    for period in range(1, len(words) // LOOP_TIMES + 1):
-        same = sum(one == other for one, other in zip(words, words[period:], strict=False))
+    for period in range(1, min(len(words) // LOOP_TIMES, LOOP_PHRASE) + 1):
+        same = sum(map(eq, words, islice(words, period, None)))
         if same >= LOOP_SHARE * (len(words) - period):
             return True
     return False
+
+
+def without_loops(segments: Iterable[Segment]) -> list[Segment]:
+    return [each for each in segments if not is_loop(each.text)]
 
 
 def joined_text(segments: Iterable[Segment]) -> str:
@@ -206,7 +265,7 @@ def joined_text(segments: Iterable[Segment]) -> str:
 
 
 def _looped(segments: Sequence[Segment]) -> Iterator[int]:
-    """Indexes of segments that are a loop, each by itself or as one phrase in a row of them."""
+    """Indexes of segments that are a loop, alone or by repeating one phrase in a row."""
     for _, grouped in groupby(range(len(segments)), key=lambda index: plain(segments[index].text)):
         indexes = list(grouped)
         if is_loop(joined_text(segments[index] for index in indexes)):
@@ -214,17 +273,17 @@ def _looped(segments: Sequence[Segment]) -> Iterator[int]:
 
 
 def _moved_outwards(at_s: float, direction: int, profile: LoudnessProfile) -> float:
-    """The nearest moment without sound, on the side where the words are known."""
+    """The nearest time without sound, on the side of the known words."""
     near = Span(at_s - CONTEXT_S, at_s) if direction < 0 else Span(at_s, at_s + CONTEXT_S)
-    found = loudness.find_sounds(profile.levels(near), profile.threshold)
-    crossing = [s for s in found if s.start_s - PAD_S / 4 <= at_s <= s.end_s + PAD_S / 4]
+    sounds = loudness.find_sounds(profile.levels(near), profile.threshold)
+    crossing = [s for s in sounds if s.start_s - PAD_S / 4 <= at_s <= s.end_s + PAD_S / 4]
     if not crossing:
         return at_s
     return crossing[-1].start_s - PAD_S / 10 if direction < 0 else crossing[0].end_s + PAD_S / 10
 
 
 def _split(span: Span, profile: LoudnessProfile) -> list[Span]:
-    """Split a span into parts of about the same length, at most `PIECE_S`."""
+    """Split a span into parts of about equal length, at most `PIECE_S`."""
     cuts = [span.start_s]
     while (rest_s := span.end_s - cuts[-1]) > PIECE_S:
         parts = int(rest_s // PIECE_S) + 1

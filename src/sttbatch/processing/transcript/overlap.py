@@ -1,10 +1,10 @@
-"""Resolves overlaps: which words of two chunks that heard the same seconds are kept.
+"""Resolves overlaps: selects the words of two chunks that contain the same seconds of audio.
 
-The words of both are aligned by text and time together (a dynamic programme, as for edit
-distances). Text alone would take one "no" of "no no no" for another; times alone would lose or
-double a word that the two place on different sides of the cut. Before the cut the earlier chunk is
-believed and after it the later one, since each is damaged only at its own end; the change-over
-lies between two words that both heard.
+The words of both are aligned by text and time (a dynamic programme, as for edit distances). By text
+alone one "no" of "no no no" would be taken for another; by times alone a word that the two place on
+different sides of the cut would be lost or doubled. Before the cut the words of the earlier chunk
+are used, after it those of the later one, since each is unreliable only at its own end; the
+change-over is between two words that both have.
 """
 
 from __future__ import annotations
@@ -14,94 +14,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from sttbatch.core.models import Segment, Word
+from sttbatch.core.scripts import letters
+from sttbatch.processing.transcript.words import Token
 
 ALIGN_WITHIN_S = 1.5
-"""Words are compared up to so far from the cut: half the overlap, and room for wrong times."""
+"""Distance from the cut up to which words are compared: half the overlap, and inexact times."""
 
 ALIGN_WITHIN_UNTIMED_S = 4.0
-"""The same where words were spread over their segment, as pauses make them drift."""
+"""The same for words that were spread over their segment, whose times are less exact."""
+
+MOST_WORDS = 500
+"""The same in words, of which 8 s hold fifty, or two hundred characters; whatever their times."""
 
 SAME_WORD_S = 0.2
-"""Two hearings of one word lie about this far apart: 0.1 s of error in each."""
+"""Typical distance of the same word in both chunks: 0.1 s of error in each."""
 
 AT_MOST_SCALES = 2
-"""Further apart, in scales, the same text is another word."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A word of a segment; `exact` if the recogniser itself timed it."""
-
-    text: str
-    start_s: float
-    end_s: float
-    segment: int
-    exact: bool
-
-    @property
-    def middle_s(self) -> float:
-        return (self.start_s + self.end_s) / 2
+"""Maximum distance of the same word in both chunks, in scales."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Trust:
-    """Weights for the alignment of two hearings; a word heard alike at the same time counts 1.
+    """Weights of the alignment; a pair with the same text at the same time counts 1.
 
     Attributes:
-        scale_s: two hearings of one word lie about this far apart.
-        misheard: weight of a word that the other chunk heard differently at the same time.
-        unheard: cost of a word without a counterpart in the other chunk.
-        same_place_s: two different texts no further apart are hearings of the same word.
+        scale_s: typical distance of the same word in both chunks.
+        mismatch: weight of a pair with different texts at the same time.
+        unmatched: cost of a word without a counterpart in the other chunk.
+        same_word_s: up to this distance, different texts are the same word.
     """
 
     scale_s: float
-    misheard: float
-    unheard: float
-    same_place_s: float
+    mismatch: float
+    unmatched: float
+    same_word_s: float
 
 
-_TIMED = _Trust(SAME_WORD_S, misheard=0.4, unheard=0.1, same_place_s=SAME_WORD_S)
-"""With exact times, two words at the same time are one, heard right or wrong."""
+_TIMED = _Trust(SAME_WORD_S, mismatch=0.4, unmatched=0.1, same_word_s=SAME_WORD_S)
+"""With exact times, two words at the same time are one word, even if their texts differ."""
 
-_SPREAD = _Trust(1.0, misheard=0.1, unheard=0.2, same_place_s=-1.0)
-"""With spread times, order counts more: two mishearings that happen to be alike must not pair up
-across words that were heard right."""
-
-
-def tokens_of(segments: Sequence[Segment]) -> list[Token]:
-    """The words of segments, spread over a segment by their length where they have no times."""
-    return [
-        Token(word.text, word.start_s, word.end_s, index, bool(segment.words))
-        for index, segment in enumerate(segments)
-        for word in segment.words or spread(segment.text, segment.start_s, segment.end_s)
-    ]
-
-
-def spread(text: str, start_s: float, end_s: float) -> tuple[Word, ...]:
-    """Spread a text's words over a time span, each in proportion to its characters."""
-    parts = text.split()
-    if len(parts) == 1 and any(unicodedata.east_asian_width(char) == "W" for char in text):
-        # A text without spaces is spread by its characters.
-        parts = list(parts[0])
-    per_char_s = (end_s - start_s) / max(1, sum(len(part) + 1 for part in parts))
-    words = []
-    at_s = start_s
-    for part in parts:
-        next_s = at_s + per_char_s * (len(part) + 1)
-        words.append(Word(part, at_s, next_s))
-        at_s = next_s
-    return tuple(words)
+_SPREAD = _Trust(1.0, mismatch=0.1, unmatched=0.2, same_word_s=-1.0)
+"""With spread times, order counts more: equal errors must not be paired across matching words."""
 
 
 def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> tuple[int, int]:
-    """How many tokens of `left` stay, and from which token of `right` on it goes on."""
+    """How many tokens of `left` are used, and the first token of `right` that is used."""
     timed = all(token.exact for token in (*left[-1:], *right[:1]))
     within_s = ALIGN_WITHIN_S if timed else ALIGN_WITHIN_UNTIMED_S
     first = next((i for i, token in enumerate(left) if token.end_s >= cut_s - within_s), len(left))
     past = next((j for j, t in enumerate(right) if t.start_s > cut_s + within_s), len(right))
-    if first == len(left) or not past:
-        # Only one of them heard anything around here.
+    first, past = max(first, len(left) - MOST_WORDS), min(past, MOST_WORDS)
+    if first == len(left) or not past or right[0].start_s - left[-1].end_s >= SAME_WORD_S:
+        # Only one of them has words near the cut, or the one ends before the other begins.
         return len(left), 0
     trust = _TIMED if timed else _SPREAD
     pairs = [(first + i, j) for i, j in _aligned(left[first:], right[:past], trust)]
@@ -116,7 +80,7 @@ def change_over(left: Sequence[Token], right: Sequence[Token], cut_s: float) -> 
     if before and after:
         return _between(left, right, (low_left, high_left), (low_right, high_right), cut_s)
     if not timed and (before or after):
-        # Spread times do not say where the cut lies among words that only one of them heard.
+        # Spread times are too inexact to cut among words that only one of them has.
         return (low_left, low_right) if before else (high_left, high_right)
     return (
         low_left + sum(token.middle_s < cut_s for token in left[low_left:high_left]),
@@ -131,9 +95,9 @@ def _between(
     in_right: tuple[int, int],
     cut_s: float,
 ) -> tuple[int, int]:
-    """As `change_over`, between the two words around the cut that both heard.
+    """As `change_over`, between the two words around the cut that both have.
 
-    `in_left` and `in_right` span the tokens after the one word and before the other.
+    `in_left` and `in_right` are the ranges of tokens between these two words.
     """
     from_left, from_right = (in_left[1], in_right[1]), (in_left[0], in_right[0])
     only_left, only_right = left[slice(*in_left)], right[slice(*in_right)]
@@ -143,33 +107,33 @@ def _between(
     exact = all(token.exact for token in alone)
     missed = only_left and only_right and exact
     if missed and only_left[-1].end_s <= only_right[0].start_s + SAME_WORD_S / 2:
-        # Each missed what the other one heard.
+        # Each lacks the words of the other.
         return in_left[1], in_right[0]
-    left_is_believed = sum(token.middle_s for token in alone) / len(alone) < cut_s
+    is_left_reliable = sum(token.middle_s for token in alone) / len(alone) < cut_s
     if only_left and only_right:
-        return from_left if left_is_believed else from_right
-    # What only one of them heard is kept if that one is believed there, or if the other heard
-    # nothing else there.
-    if left_is_believed == bool(only_left):
-        return from_left if left_is_believed else from_right
+        return from_left if is_left_reliable else from_right
+    # Words that only one of them has are used if that one is reliable there, or if the other has
+    # a gap there.
+    if is_left_reliable == bool(only_left):
+        return from_left if is_left_reliable else from_right
     other, (after, until) = (right, in_right) if only_left else (left, in_left)
     before, behind = other[after - 1], other[until]
     has_room = (
         before.end_s - SAME_WORD_S / 2 <= alone[0].start_s
         and alone[-1].end_s <= behind.start_s + SAME_WORD_S / 2
     )
-    # Times that were spread say nothing about the room between two words.
+    # Spread times do not show gaps between words.
     if has_room or not (exact and before.exact and behind.exact):
         return from_left if only_left else from_right
     return from_right if only_left else from_left
 
 
 def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> list[tuple[int, int]]:
-    """Pairs of hearings of one word, in order, that agree best in sum.
+    """Pairs of indexes of the same word in both, in order, with the maximum total weight.
 
-    A local alignment, as of Smith and Waterman: what stands before its first pair and after its
-    last one costs nothing. A pair with the same text is worth 1 / (1 + (distance / scale)^2), so
-    that two hearings of one word outweigh a word and its repetition.
+    A local alignment (Smith and Waterman): tokens before its first pair and after its last cost
+    nothing. A pair with the same text counts 1 / (1 + (distance / scale)^2), so that the same word
+    outweighs a word and its repetition.
     """
     left_texts, right_texts = [plain(t.text) for t in left], [plain(t.text) for t in right]
     columns = len(right) + 1
@@ -179,13 +143,13 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
         for j in range(len(right) - 1, -1, -1):
             apart = (left[i].middle_s - right[j].middle_s) / trust.scale_s
             if abs(apart) < AT_MOST_SCALES:
-                share = 1.0 if left_texts[i] == right_texts[j] else trust.misheard
+                share = 1.0 if left_texts[i] == right_texts[j] else trust.mismatch
                 worth[i][j] = share / (1 + apart * apart)
             best[i][j] = max(
                 0.0,
                 worth[i][j] + best[i + 1][j + 1],
-                best[i + 1][j] - trust.unheard,
-                best[i][j + 1] - trust.unheard,
+                best[i + 1][j] - trust.unmatched,
+                best[i][j + 1] - trust.unmatched,
             )
     pairs = []
     i, j = max(
@@ -195,10 +159,10 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
     while best[i][j]:
         if best[i][j] == worth[i][j] + best[i + 1][j + 1]:
             apart_s = abs(left[i].middle_s - right[j].middle_s)
-            if worth[i][j] and (left_texts[i] == right_texts[j] or apart_s <= trust.same_place_s):
+            if worth[i][j] and (left_texts[i] == right_texts[j] or apart_s <= trust.same_word_s):
                 pairs.append((i, j))
             i, j = i + 1, j + 1
-        elif best[i][j] == best[i + 1][j] - trust.unheard:
+        elif best[i][j] == best[i + 1][j] - trust.unmatched:
             i += 1
         else:
             j += 1
@@ -206,6 +170,5 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
 
 
 def plain(text: str) -> str:
-    """Case, accents' encoding and punctuation differ between two hearings of one word."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum()) or folded
+    """A word without case, punctuation and differences of encoding, for comparison."""
+    return letters(text) or unicodedata.normalize("NFKC", text).casefold()

@@ -1,8 +1,8 @@
-"""Merges the transcriptions of chunks into one transcript: every word once, every gap named.
+"""ResultMerger: merges the transcriptions of chunks into a transcript with each word once.
 
-At a cut in silence, what ends before a chunk's own start belongs to its predecessor. At a cut with
-overlap both neighbours heard the same two seconds; `overlap` decides where the transcript changes
-over from one to the other.
+At a cut in silence, words that end before a chunk's start belong to its predecessor. At a cut with
+overlap both chunks contain the same two seconds; `overlap` decides where the transcript changes
+from one to the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
+from itertools import groupby
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -20,6 +21,7 @@ from sttbatch.core.models import (
     MIXED,
     ChunkSpan,
     ChunkSummary,
+    DroppedSegment,
     Gap,
     GapReason,
     Segment,
@@ -27,16 +29,21 @@ from sttbatch.core.models import (
     Transcription,
     Word,
 )
+from sttbatch.core.scripts import is_unspaced
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript import overlap
+from sttbatch.processing.transcript.words import Token, reduced, tokens_of
 
 _FASTEST = 1
 _decoder = msgspec.msgpack.Decoder(Transcription)
 
 _STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
 
+LONGEST_SEGMENT_S = 30.0
+"""Whisper's window; no longer segment is made of two."""
+
 TOUCHING_S = 0.1
-"""Gaps no further apart are one: chunks end on packets."""
+"""Gaps up to this distance are merged, since chunks end on packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,7 @@ class ChunkOutcome:
     Attributes:
         transcription: bytes where it is compressed; None where there is none, and `gap` says why.
         gaps: spans within, in the recording's time, that should have words and have none.
+        dropped: text that nobody spoke, in the recording's time.
     """
 
     span: ChunkSpan
@@ -54,12 +62,10 @@ class ChunkOutcome:
     gap: GapReason | None = None
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
+    dropped: tuple[DroppedSegment, ...] = ()
 
     def compressed(self) -> ChunkOutcome:
-        """The same, compressed until all chunks of its recording can be merged.
-
-        As an object a word takes 170 bytes, and ten hours have a hundred thousand; here about ten.
-        """
+        """The same outcome in less memory: a word takes about 10 bytes instead of 170."""
         if not isinstance(self.transcription, Transcription):
             return self
         data = msgspec.msgpack.encode(self.transcription)
@@ -75,10 +81,9 @@ class TimestampAdjuster:
     """Converts between the time of a chunk's upload and that of its recording."""
 
     def adjust(self, span: ChunkSpan, transcription: Transcription) -> tuple[Segment, ...]:
-        """Convert segments to the recording's time, in order, none ending before it starts.
+        """Convert segments to the recording's time, in order.
 
-        What lies outside of the span (overlap, frames for the decoder to settle) is included: the
-        merger decides which neighbour it belongs to.
+        Words outside of the span (overlap, preroll) are included; the merger decides about them.
         """
         segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
         return tuple(_moved(segment, span) for segment in segments)
@@ -95,13 +100,13 @@ class TimestampAdjuster:
 
 
 class ResultMerger:
-    """Merges outcomes; each one's transcription is read once and not held."""
+    """Merges outcomes; each transcription is decoded once and not kept in memory."""
 
     def merge(self, outcomes: Iterable[ChunkOutcome], duration_s: float) -> Transcript:
-        """Merge the outcomes of one recording; `duration_s` is its counted length.
+        """Merge the outcomes of one recording; `duration_s` is its measured length.
 
-        Channels that were transcribed separately are joined separately, and then sorted by time:
-        what two people say at once is there twice, once for each.
+        Channels that were transcribed separately are joined separately, then sorted by time, so
+        that both speakers keep their words when they talk at once.
         """
         ordered = sorted(outcomes, key=lambda o: (o.span.start_s, o.span.channel))
         segments: list[Segment] = []
@@ -112,7 +117,7 @@ class ResultMerger:
             gaps += _gaps(of_channel)
             joined = self._joined(of_channel, languages)
             if channel != MIXED:
-                joined = [replace(each, speaker=str(channel)) for each in joined]
+                joined = [replace(segment, speaker=str(channel)) for segment in joined]
             segments += joined
         segments.sort(key=lambda segment: segment.start_s)
         return Transcript(
@@ -122,21 +127,22 @@ class ResultMerger:
             chunks=tuple(
                 ChunkSummary(
                     index,
-                    each.span.start_s,
-                    each.span.end_s,
-                    each.cached,
-                    _STATUS.get(each.gap, "failed"),
-                    each.span.channel,
+                    outcome.span.start_s,
+                    outcome.span.end_s,
+                    outcome.cached,
+                    _STATUS.get(outcome.gap, "failed"),
+                    outcome.span.channel,
                 )
-                for index, each in enumerate(ordered)
+                for index, outcome in enumerate(ordered)
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
+            dropped=tuple(each for outcome in ordered for each in _dropped(outcome)),
         )
 
     def _joined(self, ordered: Sequence[ChunkOutcome], languages: list[str]) -> list[Segment]:
         """Join the segments of one channel, and append their languages to `languages`."""
         segments: list[Segment] = []
-        # The end of the chunk before; None: it has no transcription.
+        # The end of the previous chunk; None: it has no transcription.
         reached_pts: int | None = None
         for outcome in ordered:
             span, transcription = outcome.span, outcome.decoded()
@@ -147,7 +153,7 @@ class ResultMerger:
             added = [segment for segment in adjusted if segment.text or segment.words]
             if span.start.overlap and reached_pts == span.start.pts:
                 segments, added = _join(segments, added, span.start_s)
-            else:
+            elif reached_pts == span.start.pts:
                 added = _from(added, span.start_s)
             segments += added
             reached_pts = span.end.pts
@@ -170,10 +176,10 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
     words = []
     at_s = start_s
     for word in segment.words:
-        # Recognisers let words overlap or run backwards by a few hundredths.
+        # Words of recognisers may overlap or go back by a few hundredths of a second.
         word_start_s = max(at_s, moved(word.start_s))
         end_s = max(word_start_s, moved(word.end_s))
-        # Of a hundred thousand words a tenth are distinct.
+        # Interned, as a tenth of the words are distinct.
         words.append(Word(sys.intern(word.text), word_start_s, end_s))
         at_s = word_start_s
     return replace(
@@ -185,7 +191,7 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
-    """The gaps in order, those of one reason that touch as one."""
+    """The gaps in order; those of the same reason that touch are merged."""
     gaps: list[Gap] = []
     for outcome in outcomes:
         gaps += sorted(outcome.gaps, key=lambda gap: gap.start_s)
@@ -203,19 +209,35 @@ def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
     return merged
 
 
+def _dropped(outcome: ChunkOutcome) -> Iterator[DroppedSegment]:
+    """What a chunk's neighbour did not hear as well."""
+    span, speaker = outcome.span, str(outcome.span.channel)
+    for each in outcome.dropped:
+        if span.start_s <= (each.segment.start_s + each.segment.end_s) / 2 <= span.end_s:
+            is_mixed = span.channel == MIXED
+            yield (
+                each if is_mixed else replace(each, segment=replace(each.segment, speaker=speaker))
+            )
+
+
 def _from(segments: Iterable[Segment], start_s: float) -> list[Segment]:
-    """Drop what ends before the chunk's own start: it belongs to the predecessor."""
-    return list(filter_words(segments, lambda each: each.end_s > start_s))
+    """Drop what ends before the chunk's own start: it belongs to the predecessor.
+
+    What has no length was not timed: it may have been said anywhere, and is kept.
+    """
+    return list(
+        filter_words(segments, lambda each: each.end_s > start_s or each.end_s == each.start_s)
+    )
 
 
 def filter_words(
     segments: Iterable[Segment], wanted: Callable[[Segment | Word], bool]
 ) -> Iterator[Segment]:
-    """Reduce segments to their `wanted` words; those without words are wanted or not as a whole."""
+    """Reduce segments to their `wanted` words; segments without words are tested as a whole."""
     for segment in segments:
-        words = [word for word in segment.words if wanted(word)]
-        if words:
-            yield segment if len(words) == len(segment.words) else _of_words(segment, words)
+        kept = [index for index, word in enumerate(segment.words) if wanted(word)]
+        if kept:
+            yield reduced(segment, kept)
         elif not segment.words and wanted(segment):
             yield segment
 
@@ -223,49 +245,46 @@ def filter_words(
 def _join(
     before: list[Segment], after: list[Segment], cut_s: float
 ) -> tuple[list[Segment], list[Segment]]:
-    """Merge two chunks around `cut_s`, where both heard the same words."""
-    # Of an hour's words, those near the cut.
+    """Merge two chunks around `cut_s`, where both have the same words."""
+    # Only words near the cut are compared.
     first, past = len(before), 0
     while first and before[first - 1].end_s >= cut_s - overlap.ALIGN_WITHIN_UNTIMED_S:
         first -= 1
     while past < len(after) and after[past].start_s <= cut_s + overlap.ALIGN_WITHIN_UNTIMED_S:
         past += 1
     tail, head = before[first:], after[:past]
-    left, right = overlap.tokens_of(tail), overlap.tokens_of(head)
+    left, right = tokens_of(tail), tokens_of(head)
     left_end, right_start = overlap.change_over(left, right, cut_s)
-    return (
-        before[:first] + _rebuild(tail, left, left[:left_end]),
-        _rebuild(head, right, right[right_start:]) + after[past:],
-    )
+    before = before[:first] + _kept(tail, left[:left_end])
+    after = _kept(head, right[right_start:]) + after[past:]
+    is_within = _is_within(left, left_end) or _is_within(right, right_start)
+    if is_within and before and after and _is_one_sentence(before[-1], after[0]):
+        before[-1:], after = [_glued(before[-1], after[0])], after[1:]
+    return before, after
 
 
-def _rebuild(
-    segments: Sequence[Segment], tokens: Sequence[overlap.Token], kept: Sequence[overlap.Token]
-) -> list[Segment]:
-    """Reduce segments to those of their tokens that are `kept`."""
-    rebuilt = []
-    for index, segment in enumerate(segments):
-        mine = [token for token in kept if token.segment == index]
-        if len(mine) == sum(token.segment == index for token in tokens):
-            rebuilt.append(segment)
-        elif mine:
-            words = [Word(token.text, token.start_s, token.end_s) for token in mine]
-            whole = _of_words(segment, words)
-            rebuilt.append(whole if mine[0].exact else replace(whole, words=()))
-    return rebuilt
+def _kept(segments: Sequence[Segment], tokens: Iterable[Token]) -> list[Segment]:
+    """Reduce segments to those of their words that are kept."""
+    return [
+        reduced(segments[index], [token.place for token in group])
+        for index, group in groupby(tokens, key=attrgetter("segment"))
+    ]
 
 
-def _of_words(segment: Segment, words: Sequence[Word]) -> Segment:
-    """Reduce a segment to some of its words, and to their times."""
-    # Languages written without spaces must not get any.
-    space = " " if " " in segment.text or len(words) == 1 else ""
-    return replace(
-        segment,
-        text=space.join(word.text for word in words),
-        start_s=words[0].start_s,
-        end_s=words[-1].end_s,
-        words=tuple(words),
-    )
+def _is_within(tokens: Sequence[Token], at: int) -> bool:
+    """Whether a segment is cut before one of its words."""
+    return 0 < at < len(tokens) and tokens[at - 1].segment == tokens[at].segment
+
+
+def _is_one_sentence(left: Segment, right: Segment) -> bool:
+    """Whether what stands between two segments would part a word, for want of spaces."""
+    is_short = right.end_s - left.start_s <= LONGEST_SEGMENT_S
+    return is_short and is_unspaced(left.text[-1:]) and is_unspaced(right.text[:1])
+
+
+def _glued(left: Segment, right: Segment) -> Segment:
+    words = left.words + right.words if left.words and right.words else ()
+    return replace(left, text=left.text + right.text, end_s=right.end_s, words=words)
 
 
 def _monotonic(segments: Iterable[Segment]) -> Iterable[Segment]:

@@ -1,0 +1,33 @@
+"""Parses values of settings, and finds their lines in a file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sttbatch.core.errors import UsageError
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def line_of(lines: Sequence[str], key: str) -> int:
+    """The number of the line where a key or table begins, from 1; the first if there is none."""
+    pattern = re.compile(rf"^\s*(\[\[?\s*)?[\"']?{re.escape(key)}[\"']?\s*[=.\]]")
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
+
+
+def duration_s(value: Any) -> float:
+    """Seconds from a duration: 90, "90", "90s", "10m", "2h", "7d"; raises ValueError."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([smhd]?)\s*", str(value))
+    if match is None:
+        raise ValueError("it must be a duration such as 90, 90s, 10m or 1h")
+    return float(match[1]) * _UNITS_S[match[2] or "s"]
+
+
+def option_s(option: str, text: str) -> float:
+    """Seconds from a duration in an option; raises UsageError, which names the option."""
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: {error}") from error
