@@ -231,6 +231,8 @@ class TranscriptionPipeline:
                     return ChunkOutcome(stored.span, words, cached)
         except ChunkError as error:
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
+        if not cached:
+            self.control.served()
         repaired = await self.repair.repair(job, context, chunk, words)
         if repaired.over_budget is not None:
             self.control.budget_reached(repaired.over_budget)
