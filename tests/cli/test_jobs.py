@@ -103,11 +103,13 @@ def refused(result: Result, *words: str) -> None:
 
 def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job]) -> None:
     head, *lines = bare.run("jobs", "list").out.splitlines()
-    assert head.split() == ["ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING"]
+    columns = ["ID", "STATUS", "DEAD", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING"]
+    assert head.split() == columns
     assert [line.split()[-1] for line in lines] == [
         f"{name}.mp3" for name in ("queued", "cancelled", "done", "failed", "dead")
     ]
-    assert "FAILED, no retries left" in lines[-1]
+    assert [line.split()[1:3] for line in lines[-2:]] == [["FAILED", "medium"], ["FAILED", "yes"]]
+    assert "FAILED, no retries left" in bare.run("jobs", "show", jobs["dead"].id).out
     assert lines[0].startswith(jobs["queued"].short_id)
     everything = listed(bare)
     assert everything["dead.mp3"]["dead_letter"] is True

@@ -114,6 +114,38 @@ def test_a_folder_cannot_redirect_the_key(home: Path, cloudru: CloudRu, tmp_path
     assert cloudru.received == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "channels = 'split'",
+        "audit = true",
+        "vad = 'off'",
+        "model = 'a/dearer-one'",
+        "model = './weights'",
+    ],
+)
+def test_a_folder_cannot_raise_the_cost(shell: Shell, home: Path, text: str) -> None:
+    """Nobody is asked, as cron could not answer: whoever wants it says so in a place of theirs."""
+    make_recording(home / "talk.wav", duration_s=6, sample_rate=8_000, channels=2)
+    (home / "sttbatch.toml").write_text(f"words = true\n{text}\n")
+    name = text.partition(" ")[0]
+    result = shell.transcribe("talk.wav")
+    assert result.code == 2
+    assert "sttbatch.toml, line 2: " in result.err
+    assert f"may not be set here, only in {home}" in result.err
+    assert f"or by STTBATCH_{name.upper()}" in result.err
+    assert shell.endpoint is not None
+    assert shell.endpoint.received == []
+
+
+def test_a_folder_may_lower_the_cost(bare: Shell, user_file: Path, home: Path) -> None:
+    user_file.write_text("channels = 'split'\n")
+    (home / "sttbatch.toml").write_text("channels = 'mix'\naudit = false\n")
+    found = shown(bare)
+    assert found["channels"].startswith('"mix"  # sttbatch.toml')
+    assert found["audit"].startswith("false  # sttbatch.toml")
+
+
 def test_doctor_says_what_to_do(home: Path, cloudru: CloudRu) -> None:
     healthy = Shell(home, cloudru).run("doctor", "--send")
     assert healthy.code == 0, healthy.out

@@ -38,13 +38,102 @@ def test_a_folder_of_another_user_is_refused_and_left_as_it_is(shell: Shell) -> 
     assert folder.stat().st_mode & 0o777 == 0o755
 
 
-@needs_root
-def test_a_link_to_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "theirs").mkdir()
-    os.chown(tmp_path / "theirs", SOMEBODY, SOMEBODY)
-    (tmp_path / "link").symlink_to("theirs")
-    with pytest.raises(StateError, match="another user"):
+@pytest.mark.parametrize("target", ["theirs", "nowhere"])
+def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path: Path, target: str) -> None:
+    """Whoever can change the link could have any folder closed, or filled."""
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o755)
+    (tmp_path / "link").symlink_to(target)
+    with pytest.raises(StateError, match=f"is a symbolic link; name {tmp_path / target} itself"):
         private_folder(tmp_path / "link")
+    assert stat.S_IMODE(theirs.stat().st_mode) == 0o755
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+def test_a_home_is_no_data_folder(shell: Shell, mode: int) -> None:
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    shell.home.chmod(mode)
+    shell.extra["STTBATCH_DATA_DIR"] = str(shell.home)
+    result = shell.transcribe("talk.wav")
+    assert result.code == 1
+    assert f"{shell.home}" in result.err
+    assert f"other files; name a folder of its own, as {shell.home}/state" in result.err
+    assert shell.endpoint is not None
+    assert shell.endpoint.received == []
+    assert stat.S_IMODE(shell.home.stat().st_mode) == mode
+    assert not (shell.home / "ledger.db").exists()
+
+
+def test_a_home_with_nothing_else_in_it_may_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of the user in deploy/systemd, before and after its first run."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    private_folder(tmp_path)
+    for name in ("ledger.db", ".cache"):
+        (tmp_path / name).touch()
+        assert private_folder(tmp_path) == tmp_path
+
+
+def test_a_folder_of_other_things_is_not_closed_and_a_data_folder_is(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    (folder / "talk.wav").touch()
+    folder.chmod(0o755)
+    with pytest.raises(StateError, match="is open to others and holds other files"):
+        private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+    # As it comes back from a backup.
+    (folder / "ledger.db").touch()
+    private_folder(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-journal", "metrics.db"])
+def test_a_file_of_another_user_is_refused_before_it_is_read(shell: Shell, name: str) -> None:
+    """The folder may have been open to others once: what they left there is not ours."""
+    data = shell.home / "data"
+    data.mkdir(mode=0o700)
+    (data / name).touch()
+    os.chown(data / name, SOMEBODY, SOMEBODY)
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    result = shell.transcribe("talk.wav")
+    assert f"{data / name} belongs to another user (uid {SOMEBODY})" in result.err
+    assert "Traceback" not in result.err
+    if name.startswith("ledger"):
+        assert result.code == 1
+        assert shell.endpoint is not None
+        assert shell.endpoint.received == []
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
+def test_a_link_or_a_pipe_in_the_place_of_a_file_is_refused(shell: Shell, name: str) -> None:
+    data = shell.home / "data"
+    data.mkdir(mode=0o700)
+    target = shell.home / "elsewhere"
+    target.write_bytes(b"")
+    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    (data / name).symlink_to(target)
+    linked = shell.transcribe("talk.wav")
+    (data / name).unlink()
+    os.mkfifo(data / name)
+    piped = shell.transcribe("talk.wav")
+    for result in (linked, piped):
+        assert result.code == 1
+        assert f"{data / name} " in result.err
+        assert "Traceback" not in result.err
+    assert shell.endpoint is not None
+    assert shell.endpoint.received == []
+    assert target.read_bytes() == b""
+
+
+def test_a_file_that_others_could_write_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").touch()
+    (tmp_path / "ledger.db").chmod(0o666)
+    assert stat.S_IMODE(private_file(tmp_path / "ledger.db").stat().st_mode) == 0o600
 
 
 def test_a_folder_that_all_share_is_not_closed_to_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloudru import CloudRu, Status, make_recording, times_per_chunk
+from tests.cloudru import CloudRu, Status, always, make_recording, times_per_chunk
 from tests.deploy.prometheus_server import prometheus, wait_until
 from tests.shell import Shell
 
@@ -51,6 +51,38 @@ def test_each_alert_fires_and_keeps_silent() -> None:
     rules = RULES.read_text().split("- alert: ")[1:]
     for part in (" for: ", " severity: ", " summary: ", " description: "):
         assert all(part in rule for rule in rules)
+
+
+@needs_promtool
+def test_dead_letters_are_noticed_at_the_shipped_timer(
+    shell: Shell, cloudru: CloudRu, tmp_path: Path
+) -> None:
+    """What runs a quarter of an hour apart export is what the rule sees."""
+    make_recording(tmp_path / "poison.wav", duration_s=6, sample_rate=8_000, channels=1)
+    cloudru.faults = always(Status(400))
+    values = []
+    for _ in range(9):
+        assert shell.transcribe(tmp_path / "poison.wav").code == 1
+        exported = shell.run("stats", "--prometheus").out
+        (dead,) = re.findall(r"^sttbatch_dead_letters (.+)$", exported, re.MULTILINE)
+        values.append(f"{float(dead):g}x14")
+    timer = (DEPLOY / "systemd" / "sttbatch.timer").read_text()
+    assert "OnCalendar=*:0/15" in timer
+    series = {"series": 'sttbatch_dead_letters{instance="a"}', "values": " ".join(values)}
+    # Dead after the fourth run, at 0:45; the rule waits for an hour.
+    firing = 'count(ALERTS{alertname="SttbatchDeadLetters", alertstate="firing"})'
+    expected = [
+        {"expr": firing, "eval_time": at, "exp_samples": [{"value": 1}] * fires}
+        for at, fires in (("1h44m", False), ("1h46m", True), ("2h10m", True))
+    ]
+    tests = [{"interval": "1m", "input_series": [series], "promql_expr_test": expected}]
+    rules = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
+    path = tmp_path / "timer.test.yml"
+    path.write_text(json.dumps(rules))
+    result = subprocess.run(
+        ["promtool", "test", "rules", path], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_the_dashboard_can_be_imported() -> None:

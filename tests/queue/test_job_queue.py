@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, TakenBy
+from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobSpec, JobStatus, TakenBy
 from sttbatch.core.work import Granted
 from tests.queue.harness import Harness, Ledger, in_harness, spec
 
@@ -64,13 +64,43 @@ def test_failures_are_retried_until_none_are_left_and_then_revived(ledger: Ledge
         assert dead.status is JobStatus.FAILED
         assert dead.is_dead_letter
         assert dead.error_message == "gone"
-        revived = await harness.queued()
+        assert await harness.queued() == dead, "no run takes it up by itself"
+        revived = await harness.jobs.enqueue(job.file_sha256, 0, "request", job.spec, revive=True)
         assert (revived.id, revived.status, revived.retry_count) == (job.id, JobStatus.QUEUED, 0)
         assert revived.error_message == "gone"
         claim = await harness.claimed(revived)
         assert claim.number == 4
         await harness.jobs.complete(claim)
         assert (await harness.reread(job)).error_message is None
+
+    in_harness(ledger, work)
+
+
+def test_what_failed_unread_or_for_an_older_version_begins_anew(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued(max_retries=0)
+        await harness.jobs.fail(await harness.claimed(job), "not a recording that can be read")
+        dead = await harness.queued()
+        assert dead.is_dead_letter
+        spec_now = JobSpec(dead.spec.kind, dead.spec.version + 1, dead.spec.payload)
+        new = await harness.jobs.enqueue(dead.file_sha256, 0, "request", spec_now)
+        assert (new.status, new.retry_count, new.spec) == (JobStatus.QUEUED, 0, spec_now)
+        assert await harness.jobs.list() == [new]
+
+    in_harness(ledger, work)
+
+
+def test_a_job_that_something_else_stopped_keeps_its_retries(ledger: Ledger) -> None:
+    async def work(harness: Harness) -> None:
+        job = await harness.queued(max_retries=0)
+        assert await harness.jobs.release(await harness.claimed(job), "the disk is full")
+        freed = await harness.reread(job)
+        assert (freed.status, freed.retry_count) == (JobStatus.QUEUED, 0)
+        assert freed.error_message == "the disk is full"
+        (attempt,) = await harness.jobs.attempts(job.id)
+        assert attempt.status == "FAILED"
+        await harness.jobs.release(await harness.claimed(job))
+        assert (await harness.reread(job)).error_message == "the disk is full"
 
     in_harness(ledger, work)
 
@@ -238,7 +268,7 @@ def test_what_is_cancelled_stays_so_until_somebody_wants_it_again(ledger: Ledger
         assert (again.id, again.status) == (job.id, JobStatus.CANCELLED)
         assert await harness.queue.claim(job.id, harness.worker) == Ended(JobStatus.CANCELLED)
         forced = await harness.jobs.enqueue(
-            job.file_sha256, 0, "request", job.spec, JobPriority.HIGH, revive_cancelled=True
+            job.file_sha256, 0, "request", job.spec, JobPriority.HIGH, revive=True
         )
         assert (forced.id, forced.status, forced.priority) == (job.id, JobStatus.QUEUED, 3)
         await harness.claimed(forced)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
@@ -73,7 +74,11 @@ class BatchRun:
         priority: JobPriority = JobPriority.MEDIUM,
         working: contextlib.AbstractContextManager[object] | None = None,
     ) -> None:
-        """Transcribe all recordings; `working` is entered while there are any to process."""
+        """Transcribe all recordings; `working` is entered while there are any to process.
+
+        Raises UsageError if the process may use too little memory, or too few files.
+        """
+        check_process_limits()
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(opened_ledger(self._settings))
             config = await _at_known_origin(config, database)

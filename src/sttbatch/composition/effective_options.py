@@ -71,6 +71,7 @@ def run_config_of(
             audit=settings.audit,
             audit_share=settings.audit_share,
             vad=settings.vad == "auto",
+            job_retries=settings.job_retries,
         ),
         concurrency=concurrency_of(settings),
     )

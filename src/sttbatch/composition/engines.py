@@ -12,7 +12,7 @@ from sttbatch.core.addresses import is_loopback, origins
 from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.options import RequestOptions, RetryConfig
 from sttbatch.core.version import __version__
 from sttbatch.external.secret import Secret
 
@@ -100,7 +100,10 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
         key,
         AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up),
         ConnectionPool(f"sttbatch/{__version__}", emit, direct=is_loopback(settings.base_url)),
-        RequestLimits(settings.retries),
+        RequestLimits(
+            settings.retries,
+            waits=RetryConfig(settings.retry_backoff, settings.retry_base, settings.retry_cap),
+        ),
         warn,
         models,
     )

@@ -18,7 +18,7 @@ from sttbatch.composition.setting_values import duration_s, line_of
 from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
-from sttbatch.core.options import OUTPUT_FORMATS
+from sttbatch.core.options import OUTPUT_FORMATS, Backoff
 
 if TYPE_CHECKING:
     from sttbatch.monitoring.alerts import AlertRule
@@ -30,14 +30,17 @@ ALERTS = "alerts"
 _MAX_FILE_BYTES = 1 << 20
 
 # A folder from a stranger may decide how recordings are transcribed and written, but not where the
-# key is sent, or where the state is stored.
+# key is sent, where the state is stored, which model is used (weights are code) or what costs more.
 LOCAL_SETTINGS = frozenset(
     {
-        "language", "model", "prompt", "temperature", "formats", "words", "max_line_width",
+        "language", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
         "upload_codec", "channels", "audit", "vad", "hallucinations",
     }
 )  # fmt: skip
+
+LOCAL_VALUES = {"channels": ChannelMode.MIX, "audit": False, "vad": "auto"}
+"""Settings of which `./sttbatch.toml` may choose only the value that costs less."""
 
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
@@ -77,6 +80,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     vad: Literal["auto", "off"] = "auto"
     hallucinations: Hallucinations = Hallucinations.DROP
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
+    retry_backoff: Backoff = Backoff.EXPONENTIAL
+    retry_base: Annotated[float, Meta(ge=0, le=3600)] = 0.5
+    retry_cap: Annotated[float, Meta(ge=0, le=3600)] = 60.0
+    job_retries: Annotated[int, Meta(ge=0, le=1000)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
     budget_per_day: Annotated[float, Meta(ge=0, le=1e12)] | None = None
@@ -115,6 +122,10 @@ DESCRIPTIONS = {
     "vad": "auto: a speech detector decides what is sent; off: everything but silence",
     "hallucinations": "text that nobody spoke: drop, mark or keep",
     "retries": "maximum retries per chunk",
+    "retry_backoff": "growth of the waits before retries of a chunk: exponential, linear or fixed",
+    "retry_base": "wait before the first retry of a chunk: 0.5, 5s; exponential: up to that",
+    "retry_cap": "longest wait before a retry, unless the endpoint asks for more: 60, 2m",
+    "job_retries": "how many later runs retry a recording that failed",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
     "budget_per_day": "maximum cost of all runs in a calendar day, in RUB; default: no limit",
@@ -196,13 +207,21 @@ def _file(path: Path, *, local: bool) -> _Layer:
             raise UsageError(f"{where}: alerts may not be set here, only in {user_file()}")
         if name not in Settings.__struct_fields__:
             raise UsageError(f"{where}: there is no setting {name!r}")
-        if local and name not in LOCAL_SETTINGS:
-            raise UsageError(
-                f"{where}: {name} may not be set here, only in {user_file()} or by "
-                f"{_VARIABLE.format(name.upper())}"
-            )
+        if local:
+            _check_local(name, value, where)
         layer[name] = (_checked(name, value, where), str(path))
     return layer
+
+
+def _check_local(name: str, value: Any, where: str) -> None:
+    """Raises UsageError if a stranger's folder must not decide it."""
+    elsewhere = f"here, only in {user_file()} or by {_VARIABLE.format(name.upper())}"
+    if name not in LOCAL_SETTINGS:
+        raise UsageError(f"{where}: {name} may not be set {elsewhere}")
+    if value != LOCAL_VALUES.get(name, value):
+        raise UsageError(
+            f"{where}: {name} = {value!r} may cost more, so it may not be set {elsewhere}"
+        )
 
 
 def _text(path: Path) -> str:
@@ -244,7 +263,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
     return converted
 
 
-_DURATIONS = frozenset({"cache_max_age", "outage_wait"})
+_DURATIONS = frozenset({"cache_max_age", "outage_wait", "retry_base", "retry_cap"})
 
 
 def _range(name: str) -> str:

@@ -30,7 +30,15 @@ class MediaWorkerDied(MediaError):
     """The process that decoded a recording crashed, hung or exceeded its limits."""
 
 
-class RetryLater(RecordingError):
+class Hindered(RecordingError):
+    """A recording failed for a reason that is not its own, such as a full disk."""
+
+
+class MediaHindered(Hindered, MediaError):
+    """A media worker cannot be started, or has no space for the chunks it cuts."""
+
+
+class RetryLater(Hindered):
     """The endpoint asks for a wait of more than two minutes."""
 
 
@@ -83,3 +91,8 @@ class StateError(SttbatchError):
 
 class Stopped(SttbatchError):
     """The run stopped, by a signal or another failure, before a request was sent."""
+
+
+def is_hindrance(error: SttbatchError) -> bool:
+    """Whether a recording failed with `error` for a reason that is not its own."""
+    return isinstance(error, Hindered) or not isinstance(error, RecordingError | ChunkError)

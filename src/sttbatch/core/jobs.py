@@ -128,6 +128,18 @@ class Job:
         return self.status is JobStatus.FAILED and not self.can_retry
 
     @property
+    def waits_for_user(self) -> bool:
+        """Whether no run processes it until a user queues it again."""
+        return self.status is JobStatus.CANCELLED or self.is_dead_letter
+
+    def is_outdated(self, version: int) -> bool:
+        """Whether it failed in an older version than `version`, or could not be read then.
+
+        Its spec is not enough to run it, so that a new job replaces it.
+        """
+        return self.status is JobStatus.FAILED and self.spec.version < version
+
+    @property
     def revived_retry_count(self) -> int:
         """Its count after a user queues it again; a dead letter begins again with all retries."""
         if self.status is not JobStatus.FAILED:

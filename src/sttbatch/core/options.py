@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
@@ -70,6 +72,41 @@ class OutputOptions:
     hallucinations: Hallucinations = Hallucinations.DROP
 
 
+class Backoff(StrEnum):
+    """How the waits before retries of a chunk grow."""
+
+    EXPONENTIAL = "exponential"
+    LINEAR = "linear"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """How long to wait before a chunk that failed is sent again.
+
+    Attributes:
+        base_s: the wait after the first failure.
+        cap_s: the longest wait, unless the endpoint asks for more.
+    """
+
+    backoff: Backoff = Backoff.EXPONENTIAL
+    base_s: float = 0.5
+    cap_s: float = 60.0
+
+    def wait_s(self, failures: int) -> float:
+        """The wait after a number of failures, which is at least 1.
+
+        Exponential waits are random up to that length (full jitter, AWS Architecture Blog 2015), so
+        that lanes do not retry together; the others are exact.
+        """
+        if self.backoff is Backoff.FIXED:
+            return min(self.cap_s, self.base_s)
+        if self.backoff is Backoff.LINEAR:
+            return min(self.cap_s, self.base_s * failures)
+        ceiling_s = min(self.cap_s, self.base_s * 2.0 ** (failures - 1))
+        return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
+
+
 @dataclass(frozen=True, slots=True)
 class RunOptions:
     """How one run behaves.
@@ -84,6 +121,7 @@ class RunOptions:
         audit: ask again for speech that has no words.
         audit_share: of a recording's length; no more audio is sent again.
         vad: a speech detector decides what holds speech; else everything that is not silent does.
+        job_retries: how many later runs try a recording again that failed.
     """
 
     fail_fast: bool = False
@@ -96,6 +134,7 @@ class RunOptions:
     audit: bool = True
     audit_share: float = 0.25
     vad: bool = True
+    job_retries: int = 3
 
     @property
     def audit_mode(self) -> str:

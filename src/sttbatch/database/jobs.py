@@ -57,7 +57,7 @@ END = f"""UPDATE processing_jobs
     WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
 REQUEUE = f"""UPDATE processing_jobs
     SET status = 'QUEUED', worker_id = NULL, started_at = NULL, completed_at = NULL,
-        retry_count = ?
+        retry_count = ?, error_message = coalesce(?, error_message)
     WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
 PRIORITISE = f"UPDATE processing_jobs SET priority = ? WHERE id = ? RETURNING {COLUMNS}"  # noqa: S608
 BEGIN_ATTEMPT = """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
@@ -102,17 +102,19 @@ class LedgerJobs:
         priority: JobPriority = JobPriority.MEDIUM,
         max_retries: int = 3,
         *,
-        revive_cancelled: bool = False,
+        revive: bool = False,
     ) -> Job:
         content = (file_sha256, stream, request_sha256)
         job_id = str(uuid.uuid4())
 
         def write(db: Session) -> Job:
             job = _first(db, BY_CONTENT, content)
-            if job is None:
+            if job is None or job.is_outdated(spec.version):
+                if job is not None:
+                    db.execute(FORGET, (job.id,))
                 row = (job_id, spec.kind.upper(), *content, spec.to_json(), priority, max_retries)
                 return _changed(db, INSERT, row)
-            if job.status is JobStatus.CANCELLED and not revive_cancelled:
+            if job.waits_for_user and not revive:
                 return job
             if job.status in TERMINAL:
                 _requeue(db, job, job.revived_retry_count)
@@ -149,9 +151,10 @@ class LedgerJobs:
         fail = partial(_end, status=JobStatus.FAILED, error=error)
         return await self._end_attempt(claim, "FAILED", fail)
 
-    async def release(self, claim: Claim) -> bool:
+    async def release(self, claim: Claim, error: str | None = None) -> bool:
+        status = "RELEASED" if error is None else "FAILED"
         return await self._end_attempt(
-            claim, "RELEASED", lambda db, job: _requeue(db, job, job.retry_count)
+            claim, status, lambda db, job: _requeue(db, job, job.retry_count, error)
         )
 
     async def retry(self, job_id: str) -> Job | TakenBy:
@@ -306,10 +309,10 @@ def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
     return _changed(db, END, (status, storable(error), job.id))
 
 
-def _requeue(db: Session, job: Job, retry_count: int) -> Job:
-    """Queue a job again; the message of its last failure is kept."""
+def _requeue(db: Session, job: Job, retry_count: int, error: str | None = None) -> Job:
+    """Queue a job again; the message of its last failure is kept unless there is another."""
     job.check_may_become(JobStatus.QUEUED)
-    return _changed(db, REQUEUE, (retry_count, job.id))
+    return _changed(db, REQUEUE, (retry_count, storable(error), job.id))
 
 
 def _job(row: Sequence[Any]) -> Job:

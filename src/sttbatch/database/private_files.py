@@ -18,6 +18,9 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Some network file systems need no flush of a folder and refuse it; others deny the permission.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
+_OURS = frozenset({"ledger.db", "metrics.db", "rate.db", "l2", "cache.db"})
+"""Names of which a data folder or a cache folder holds at least one."""
+
 
 def boot_id() -> str:
     """The kernel's boot id, the same in all containers; empty if it is unknown."""
@@ -29,36 +32,85 @@ def boot_id() -> str:
 def private_folder(path: Path) -> Path:
     """Create `path` and its missing parents with mode 0700, and return it.
 
-    Raises StateError if it cannot be created, or belongs to another user.
+    Raises StateError if it cannot be created, belongs to another user, or is in use for something
+    else; then it is not changed.
     """
     try:
         # pathlib's mode for parents is that of the umask; who may write there may replace ours.
         for parent in reversed(path.parents):
             if not parent.exists():
                 parent.mkdir(mode=0o700, exist_ok=True)
+        if path.is_symlink():
+            # Who can change the link could make this process change any folder.
+            raise StateError(f"{path} is a symbolic link; name {path.resolve()} itself")
         path.mkdir(mode=0o700, exist_ok=True)
-        status = path.stat()
-        owner = status.st_uid
-        if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
-            # Other users need /tmp and /, so their mode must not change.
-            raise StateError(f"{path} is world-writable; name a folder of your own in it")
-        if owner != os.geteuid():
-            raise StateError(
-                f"{path} belongs to another user (uid {owner}); name a folder of your own"
-            )
-        path.chmod(0o700)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _check_folder(path, descriptor)
+            os.fchmod(descriptor, 0o700)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StateError(f"{path} cannot be used as a folder of state: {error.strerror}") from error
     return path
 
 
+def _check_folder(path: Path, descriptor: int) -> None:
+    """Raises StateError if an open folder is another user's, or in use for something else."""
+    status = os.fstat(descriptor)
+    if status.st_mode & stat.S_ISVTX or path.resolve() == Path(path.anchor or "/"):
+        # Other users need /tmp and /, so their mode must not change.
+        raise StateError(f"{path} is world-writable; name a folder of your own in it")
+    _check_owner(path, status)
+    is_open = bool(stat.S_IMODE(status.st_mode) & 0o077)
+    if is_open or _is_home(status):
+        held = set(os.listdir(descriptor))
+        if held and held.isdisjoint(_OURS):
+            what = "is open to others and holds" if is_open else "is your home folder, with"
+            raise StateError(
+                f"{path} {what} other files; name a folder of its own, as {path}/state"
+            )
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise StateError(
+            f"{path} belongs to another user (uid {status.st_uid}); name a folder of your own"
+        )
+
+
+def _is_home(status: os.stat_result) -> bool:
+    with contextlib.suppress(OSError, RuntimeError):
+        return os.path.samestat(status, Path.home().stat())
+    return False
+
+
 def private_file(path: Path) -> Path:
-    """Create `path` with mode 0600 unless it exists."""
+    """Create `path` with mode 0600, or give it that mode if others may use it.
+
+    Raises StateError if it cannot be written, is a link, or belongs to another user, who could have
+    written anything into it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            check_private(path, status := os.fstat(descriptor))
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise StateError(f"{path} cannot be written: {error.strerror}") from error
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise StateError(f"{path} cannot be written: {reason}") from error
     return path
+
+
+def check_private(path: Path, status: os.stat_result) -> None:
+    """Raises StateError unless `path` is a regular file of this user."""
+    if not stat.S_ISREG(status.st_mode):
+        raise StateError(f"{path} is no regular file; move it away")
+    _check_owner(path, status)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from typing import Literal, TypeAlias, TypeVar
 from sttbatch.core.cache_entries import matches
 from sttbatch.database.database import Session
 from sttbatch.database.migrations import History
-from sttbatch.database.private_files import locked, private_file
+from sttbatch.database.private_files import check_private, locked, private_file
 
 T = TypeVar("T")
 Synchronous: TypeAlias = Literal["FULL", "NORMAL"]
@@ -25,7 +26,16 @@ def journal_mode() -> str:
 def connect(
     path: Path, synchronous: Synchronous = "FULL", clock: Clock = time.time
 ) -> sqlite3.Connection:
-    """Open `path` with the pragmas and functions of every store, in autocommit mode."""
+    """Open `path` with the pragmas and functions of every store, in autocommit mode.
+
+    Raises StateError if it, or its journal, is not a private file of this user.
+    """
+    for suffix in ("-journal", "-wal", "-shm"):
+        # SQLite writes what it finds there into the file. To open and close them here would drop
+        # the locks that another connection of this process has on them.
+        beside = path.with_name(path.name + suffix)
+        with contextlib.suppress(FileNotFoundError):
+            check_private(beside, beside.lstat())
     connection = sqlite3.connect(private_file(path), timeout=30.0, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode = {journal_mode()}")
     connection.execute(f"PRAGMA synchronous = {synchronous}")

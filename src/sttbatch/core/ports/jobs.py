@@ -35,11 +35,12 @@ class JobStore(Protocol):
         priority: JobPriority = JobPriority.MEDIUM,
         max_retries: int = 3,
         *,
-        revive_cancelled: bool = False,
+        revive: bool = False,
     ) -> Job:
         """The job of this content and request: the active one, a revived one, or a new one.
 
-        A failed job is revived; a cancelled one is returned unchanged unless `revive_cancelled`. A
+        A failed job with retries left is revived. One that is cancelled or a dead letter is
+        returned unchanged unless `revive`; one that `is_outdated` by the spec is replaced. A
         queued job is raised to `priority`, never lowered, since a user may have raised it. The spec
         and `max_retries` of an existing job do not change.
         """
@@ -55,8 +56,11 @@ class JobStore(Protocol):
     async def fail(self, claim: Claim, error: str) -> bool:
         """PROCESSING -> FAILED. False: the claim is void, and nothing was changed."""
 
-    async def release(self, claim: Claim) -> bool:
-        """PROCESSING -> QUEUED, no retry counted. False: the claim is void."""
+    async def release(self, claim: Claim, error: str | None = None) -> bool:
+        """PROCESSING -> QUEUED, no retry counted. False: the claim is void.
+
+        `error` is why the attempt failed, if that is a hindrance.
+        """
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         """Queue a failed or cancelled job again; a queued one is returned unchanged.

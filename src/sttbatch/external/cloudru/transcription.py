@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tenacity
 
 from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
 from sttbatch.core.models import Transcription, Upload
-from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions
+from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions, RetryConfig
 from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
 from sttbatch.external.cloudru.answer_reading import max_answer_bytes, understand
 from sttbatch.external.cloudru.connections import ConnectionPool
@@ -30,8 +29,6 @@ from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
-BACKOFF_BASE_S = 0.5
-BACKOFF_CAP_S = 60.0
 AMBIGUOUS_RETRIES = 2
 """Maximum retries after uploads that were possibly billed, since each may be billed again."""
 
@@ -54,13 +51,13 @@ class RequestLimits:
         retries: failures of one chunk that are retried; those of an outage do not count.
         stall_s: how long an upload may stall.
         deadline_base_s: how long a response may take, plus one second per second of audio.
-        backoff_base_s: the longest wait before the first retry.
+        waits: before each retry.
     """
 
     retries: int
     stall_s: float = STALL_S
     deadline_base_s: float = DEADLINE_BASE_S
-    backoff_base_s: float = BACKOFF_BASE_S
+    waits: RetryConfig = field(default_factory=RetryConfig)
 
 
 class CloudRuTranscription:
@@ -249,7 +246,7 @@ class CloudRuTranscription:
             self._admission.succeeded(state.ticket)
         if decision.action is Action.SLOW_DOWN:
             # All lanes have to wait, so admission control does.
-            wait_s = max(decision.hint_s, self._jittered_s(state.counted + 1))
+            wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
             await self._admission.slow_down(wait_s)
         elif free:
             # The waits of an outage may be shorter than the server's hint.
@@ -292,12 +289,7 @@ class CloudRuTranscription:
         if free:
             return Retry(reason)
         state.counted += 1
-        return Retry(reason, max(hint_s, self._jittered_s(state.counted)))
-
-    def _jittered_s(self, failures: int) -> float:
-        """Full jitter: uniform up to the exponential, so that lanes do not retry together."""
-        ceiling_s = min(BACKOFF_CAP_S, self._limits.backoff_base_s * 2 ** (failures - 1))
-        return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
+        return Retry(reason, max(hint_s, self._limits.waits.wait_s(state.counted)))
 
 
 _FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {

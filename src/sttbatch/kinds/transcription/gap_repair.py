@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredAudit
 from sttbatch.core import events
-from sttbatch.core.errors import BudgetReached, ChunkError, ChunkRefused, MediaError, RetryLater
+from sttbatch.core.errors import (
+    BudgetReached,
+    ChunkError,
+    ChunkRefused,
+    MediaError,
+    RetryLater,
+    is_hindrance,
+)
 from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
@@ -239,6 +246,7 @@ class GapRepair:
         try:
             transcription, cached = await self.transcriber.transcribe(context, piece, attempt)
         except (ChunkError, RetryLater, BudgetReached) as error:
+            job.hindered |= is_hindrance(error)
             if isinstance(error, BudgetReached):
                 report.over_budget = error
             is_refused = isinstance(error, ChunkRefused)

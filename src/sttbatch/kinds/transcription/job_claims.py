@@ -19,10 +19,8 @@ from sttbatch.core.jobs import (
     Worker,
 )
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
+from sttbatch.kinds.transcription.spec import VERSION, RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
-
-MAX_RETRIES = 3
 
 QUEUE_HEAD = 64
 """Rows of a higher priority that are searched for jobs of this run."""
@@ -57,10 +55,11 @@ class JobClaims:
     request_sha256: str
     priority: JobPriority
 
-    async def enqueue(self, jobs: Sequence[RecordingJob]) -> None:
+    async def enqueue(self, jobs: Sequence[RecordingJob]) -> dict[str, Job]:
         """Give each job its row in the queue, and that row's priority.
 
-        A cancelled job stays so, except at the start of a run with `force`.
+        A cancelled job or a dead letter stays so, except at the start of a run with `force`.
+        Returns the dead letters by content.
         """
         config = self.config
 
@@ -70,11 +69,25 @@ class JobClaims:
                 job.candidates[0], sha256, job.declared_s, config, job.stream
             )
             revive = config.run.force and not job.id
-            return await self._row(sha256, spec.to_job_spec(), job.stream, revive_cancelled=revive)
+            return await self._row(sha256, spec.to_job_spec(), job.stream, revive=revive)
 
         rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row.id, row.priority
+        return {row.file_sha256: row for row in rows if row.is_dead_letter}
+
+    async def dead_letters(self) -> dict[str, Job]:
+        """The jobs of this request, by content, that `enqueue` would return as dead letters."""
+        if self.config.run.force:
+            return {}
+        stream = self.config.chunking.likely_stream
+        rows = await self.queue.jobs.unfinished(stream, self.request_sha256)
+        found = await self.queue.jobs.jobs(rows.values())
+        return {
+            job.file_sha256: job
+            for job in found.values()
+            if job.is_dead_letter and not job.is_outdated(VERSION)
+        }
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job; False: another run is processing it, or has ended it."""
@@ -92,12 +105,12 @@ class JobClaims:
         await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
-        """End a job that failed; `jobs retry` or a new run over the recording revives it."""
+        """End a job that failed; later runs try it again while it has retries left."""
         await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason))
 
-    async def release(self, job: RecordingJob) -> None:
-        """Queue a job again, so that another run may process it."""
-        await self._end(job, self.queue.jobs.release)
+    async def release(self, job: RecordingJob, reason: str | None = None) -> None:
+        """Queue a job again, so that another run may process it; `reason`: of a hindrance."""
+        await self._end(job, lambda claim: self.queue.jobs.release(claim, reason))
 
     async def _end(self, job: RecordingJob, end: Callable[[Claim], Awaitable[object]]) -> None:
         claim, job.claim = job.claim, None
@@ -142,17 +155,15 @@ class JobClaims:
         if isinstance(taken, Claim):
             await self.queue.jobs.fail(taken, failure.reason)
 
-    async def _row(
-        self, content: str, spec: JobSpec, stream: int, *, revive_cancelled: bool = False
-    ) -> Job:
+    async def _row(self, content: str, spec: JobSpec, stream: int, *, revive: bool = False) -> Job:
         return await self.queue.jobs.enqueue(
             content,
             stream,
             self.request_sha256,
             spec,
             self.priority,
-            MAX_RETRIES,
-            revive_cancelled=revive_cancelled,
+            self.config.run.job_retries,
+            revive=revive,
         )
 
 

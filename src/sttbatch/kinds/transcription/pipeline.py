@@ -84,9 +84,11 @@ class TranscriptionPipeline:
         for each in intake.failures:
             self.completion.report_failure(each.display_path, each.audio_s, each.reason)
         to_send = [job for job in intake.jobs if job.state is RunState.DISCOVERED]
+        to_send = self._without(await self.claims.dead_letters(), to_send)
         to_send.sort(key=lambda job: -job.billable_s)
         await self.planner.expect(to_send)
-        return await self.planner.forecast(intake.jobs)
+        jobs = [job for job in intake.jobs if job.state is not RunState.FAILED]
+        return await self.planner.forecast(jobs)
 
     async def _take_in(self, discovery: Discovery) -> IntakeResult:
         intake = await self.intake.take_in(discovery)
@@ -95,9 +97,9 @@ class TranscriptionPipeline:
 
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
         """Process free jobs, then wait for those of other runs, or take them over."""
+        jobs = await self._enqueue(jobs)
         for job in jobs:
             self.control.emit(events.JobQueued(job.display_path, job.billable_s))
-        await self._enqueue(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs)
         self.planner.announce()
@@ -111,10 +113,19 @@ class TranscriptionPipeline:
                 return
             ready = await self._take_over(held)
 
-    async def _enqueue(self, jobs: Sequence[RecordingJob]) -> None:
-        await self.claims.enqueue(jobs)
-        for job in jobs:
+    async def _enqueue(self, jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """Queue jobs, report the dead letters among them, and return the others."""
+        waiting = self._without(await self.claims.enqueue(jobs), jobs)
+        for job in waiting:
             job.advance(RunState.WAITING)
+        return waiting
+
+    def _without(self, dead: Mapping[str, Job], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+        """Report the dead letters among `jobs`, and return the others."""
+        for job in jobs:
+            if (row := dead.get(job.fingerprint.sha256)) is not None:
+                self.completion.fail_dead_letter(job, row)
+        return [job for job in jobs if job.state is not RunState.FAILED]
 
     async def _take_over(self, held: Sequence[RecordingJob]) -> list[RecordingJob]:
         """End recordings that others have ended, and return those that this run can process.
@@ -148,8 +159,7 @@ class TranscriptionPipeline:
                 reason = "another run gave it up" if row is not None else "its job was purged"
                 self._announce_retry(job, reason)
                 ready.append(job)
-        await self._enqueue(ready)
-        return ready
+        return await self._enqueue(ready)
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has stored its transcript; then its outputs are written."""

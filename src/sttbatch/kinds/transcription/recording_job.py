@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from sttbatch.caching.result_cache import StoredSpan
+from sttbatch.core.errors import SttbatchError, is_hindrance
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Claim
 from sttbatch.core.models import (
@@ -82,6 +83,7 @@ class RecordingJob:
         candidates: the files with this content; the first one is read.
         state: changed by `advance`, `fail` and `interrupt` only.
         reason: why it failed; until it is claimed, in an earlier run.
+        hindered: the reason is a hindrance, so it loses no retry.
         id, priority, retry_count: of its row in the queue, once it has one.
         claim: while this run processes it.
         transcript: while its outputs are written.
@@ -98,6 +100,7 @@ class RecordingJob:
     transcript_key: str
     state: RunState = RunState.DISCOVERED
     reason: str = ""
+    hindered: bool = False
     id: str = ""
     priority: int = 0
     retry_count: int = 0
@@ -119,11 +122,12 @@ class RecordingJob:
             raise RuntimeError(f"{self.display_path} is {self.state}, it cannot become {state}")
         self.state = state
 
-    def fail(self, reason: str) -> None:
+    def fail(self, error: SttbatchError) -> None:
         """Begin to fail; the first reason counts."""
         if RunState.FAILING in TRANSITIONS[self.state]:
             self.advance(RunState.FAILING)
-            self.reason = reason
+            self.reason = str(error)
+            self.hindered |= is_hindrance(error)
 
     def interrupt(self) -> None:
         """Note that the run does not continue with it."""

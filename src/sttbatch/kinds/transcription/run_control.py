@@ -69,7 +69,7 @@ class RunControl:
             yield
         except Exception as error:  # noqa: BLE001 - a bug must not lose answers of other chunks
             if job is not None and isinstance(error, RecordingError):
-                job.fail(str(error))
+                job.fail(error)
                 if isinstance(error, RecordingRefused):
                     self._after_forbidden(job, error)
                 return
@@ -87,6 +87,7 @@ class RunControl:
     def _after_forbidden(self, job: RecordingJob, error: RecordingRefused) -> None:
         """End the run if the recording before was forbidden too."""
         if self._forbidden not in (None, job):
+            job.hindered = True
             self.abort(EndpointRefused(f"the endpoint refuses requests: {error}"))
         self._forbidden = job
 

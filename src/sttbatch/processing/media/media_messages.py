@@ -122,6 +122,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
     message: str
     no_audio: bool = False
+    hindered: bool = False
 
 
 Request = Probe | Split | Measure | NextChunk

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import av.logging
 
-from sttbatch.core.errors import MediaError, NoAudioError
+from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
 from sttbatch.core.models import AudioChunk
 from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media import timeline
@@ -75,7 +75,7 @@ def _spooled(chunk: AudioChunk, folder: str) -> AudioChunk:
     except OSError as error:
         if path is not None:
             Path(path).unlink(missing_ok=True)
-        raise MediaError(
+        raise MediaHindered(
             f"a chunk of it cannot be stored in {folder}: {error.strerror}; free some space"
         ) from error
     return replace(chunk, upload=replace(chunk.upload, data=None, path=path))
@@ -261,7 +261,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
                 replies = _replies(request)
             reply = next(replies)
         except MediaError as error:
-            reply = messages.Failed(str(error), isinstance(error, NoAudioError))
+            kinds = isinstance(error, NoAudioError), isinstance(error, MediaHindered)
+            reply = messages.Failed(str(error), *kinds)
         except MemoryError:
             reply = messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
         except OSError as error:

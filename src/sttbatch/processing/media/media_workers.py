@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from sttbatch.core.errors import MediaError, MediaWorkerDied, NoAudioError
+from sttbatch.core.errors import MediaError, MediaHindered, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.loudness import Span
@@ -40,7 +40,8 @@ class _MediaWorker:
 
         Raises:
             MediaError: the request failed.
-            MediaWorkerDied: the process crashed, hung or could not be started.
+            MediaWorkerDied: the process crashed or hung.
+            MediaHindered: it could not be started, or there is no space for a chunk.
         """
         within_s = ANSWER_WITHIN_S + ANSWER_PER_MIB_S * (size_bytes / (1 << 20))
         try:
@@ -52,12 +53,14 @@ class _MediaWorker:
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError) as error:
             raise MediaWorkerDied(await self._cause_of_death()) from error
         except OSError as error:
-            raise MediaWorkerDied(f"no decoder could be started: {error.strerror}") from error
+            raise MediaHindered(f"no decoder could be started: {error.strerror}") from error
         except asyncio.CancelledError:
             # Otherwise the rest of a partly read reply would be taken for the next one.
             await self.stop()
             raise
         if isinstance(reply, messages.Failed):
+            if reply.hindered:
+                raise MediaHindered(reply.message)
             raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
         return reply
 

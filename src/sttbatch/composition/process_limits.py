@@ -1,0 +1,33 @@
+"""Checks the limits of this process before anything is paid."""
+
+from __future__ import annotations
+
+import resource
+
+from sttbatch.core.errors import UsageError
+
+LEAST_ADDRESS_SPACE_MIB = 1024
+"""Ten lanes map 0.9 GiB, mostly stacks and arenas of threads; a media worker may map 1 GiB."""
+
+LEAST_OPEN_FILES = 64
+"""Ten lanes have 39 files open: connections, pipes, databases, and files reserved for answers."""
+
+_MIB = 1 << 20
+
+
+def check_process_limits() -> None:
+    """Raises UsageError if a limit is so small that a run may end after answers were paid for.
+
+    It would fail wherever more is needed first: at a thread, an import, the ledger's journal.
+    """
+    space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    too_small = []
+    if space != resource.RLIM_INFINITY and space < LEAST_ADDRESS_SPACE_MIB * _MIB:
+        needed = f"at least {LEAST_ADDRESS_SPACE_MIB} (`ulimit -v {LEAST_ADDRESS_SPACE_MIB << 10}`)"
+        too_small.append(f"{space // _MIB} MiB of address space, it needs {needed}")
+    if files != resource.RLIM_INFINITY and files < LEAST_OPEN_FILES:
+        needed = f"at least {LEAST_OPEN_FILES} (`ulimit -n {LEAST_OPEN_FILES}`)"
+        too_small.append(f"{files} open files, it needs {needed}")
+    if too_small:
+        raise UsageError(f"this process may have {'; and '.join(too_small)}; nothing was sent")
