@@ -46,6 +46,7 @@ test: check
 	$(BIN)/pytest -m "not slow"
 
 slow: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slow]'
 	$(BIN)/pytest -m slow
 
 fuzz: $(READY)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +43,33 @@ class Listener(ThreadingHTTPServer):
             finally:
                 server.shutdown()
                 thread.join()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The address of a server whose answer is a header without an end, a byte at a time."""
+    over = threading.Event()
+
+    def drip() -> None:
+        connection, _ = server.accept()
+        # A client that has given up resets its connection.
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drop: ")
+            while not over.wait(0.01):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        # So that a client which is not bounded ends too, and its test fails.
+        patience = threading.Timer(10.0, over.set)
+        patience.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            patience.cancel()
+            over.set()
+            thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ from tests.cloudru import CloudRu
 from tests.shell import Shell
 
 HOUR_S = 3600.0
-REMOTE = ["settings", "key", "endpoint", "clock", "a real request"]
+REMOTE = ["settings", "key", "endpoint", "clock", "model", "a real request"]
 HERE = ["disk", "database", "codecs", "local engine"]
 
 

@@ -30,6 +30,7 @@ from tests.cloudru import (
 from tests.shell import Shell, load
 
 ECHO = {"error": {"message": f"sent with {KEY}", "code": KEY}}
+ESCAPED = "".join(f"\\u{ord(character):04X}" for character in KEY)
 HEADERS = {"x-request-id": f"request of {KEY}", "retry-after": "0.05"}
 
 
@@ -56,10 +57,14 @@ def test_every_kind_of_failure_leaves_the_key_in_no_file_and_no_log(
     passing: list[Fault] = [
         *(Status(status, headers=HEADERS, body=ECHO) for status in (408, 429, 500, 503)),
         Status(502, headers=HEADERS, body=f"<html>{KEY}</html>".encode()),
+        Status(502, headers=HEADERS, body=f'{{"detail": "{ESCAPED}"}}'.encode()),
+        Status(502, headers=HEADERS, body=f"sent with {ESCAPED}".encode("utf-16")),
         Fin(), Fin(after_body=True), Goaway(after_body=True), Truncated(), NotJson(),
     ]  # fmt: skip
-    # Never several that look like an outage in a row, which would be waited out.
-    faults: list[Fault | None] = [each for pair in zip_longest(passing, failing) for each in pair]
+    # Never several that look like an outage in a row, which would be waited out; and one answer
+    # first, so that a 404 is not of the model.
+    pairs = zip_longest(passing, failing)
+    faults: list[Fault | None] = [None, *(each for pair in pairs for each in pair)]
     heard = Heard((HeardWord("0000", 0.5, 1.0), HeardWord("0001", 1.5, 2.0)), 10.0)
     with CloudRu(recognise=lambda _: heard) as endpoint:
         shell = Shell(home, endpoint)
@@ -77,12 +82,24 @@ def test_every_kind_of_failure_leaves_the_key_in_no_file_and_no_log(
     assert holders(tmp_path) == []
 
 
+SPELLED = {
+    "plain": f'{{"text": "Bearer {KEY}"}}'.encode(),
+    "escaped": f'{{"text": "Bearer {ESCAPED}"}}'.encode(),
+    "in segments": (
+        f'{{"segments": [{{"start": 0, "end": 9, "text": "Bearer {ESCAPED}", "words": '
+        f'[{{"word": "Bearer", "start": 1}}, {{"word": "{ESCAPED}", "start": 2}}]}}]}}'
+    ).encode(),
+    "UTF-16": f'{{"text": "Bearer {KEY}"}}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLED)
 def test_a_transcript_that_repeats_the_key_is_stored_without_it(
-    home: Path, tmp_path: Path, talk: Path
+    home: Path, tmp_path: Path, talk: Path, spelling: str
 ) -> None:
-    body = {"text": f"Bearer {KEY}", "language": "en"}
-    with CloudRu(faults=always(Status(200, headers=HEADERS, body=body))) as endpoint:
-        assert Shell(home, endpoint).transcribe(talk).code == 0
+    answer = Status(200, headers=HEADERS, body=SPELLED[spelling])
+    with CloudRu(faults=always(answer)) as endpoint:
+        assert Shell(home, endpoint).transcribe(talk, "--words", "--no-audit").code == 0
     assert load(talk.with_suffix(".json"))["text"].startswith("Bearer ***")
     assert holders(tmp_path) == []
 

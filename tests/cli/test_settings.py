@@ -166,7 +166,10 @@ def test_doctor_for_programs(home: Path, cloudru: CloudRu, user_file: Path) -> N
     result = shell.run("doctor", "--json")
     assert result.code == 0, result.out
     found = json.loads(result.out)
-    names = ["settings", "key", "endpoint", "clock", "disk", "database", "codecs", "local engine"]
+    names = [
+        "settings", "key", "endpoint", "clock", "model", "disk", "database", "codecs",
+        "local engine",
+    ]  # fmt: skip
     assert [each["name"] for each in found["findings"]] == names
     texts = {each["name"]: each["text"] for each in found["findings"]}
     assert "chmod 600" in texts["key"]

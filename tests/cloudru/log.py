@@ -71,6 +71,7 @@ class Log:
         self.connections_opened = 0
         self.connections_open = 0
         self.max_in_flight = 0
+        self.models_asked = 0
         self.errors: list[str] = []
 
     @property

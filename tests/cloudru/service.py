@@ -7,7 +7,7 @@ import hashlib
 import time
 import traceback
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -60,6 +60,10 @@ class Service:
     """429 with Retry-After for what exceeds it in any `rate_window_s`."""
     rate_window_s: float = 60.0
     keep_bodies: bool = False
+    models: Sequence[Mapping[str, Any]] | Status = (
+        {"id": MODEL, "object": "model", "owned_by": "openai"},
+    )
+    """Entries of its list of models, or what is answered in its place."""
     clock_ahead_s: float | None = None
     """How far the Date of its list of models is ahead; None: it sends none."""
     log: Log = field(default_factory=Log, init=False)
@@ -80,9 +84,8 @@ class Service:
                 await self._post(exchange)
             elif (exchange.method, path) == ("GET", "/v1/models"):
                 # Answers without a key, as the real one does: no check of the key.
-                models = [{"id": MODEL, "object": "model", "owned_by": "openai"}]
-                answer = json_answer(200, {"object": "list", "data": models}, self._date())
-                await exchange.answer(answer)
+                self.log.models_asked += 1
+                await exchange.answer(self._models())
             else:
                 await exchange.answer(json_answer(404, {"detail": "Not Found"}))
         except ConnectionError:
@@ -91,6 +94,11 @@ class Service:
             self.log.failed(traceback.format_exc())
             with suppress(ConnectionError):
                 await exchange.answer(error_answer(500, "the test endpoint has failed"))
+
+    def _models(self) -> Answer:
+        if isinstance(self.models, Status):
+            return _status_answer(self.models)
+        return json_answer(200, {"object": "list", "data": list(self.models)}, self._date())
 
     def _date(self) -> dict[str, str]:
         if self.clock_ahead_s is None:

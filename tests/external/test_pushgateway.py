@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import socket
@@ -13,7 +14,7 @@ import pytest
 from sttbatch.core.errors import NotificationError, UsageError
 from sttbatch.external.notifications import gateway_at, push
 from tests.cloudru import KEY
-from tests.listener import Listener
+from tests.listener import Listener, dripping
 from tests.monitoring.exposed import value
 from tests.shell import Shell
 
@@ -50,7 +51,7 @@ def test_all_figures_replace_what_this_machine_had_there(shell: Shell, gateway: 
 def test_a_refusal_says_so_without_the_password(gateway: Listener, status: int) -> None:
     gateway.status = status
     with pytest.raises(NotificationError, match=f"{gateway.address} answered {status}; ") as caught:
-        push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), EXPOSITION)
+        asyncio.run(push(gateway_at(f"http://me:{QUOTED}@{gateway.address}"), EXPOSITION))
     assert "hunter2" not in str(caught.value)
     assert len(gateway.requests) == 1
 
@@ -78,11 +79,31 @@ def test_a_gateway_that_hangs_up_or_hangs(monkeypatch: pytest.MonkeyPatch) -> No
         thread = threading.Thread(target=hang_up)
         thread.start()
         with pytest.raises(NotificationError, match="cannot be reached"):
-            push(gateway_at(address), EXPOSITION)
+            asyncio.run(push(gateway_at(address), EXPOSITION))
         thread.join()
         # The kernel takes the connection, and nobody ever answers.
-        with pytest.raises(NotificationError, match="timed out"):
-            push(gateway_at(address), EXPOSITION)
+        with pytest.raises(NotificationError, match=r"did not answer within 0\.2 s"):
+            asyncio.run(push(gateway_at(address), EXPOSITION))
+
+
+def test_a_gateway_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is one for all of it, however often something comes."""
+    monkeypatch.setattr("sttbatch.external.notifications.PUSH_DEADLINE_S", 0.3)
+    with (
+        dripping() as address,
+        pytest.raises(NotificationError, match=r"did not answer within 0\.3 s"),
+    ):
+        asyncio.run(push(gateway_at(f"http://{address}"), EXPOSITION))
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1"])
+def test_a_gateway_on_this_machine_is_told_directly(
+    gateway: Listener, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    asyncio.run(push(gateway_at(f"http://{gateway.address}"), EXPOSITION))
+    assert len(gateway.requests) == 1
 
 
 @pytest.mark.parametrize(

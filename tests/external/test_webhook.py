@@ -96,6 +96,15 @@ def test_it_is_told_over_tls_without_a_key(monkeypatch: pytest.MonkeyPatch) -> N
     assert SECRET not in complaint
 
 
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1"])
+def test_on_this_machine_it_is_told_directly(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    hook = Hook()
+    assert told(hook) == ""
+    assert len(hook.received) == 1
+
+
 def test_a_redirect_is_not_followed() -> None:
     elsewhere = b"HTTP/1.1 307 T\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     hook = Hook(elsewhere)

@@ -159,3 +159,11 @@ def test_what_is_not_there_is_an_error(argument: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder") as raised:
         expand([str(tmp_path / argument)])
     assert str(raised.value).startswith(str(tmp_path / argument))
+
+
+def test_recordings_in_formats_that_are_not_read_are_kept_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a.ds2", "b.mp3", "c.VOX", "d.dsf")
+    found = discover([tmp_path])
+    assert names(found, tmp_path) == ["b.mp3", "d.dsf"]
+    assert [Path(path).name for path in found.unreadable] == ["a.ds2", "c.VOX"]
+    assert names(discover([tmp_path / "a.ds2"]), tmp_path) == ["a.ds2"]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sttbatch.core.errors import RecordingError
+from sttbatch.core.errors import RecordingError, Stopped
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.ports import FileIndex
 
 RACY_NS = 2_000_000_000
 """A file that changed so shortly before it was indexed is read again, since its timestamps may not
 show another change (git's racy-clean rule; FAT has steps of 2 s)."""
+
+_BLOCK_BYTES = 1 << 20
 
 
 class Fingerprinter:
@@ -41,24 +44,29 @@ class Fingerprinter:
         record = self._records.get(os.fsencode(path))
         return record.sha256 if record is not None else None
 
-    async def fingerprint(self, path: Path) -> FileRecord:
+    async def fingerprint(
+        self, path: Path, stopping: Callable[[], bool] = lambda: False
+    ) -> FileRecord:
         """Hash `path` unless it is unchanged.
 
-        Raises RecordingError if it cannot be read, or changes meanwhile.
+        Raises RecordingError if it cannot be read, is not a regular file or changes meanwhile, and
+        Stopped if `stopping`, which is called for each MiB, becomes true.
         """
         name = os.fsencode(path)
         try:
             status = await asyncio.to_thread(path.stat)
             record = self._records.get(name)
             if record is None or not _still_true(record, status):
-                record = self._records[name] = await self._record(path, status)
+                record = self._records[name] = await self._record(path, status, stopping)
         except OSError as error:
             raise RecordingError(f"it cannot be read: {error.strerror}") from error
         return record
 
-    async def _record(self, path: Path, before: os.stat_result) -> FileRecord:
+    async def _record(
+        self, path: Path, before: os.stat_result, stopping: Callable[[], bool]
+    ) -> FileRecord:
         now_ns = time.time_ns()
-        sha256, after = await asyncio.to_thread(_hash, path)
+        sha256, after = await asyncio.to_thread(_hash, path, stopping)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise RecordingError(
                 "it changed while it was read; try again when nothing writes to it"
@@ -90,7 +98,17 @@ def unread_content(path: Path) -> str:
     return UNREAD + hashlib.sha256(os.fsencode(plain)).hexdigest()
 
 
-def _hash(path: Path) -> tuple[str, os.stat_result]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return digest, os.fstat(file.fileno())
+def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result]:
+    digest = hashlib.sha256()
+    # O_NONBLOCK: opening a named pipe would wait for its writer.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise RecordingError("it is not a regular file")
+        block = bytearray(_BLOCK_BYTES)
+        held = memoryview(block)
+        while count := file.readinto(block):
+            if stopping():
+                raise Stopped("the run ended while it was read")
+            digest.update(held[:count])
+        return digest.hexdigest(), os.fstat(descriptor)

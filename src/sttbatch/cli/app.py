@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, stats, transcribe
+from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, models, stats, transcribe
 from sttbatch.cli.console import stdio
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("transcribe")(transcribe.transcribe)
 app.command("stats", cls=stats.StatsCommand)(stats.stats)
+app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(cache.app, name="cache")

@@ -64,8 +64,9 @@ Quiet = Annotated[bool, option("Print nothing unless something fails.", "--quiet
 FilesFrom = Annotated[str | None, option(
     "Read more paths from a file, one per line or separated by NUL; - is standard input.",
     metavar="FILE|-", panel=INPUT)]
-AudioStream = Annotated[int, option(
-    "Index of the audio stream to use in each container.", metavar="N", minimum=0, panel=INPUT)]
+AudioStream = Annotated[int | None, option(
+    "Index of the audio stream to use in each container.", metavar="N", minimum=0,
+    default="the one with speech", panel=INPUT)]
 MinAge = Annotated[str, option(
     "Skip files modified less than S seconds ago.", metavar="S", panel=INPUT)]
 NoWait = Annotated[bool, option(

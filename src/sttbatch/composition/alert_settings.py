@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sttbatch.composition.setting_values import LOOPBACK, duration_s, line_of
+from sttbatch.composition.setting_values import duration_s, line_of
+from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 from sttbatch.monitoring.alerts import ALERT_METRICS, AlertRule, Channel, Comparison, Severity
 

@@ -81,6 +81,7 @@ class BatchRun:
         check_process_limits()
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(opened_ledger(self._settings))
+            config = await _at_known_origin(config, database)
             collector = await opened.enter_async_context(
                 measured(self._settings, self.report, self.warn)
             )
@@ -99,6 +100,7 @@ class BatchRun:
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """Estimate what `transcribe` would send, without sending."""
         with opened_ledger(self._settings) as database:
+            config = await _at_known_origin(config, database)
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 
@@ -167,6 +169,12 @@ class BatchRun:
                     if self._stopped:
                         self._pipeline.control.stop()
                     yield self._pipeline
+
+
+async def _at_known_origin(config: RunConfig, database: Database) -> RunConfig:
+    from sttbatch.composition.known_origin import at_known_origin
+
+    return await at_known_origin(config, database)
 
 
 @contextlib.contextmanager

@@ -234,7 +234,7 @@ class Client:
         overwrite: bool = False,
         max_cost: float | None = None,
         min_age_s: float = 0.0,
-        audio_stream: int = 0,
+        audio_stream: int | None = None,
         priority: str = "medium",
         no_wait: bool = False,
         fail_fast: bool = False,
@@ -247,14 +247,15 @@ class Client:
             overwrite: replace outputs that were edited.
             max_cost: send nothing beyond it, in the currency of the price setting.
             min_age_s: skip files modified less than so many seconds ago.
-            audio_stream: index of the audio stream to use in each container.
+            audio_stream: index of the audio stream to use in each container; None: the one with
+                speech, the default one first.
             priority: in the queue: high, medium or low.
             no_wait: skip recordings claimed by another run; their outcome is `taken`.
             fail_fast: start nothing new after the first failure.
 
         Raises UsageError without a path, or for an invalid value.
         """
-        if audio_stream < 0 or not (max_cost is None or max_cost >= 0):
+        if (audio_stream or 0) < 0 or not (max_cost is None or max_cost >= 0):
             raise UsageError("audio_stream and max_cost must be 0 or more")
         level = JobPriority.__members__.get(priority.upper())
         if level is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from sttbatch.composition.settings import Settings
@@ -49,3 +50,11 @@ def load_key(settings: Settings) -> Secret:
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise UsageError(f"the API key is empty or contains invalid characters; {HOW_TO}")
     return Secret(value)
+
+
+def mask_of(settings: Settings) -> Callable[[str], str]:
+    """A function that masks the key in text, if there is a key."""
+    try:
+        return load_key(settings).masked
+    except UsageError:
+        return lambda text: text

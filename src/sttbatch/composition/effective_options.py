@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sttbatch.composition.settings import Settings
+from sttbatch.core.addresses import origins
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import MIB, ChunkingOptions, OutputOptions, RequestOptions, RunOptions
@@ -20,7 +20,7 @@ LOCAL_MODEL = "tiny.en"
 class RunFlags:
     """Options that are no settings."""
 
-    audio_stream: int = 0
+    audio_stream: int | None = None
     force: bool = False
     overwrite: bool = False
     fail_fast: bool = False
@@ -35,11 +35,10 @@ def run_config_of(
 ) -> RunConfig:
     """The effective options of a run."""
     is_local = settings.engine == "local"
-    base = urlsplit(settings.base_url)
     return RunConfig(
         request=RequestOptions(
             engine=settings.engine,
-            origin="" if is_local else f"{base.scheme}://{base.netloc}",
+            origin="" if is_local else origins(settings.base_url)[0],
             model=settings.model or (LOCAL_MODEL if is_local else CLOUDRU_MODEL),
             language=settings.language,
             prompt=settings.prompt,

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from sttbatch.composition.settings import Settings
+from sttbatch.core.addresses import is_loopback, origins
 from sttbatch.core.engine import Answer, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.models import Upload
@@ -83,26 +83,27 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
     from sttbatch.database.rates import SqliteRates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
+    from sttbatch.external.cloudru.model_check import ModelCheck
     from sttbatch.external.cloudru.rate_limit import RateLimits
     from sttbatch.external.cloudru.transcription import CloudRuTranscription, RequestLimits
 
     def warn(message: str) -> None:
         emit(Warned("", message))
 
-    base = urlsplit(settings.base_url)
-    bucket = f"{base.scheme}://{base.netloc}"
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        SqliteRates(rates, bucket, warn),
+        SqliteRates(rates, origins(settings.base_url)[0], warn),
     )
+    models = ModelCheck(settings.base_url, key.masked, only_internal=settings.only_internal)
     return CloudRuTranscription(
         settings.base_url,
         key,
-        AdmissionControl(limiter, settings.outage_wait),
-        ConnectionPool(f"sttbatch/{__version__}", emit),
+        AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up),
+        ConnectionPool(f"sttbatch/{__version__}", emit, direct=is_loopback(settings.base_url)),
         RequestLimits(
             settings.retries,
             waits=RetryConfig(settings.retry_backoff, settings.retry_base, settings.retry_cap),
         ),
         warn,
+        models,
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 from sttbatch.core.errors import UsageError
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 

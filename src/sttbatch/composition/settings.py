@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from sttbatch.composition.setting_values import LOOPBACK, duration_s, line_of
+from sttbatch.composition.setting_values import duration_s, line_of
+from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS, Backoff
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_url: str = "https://foundation-models.api.cloud.ru/v1"
     api_key_file: str | None = None
     model: str | None = None
+    only_internal: bool = False
     language: str | None = None
     prompt: str | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
@@ -98,6 +100,7 @@ DESCRIPTIONS = {
     "base_url": "address of an OpenAI-compatible endpoint; https, or http to this machine only",
     "api_key_file": "file with the API key",
     "model": "model; default: openai/whisper-large-v3 (local: tiny.en)",
+    "only_internal": "refuse models that an external provider runs, before anything is sent",
     "language": "spoken language, ISO-639-1; default: detected",
     "prompt": "vocabulary and style, sent with every chunk",
     "temperature": "sampling temperature, 0 to 1; default: the endpoint's",

@@ -97,6 +97,7 @@ class Engine(Protocol):
 
         Raises:
             ChunkError: this chunk got no answer (ChunkTooLarge: smaller pieces may).
+            RecordingRefused: the endpoint forbids it.
             RetryLater: the endpoint asks for a wait of more than two minutes.
             EndpointError: nothing more can be sent.
             Stopped: `stopped` was set while it waited.

@@ -42,6 +42,10 @@ class RetryLater(Hindered):
     """The endpoint asks for a wait of more than two minutes."""
 
 
+class RecordingRefused(RecordingError):
+    """The endpoint forbids this recording; if it forbids the next one too, it refuses all."""
+
+
 class ChunkError(SttbatchError):
     """One chunk got no transcript; the other chunks continue (exit 1)."""
 

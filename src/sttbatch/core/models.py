@@ -98,6 +98,7 @@ class AudioFile:
             the bit rate (MPEG audio without a Xing header, raw AAC).
         bit_rate: of the audio stream, bit/s; 0 when unknown.
         stream: which audio stream of the container, counted from 0.
+        also_heard: other streams with speech, if no stream was requested.
     """
 
     size_bytes: int
@@ -109,6 +110,7 @@ class AudioFile:
     channels: int
     bit_rate: int
     stream: int = 0
+    also_heard: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

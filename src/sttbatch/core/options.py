@@ -43,14 +43,20 @@ class ChunkingOptions:
     Attributes:
         target_duration_s: of a chunk when the batch is large.
         max_chunk_bytes: maximum size of an upload's file.
+        audio_stream: index in each container; None: the one with speech, the default one first.
         channels: `split` re-encodes each channel and sends it separately.
     """
 
     target_duration_s: float = 300.0
     max_chunk_bytes: int = 24 * MIB
     upload_codec: UploadCodec = UploadCodec.AUTO
-    audio_stream: int = 0
+    audio_stream: int | None = None
     channels: ChannelMode = ChannelMode.MIX
+
+    @property
+    def likely_stream(self) -> int:
+        """The stream that is assumed before the recording is probed."""
+        return self.audio_stream or 0
 
 
 @dataclass(frozen=True, slots=True)

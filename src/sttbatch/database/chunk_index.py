@@ -35,8 +35,17 @@ LENGTHS = """
     FROM cuts JOIN cache_entries ON key = chunk_key
     WHERE file_sha256 IN (?*) AND stream = ? AND request_sha256 = ?
     ORDER BY file_sha256, start_s"""
+COUNTS = """
+    SELECT request_sha256, count(*) FROM cuts
+    WHERE request_sha256 IN (?*)
+    GROUP BY request_sha256"""
 
 _time_map_decoder = msgspec.json.Decoder(tuple[tuple[float, float], ...])
+
+
+async def count_cuts(database: Database, request_sha256s: Sequence[str]) -> list[tuple[str, int]]:
+    """How many cuts are known of each request that has any. It reads all cuts."""
+    return await database.batched_rows(COUNTS, request_sha256s)
 
 
 class SqlChunkIndex:

@@ -117,7 +117,7 @@ class LedgerJobs:
             if job.waits_for_user and not revive:
                 return job
             if job.status in TERMINAL:
-                _requeue(db, job, job.revived_retry_count)
+                _requeue(db, job)
                 return _changed(db, PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
                 return _changed(db, PRIORITISE, (priority, job.id))
@@ -132,7 +132,7 @@ class LedgerJobs:
             heartbeat(db, worker)
             job = _first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
-                job = _requeue(db, job, job.revived_retry_count)
+                job = _requeue(db, job)
             if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
@@ -152,10 +152,8 @@ class LedgerJobs:
         return await self._end_attempt(claim, "FAILED", fail)
 
     async def release(self, claim: Claim, error: str | None = None) -> bool:
-        status = "RELEASED" if error is None else "FAILED"
-        return await self._end_attempt(
-            claim, status, lambda db, job: _requeue(db, job, job.retry_count, error)
-        )
+        requeue = partial(_requeue, error=error, revived=False)
+        return await self._end_attempt(claim, "RELEASED" if error is None else "FAILED", requeue)
 
     async def retry(self, job_id: str) -> Job | TakenBy:
         def change(db: Session, job: Job) -> Job:
@@ -165,16 +163,15 @@ class LedgerJobs:
                 )
             if job.status is JobStatus.QUEUED:
                 return job
-            return _requeue(db, job, job.revived_retry_count)
+            return _requeue(db, job)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
-        def write(db: Session) -> builtins.list[Job]:
-            failed = _read(db, ENDED, (JobStatus.FAILED, _NO_LIMIT))
-            return [_requeue(db, job, job.revived_retry_count) for job in failed]
-
-        return await self._database.write(write)
+        failed = (JobStatus.FAILED, _NO_LIMIT)
+        return await self._database.write(
+            lambda db: [_requeue(db, job) for job in _read(db, ENDED, failed)]
+        )
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
         return await self._change(
@@ -309,10 +306,11 @@ def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
     return _changed(db, END, (status, storable(error), job.id))
 
 
-def _requeue(db: Session, job: Job, retry_count: int, error: str | None = None) -> Job:
+def _requeue(db: Session, job: Job, error: str | None = None, *, revived: bool = True) -> Job:
     """Queue a job again; the message of its last failure is kept unless there is another."""
     job.check_may_become(JobStatus.QUEUED)
-    return _changed(db, REQUEUE, (retry_count, storable(error), job.id))
+    retries = job.revived_retry_count if revived else job.retry_count
+    return _changed(db, REQUEUE, (retries, storable(error), job.id))
 
 
 def _job(row: Sequence[Any]) -> Job:

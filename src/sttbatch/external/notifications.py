@@ -10,13 +10,13 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from sttbatch.core.addresses import is_loopback
 from sttbatch.core.errors import NotificationError, UsageError
 from sttbatch.core.version import __version__
 from sttbatch.external.tls import certificate_error, ssl_context
 
 WEBHOOK_DEADLINE_S = 5.0
 PUSH_DEADLINE_S = 10.0
-"""Deadline of each step of a push: of the connection, and of the wait for the response."""
 
 JOB = "sttbatch"
 
@@ -28,20 +28,8 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
     tokens, and UsageError as `ssl_context`.
     """
     host = urlsplit(url).netloc
-    context = await asyncio.to_thread(ssl_context)
     try:
-        async with (
-            asyncio.timeout(WEBHOOK_DEADLINE_S),
-            httpx.AsyncClient(
-                verify=context,
-                timeout=None,  # noqa: S113 - the deadline is the one above
-                follow_redirects=False,
-                headers={"User-Agent": f"sttbatch/{__version__}"},
-            ) as client,
-            # The response's body is not needed, and may be endless.
-            client.stream("POST", url, json=dict(payload)) as response,
-        ):
-            status = response.status_code
+        status = await _status("POST", url, WEBHOOK_DEADLINE_S, json=dict(payload))
     except TimeoutError as error:
         raise NotificationError(
             f"the webhook at {host} did not answer within {WEBHOOK_DEADLINE_S:g} s"
@@ -71,7 +59,7 @@ def gateway_at(url: str) -> httpx.URL:
     return gateway
 
 
-def push(gateway: httpx.URL, exposition: bytes) -> None:
+async def push(gateway: httpx.URL, exposition: bytes) -> None:
     """Replace the metrics of sttbatch on this machine in a Pushgateway.
 
     Raises NotificationError if it does not accept them, and UsageError as `ssl_context`.
@@ -79,15 +67,18 @@ def push(gateway: httpx.URL, exposition: bytes) -> None:
     display_url = gateway.copy_with(userinfo=b"")
     instance = quote(socket.gethostname(), safe="")
     try:
-        with httpx.stream(
+        status = await _status(
             "PUT",
             f"{str(gateway).rstrip('/')}/metrics/job/{JOB}/instance/{instance}",
+            PUSH_DEADLINE_S,
             content=exposition,
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-            timeout=PUSH_DEADLINE_S,
-            verify=ssl_context(),
-        ) as response:
-            status = response.status_code
+        )
+    except TimeoutError as error:
+        raise NotificationError(
+            f"the Pushgateway at {display_url} did not answer within {PUSH_DEADLINE_S:g} s; "
+            "it is not known whether it took what was pushed"
+        ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         reason = certificate_error(error) or str(error) or type(error).__name__
         raise NotificationError(
@@ -99,6 +90,28 @@ def push(gateway: httpx.URL, exposition: bytes) -> None:
             f"the Pushgateway at {display_url} answered {status}; nothing was pushed. "
             f"{_advice(status)}"
         )
+
+
+async def _status(method: str, url: str, deadline_s: float, **content: Any) -> int:
+    """Send a request and return the status of the response.
+
+    Raises TimeoutError after `deadline_s` in all, the errors of httpx, and UsageError as
+    `ssl_context`.
+    """
+    context = await asyncio.to_thread(ssl_context)
+    async with (
+        asyncio.timeout(deadline_s),
+        httpx.AsyncClient(
+            verify=context,
+            timeout=None,  # noqa: S113 - the deadline is the one above
+            follow_redirects=False,
+            headers={"User-Agent": f"sttbatch/{__version__}"},
+            trust_env=not is_loopback(url),
+        ) as client,
+        # The response's body is not needed, and may be endless.
+        client.stream(method, url, **content) as response,
+    ):
+        return response.status_code
 
 
 def _advice(status: int) -> str:

@@ -13,13 +13,27 @@ from sttbatch.core.errors import UsageError
 
 MEDIA_ENDINGS = frozenset(
     {
-        "3g2", "3gp", "aac", "ac3", "aif", "aiff", "amr", "ape", "asf", "au", "avi", "caf",
-        "dts", "eac3", "flac", "flv", "m2ts", "m4a", "m4b", "m4v", "mka", "mkv", "mov", "mp2",
-        "mp3", "mp4", "mpc", "mpeg", "mpg", "mts", "oga", "ogg", "ogv", "oma", "opus", "ra",
-        "rm", "spx", "tak", "ts", "tta", "voc", "w64", "wav", "webm", "wma", "wmv", "wv",
+        "3g2", "3gp", "aa3", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "asf", "au", "avi",
+        "awb", "caf", "dsf", "dss", "dts", "dv", "dvr-ms", "eac3", "ec3", "f4v", "flac", "flv",
+        "gsm", "gxf", "ilbc", "latm", "loas", "m1a", "m2a", "m2ts", "m4a", "m4b", "m4v", "mka",
+        "mkv", "mlp",
+        "mmf", "mov", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mts", "mxf", "nist",
+        "nut", "oga", "ogg", "ogm", "ogv", "oma", "opus", "qcp", "qt", "ra", "rm", "rmvb", "shn",
+        "sph", "spx", "tak", "thd", "ts", "tta", "vob", "voc", "w64", "wav", "weba", "webm",
+        "wma", "wmv", "wtv", "wv",
     }
 )  # fmt: skip
 """A file with such an ending that cannot be read is a failure and is not skipped."""
+
+UNREADABLE_ENDINGS = frozenset(
+    {
+        "aax", "aaxc", "adpcm", "al", "alaw", "aptx", "dff", "ds2", "dvf", "g721",
+        "g722", "g723", "g726", "g729", "icd", "m4p", "msv", "nmf", "ofr", "ofs", "pcm", "sbc",
+        "sln", "ul", "ulaw", "vox", "vy1", "vy4",
+    }
+)  # fmt: skip
+"""Endings of recordings that libavformat cannot read, or not without being told their parameters:
+encrypted ones, those of some dictation and call recorders, and raw samples."""
 
 OTHER_ENDINGS = frozenset(
     {
@@ -71,12 +85,14 @@ class Discovery:
         failures: (display path, reason) of files and folders that cannot be read.
         skipped: by root, files that are no recordings, such as our own outputs.
         recently_modified: number of files that `--min-age` skips.
+        unreadable: display paths of found recordings in formats that cannot be read.
     """
 
     candidates: list[Candidate] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     recently_modified: int = 0
+    unreadable: list[str] = field(default_factory=list)
 
 
 class _Walk:
@@ -124,6 +140,9 @@ class _Walk:
             try:
                 if _is_other(entry.name) and entry.is_file():
                     self._skip(path, root)
+                    continue
+                if _ending(entry.name) in UNREADABLE_ENDINGS and entry.is_file():
+                    self.result.unreadable.append(_plain(path))
                     continue
                 status = entry.stat()
             except OSError as error:

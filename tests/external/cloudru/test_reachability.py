@@ -9,8 +9,10 @@ import pytest
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import EndpointUnreachable, UsageError
+from sttbatch.external.cloudru import reachability
 from sttbatch.external.cloudru.reachability import check_reachability, check_transcription
 from tests.cloudru import CloudRu
+from tests.listener import dripping
 
 from .lanes import OPTIONS, lanes_to
 
@@ -29,6 +31,25 @@ def test_reach_says_what_to_do(endpoint: CloudRu, monkeypatch: pytest.MonkeyPatc
     endpoint.go_away()
     with pytest.raises(EndpointUnreachable, match=r"cannot be reached.*HTTPS_PROXY"):
         asyncio.run(check_reachability(endpoint.base_url))
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "socks5://127.0.0.1:1"])
+def test_this_machine_is_reached_directly(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    assert asyncio.run(check_reachability(endpoint.base_url)).status == 200
+
+
+def test_an_endpoint_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline is one for all of it, however often something comes."""
+    monkeypatch.setattr(reachability, "DEADLINE_S", 0.3)
+    with (
+        dripping() as address,
+        pytest.raises(EndpointUnreachable, match=r"did not answer within 0\.3 s"),
+    ):
+        asyncio.run(check_reachability(f"http://{address}/v1"))
 
 
 def test_one_second_is_sent_and_paid(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import traceback
 
 import pytest
 
+from sttbatch.external.cloudru.retry_policy import decide
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Fin, Status, before_body, in_turn
 
@@ -21,6 +23,53 @@ def test_a_secret_does_not_show() -> None:
     shown = f"{secret} {secret!r} {[secret]}"
     assert KEY not in shown
     assert secret.reveal() == KEY
+
+
+ODD = "sk/7f\\3a'9d\"5c?1b"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        ODD,
+        json.dumps(ODD),
+        json.dumps(json.dumps(ODD)),
+        repr([ODD]),
+        ODD.replace("/", "\\/"),
+        "".join(f"\\u{ord(each):04x}" for each in ODD),
+        "".join(f"\\\\u{ord(each):04X}" for each in ODD),
+        "".join(f"\\x{ord(each):02x}" for each in ODD),
+    ],
+)
+def test_a_key_is_masked_however_it_is_spelled(spelled: str) -> None:
+    masked = Secret(ODD).masked(f"sent with {spelled} and more")
+    assert masked.startswith("sent with ")
+    assert masked.endswith(" and more")
+    assert "***" in masked
+    assert "7f" not in masked
+    assert "5c" not in masked
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"message": "{"x" * 290} {KEY}"}}',
+        f'{{"error": {{"other": {json.dumps(ODD)}}}}}',
+        '{"message": "sk/7f\\\\3a\'9d\\"5c\\ud8001b"}',
+        json.dumps({"message": "\0".join(KEY)}),
+    ],
+    ids=["where it is cut", "no message", "half a pair becomes ?", "zeros between"],
+)
+def test_no_part_of_the_key_is_left_in_a_message(body: str) -> None:
+    secrets = [Secret(KEY), Secret(ODD)]
+    decision = decide(422, {}, body.encode(), lambda t: secrets[0].masked(secrets[1].masked(t)))
+    assert "***" in decision.message or "…" in decision.message
+    assert not {"sk-7f", "sk/7f"} & {decision.message[n : n + 5] for n in range(400)}
+
+
+def test_a_long_row_of_backslashes_is_read_in_no_time() -> None:
+    text = "\\" * 200_000
+    assert Secret(KEY).masked(text) == text
 
 
 def test_the_key_is_in_no_log_record_post_or_exception(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import gzip
 import time
 from typing import Any
 
@@ -14,8 +15,10 @@ from sttbatch.core.errors import (
     ChunkRefused,
     ChunkTooLarge,
     EndpointRefused,
+    RecordingRefused,
     RetryLater,
     SttbatchError,
+    UsageError,
 )
 from tests.cloudru import (
     CloudRu,
@@ -148,7 +151,7 @@ def test_the_servers_word_on_retrying_is_taken(endpoint: CloudRu) -> None:
     assert run_lanes(endpoint).words == all_heard(CHUNKS)
 
 
-@pytest.mark.parametrize("code", [400, 404, 415, 422])
+@pytest.mark.parametrize("code", [400, 415, 422])
 def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     endpoint.faults = lambda post: Status(code) if post.words == ("0002",) else None
     lanes = run_lanes(endpoint)
@@ -157,6 +160,76 @@ def test_a_bad_chunk_fails_alone(code: int, endpoint: CloudRu) -> None:
     assert str(error) == f"{code}: status {code} on demand"
     assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
     assert len(endpoint.received) == CHUNKS
+
+
+UNKNOWN = {"error": {"message": "no such model", "param": "model"}}
+
+
+@pytest.mark.parametrize("status", [Status(404), Status(400, body=UNKNOWN)], ids=["404", "400"])
+def test_a_model_that_is_not_served_costs_one_post_a_lane(
+    status: Status, endpoint: CloudRu
+) -> None:
+    endpoint.faults = always(status)
+    lanes = run_lanes(endpoint, 4)
+    assert len(endpoint.received) == 4
+    assert endpoint.log.models_asked == 1
+    for error in lanes.results.values():
+        assert isinstance(error, UsageError)
+        assert f"{status.code}: " in str(error)
+        assert "it lists openai/whisper-large-v3" in str(error)
+
+
+def test_a_404_after_others_were_served_is_of_its_chunk(endpoint: CloudRu) -> None:
+    async def sending() -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+            await lanes.send(0)
+            endpoint.faults = always(Status(404))
+            await lanes.send(1)
+            return lanes
+
+    assert type(asyncio.run(sending()).results[1]) is ChunkRefused
+
+
+def packed(layers: int) -> bytes:
+    body = b'{"text": "0002"}'
+    for _ in range(layers):
+        body = gzip.compress(body)
+    return body
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint", "posts"),
+    [
+        (Status(503, {"Retry-After": "Fri, 31 Dec 99999999999 23:59:59 GMT"}), "503", 4),
+        (Status(200, {"content-encoding": "gzip, " * 500}, packed(1)), "encoding cannot be", 3),
+        (Status(200, {"content-encoding": "br"}, b"x"), "encoding cannot be read", 3),
+        (Status(200, {"content-encoding": "gzip"}, b"no gzip"), "encoding cannot be read", 3),
+        (Status(200, {"content-encoding": "gzip"}, packed(1)[:-20]), "not JSON", 3),
+        (Status(200, body=b'{"text":"0002"}'.ljust(1_100_000)), "1,056,768 bytes: no", 1),
+        (Status(200, body=b'{"segments":[' + b"{}," * 1100), "1,040 words and segments: no", 1),
+        (Status(200, body=b'{"tokens":[' + b"0," * 22_000), "21,000 values: no", 1),
+    ],
+    ids=["date", "layers", "br", "no gzip", "cut gzip", "bytes", "objects", "values"],
+)
+def test_an_answer_that_cannot_be_read_fails_its_chunk(
+    status: Status, complaint: str, posts: int, endpoint: CloudRu
+) -> None:
+    """Whatever its headers and its body say; what no other try would mend is asked for once."""
+    endpoint.faults = lambda post: status if post.words == ("0002",) else None
+    lanes = run_lanes(endpoint)
+    error = lanes.results.pop(2)
+    assert isinstance(error, ChunkError)
+    assert complaint in str(error)
+    assert lanes.words == {n: word for n, word in all_heard(CHUNKS).items() if n != 2}
+    assert len(lanes.posts[2]) == posts
+    assert all(post.maybe_paid == (status.code == 200) for post in lanes.posts[2])
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_packed_answer_is_read(layers: int, endpoint: CloudRu) -> None:
+    headers = {"content-encoding": ", ".join(["gzip"] * layers)}
+    endpoint.faults = always(Status(200, headers, packed(layers)))
+    assert run_lanes(endpoint, 1).words == {0: "0002"}
 
 
 def test_413_asks_for_smaller_pieces(endpoint: CloudRu) -> None:
@@ -183,7 +256,6 @@ def test_what_is_over_the_limit_is_not_sent(endpoint: CloudRu) -> None:
     [
         Status(401),
         Status(402),
-        Status(403),
         Status(429, body={"error": {"message": "no", "code": "insufficient_quota"}}),
         Status(429, body={"message": "no", "code": "billing_hard_limit"}),
         Status(429, body={"detail": "Check your plan and billing details"}),
@@ -196,6 +268,23 @@ def test_refusals_stop_everything(status: Status, endpoint: CloudRu) -> None:
     error, lanes = one(endpoint, status)
     assert isinstance(error, EndpointRefused)
     assert str(status.code) in str(error)
+    assert len(lanes.all_posts) == 1
+
+
+def test_an_error_inside_a_200_is_handled_as_the_status_it_names(endpoint: CloudRu) -> None:
+    """It was not billed, so it uses up retries as that status does, and its message is shown."""
+    error = {"message": "The model is overloaded", "type": "server_error", "code": 503}
+    status = Status(200, {"x-should-retry": "false"}, {"error": error})
+    failed, lanes = one(endpoint, status)
+    assert str(failed) == "503: The model is overloaded (an error inside a 200)"
+    assert [(post.status, post.maybe_paid) for post in lanes.all_posts] == [(503, False)]
+    endpoint.faults = twice_per_chunk(Status(200, body={"error": error}))
+    assert run_lanes(endpoint).words == all_heard(CHUNKS)
+
+
+def test_a_403_concerns_its_recording(endpoint: CloudRu) -> None:
+    error, lanes = one(endpoint, Status(403))
+    assert isinstance(error, RecordingRefused)
     assert len(lanes.all_posts) == 1
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.track import Track
 from tests.processing.conftest import Record
 
 from .cutting import assert_says, cut, declared_s, merged, plan_for
@@ -118,3 +121,64 @@ def test_spans_touch_and_cover_everything(name: str, record: Record) -> None:
     assert spans[0].start_s == 0.0
     assert all(before.end == after.start for before, after in pairwise(spans))
     assert [span.index for span in spans] == list(range(len(spans)))
+
+
+WRAPPED = {
+    "nut": ("nut", "mp3", 44_100),
+    "loas": ("latm", "aac", 44_100),
+    "wtv": ("wtv", "mp2", 48_000),
+    "mmf": ("mmf", "adpcm_yamaha", 8_000),
+    "rm": ("rm", "real_144", 8_000),
+    "amr": ("amr", "libopencore_amrnb", 8_000),
+    "mxf": ("mxf", "pcm_s16le", 48_000),
+    "gxf": ("gxf", "pcm_s16le", 48_000),
+    "dv": ("dv", "pcm_s16le", 48_000),
+}
+"""Container, encoder and rate (Hz) of formats that broadcasters, recorders and telephones write."""
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_formats_that_libavformat_reads_are_read(name: str, record: Record, tmp_path: Path) -> None:
+    path, truth = record("plain.wav", 6.0, sample_rate=16_000, channels=1)
+    target = tmp_path / f"a.{name}"
+    write(path, target, *WRAPPED[name])
+    with target.open("rb") as file, Track(file) as track:
+        described = track.audio_file(duration_is_estimate=False)
+    found = cut(target, plan_for(4.0, declared_s=described.duration_s, codec=UploadCodec.FLAC))
+    assert found.counted_s == pytest.approx(6.0, abs=0.2)
+    assert described.duration_is_estimate or described.duration_s in (
+        0.0,
+        pytest.approx(6.0, abs=0.2),
+    )
+    assert_says(merged(found.pieces), truth, within_s=0.13)
+
+
+def write(source: Path, target: Path, container: str, codec: str, rate: int) -> None:
+    """Encode a recording, beside a picture where the format has to have one."""
+    layout = "stereo" if container == "dv" else "mono"
+    with av.open(str(source)) as heard, av.open(str(target), "w", format=container) as output:
+        show = None
+        if container in {"mxf", "gxf", "dv"}:
+            show = output.add_stream("dvvideo" if container == "dv" else "mpeg2video", rate=25)
+            assert isinstance(show, av.VideoStream)
+            show.width, show.height, show.pix_fmt = 720, 576, "yuv420p"
+        out = output.add_stream(codec, rate=rate)
+        assert isinstance(out, av.AudioStream)
+        out.layout = layout
+        formats = out.codec_context.codec.audio_formats or []
+        resampler = av.AudioResampler(
+            formats[0].name if formats else "s16",
+            layout,
+            rate,
+            out.codec_context.frame_size or 1024,
+        )
+        if isinstance(show, av.VideoStream):
+            for index in range(25 * 6):
+                picture = av.VideoFrame(720, 576, "yuv420p")
+                picture.pts = index
+                output.mux(show.encode(picture))
+            output.mux(show.encode(None))
+        for frame in [*heard.decode(audio=0), None]:
+            for part in resampler.resample(frame):
+                output.mux(out.encode(part))
+        output.mux(out.encode(None))

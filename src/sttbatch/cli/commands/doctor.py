@@ -14,12 +14,13 @@ import typer
 
 from sttbatch.cli.console.text import counted, printable
 from sttbatch.cli.options import AsJson
-from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError
+from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError, UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings, Settings
     from sttbatch.core.engine import APIRequest
     from sttbatch.core.options import RequestOptions
+    from sttbatch.external.cloudru.catalogue import Model
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
 CLOCK_TOLERANCE_S = 60.0
@@ -112,7 +113,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
     )
     if is_local:
         return [*here, local]
-    endpoint = _Endpoint(settings.base_url)
+    endpoint = _Endpoint(settings)
     remote = [
         _Check(
             "key",
@@ -127,6 +128,12 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
             "with base_url or STTBATCH_BASE_URL",
         ),
         _Check("clock", endpoint.clock, "synchronise it: timedatectl set-ntp true"),
+        _Check(
+            "model",
+            endpoint.model,
+            "choose another one with --model or STTBATCH_MODEL; sttbatch models --type audio lists "
+            "those for speech",
+        ),
     ]
     if send:
         advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
@@ -153,17 +160,20 @@ async def _key(settings: Settings) -> str:
 
 
 class _Endpoint:
-    """One request to the endpoint, for two checks."""
+    """One request to the endpoint, for three checks."""
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._base_url = settings.base_url
         self._ahead_s: float | None = None
+        self._models: tuple[Model, ...] | None = None
 
     async def reach(self) -> str:
+        from sttbatch.composition.credentials import mask_of
         from sttbatch.external.cloudru.reachability import check_reachability
 
-        answer = await check_reachability(self._base_url)
-        self._ahead_s = answer.clock_ahead_s
+        answer = await check_reachability(self._base_url, mask_of(self._settings))
+        self._ahead_s, self._models = answer.clock_ahead_s, answer.models
         hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
         return (
             f"{self._base_url} answers {answer.status} over {answer.http_version}, "
@@ -178,6 +188,24 @@ class _Endpoint:
         if abs(self._ahead_s) > CLOCK_TOLERANCE_S:
             raise EndpointUnreachable(f"this machine's clock is {text}")
         return text
+
+    async def model(self) -> str:
+        from sttbatch.composition.effective_options import CLOUDRU_MODEL
+        from sttbatch.external.cloudru.catalogue import choices
+        from sttbatch.external.cloudru.model_check import check_internal
+
+        name = self._settings.model or CLOUDRU_MODEL
+        if self._settings.only_internal:
+            check_internal(name, self._models)
+        if self._models is None:
+            return f"{name} is not checked: the endpoint gave no list of models"
+        listed = next((model for model in self._models if model.id == name), None)
+        if listed is None:
+            raise UsageError(f"{name} is not listed by the endpoint; {choices(self._models)}")
+        if listed.type is not None and not listed.type.startswith("audio"):
+            raise UsageError(f"{name} is no model for speech but of type {listed.type}")
+        provider = f", provider {listed.provider}" if listed.provider is not None else ""
+        return f"{name} is listed{provider}; --send checks whether it can be called"
 
 
 async def _disk(settings: Settings) -> str:

@@ -183,7 +183,7 @@ async def _write_exposition(sources: Sources, target: str) -> None:
 async def _push(sources: Sources, url: str) -> None:
     from sttbatch.external.notifications import gateway_at, push
 
-    push(gateway_at(url), await _exposition(sources))
+    await push(gateway_at(url), await _exposition(sources))
 
 
 async def _exposition(sources: Sources) -> bytes:

@@ -40,7 +40,7 @@ def transcribe(
     max_cost: options.MaxCost = None,
     quiet: options.Quiet = False,
     files_from: options.FilesFrom = None,
-    audio_stream: options.AudioStream = 0,
+    audio_stream: options.AudioStream = None,
     min_age: options.MinAge = "0",
     no_wait: options.NoWait = False,
     max_line_width: options.MaxLineWidth = None,

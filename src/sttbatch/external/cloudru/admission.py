@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,10 @@ class AdmissionControl:
     """Decides for all lanes of a process when each may send; a ticket identifies a chunk.
 
     It waits up to `outage_wait_s` for the endpoint to recover.
+
+    Attributes:
+        refusing: the endpoint is up, but answers every request with 503: that is no outage, and
+            such failures use up retries.
     """
 
     def __init__(
@@ -78,7 +82,11 @@ class AdmissionControl:
         limiter: RateLimiter,
         outage_wait_s: float,
         probe_waits_s: tuple[float, float] = PROBE_WAITS_S,
+        is_up: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        self._is_up = is_up
+        self.refusing = False
+        self._only_503 = True
         self._limiter = limiter
         self._outage_wait_s = outage_wait_s
         self._probe_waits_s = probe_waits_s
@@ -116,10 +124,13 @@ class AdmissionControl:
         """Note that a response came, of any status, so that the endpoint is reachable."""
         self._failures = 0
         self._outage_since = None
+        self.refusing = self._only_503 = False
         self._answered_sent_at = max(self._answered_sent_at, ticket.sent_at)
         self._wake_waiters()
 
-    def failed(self, ticket: AdmissionTicket, reason: str, *, answered: bool) -> bool:
+    def failed(
+        self, ticket: AdmissionTicket, reason: str, *, answered: bool, is_503: bool = False
+    ) -> bool:
         """Note a connect error, a lost connection or, if `answered`, a 5xx; True: it is an outage.
 
         An outage uses up no retry. If other chunks that were sent after this one's first failure
@@ -128,6 +139,10 @@ class AdmissionControl:
         now = _now()
         if ticket.first_failed_at is None:
             ticket.first_failed_at = now
+        self._only_503 &= is_503
+        self.refusing &= is_503
+        if self.refusing:
+            return False
         self._failures += 1
         self._reason = reason
         if self._failures < FAILURES_TO_OUTAGE:
@@ -177,6 +192,10 @@ class AdmissionControl:
 
     async def _before_probe(self, ticket: AdmissionTicket, since: float) -> None:
         """Wait until the next probe, a single request that finds out whether the outage is over."""
+        if self._only_503 and self._is_up is not None and await self._is_up():
+            self._failures, self._outage_since, self.refusing = 0, None, True
+            self._wake_waiters()
+            return
         remaining_s = self._outage_wait_s - (_now() - since)
         if remaining_s <= 0:
             self._given_up_by = ticket.stopped

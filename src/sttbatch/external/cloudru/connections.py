@@ -22,6 +22,7 @@ import httpx
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
+from sttbatch.external.bounded_body import ENCODINGS
 from sttbatch.external.tls import ssl_context
 
 CERTIFICATES_S = 86_400.0
@@ -96,7 +97,6 @@ REQUESTS_A_CONNECTION = 90
 100 (keepalive_requests); ours are closed earlier, so that no upload is interrupted."""
 
 CLOSE_TIMEOUT_S = 2.0
-_THIS_MACHINE = ("http://localhost", "http://127.0.0.1", "http://[::1]")
 FAULTS_TO_HTTP1 = 3
 """HTTP/1.1 is used after HTTP/2 has failed on so many connections in a row."""
 
@@ -125,11 +125,18 @@ class ConnectionPool:
     """Opens connections on demand, and replaces them after faults or long use.
 
     At its end it emits `ConnectionsClosed`.
+
+    Args:
+        direct: never use a proxy. One between two programs of this machine would receive the key,
+            unencrypted over plain HTTP.
     """
 
-    def __init__(self, user_agent: str, emit: Emit = lambda _: None) -> None:
+    def __init__(
+        self, user_agent: str, emit: Emit = lambda _: None, *, direct: bool = False
+    ) -> None:
         self._emit = emit
-        self._headers = {"User-Agent": user_agent}
+        self._direct = direct
+        self._headers = {"User-Agent": user_agent, "Accept-Encoding": ENCODINGS}
         self._idle: list[Connection] = []
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, tuple[float, asyncio.Task[ssl.SSLContext]]] = {}
@@ -231,8 +238,7 @@ class ConnectionPool:
                     connect=CONNECT_TIMEOUT_S, write=WRITE_TIMEOUT_S, read=None, pool=None
                 ),
                 follow_redirects=False,
-                # Plain HTTP is for this machine alone; a proxy would receive the key unencrypted.
-                mounts=dict.fromkeys(_THIS_MACHINE),
+                trust_env=not self._direct,
             )
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(

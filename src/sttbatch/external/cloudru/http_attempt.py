@@ -16,12 +16,26 @@ from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import ChunkHindered, UsageError
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
+from sttbatch.external.bounded_body import Body, read_body
 from sttbatch.external.cloudru.admission import AdmissionTicket
 from sttbatch.external.cloudru.connections import CONNECT_TIMEOUT_S, Connection
 
 # Exceptions of lost connections. httpcore lets the last two pass now and then: TLS that breaks off,
 # and invalid frames while a response is read.
 FAULTS = (httpx.RequestError, httpx.StreamError, TimeoutError, OSError, h2.exceptions.H2Error)
+
+MAX_ERROR_BYTES = 64 * 1024
+"""The maximum size that is read of a body whose status is not 200; messages are shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A response, with its body up to the maximum size."""
+
+    status: int
+    headers: Mapping[str, str]
+    http_version: str
+    body: Body
 
 
 class HttpAttempt(httpx.AsyncByteStream):
@@ -56,8 +70,9 @@ class HttpAttempt(httpx.AsyncByteStream):
         headers: Mapping[str, str],
         fields: Mapping[str, Any],
         upload: Upload,
-    ) -> httpx.Response:
-        """Send the request and wait for the whole response.
+        max_bytes: int,
+    ) -> HttpAnswer:
+        """Send the request and read the response, up to `max_bytes` if its status is 200.
 
         Raises:
             one of FAULTS: no response came.
@@ -84,7 +99,15 @@ class HttpAttempt(httpx.AsyncByteStream):
             request.stream = self
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_S + self._stall_s) as self._limit:
-                    return await client.send(request)
+                    response = await client.send(request, stream=True)
+                    try:
+                        limit = max_bytes if response.status_code == 200 else MAX_ERROR_BYTES
+                        body = await read_body(response, limit)
+                    finally:
+                        await response.aclose()
+                return HttpAnswer(
+                    response.status_code, response.headers, response.http_version, body
+                )
             finally:
                 # A reference cycle of request, response and stream would keep the chunk's bytes
                 # until the next garbage collection.

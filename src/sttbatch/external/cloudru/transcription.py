@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import httpx
 import tenacity
 
 from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
-from sttbatch.core.models import Upload
+from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, RequestOptions, RetryConfig
 from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
+from sttbatch.external.cloudru.answer_reading import max_answer_bytes, understand
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.http_attempt import (
     FAULTS,
@@ -24,8 +24,8 @@ from sttbatch.external.cloudru.http_attempt import (
     Retry,
     format_name,
 )
-from sttbatch.external.cloudru.response_parsing import UnreadableResponse, parse_transcription
-from sttbatch.external.cloudru.retry_policy import Action, decide
+from sttbatch.external.cloudru.model_check import ModelCheck, concerns_model
+from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
 from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
@@ -73,6 +73,7 @@ class CloudRuTranscription:
         pool: ConnectionPool,
         limits: RequestLimits,
         warn: Callable[[str], None],
+        models: ModelCheck | None = None,
     ) -> None:
         self._url = base_url.rstrip("/") + "/audio/transcriptions"
         self._key = key
@@ -80,6 +81,8 @@ class CloudRuTranscription:
         self._pool = pool
         self._limits = limits
         self._warn = warn
+        self._models = models or ModelCheck(base_url, key.masked)
+        self._served = False
         self._format = 0
         self._simpler_until = 0.0
         self._format_warned = 0
@@ -128,6 +131,7 @@ class CloudRuTranscription:
             self._admission.release(state.ticket)
 
     async def _attempt(self, state: RequestState) -> Answer:
+        await self._models.check_provider(state.options.model)
         await self._pool.prepare()
         await self._admission.admit(state.ticket)
         if not self.timestamps and state.upload.duration_s > PIECE_WITHOUT_TIMES_S:
@@ -141,7 +145,7 @@ class CloudRuTranscription:
             self._format = self._format_warned = 0
         state.begin_attempt(http, self._format)
         try:
-            response = await http.send(
+            answer = await http.send(
                 self._url,
                 headers={
                     "Authorization": f"Bearer {self._key.reveal()}",
@@ -149,20 +153,41 @@ class CloudRuTranscription:
                 },
                 fields=state.form_fields(),
                 upload=state.upload,
+                max_bytes=max_answer_bytes(state.upload.duration_s),
             )
         except FAULTS as error:
             raise await self._after_fault(state, error) from error
         except BaseException as error:
-            # Cancelled, or a bug: the state of the connection is unknown.
+            # Cancelled, or a fault in a library: the state of the connection is unknown.
             self._pool.retire(connection)
-            if isinstance(error, asyncio.CancelledError):
-                await state.record_attempt(None, error="cancelled", maybe_paid=http.complete)
-            raise
-        self._pool.give_back(connection, response.http_version)
+            if isinstance(error, errors.SttbatchError):
+                raise
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            reason = "cancelled" if is_cancelled else self._key.masked(repr(error))
+            await state.record_attempt(None, error=reason, maybe_paid=http.complete)
+            if not isinstance(error, Exception):
+                raise
+            raise errors.ChunkError(f"the answer cannot be read: {reason}") from error
+        if answer.body.is_whole:
+            self._pool.give_back(connection, answer.http_version)
+        else:
+            self._pool.retire(connection)
         state.fresh = state.http1 = False
-        if response.status_code == 200:
-            return await self._after_success(state, response)
-        raise await self._after_refusal(state, response)
+        request_id = self._key.masked(answer.headers.get("x-request-id", "")) or None
+        try:
+            # A large answer takes a while, in which signals and other lanes are heard.
+            understood = await asyncio.to_thread(
+                understand, answer, state.upload.duration_s, self._key.masked
+            )
+        except asyncio.CancelledError:
+            is_maybe_paid = answer.status == 200
+            await state.record_attempt(
+                answer.status, error="cancelled", maybe_paid=is_maybe_paid, request_id=request_id
+            )
+            raise
+        if isinstance(understood, Transcription):
+            return self._after_success(state, understood, request_id)
+        raise await self._after_refusal(state, understood, request_id)
 
     async def _after_fault(self, state: RequestState, error: Exception) -> Exception:
         """Record a request without a response, and return the exception to raise."""
@@ -192,28 +217,12 @@ class CloudRuTranscription:
         is_outage = self._admission.failed(state.ticket, reason, answered=False)
         return self._retry(state, reason, free=is_outage)
 
-    async def _after_success(self, state: RequestState, response: httpx.Response) -> Answer:
+    def _after_success(
+        self, state: RequestState, transcription: Transcription, request_id: str | None
+    ) -> Answer:
         format_index = state.format_index
-        request_id = self._request_id(response)
-        content_type = response.headers.get("content-type", "")
-        try:
-            body = self._key.masked_bytes(response.content)
-            transcription = await asyncio.to_thread(
-                parse_transcription, body, state.upload.duration_s, content_type
-            )
-        except asyncio.CancelledError:
-            await state.record_attempt(
-                200, error="cancelled", maybe_paid=True, request_id=request_id
-            )
-            raise
-        except UnreadableResponse as error:
-            await state.record_attempt(
-                200, error=str(error), maybe_paid=True, request_id=request_id
-            )
-            self._admission.succeeded(state.ticket)
-            state.ambiguous += 1
-            raise self._retry(state, str(error)) from error
         self._admission.succeeded(state.ticket)
+        self._served = True
         if format_index > self._format_warned:
             self._format_warned = format_index
             self._warn(
@@ -223,16 +232,17 @@ class CloudRuTranscription:
         api_request = state.api_request(200, paid=True, request_id=request_id)
         return Answer(transcription, api_request, FORMATS[format_index][0])
 
-    async def _after_refusal(self, state: RequestState, response: httpx.Response) -> Exception:
-        """Record a response whose status is not 200, and return the exception to raise."""
-        # Some servers repeat the key that they refuse.
-        body = self._key.masked_bytes(response.content)
-        decision = decide(response.status_code, response.headers, body)
-        request_id = self._request_id(response)
+    async def _after_refusal(
+        self, state: RequestState, decision: RetryDecision, request_id: str | None
+    ) -> Exception:
+        """Record a response without a transcription, and return the exception to raise."""
         # Other lanes must know before it is recorded, as recording may wait.
         free = False
         if decision.is_outage:
-            free = self._admission.failed(state.ticket, decision.message, answered=True)
+            is_503 = decision.status == 503
+            free = self._admission.failed(
+                state.ticket, decision.message, answered=True, is_503=is_503
+            )
         else:
             self._admission.succeeded(state.ticket)
         state.rate_limited = decision.action is Action.SLOW_DOWN
@@ -243,26 +253,26 @@ class CloudRuTranscription:
         elif free:
             # The waits of an outage may be shorter than the server's hint.
             await self._admission.slow_down(decision.hint_s)
-        status, message = response.status_code, decision.message
-        await state.record_attempt(status, error=message, request_id=request_id)
+        message = decision.message
+        maybe_paid = decision.status == 200
+        await state.record_attempt(
+            decision.status, error=message, maybe_paid=maybe_paid, request_id=request_id
+        )
+        state.ambiguous += maybe_paid
+        if not self._served and concerns_model(decision, state.options.model):
+            return await self._models.unknown(state.options.model, message)
+        if decision.is_outage and self._admission.refusing:
+            message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:
-            case Action.REFUSED:
-                return errors.EndpointRefused(f"the endpoint refuses requests: {message}")
             case Action.RETRY_LATER:
                 back = time.localtime(time.time() + decision.hint_s)
                 at = time.strftime("%Y-%m-%d %H:%M", back)
                 return errors.RetryLater(f"{message}; the endpoint asks to come back at {at}")
-            case Action.SPLIT_CHUNK:
-                return errors.ChunkTooLarge(message)
-            case Action.FAIL_CHUNK:
-                return errors.ChunkRefused(message)
             case Action.SIMPLER_FORMAT:
                 return self._after_format(message, state.format_index)
-        return self._retry(state, message, decision.hint_s, free=free)
-
-    def _request_id(self, response: httpx.Response) -> str | None:
-        request_id = response.headers.get("x-request-id")
-        return self._key.masked(request_id) if request_id is not None else None
+            case Action.RETRY | Action.SLOW_DOWN | Action.UNREADABLE:
+                return self._retry(state, message, decision.hint_s, free=free)
+        return _FINAL[decision.action](message)
 
     def _after_format(self, message: str, format_index: int) -> Exception:
         """Use the next, simpler format from now on, as the server refuses this one."""
@@ -282,6 +292,18 @@ class CloudRuTranscription:
             return Retry(reason)
         state.counted += 1
         return Retry(reason, max(hint_s, self._limits.waits.wait_s(state.counted)))
+
+
+_FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
+    Action.REFUSED: lambda message: errors.EndpointRefused(
+        f"the endpoint refuses requests: {message}"
+    ),
+    Action.FORBIDDEN: errors.RecordingRefused,
+    Action.SPLIT_CHUNK: errors.ChunkTooLarge,
+    Action.FAIL_CHUNK: errors.ChunkRefused,
+    Action.GIVE_UP: errors.ChunkError,
+}
+"""The errors of decisions after which retrying will not help."""
 
 
 def _wait_s(state: tenacity.RetryCallState) -> float:

@@ -107,7 +107,7 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        file, stream = job.fingerprint, self.config.chunking.audio_stream
+        file, stream = job.fingerprint, job.stream
         state = file.size_bytes, file.mtime_ns, file.inode
         source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
         async with self.media.split(source, *plans) as cutting:
@@ -168,10 +168,15 @@ class ChunkPlanner:
     async def _stored_s(self, jobs: Sequence[RecordingJob]) -> dict[str, float]:
         """By content hash, the stored seconds of all channels that are cut."""
         stored_s: dict[str, float] = {}
-        for channel in sorted({channel for job in jobs for channel in job.channels}):
+        tracks = {(job.stream, channel) for job in jobs for channel in job.channels}
+        for stream, channel in sorted(tracks):
             lengths = await self.spans.covered_s(
-                [job.fingerprint.sha256 for job in jobs if channel in job.channels],
-                self.config.chunking.audio_stream,
+                [
+                    job.fingerprint.sha256
+                    for job in jobs
+                    if channel in job.channels and job.stream == stream
+                ],
+                stream,
                 self.addresser.cut_sha256(channel),
             )
             for sha256, length_s in lengths.items():
@@ -184,7 +189,7 @@ class ChunkPlanner:
         return await stored_spans(
             self.spans,
             job.fingerprint.sha256,
-            self.config.chunking.audio_stream,
+            job.stream,
             self.addresser.cut_sha256(channel),
         )
 

@@ -58,6 +58,7 @@ class ChunkContext:
         claim, lane: the claim on its job, and the lane of the chunk's requests.
         index: of the chunk in its recording.
         piece: the name of a piece of the chunk; None: the whole chunk.
+        stream: the audio stream of the recording that is transcribed.
     """
 
     recording: str
@@ -66,6 +67,7 @@ class ChunkContext:
     lane: Lane
     index: int
     piece: str | None = None
+    stream: int = 0
 
     def of_piece(self, name: str) -> ChunkContext:
         """The context of a piece of this chunk, or of this piece."""
@@ -141,8 +143,7 @@ class ChunkTranscriber:
         # A piece's span is in its upload's time, so it is not stored in the index of spans.
         if context.piece is None:
             cut = self.addresser.cut_sha256(chunk.span.channel)
-            stream = config.chunking.audio_stream
-            span = IndexedSpan(context.file_sha256, stream, cut, chunk.span, key)
+            span = IndexedSpan(context.file_sha256, context.stream, cut, chunk.span, key)
         return WorkItem(
             key,
             context.file_sha256,

@@ -129,7 +129,8 @@ class Completion:
     async def reconcile_ledger(self, readable: Sequence[RecordingJob]) -> None:
         """End unfinished jobs of recordings that are done, or that have become readable."""
         with self._warning():
-            await self.claims.reconcile(self._done, lambda: _unread_contents(readable))
+            streams = {job.stream for job in readable}
+            await self.claims.reconcile(self._done, streams, lambda: _unread_contents(readable))
 
     async def _merge_and_write(self, job: RecordingJob) -> str | None:
         """Merge and write a recording; returns why it failed, None: it did not."""

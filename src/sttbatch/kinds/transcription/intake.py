@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
-from sttbatch.core.errors import RecordingError
-from sttbatch.core.models import MERGE_VERSION
+from sttbatch.core.errors import RecordingError, Stopped
+from sttbatch.core.models import MERGE_VERSION, AudioFile
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -22,6 +23,9 @@ from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
 _AT_ONCE = 4
+
+_HASHED_BYTES = 1 << 28
+"""A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class Intake:
                     return
                 try:
                     entries[index] = await self._look_at(candidate, jobs)
+                except Stopped:
+                    return
                 except RecordingError as error:
                     entries[index] = error
 
@@ -101,34 +107,75 @@ class Intake:
         return entries
 
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
-        if not candidate.expected:
-            # Large files that are no recordings are not hashed.
-            await self.media.probe(candidate.path, self.config.chunking.audio_stream)
-        fingerprint = await self.index.fingerprint(candidate.path.absolute())
+        probed = await self._probe_unknown(candidate)
+        fingerprint = await self.index.fingerprint(candidate.path.absolute(), self.stopping)
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
-        key = self.addresser.transcript_key(
-            sha256, self.config.chunking.audio_stream, MERGE_VERSION, self.config.run.audit_mode
-        )
+        key = self._transcript_key(sha256, self.config.chunking.likely_stream)
         mode = self.addresser.channels
         job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
-        if not self.config.run.force:
-            stored = await self.results.transcript(key)
-            level = stored[1] if stored is not None else None
-            self.emit(events.CacheLookup(job.display_path, key, level))
-            if stored is not None:
-                # It is read again when it is written, as all together may not fit into memory.
-                job.advance(RunState.CACHED)
-                return job
+        if await self._is_stored(job):
+            return job
         try:
-            job.file = await self.media.probe(candidate.path, self.config.chunking.audio_stream)
+            if isinstance(probed, RecordingError):
+                raise probed
+            job.file = probed or await self._probe(candidate)
         except RecordingError as error:
             # It concerns every copy.
             job.advance(RunState.FAILED)
             job.reason = str(error)
+            return job
+        key = self._transcript_key(sha256, job.stream)
+        if key != job.transcript_key:
+            job.transcript_key = key
+            await self._is_stored(job)
+        self._mention_other_streams(job)
         return job
+
+    def _transcript_key(self, sha256: str, stream: int) -> str:
+        mode = self.config.run.audit_mode
+        return self.addresser.transcript_key(sha256, stream, MERGE_VERSION, mode)
+
+    async def _is_stored(self, job: RecordingJob) -> bool:
+        """Look up its transcript; a job with one becomes CACHED."""
+        if self.config.run.force:
+            return False
+        stored = await self.results.transcript(job.transcript_key)
+        level = stored[1] if stored is not None else None
+        self.emit(events.CacheLookup(job.display_path, job.transcript_key, level))
+        if stored is not None:
+            # It is read again when it is written, as all together may not fit into memory.
+            job.advance(RunState.CACHED)
+        return stored is not None
+
+    def _mention_other_streams(self, job: RecordingJob) -> None:
+        """Warn of other streams with speech if none was chosen."""
+        also_heard = job.file.also_heard if job.file is not None else ()
+        if self.config.chunking.audio_stream is not None or not (job.stream or also_heard):
+            return
+        others = f"; sound is on {', '.join(map(str, also_heard))} too" if also_heard else ""
+        message = f"its audio stream {job.stream} is transcribed{others} (--audio-stream chooses)"
+        self.emit(events.Warned(job.display_path, message))
+
+    async def _probe_unknown(self, candidate: Candidate) -> AudioFile | RecordingError | None:
+        """Probe a file of unknown content; large files that are no recordings are not hashed.
+
+        Short files that should be recordings are hashed, so that copies share a job.
+        """
+        name = os.fsencode(candidate.path.absolute())
+        if candidate.expected and self.index.unchanged(name, candidate.status) is not None:
+            return None
+        try:
+            return await self._probe(candidate)
+        except RecordingError as error:
+            if not candidate.expected or candidate.status.st_size > _HASHED_BYTES:
+                raise
+            return error
+
+    async def _probe(self, candidate: Candidate) -> AudioFile:
+        return await self.media.probe(candidate.path, self.config.chunking.audio_stream)
 
 
 def _unread(display_path: str, reason: str) -> Failure:

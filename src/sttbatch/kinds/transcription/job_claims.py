@@ -65,9 +65,11 @@ class JobClaims:
 
         async def queued(job: RecordingJob) -> Job:
             sha256 = job.fingerprint.sha256
-            spec = TranscriptionSpec.of(job.candidates[0], sha256, job.declared_s, config)
+            spec = TranscriptionSpec.of(
+                job.candidates[0], sha256, job.declared_s, config, job.stream
+            )
             revive = config.run.force and not job.id
-            return await self._row(sha256, spec.to_job_spec(), revive=revive)
+            return await self._row(sha256, spec.to_job_spec(), job.stream, revive=revive)
 
         rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
@@ -78,7 +80,7 @@ class JobClaims:
         """The jobs of this request, by content, that `enqueue` would return as dead letters."""
         if self.config.run.force:
             return {}
-        stream = self.config.chunking.audio_stream
+        stream = self.config.chunking.likely_stream
         rows = await self.queue.jobs.unfinished(stream, self.request_sha256)
         found = await self.queue.jobs.jobs(rows.values())
         return {
@@ -124,14 +126,16 @@ class JobClaims:
         rows = await asyncio.gather(*(self._note(each) for each in once.values()))
         return {row.file_sha256: row for row in rows if row.is_dead_letter}
 
-    async def reconcile(self, done: set[str], readable: Callable[[], set[str]]) -> None:
-        """Complete queued and failed jobs of this request whose content is `done`.
+    async def reconcile(
+        self, done: set[str], streams: set[int], readable: Callable[[], set[str]]
+    ) -> None:
+        """Complete queued and failed jobs of this request and `streams` whose content is `done`.
 
         Jobs of unreadable files are removed if their content is in `readable`.
         """
-        rows = await self.queue.jobs.unfinished(
-            self.config.chunking.audio_stream, self.request_sha256
-        )
+        rows: dict[str, str] = {}
+        for stream in {self.config.chunking.likely_stream, *streams}:
+            rows |= await self.queue.jobs.unfinished(stream, self.request_sha256)
         if any(content.startswith(UNREAD) for content in rows):
             await self.queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
         for content in rows.keys() & done:
@@ -146,16 +150,20 @@ class JobClaims:
             "audio_s": failure.audio_s,
             "request": dataclasses.asdict(self.config.request),
         }
-        row = await self._row(failure.content, JobSpec(TRANSCRIPTION, 1, payload))
+        row = await self._row(
+            failure.content,
+            JobSpec(TRANSCRIPTION, 1, payload),
+            self.config.chunking.likely_stream,
+        )
         taken = await self.queue.claim(row.id, self.worker)
         if isinstance(taken, Claim):
             await self.queue.jobs.fail(taken, failure.reason)
         return row
 
-    async def _row(self, content: str, spec: JobSpec, *, revive: bool = False) -> Job:
+    async def _row(self, content: str, spec: JobSpec, stream: int, *, revive: bool = False) -> Job:
         return await self.queue.jobs.enqueue(
             content,
-            self.config.chunking.audio_stream,
+            stream,
             self.request_sha256,
             spec,
             self.priority,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sttbatch.caching.cache_keys import ContentAddresser
+from sttbatch.core.addresses import origins
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.models import MERGE_VERSION
@@ -36,7 +37,7 @@ class TranscriptionKind:
         addresser = ContentAddresser(asked.request, asked.chunking.channels)
         mode = RunOptions(audit=asked.gap_repair).audit_mode
         return addresser.transcript_key(
-            asked.sha256, asked.chunking.audio_stream, MERGE_VERSION, mode
+            asked.sha256, asked.chunking.likely_stream, MERGE_VERSION, mode
         )
 
     def engine(self, spec: JobSpec) -> tuple[str, str]:
@@ -49,7 +50,7 @@ class TranscriptionKind:
     async def check(self, spec: JobSpec, services: TranscriptionServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
         path, origin = asked.candidate().path, asked.request.origin
-        if origin != services.config.request.origin:
+        if origin and origins(origin) != origins(services.config.request.origin):
             raise UsageError(f"the job is for {origin}; set STTBATCH_BASE_URL to it to run the job")
         if not asked.outputs.formats:
             raise UsageError(

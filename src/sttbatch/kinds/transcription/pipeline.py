@@ -227,8 +227,9 @@ class TranscriptionPipeline:
         if stored is None and chunk.silent:
             return ChunkOutcome(span, None, gap=GapReason.NO_SPEECH)
         assert job.claim is not None
+        sha256 = job.fingerprint.sha256
         context = ChunkContext(
-            job.display_path, job.fingerprint.sha256, job.claim, lane, span.index
+            job.display_path, sha256, job.claim, lane, span.index, stream=job.stream
         )
         try:
             if stored is None:
@@ -241,6 +242,8 @@ class TranscriptionPipeline:
         except ChunkError as error:
             job.hindered |= is_hindrance(error)
             return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
+        if not cached:
+            self.control.served()
         repaired = await self.repair.repair(job, context, chunk, words)
         if repaired.over_budget is not None:
             self.control.budget_reached(repaired.over_budget)

@@ -143,6 +143,11 @@ class RecordingJob:
         return self.candidates[0].display_path
 
     @property
+    def stream(self) -> int:
+        """The audio stream that is transcribed; 0 until the file is probed."""
+        return self.file.stream if self.file is not None else 0
+
+    @property
     def declared_s(self) -> float:
         return self.file.duration_s if self.file is not None else 0.0
 

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sttbatch.core import events
-from sttbatch.core.errors import BudgetReached, RecordingError, Stopped, SttbatchError
+from sttbatch.core.errors import (
+    BudgetReached,
+    EndpointRefused,
+    RecordingError,
+    RecordingRefused,
+    Stopped,
+    SttbatchError,
+)
 from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
 
 
@@ -19,6 +26,7 @@ class RunControl:
     emit: events.Emit
     fail_fast: bool
     error: SttbatchError | None = field(default=None, init=False)
+    _forbidden: RecordingJob | None = field(default=None, init=False)
     _bug: Exception | None = field(default=None, init=False)
 
     @property
@@ -45,6 +53,10 @@ class RunControl:
         if self.fail_fast:
             self.stop()
 
+    def served(self) -> None:
+        """Note that the endpoint has answered a request, so that it does not refuse all."""
+        self._forbidden = None
+
     def raise_bug(self) -> None:
         """Raise an unexpected error, after requests in flight are stored."""
         if self._bug is not None:
@@ -58,6 +70,8 @@ class RunControl:
         except Exception as error:  # noqa: BLE001 - a bug must not lose answers of other chunks
             if job is not None and isinstance(error, RecordingError):
                 job.fail(error)
+                if isinstance(error, RecordingRefused):
+                    self._after_forbidden(job, error)
                 return
             if job is not None:
                 job.interrupt()
@@ -69,6 +83,13 @@ class RunControl:
             else:
                 self._bug = self._bug or error
                 self.stop()
+
+    def _after_forbidden(self, job: RecordingJob, error: RecordingRefused) -> None:
+        """End the run if the recording before was forbidden too."""
+        if self._forbidden not in (None, job):
+            job.hindered = True
+            self.abort(EndpointRefused(f"the endpoint refuses requests: {error}"))
+        self._forbidden = job
 
     def _note(self, error: SttbatchError) -> None:
         if self.error is None:

@@ -60,9 +60,16 @@ class TranscriptionSpec:
 
     @staticmethod
     def of(
-        candidate: Candidate, sha256: str, audio_s: float, config: RunConfig
+        candidate: Candidate,
+        sha256: str,
+        audio_s: float,
+        config: RunConfig,
+        stream: int | None = None,
     ) -> TranscriptionSpec:
-        """The spec of a recording in a run with `config`."""
+        """The spec of a recording in a run with `config`, whose audio `stream` was chosen."""
+        chunking = config.chunking
+        if stream is not None:
+            chunking = replace(chunking, audio_stream=stream)
         directory = config.outputs.directory
         if directory is not None:
             directory = directory.absolute()
@@ -74,7 +81,7 @@ class TranscriptionSpec:
             sha256,
             audio_s,
             config.request,
-            config.chunking,
+            chunking,
             replace(config.outputs, directory=directory),
             config.run.audit,
             config.run.audit_share,

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
-from sttbatch.core.events import Emit, FileProcessingCompleted, FilesSkipped, JobCompleted
+from sttbatch.core.events import Emit, FileProcessingCompleted, FilesSkipped, JobCompleted, Warned
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.ports import ResultStore
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_names import OutputLocator
 from sttbatch.outputs.output_registry import OutputRegistry, made_from
 from sttbatch.processing.discovery import Candidate, Discovery
+
+_MOST_NAMED = 20
 
 
 async def take_up_to_date(
@@ -68,7 +70,7 @@ async def _transcript_keys(
 ) -> list[str | None]:
     """Keys of their transcripts; None: the content is unknown."""
     addresser = ContentAddresser(config.request, config.chunking.channels)
-    stream, audit_mode = config.chunking.audio_stream, config.run.audit_mode
+    stream, audit_mode = config.chunking.likely_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
     names = [
         os.fsencode(each.display_path if each.display_path[0] == "/" else here + each.display_path)
@@ -94,5 +96,12 @@ async def report_skipped(
     for root, paths in discovery.skipped.items():
         ours = await registry.known_outputs(Path(root))
         skipped += sum(os.fsencode(path) not in ours for path in paths)
+    if unreadable := discovery.unreadable:
+        named = ", ".join(unreadable[:_MOST_NAMED])
+        more = f" and {len(unreadable) - _MOST_NAMED} more" if len(unreadable) > _MOST_NAMED else ""
+        message = (
+            f"not a format that can be read here: {named}{more} ({len(unreadable)} passed over)"
+        )
+        emit(Warned("", message))
     if skipped or discovery.recently_modified:
         emit(FilesSkipped("", skipped, discovery.recently_modified))

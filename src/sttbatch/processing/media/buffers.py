@@ -10,16 +10,21 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Generic, NamedTuple, TypeVar
 
+from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import is_quiet
-from sttbatch.processing.media.silence import frame_levels, is_digital_silence
+from sttbatch.processing.media.samples import Samples, encode
+from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels, is_digital_silence
 from sttbatch.processing.media.speech import detector
-from sttbatch.processing.media.track import Decoder, StreamPacket, Track
-from sttbatch.processing.media.upload_format import Container
+from sttbatch.processing.media.track import StreamPacket, Track
+from sttbatch.processing.media.upload_format import ENCODED, Container
 
 _FIRST_PROBE_S = 1.0
 _LONGEST_PROBE_S = 60.0
+_LONGEST_LEAD_S = 1.0
 
 
 class Digested(NamedTuple):
@@ -45,6 +50,8 @@ class CutMedia(NamedTuple):
     duration_s: float
     time_map: tuple[tuple[float, float], ...]
     audio_sha256: str
+    container: Container
+    codec: str
 
 
 class Buffer(ABC, Generic[Item]):
@@ -56,16 +63,7 @@ class Buffer(ABC, Generic[Item]):
         at_end: whether that is its end.
     """
 
-    def __init__(
-        self,
-        track: Track,
-        decoder: Decoder,
-        container: Container,
-        codec_name: str,
-        preroll_s: float,
-    ) -> None:
-        self.container = container
-        self.codec_name = codec_name
+    def __init__(self, track: Track, decoder: Decoder, preroll_s: float) -> None:
         self.preroll_s = preroll_s
         self.end_pts = track.origin_pts
         self.at_end = False
@@ -83,8 +81,8 @@ class Buffer(ABC, Generic[Item]):
         """Read on to `pts`, and drop everything before it."""
 
     @abstractmethod
-    def pcm(self, start: int, end: int) -> tuple[int, bytes]:
-        """The position of the first sample, and the samples as mono s16 at 16 kHz."""
+    def _interleaved(self, start: int, end: int) -> tuple[int, bytes]:
+        """The position of the first sample, and the samples as interleaved s16 at 16 kHz."""
 
     @abstractmethod
     def cut(self, start: int, end: int) -> CutMedia | None:
@@ -104,30 +102,78 @@ class Buffer(ABC, Generic[Item]):
             later = at
         return pts if later is None else later
 
+    def pcm(self, start: int, end: int) -> tuple[int, bytes]:
+        """The position of the first sample, and the samples, mixed, as s16 at 16 kHz."""
+        first, samples = self._interleaved(start, end)
+        return first, self._decoder.mixer.mix(samples)
+
+    def channel_pcm(self, start: int, end: int) -> list[bytes]:
+        """The samples of each channel in the mix, as s16 at 16 kHz."""
+        return self._decoder.mixer.channels(self._interleaved(start, end)[1])
+
     def is_silent(self, start: int, end: int, *, vad: bool) -> bool:
         """Whether a range holds no speech, or without `vad` nothing but digital silence.
 
-        What stands out is sent unheard; a detector is asked only where all is level and quiet.
+        Each channel is judged by itself: no other can cancel or drown it. What stands out is sent
+        unheard; a detector is asked only where all is level and quiet.
         """
         if not vad:
-            return all(is_digital_silence(pcm) for pcm in self._parts(start, end))
-        levels = b""
-        for pcm in self._parts(start, end):
-            levels += frame_levels(pcm)
-            if not is_quiet(levels):
-                return False
-        return not any(detector.spans(pcm) for pcm in self._parts(start, end))
+            return all(
+                is_digital_silence(pcm)
+                for part in self._parts(start, end)
+                for pcm in self.channel_pcm(*part)
+            )
+        levels = [b""] * self._decoder.mixer.count
+        for part in self._parts(start, end):
+            for index, pcm in enumerate(self.channel_pcm(*part)):
+                levels[index] += frame_levels(pcm)
+                if not is_quiet(levels[index]):
+                    return False
+        return not any(
+            detector.spans(pcm)
+            for part in self._parts(start, end)
+            for pcm in dict.fromkeys(self.channel_pcm(*part))
+        )
 
-    def _parts(self, start: int, end: int) -> Iterator[bytes]:
-        """The samples of a range; parts get longer, as sound is mostly in the first."""
+    def _parts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Parts of a range that get longer, as sound is mostly in the first."""
         length_s = _FIRST_PROBE_S
         while start < end:
             until = min(end, start + self._track.pts_of(length_s))
-            yield self.pcm(start, until)[1]
+            yield start, until
             start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
 
     def _covered(self, start: int, end: int) -> Iterator[Item]:
         return (item for item in self._items if item.end_pts > start and item.pts < end)
+
+    def _encoded(
+        self,
+        samples: Samples,
+        codec: UploadCodec,
+        span_s: tuple[float, float],
+        audio_sha256: str,
+        *,
+        on_packets: bool,
+    ) -> CutMedia | None:
+        """Encode the samples of a span; `on_packets`: as long as copied packets would be."""
+        low, high = samples.offset(span_s[0]), samples.offset(span_s[1])
+        if low >= high:
+            return None
+        # Copied packets include what a player skips at the very start.
+        late_s = samples.second(low) - span_s[0]
+        lead_s = min(max(0.0, late_s), _LONGEST_LEAD_S) if on_packets else 0.0
+        lead = bytes(2 * round(lead_s * SAMPLE_RATE))
+        lead_s = len(lead) / (2 * SAMPLE_RATE)
+        with memoryview(samples.pcm) as held, held[low:high] as covered:
+            data = encode(chain([lead], self._decoder.mixer.blocks(covered)), codec)
+        return CutMedia(
+            data,
+            samples.duration_s(low, high) + lead_s,
+            samples.times(low, high, lead_s),
+            audio_sha256,
+            ENCODED[codec],
+            str(codec),
+        )
 
     def _audio_sha256(self, digests: Iterable[bytes], within: str = "") -> str:
         """Hash the covered packets; `within` is the position of cuts inside the outer ones."""

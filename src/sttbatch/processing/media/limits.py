@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 
 from sttbatch.core.errors import MediaError
 
@@ -24,7 +23,7 @@ def max_decoded_bytes(size_bytes: int) -> int:
     return max(ALWAYS_DECODED_BYTES, MAX_EXPANSION * size_bytes)
 
 
-def check_limits(container: InputContainer, stream: AudioStream) -> None:
+def check_limits(stream: AudioStream, length_s: float) -> None:
     """Raise MediaError if a stream exceeds a limit."""
     low, high = SAMPLE_RATES_HZ
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
@@ -32,17 +31,8 @@ def check_limits(container: InputContainer, stream: AudioStream) -> None:
         raise MediaError(f"its sample rate is {rate} Hz; {low} to {high} Hz are read")
     if not 1 <= channels <= MAX_CHANNELS:
         raise MediaError(f"it has {channels} channels; 1 to {MAX_CHANNELS} are read")
-    length_s = declared_s(container, stream)
     if length_s > MAX_DURATION_S:
         raise MediaError(f"it says that it lasts {hours(length_s)}")
-
-
-def declared_s(container: InputContainer, stream: AudioStream) -> float:
-    """The duration in seconds declared by the stream or its container; 0: none is declared."""
-    length, time_base = stream.duration, stream.time_base
-    if length and time_base:
-        return float(length * time_base)
-    return float((container.duration or 0) / 1e6)
 
 
 def hours(seconds: float) -> str:

@@ -57,10 +57,10 @@ class SplitPlan:
 
 
 class Probe(msgspec.Struct, frozen=True, tag=True):
-    """Request to read a file's headers; `path` as in `Source`."""
+    """Request to read a file's headers; `path` as in `Source`; no `stream`: choose one."""
 
     path: bytes
-    stream: int
+    stream: int | None
 
 
 class Split(msgspec.Struct, frozen=True, tag=True):

@@ -21,14 +21,17 @@ from typing import BinaryIO
 import av.logging
 
 from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
-from sttbatch.core.models import MIXED, AudioChunk
+from sttbatch.core.models import AudioChunk
 from sttbatch.processing.media import media_messages as messages
+from sttbatch.processing.media import timeline
+from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
-from sttbatch.processing.media.silence import BYTES_PER_SECOND, frame_levels
+from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels
 from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
-from sttbatch.processing.media.track import JUMP_S, Decoder, Track
+from sttbatch.processing.media.stream_choice import choose_stream
+from sttbatch.processing.media.track import JUMP_S, Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Limit on the address space; the libraries alone map a fifth of it."""
@@ -39,9 +42,6 @@ CPU_PER_MIB_S = 2
 
 PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
-
-_UNKNOWN_LENGTHS = (0, 0xFFFFFFFF)
-"""Lengths that are written by programs that write to a pipe."""
 
 
 def _split(request: messages.Split) -> Iterator[Reply]:
@@ -112,9 +112,12 @@ def _probe(request: messages.Probe) -> Reply:
             raise MediaError("it is empty")
         _allow(size)
         estimated, declared = _lacks_length(file), _declared_bytes(file)
-        with Track(file, request.stream) as track:
+        given = request.stream
+        stream, also_heard = choose_stream(file) if given is None else (given, ())
+        with Track(file, stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
-    if declared > size:
+        audio_file = replace(audio_file, also_heard=also_heard)
+    if declared > size and not timeline.is_untrue(declared, size):
         # libavformat takes the end of a truncated file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
     return messages.Probed(audio_file)
@@ -140,35 +143,40 @@ def _declared_bytes(file: BinaryIO) -> int:
     file.seek(0)
     head = file.read(8)
     file.seek(0)
-    length = int.from_bytes(head[4:8], "little")
-    return length + 8 if head[:4] == b"RIFF" and length not in _UNKNOWN_LENGTHS else 0
+    return int.from_bytes(head[4:8], "little") + 8 if head[:4] == b"RIFF" else 0
 
 
 def _measure(request: messages.Measure) -> Reply:
     _allow(request.source.size_bytes)
     with _opened(request.source) as file, Track(file) as track:
+        decoder = Decoder(track)
         levels = tuple(
-            LoudnessLevels(at_s, frame_levels(pcm)) for at_s, pcm in _samples(track, request.spans)
+            LoudnessLevels(at_s, frame_levels(decoder.mixer.mix(samples)))
+            for at_s, samples in _samples(track, decoder, request.spans)
         )
-        channels = range(1, track.context.channels + 1) if track.context.channels > 1 else (MIXED,)
-        speech = merge_spans(span for channel in channels for span in _speech(request, channel))
-        return messages.Measured(levels, tuple(speech), track.time_base, track.origin_pts)
+        return messages.Measured(levels, _speech(request), track.time_base, track.origin_pts)
 
 
-def _speech(request: messages.Measure, channel: int) -> Iterator[Span]:
-    """Speech on one channel, which no other can cancel or drown."""
+def _speech(request: messages.Measure) -> tuple[Span, ...]:
+    """Speech on any channel; each is judged by itself, so that no other cancels or drowns it."""
     if not request.within:
-        return
+        return ()
     with _opened(request.source) as file, Track(file) as track:
-        for at_s, pcm in _samples(track, request.within, channel):
-            yield from detector.spans(pcm, at_s)
+        decoder = Decoder(track)
+        return tuple(
+            merge_spans(
+                span
+                for at_s, samples in _samples(track, decoder, request.within)
+                for pcm in dict.fromkeys(decoder.mixer.channels(samples))
+                for span in detector.spans(pcm, at_s)
+            )
+        )
 
 
 def _samples(
-    track: Track, spans: Sequence[Span], channel: int = MIXED
+    track: Track, decoder: Decoder, spans: Sequence[Span]
 ) -> Iterator[tuple[float, bytes]]:
-    """The samples of `spans`, in order and disjoint, and when they begin, without empty parts."""
-    decoder = Decoder(track, channel)
+    """The interleaved samples of `spans`, in order and disjoint, and their starting times."""
     waiting = list(reversed(spans))
     now: _SpanSamples | None = None
     for item in track.packets():
@@ -180,7 +188,7 @@ def _samples(
             span = waiting.pop()
             if start_s < span.end_s:
                 decoder.restart()
-                now = _SpanSamples(span)
+                now = _SpanSamples(span, 2 * decoder.mixer.count)
         if now is not None:
             for at_s, data in decoder.decode(item):
                 now.add(at_s, data)
@@ -193,19 +201,21 @@ def _samples(
 class _SpanSamples:
     """The samples of one span; a jump of the timestamps begins a new part."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Span, frame_bytes: int) -> None:
         self.span = span
+        self._frame_bytes = frame_bytes
         self._parts: list[tuple[float, bytearray]] = []
 
     def add(self, at_s: float, data: bytes) -> None:
         if at_s < self.span.start_s:
-            skipped = 2 * round((self.span.start_s - at_s) * BYTES_PER_SECOND / 2)
+            skipped = self._frame_bytes * round((self.span.start_s - at_s) * SAMPLE_RATE)
             data, at_s = data[skipped:], self.span.start_s
         if not data:
             return
         if self._parts:
             begun_s, held = self._parts[-1]
-            if abs(begun_s + len(held) / BYTES_PER_SECOND - at_s) <= JUMP_S:
+            held_s = len(held) / self._frame_bytes / SAMPLE_RATE
+            if abs(begun_s + held_s - at_s) <= JUMP_S:
                 held += data
                 return
         self._parts.append((at_s, bytearray(data)))

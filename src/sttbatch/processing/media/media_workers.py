@@ -190,8 +190,11 @@ class MediaWorkers:
         for worker in self._workers[:recordings]:
             await worker.start()
 
-    async def probe(self, path: Path, stream: int = 0) -> AudioFile:
-        """Read a file's headers; raises NoAudioError, or MediaError if it cannot be read."""
+    async def probe(self, path: Path, stream: int | None = 0) -> AudioFile:
+        """Read a file's headers; without `stream`, those of the stream that is transcribed.
+
+        Raises NoAudioError, or MediaError if it cannot be read.
+        """
         reply = await self._send(messages.Probe(bytes(path), stream), 0)
         assert isinstance(reply, messages.Probed)
         return reply.file

@@ -8,17 +8,30 @@ import av
 from av.audio.stream import AudioStream
 from av.packet import Packet
 
+from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.buffers import Buffer, CutMedia
-from sttbatch.processing.media.track import FAR, JUMP_S, Decoder, StreamPacket, Track
+from sttbatch.processing.media.decoder import Decoder
+from sttbatch.processing.media.mixing import is_cinema
+from sttbatch.processing.media.samples import Samples
+from sttbatch.processing.media.silence import BYTES_PER_SECOND, is_digital_silence
+from sttbatch.processing.media.track import FAR, JUMP_S, StreamPacket, Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 
 class PacketBuffer(Buffer[StreamPacket]):
-    """A buffer of packets that are copied into uploads, and decoded only to find silence."""
+    """A buffer of packets that are copied into uploads, and decoded only where samples are needed.
 
-    def __init__(self, track: Track) -> None:
-        container = COPYABLE[track.codec]
-        super().__init__(track, Decoder(track), container, track.codec, container.preroll_s)
+    Chunks that cannot be copied faithfully are decoded and encoded instead: those with packets of
+    changed parameters, and those with channels that would cancel or be lost in a plain mix.
+
+    Args:
+        track: the track that is read.
+        max_bytes: maximum size of an encoded upload.
+    """
+
+    def __init__(self, track: Track, max_bytes: int) -> None:
+        super().__init__(track, Decoder(track), COPYABLE[track.codec].preroll_s)
+        self._max_bytes = max_bytes
         self._buffered_bytes = 0
 
     def fill(self, until: int, max_bytes: int) -> int:
@@ -43,7 +56,7 @@ class PacketBuffer(Buffer[StreamPacket]):
         while self._items and self._items[0].end_pts <= pts:
             self._buffered_bytes -= self._items.popleft().packet.size
 
-    def pcm(self, start: int, end: int) -> tuple[int, bytes]:
+    def _interleaved(self, start: int, end: int) -> tuple[int, bytes]:
         preroll = start - self._track.pts_of(self.preroll_s)
         self._decoder.restart()
         parts: list[bytes] = []
@@ -59,6 +72,9 @@ class PacketBuffer(Buffer[StreamPacket]):
         items = list(self._covered(start, end))
         if not items:
             return None
+        sha256 = self._audio_sha256(item.digest() for item in items)
+        if any(item.section.mark for item in items) or self._is_lost_in_a_mix(start, end):
+            return self._decoded(items, sha256)
         delay_s = self._decoder_delay_s(items[0].duration_s)
         time_map: list[tuple[float, float]] = []
         upload_s = 0.0 - delay_s
@@ -70,11 +86,43 @@ class PacketBuffer(Buffer[StreamPacket]):
                 shift_s = at_s - upload_s
             upload_s += item.duration_s
         return CutMedia(
-            _copy_packets(items, self._track.stream, self.codec_name),
+            _copy_packets(items, self._track.stream, self._track.codec),
             sum(item.duration_s for item in items) - delay_s,
             tuple(time_map),
-            self._audio_sha256(item.digest() for item in items),
+            sha256,
+            COPYABLE[self._track.codec],
+            self._track.codec,
         )
+
+    def _is_lost_in_a_mix(self, start: int, end: int) -> bool:
+        """Whether a recogniser's plain mix of the channels would lose one of them."""
+        mixer = self._decoder.mixer
+        if mixer.count != 2:
+            return mixer.count > 1 and not is_cinema(self._track.context.layout)
+        for part, until in self._parts(start, end):
+            pcm = self._interleaved(part, until)[1]
+            if not is_digital_silence(pcm):
+                return mixer.cancels(pcm)
+        return False
+
+    def _decoded(self, items: Sequence[StreamPacket], sha256: str) -> CutMedia | None:
+        samples = Samples(self._decoder.mixer.count)
+        self._decoder.restart()
+        for item in items:
+            for at_s, data in self._decoder.decode(item):
+                samples.append(at_s, data)
+        samples.pcm += self._decoder.flush()
+        if not samples:
+            return None
+        first, last = items[0], items[-1]
+        span_s = (
+            self._track.seconds(first.pts) + self._decoder_delay_s(first.duration_s),
+            self._track.seconds(last.end_pts),
+        )
+        lasts_s = span_s[1] - span_s[0]
+        fits = lasts_s * BYTES_PER_SECOND < self._max_bytes
+        codec = UploadCodec.FLAC if fits else UploadCodec.OPUS
+        return self._encoded(samples, codec, span_s, sha256, on_packets=True)
 
 
 def _copy_packets(items: Sequence[StreamPacket], stream: AudioStream, codec: str) -> bytes:

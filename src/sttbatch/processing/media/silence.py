@@ -14,7 +14,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from pydub import AudioSegment
     from pydub.silence import detect_silence
-    from pydub.utils import audioop
+    from pydub.utils import audioop as audioop  # noqa: PLC0414 - mixing uses it too
 
 SAMPLE_RATE = 16_000
 """Hz: the rate of Whisper's input; windows and encoded chunks are mono s16 at this rate."""

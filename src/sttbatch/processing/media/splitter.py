@@ -159,11 +159,10 @@ class Splitter:
             time_map=media.time_map,
             channel=self._plan.channel,
         )
-        container = self.buffer.container
         upload = Upload(
-            filename=f"chunk-{self._index:04}.{container.suffix}",
-            content_type=container.content_type,
-            codec=self.buffer.codec_name,
+            filename=f"chunk-{self._index:04}.{media.container.suffix}",
+            content_type=media.container.content_type,
+            codec=media.codec,
             duration_s=media.duration_s,
             size_bytes=len(media.data),
             data=media.data,
@@ -191,4 +190,4 @@ def _buffer(track: Track, plan: SplitPlan) -> PacketBuffer | SampleBuffer:
             f"its codec, {track.codec}, cannot be copied into an upload; "
             "use --upload-codec auto or flac"
         )
-    return PacketBuffer(track)
+    return PacketBuffer(track, plan.max_bytes)

@@ -1,0 +1,53 @@
+"""What is read to know a file's content, and what is not."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from sttbatch.caching.fingerprints import Fingerprinter
+from sttbatch.core.errors import RecordingError, Stopped
+from sttbatch.core.file_records import FileRecord
+
+
+class Forgetful:
+    """An index that remembers nothing."""
+
+    async def records(self, paths: Iterable[bytes]) -> dict[bytes, FileRecord]:
+        return {}
+
+    async def remember(self, path: bytes, record: FileRecord) -> None:
+        return None
+
+
+def test_hashing_ends_when_the_run_does(tmp_path: Path) -> None:
+    """A terabyte takes ten minutes."""
+    path = tmp_path / "sparse.wav"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    asked: list[None] = []
+
+    def stopping() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    with pytest.raises(Stopped):
+        asyncio.run(Fingerprinter(Forgetful()).fingerprint(path, stopping))  # type: ignore[arg-type]
+
+
+def test_the_hash_is_that_of_all_bytes(tmp_path: Path) -> None:
+    data = os.urandom((1 << 20) * 2 + 17)
+    (tmp_path / "a").write_bytes(data)
+    record = asyncio.run(Fingerprinter(Forgetful()).fingerprint(tmp_path / "a"))  # type: ignore[arg-type]
+    assert record.sha256 == hashlib.sha256(data).hexdigest()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(RecordingError, match="not a regular file"):
+        asyncio.run(Fingerprinter(Forgetful()).fingerprint(tmp_path / "pipe.wav"))  # type: ignore[arg-type]

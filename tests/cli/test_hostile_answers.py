@@ -1,0 +1,69 @@
+"""Answers that are meant to harm: each costs its recording, in little memory, and never the run."""
+
+from __future__ import annotations
+
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measure import measure
+from tests.cloudru import CloudRu, Heard, HeardWord, Status, always, make_recording
+from tests.shell import Shell
+
+MIB = 1024 * 1024
+MOST_MEMORY = 300 * MIB
+HEARD = Heard((HeardWord("0000", 0.5, 1.0), HeardWord("0001", 1.5, 2.0)), 10.0)
+
+
+def zeros(count: int) -> bytes:
+    """So many times 16 MiB of zeros as gzip, a thousandth in size."""
+    packer = zlib.compressobj(9, wbits=16 + zlib.MAX_WBITS)
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    # What follows a full flush refers to nothing before it, so it may be repeated.
+    block = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + count * block
+
+
+def bomb(encoding: str) -> bytes:
+    """A gibibyte, or sixteen that are packed twice."""
+    return zeros(64) if "," not in encoding else zlib.compress(zeros(1024), 9)
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.wav"
+    make_recording(path, duration_s=40, sample_rate=8_000, channels=1)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code", "encoding", "body", "complaint"),
+    [
+        (200, "gzip, deflate", None, " bytes: no transcription of "),
+        (503, "gzip", None, "503: "),
+        (200, "", b'{"segments":[' + 300_000 * b"{},", " words and segments: no transcription of "),
+    ],
+    ids=["stacked gzip", "gzip of a 503", "empty objects"],
+)
+def test_memory_of_a_run_stays_small(
+    home: Path, talk: Path, code: int, encoding: str, body: bytes | None, complaint: str
+) -> None:
+    headers = {"content-encoding": encoding} if encoding else {}
+    # So that a 503 is not waited out.
+    headers |= {"x-should-retry": "false"} if code != 200 else {}
+    answer = Status(code, headers, bomb(encoding) if body is None else body)
+    with CloudRu(recognise=lambda _: HEARD, faults=always(answer)) as endpoint:
+        options = ["transcribe", str(talk), "-j", "4", "--chunk-duration", "10", "-v"]
+        run = [sys.executable, "-m", "sttbatch", *options]
+        # It fails, and what it says then is wanted as well.
+        command = ["sh", "-c", '"$@" 2>&1; echo exit $?', "sh", *run]
+        cost, said = measure(command, home, environment=Shell(home, endpoint).environment)
+        posts = [post.file_sha256 for post in endpoint.received]
+    assert said.endswith("exit 1\n")
+    assert complaint in said
+    assert "Traceback" not in said
+    # What another try would not mend is asked for once, so it is paid for once.
+    assert len(posts) == len(set(posts))
+    assert cost.rss_bytes < MOST_MEMORY
