@@ -106,6 +106,18 @@ def test_an_endpoint_that_is_up_and_refuses_is_not_waited_for(folder: Path, shel
     assert shell.endpoint.log.models_asked == 1
 
 
+def test_a_short_outage_behind_a_gateway_costs_no_recording(folder: Path, shell: Shell) -> None:
+    """The list of models is answered all the time; more requests fail than there are retries."""
+    assert shell.endpoint is not None
+    record(folder, 1, 2, 3)
+    down = Status(503, body={"detail": "restarting"})
+    shell.endpoint.faults = lambda post: down if 1 <= post.number <= 5 else None
+    result = shell.transcribe(folder, *SHORT, "-j", "1", "--retries", "2")
+    assert result.code == 0, result.err
+    assert "3 recordings done" in result.summary
+    assert "the endpoint fails (503: restarting); waiting up to 600 s" in result.err
+
+
 CATALOGUE: list[dict[str, Any]] = [
     {"id": "openai/whisper-large-v3",
      "metadata": {"type": "audio-to-text", "provider": "cloud.ru"}},
