@@ -124,7 +124,8 @@ CATALOGUE: list[dict[str, Any]] = [
     {"id": "big/model", "context_length": 131072, "metadata": {"type": "llm",
      "provider": "external", "prompt_tokens_cost": 15.86, "generated_tokens_cost": 61,
      "cache_read_tokens_cost": -1, "is_billable": True}},
-    {"id": "BAAI/bge-m3", "max_model_len": "8192", "metadata": {"type": "embedder"}},
+    {"id": "BAAI/bge-m3", "max_model_len": "8192", "metadata": {"type": "embedder"},
+     "is_billable": False},
     {"id": "bare", "metadata": None},
     {"metadata": {"type": "llm"}},
 ]  # fmt: skip
@@ -142,6 +143,7 @@ def test_models_are_listed_with_what_is_told_of_them(home: Path) -> None:
             "id": "big/model", "type": "llm", "provider": "external", "context_tokens": 131072,
             "prompt_price": 15.86, "generated_price": 61.0, "cached_price": None, "billable": True,
         }  # fmt: skip
+        assert [each["billable"] for each in found] == [None, True, False, None]
         table = shell.run("models")
         assert table.code == 0
         assert len(table.out.splitlines()) == 5
