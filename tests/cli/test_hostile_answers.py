@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import measure
-from tests.cloudru import CloudRu, Heard, HeardWord, Status, always, make_recording
+from tests.cloudru import CloudRu, Heard, HeardWord, Received, Status, always, make_recording
 from tests.shell import Shell
 
 MIB = 1024 * 1024
@@ -73,6 +73,23 @@ def test_memory_of_a_run_stays_small(
     assert complaint in said
     # What another try would not mend is asked for once, so it is paid for once.
     assert len(posts) == len(set(posts))
+
+
+def test_it_costs_its_recording_alone(home: Path, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        path = tmp_path / f"talk-{number}.wav"
+        make_recording(path, duration_s=4, sample_rate=8_000, channels=1, first_word=number)
+    answer = Status(200, {"content-encoding": "gzip, gzip"}, bomb("gzip, gzip"))
+
+    def second(post: Received) -> Status | None:
+        return answer if post.words[:1] == ("0002",) else None
+
+    with CloudRu(faults=second) as endpoint:
+        result = Shell(home, endpoint).transcribe(tmp_path, "--no-audit")
+    assert result.code == 1
+    assert "talk-2.wav: failed: " in result.err
+    assert "2 recordings done" in result.summary
+    assert "1 failed" in result.summary
 
 
 @pytest.mark.parametrize("command", [["models"], ["doctor", "--send"]], ids=" ".join)

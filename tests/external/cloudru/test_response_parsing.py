@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sttbatch.core.models import Segment, Transcription, Word
@@ -317,6 +317,7 @@ ITEMS = st.lists(
     VALUES | st.fixed_dictionaries({"text": VALUES, "segments": ITEMS, "words": ITEMS}),
     st.floats(0.1, 1e6),
 )
+@example({"segments": [{"text": "00000"}]}, 769908.493807156)
 def test_any_json_is_a_transcription_or_unreadable(answer: Any, audio_s: float) -> None:
     try:
         heard = read(answer, audio_s)

@@ -145,8 +145,12 @@ def times(parts: Sequence[Part], low_s: float, high_s: float) -> list[tuple[floa
         (from_s, start), (to_s, end) = moments[first], moments[past]
         assert from_s is not None
         assert to_s is not None
-        per_letter_s = max(0.0, to_s - from_s) / max(1, end - start)
-        found += [from_s + per_letter_s * (place - start) for _, place in moments[first:past]]
+        past_s = max(from_s, to_s)
+        per_letter_s = (past_s - from_s) / max(1, end - start)
+        # Rounding may lead beyond the end.
+        found += [
+            min(past_s, from_s + per_letter_s * (place - start)) for _, place in moments[first:past]
+        ]
     return [
         (start_s, max(start_s, end_s))
         for start_s, end_s in zip(found[1::2], found[2::2], strict=True)
