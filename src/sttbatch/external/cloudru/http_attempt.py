@@ -169,7 +169,8 @@ class RequestState:
 
     Attributes:
         counted: failures that use up retries; those of an outage do not.
-        rate_limited: the latest attempt was answered with a 429.
+        hindered: the latest attempt was refused like all others, by a rate limit or by an endpoint
+            that is up and answers nothing but 503.
         ambiguous: number of failed uploads that were possibly billed.
         http, format_index: of the latest attempt; the latter is an index into FORMATS.
         reconnected: the one free retry, after a stale connection, is used up.
@@ -189,7 +190,7 @@ class RequestState:
     began_at: float = 0.0
     began: float = 0.0
     counted: int = 0
-    rate_limited: bool = False
+    hindered: bool = False
     ambiguous: int = 0
     reconnected: bool = False
     fresh: bool = False
@@ -201,7 +202,7 @@ class RequestState:
     def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
 
         self.http, self.format_index = http, format_index
-        self.rate_limited = False
+        self.hindered = False
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 

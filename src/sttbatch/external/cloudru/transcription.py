@@ -125,7 +125,7 @@ class CloudRuTranscription:
         except Retry as error:
             if stopped.is_set():
                 raise errors.Stopped from error
-            kind = errors.ChunkHindered if state.rate_limited else errors.ChunkError
+            kind = errors.ChunkHindered if state.hindered else errors.ChunkError
             raise kind(f"{error} (after {state.attempt} attempts)") from error
         finally:
             self._admission.release(state.ticket)
@@ -245,8 +245,8 @@ class CloudRuTranscription:
             )
         else:
             self._admission.succeeded(state.ticket)
-        state.rate_limited = decision.action is Action.SLOW_DOWN
-        if state.rate_limited:
+        state.hindered = decision.action is Action.SLOW_DOWN
+        if state.hindered:
             # All lanes have to wait, so admission control does.
             wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
             await self._admission.slow_down(wait_s)
@@ -262,6 +262,7 @@ class CloudRuTranscription:
         if not self._served and concerns_model(decision, state.options.model):
             return await self._models.unknown(state.options.model, message)
         if decision.is_outage and self._admission.refusing:
+            state.hindered = True
             message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:
             case Action.RETRY_LATER:
