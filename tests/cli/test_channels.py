@@ -63,7 +63,7 @@ def test_every_speaker_has_their_words_and_no_switch_is_paid_twice(
     assert path.with_suffix(".json").read_bytes() == outputs
     # Without the transcript, from stretches alone, and with other chunks.
     shell.run("cache", "invalidate", "--pattern", "transcript:*")
-    (shell.home / "sttbatch.toml").write_text("chunk_duration = 35\n")
+    shell.extra["STTBATCH_CHUNK_DURATION"] = "35"
     rebuilt = shell.transcribe(path, "--channels", "split", "-f", "json")
     assert (rebuilt.code, sent(shell)) == (0, after_both), rebuilt.err
     assert load(path.with_suffix(".json"))["segments"] == content["segments"]

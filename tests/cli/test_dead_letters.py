@@ -174,7 +174,8 @@ def test_what_brings_a_dead_letter_back(
 @pytest.mark.parametrize(
     ("fault", "options", "code"),
     [
-        pytest.param(Status(503), ["--outage-wait", "0"], 1, id="outage"),
+        pytest.param(Status(502), ["--outage-wait", "0"], 1, id="outage"),
+        pytest.param(Status(503), ["--outage-wait", "0"], 1, id="up-and-refusing"),
         pytest.param(Status(503, {"retry-after": "7200"}), [], 1, id="come-back-later"),
         pytest.param(Status(429), ["--retries", "0"], 1, id="rate-limit"),
         pytest.param(Status(401), [], 3, id="key"),

@@ -32,10 +32,11 @@ def test_what_is_too_small_is_named(
 ) -> None:
     make_recording(folder / "talk.wav", duration_s=6, sample_rate=8_000, channels=1)
     arguments = ("transcribe", folder, "-j", "10")
-    result = shell.finish(shell.start(*arguments, preexec_fn=limited(kind, value)))
-    assert result.code == 2, result.err
-    assert complaint in result.err
-    assert "Traceback" not in result.err
+    for more in ((), ("--dry-run",)):
+        result = shell.finish(shell.start(*arguments, *more, preexec_fn=limited(kind, value)))
+        assert result.code == 2, result.err
+        assert complaint in result.err
+        assert "Traceback" not in result.err
     assert cloudru.received == []
 
 

@@ -120,6 +120,8 @@ def test_a_folder_cannot_redirect_the_key(home: Path, cloudru: CloudRu, tmp_path
         "channels = 'split'",
         "audit = true",
         "vad = 'off'",
+        "chunk_duration = 299",
+        "max_chunk_mb = 1.5",
         "model = 'a/dearer-one'",
         "model = './weights'",
     ],
@@ -140,7 +142,7 @@ def test_a_folder_cannot_raise_the_cost(shell: Shell, home: Path, text: str) -> 
 
 def test_a_folder_may_lower_the_cost(bare: Shell, user_file: Path, home: Path) -> None:
     user_file.write_text("channels = 'split'\n")
-    (home / "sttbatch.toml").write_text("channels = 'mix'\naudit = false\n")
+    (home / "sttbatch.toml").write_text("channels = 'mix'\naudit = false\nchunk_duration = 600\n")
     found = shown(bare)
     assert found["channels"].startswith('"mix"  # sttbatch.toml')
     assert found["audit"].startswith("false  # sttbatch.toml")

@@ -77,6 +77,18 @@ def test_a_home_with_nothing_else_in_it_may_be_one(
         assert private_folder(tmp_path) == tmp_path
 
 
+def test_an_open_home_is_not_closed_whatever_lies_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    tmp_path.chmod(0o755)
+    for name in ("l2", "ledger.db", "letters"):
+        (tmp_path / name).touch()
+    with pytest.raises(StateError, match="is your home folder, with other files"):
+        private_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
 def test_a_folder_of_other_things_is_not_closed_and_a_data_folder_is(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     folder.mkdir()

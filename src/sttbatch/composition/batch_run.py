@@ -98,7 +98,8 @@ class BatchRun:
                         await pipeline.run(discovery)
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
-        """Estimate what `transcribe` would send, without sending."""
+        """Estimate what `transcribe` would send, without sending; raises UsageError as it does."""
+        check_process_limits()
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
             async with self._opened(discovery, database, config) as pipeline:

@@ -42,6 +42,9 @@ LOCAL_SETTINGS = frozenset(
 LOCAL_VALUES = {"channels": ChannelMode.MIX, "audit": False, "vad": "auto"}
 """Settings of which `./sttbatch.toml` may choose only the value that costs less."""
 
+LOCAL_MINIMA = {"chunk_duration": 300, "max_chunk_mb": 24}
+"""The same for numbers; more cuts cost more, as chunks overlap where there is no pause."""
+
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
     haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
@@ -218,7 +221,8 @@ def _check_local(name: str, value: Any, where: str) -> None:
     elsewhere = f"here, only in {user_file()} or by {_VARIABLE.format(name.upper())}"
     if name not in LOCAL_SETTINGS:
         raise UsageError(f"{where}: {name} may not be set {elsewhere}")
-    if value != LOCAL_VALUES.get(name, value):
+    is_less = isinstance(value, int | float) and value < LOCAL_MINIMA.get(name, value)
+    if is_less or value != LOCAL_VALUES.get(name, value):
         raise UsageError(
             f"{where}: {name} = {value!r} may cost more, so it may not be set {elsewhere}"
         )

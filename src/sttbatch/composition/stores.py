@@ -40,12 +40,12 @@ def data_folder(settings: Settings) -> Path:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """The folder of the L2 cache, which is not created here."""
+    """The folder of the L2 cache, which is not created here, and may be named by a link."""
     if settings.cache_dir:
-        return Path(settings.cache_dir).expanduser()
+        return Path(settings.cache_dir).expanduser().resolve()
     from platformdirs import user_cache_path
 
-    return user_cache_path("sttbatch")
+    return user_cache_path("sttbatch").resolve()
 
 
 def private_folders(settings: Settings) -> tuple[Path, Path]:

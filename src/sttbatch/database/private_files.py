@@ -63,10 +63,12 @@ def _check_folder(path: Path, descriptor: int) -> None:
         raise StateError(f"{path} is world-writable; name a folder of your own in it")
     _check_owner(path, status)
     is_open = bool(stat.S_IMODE(status.st_mode) & 0o077)
-    if is_open or _is_home(status):
+    is_home = _is_home(status)
+    if is_open or is_home:
         held = set(os.listdir(descriptor))
-        if held and held.isdisjoint(_OURS):
-            what = "is open to others and holds" if is_open else "is your home folder, with"
+        # A home whose mode would change is refused even if state lies in it.
+        if held and (held.isdisjoint(_OURS) or (is_open and is_home and not held <= _OURS)):
+            what = "is your home folder, with" if is_home else "is open to others and holds"
             raise StateError(
                 f"{path} {what} other files; name a folder of its own, as {path}/state"
             )

@@ -259,7 +259,8 @@ def _missing_end(job: RecordingJob) -> Gap | None:
 
 
 def _times_failed(row: Job) -> str:
-    return f"dead letter, failed {row.retry_count + 1} times"
+    times = row.retry_count + 1
+    return f"dead letter, failed {times} time{'s' * (times > 1)}"
 
 
 def _shortcomings(transcript: Transcript) -> str | None:
