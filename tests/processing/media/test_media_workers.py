@@ -18,8 +18,11 @@ import pytest
 
 from sttbatch.core.errors import MediaError, MediaHindered, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, UploadCodec
+from sttbatch.processing.media import media_worker
+from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.media.media_messages import SPOOL_BYTES, Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
+from tests import speech
 from tests.cloudru import hear
 from tests.processing.conftest import Record
 
@@ -184,7 +187,7 @@ def test_a_name_that_is_not_text(record: Record, tmp_path: Path) -> None:
 
     async def use(workers: MediaWorkers) -> None:
         assert (await workers.probe(path)).codec == "aac"
-        assert await taken(workers, source_of(path), plan_for(60.0))
+        assert await taken(workers, source_of(path), plan_for(60.0, codec=UploadCodec.FLAC))
 
     run(tmp_path, use)
 
@@ -357,6 +360,7 @@ def test_cpu_time_has_a_limit(hard_s: str) -> None:
     """One answer may not take for ever, and a lower limit of the shell's is no error."""
     program = textwrap.dedent("""
         from sttbatch.processing.media import media_worker
+from sttbatch.processing.media.loudness import Span
         media_worker.CPU_BASE_S = 0
         media_worker._allow(0)
         while True:
@@ -375,6 +379,20 @@ def test_cpu_time_has_a_limit(hard_s: str) -> None:
         timeout=30,
     )
     assert -done.returncode in {signal.SIGXCPU, signal.SIGKILL}
+
+
+def test_a_long_search_for_speech_is_allowed_the_cpu_time_that_it_takes(tmp_path: Path) -> None:
+    path = tmp_path / "room.wav"
+    speech.write(path, speech.noise(60.0, 0.001))
+
+    async def use(workers: MediaWorkers) -> None:
+        await workers.measure(source_of(path), [], [Span(0.0, 60.0)])
+        (worker,) = children()
+        limit, _ = worker.rlimit(psutil.RLIMIT_CPU)
+        file_s = media_worker.CPU_BASE_S + media_worker.CPU_PER_MIB_S * (path.stat().st_size >> 20)
+        assert limit >= file_s + 60 * media_worker.CPU_PER_SEARCHED_S
+
+    run(tmp_path, use)
 
 
 def test_large_chunks_travel_through_the_spool_folder(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from sttbatch.processing.media.loudness import Span, merge_spans
 from sttbatch.processing.media.silence import (
+    BYTES_PER_SECOND,
     SAMPLE_RATE,
     amplified,
     is_digital_silence,
@@ -41,7 +42,12 @@ class SpeechDetector:
 
     Args:
         package: where the model is taken from; None: from the first one that is installed.
+
+    Attributes:
+        before: called with the seconds of audio that are searched next.
     """
+
+    before: Callable[[float], None] | None = None
 
     def __init__(self, package: str | None = None) -> None:
         self._package = package
@@ -52,6 +58,8 @@ class SpeechDetector:
         """Speech in mono s16 samples at 16 kHz, the first of which is at `start_s`."""
         if is_digital_silence(pcm):
             return []
+        if self.before is not None:
+            self.before(len(pcm) / BYTES_PER_SECOND)
         gain = TARGET_PEAK / peak(pcm)
         window_s = WINDOW_SAMPLES / SAMPLE_RATE
         windows = [
