@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import wave
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from sttbatch.processing.media.stream_choice import choose_stream
 from tests.cloudru import HeardWord, make_recording
+from tests.encoding import encode
 from tests.shell import Shell, texts, words_of
+from tests.speech import at_peak, melody, spoken
 
 RATE_HZ = 16_000
 
@@ -18,32 +20,17 @@ RATE_HZ = 16_000
 def make_film(path: Path, *speakers: int | None, default: int) -> dict[int, list[HeardWord]]:
     """A track for each: words from a number on, or silence (None); the words of each."""
     truths: dict[int, list[HeardWord]] = {}
-    with av.open(str(path), "w", format="matroska") as container:
-        streams, sounds = [], []
-        for index, first_word in enumerate(speakers):
-            samples = np.zeros(6 * RATE_HZ, np.int16)
-            if first_word is not None:
-                alone = path.with_suffix(".wav")
-                truths[index] = make_recording(
-                    alone, duration_s=6.0, channels=1, sample_rate=RATE_HZ, first_word=first_word
-                )
-                with av.open(str(alone)) as source:
-                    samples = np.concatenate([f.to_ndarray()[0] for f in source.decode(audio=0)])
-                alone.unlink()
-            stream = container.add_stream("flac", rate=RATE_HZ)
-            assert isinstance(stream, av.AudioStream)
-            stream.layout = "mono"
-            stream.disposition = av.stream.Disposition(int(index == default))
-            streams.append(stream)
-            sounds.append(samples)
-        for at in range(0, 6 * RATE_HZ, 4096):
-            for stream, samples in zip(streams, sounds, strict=True):
-                block = samples[at : at + 4096].reshape(1, -1)
-                frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
-                frame.sample_rate, frame.pts, frame.time_base = RATE_HZ, at, Fraction(1, RATE_HZ)
-                container.mux(stream.encode(frame))
-        for stream in streams:
-            container.mux(stream.encode(None))
+    tracks = [np.zeros(6 * RATE_HZ, np.int16) for _ in speakers]
+    for index, first_word in enumerate(speakers):
+        if first_word is not None:
+            alone = path.with_suffix(".wav")
+            truths[index] = make_recording(
+                alone, duration_s=6.0, channels=1, sample_rate=RATE_HZ, first_word=first_word
+            )
+            with wave.open(str(alone)) as file:
+                tracks[index] = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+            alone.unlink()
+    encode(path, tracks, "flac", RATE_HZ, default=default)
     return truths
 
 
@@ -78,3 +65,24 @@ def test_the_stream_with_sound_is_transcribed(
         other = shell.transcribe(folder, "--audio-stream", str(1 - chosen))
         assert other.code == 0, other.err
         assert words_of(folder / "film.json") == texts(truths[1 - chosen])
+
+
+@pytest.mark.parametrize(
+    ("default", "speaking", "chosen", "others"),
+    [(0, (1,), 1, ()), (1, (0, 1), 1, (0,)), (0, (1, 2), 1, (2,)), (2, (0, 1, 2), 2, (0, 1))],
+)
+def test_a_stream_with_speech_comes_before_one_with_music(
+    default: int, speaking: tuple[int, ...], chosen: int, others: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Quiet speech, beside music on the other channel; it begins after half a minute."""
+    music, voice = melody(45.0), at_peak(spoken(10.0), -50.0)
+    path = tmp_path / "film.mkv"
+    tracks = []
+    for index in range(3):
+        right = np.zeros_like(music)
+        if index in speaking:
+            right[-len(voice) :] = voice
+        tracks.append(np.round(np.stack([music, right], axis=1) * 32767).astype(np.int16))
+    encode(path, tracks, "flac", RATE_HZ, default=default)
+    with path.open("rb") as file:
+        assert choose_stream(file) == (chosen, others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 import zlib
 from pathlib import Path
@@ -28,7 +29,18 @@ def zeros(count: int) -> bytes:
 
 def bomb(encoding: str) -> bytes:
     """A gibibyte, or sixteen that are packed twice."""
-    return zeros(64) if "," not in encoding else zlib.compress(zeros(1024), 9)
+    return zeros(64) if "," not in encoding else gzip.compress(zeros(1024))
+
+
+def failing(home: Path, endpoint: CloudRu, *options: str) -> str:
+    """What a command writes that fails as it should, in little memory of all its processes."""
+    run = [sys.executable, "-m", "sttbatch", *options]
+    command = ["sh", "-c", '"$@" 2>&1; echo exit $?', "sh", *run]
+    cost, said = measure(command, home, environment=Shell(home, endpoint).environment)
+    assert said.endswith("exit 1\n")
+    assert "Traceback" not in said
+    assert cost.rss_bytes < MOST_MEMORY
+    return said
 
 
 @pytest.fixture
@@ -41,11 +53,11 @@ def talk(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("code", "encoding", "body", "complaint"),
     [
-        (200, "gzip, deflate", None, " bytes: no transcription of "),
+        (200, "gzip, gzip", None, " bytes: no transcription of "),
         (503, "gzip", None, "503: "),
         (200, "", b'{"segments":[' + 300_000 * b"{},", " words and segments: no transcription of "),
     ],
-    ids=["stacked gzip", "gzip of a 503", "empty objects"],
+    ids=["gzip twice", "gzip of a 503", "empty objects"],
 )
 def test_memory_of_a_run_stays_small(
     home: Path, talk: Path, code: int, encoding: str, body: bytes | None, complaint: str
@@ -56,14 +68,21 @@ def test_memory_of_a_run_stays_small(
     answer = Status(code, headers, bomb(encoding) if body is None else body)
     with CloudRu(recognise=lambda _: HEARD, faults=always(answer)) as endpoint:
         options = ["transcribe", str(talk), "-j", "4", "--chunk-duration", "10", "-v"]
-        run = [sys.executable, "-m", "sttbatch", *options]
-        # It fails, and what it says then is wanted as well.
-        command = ["sh", "-c", '"$@" 2>&1; echo exit $?', "sh", *run]
-        cost, said = measure(command, home, environment=Shell(home, endpoint).environment)
+        said = failing(home, endpoint, *options)
         posts = [post.file_sha256 for post in endpoint.received]
-    assert said.endswith("exit 1\n")
     assert complaint in said
-    assert "Traceback" not in said
     # What another try would not mend is asked for once, so it is paid for once.
     assert len(posts) == len(set(posts))
-    assert cost.rss_bytes < MOST_MEMORY
+
+
+@pytest.mark.parametrize("command", [["models"], ["doctor", "--send"]], ids=" ".join)
+def test_memory_of_what_asks_the_endpoint_stays_small(home: Path, command: list[str]) -> None:
+    encoding = "gzip, gzip"
+    answer = Status(200, {"content-encoding": encoding}, bomb(encoding))
+    with CloudRu(models=answer, faults=always(answer)) as endpoint:
+        said = failing(home, endpoint, *command)
+    if command == ["models"]:
+        assert "without a list of models" in said
+    else:
+        assert "FAIL  a real request: " in said
+        assert " bytes: no transcription of 1 s" in said

@@ -106,13 +106,26 @@ def test_an_endpoint_that_is_up_and_refuses_is_not_waited_for(folder: Path, shel
     assert shell.endpoint.log.models_asked == 1
 
 
+def test_a_short_outage_behind_a_gateway_costs_no_recording(folder: Path, shell: Shell) -> None:
+    """The list of models is answered all the time; more requests fail than there are retries."""
+    assert shell.endpoint is not None
+    record(folder, 1, 2, 3)
+    down = Status(503, body={"detail": "restarting"})
+    shell.endpoint.faults = lambda post: down if 1 <= post.number <= 5 else None
+    result = shell.transcribe(folder, *SHORT, "-j", "1", "--retries", "2")
+    assert result.code == 0, result.err
+    assert "3 recordings done" in result.summary
+    assert "the endpoint fails (503: restarting); waiting up to 600 s" in result.err
+
+
 CATALOGUE: list[dict[str, Any]] = [
     {"id": "openai/whisper-large-v3",
      "metadata": {"type": "audio-to-text", "provider": "cloud.ru"}},
     {"id": "big/model", "context_length": 131072, "metadata": {"type": "llm",
      "provider": "external", "prompt_tokens_cost": 15.86, "generated_tokens_cost": 61,
      "cache_read_tokens_cost": -1, "is_billable": True}},
-    {"id": "BAAI/bge-m3", "max_model_len": "8192", "metadata": {"type": "embedder"}},
+    {"id": "BAAI/bge-m3", "max_model_len": "8192", "metadata": {"type": "embedder"},
+     "is_billable": False},
     {"id": "bare", "metadata": None},
     {"metadata": {"type": "llm"}},
 ]  # fmt: skip
@@ -130,6 +143,7 @@ def test_models_are_listed_with_what_is_told_of_them(home: Path) -> None:
             "id": "big/model", "type": "llm", "provider": "external", "context_tokens": 131072,
             "prompt_price": 15.86, "generated_price": 61.0, "cached_price": None, "billable": True,
         }  # fmt: skip
+        assert [each["billable"] for each in found] == [None, True, False, None]
         table = shell.run("models")
         assert table.code == 0
         assert len(table.out.splitlines()) == 5

@@ -98,7 +98,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
     return CloudRuTranscription(
         settings.base_url,
         key,
-        AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up),
+        AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up, warn=warn),
         ConnectionPool(f"sttbatch/{__version__}", emit, direct=is_loopback(settings.base_url)),
         RequestLimits(
             settings.retries,

@@ -201,7 +201,7 @@ def transcription_run(
         priority=priority,
     )
     registry = OutputRegistry(SqlOutputStore(database))
-    repair = GapRepair(transcriber, results, addresser, workshop.splitters, config.run, emit)
+    repair = GapRepair(transcriber, results, addresser, config.run, emit)
     return TranscriptionPipeline(
         config,
         Intake(

@@ -191,6 +191,7 @@ class Upload:
     Attributes:
         filename: as it is sent; servers recognise the format by its ending.
         duration_s: seconds of audio in it, which are billed.
+        channels: number of channels in it.
     """
 
     filename: str
@@ -200,6 +201,7 @@ class Upload:
     size_bytes: int
     data: bytes | None = field(default=None, repr=False)
     path: str | None = None
+    channels: int = 1
 
     def open(self) -> BinaryIO:
         """A new file object, which each attempt to send needs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -68,15 +69,19 @@ def test_a_pause_saves_up_no_more_than_the_burst() -> None:
     assert in_virtual_time(after_a_pause()) <= 13
 
 
-def admission_control(outage_wait_s: float = 600.0) -> AdmissionControl:
-    return AdmissionControl(limiter_of(60_000), outage_wait_s)
+def admission_control(
+    outage_wait_s: float = 600.0, warn: Callable[[str], None] = lambda _: None
+) -> AdmissionControl:
+    return AdmissionControl(limiter_of(60_000), outage_wait_s, warn=warn)
 
 
 def test_probes_wait_from_half_a_second_to_fifteen() -> None:
     """And the outage ends with ten minutes, not before and not long after."""
 
+    warnings: list[str] = []
+
     async def outage() -> list[float]:
-        admission = admission_control()
+        admission = admission_control(warn=warnings.append)
         ticket = AdmissionTicket()
         times: list[float] = []
         for _ in range(3):
@@ -104,6 +109,76 @@ def test_probes_wait_from_half_a_second_to_fifteen() -> None:
     assert times[:5] == pytest.approx([0.5, 1.5, 3.5, 7.5, 15.5], abs=0.1)
     assert times[5:8] == pytest.approx([30.5, 45.5, 60.5], abs=0.1)
     assert times[-1] == pytest.approx(600, abs=0.1)
+    assert warnings == ["the endpoint fails (gone); waiting up to 600 s for it to recover"]
+
+
+@pytest.mark.parametrize(
+    ("answered_before", "is_up", "also", "refused_at_s"),
+    [
+        (False, True, "503", 0),
+        (True, True, "503", 60.5),
+        (True, False, "503", None),
+        (False, False, "503", None),
+        (False, True, "lost", None),
+    ],
+    ids=["never answered", "answered before", "gone after answers", "gone", "not only 503"],
+)
+def test_an_endpoint_that_is_up_and_refuses_is_not_waited_for(
+    answered_before: bool, is_up: bool, also: str, refused_at_s: float | None
+) -> None:
+    """One that answered is given a minute, as its gateway may be up while it restarts."""
+
+    async def story() -> tuple[float, bool]:
+        async def models_are_listed() -> bool:
+            return is_up
+
+        admission = AdmissionControl(limiter_of(60_000), 600, is_up=models_are_listed)
+        ticket, before = AdmissionTicket(), AdmissionTicket()
+        await admission.admit(before)
+        await asyncio.sleep(1)
+        if answered_before:
+            admission.succeeded(before)
+        for reason in ("503", also, "503"):
+            await admission.admit(ticket)
+            admission.failed(ticket, reason, answered=True, is_503=reason == "503")
+        begun = now()
+        with contextlib.suppress(EndpointUnreachable):
+            while not admission.refusing:
+                await admission.admit(ticket)
+                # The last one is let through without a wait, and is to count as a retry.
+                is_free = admission.failed(ticket, "503", answered=True, is_503=True)
+                assert is_free != admission.refusing
+        return now() - begun, admission.refusing
+
+    waited_s, refusing = in_virtual_time(story())
+    assert refusing == (refused_at_s is not None)
+    assert waited_s == pytest.approx(600 if refused_at_s is None else refused_at_s, abs=0.1)
+
+
+def test_a_short_outage_behind_a_gateway_is_waited_for() -> None:
+    """Twenty seconds of 503 cost no retry, though the list of models is answered all the time."""
+
+    async def story() -> float:
+        async def models_are_listed() -> bool:
+            return True
+
+        admission = AdmissionControl(limiter_of(60_000), 600, is_up=models_are_listed)
+        ticket = AdmissionTicket()
+        await admission.admit(ticket)
+        await asyncio.sleep(1)
+        admission.succeeded(ticket)
+        begun, failures = now(), 0
+        while True:
+            await admission.admit(ticket)
+            if now() - begun > 20:
+                admission.succeeded(ticket)
+                assert not admission.refusing
+                return now() - begun
+            failures += 1
+            is_free = admission.failed(ticket, "503", answered=True, is_503=True)
+            assert is_free == (failures >= 3)
+
+    assert in_virtual_time(story()) == pytest.approx(30.5, abs=0.1)
 
 
 def test_two_failures_are_no_outage() -> None:

@@ -113,7 +113,9 @@ def test_not_a_number_spoils_nothing() -> None:
 
 
 def test_times_stay_within_the_audio_and_in_order() -> None:
-    heard = read({"text": "x", "segments": [segment("x", 4, 2), segment("y", "5.5", 10**400)]})
+    """Numbers that no float holds are no reason to lose the text."""
+    late = segment("y", "5.5", 10**400, no_speech_prob=10**400, avg_logprob=-(10**400))
+    heard = read({"text": "x", "segments": [segment("x", 4, 2), late]})
     assert [(each.start_s, each.end_s) for each in heard.segments] == [(4, 4), (5.5, 10)]
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.models import ConcurrencyLimit, Hallucinations, Segment, Transcription, Upload
 from sttbatch.core.options import OutputOptions, RequestOptions, RunOptions
 from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from tests.encoding import encode
 from tests.shell import load
-from tests.speech import Samples, at_peak, melody, noise, spoken, write
+from tests.speech import RATE_HZ, Samples, at_peak, melody, noise, spoken, write
 
 from .harness import CONFIG, opened
 
@@ -178,3 +182,36 @@ def test_quiet_speech_is_sent_and_quiet_noise_is_not(
         assert [each.outcome for each in report.recordings] == [Outcome.DONE]
         sent.append(len(engine.sent))
     assert sent == [1, 0 if vad else 1]
+
+
+def peak_of(upload: Upload) -> int:
+    with av.open(io.BytesIO(upload.data or b""), "r") as container:
+        return max(
+            int(np.abs(frame.to_ndarray()).max())
+            for frame in container.decode(container.streams.audio[0])
+        )
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "flac", "aac"])
+def test_a_quiet_channel_is_heard_beside_a_loud_one_and_sent_alone(
+    codec: str, tmp_path: Path
+) -> None:
+    """Whether its upload has all channels or is their mix, in which the quiet one is lost."""
+    path = tmp_path / "call.mka"
+    loud = np.concatenate([spoken(8.0), melody(14.0)])
+    quiet = np.zeros_like(loud)
+    quiet[12 * RATE_HZ : 18 * RATE_HZ] = at_peak(spoken(6.0, "support-call.wav"), -50.0)
+    both = np.round(np.stack([loud, quiet], axis=1) * 32767).astype(np.int16)
+    encode(path, both, codec, RATE_HZ)
+    engine = WritingEngine(
+        lambda number, upload: (
+            Segment("Laut." if number == 0 else "Leise.", 0.0, min(9.0, upload.duration_s)),
+        )
+    )
+    report, document = transcribed(path, engine)
+    assert [(each.outcome, each.reason) for each in report.recordings] == [(Outcome.DONE, "")]
+    assert document["text"] == "Laut. Leise."
+    assert document["segments"][1]["start"] == pytest.approx(12.0, abs=1.2)
+    (_, piece) = engine.sent
+    assert piece.duration_s < 7.0
+    assert peak_of(piece) < 200

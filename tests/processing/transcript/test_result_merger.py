@@ -20,8 +20,8 @@ from sttbatch.processing.transcript.overlap import plain
 from sttbatch.processing.transcript.result_merger import (
     ChunkOutcome,
     ResultMerger,
-    TimestampAdjuster,
 )
+from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 from sttbatch.processing.transcript.words import reduced, spread
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ from sttbatch.external.cloudru.rate_limit import RateLimits
 FAILURES_TO_OUTAGE = 3
 PROBE_WAITS_S = (0.5, 15.0)
 """The first wait between the probes of an outage, which doubles each time, and the maximum."""
+
+REFUSAL_AFTER_S = 60.0
+"""An endpoint that lists its models and answered before, but now every request with 503, may have a
+short outage of what is behind it; after so many seconds it refuses these requests."""
 
 
 class RateLimiter:
@@ -72,9 +77,13 @@ class AdmissionControl:
 
     It waits up to `outage_wait_s` for the endpoint to recover.
 
+    Args:
+        is_up: whether the endpoint answers anything but transcriptions.
+        warn: is called once in each outage that is waited for.
+
     Attributes:
-        refusing: the endpoint is up, but answers every request with 503: that is no outage, and
-            such failures use up retries.
+        refusing: it is up, but answers every request with 503: that is no outage, and such failures
+            use up retries.
     """
 
     def __init__(
@@ -83,8 +92,11 @@ class AdmissionControl:
         outage_wait_s: float,
         probe_waits_s: tuple[float, float] = PROBE_WAITS_S,
         is_up: Callable[[], Awaitable[bool]] | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._is_up = is_up
+        self._warn = warn
+        self._warned_of: float | None = None
         self.refusing = False
         self._only_503 = True
         self._limiter = limiter
@@ -98,7 +110,7 @@ class AdmissionControl:
         self._outage_since: float | None = None
         self._probe_wait_s = probe_waits_s[0]
         self._prober: AdmissionTicket | None = None
-        self._answered_sent_at = 0.0
+        self._answered_sent_at = -math.inf
         self._given_up_by: asyncio.Event | None = None
         self._changed = asyncio.Event()
 
@@ -110,6 +122,7 @@ class AdmissionControl:
         if self._given_up_by not in (None, ticket.stopped):
             # An earlier run gave up; this one checks again whether the endpoint has recovered.
             self._failures, self._outage_since, self._given_up_by = 0, None, None
+            self._only_503 = True
         await unless_stopped(ticket, self._admit(ticket))
 
     async def slow_down(self, seconds: float) -> None:
@@ -124,7 +137,7 @@ class AdmissionControl:
         """Note that a response came, of any status, so that the endpoint is reachable."""
         self._failures = 0
         self._outage_since = None
-        self.refusing = self._only_503 = False
+        self.refusing, self._only_503 = False, True
         self._answered_sent_at = max(self._answered_sent_at, ticket.sent_at)
         self._wake_waiters()
 
@@ -192,11 +205,12 @@ class AdmissionControl:
 
     async def _before_probe(self, ticket: AdmissionTicket, since: float) -> None:
         """Wait until the next probe, a single request that finds out whether the outage is over."""
-        if self._only_503 and self._is_up is not None and await self._is_up():
+        outage_s = _now() - since
+        if await self._is_refusal(outage_s):
             self._failures, self._outage_since, self.refusing = 0, None, True
             self._wake_waiters()
             return
-        remaining_s = self._outage_wait_s - (_now() - since)
+        remaining_s = self._outage_wait_s - outage_s
         if remaining_s <= 0:
             self._given_up_by = ticket.stopped
             raise EndpointUnreachable(
@@ -204,11 +218,25 @@ class AdmissionControl:
                 f"{self._reason}); what was transcribed is stored, run the same command again "
                 "to continue"
             )
+        if self._warned_of != since:
+            self._warned_of = since
+            self._warn(
+                f"the endpoint fails ({self._reason}); waiting up to {self._outage_wait_s:.0f} s "
+                "for it to recover"
+            )
         wait_s = min(self._probe_wait_s, remaining_s)
         self._probe_wait_s = min(self._probe_waits_s[1], 2 * self._probe_wait_s)
         # A response to an earlier request may end the outage meanwhile.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._changed.wait(), wait_s)
+
+    async def _is_refusal(self, outage_s: float) -> bool:
+        """Whether the endpoint is up and refuses, rather than that there is an outage."""
+        if not self._only_503 or self._is_up is None:
+            return False
+        # What has never answered a request need not be waited for.
+        may_recover = self._answered_sent_at > -math.inf and outage_s < REFUSAL_AFTER_S
+        return not may_recover and await self._is_up()
 
     def _wake_waiters(self) -> None:
         self._prober = None

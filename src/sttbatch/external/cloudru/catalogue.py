@@ -83,7 +83,7 @@ def _model(entry: dict[str, Any], mask: Callable[[str], str]) -> Model | None:
     facts = entry.get("metadata")
     facts = facts if isinstance(facts, dict) else {}
     context = _number(entry.get("context_length")) or _number(entry.get("max_model_len"))
-    billable = facts.get("is_billable")
+    billable = facts.get("is_billable", entry.get("is_billable"))
     return Model(
         name,
         text(facts.get("type")),

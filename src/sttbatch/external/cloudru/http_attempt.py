@@ -169,8 +169,7 @@ class RequestState:
 
     Attributes:
         counted: failures that use up retries; those of an outage do not.
-        hindered: the latest attempt was refused like all others, by a rate limit or by an endpoint
-            that is up and answers nothing but 503.
+        hindered: the latest attempt met a rate limit, or an endpoint that refuses every request.
         ambiguous: number of failed uploads that were possibly billed.
         http, format_index: of the latest attempt; the latter is an index into FORMATS.
         reconnected: the one free retry, after a stale connection, is used up.

@@ -124,7 +124,10 @@ def _seconds(value: Any, audio_s: float) -> float | None:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
 
 
 def times(parts: Sequence[Part], low_s: float, high_s: float) -> list[tuple[float, float]]:

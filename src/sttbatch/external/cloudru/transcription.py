@@ -245,8 +245,9 @@ class CloudRuTranscription:
             )
         else:
             self._admission.succeeded(state.ticket)
-        state.hindered = decision.action is Action.SLOW_DOWN
-        if state.hindered:
+        refusing = decision.is_outage and self._admission.refusing
+        state.hindered = refusing or decision.action is Action.SLOW_DOWN
+        if decision.action is Action.SLOW_DOWN:
             # All lanes have to wait, so admission control does.
             wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
             await self._admission.slow_down(wait_s)
@@ -261,8 +262,7 @@ class CloudRuTranscription:
         state.ambiguous += maybe_paid
         if not self._served and concerns_model(decision, state.options.model):
             return await self._models.unknown(state.options.model, message)
-        if decision.is_outage and self._admission.refusing:
-            state.hindered = True
+        if refusing:
             message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:
             case Action.RETRY_LATER:

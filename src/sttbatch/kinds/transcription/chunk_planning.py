@@ -17,7 +17,7 @@ from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
 from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.processing.media.media_messages import Source, SplitPlan
+from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.media_workers import Cutting, MediaWorkers
 from sttbatch.processing.media.upload_format import upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
@@ -107,10 +107,7 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        file, stream = job.fingerprint, job.stream
-        state = file.size_bytes, file.mtime_ns, file.inode
-        source = Source(file.size_bytes, stream, path=bytes(job.candidates[0].path), state=state)
-        async with self.media.split(source, *plans) as cutting:
+        async with self.media.split(job.source, *plans) as cutting:
             job.advance(RunState.CUTTING)
             yield lambda: self._next_chunk(job, cutting)
 

@@ -121,14 +121,14 @@ class ChunkTranscriber:
         segments = (Segment(text, 0.0, upload.duration_s),) if text else ()
         return replace(transcription, segments=segments), cached
 
-    async def cut_all(self, upload: Upload, plan: SplitPlan) -> list[AudioChunk]:
-        """Cut an upload completely, before any piece is sent, as others wait for the worker.
+    async def cut_all(self, source: Source, plan: SplitPlan) -> list[AudioChunk]:
+        """Cut a source completely, before any piece is sent, as others wait for the worker.
 
         Raises MediaError if it cannot be cut; then no piece remains.
         """
         pieces: list[AudioChunk] = []
         try:
-            async with self.splitters.split(source_of(upload), plan) as cutting:
+            async with self.splitters.split(source, plan) as cutting:
                 while (piece := await cutting.next()) is not None:
                     pieces.append(piece)
         except BaseException:
@@ -162,7 +162,7 @@ class ChunkTranscriber:
         self.emit(events.ChunkSplit(context.recording, context.index, f"in pieces: {error}"))
         pieces: list[AudioChunk] = []
         try:
-            pieces = await self.cut_all(chunk.upload, self._plan(chunk, error))
+            pieces = await self.cut_all(source_of(chunk.upload), self._plan(chunk, error))
             outcomes = [await self._piece(context, piece) for piece in pieces]
         except MediaError as failure:
             kind = ChunkHindered if is_hindrance(failure) else ChunkError

@@ -20,30 +20,23 @@ from sttbatch.core.errors import (
 from sttbatch.core.models import (
     AudioChunk,
     ChunkSpan,
-    CutPoint,
     DroppedSegment,
     Evidence,
     Gap,
     GapReason,
     Transcription,
-    Upload,
-    UploadCodec,
 )
-from sttbatch.core.options import MIB, RunOptions
-from sttbatch.kinds.transcription.chunk_transcriber import (
-    ChunkContext,
-    ChunkTranscriber,
-    source_of,
-)
+from sttbatch.core.options import RunOptions
+from sttbatch.kinds.transcription import repair_audio
+from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.recording_job import RecordingJob
+from sttbatch.kinds.transcription.repair_audio import RepairAudio
 from sttbatch.kinds.transcription.repair_report import RepairedChunk, RepairReport
 from sttbatch.processing.media.loudness import Span, merge_spans, uncovered
-from sttbatch.processing.media.media_messages import Measured, SplitPlan
-from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.transcript import gap_detection
 from sttbatch.processing.transcript.gap_detection import LoudnessProfile, SuspectSpans
-from sttbatch.processing.transcript.result_merger import TimestampAdjuster
 from sttbatch.processing.transcript.speech_evidence import dropped_segments
+from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 
 RETRIES = 2
 """How often a gap is sent again; the second time only the part that is still empty."""
@@ -55,12 +48,11 @@ _ADJUSTER = TimestampAdjuster()
 
 @dataclass(frozen=True, slots=True)
 class _Repair:
-    """The repair of one chunk: its upload, its measured levels and the results so far."""
+    """The repair of one chunk: its measured audio and the results so far."""
 
     job: RecordingJob
     context: ChunkContext
-    upload: Upload
-    measured: Measured
+    audio: RepairAudio
     profile: LoudnessProfile
     report: RepairReport
 
@@ -74,15 +66,11 @@ class _Repair:
 
 @dataclass(frozen=True, slots=True)
 class GapRepair:
-    """Finds and fills the gaps of an answer, within `audit_share` and budgets.
-
-    `splitters` measure uploads.
-    """
+    """Finds and fills the gaps of an answer, within `audit_share` and budgets."""
 
     transcriber: ChunkTranscriber
     results: ResultCache
     addresser: ContentAddresser
-    splitters: MediaWorkers
     run: RunOptions
     emit: events.Emit
 
@@ -124,14 +112,14 @@ class GapRepair:
         suspects = await _suspects(chunk.span, transcription)
         upload = chunk.upload
         try:
-            measured = await self.splitters.measure(
-                source_of(upload),
+            audio = await repair_audio.measure(
+                self.transcriber,
+                job,
+                chunk,
                 suspects.spans_to_measure(transcription.segments),
-                suspects.spans_in_question(transcription.segments) if self.run.vad else (),
+                suspects.spans_in_question(transcription.segments) if self.run.vad else None,
             )
-            profile = LoudnessProfile(
-                measured.levels, suspects.holes, measured.speech if self.run.vad else None
-            )
+            profile = LoudnessProfile(audio.levels, suspects.holes, audio.speech)
             report = await asyncio.to_thread(_examined, transcription, suspects, profile)
             if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
@@ -140,7 +128,7 @@ class GapRepair:
                 # The upload was such a piece itself.
                 report.add_gaps(GapReason.NO_SPEECH, *report.missed)
             else:
-                await self._retry(_Repair(job, context, upload, measured, profile, report))
+                await self._retry(_Repair(job, context, audio, profile, report))
                 report.resolve_loops()
         except MediaError as error:
             # The existing words must not be lost.
@@ -174,21 +162,8 @@ class GapRepair:
 
     async def _cut(self, repair: _Repair, spans: Sequence[Span]) -> list[AudioChunk]:
         """The pieces to send; if they cannot be cut, none, and gaps with the reason."""
-        measured = repair.measured
-
-        def at(second: float) -> CutPoint:
-            return CutPoint(round(second / measured.time_base) + measured.origin_pts)
-
-        plan = SplitPlan(
-            target_s=gap_detection.PIECE_S,
-            max_bytes=MIB,
-            # Exact to the sample, as a copied packet would include the end of the previous word.
-            codec=UploadCodec.FLAC,
-            exact=tuple((at(span.start_s), at(span.end_s)) for span in spans),
-            only_exact=True,
-        )
         try:
-            return await self.transcriber.cut_all(repair.upload, plan)
+            return await repair.audio.cut(spans)
         except MediaError as error:
             repair.job.hindered |= is_hindrance(error)
             detail = f"it could not be cut out to be sent again: {error}"

@@ -21,6 +21,7 @@ from sttbatch.core.models import (
     Transcript,
 )
 from sttbatch.processing.discovery import Candidate
+from sttbatch.processing.media.media_messages import Source
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
@@ -146,6 +147,14 @@ class RecordingJob:
     def stream(self) -> int:
         """The audio stream that is transcribed; 0 until the file is probed."""
         return self.file.stream if self.file is not None else 0
+
+    @property
+    def source(self) -> Source:
+        """The file to read, which must not have changed since it was hashed."""
+        file = self.fingerprint
+        state = file.size_bytes, file.mtime_ns, file.inode
+        path = bytes(self.candidates[0].path)
+        return Source(file.size_bytes, self.stream, path=path, state=state)
 
     @property
     def declared_s(self) -> float:

@@ -52,6 +52,7 @@ class CutMedia(NamedTuple):
     audio_sha256: str
     container: Container
     codec: str
+    channels: int = 1
 
 
 class Buffer(ABC, Generic[Item]):

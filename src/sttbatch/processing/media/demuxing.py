@@ -29,6 +29,9 @@ _EDITED = ("mov", "flv", "nut")
 """Formats in which frames of different parameters may follow each other; formats in which packets
 are marked as not played, or bring new parameters. By the first of libavformat's names."""
 
+_SEEKABLE = ("aiff", "caf", "flac", "mov", "w64", "wav")
+"""Formats whose timestamps are the same after seeking."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
@@ -85,6 +88,11 @@ class Demuxer:
 
     def close(self) -> None:
         self.container.close()
+
+    def seek(self, pts: int) -> None:
+        """Begin reading before `pts` if the format has an index or computes positions."""
+        if self.format in _SEEKABLE and pts > self.first.origin_pts:
+            self.container.seek(pts, stream=self.stream)
 
     def later_links(self) -> Iterator[tuple[int, InputContainer, AudioStream]]:
         """Open the links of a chained file, from its second on, that have this stream."""

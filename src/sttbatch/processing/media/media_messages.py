@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -99,14 +100,21 @@ class CutChunk(msgspec.Struct, frozen=True, tag=True):
     chunk: AudioChunk
 
 
-class Measured(msgspec.Struct, frozen=True, tag=True):
-    """The reply to Measure; the time base and origin convert seconds to timestamps.
+class Voice(NamedTuple):
+    """Speech on one channel.
 
-    `speech` was heard on one channel or another.
+    `channel` is its number if louder channels may drown it in the mix, else `MIXED`.
     """
 
+    span: Span
+    channel: int
+
+
+class Measured(msgspec.Struct, frozen=True, tag=True):
+    """The reply to Measure; the time base and origin convert seconds to timestamps."""
+
     levels: tuple[LoudnessLevels, ...]
-    speech: tuple[Span, ...]
+    voices: tuple[Voice, ...]
     time_base: float
     origin_pts: int
 

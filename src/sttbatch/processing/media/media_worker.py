@@ -13,7 +13,7 @@ import resource
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -22,16 +22,12 @@ import av.logging
 
 from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
 from sttbatch.core.models import AudioChunk
+from sttbatch.processing.media import measuring, timeline
 from sttbatch.processing.media import media_messages as messages
-from sttbatch.processing.media import timeline
-from sttbatch.processing.media.decoder import Decoder
-from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
-from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels
-from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.stream_choice import choose_stream
-from sttbatch.processing.media.track import JUMP_S, Track
+from sttbatch.processing.media.track import Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Limit on the address space; the libraries alone map a fifth of it."""
@@ -39,9 +35,6 @@ MEMORY_LIMIT_BYTES = 1 << 30
 CPU_BASE_S = 10
 CPU_PER_MIB_S = 2
 """CPU seconds that one request may take: Opus needs 37 for an hour of audio, of 14 MiB or more."""
-
-PREROLL_S = 0.3
-"""Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""
 
 
 def _split(request: messages.Split) -> Iterator[Reply]:
@@ -148,80 +141,14 @@ def _declared_bytes(file: BinaryIO) -> int:
 
 def _measure(request: messages.Measure) -> Reply:
     _allow(request.source.size_bytes)
-    with _opened(request.source) as file, Track(file) as track:
-        decoder = Decoder(track)
-        levels = tuple(
-            LoudnessLevels(at_s, frame_levels(decoder.mixer.mix(samples)))
-            for at_s, samples in _samples(track, decoder, request.spans)
-        )
-        return messages.Measured(levels, _speech(request), track.time_base, track.origin_pts)
-
-
-def _speech(request: messages.Measure) -> tuple[Span, ...]:
-    """Speech on any channel; each is judged by itself, so that no other cancels or drowns it."""
-    if not request.within:
-        return ()
-    with _opened(request.source) as file, Track(file) as track:
-        decoder = Decoder(track)
-        return tuple(
-            merge_spans(
-                span
-                for at_s, samples in _samples(track, decoder, request.within)
-                for pcm in dict.fromkeys(decoder.mixer.channels(samples))
-                for span in detector.spans(pcm, at_s)
-            )
-        )
-
-
-def _samples(
-    track: Track, decoder: Decoder, spans: Sequence[Span]
-) -> Iterator[tuple[float, bytes]]:
-    """The interleaved samples of `spans`, in order and disjoint, and their starting times."""
-    waiting = list(reversed(spans))
-    now: _SpanSamples | None = None
-    for item in track.packets():
-        start_s, end_s = track.seconds(item.pts), track.seconds(item.end_pts)
-        while now is not None and start_s >= now.span.end_s:
-            yield from now.parts()
-            now = None
-        while waiting and now is None and end_s >= waiting[-1].start_s - PREROLL_S:
-            span = waiting.pop()
-            if start_s < span.end_s:
-                decoder.restart()
-                now = _SpanSamples(span, 2 * decoder.mixer.count)
-        if now is not None:
-            for at_s, data in decoder.decode(item):
-                now.add(at_s, data)
-        elif not waiting:
-            break
-    if now is not None:
-        yield from now.parts()
-
-
-class _SpanSamples:
-    """The samples of one span; a jump of the timestamps begins a new part."""
-
-    def __init__(self, span: Span, frame_bytes: int) -> None:
-        self.span = span
-        self._frame_bytes = frame_bytes
-        self._parts: list[tuple[float, bytearray]] = []
-
-    def add(self, at_s: float, data: bytes) -> None:
-        if at_s < self.span.start_s:
-            skipped = self._frame_bytes * round((self.span.start_s - at_s) * SAMPLE_RATE)
-            data, at_s = data[skipped:], self.span.start_s
-        if not data:
-            return
-        if self._parts:
-            begun_s, held = self._parts[-1]
-            held_s = len(held) / self._frame_bytes / SAMPLE_RATE
-            if abs(begun_s + held_s - at_s) <= JUMP_S:
-                held += data
-                return
-        self._parts.append((at_s, bytearray(data)))
-
-    def parts(self) -> list[tuple[float, bytes]]:
-        return [(at_s, bytes(held)) for at_s, held in self._parts]
+    stream = request.source.stream
+    with _opened(request.source) as file:
+        _check_unchanged(file, request.source)
+        with Track(file, stream) as track:
+            levels = measuring.levels(track, request.spans)
+        with Track(file, stream) as track:
+            voices = measuring.voices(track, request.within)
+            return messages.Measured(levels, voices, track.time_base, track.origin_pts)
 
 
 def _replies(request: messages.Request) -> Iterator[Reply]:

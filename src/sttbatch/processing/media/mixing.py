@@ -30,6 +30,10 @@ class Mixer:
 
     A channel of inverted polarity (a balanced line with swapped wires) is inverted where the mix
     would cancel.
+
+    Attributes:
+        count: number of channels.
+        numbers: those of the channels in the mix, counted from 1.
     """
 
     def __init__(self, layout: AudioLayout) -> None:
@@ -37,6 +41,7 @@ class Mixer:
         weights = [1.0] * self.count
         if self.count > 2 and is_cinema(layout):
             weights = [_WEIGHTS.get(channel.name, _SURROUND) for channel in layout.channels]
+        self.numbers = [number for number, weight in enumerate(weights, 1) if weight]
         total = sum(weights) or 1.0
         self._weights = [weight / total for weight in weights]
 

@@ -92,6 +92,7 @@ class PacketBuffer(Buffer[StreamPacket]):
             sha256,
             COPYABLE[self._track.codec],
             self._track.codec,
+            self._track.context.channels,
         )
 
     def _is_lost_in_a_mix(self, start: int, end: int) -> bool:

@@ -166,6 +166,7 @@ class Splitter:
             duration_s=media.duration_s,
             size_bytes=len(media.data),
             data=media.data,
+            channels=media.channels,
         )
         self._index += 1
         # Exact spans alone are cut where they were measured to hold sound.

@@ -94,6 +94,10 @@ class Track:
     def pts_of(self, seconds: float) -> int:
         return round(seconds / self.time_base)
 
+    def seek(self, second: float) -> None:
+        """Begin reading shortly before `second` if timestamps are reliable, else at the start."""
+        self._demuxer.seek(self.pts(second))
+
     def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
         container = self._demuxer.container
         if not self._length.seconds and timeline.has_loose_clock(container):

@@ -7,13 +7,11 @@ from one to the other.
 
 from __future__ import annotations
 
-import sys
 import zlib
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 import msgspec
 
@@ -30,8 +28,8 @@ from sttbatch.core.models import (
     Word,
 )
 from sttbatch.core.scripts import is_unspaced
-from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript import overlap
+from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 from sttbatch.processing.transcript.words import Token, reduced, tokens_of
 
 _FASTEST = 1
@@ -75,28 +73,6 @@ class ChunkOutcome:
         if isinstance(self.transcription, bytes):
             return _decoder.decode(zlib.decompress(self.transcription))
         return self.transcription
-
-
-class TimestampAdjuster:
-    """Converts between the time of a chunk's upload and that of its recording."""
-
-    def adjust(self, span: ChunkSpan, transcription: Transcription) -> tuple[Segment, ...]:
-        """Convert segments to the recording's time, in order.
-
-        Words outside of the span (overlap, preroll) are included; the merger decides about them.
-        """
-        segments = sorted(transcription.segments, key=lambda segment: segment.start_s)
-        return tuple(_moved(segment, span) for segment in segments)
-
-    def recording_s(self, span: ChunkSpan, upload_s: float) -> float:
-        """Convert a second of the upload to one of the recording, clamped to the span."""
-        return min(max(_recording_s(span, upload_s), span.start_s), span.end_s)
-
-    def own_part(self, span: ChunkSpan) -> Span:
-        """The seconds of the upload that belong to the span."""
-        first, last = span.time_map[0], span.time_map[-1]
-        start_s = max(0.0, first[0] + span.start_s - first[1])
-        return Span(start_s, max(start_s, last[0] + span.end_s - last[1]))
 
 
 class ResultMerger:
@@ -160,34 +136,6 @@ class ResultMerger:
             if transcription.language:
                 languages.append(transcription.language)
         return list(_monotonic(segments))
-
-
-def _recording_s(span: ChunkSpan, upload_s: float) -> float:
-    index = max(0, bisect_right(span.time_map, upload_s, key=itemgetter(0)) - 1)
-    at_s, recording_s = span.time_map[index]
-    return recording_s + upload_s - at_s
-
-
-def _moved(segment: Segment, span: ChunkSpan) -> Segment:
-    def moved(upload_s: float) -> float:
-        return max(0.0, _recording_s(span, upload_s))
-
-    start_s = moved(segment.start_s)
-    words = []
-    at_s = start_s
-    for word in segment.words:
-        # Words of recognisers may overlap or go back by a few hundredths of a second.
-        word_start_s = max(at_s, moved(word.start_s))
-        end_s = max(word_start_s, moved(word.end_s))
-        # Interned, as a tenth of the words are distinct.
-        words.append(Word(sys.intern(word.text), word_start_s, end_s))
-        at_s = word_start_s
-    return replace(
-        segment,
-        start_s=start_s,
-        end_s=max(start_s, moved(segment.end_s), words[-1].end_s if words else start_s),
-        words=tuple(words),
-    )
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:
