@@ -360,7 +360,6 @@ def test_cpu_time_has_a_limit(hard_s: str) -> None:
     """One answer may not take for ever, and a lower limit of the shell's is no error."""
     program = textwrap.dedent("""
         from sttbatch.processing.media import media_worker
-from sttbatch.processing.media.loudness import Span
         media_worker.CPU_BASE_S = 0
         media_worker._allow(0)
         while True:
