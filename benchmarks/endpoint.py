@@ -59,6 +59,11 @@ def hear_header(data: bytes) -> Heard:
     return Heard(tuple(words), duration_s)
 
 
+def hear_nothing(data: bytes) -> Heard:
+    """As `hear_header`, of music: without words."""
+    return Heard((), hear_header(data).duration_s)
+
+
 @dataclass(kw_only=True, eq=False)
 class Crowded(CloudRu):
     """Takes twice as long for what comes while more than `slow_above` requests are served."""
@@ -91,9 +96,10 @@ def main() -> None:
     parser.add_argument("--max-concurrent", type=int, help="429 above so many at once")
     parser.add_argument("--rate-per-minute", type=int, help="429 above so many in any 60 s")
     parser.add_argument("--slow-above", type=int, help="twice the latency above so many at once")
+    parser.add_argument("--wordless", action="store_true", help="answers hold no words")
     options = parser.parse_args()
     with Crowded(
-        recognise=hear_header,
+        recognise=hear_nothing if options.wordless else hear_header,
         latency_s=options.latency,
         latency_per_audio_s=options.latency_per_second,
         max_concurrent=options.max_concurrent,

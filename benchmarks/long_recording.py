@@ -64,10 +64,17 @@ def main() -> None:
         phrases.record(long, 60.0 * options.minutes)
         hashing_s = hashed(long)  # and in the page cache from here on
         ours_long = transcribed(endpoint, long, base, options.runs)
+        unsearched = transcribed(endpoint, long, base, options.runs, "--vad", "off")
         ours_hour = transcribed(endpoint, hour, base, options.runs)
         claims = [
             *against_hour(ours_long, ours_hour, options.minutes),
             first_request(ours_long, hashing_s),
+            Claim(
+                "CPU, long: with the speech detector / --vad off",
+                ours_long.cost.cpu_s / unsearched.cost.cpu_s,
+                1.03,
+                f"{ours_long.cost.cpu_s:.2f} s / {unsearched.cost.cpu_s:.2f} s",
+            ),
         ]
         if shutil.which("ffmpeg") is None:
             print("skipped: ffmpeg and pydub (the program ffmpeg is not installed)")
@@ -90,11 +97,11 @@ def hashed(path: Path) -> float:
     return time.perf_counter() - begun_s
 
 
-def transcribed(endpoint: StandIn, path: Path, base: Path, runs: int) -> Measured:
+def transcribed(endpoint: StandIn, path: Path, base: Path, runs: int, *options: str) -> Measured:
     found = []
     for _ in range(runs):
         state = fresh_state(base)
-        line = command(path, state, "-j", str(LANES), *UNLIMITED)
+        line = command(path, state, "-j", str(LANES), *UNLIMITED, *options)
         begun_at_s = time.monotonic()
         cost, _ = measure(
             line,
