@@ -193,13 +193,11 @@ def test_what_is_not_its_own_failure_costs_it_no_retry(
     record(folder / "talk.wav", 0)
     shell.extra["STTBATCH_JOB_RETRIES"] = "0"
     cloudru.faults = lambda _: fault
-    for _ in range(2):
-        assert shell.transcribe(folder, *options).code == code
+    assert shell.transcribe(folder, *options).code == code
     costs_no_retry(shell, folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
 def test_a_signal_costs_no_retry(
     shell: Shell, cloudru: CloudRu, folder: Path, number: signal.Signals, times: int
 ) -> None:
@@ -207,17 +205,16 @@ def test_a_signal_costs_no_retry(
     make_recording(folder / "talk.wav", duration_s=50, sample_rate=8_000, channels=1)
     shell.extra["STTBATCH_JOB_RETRIES"] = "0"
     arguments = ("transcribe", folder, "-j", "1", "--chunk-duration", "10")
-    for _ in range(2):
-        cloudru.hold()
-        process = shell.start(*arguments, start_new_session=True)
-        cloudru.wait_for(lambda e: any(post.words and not post.over for post in e.received), 60)
+    cloudru.hold()
+    process = shell.start(*arguments, start_new_session=True)
+    cloudru.wait_for(lambda e: any(post.words and not post.over for post in e.received), 60)
+    os.killpg(process.pid, number)
+    assert process.stderr is not None
+    assert b"stopping" in process.stderr.readline()
+    if times == 2:
         os.killpg(process.pid, number)
-        assert process.stderr is not None
-        assert b"stopping" in process.stderr.readline()
-        if times == 2:
-            os.killpg(process.pid, number)
-            process.wait(60)
-        cloudru.resume()
-        assert shell.finish(process).code == 128 + number
+        process.wait(60)
+    cloudru.resume()
+    assert shell.finish(process).code == 128 + number
     assert not (folder / "talk.txt").exists()
     costs_no_retry(shell, folder)
