@@ -48,8 +48,11 @@ def encode(
             assert isinstance(stream, AudioStream)
             stream.layout = layout or _layout(track)
             context = stream.codec_context
-            if context.codec.audio_formats:
-                stream.format = context.codec.audio_formats[0]
+            formats = [each.name for each in context.codec.audio_formats or ()]
+            if formats:
+                stream.format = next(
+                    (name for name in ("s16", "s16p") if name in formats), formats[0]
+                )
             if bit_rate is not None:
                 stream.bit_rate = bit_rate
             context.options = {"strict": "experimental"}

@@ -12,7 +12,7 @@ from sttbatch.core.errors import MediaError
 from sttbatch.core.models import MIXED
 from sttbatch.processing.media import limits
 from sttbatch.processing.media.demuxing import AudioPacket
-from sttbatch.processing.media.mixing import Mixer, repeated
+from sttbatch.processing.media.mixing import Mixer, declared_layout, repeated
 from sttbatch.processing.media.silence import SAMPLE_RATE
 from sttbatch.processing.media.track import StreamPacket, Track
 
@@ -28,7 +28,8 @@ class Decoder:
     """
 
     def __init__(self, track: Track, channel: int = MIXED) -> None:
-        self.mixer = Mixer(track.context.layout if channel == MIXED else av.AudioLayout("mono"))
+        layout = declared_layout(track.context) if channel == MIXED else av.AudioLayout("mono")
+        self.mixer = Mixer(layout)
         self._track = track
         self._channel = channel
         self._section = track.first

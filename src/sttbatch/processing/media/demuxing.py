@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -20,9 +21,14 @@ from sttbatch.processing.media import timeline
 from sttbatch.processing.media.frame_headers import HEADER_BYTES, READERS
 from sttbatch.processing.media.ogg_links import Slice, find_links
 from sttbatch.processing.media.opening import open_container, pick_stream, reason
+from sttbatch.processing.media.upload_format import COPYABLE
 
 _PRIMING_S = 0.5
 """Packets at either end that a player does not play are the encoder's padding if they last less."""
+
+_COARSEST_S = Fraction(1, 25)
+_FINE_S = Fraction(1, 1000)
+"""AVI counts packets, of up to a second each; cuts within them need a finer clock."""
 
 _SELF_DESCRIBING = ("aac", "mp3", "mpegts", "mpeg")
 _EDITED = ("mov", "flv", "nut")
@@ -42,7 +48,7 @@ class Section:
         mark: how its parameters differ from those of the track's start; empty: they do not.
         frame_s: duration of a packet in seconds by its own header; 0: unknown.
         scale: factor from its timestamps to those of the track.
-        origin_pts: the timestamp at which the link begins, in its own time base.
+        origin_pts: the timestamp at which the link begins; that of a later link is not scaled.
     """
 
     context: AudioCodecContext
@@ -80,11 +86,15 @@ class Demuxer:
             self.close()
             raise
         self.format = self.container.format.name.partition(",")[0]
-        self.time_base = self.stream.time_base or Fraction(1, 1000)
+        self.codec = self.stream.codec_context.codec.canonical_name
+        time_base = self.stream.time_base or Fraction(1, 1000)
+        is_coarse = time_base > _COARSEST_S and self.codec not in COPYABLE
+        scale = math.ceil(time_base / _FINE_S) if is_coarse else 1
+        self.time_base = time_base / scale
         # Read before decoding, as decoders may change these (HE-AAC).
         self.fingerprint = _fingerprint(self.stream.codec_context)
-        origin_pts = timeline.origin(self.container, self.stream, self.time_base)
-        self.first = Section(self.stream.codec_context, origin_pts=origin_pts)
+        origin_pts = scale * timeline.origin(self.container, self.stream, time_base)
+        self.first = Section(self.stream.codec_context, scale=scale, origin_pts=origin_pts)
 
     def close(self) -> None:
         self.container.close()
@@ -92,7 +102,7 @@ class Demuxer:
     def seek(self, pts: int) -> None:
         """Begin reading before `pts` if the format has an index or computes positions."""
         if self.format in _SEEKABLE and pts > self.first.origin_pts:
-            self.container.seek(pts, stream=self.stream)
+            self.container.seek(round(pts / self.first.scale), stream=self.stream)
 
     def later_links(self) -> Iterator[tuple[int, InputContainer, AudioStream]]:
         """Open the links of a chained file, from its second on, that have this stream."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from av.audio.codeccontext import AudioCodecContext
 from av.audio.layout import AudioLayout
 
 from sttbatch.processing.media.silence import SAMPLE_RATE, audioop
@@ -18,6 +19,18 @@ of two channels it is 3 dB below."""
 _WEIGHTS = {"FL": 0.7071, "FR": 0.7071, "FC": 1.0, "LFE": 0.0, "LFE2": 0.0}
 _SURROUND = 0.5
 """ITU-R BS.775, annex 4: mono from 5.1, without the low-frequency effects."""
+
+
+_WITHOUT_LAYOUT = ("shorten", "tta")
+"""Codecs that store the number of channels only; libavcodec assumes loudspeakers (3 are 2.1)."""
+
+
+def declared_layout(context: AudioCodecContext) -> AudioLayout:
+    """The layout that a stream declares; else one of channels without loudspeakers."""
+    count = context.layout.nb_channels
+    if context.codec.canonical_name in _WITHOUT_LAYOUT and count > 2:
+        return AudioLayout(f"{count} channels")
+    return context.layout
 
 
 def is_cinema(layout: AudioLayout) -> bool:

@@ -15,6 +15,12 @@ eSpeak (WAV), arecord, ffmpeg."""
 _NEAR_BYTES = 4096
 """Such lengths differ by headers and partial frames."""
 
+_MOST = 2.0
+"""A stream with more bytes than this share of its file has another length; bit rates vary."""
+
+_ALL = 0.99
+"""ASF packets have headers of more than 1 %."""
+
 _LATE_S = 0.25
 """A later start is intended; encoder delays are shorter."""
 
@@ -40,6 +46,11 @@ def has_loose_clock(container: InputContainer) -> bool:
     return container.format.name in ("mpegts", "mpeg")
 
 
+def is_countable(container: InputContainer) -> bool:
+    """Whether a length that cannot be true is replaced by that of all packets."""
+    return has_loose_clock(container) or container.format.name == "avi"
+
+
 def origin(container: InputContainer, stream: AudioStream, time_base: Fraction) -> int:
     """The timestamp that a player shows as 0:00."""
     # An mp3's encoder delay is the stream's start; in others, video may begin before the audio.
@@ -59,15 +70,17 @@ def length(container: InputContainer, stream: AudioStream, size_bytes: int) -> L
     time_base = stream.time_base
     if stream.duration and time_base:
         seconds, bit_rate = float(stream.duration * time_base), stream.bit_rate or 0
-        is_counted = has_loose_clock(container)
-        if is_counted:
-            # From the last timestamp, which may be from another clock.
-            believed = seconds * _LEAST_BIT_RATE <= 8 * size_bytes
-        else:
-            believed = not (bit_rate and is_untrue(round(seconds * bit_rate / 8), size_bytes))
-        if not believed:
-            seconds = size_bytes * 8 / bit_rate if bit_rate and not is_counted else 0.0
-        return Length(seconds, sure=believed and not is_counted)
+        if is_countable(container):
+            # MPEG: from the last timestamp, which may be from another clock. AVI: in another unit.
+            believed = seconds * max(bit_rate, _LEAST_BIT_RATE) <= _MOST * 8 * size_bytes
+            is_sure = believed and not has_loose_clock(container)
+            return Length(seconds if believed else 0.0, sure=is_sure)
+        stream_bytes = seconds * bit_rate / 8
+        if bit_rate and is_untrue(round(stream_bytes), size_bytes):
+            return Length(size_bytes * 8 / bit_rate, sure=False)
+        # Without a declared length, libavformat takes all of an ASF file for samples.
+        is_estimated = container.format.name == "asf" and stream_bytes > _ALL * size_bytes
+        return Length(seconds, sure=not is_estimated)
     end_s = _tagged_end_s(stream)
     if end_s is not None and time_base:
         start_s = float(origin(container, stream, time_base) * time_base)

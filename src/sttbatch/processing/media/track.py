@@ -22,6 +22,9 @@ _NEW_CLOCK_S = 10.0
 """MPEG timestamps that are this far ahead are from another clock, and nothing is missing there
 (ffmpeg's -dts_delta_threshold)."""
 
+_COUNTED_JUMP_S = 0.01
+"""AVI counts packets or bytes, which some programs declare wrongly; nothing is missing in it."""
+
 _WITHOUT_CLOCK = ("aac", "mp3")
 """Formats without timestamps: libavformat counts by the parameters of the first frame."""
 
@@ -74,7 +77,7 @@ class Track:
         self.origin_pts = self.first.origin_pts
         self.context = self.stream.codec_context
         self.context.thread_count = 1
-        self.codec = self.context.codec.canonical_name
+        self.codec = self._demuxer.codec
         self.extradata = self.context.extradata or b""
         self.fingerprint = self._demuxer.fingerprint
         self._frame_s = self.context.frame_size / self.context.sample_rate
@@ -100,7 +103,7 @@ class Track:
 
     def audio_file(self, *, duration_is_estimate: bool) -> AudioFile:
         container = self._demuxer.container
-        if not self._length.seconds and timeline.has_loose_clock(container):
+        if not self._length.seconds and timeline.is_countable(container):
             # Only reading all of it tells.
             self._length = timeline.Length(self._counted_s(), sure=True)
         declared = self._length.seconds + sum(
@@ -135,24 +138,23 @@ class Track:
     def _counted(self) -> Iterator[StreamPacket]:
         """Yield packets with the length of a frame, which is exact, unlike rounded timestamps."""
         # An hour has 140,000 packets, so this loop avoids lookups and calls.
-        frame_s, time_base, jump = self._frame_s, self.time_base, self.pts_of(JUMP_S)
+        frame_s, time_base = self._frame_s, self.time_base
+        jump, ahead = self._tolerance()
         usual = self.pts_of(frame_s)
         # Some decoders double the rate after the length of a frame was read (HE-AAC).
         shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
-        ahead = (
-            self.pts_of(_NEW_CLOCK_S) if timeline.has_loose_clock(self._demuxer.container) else FAR
-        )
         without_clock = self._demuxer.format in _WITHOUT_CLOCK
+        counts = self._demuxer.format == "avi"
         expected, earliest, furthest, last = self.origin_pts, -FAR, FAR, -FAR
         latest = self.pts(limits.MAX_DURATION_S)
         first = now = self.first
-        begins, shift, is_counted, own_s = 0, 0, False, frame_s
+        begins, shift, is_counted, own_s, scale = 0, 0, False, frame_s, first.scale
         for section, packet, unheard in self._demuxer.packets():
             if section is not now:
                 if section.link != now.link:
                     begins = shift = expected - round(section.origin_pts * section.scale)
                     own_s = section.context.frame_size / section.context.sample_rate
-                now, frame_s = section, section.frame_s or own_s
+                now, frame_s, scale = section, section.frame_s or own_s, section.scale
                 usual = self.pts_of(frame_s)
                 shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
                 is_counted = is_counted or (without_clock and section.frame_s > 0)
@@ -160,23 +162,34 @@ class Track:
             if pts is None or is_counted:
                 pts = expected
             else:
-                own = pts if section is first else round(pts * section.scale)
+                own = pts if scale == 1 else round(pts * scale)
                 pts = own + shift
                 if pts <= last or not earliest <= pts <= furthest:
                     # After a single wrong timestamp the same clock goes on.
                     goes_on = last < own + begins and abs(own + begins - expected) <= jump
                     shift = begins if goes_on else expected - own
                     pts = own + shift
-            length = packet.duration or usual
-            if section is not first:
-                length = usual if section.frame_s else round(length * section.scale)
+                    is_counted = counts and bool(packet.duration)
+            length = usual
+            if packet.duration and not (section.frame_s and section is not first):
+                length = round(packet.duration * scale)
+            elif not length and packet.pts is None:
+                raise MediaError("its packets have neither timestamps nor durations")
             last, expected = pts, pts + length
             if expected > latest:
                 raise MediaError(f"its timestamps reach {limits.hours(self.seconds(expected))}")
-            earliest, furthest = expected - jump, expected + ahead
+            earliest, furthest = expected - jump, expected + ahead if length else FAR
             is_usual = shortest <= length <= longest
             duration_s = frame_s if is_usual else length * time_base
             yield StreamPacket(pts, expected, duration_s, packet, section, unheard)
+
+    def _tolerance(self) -> tuple[int, int]:
+        """How far timestamps may be behind and ahead of the running count."""
+        if timeline.has_loose_clock(self._demuxer.container):
+            return self.pts_of(JUMP_S), self.pts_of(_NEW_CLOCK_S)
+        if self._demuxer.format == "avi":
+            return (max(1, self.pts_of(_COUNTED_JUMP_S)),) * 2
+        return self.pts_of(JUMP_S), FAR
 
     def _measured(self) -> Iterator[StreamPacket]:
         """Yield packets of varying lengths, each until the next one begins.
@@ -185,11 +198,19 @@ class Track:
         """
         jump = self.pts_of(JUMP_S)
         last: StreamPacket | None = None
+        length = 0
         for item in self._counted():
             if last is not None:
-                follows = item.pts > last.pts and abs(item.pts - last.end_pts) <= jump
-                until = item.pts if follows else last.end_pts
-                yield last._replace(duration_s=(until - last.pts) * self.time_base)
+                is_unknown = last.end_pts == last.pts
+                is_next = is_unknown or abs(item.pts - last.end_pts) <= jump
+                until = item.pts if is_next and item.pts > last.pts else last.end_pts
+                length = until - last.pts
+                end_pts = until if is_unknown else last.end_pts
+                yield last._replace(end_pts=end_pts, duration_s=length * self.time_base)
             last = item
+        if last is not None and last.end_pts == last.pts:
+            declared = max(0, self.pts(self._length.seconds) - last.pts)
+            length = min(length or declared, declared or length)
+            last = last._replace(end_pts=last.pts + length, duration_s=length * self.time_base)
         if last is not None:
             yield last
