@@ -36,6 +36,9 @@ OTHER_TIMES = {("asf", "flac"), ("wtv", "flac"), ("avi", "aac")}
 """In ASF and WTV, libavformat's parser gives the second packet the time of the tenth; in AVI,
 players count empty packets, which a plain decoder does not."""
 
+INVALID = {("wtv", "aac")}
+"""PyAV writes AAC into WTV without headers; a decoder makes some silence of it."""
+
 UNTIMED = {
     ("wav", "adpcm_swf"),
     ("w64", "adpcm_swf"),
@@ -66,6 +69,8 @@ def _pair(studio: Studio, muxer: str, codec: str) -> Made | None:
         shown = np.stack([samples] * 2, axis=1) if count == 2 else samples
         if not _is_written(path, muxer, codec, rate, shown):
             continue
+        if (muxer, codec) in INVALID:
+            break
         unread = Made(path, words, is_read=False)
         try:
             heard = list(hear(path.read_bytes()).words)
