@@ -136,20 +136,31 @@ def test_each_job_can_be_looked_at(old: OldData, told: dict[str, Any]) -> None:
 
 
 def test_a_second_run_sends_nothing(old: OldData) -> None:
-    outputs = {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()}
+    def outputs() -> dict[Path, Any]:
+        return {path: content(path) for path in old.folder.rglob("*") if path.is_file()}
+
+    before = outputs()
     for arguments in (TALKS, CALLS):
         result = old.again(*arguments)
         assert result.code == 0, result.err
     finished(old)
-    # Not one byte of an output is another one, nor is any written beside them.
-    assert {path: path.read_bytes() for path in old.folder.rglob("*") if path.is_file()} == outputs
+    # Nothing that an output says is another thing, nor is any written beside them.
+    assert outputs() == before
+
+
+def content(path: Path) -> Any:
+    """What an output says, but for what was sent: a newer merger takes the chunks of an older."""
+    if path.suffix != ".json":
+        return path.read_bytes()
+    document = load(path)
+    for chunk in document["chunks"]:
+        del chunk["cached"]
+    return document
 
 
 TRANSCRIPTS = "DELETE FROM cache_entries WHERE key LIKE 'transcript:%'"
 CUTS = "DELETE FROM cuts"
 LOST = {
-    # A newer merger would make its transcripts from the chunks, and need them.
-    "all but transcripts": ["DELETE FROM cache_entries WHERE key NOT LIKE 'transcript:%'"],
     "transcripts": [TRANSCRIPTS],
     # What was asked for again has keys like chunks, and is no cut of a recording.
     "cuts and asks": [

@@ -262,7 +262,7 @@ class ChunkSummary:
     channel: int = MIXED
 
 
-MERGE_VERSION = 2
+MERGE_VERSION = 3
 """Part of a transcript's key, so that a better merger does not return the results of an older."""
 
 

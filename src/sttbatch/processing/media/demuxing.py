@@ -216,6 +216,7 @@ def _lasts_s(packets: list[AudioPacket]) -> float:
 def _fingerprint(context: AudioCodecContext) -> bytes:
     """Everything besides the packets that determines how they are decoded."""
     sample_format = context.format.name if context.format else ""
+    # Keys are made of these facts, the empty last one included.
     facts = (
         context.codec.canonical_name,
         context.sample_rate,
