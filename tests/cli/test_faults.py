@@ -55,6 +55,7 @@ def test_twice_per_chunk_loses_nothing(
     path, truth = talk
     assert shell.endpoint is not None
     shell.endpoint.faults = twice_per_chunk(FAULTS[name])
+    shell.extra["STTBATCH_RETRY_BASE"] = "0.05"
     result = shell.transcribe(path, "-o", tmp_path / "out", "--retries", "3", "-j", "3")
     assert result.code == 0, result.err
     assert words_of(tmp_path / "out" / "talk.json") == texts(truth)
