@@ -37,28 +37,44 @@ def require() -> None:
         pytest.skip(f"{', '.join(missing)} not installed: pip install -e '.[dev,slow]'")
 
 
-def say(text: str) -> Samples:
-    """A Russian text, spoken; mono at 16 kHz, 1.0 being full scale."""
-    espeak: Any = import_module("espeakng_loader")
-    library = ctypes.CDLL(espeak.get_library_path())
-    rate_hz = library.espeak_Initialize(SYNCHRONOUS, 0, espeak.get_data_path().encode(), 0)
-    assert rate_hz > 0
-    parts: list[bytes] = []
+class _Voice:
+    """espeak-ng's, which is loaded once: it keeps its state and the callback in the process."""
 
-    def add(samples: int | None, count: int, _events: int) -> int:
+    def __init__(self) -> None:
+        espeak: Any = import_module("espeakng_loader")
+        self._library = ctypes.CDLL(espeak.get_library_path())
+        data = espeak.get_data_path().encode()
+        self.rate_hz: int = self._library.espeak_Initialize(SYNCHRONOUS, 0, data, 0)
+        assert self.rate_hz > 0
+        self._parts: list[bytes] = []
+        kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+        self._callback = kind(self._add)
+        self._library.espeak_SetSynthCallback(self._callback)
+        assert self._library.espeak_SetVoiceByName(b"ru") == 0
+        self._library.espeak_SetParameter(RATE, WORDS_PER_MINUTE, 0)
+
+    def pcm(self, text: str) -> bytes:
+        """Mono s16 samples at `rate_hz`."""
+        self._parts.clear()
+        encoded = text.encode()
+        size = ctypes.c_size_t(len(encoded) + 1)
+        assert self._library.espeak_Synth(encoded, size, 0, 1, 0, UTF_8, None, None) == 0
+        return b"".join(self._parts)
+
+    def _add(self, samples: int | None, count: int, _events: int) -> int:
         if samples and count:
-            parts.append(ctypes.string_at(samples, 2 * count))
+            self._parts.append(ctypes.string_at(samples, 2 * count))
         return 0
 
-    callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(add)
-    library.espeak_SetSynthCallback(callback)
-    assert library.espeak_SetVoiceByName(b"ru") == 0
-    library.espeak_SetParameter(RATE, WORDS_PER_MINUTE, 0)
-    encoded = text.encode()
-    size = ctypes.c_size_t(len(encoded) + 1)
-    assert library.espeak_Synth(encoded, size, 0, 1, 0, UTF_8, None, None) == 0
-    samples = np.frombuffer(b"".join(parts), np.int16) / 32768
-    at = np.arange(0, len(samples) * RATE_HZ / rate_hz) * rate_hz / RATE_HZ
+
+_voice = cache(_Voice)
+
+
+def say(text: str) -> Samples:
+    """A Russian text, spoken; mono at 16 kHz, 1.0 being full scale."""
+    voice = _voice()
+    samples = np.frombuffer(voice.pcm(text), np.int16) / 32768
+    at = np.arange(0, len(samples) * RATE_HZ / voice.rate_hz) * voice.rate_hz / RATE_HZ
     resampled: Samples = np.interp(at, np.arange(len(samples)), samples)
     return resampled
 
