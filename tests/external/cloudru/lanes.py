@@ -106,7 +106,7 @@ async def lanes_to(
     probe_waits_s: tuple[float, float] = PROBE_WAITS_S,
     stall_s: float = STALL_S,
     deadline_base_s: float = 60.0,
-    backoff_base_s: float = BACKOFF_S,
+    waits: RetryConfig = RetryConfig(base_s=BACKOFF_S),  # noqa: B008 - frozen
     base_url: str = "",
     key: str = "",
     store: RateStore | None = None,
@@ -121,7 +121,7 @@ async def lanes_to(
         Secret(key or endpoint.key),
         admission,
         pool,
-        RequestLimits(retries, stall_s, deadline_base_s, RetryConfig(base_s=backoff_base_s)),
+        RequestLimits(retries, stall_s, deadline_base_s, waits),
         warnings.append,
     )
     try:

@@ -9,6 +9,7 @@ import pytest
 
 from sttbatch.core.errors import ChunkError, EndpointUnreachable, Stopped
 from sttbatch.core.models import Upload
+from sttbatch.core.options import Backoff, RetryConfig
 from tests.cloudru import CloudRu, Received, Status, always
 
 from .lanes import Lanes, all_heard, lanes_to, until, upload
@@ -52,8 +53,10 @@ def test_probes_come_one_at_a_time_and_ever_more_slowly(endpoint: CloudRu) -> No
     endpoint.faults = down
 
     async def outage() -> Lanes:
-        async with lanes_to(endpoint, retries=3, probe_waits_s=(0.05, 0.2)) as lanes:
-            # Three failures are an outage, so nothing else is in flight when it begins.
+        # Three failures are an outage, and no lane retries before the third, so that nothing else
+        # is in flight when it begins.
+        waits = RetryConfig(Backoff.FIXED, base_s=0.5)
+        async with lanes_to(endpoint, waits=waits, probe_waits_s=(0.05, 0.2)) as lanes:
             await lanes.send_all(8, lanes=3)
             return lanes
 
