@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 
 # Threads of numpy's linear algebra spin for a while after each product, on cores that others need.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,6 +17,9 @@ import pytest
 from tests.cloudru import KEY, CloudRu
 from tests.database.backends import BACKENDS, Backend
 from tests.shell import Shell
+
+# A shell that starts the suite in the background ignores it for all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BLOCK_BYTES = 1 << 24
 KEY_FILES = {"key", "cloudru-api-key"}
@@ -52,8 +57,20 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return BACKENDS[request.param]
 
 
+@pytest.fixture(scope="session")
+def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Home of somebody who has used sttbatch before: its databases are made, and empty."""
+    folder = tmp_path_factory.mktemp("used") / "home"
+    folder.mkdir()
+    for command in ("jobs list", "stats"):
+        result = Shell(folder).run(*command.split())
+        assert result.code == 0, result.err
+    return folder
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
+    """Home of a new user."""
     folder = tmp_path / "home"
     folder.mkdir()
     return folder
@@ -68,6 +85,16 @@ def cloudru() -> Iterator[CloudRu]:
 
 
 @pytest.fixture
-def shell(home: Path, cloudru: CloudRu) -> Shell:
-    """The command line, with a key and an endpoint that takes it."""
+def new_shell(home: Path, cloudru: CloudRu) -> Shell:
+    """The command line of a new user, with a key and an endpoint that takes it."""
     return Shell(home, cloudru)
+
+
+@pytest.fixture
+def shell(new_shell: Shell, used_home: Path) -> Shell:
+    """The command line of somebody who has used it before.
+
+    To make the databases costs more than all else that a process does before it sends.
+    """
+    shutil.copytree(used_home, new_shell.home, dirs_exist_ok=True)
+    return new_shell

@@ -101,7 +101,9 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "name", "reason"),
     [
-        (no_recording, "talk.mp3", "not a recording that can be read"),
+        pytest.param(
+            no_recording, "talk.mp3", "not a recording that can be read", marks=pytest.mark.slow
+        ),
         (damaged, "talk.ogg", "damaged: "),
     ],
 )
@@ -176,10 +178,18 @@ def test_what_brings_a_dead_letter_back(
     ("fault", "options", "code"),
     [
         pytest.param(Status(502), ["--outage-wait", "0"], 1, id="outage"),
-        pytest.param(Status(503), ["--outage-wait", "0"], 1, id="up-and-refusing"),
-        pytest.param(Status(503, {"retry-after": "7200"}), [], 1, id="come-back-later"),
+        pytest.param(
+            Status(503), ["--outage-wait", "0"], 1, id="up-and-refusing", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            Status(503, {"retry-after": "7200"}),
+            [],
+            1,
+            id="come-back-later",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(Status(429), ["--retries", "0"], 1, id="rate-limit"),
-        pytest.param(Status(401), [], 3, id="key"),
+        pytest.param(Status(401), [], 3, id="key", marks=pytest.mark.slow),
         pytest.param(None, ["--max-cost", "0"], 4, id="budget"),
     ],
 )

@@ -39,6 +39,9 @@ FAULTS: dict[str, Fault] = {
     "not JSON": NotJson(),
 }
 
+RARE = {"503", "GOAWAY", "RST while uploading", "FIN while uploading", "cut short"}
+"""Like others of the list to the command line; the tests of external/cloudru take all."""
+
 
 @pytest.fixture(scope="module")
 def talk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[HeardWord]]:
@@ -48,7 +51,10 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[HeardWord
     )
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in RARE else []) for name in FAULTS],
+)
 def test_twice_per_chunk_loses_nothing(
     tmp_path: Path, shell: Shell, talk: tuple[Path, list[HeardWord]], name: str
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.cloudru import HeardWord, make_recording
 from tests.shell import Shell, load, texts, words_of, worst_offset_s
 
-CHUNKS = 6
+CHUNKS = 4
 WITHIN_S = 0.03
 
 NO_PAUSES = {"word_gap_s": 0.08, "sentence_pause_s": 0.14}
@@ -43,7 +43,7 @@ def recordings(
 @pytest.mark.parametrize(
     ("duration_s", "pauses"),
     [
-        pytest.param(90, {}, id="a minute and a half"),
+        pytest.param(48, {}, id="less than a minute"),
         pytest.param(360, {}, id="six minutes", marks=pytest.mark.slow),
         pytest.param(360, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
     ],

@@ -76,17 +76,17 @@ def stopped_by_full_disk(result: Result) -> bool:
 
 
 def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+    new_shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     cloudru.hold()
     # A full disk is no failure of the recording.
-    shell.extra["STTBATCH_JOB_RETRIES"] = "0"
+    new_shell.extra["STTBATCH_JOB_RETRIES"] = "0"
     arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
-    process = shell.start(*arguments)
+    process = new_shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
     cloudru.resume()
-    first = shell.finish(process)
+    first = new_shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     assert sorted(path.name for path in folder.iterdir()) == ["talk.mp3"], "no half an output"
     assert len(cloudru.received) == LANES, "nothing more was sent"
@@ -94,12 +94,12 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     assert len(list((data / "answers").iterdir())) == LANES
     assert is_sound(data)
 
-    nothing_sent = shell.run(*arguments)
+    nothing_sent = new_shell.run(*arguments)
     assert stopped_by_full_disk(nothing_sent), nothing_sent.err
     assert len(cloudru.received) == LANES
 
     (data / "filler").unlink()
-    second = shell.run(*arguments)
+    second = new_shell.run(*arguments)
     assert second.code == 0, second.err
     assert words_of(folder / "talk.json") == texts(talk)
     asked_again = Counter(paid) & Counter(answered(cloudru)[len(paid) :])
@@ -109,16 +109,16 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
 
 
 def test_each_answer_is_accounted_for_once(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+    new_shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     cloudru.hold()
-    process = shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
+    process = new_shell.start("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
     in_flight(cloudru, LANES)
     fill(data)
     cloudru.resume()
-    assert stopped_by_full_disk(shell.finish(process))
+    assert stopped_by_full_disk(new_shell.finish(process))
     (data / "filler").unlink()
-    assert shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "10").code == 0
+    assert new_shell.transcribe(folder, "-j", str(LANES), "--chunk-duration", "10").code == 0
     with sqlite3.connect(data / "ledger.db") as db:
         posts = db.execute("SELECT chunk_key, status, maybe_paid FROM requests").fetchall()
         open_chunks = db.execute(
@@ -134,27 +134,27 @@ def test_each_answer_is_accounted_for_once(
 
 
 def test_a_disk_that_fills_while_one_lane_has_failed_loses_no_other(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+    new_shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     cloudru.hold()
     cloudru.faults = lambda post: Status(400) if post.number == 0 else None
     arguments = ("transcribe", folder, "-j", str(LANES), "--chunk-duration", "10")
-    process = shell.start(*arguments)
+    process = new_shell.start(*arguments)
     in_flight(cloudru, LANES)
     fill(data)
     cloudru.resume()
-    assert stopped_by_full_disk(shell.finish(process))
+    assert stopped_by_full_disk(new_shell.finish(process))
     paid = answered(cloudru)
     (data / "filler").unlink()
     cloudru.faults = None
-    second = shell.run(*arguments)
+    second = new_shell.run(*arguments)
     assert second.code == 0, second.err
     assert words_of(folder / "talk.json") == texts(talk)
     assert not Counter(paid) & Counter(answered(cloudru)[len(paid) :])
 
 
 def test_several_recordings_in_flight(
-    shell: Shell, data: Path, folder: Path, cloudru: CloudRu
+    new_shell: Shell, data: Path, folder: Path, cloudru: CloudRu
 ) -> None:
     truth = {
         name: make_recording(
@@ -167,65 +167,77 @@ def test_several_recordings_in_flight(
         for number, name in enumerate("abcd")
     }
     cloudru.hold()
-    process = shell.start("transcribe", folder, "-j", str(LANES))
+    process = new_shell.start("transcribe", folder, "-j", str(LANES))
     in_flight(cloudru, LANES)
     fill(data)
     cloudru.resume()
-    first = shell.finish(process)
+    first = new_shell.finish(process)
     assert stopped_by_full_disk(first), first.err
     paid = answered(cloudru)
     (data / "filler").unlink()
-    second = shell.transcribe(folder, "-j", str(LANES))
+    second = new_shell.transcribe(folder, "-j", str(LANES))
     assert second.code == 0, second.err
     assert all(words_of(folder / f"{name}.json") == texts(words) for name, words in truth.items())
     assert not Counter(paid) & Counter(answered(cloudru)[len(paid) :])
 
 
 def test_without_room_for_the_answers_nothing_is_sent(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
+    new_shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
     fill(data, leave_bytes=2 * 1024 * 1024)
-    first = shell.transcribe(folder, "-j", str(LANES))
+    first = new_shell.transcribe(folder, "-j", str(LANES))
     assert first.code == 1
     assert "disk space for the answers, 3 MiB: No space left on device" in first.err
     assert "Traceback" not in first.err
     assert cloudru.received == []
     assert list((data / "answers").iterdir()) == []
     (data / "filler").unlink()
-    assert shell.transcribe(folder, "-j", str(LANES)).code == 0
+    assert new_shell.transcribe(folder, "-j", str(LANES)).code == 0
     assert words_of(folder / "talk.json") == texts(talk)
 
 
-@pytest.mark.parametrize("leave_kib", [0, 8, 40, 100, 400])
+@pytest.mark.parametrize(
+    "leave_kib", [0, 40, *(pytest.param(kib, marks=pytest.mark.slow) for kib in (8, 100, 400))]
+)
 def test_a_nearly_full_disk_is_named_whatever_fails_first(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu, leave_kib: int
+    new_shell: Shell,
+    data: Path,
+    folder: Path,
+    talk: list[HeardWord],
+    cloudru: CloudRu,
+    leave_kib: int,
 ) -> None:
     fill(data, leave_bytes=leave_kib * 1024)
-    first = shell.transcribe(folder)
+    first = new_shell.transcribe(folder)
     assert first.code == 1
     assert "Traceback" not in first.err
     assert "full" in first.err or "No space left" in first.err, first.err
     assert cloudru.received == []
     (data / "filler").unlink()
-    assert shell.transcribe(folder).code == 0
+    assert new_shell.transcribe(folder).code == 0
     assert is_sound(data)
 
 
 def test_outputs_that_find_no_room_are_named_and_nothing_is_half_written(
-    shell: Shell, data: Path, folder: Path, talk: list[HeardWord], tmp_path: Path, cloudru: CloudRu
+    new_shell: Shell,
+    data: Path,
+    folder: Path,
+    talk: list[HeardWord],
+    tmp_path: Path,
+    cloudru: CloudRu,
 ) -> None:
-    shell.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "state")
+    new_shell.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "state")
     fill(data)
-    first = shell.transcribe(folder, "-o", data / "out")
+    first = new_shell.transcribe(folder, "-o", data / "out")
     assert first.code == 1
-    assert "FAILED" not in shell.run("jobs", "list").out
+    assert "FAILED" not in new_shell.run("jobs", "list").out
     assert "Traceback" not in first.err
     assert f"{data / 'out'}" in first.err
     assert "No space left on device; free some space and run again" in first.err
     assert [path.name for path in data.rglob("*") if path.is_file()] == ["filler"]
     sent = len(cloudru.received)
     (data / "filler").unlink()
-    second = shell.transcribe(folder, "-o", data / "out")
+    second = new_shell.transcribe(folder, "-o", data / "out")
     assert second.code == 0, second.err
     assert len(cloudru.received) == sent
     assert words_of(data / "out" / "talk.json") == texts(talk)

@@ -82,7 +82,7 @@ def finished(shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]) -> N
         assert words_of(folder / f"{name}.json") == texts(words)
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [*SIGNALS[:2], pytest.param(SIGNALS[2], marks=pytest.mark.slow)])
 def test_all_that_was_in_flight_is_stored_and_not_sent_again(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:
@@ -101,7 +101,7 @@ def test_all_that_was_in_flight_is_stored_and_not_sent_again(
     assert len(answered(shell)) == len(set(answered(shell))) == RECORDINGS
 
 
-@pytest.mark.parametrize("number", SIGNALS[:2])
+@pytest.mark.parametrize("number", [SIGNALS[0], pytest.param(SIGNALS[1], marks=pytest.mark.slow)])
 def test_the_second_signal_leaves_and_what_it_broke_off_counts_as_maybe_paid(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:

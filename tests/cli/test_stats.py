@@ -137,11 +137,11 @@ def test_nothing_done_yet_is_no_error(shell: Shell) -> None:
     assert shell.run("stats", "--by", "colour").code == 2
 
 
-def test_metrics_that_cannot_be_kept_fail_no_run(shell: Shell, folder: Path) -> None:
-    data = shell.home / "data"
+def test_metrics_that_cannot_be_kept_fail_no_run(new_shell: Shell, folder: Path) -> None:
+    data = new_shell.home / "data"
     data.mkdir()
     (data / "metrics.db").write_bytes(b"no database at all" * 1000)
-    result = shell.transcribe(folder, *OPTIONS)
+    result = new_shell.transcribe(folder, *OPTIONS)
     assert result.code == 0, result.err
     assert "no metrics of this run are kept" in result.err
 

@@ -64,10 +64,10 @@ def test_what_former_runs_have_finished(shell: Shell, folder: Path, talk: Path) 
     assert "1 recording done" in shown
 
 
-def test_a_warning_before_the_batch(shell: Shell, folder: Path, talk: Path) -> None:
-    data = shell.home / "data"
+def test_a_warning_before_the_batch(new_shell: Shell, folder: Path, talk: Path) -> None:
+    data = new_shell.home / "data"
     data.mkdir()
     (data / "metrics.db").write_bytes(b"no database at all" * 1000)
-    code, _, shown = on_terminal(shell, talk)
+    code, _, shown = on_terminal(new_shell, talk)
     assert code == 0, shown
     assert "no metrics of this run are kept" in shown

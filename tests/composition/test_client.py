@@ -25,12 +25,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture
-def spoken(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def spoken(new_shell: Shell, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Recordings in `talks`, by name what they say; this process is as the command line has it."""
-    for name, value in shell.environment.items():
+    for name, value in new_shell.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("STTBATCH_CACHE_DIR", str(shell.home / "cache"))
-    monkeypatch.chdir(shell.home)
+    monkeypatch.setenv("STTBATCH_CACHE_DIR", str(new_shell.home / "cache"))
+    monkeypatch.chdir(new_shell.home)
     Path("talks").mkdir()
     words = {}
     for number, name in enumerate(("a.wav", "b.wav", "c.wav")):

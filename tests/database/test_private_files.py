@@ -23,17 +23,17 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folde
 
 
 @needs_root
-def test_a_folder_of_another_user_is_refused_and_left_as_it_is(shell: Shell) -> None:
+def test_a_folder_of_another_user_is_refused_and_left_as_it_is(new_shell: Shell) -> None:
     """Whoever owns it could put a ledger of theirs there, or read ours."""
-    folder = shell.home / "data"
+    folder = new_shell.home / "data"
     folder.mkdir(mode=0o755)
     os.chown(folder, SOMEBODY, SOMEBODY)
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
-    result = shell.transcribe("talk.wav")
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    result = new_shell.transcribe("talk.wav")
     assert result.code == 1
     assert f"{folder} belongs to another user (uid {SOMEBODY})" in result.err
-    assert shell.endpoint is not None
-    assert shell.endpoint.received == []
+    assert new_shell.endpoint is not None
+    assert new_shell.endpoint.received == []
     assert list(folder.iterdir()) == []
     assert folder.stat().st_mode & 0o777 == 0o755
 
@@ -52,18 +52,18 @@ def test_a_link_in_the_place_of_a_folder_is_refused(tmp_path: Path, target: str)
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o700])
-def test_a_home_is_no_data_folder(shell: Shell, mode: int) -> None:
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
-    shell.home.chmod(mode)
-    shell.extra["STTBATCH_DATA_DIR"] = str(shell.home)
-    result = shell.transcribe("talk.wav")
+def test_a_home_is_no_data_folder(new_shell: Shell, mode: int) -> None:
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    new_shell.home.chmod(mode)
+    new_shell.extra["STTBATCH_DATA_DIR"] = str(new_shell.home)
+    result = new_shell.transcribe("talk.wav")
     assert result.code == 1
-    assert f"{shell.home}" in result.err
-    assert f"other files; name a folder of its own, as {shell.home}/state" in result.err
-    assert shell.endpoint is not None
-    assert shell.endpoint.received == []
-    assert stat.S_IMODE(shell.home.stat().st_mode) == mode
-    assert not (shell.home / "ledger.db").exists()
+    assert f"{new_shell.home}" in result.err
+    assert f"other files; name a folder of its own, as {new_shell.home}/state" in result.err
+    assert new_shell.endpoint is not None
+    assert new_shell.endpoint.received == []
+    assert stat.S_IMODE(new_shell.home.stat().st_mode) == mode
+    assert not (new_shell.home / "ledger.db").exists()
 
 
 def test_a_home_with_nothing_else_in_it_may_be_one(
@@ -105,40 +105,40 @@ def test_a_folder_of_other_things_is_not_closed_and_a_data_folder_is(tmp_path: P
 
 @needs_root
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-journal", "metrics.db"])
-def test_a_file_of_another_user_is_refused_before_it_is_read(shell: Shell, name: str) -> None:
+def test_a_file_of_another_user_is_refused_before_it_is_read(new_shell: Shell, name: str) -> None:
     """The folder may have been open to others once: what they left there is not ours."""
-    data = shell.home / "data"
+    data = new_shell.home / "data"
     data.mkdir(mode=0o700)
     (data / name).touch()
     os.chown(data / name, SOMEBODY, SOMEBODY)
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
-    result = shell.transcribe("talk.wav")
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    result = new_shell.transcribe("talk.wav")
     assert f"{data / name} belongs to another user (uid {SOMEBODY})" in result.err
     assert "Traceback" not in result.err
     if name.startswith("ledger"):
         assert result.code == 1
-        assert shell.endpoint is not None
-        assert shell.endpoint.received == []
+        assert new_shell.endpoint is not None
+        assert new_shell.endpoint.received == []
 
 
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
-def test_a_link_or_a_pipe_in_the_place_of_a_file_is_refused(shell: Shell, name: str) -> None:
-    data = shell.home / "data"
+def test_a_link_or_a_pipe_in_the_place_of_a_file_is_refused(new_shell: Shell, name: str) -> None:
+    data = new_shell.home / "data"
     data.mkdir(mode=0o700)
-    target = shell.home / "elsewhere"
+    target = new_shell.home / "elsewhere"
     target.write_bytes(b"")
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
     (data / name).symlink_to(target)
-    linked = shell.transcribe("talk.wav")
+    linked = new_shell.transcribe("talk.wav")
     (data / name).unlink()
     os.mkfifo(data / name)
-    piped = shell.transcribe("talk.wav")
+    piped = new_shell.transcribe("talk.wav")
     for result in (linked, piped):
         assert result.code == 1
         assert f"{data / name} " in result.err
         assert "Traceback" not in result.err
-    assert shell.endpoint is not None
-    assert shell.endpoint.received == []
+    assert new_shell.endpoint is not None
+    assert new_shell.endpoint.received == []
     assert target.read_bytes() == b""
 
 
@@ -173,11 +173,11 @@ def test_a_folder_that_others_could_read_is_closed(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_every_file_of_state_is_closed_once_a_run_is_over(shell: Shell) -> None:
+def test_every_file_of_state_is_closed_once_a_run_is_over(new_shell: Shell) -> None:
     """With a umask that closes nothing."""
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
-    shell.finish(shell.start("transcribe", "talk.wav", umask=0))
-    data = shell.home / "data"
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    new_shell.finish(new_shell.start("transcribe", "talk.wav", umask=0))
+    data = new_shell.home / "data"
     held = {path.name: path for path in data.rglob("*")}
     assert {"ledger.db", "rate.db", "answers"} <= set(held)
     for path in (data, *held.values()):
@@ -185,15 +185,18 @@ def test_every_file_of_state_is_closed_once_a_run_is_over(shell: Shell) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is missing: apt-get install strace")
-def test_every_file_of_state_is_closed_from_its_first_byte(shell: Shell, tmp_path: Path) -> None:
+def test_every_file_of_state_is_closed_from_its_first_byte(
+    new_shell: Shell, tmp_path: Path
+) -> None:
     """As the kernel was asked for it: ledger, journals, rates, answers, locks, caches, chunks."""
-    make_recording(shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
+    make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)
     log = tmp_path / "strace.log"
     command = [sys.executable, "-m", "sttbatch", "transcribe", "talk.wav"]
     done = subprocess.run(
         ["strace", "-f", "-s", "500", "-e", "trace=%file,fchmod", "-o", str(log), *command],
         check=False, capture_output=True, timeout=60, umask=0,
-        env=shell.environment | {"STTBATCH_CACHE_DIR": str(shell.home / "cache")}, cwd=shell.home,
+        env=new_shell.environment | {"STTBATCH_CACHE_DIR": str(new_shell.home / "cache")},
+        cwd=new_shell.home,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     made: dict[str, int] = {}
@@ -201,9 +204,9 @@ def test_every_file_of_state_is_closed_from_its_first_byte(shell: Shell, tmp_pat
     calls = r'(?:openat\(AT_FDCWD, |mkdir\()"([^"]+)", (?:O_\S*O_CREAT\S* )?(0[0-7]+)(?:\)| <unf)'
     pattern = re.compile(calls)
     for path, mode in pattern.findall(log.read_text()):
-        if path.startswith((f"{shell.home}/data", f"{shell.home}/cache")):
+        if path.startswith((f"{new_shell.home}/data", f"{new_shell.home}/cache")):
             # SQLite opens again, with a mode of its own, what is there already.
-            made.setdefault(path.removeprefix(f"{shell.home}/"), int(mode, 8))
+            made.setdefault(path.removeprefix(f"{new_shell.home}/"), int(mode, 8))
     assert "data/ledger.db" in made
     assert "data/rate.db" in made
     assert any(path.startswith("data/answers/") for path in made)

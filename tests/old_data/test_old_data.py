@@ -173,7 +173,10 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize(
+    "lost",
+    ["transcripts", "cuts and asks", pytest.param("cuts and audits", marks=pytest.mark.slow)],
+)
 def test_each_kind_of_key_finds_what_is_left_without_the_others(old: OldData, lost: str) -> None:
     with contextlib.closing(sqlite3.connect(old.home / "data" / "ledger.db")) as ledger, ledger:
         ledger.execute("PRAGMA foreign_keys = ON")

@@ -41,7 +41,7 @@ def words_of(texts: list[str]) -> str:
     return "".join("".join(plain(text).split()) for text in texts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spoken(), st.integers(1, 60), st.integers(1, 4))
 def test_no_word_is_lost_and_every_cue_fits(
     segments: list[Segment], width: int, max_lines: int
@@ -58,7 +58,7 @@ def test_no_word_is_lost_and_every_cue_fits(
     assert all(cue.end_ms <= later.start_ms for cue, later in pairwise(found))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(spoken(), st.integers(5, 60))
 def test_cues_stay_within_their_segment(segments: list[Segment], width: int) -> None:
     for segment in document(segments).spoken():
@@ -67,7 +67,7 @@ def test_cues_stay_within_their_segment(segments: list[Segment], width: int) -> 
             assert cue.end_ms <= round(segment.end_s * 1000)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TEXTS, st.integers(2, 30))
 def test_lines_are_no_wider_than_asked(text: str, width: int) -> None:
     pieces = atoms(plain(text), width)

@@ -138,7 +138,7 @@ def _segments(random: Random, words: Sequence[Word], *, timed: bool) -> tuple[Se
 SEEDS = st.integers(0, 1 << 32)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(SEEDS, st.integers(1, 70))
 @example(3842, 37)
 @example(7902, 68)
@@ -155,7 +155,7 @@ def test_repeated_words_with_times_are_there_once(seed: int, said: int) -> None:
 
 # In one of some 90,000 the two mishearings around a cut are alike in a way that nothing gives away:
 # not found by chance in a run that is about something else.
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(SEEDS, st.integers(1, 70))
 @example(8752, 33)
 @example(8909, 55)
@@ -210,7 +210,7 @@ def test_scripts_without_spaces_are_there_once(script: str, share: float) -> Non
         assert wrong <= {written[slip] for slip in MISHEARD}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(SEEDS, st.integers(1, 70), st.sampled_from([0.02, 0.05]))
 @example(192, 62, 0.02)
 @example(843, 47, 0.02)
