@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import asdict, fields, replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
@@ -39,11 +39,11 @@ def changed(value: Any) -> Any:
 
 
 def assert_every_field_counts(request: RequestOptions) -> None:
-    for each in dataclasses.fields(request):
+    for each in fields(request):
         now = getattr(request, each.name)
         for value in {changed(now), None} - {now}:
             others: dict[str, Any] = {each.name: value}
-            other = dataclasses.replace(request, **others)
+            other = replace(request, **others)
             assert not keys(request) & keys(other), each.name
 
 
@@ -53,27 +53,24 @@ def test_every_field_of_a_request_is_in_every_key() -> None:
 
 @pytest.mark.parametrize("name", ["diarize", "audio", "file", "tag", "version", "request"])
 def test_so_is_a_field_that_is_added_whatever_its_name(name: str) -> None:
-    made = dataclasses.make_dataclass(
-        "Later", [(name, str, "")], bases=(RequestOptions,), frozen=True
-    )
-    later = made(**dataclasses.asdict(REQUEST))
+    made: Any = msgspec.defstruct("Later", [(name, str, "")], bases=(RequestOptions,), frozen=True)
+    later = made(**asdict(REQUEST))
     assert not keys(REQUEST) & keys(later)
     assert_every_field_counts(later)
 
 
 def test_so_is_a_field_of_a_subclass() -> None:
-    @dataclass(frozen=True)
-    class Later(RequestOptions):
+    class Later(RequestOptions, frozen=True):
         hints: tuple[str, ...] = ()
 
-    assert_every_field_counts(Later(**dataclasses.asdict(REQUEST)))
+    assert_every_field_counts(Later(**asdict(REQUEST)))
 
 
 def test_what_else_a_user_chooses_shares_no_field_with_a_request() -> None:
     """Formats, folders, concurrency and chunking cannot reach a key: it is made of the request."""
-    names = {each.name for each in dataclasses.fields(RequestOptions)}
+    names = {each.name for each in fields(RequestOptions)}
     for options in (ChunkingOptions, OutputOptions, RunOptions):
-        assert not names & {each.name for each in dataclasses.fields(options)}
+        assert not names & {each.name for each in fields(options)}
 
 
 def test_a_transcript_is_of_a_file_a_stream_a_merger_and_an_audit_mode() -> None:
@@ -90,9 +87,7 @@ def test_a_transcript_is_of_a_file_a_stream_a_merger_and_an_audit_mode() -> None
 
 
 def test_a_temperature_of_nothing_is_one_temperature() -> None:
-    one, *others = (
-        keys(dataclasses.replace(REQUEST, temperature=value)) for value in (0.0, 0, -0.0)
-    )
+    one, *others = (keys(replace(REQUEST, temperature=value)) for value in (0.0, 0, -0.0))
     assert all(other == one for other in others)
 
 

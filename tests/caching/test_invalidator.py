@@ -7,11 +7,11 @@ import hashlib
 import os
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.caching.cache_invalidator import CacheInvalidator, Invalidated
 from sttbatch.caching.result_cache import ResultCache, StoredChunk

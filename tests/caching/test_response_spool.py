@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.caching.response_spool import RESERVED_BYTES, ResponseSpool, SpooledResponse
 from sttbatch.caching.result_cache import StoredChunk

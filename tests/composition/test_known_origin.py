@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.composition.effective_options import run_config_of

@@ -96,7 +96,7 @@ def test_a_lock_that_cannot_be_had_is_named(path: Path) -> None:
 
 
 def test_a_migration_that_fails_otherwise_is_told(path: Path) -> None:
-    class Broken(History):
+    class Broken(History, frozen=True):
         def apply(self, connection: sqlite3.Connection) -> None:
             raise ImportError("no module named sqlite_utils")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY

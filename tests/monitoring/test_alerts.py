@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import NotificationError
 from sttbatch.core.events import AlertTriggered, Event, Warned
@@ -251,14 +251,14 @@ def test_every_channel_is_notified_and_one_webhook_that_took_it_is_enough(
         events = [each for each in harness.events if isinstance(each, AlertTriggered)]
         assert [each.notify for each in events] == ["log,webhook"]
         harness.broken = set()
-        await harness.evaluator(dataclasses.replace(rule, threshold=0.3)).evaluate()
+        await harness.evaluator(replace(rule, threshold=0.3)).evaluate()
         assert [url for url, _ in harness.delivered[1:]] == [*urls]
 
     with_alerts(backend, tmp_path, story)
 
 
 def test_a_rule_that_is_not_enabled_never_fires(backend: Backend, tmp_path: Path) -> None:
-    disabled = dataclasses.replace(FAILING, enabled=False)
+    disabled = replace(FAILING, enabled=False)
 
     async def story(harness: AlertHarness) -> None:
         await harness.post(error="503")

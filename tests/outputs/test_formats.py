@@ -3,10 +3,10 @@ from __future__ import annotations
 import html
 import json
 import re
-from dataclasses import replace
 
 import pysubs2
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.models import ChunkSummary, Gap, GapReason, Segment, Word
 from sttbatch.core.options import OUTPUT_FORMATS

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.multi_level_cache import MultiLevelCache
@@ -16,8 +17,7 @@ from sttbatch.core.file_records import RecordingIdentity
 from sttbatch.core.ports import FileIndex
 
 
-@dataclass(slots=True)
-class Invalidated:
+class Invalidated(Struct):
     """What was removed.
 
     Attributes:
@@ -33,8 +33,7 @@ class Invalidated:
     running_jobs: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CacheInvalidator:
+class CacheInvalidator(Struct, frozen=True):
     """Removes entries from every level, the authority first, so that none is restored from it.
 
     Every method raises `StateError` if the authority cannot be changed; the fronts are changed even

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
+
+from msgspec.structs import asdict
 
 from sttbatch.core.models import MIXED, ChannelMode
 from sttbatch.core.options import RequestOptions
@@ -25,7 +26,7 @@ class ContentAddresser:
         self.channels = channels
         # The default mode is left out, so that a new mode changes no key.
         self._mode = {} if channels is ChannelMode.MIX else {"channels": str(channels)}
-        facts = dataclasses.asdict(options)
+        facts = asdict(options)
         self._request = {name: _canonical(value) for name, value in facts.items()}
         self._frames: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
 

@@ -6,10 +6,10 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from sttbatch.core.cache_entries import CacheLevel, LevelUsage
 from sttbatch.core.errors import StateError
@@ -20,15 +20,14 @@ MOST_USED = 5
 _FILE = "verified.json"
 
 
-class LastVerification(msgspec.Struct, frozen=True):
+class LastVerification(Struct, frozen=True):
     """When values were last verified, and how many damaged ones were not removed."""
 
     at: float
     damaged: int
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStats:
+class CacheStats(Struct, frozen=True):
     """What `sttbatch cache stats` shows.
 
     Attributes:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sttbatch.core.cache_entries import VerifiableLevel
 from sttbatch.core.errors import StateError
@@ -9,16 +10,14 @@ from sttbatch.core.errors import StateError
 _ROWS_A_DROP = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
+class Damaged(Struct, frozen=True):
     """An entry whose value does not have its hash."""
 
     key: str
     level: str
 
 
-@dataclass(slots=True)
-class Verification:
+class Verification(Struct):
     """The result of a verification.
 
     Attributes:

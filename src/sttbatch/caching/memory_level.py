@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sttbatch.core.cache_entries import CacheValue, LevelUsage, matches
 
@@ -15,8 +16,7 @@ OVERHEAD_BYTES = 512
 """Memory of an entry's key and objects: 370 by tracemalloc, rounded up."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     value: CacheValue
     stored_at: float
 

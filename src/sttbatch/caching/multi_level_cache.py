@@ -6,9 +6,10 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import attrgetter
+
+from msgspec import Struct
 
 from sttbatch.core.cache_entries import (
     AccessCount,
@@ -31,8 +32,7 @@ RETRY_AFTER_S = 30.0
 _WARMED_AT_A_TIME = 32
 
 
-@dataclass(frozen=True, slots=True)
-class CacheHitResult:
+class CacheHitResult(Struct, frozen=True):
     """A value and the name of the level that had it."""
 
     level: str

@@ -13,11 +13,11 @@ import secrets
 import struct
 import zlib
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import StateError
@@ -41,7 +41,7 @@ _SUFFIX = ".answer"
 _NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS})
 
 
-class SpooledResponse(msgspec.Struct, frozen=True, rename={"request": "post"}):
+class SpooledResponse(Struct, frozen=True, rename={"request": "post"}):
     """A request that the ledger could not book; in files `request` is `post`, as in version 0.1.
 
     Attributes:
@@ -72,8 +72,7 @@ _SPOOLED = attrgetter(
 _decoder = msgspec.msgpack.Decoder(SpooledResponse)
 
 
-@dataclass(slots=True)
-class _ReservedFile:
+class _ReservedFile(Struct):
     """A reserved file, locked for as long as its descriptor is open."""
 
     path: Path

@@ -11,10 +11,11 @@ import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.models import (
@@ -42,7 +43,7 @@ _decoder = msgspec.json.Decoder(Transcript)
 _segment_decoder = msgspec.json.Decoder(Segment)
 
 
-class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
+class StoredChunk(Struct, frozen=True, rename=_STORED_NAMES):
     """A chunk's transcription, in the upload's time, and the formats of its request."""
 
     transcription: Transcription
@@ -50,7 +51,7 @@ class StoredChunk(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
     response_format: str
 
 
-class StoredAudit(msgspec.Struct, frozen=True, rename=_STORED_NAMES):
+class StoredAudit(Struct, frozen=True, rename=_STORED_NAMES):
     """A transcription after gap repair, in the upload's time; `asked_s` of audio were sent."""
 
     transcription: Transcription
@@ -67,8 +68,7 @@ def decoded(data: bytes, kind: type[T]) -> T | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class ResultCache:
+class ResultCache(Struct, frozen=True):
     """Reads and writes results other than paid ones; writes are on the disk when they return.
 
     Every method raises StateError if the authority cannot be read or written.
@@ -99,8 +99,7 @@ class ResultCache:
         await self.cache.put(key, data, self.options.model, file_sha256)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSpan:
+class StoredSpan(Struct, frozen=True):
     """A span of a recording, and its stored answer."""
 
     span: ChunkSpan

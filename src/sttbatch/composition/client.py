@@ -10,9 +10,10 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
@@ -39,8 +40,7 @@ RESULTS_AHEAD = 16
 """Results that may wait to be read; with more, no further transcript is completed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingResult:
+class RecordingResult(Struct, frozen=True):
     """How one recording ended.
 
     Attributes:

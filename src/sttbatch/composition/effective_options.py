@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.addresses import origins
@@ -16,8 +17,7 @@ CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFlags:
+class RunFlags(Struct, frozen=True):
     """Options that are no settings."""
 
     audio_stream: int | None = None
@@ -31,7 +31,10 @@ class RunFlags:
 
 
 def run_config_of(
-    settings: Settings, flags: RunFlags = RunFlags(), *, to_stdout: bool = False
+    settings: Settings,
+    flags: RunFlags = RunFlags(),  # noqa: B008 - it is frozen
+    *,
+    to_stdout: bool = False,
 ) -> RunConfig:
     """The effective options of a run."""
     is_local = settings.engine == "local"

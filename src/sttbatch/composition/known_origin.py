@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from sttbatch.core.addresses import origins
 from sttbatch.core.models import MIXED

@@ -7,12 +7,11 @@ import re
 import stat
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from sttbatch.composition.setting_values import duration_s, line_of
 from sttbatch.core.addresses import LOOPBACK
@@ -54,7 +53,7 @@ LANGUAGES = """
 """Whisper's language codes, from openai/whisper's `tokenizer.py`: ISO 639-1, and haw, jw, yue."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, by their names in the file; `STTBATCH_NAME` is the environment variable."""
 
     engine: str = "cloudru"
@@ -141,8 +140,7 @@ DESCRIPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedSettings:
+class LoadedSettings(Struct, frozen=True):
     """Settings, the origin of each value by name, and alert rules."""
 
     settings: Settings

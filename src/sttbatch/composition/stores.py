@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.options import MIB
@@ -136,8 +137,7 @@ def opened_stores(settings: Settings) -> Iterator[LedgerStores]:
         yield LedgerStores(settings, database)
 
 
-@dataclass(frozen=True, slots=True)
-class Caches:
+class Caches(Struct, frozen=True):
     """All levels together, and those that commands use alone."""
 
     levels: MultiLevelCache

@@ -10,14 +10,14 @@ import functools
 import hashlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sttbatch.core.models import ChunkSpan
 
 
-@dataclass(frozen=True, slots=True)
-class CacheValue:
+class CacheValue(Struct, frozen=True):
     """Bytes, and the time in seconds since the epoch at which they expire; None: never."""
 
     data: bytes
@@ -33,8 +33,7 @@ class CacheValue:
         return CacheValue(self.data, expires_at)
 
 
-@dataclass(frozen=True, slots=True)
-class AccessCount:
+class AccessCount(Struct, frozen=True):
     """How often an entry was read since the last count."""
 
     key: str
@@ -42,8 +41,7 @@ class AccessCount:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class LevelUsage:
+class LevelUsage(Struct, frozen=True):
     """What a level holds; times are seconds since the epoch, None when it is empty.
 
     `disk_bytes` is the size of its files; None: it has none.
@@ -56,8 +54,7 @@ class LevelUsage:
     disk_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedEntry:
+class CheckedEntry(Struct, frozen=True):
     """A stored value whose hash was recomputed; `row` identifies it even if its key is damaged."""
 
     key: str
@@ -65,8 +62,7 @@ class CheckedEntry:
     is_sound: bool
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedResult:
+class IndexedResult(Struct, frozen=True):
     """A span of a recording and the stored value of its chunk; its index in a job is not known."""
 
     span: ChunkSpan

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import RequestOptions
 
 
-@dataclass(frozen=True, slots=True)
-class APIRequest:
+class APIRequest(Struct, frozen=True):
     """One request to a recogniser, answered or not; a row of the ledger's `requests`.
 
     Attributes:
@@ -43,8 +43,7 @@ class APIRequest:
         return self.status == 429
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """A transcription and the request that brought it, which is not recorded yet."""
 
     transcription: Transcription

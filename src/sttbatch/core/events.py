@@ -7,36 +7,33 @@ chunk's `index` and a name as `piece`: `2` of a chunk that was too large, `gap-2
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import LatencyModel
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """The base of all events; `recording` is the path as the user gave it."""
 
     recording: str
 
 
-@dataclass(frozen=True, slots=True)
-class FilesSkipped(Event):
+class FilesSkipped(Event, frozen=True):
     """Numbers of files without audio and of files that `--min-age` skips; `recording` is empty."""
 
     skipped: int
     too_young: int
 
 
-@dataclass(frozen=True, slots=True)
-class JobQueued(Event):
+class JobQueued(Event, frozen=True):
     """A recording has chunks to process; `audio_s` is the length that its container declares."""
 
     audio_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class BatchPlanned(Event):
+class BatchPlanned(Event, frozen=True):
     """What the run expects to send, before its first chunk; `recording` is empty.
 
     Attributes:
@@ -51,15 +48,13 @@ class BatchPlanned(Event):
     latency: LatencyModel
 
 
-@dataclass(frozen=True, slots=True)
-class JobStarted(Event):
+class JobStarted(Event, frozen=True):
     """Its first chunk is being cut; `job` is its id in the queue."""
 
     job: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkPrepared(Event):
+class ChunkPrepared(Event, frozen=True):
     """A chunk was cut and encoded, which took `preparation_s` of wall time."""
 
     index: int
@@ -67,8 +62,7 @@ class ChunkPrepared(Event):
     preparation_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkProcessingStarted(Event):
+class ChunkProcessingStarted(Event, frozen=True):
     """A chunk has a lane, for which it waited `queue_wait_s` since it was cut and claimed."""
 
     index: int
@@ -77,8 +71,7 @@ class ChunkProcessingStarted(Event):
     piece: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkProcessingCompleted(Event):
+class ChunkProcessingCompleted(Event, frozen=True):
     """A chunk's words are stored; `cached`: nothing was sent for them."""
 
     index: int
@@ -87,8 +80,7 @@ class ChunkProcessingCompleted(Event):
     piece: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkProcessingFailed(Event):
+class ChunkProcessingFailed(Event, frozen=True):
     """A chunk got no words; the other chunks continue."""
 
     index: int
@@ -97,8 +89,7 @@ class ChunkProcessingFailed(Event):
     piece: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkAudited(Event):
+class ChunkAudited(Event, frozen=True):
     """A chunk's answer was checked for gaps, which were sent again.
 
     Attributes:
@@ -123,8 +114,7 @@ class ChunkAudited(Event):
         return self.filled + self.no_speech + self.refused + self.still_missing
 
 
-@dataclass(frozen=True, slots=True)
-class CacheLookup(Event):
+class CacheLookup(Event, frozen=True):
     """A cache lookup, or `count` without `key` and `recording`; `level` is None for a miss."""
 
     key: str
@@ -132,8 +122,7 @@ class CacheLookup(Event):
     count: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class APIRequestCompleted(Event):
+class APIRequestCompleted(Event, frozen=True):
     """One request ended; `status` is None when no answer came.
 
     Attributes:
@@ -156,8 +145,7 @@ class APIRequestCompleted(Event):
     piece: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionsClosed(Event):
+class ConnectionsClosed(Event, frozen=True):
     """The run closed its connections; `reused` counts requests on open ones."""
 
     opened: int
@@ -165,24 +153,21 @@ class ConnectionsClosed(Event):
     replaced: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkSplit(Event):
+class ChunkSplit(Event, frozen=True):
     """A chunk is too large for the endpoint and is sent in pieces."""
 
     index: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobRetryScheduled(Event):
+class JobRetryScheduled(Event, frozen=True):
     """A job that failed or was released for a `reason`, in this run or another, is tried again."""
 
     retry_count: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileProcessingCompleted(Event):
+class FileProcessingCompleted(Event, frozen=True):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
@@ -195,24 +180,21 @@ class FileProcessingCompleted(Event):
     dropped: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class JobCompleted(Event):
+class JobCompleted(Event, frozen=True):
     """A recording is done; `cached`: nothing had to be sent."""
 
     audio_s: float
     cached: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JobFailed(Event):
+class JobFailed(Event, frozen=True):
     """A recording is not, or not wholly, transcribed."""
 
     audio_s: float
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class JobSkipped(Event):
+class JobSkipped(Event, frozen=True):
     """A recording that the run did not process: left, taken (by another run) or cancelled."""
 
     audio_s: float
@@ -220,22 +202,19 @@ class JobSkipped(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunStopped(Event):
+class RunStopped(Event, frozen=True):
     """The run ends early, for a reason that concerns every recording; `recording` is empty."""
 
     error: SttbatchError
 
 
-@dataclass(frozen=True, slots=True)
-class Warned(Event):
+class Warned(Event, frozen=True):
     """A warning for the user; `recording` may be empty."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyChanged(Event):
+class ConcurrencyChanged(Event, frozen=True):
     """`-j auto` sends more or fewer chunks at once; `recording` is empty."""
 
     old: int
@@ -243,8 +222,7 @@ class ConcurrencyChanged(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlertTriggered(Event):
+class AlertTriggered(Event, frozen=True):
     """An alert's condition holds; emitted once per incident. `recording` is empty.
 
     Attributes:

@@ -5,8 +5,9 @@ Paths are bytes, as the file system has them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 
 class FileRecord(NamedTuple):
@@ -23,8 +24,7 @@ class FileRecord(NamedTuple):
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingIdentity:
+class RecordingIdentity(Struct, frozen=True):
     """Everything that may identify a recording.
 
     Attributes:
@@ -38,8 +38,7 @@ class RecordingIdentity:
     unreadable: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ErasedRecording:
+class ErasedRecording(Struct, frozen=True):
     """What was removed of a recording.
 
     Attributes:

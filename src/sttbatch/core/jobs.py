@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.work import AUDIO_SECONDS, Usage
@@ -50,8 +51,7 @@ class JobPriority(IntEnum):
     LOW = 1
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
+class JobSpec(Struct, frozen=True):
     """What is to be done; never changes once it is queued.
 
     Attributes:
@@ -88,8 +88,7 @@ class JobSpec:
         return JobSpec(kind, payload.pop("version", 1), payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A job's row as it was when it was read; times are seconds since the epoch.
 
     Attributes:
@@ -152,8 +151,7 @@ class Job:
             raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A worker's exclusive right to a job; void once the job has a higher claim number."""
 
     job_id: str
@@ -162,22 +160,19 @@ class Claim:
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class TakenBy:
+class TakenBy(Struct, frozen=True):
     """A worker holds the job; that worker may be dead."""
 
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The job has ended, so it cannot be claimed; `status` is None when it was purged."""
 
     status: JobStatus | None
 
 
-@dataclass(frozen=True, slots=True)
-class Worker:
+class Worker(Struct, frozen=True):
     """A process that works on jobs, since `started_at` (seconds since the epoch).
 
     Attributes:
@@ -189,15 +184,14 @@ class Worker:
     host: str
     pid: int
     started_at: float
-    silent_s: float = field(default=0.0, compare=False)
+    silent_s: float = 0.0
 
     @property
     def label(self) -> str:
         return f"PID {self.pid} on {self.host.partition(' ')[0]}"
 
 
-@dataclass(frozen=True, slots=True)
-class JobAttempt:
+class JobAttempt(Struct, frozen=True):
     """One worker's attempt at a job; times are seconds since the epoch.
 
     Attributes:
@@ -215,8 +209,7 @@ class JobAttempt:
     completed_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkTask:
+class ChunkTask(Struct, frozen=True):
     """A chunk whose last claim belongs to a job.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 OK = "ok"
 """The label of a request that brought its answer; others are labelled with what went wrong."""
@@ -84,8 +85,7 @@ class Window(NamedTuple):
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(Struct, frozen=True):
     """One run when it begins, in seconds since the epoch; `rate_limit` is requests a minute."""
 
     begun_at: float
@@ -96,8 +96,7 @@ class RunFacts:
     price_per_second: float  # counts what is saved, and is not stored
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(Struct, frozen=True):
     """How a run ended; `cached` recordings are among those `done`."""
 
     done: int
@@ -107,8 +106,7 @@ class RunEnd:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFigures:
+class RequestFigures(Struct, frozen=True):
     """Requests of a group, as the ledger counts them.
 
     Attributes:
@@ -127,8 +125,7 @@ class RequestFigures:
     paid_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTotal:
+class RequestTotal(Struct, frozen=True):
     """All requests ever sent to one engine and model that ended with the same status and error.
 
     `error` is the start of the error's text; micros are millionths. `sent_micros` counts seconds of
@@ -147,8 +144,7 @@ class RequestTotal:
     paid_micros: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(Struct, frozen=True):
     """Count and sum of the values above the previous bound, up to this one."""
 
     bound: float
@@ -156,8 +152,7 @@ class Bucket:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingOutcome:
+class RecordingOutcome(Struct, frozen=True):
     """How a recording's job ended, `at` seconds since the epoch."""
 
     name: str
@@ -167,8 +162,7 @@ class RecordingOutcome:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunCounts:
+class RunCounts(Struct, frozen=True):
     """How many runs began; `unfinished` are running or killed, `stopped` ended with an error."""
 
     total: int
@@ -176,8 +170,7 @@ class RunCounts:
     stopped: int
 
 
-@dataclass(frozen=True, slots=True)
-class BusyRun:
+class BusyRun(Struct, frozen=True):
     """When a run's first request began and its last ended; `in_flight_s` sums their latencies."""
 
     first: float
@@ -187,8 +180,7 @@ class BusyRun:
     rate_limit: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class MeasuredRequest:
+class MeasuredRequest(Struct, frozen=True):
     """One request of a run, which waited for a lane, then for the rate limit, then was sent.
 
     Attributes:

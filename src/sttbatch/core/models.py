@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Word:
+
+class Word(Struct, frozen=True):
     """One word as the engine wrote it, without surrounding space."""
 
     text: str
@@ -18,8 +18,7 @@ class Word:
     end_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A span of speech; `words` is empty if the engine gave no word timestamps.
 
     `speaker` is the channel it was heard on, counted from 1; None where channels were mixed.
@@ -34,8 +33,7 @@ class Segment:
     unlikely: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Transcription:
+class Transcription(Struct, frozen=True):
     """An engine's transcription of one upload, in the upload's own time."""
 
     text: str
@@ -68,8 +66,7 @@ class Evidence(StrEnum):
     UNLIKELY = "unlikely"
 
 
-@dataclass(frozen=True, slots=True)
-class DroppedSegment:
+class DroppedSegment(Struct, frozen=True):
     """Text that the recogniser wrote and nobody spoke, and what says so."""
 
     segment: Segment
@@ -88,8 +85,7 @@ MIXED = 0
 """The number of all channels together; single channels count from 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class AudioFile:
+class AudioFile(Struct, frozen=True):
     """What the headers of a recording say.
 
     Attributes:
@@ -113,8 +109,7 @@ class AudioFile:
     also_heard: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ConcurrencyLimit:
+class ConcurrencyLimit(Struct, frozen=True):
     """How many chunks may be sent at once."""
 
     value: int
@@ -127,8 +122,7 @@ class ConcurrencyLimit:
             raise ValueError(f"concurrency must be {self.MIN} to {self.MAX}, not {self.value}")
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyModel:
+class LatencyModel(Struct, frozen=True):
     """How long one chunk's answer takes, including the time that it waits at the server.
 
     Attributes:
@@ -145,8 +139,7 @@ class LatencyModel:
         return self.base_s + self.per_audio_s * audio_s
 
 
-@dataclass(frozen=True, slots=True)
-class CutPoint:
+class CutPoint(Struct, frozen=True):
     """Where one span of a recording ends and the next begins.
 
     Attributes:
@@ -158,8 +151,7 @@ class CutPoint:
     overlap: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkSpan:
+class ChunkSpan(Struct, frozen=True):
     """The part of a recording that one chunk covers, and the time map of its upload.
 
     Attributes:
@@ -184,8 +176,7 @@ class ChunkSpan:
         return self.end_s - self.start_s
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Struct, frozen=True):
     """The bytes that are sent for one chunk, in memory or in a temporary file.
 
     Attributes:
@@ -199,9 +190,13 @@ class Upload:
     codec: str
     duration_s: float
     size_bytes: int
-    data: bytes | None = field(default=None, repr=False)
+    data: bytes | None = None
     path: str | None = None
     channels: int = 1
+
+    def __repr__(self) -> str:
+        # Without the bytes, of which there are megabytes.
+        return f"Upload({self.filename!r}, {self.duration_s:g} s, {self.size_bytes} bytes)"
 
     def open(self) -> BinaryIO:
         """A new file object, which each attempt to send needs."""
@@ -215,8 +210,7 @@ class Upload:
             Path(self.path).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class AudioChunk:
+class AudioChunk(Struct, frozen=True):
     """One span, cut and ready to be sent.
 
     Attributes:
@@ -239,8 +233,7 @@ class GapReason(StrEnum):
     TRUNCATED = "truncated"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(Struct, frozen=True):
     """A span without words, and why; `channel` as in `ChunkSpan`."""
 
     start_s: float
@@ -250,8 +243,7 @@ class Gap:
     channel: int = MIXED
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkSummary:
+class ChunkSummary(Struct, frozen=True):
     """A chunk in a transcript; `status` is ok, no_speech or failed, `channel` as in `ChunkSpan`."""
 
     index: int
@@ -266,8 +258,7 @@ MERGE_VERSION = 3
 """Part of a transcript's key, so that a better merger does not return the results of an older."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Struct, frozen=True):
     """A whole recording's words, in its time; `duration_s` was counted while reading.
 
     `dropped` are not among its `segments`.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+from msgspec import Struct
 
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 
@@ -18,8 +19,7 @@ OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 """Formats of outputs; `outputs.formats` has a function for each."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
+class RequestOptions(Struct, frozen=True):
     """Everything that decides the answer for given audio; every field is part of the cache key.
 
     Attributes:
@@ -36,8 +36,7 @@ class RequestOptions:
     temperature: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkingOptions:
+class ChunkingOptions(Struct, frozen=True):
     """How recordings are cut; only `channels` changes cache keys.
 
     Attributes:
@@ -59,8 +58,7 @@ class ChunkingOptions:
         return self.audio_stream or 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
+class OutputOptions(Struct, frozen=True):
     """What is written, and where: beside each recording unless there is a `directory`."""
 
     formats: tuple[str, ...] = ("txt", "json")
@@ -80,8 +78,7 @@ class Backoff(StrEnum):
     FIXED = "fixed"
 
 
-@dataclass(frozen=True, slots=True)
-class RetryConfig:
+class RetryConfig(Struct, frozen=True):
     """How long to wait before a chunk that failed is sent again.
 
     Attributes:
@@ -107,8 +104,7 @@ class RetryConfig:
         return random.uniform(0, ceiling_s)  # noqa: S311 - spreads load, guards nothing
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Struct, frozen=True):
     """How one run behaves.
 
     Attributes:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from sttbatch.core.engine import APIRequest
@@ -18,16 +19,14 @@ PROBE = "doctor"
 AUDIO_SECONDS = "audio_seconds"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What a request consumes, in the unit that is billed, such as seconds of audio or tokens."""
 
     unit: str
     quantity: float
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedSpan:
+class IndexedSpan(Struct, frozen=True):
     """Where a recording was cut, so that a later run finds the result of that part.
 
     `request_sha256` is a hash of everything but the audio that decides an answer.
@@ -40,8 +39,7 @@ class IndexedSpan:
     chunk_key: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkItem:
+class WorkItem(Struct, frozen=True):
     """A request that is paid for at most once.
 
     Attributes:
@@ -62,8 +60,7 @@ class WorkItem:
     span: IndexedSpan | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(Struct, frozen=True):
     """The right to send an item; its cost is reserved until the claim ends."""
 
     item: WorkItem
@@ -71,20 +68,17 @@ class Granted:
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBy:
+class HeldBy(Struct, frozen=True):
     """A worker, possibly this one in another lane, has claimed the item."""
 
     worker_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The item's result was stored since it was looked up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(Struct, frozen=True):
     """Limits in the currency of the price setting; None: no limit.
 
     Days and months are those of the local calendar.
@@ -94,8 +88,7 @@ class Budgets:
     per_month: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class OverBudget:
+class OverBudget(Struct, frozen=True):
     """Sending would cost more than a budget allows.
 
     Attributes:
@@ -120,8 +113,7 @@ Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget
 """The result of a claim."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(Struct, frozen=True):
     """A request as the ledger books it.
 
     Attributes:

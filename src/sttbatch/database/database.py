@@ -7,10 +7,11 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from msgspec import Struct
 
 from sttbatch.core.errors import StateError
 
@@ -113,8 +114,7 @@ class _Mode(Enum):
     UPKEEP = "alone, outside of any transaction"
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Struct, frozen=True):
     run: Callable[[Any], Any]
     mode: _Mode
     future: Future[Any]

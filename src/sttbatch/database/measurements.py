@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, astuple
 from typing import Any
+
+from msgspec.structs import asdict, astuple
 
 from sttbatch.core.metrics import (
     BOUNDS,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from sttbatch.core.errors import StateError
 
@@ -16,8 +17,7 @@ Steps: TypeAlias = Mapping[str, tuple[str, ...]]
 """Statements by the step's name, in order; a released step never changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """The steps of one kind of file.
 
     `name` identifies them in the file's record of applied steps; `title` is for messages.

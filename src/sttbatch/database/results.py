@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict
 from functools import partial
 from operator import methodcaller
 from typing import Any, TypeVar
+
+from msgspec.structs import asdict
 
 from sttbatch.core.cache_entries import (
     AccessCount,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict
+
+from msgspec.structs import asdict
 
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.work import (
@@ -121,8 +122,8 @@ class SqlWorkLedger:
             else:
                 verdict = _over_budget(session, self._budgets, item.cost) or granted
             if verdict is granted:
-                row = asdict(granted)
-                session.execute(GRANT, row | row["item"] | row["item"]["usage"])
+                row = asdict(granted) | asdict(item) | asdict(item.usage)
+                session.execute(GRANT, row)
                 session.execute(COUNT_GRANTED, (task_id,))
             return verdict
 

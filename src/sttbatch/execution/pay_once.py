@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.core.engine import APIRequest, RecordRequest
@@ -21,8 +23,7 @@ from sttbatch.queue.job_queue import WorkClaims
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply(Generic[T]):
+class Reply(Struct, Generic[T], frozen=True):
     """An engine's answer: the result, its stored form, and the request, which is not booked yet."""
 
     result: T
@@ -76,8 +77,7 @@ class RunBudget:
             self.reserved -= cost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayOnce:
+class PayOnce(Struct, frozen=True, kw_only=True):
     """Never sends what is stored, and stores every result before it counts.
 
     An item is looked up and claimed without a lane, which is held from the request until the result

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import httpx
+from msgspec import Struct
 
 ENCODINGS = "gzip"
 """The `Accept-Encoding` of requests; httpx's own decoders have no size limit."""
@@ -17,8 +17,7 @@ _MAX_LAYERS = 2
 """A header may name thousands of encodings, and each decoder takes tens of kilobytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """A decoded body, or its beginning.
 
     Attributes:

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from operator import eq, ge, gt, le, lt
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.events import AlertTriggered, Emit, Warned
@@ -68,8 +70,7 @@ class Channel(StrEnum):
 _HOLDS = dict(zip(Comparison, (gt, ge, lt, le, eq), strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRule:
+class AlertRule(Struct, frozen=True):
     """One `[[alerts]]` table of the settings file.
 
     Attributes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from itertools import pairwise
+
+from msgspec import Struct
 
 from sttbatch.core.metrics import MeasuredRequest
 
@@ -25,8 +26,7 @@ _BREAK_PX = 50.0
 _DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyPoint:
+class LatencyPoint(Struct, frozen=True):
     """Percentiles of the latencies in a short time that begins `at`."""
 
     at: float
@@ -34,8 +34,7 @@ class LatencyPoint:
     p95: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scale(Struct, frozen=True):
     """Maps a range of values linearly onto a range of pixels."""
 
     low: float

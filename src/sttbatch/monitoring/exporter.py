@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from msgspec import Struct
 from prometheus_client import generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -53,8 +53,7 @@ FORESEEN = ("429", "500", "502", "503", "504")
 _MODEL = ("engine", "model")
 
 
-@dataclass(frozen=True, slots=True)
-class _Counter:
+class _Counter(Struct, frozen=True):
     """How a metric with labels is exported; `foreseen` labels are 0 until they occur."""
 
     name: str

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+import msgspec
 
 from sttbatch.core import events
 from sttbatch.monitoring.alerts import alert_message
@@ -54,7 +55,7 @@ class EventLog:
         if not self._as_json:
             self._write(f"{_local_time()} {self._printable(event_message(event))}")
             return
-        facts = dataclasses.asdict(event)
+        facts = msgspec.to_builtins(event, enc_hook=str)
         if "index" in facts:
             facts["chunk"] = facts.pop("index")
         job = self._jobs.get(event.recording)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from sttbatch.core.metrics import (
     GAP_ENDS,
@@ -32,8 +33,7 @@ LISTED = 5
 _Count = TypeVar("_Count", int, float)
 
 
-@dataclass(frozen=True, slots=True)
-class Distribution:
+class Distribution(Struct, frozen=True):
     """Values in ascending order; without values, figures are None."""
 
     ordered: Sequence[float]
@@ -84,8 +84,7 @@ class Aggregator:
         return {label: round(total) for label, total in totals.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Requests of one model, engine or day, and the latencies of those that were answered."""
 
     name: str
@@ -93,8 +92,7 @@ class Group:
     latency: Distribution
 
 
-@dataclass(frozen=True, slots=True)
-class CacheUse:
+class CacheUse(Struct, frozen=True):
     """Cache lookups; `hits` by level."""
 
     lookups: int
@@ -107,8 +105,7 @@ class CacheUse:
         return sum(self.hits.values()) / self.lookups if self.lookups else None
 
 
-@dataclass(frozen=True, slots=True)
-class Throughput:
+class Throughput(Struct, frozen=True):
     """The use of lanes and rate limit while runs were sending.
 
     Attributes:
@@ -125,8 +122,7 @@ class Throughput:
     rate_limit: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class RepairFigures:
+class RepairFigures(Struct, frozen=True):
     """The results of gap detection and gap repair.
 
     Attributes:
@@ -155,8 +151,7 @@ class RepairFigures:
         return dict(zip(names, counts, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(Struct, frozen=True):
     """All figures of one window.
 
     Attributes:
@@ -188,8 +183,7 @@ class Statistics:
     failed: Sequence[RecordingOutcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Sources:
+class Sources(Struct, frozen=True):
     """The stores that statistics are read from."""
 
     metrics: MetricsStore

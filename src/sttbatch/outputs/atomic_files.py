@@ -13,9 +13,10 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
+
+from msgspec import Struct
 
 from sttbatch.core.errors import Hindered, RecordingError
 from sttbatch.database.private_files import (
@@ -51,8 +52,7 @@ class Existing(Enum):
     FOREIGN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A path, its new content, and the existing file.
 
     Attributes:

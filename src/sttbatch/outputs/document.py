@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from operator import attrgetter
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import (
     MIXED,
@@ -16,8 +18,7 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.unicode_text import plain
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One recording's transcript and the facts about it that outputs contain.
 
     Equal documents give equal bytes. Therefore `transcript.chunks` must be as it was stored with

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from itertools import pairwise
+
+from msgspec import Struct
 
 from sttbatch.core.scripts import is_unspaced
 from sttbatch.outputs.unicode_text import clusters, columns, unspaced_words
@@ -38,8 +39,7 @@ _CONJUNCTION_WORDS = (
 _CONJUNCTIONS = frozenset(_CONJUNCTION_WORDS.split())
 
 
-@dataclass(frozen=True, slots=True)
-class Atom:
+class Atom(Struct, frozen=True):
     """A piece of text without line breaks.
 
     Attributes:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from sttbatch.core.options import OUTPUT_FORMATS
 
@@ -19,16 +20,14 @@ _LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
 _HASH_DIGITS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
+class Recording(Struct, frozen=True):
     """A recording and the input folder that contains it."""
 
     path: Path
     root: Path
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPlan:
+class OutputPlan(Struct, frozen=True):
     """The paths of one recording's outputs.
 
     Attributes:
@@ -39,8 +38,8 @@ class OutputPlan:
 
     recording: Recording
     paths: dict[str, Path]
-    source: bytes = field(repr=False)
-    stem: bytes = field(repr=False)
+    source: bytes
+    stem: bytes
 
     def key(self, format_name: str) -> bytes:
         """The path of one format's output as in the ledger."""

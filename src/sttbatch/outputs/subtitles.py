@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import Segment, Word
 from sttbatch.outputs.document import Document
@@ -31,8 +33,7 @@ NAMED: Callable[[str], str] = "{}: ".format
 Times = list[tuple[float, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Cue:
+class Cue(Struct, frozen=True):
     """The text on the screen at one time. Times are milliseconds; `speaker` as in `Segment`."""
 
     start_ms: int

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
@@ -17,8 +19,7 @@ from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry, mad
 _PLANS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """The outputs of one recording after writing.
 
     Attributes:

@@ -6,8 +6,9 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sttbatch.core.errors import UsageError
 
@@ -56,8 +57,7 @@ UNFINISHED_ENDINGS = frozenset(
 """What browsers and transfer programs put behind a name until the file is complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A file that may be a recording.
 
     Attributes:
@@ -70,15 +70,14 @@ class Candidate:
     display_path: str
     root: str
     expected: bool
-    status: os.stat_result = field(repr=False)
+    status: os.stat_result
 
     @property
     def path(self) -> Path:
         return Path(self.display_path)
 
 
-@dataclass(slots=True)
-class Discovery:
+class Discovery(Struct):
     """The result of a walk.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import (
@@ -40,8 +41,7 @@ class Pace:
         self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
 
 
-@dataclass(frozen=True, slots=True)
-class JobQueue:
+class JobQueue(Struct, frozen=True):
     """The operations on jobs that depend on which workers are alive; `jobs` has all others."""
 
     jobs: JobStore
@@ -123,8 +123,7 @@ class JobQueue:
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class WorkClaims:
+class WorkClaims(Struct, frozen=True):
     """The claims of items by one worker."""
 
     ledger: WorkLedger

@@ -16,7 +16,7 @@ from sttbatch.core.ports import Liveness, WorkerStore
 HEARTBEAT_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class WorkerRegistry:
     """All workers of one ledger; a heartbeat follows the last one after `heartbeat_s` seconds."""
 

@@ -6,11 +6,11 @@ import asyncio
 import io
 import time
 import tracemalloc
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from msgspec import field
 
 from sttbatch.core.models import Upload
 from tests.cloudru import CloudRu
@@ -31,8 +31,7 @@ class Counting(io.BytesIO):
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class CountedUpload(Upload):
+class CountedUpload(Upload, frozen=True):
     """An upload whose reads are counted."""
 
     reads: list[list[int]] = field(default_factory=list)

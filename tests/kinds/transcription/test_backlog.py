@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import ChunkRefused, MediaError
 from sttbatch.core.events import JobRetryScheduled, JobStarted

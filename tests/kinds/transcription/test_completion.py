@@ -7,11 +7,11 @@ import gc
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import CacheLookup, Event, JobCompleted, Warned

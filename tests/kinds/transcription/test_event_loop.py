@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sttbatch.core.engine import Answer, RecordRequest
 from sttbatch.core.models import Segment, Transcription, Upload

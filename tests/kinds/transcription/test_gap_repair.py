@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sttbatch.caching.result_cache import StoredChunk, decoded
 from sttbatch.core.events import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from sttbatch.core.errors import ChunkTooLarge
 from sttbatch.core.events import (

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
@@ -58,8 +58,8 @@ def test_a_run_can_be_made_again_from_what_was_queued(candidate: Candidate) -> N
 def test_it_can_be_run_from_another_folder(
     candidate: Candidate, directory: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outputs = dataclasses.replace(CONFIG.outputs, directory=directory)
-    config = dataclasses.replace(CONFIG, outputs=outputs)
+    outputs = replace(CONFIG.outputs, directory=directory)
+    config = replace(CONFIG, outputs=outputs)
     spec = through_the_ledger(TranscriptionSpec.of(candidate, "ab" * 32, 60.0, config))
     monkeypatch.chdir("/")
     found = spec.candidate()
@@ -97,7 +97,7 @@ def test_a_damaged_row_says_what_to_do(candidate: Candidate, name: str, is_there
 def test_a_jobs_row_says_under_which_key_its_transcript_is_stored_and_what_it_takes(
     tmp_path: Path, audit: bool
 ) -> None:
-    config = dataclasses.replace(
+    config = replace(
         CONFIG,
         request=REQUEST,
         chunking=ChunkingOptions(channels=ChannelMode.SPLIT),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.models import ConcurrencyLimit, Hallucinations, Segment, Transcription, Upload

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.models import UploadCodec
 from sttbatch.core.options import MIB

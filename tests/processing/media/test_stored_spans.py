@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations, pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.models import AudioChunk, CutPoint, UploadCodec
 from sttbatch.processing.transcript.result_merger import ResultMerger

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from sttbatch.core.models import AudioFile, ConcurrencyLimit, LatencyModel, UploadCodec
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions

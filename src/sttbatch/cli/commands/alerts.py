@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.console.text import aligned, local_time, printable
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List and test the alerts of the settings file.", no_args_is_help=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _RuleState:
+class _RuleState(Struct, frozen=True):
     """A rule, the value of its metric (None: no data), and since when it fires, if it does."""
 
     rule: AlertRule

@@ -7,10 +7,11 @@ import importlib.util
 import shutil
 import stat
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from sttbatch.cli.console.text import counted, printable
 from sttbatch.cli.options import AsJson
@@ -54,8 +55,7 @@ def doctor(
     raise typer.Exit(0 if healthy else 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The result of one check; `advice` says what to do if it failed."""
 
     name: str

@@ -32,7 +32,8 @@ def models(
     """
     import asyncio
     import json
-    from dataclasses import asdict
+
+    from msgspec.structs import asdict
 
     from sttbatch.composition.settings import load_settings
 

@@ -6,12 +6,12 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import Struct
 from typer.core import TyperCommand
 
 from sttbatch.cli.console.stdio import StandardOutput, print_lines
@@ -31,8 +31,7 @@ GROUPINGS = ("model", "engine", "day")
 _READABLE = 0o644
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
+class _Query(Struct, frozen=True):
     since_s: float
     by: str | None
 

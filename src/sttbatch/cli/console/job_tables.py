@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from sttbatch.cli.console.text import aligned, clock, local_time, utc_time
 from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
@@ -13,8 +15,7 @@ from sttbatch.core.jobs import ChunkTask, Job, JobAttempt, JobStatus, Worker
 _KEY_CHARS = len("chunk:") + 12
 
 
-@dataclass(frozen=True, slots=True)
-class JobDetails:
+class JobDetails(Struct, frozen=True):
     """A job, its attempts and chunks; `holder` is the living worker that processes it, if any."""
 
     job: Job

@@ -6,9 +6,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.console.text import clock, printable
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from sttbatch.monitoring.logs import EventLog
 
 
-@dataclass(frozen=True, slots=True)
-class OutputMode:
+class OutputMode(Struct, frozen=True):
     """The options of a run for its output.
 
     Attributes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
+
+from msgspec.structs import asdict
 
 from sttbatch.cli.console.text import utc_time
 from sttbatch.core.metrics import RecordingOutcome, RequestFigures

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
+
+from msgspec import Struct, field
 
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class RateState:
+class RateState(Struct):
     """The slots that a rate limit has given out; times are seconds of the store's clock.
 
     Attributes:

@@ -8,7 +8,8 @@ takes up to 150 bytes, and some servers give all words twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from sttbatch.core.models import Segment, Transcription
 from sttbatch.external.bounded_body import Body

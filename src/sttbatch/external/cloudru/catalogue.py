@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 MAX_CATALOGUE_BYTES = 4 << 20
 _MAX_ENTRIES = 10_000
@@ -17,8 +18,7 @@ EXTERNAL = "external"
 _SHOWN = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """An entry of the list; None: the endpoint does not say.
 
     Attributes:

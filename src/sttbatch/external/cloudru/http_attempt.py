@@ -11,6 +11,7 @@ from typing import Any
 
 import h2.exceptions
 import httpx
+from msgspec import Struct
 
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import ChunkHindered, UsageError
@@ -28,8 +29,7 @@ MAX_ERROR_BYTES = 64 * 1024
 """The maximum size that is read of a body whose status is not 200; messages are shorter."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpAnswer(Struct, frozen=True):
     """A response, with its body up to the maximum size."""
 
     status: int

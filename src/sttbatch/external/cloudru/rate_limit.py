@@ -17,7 +17,7 @@ keeps its limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sttbatch.core.ports.rates import RateState
 from sttbatch.external.cloudru.retry_policy import MAX_HINT_S
@@ -30,8 +30,7 @@ STALE_S = 3600.0
 """Times farther ahead were written before the last boot, and are ignored."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimits:
+class RateLimits(Struct, frozen=True):
     """The limits of one process, of requests and seconds of audio, on a shared `RateState`."""
 
     per_minute: int

@@ -6,9 +6,9 @@ import io
 import time
 import wave
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import httpx
+from msgspec import Struct
 
 from sttbatch.core.addresses import is_loopback
 from sttbatch.core.engine import Engine, RecordRequest
@@ -24,8 +24,7 @@ SEND_DEADLINE_S = 60.0
 """Seconds that each check may take as a whole, even if data keeps arriving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reachability:
+class Reachability(Struct, frozen=True):
     """How the endpoint responded.
 
     Attributes:

@@ -8,10 +8,11 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from enum import Enum, auto
 from typing import Any
+
+from msgspec import Struct
 
 MAX_HINT_S = 120.0
 """If the endpoint asks for a longer wait, the recording fails, and its message says until when."""
@@ -59,8 +60,7 @@ class Action(Enum):
     GIVE_UP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDecision:
+class RetryDecision(Struct, frozen=True):
     """An action and its reason; `hint_s` is the wait in seconds that the server asks for."""
 
     action: Action

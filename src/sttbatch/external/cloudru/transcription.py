@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 import tenacity
+from msgspec import Struct, field
 
 from sttbatch.core import errors
 from sttbatch.core.engine import Answer, RecordRequest
@@ -43,8 +43,7 @@ SIMPLER_FORMAT_FOR_S = 600.0
 """Seconds until the full format is requested again, as a process may live for months."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLimits:
+class RequestLimits(Struct, frozen=True):
     """How often one chunk is sent, and how long each request may take.
 
     Attributes:

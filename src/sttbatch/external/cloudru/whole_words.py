@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import pairwise
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from sttbatch.core.scripts import is_unspaced, letters, running_text, tokens
 
@@ -26,8 +27,7 @@ _DIGIT = 8
 _UNBROKEN = re.compile(r"\S+")
 
 
-@dataclass(slots=True)
-class Part:
+class Part(Struct):
     """A segment or a word as it came, with its surrounding space; None: it has no such time.
 
     `unlikely`: as `Segment` has it.

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import StoredSpan, stored_spans

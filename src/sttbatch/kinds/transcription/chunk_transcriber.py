@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredChunk, decoded
@@ -49,8 +50,7 @@ _WINDOW_ROOM = 0.85
 """A share of a piece's maximum duration, as the search for silence may add 15 % to its target."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkContext:
+class ChunkContext(Struct, frozen=True):
     """The chunk that is transcribed, and its recording.
 
     Attributes:
@@ -74,8 +74,7 @@ class ChunkContext:
         return replace(self, piece=name if self.piece is None else f"{self.piece}.{name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkTranscriber:
+class ChunkTranscriber(Struct, frozen=True, kw_only=True):
     """Transcribes chunks, which are paid for once; a chunk that is too large is split.
 
     Args:
@@ -209,8 +208,7 @@ def _discard(pieces: Iterable[AudioChunk]) -> None:
         piece.upload.discard()
 
 
-@dataclass(frozen=True, slots=True)
-class _ChunkRequest:
+class _ChunkRequest(Struct, frozen=True):
     """The `PaidRequest` of a chunk."""
 
     transcriber: ChunkTranscriber

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.result_cache import ResultCache, StoredAudit
@@ -46,8 +48,7 @@ _EMPTY = "speech was heard there, and no words came back"
 _ADJUSTER = TimestampAdjuster()
 
 
-@dataclass(frozen=True, slots=True)
-class _Repair:
+class _Repair(Struct, frozen=True):
     """The repair of one chunk: its measured audio and the results so far."""
 
     job: RecordingJob
@@ -64,8 +65,7 @@ class _Repair:
             self.report.add_gaps(GapReason.STILL_MISSING, *spans, detail=_EMPTY)
 
 
-@dataclass(frozen=True, slots=True)
-class GapRepair:
+class GapRepair(Struct, frozen=True):
     """Finds and fills the gaps of an answer, within `audit_share` and budgets."""
 
     transcriber: ChunkTranscriber

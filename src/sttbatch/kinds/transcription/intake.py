@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
@@ -28,8 +29,7 @@ _HASHED_BYTES = 1 << 28
 """A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
 
 
-@dataclass(slots=True)
-class IntakeResult:
+class IntakeResult(Struct):
     """The result of an intake.
 
     Attributes:
@@ -43,8 +43,7 @@ class IntakeResult:
     left: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """Fingerprints, looks up and probes recordings.
 
     Args:

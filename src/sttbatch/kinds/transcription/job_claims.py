@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from sttbatch.caching.fingerprints import UNREAD
 from sttbatch.core.jobs import (
@@ -29,8 +30,7 @@ ASKED_AT_ONCE = 500
 """Maximum number of own jobs in one query, which finds them behind jobs of other runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """A recording that failed before its job was claimed.
 
     `content` is its SHA-256, or its `unread_content` if it cannot be read.
@@ -42,8 +42,7 @@ class Failure:
     audio_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class JobClaims:
+class JobClaims(Struct, frozen=True):
     """Enqueues, claims and ends the jobs of one run.
 
     `request_sha256` identifies a job together with a recording's content and stream.
@@ -148,7 +147,7 @@ class JobClaims:
         payload = {
             "recording": failure.display_path,
             "audio_s": failure.audio_s,
-            "request": dataclasses.asdict(self.config.request),
+            "request": asdict(self.config.request),
         }
         row = await self._row(
             failure.content,

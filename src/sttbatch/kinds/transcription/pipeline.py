@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError, is_hindrance
@@ -40,8 +41,7 @@ async def _no_chunk() -> None:
     """Return no chunk, as this run does not process the recording."""
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionPipeline:
+class TranscriptionPipeline(Struct, frozen=True):
     """One run over one discovery; fields are in the order in which a recording passes them."""
 
     config: RunConfig

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from msgspec import Struct
+
 from sttbatch.caching.result_cache import StoredSpan
 from sttbatch.core.errors import SttbatchError, is_hindrance
 from sttbatch.core.file_records import FileRecord
@@ -189,8 +191,7 @@ class RecordingJob:
         self.recheck.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkWork:
+class ChunkWork(Struct, frozen=True):
     """A chunk and its recording."""
 
     job: RecordingJob

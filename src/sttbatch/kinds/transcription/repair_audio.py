@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import MIXED, AudioChunk, CutPoint, UploadCodec
 from sttbatch.core.options import MIB
@@ -18,8 +20,7 @@ from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 _ADJUSTER = TimestampAdjuster()
 
 
-@dataclass(frozen=True, slots=True)
-class RepairAudio:
+class RepairAudio(Struct, frozen=True):
     """The measured audio of a chunk, by the clock of its upload.
 
     A quiet channel may be lost in an upload that is a mix, so speech is searched in the recording

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sttbatch.core.errors import BudgetReached
 from sttbatch.core.events import ChunkAudited
@@ -15,8 +16,7 @@ from sttbatch.processing.transcript.gap_detection import joined_text, span_of
 _FILLED = "filled"
 
 
-@dataclass(frozen=True, slots=True)
-class RepairedChunk:
+class RepairedChunk(Struct, frozen=True):
     """A chunk's words after gap repair.
 
     Attributes:
@@ -31,8 +31,7 @@ class RepairedChunk:
     dropped: tuple[DroppedSegment, ...] = ()
 
 
-@dataclass(slots=True)
-class RepairReport:
+class RepairReport(Struct):
     """The intermediate results of a repair, in the upload's time.
 
     Attributes:

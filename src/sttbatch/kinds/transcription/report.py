@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from msgspec import Struct
+
 from sttbatch.core import events
 from sttbatch.core.errors import SttbatchError
 
@@ -24,8 +26,7 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordingReport:
+class RecordingReport(Struct, frozen=True):
     """How one recording ended.
 
     Attributes:
@@ -114,8 +115,7 @@ class BatchReport:
         self.recordings.append(RecordingReport(path, outcome, audio_s, cached, reason, *files))
 
 
-@dataclass(frozen=True, slots=True)
-class BatchForecast:
+class BatchForecast(Struct, frozen=True):
     """What a batch would need.
 
     Attributes:
@@ -128,8 +128,7 @@ class BatchForecast:
     samples: int
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """What a recording would need; `reason` says how its chunks are sized."""
 
     display_path: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
@@ -16,8 +17,7 @@ from sttbatch.processing.discovery import Candidate
 VERSION = 2
 
 
-@dataclass(frozen=True, slots=True)
-class RunConfig:
+class RunConfig(Struct, frozen=True):
     """The effective options of one run, by room."""
 
     request: RequestOptions
@@ -27,8 +27,7 @@ class RunConfig:
     concurrency: ConcurrencyLimit
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptionSpec:
+class TranscriptionSpec(Struct, frozen=True):
     """A recording, the request options, and the outputs; it contains no API key.
 
     Attributes:

@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import BinaryIO, TypeAlias, cast
 
@@ -15,6 +14,8 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, NoAudioError
 from sttbatch.processing.media import timeline
@@ -39,8 +40,7 @@ _SEEKABLE = ("aiff", "caf", "flac", "mov", "w64", "wav")
 """Formats whose timestamps are the same after seeking."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Section:
+class Section(Struct, frozen=True, eq=False):
     """Packets that are decoded with the same parameters.
 
     Attributes:

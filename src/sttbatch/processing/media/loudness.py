@@ -9,9 +9,10 @@ telephone speech; 10 dB includes distant voices).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
+
+from msgspec import Struct
 
 FRAME_S = 0.02
 """Length of a frame: a fifth of the shortest gap between words that has to be detected."""
@@ -47,8 +48,7 @@ class Span(NamedTuple):
         return self.end_s - self.start_s
 
 
-@dataclass(frozen=True, slots=True)
-class LoudnessLevels:
+class LoudnessLevels(Struct, frozen=True):
     """RMS levels of one span: a byte for each 20 ms, dB below full scale, at most 120."""
 
     start_s: float

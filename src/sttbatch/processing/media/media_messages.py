@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from sttbatch.core.models import MIXED, AudioChunk, AudioFile, CutPoint, UploadCodec
 from sttbatch.processing.media.loudness import LoudnessLevels, Span
@@ -17,7 +17,7 @@ SPOOL_BYTES = 1 << 20
 """Larger chunks pass through a temporary file instead of the pipe, to save memory."""
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(Struct, frozen=True):
     """The source to cut or measure: a file that must not change, or the bytes of an earlier upload.
 
     `state` is the file's size in bytes, mtime in nanoseconds and inode.
@@ -30,8 +30,7 @@ class Source(msgspec.Struct, frozen=True):
     state: tuple[int, int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SplitPlan:
+class SplitPlan(Struct, frozen=True):
     """How to cut one recording.
 
     Attributes:
@@ -57,14 +56,14 @@ class SplitPlan:
     vad: bool = True
 
 
-class Probe(msgspec.Struct, frozen=True, tag=True):
+class Probe(Struct, frozen=True, tag=True):
     """Request to read a file's headers; `path` as in `Source`; no `stream`: choose one."""
 
     path: bytes
     stream: int | None
 
 
-class Split(msgspec.Struct, frozen=True, tag=True):
+class Split(Struct, frozen=True, tag=True):
     """Request to begin to cut."""
 
     plan: SplitPlan
@@ -72,7 +71,7 @@ class Split(msgspec.Struct, frozen=True, tag=True):
     spool: str
 
 
-class Measure(msgspec.Struct, frozen=True, tag=True):
+class Measure(Struct, frozen=True, tag=True):
     """Request to measure spans, in order and disjoint, and to look for speech `within` others."""
 
     spans: tuple[Span, ...]
@@ -80,21 +79,21 @@ class Measure(msgspec.Struct, frozen=True, tag=True):
     within: tuple[Span, ...] = ()
 
 
-class NextChunk(msgspec.Struct, frozen=True, tag=True):
+class NextChunk(Struct, frozen=True, tag=True):
     """Request to cut the next chunk."""
 
 
-class Probed(msgspec.Struct, frozen=True, tag=True):
+class Probed(Struct, frozen=True, tag=True):
     """The reply to Probe."""
 
     file: AudioFile
 
 
-class SplitOpened(msgspec.Struct, frozen=True, tag=True):
+class SplitOpened(Struct, frozen=True, tag=True):
     """The reply to Split: NextChunk may follow."""
 
 
-class CutChunk(msgspec.Struct, frozen=True, tag=True):
+class CutChunk(Struct, frozen=True, tag=True):
     """The reply to NextChunk: the chunk."""
 
     chunk: AudioChunk
@@ -110,7 +109,7 @@ class Voice(NamedTuple):
     channel: int
 
 
-class Measured(msgspec.Struct, frozen=True, tag=True):
+class Measured(Struct, frozen=True, tag=True):
     """The reply to Measure; the time base and origin convert seconds to timestamps."""
 
     levels: tuple[LoudnessLevels, ...]
@@ -119,13 +118,13 @@ class Measured(msgspec.Struct, frozen=True, tag=True):
     origin_pts: int
 
 
-class SplitFinished(msgspec.Struct, frozen=True, tag=True):
+class SplitFinished(Struct, frozen=True, tag=True):
     """The reply to NextChunk after the last one; `counted_s` is the real duration in seconds."""
 
     counted_s: float
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class Failed(Struct, frozen=True, tag=True):
     """The reply to any request that failed; the message does not name the file."""
 
     message: str

@@ -15,11 +15,11 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import av.logging
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
 from sttbatch.core.models import AudioChunk

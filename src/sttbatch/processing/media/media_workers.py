@@ -9,9 +9,11 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, MediaHindered, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, AudioFile

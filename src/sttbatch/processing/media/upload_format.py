@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from sttbatch.core.models import MIXED, AudioFile, UploadCodec
 
@@ -15,8 +15,7 @@ PCM_BYTES_PER_SECOND = 32_000
 """Mono s16 at 16 kHz; FLAC exceeds it by its frame headers at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
+class Container(Struct, frozen=True):
     """The container that a codec is uploaded in.
 
     Attributes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sttbatch.processing.scheduling.makespan import LaneCapacity, LaneSchedule
 
@@ -21,8 +22,7 @@ _STEP = 0.95
 """The ratio of successive trial lengths, which includes each number of chunks up to 20."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchCuts:
+class BatchCuts(Struct, frozen=True):
     """The lengths of the chunks of a batch, in seconds.
 
     Attributes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sttbatch.core.models import AudioFile, ConcurrencyLimit, LatencyModel
 from sttbatch.core.options import API_BODY_LIMIT_BYTES, MIB, ChunkingOptions
@@ -23,8 +24,7 @@ EVEN_PIECES = 20
 """For up to so many equal chunks, `pieces` of their length returns exactly their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLoad:
+class BatchLoad(Struct, frozen=True):
     """The audio that a whole batch has to send.
 
     Attributes:
@@ -42,8 +42,7 @@ class BatchLoad:
         return self.lengths_s[self.position] if self.position < len(self.lengths_s) else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkSizeRecommendation:
+class ChunkSizeRecommendation(Struct, frozen=True):
     """The advice of `DynamicChunkSizer` for one recording.
 
     Attributes:

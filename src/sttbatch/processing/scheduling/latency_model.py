@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, combinations
 from statistics import fmean, linear_regression, median, quantiles
+
+from msgspec import Struct
 
 from sttbatch.core.models import LatencyModel
 
@@ -34,8 +35,7 @@ FIXED_SHARE = 0.2
 need more requests; if it is too large, longer chunks need little more time."""
 
 
-@dataclass(frozen=True, slots=True)
-class LatencySample:
+class LatencySample(Struct, frozen=True):
     """The latency of one response, and the seconds of audio that it was for."""
 
     latency_s: float

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 from copy import copy
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sttbatch.core.models import LatencyModel
 
@@ -12,8 +13,7 @@ CUT_PER_AUDIO_S = 0.0005
 """Seconds of cutting per second of audio; an hour of mp3 takes 1.9 s (benchmarks/prepare.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneCapacity:
+class LaneCapacity(Struct, frozen=True):
     """The lanes and cutters of a batch, and their limits.
 
     Attributes:

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from sttbatch.core.errors import Stopped
 
 R = TypeVar("R")
@@ -115,8 +117,7 @@ class Lane:
             await self.enter()
 
 
-@dataclass(frozen=True, slots=True)
-class Steps(Generic[R, C]):
+class Steps(Struct, Generic[R, C], frozen=True):
     """The steps of a batch; an exception in any of them ends the run.
 
     Attributes:

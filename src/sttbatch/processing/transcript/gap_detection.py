@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby, islice, pairwise
 from operator import eq
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
 from sttbatch.processing.media import loudness
@@ -58,8 +60,7 @@ _MIN_FLOOR_FRAMES = 50
 _CUT_WITHIN_S = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class SuspectSpans:
+class SuspectSpans(Struct, frozen=True):
     """The spans and segments of a transcription that its times and text make suspect.
 
     Attributes:

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
+
+from msgspec import Struct
 
 from sttbatch.core.scripts import letters
 from sttbatch.processing.transcript.words import Token
@@ -33,8 +34,7 @@ AT_MOST_SCALES = 2
 """Maximum distance of the same word in both chunks, in scales."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Trust:
+class _Trust(Struct, frozen=True):
     """Weights of the alignment; a pair with the same text at the same time counts 1.
 
     Attributes:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import (
     MIXED,
@@ -44,8 +45,7 @@ TOUCHING_S = 0.1
 """Gaps up to this distance are merged, since chunks end on packets."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkOutcome:
+class ChunkOutcome(Struct, frozen=True):
     """The result of one chunk.
 
     Attributes:

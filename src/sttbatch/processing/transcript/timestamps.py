@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_right
-from dataclasses import replace
 from itertools import pairwise
 from operator import itemgetter
+
+from msgspec.structs import replace
 
 from sttbatch.core.models import ChunkSpan, Segment, Transcription, Word
 from sttbatch.processing.media.loudness import Span

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import pairwise
 
 from icu4py.breakers import CharacterBreaker
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.core.models import Segment, Word
 from sttbatch.core.scripts import is_unspaced, letters, running_text, runs_of_letters
@@ -19,8 +20,7 @@ _COMPARED = 2000
 """Words of one segment; those of a longer one are found by their number alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A word of a segment, or a character where words have neither times nor spaces.
 
     Attributes:
