@@ -175,7 +175,9 @@ def test_state_is_private(tmp_path: Path) -> None:
         assert file.stat().st_mode & 0o777 == 0o600, file
 
 
-@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize(
+    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, 8))]
+)
 def test_no_flipped_byte_becomes_a_wrong_value(tmp_path: Path, part: int) -> None:
     """In any file of L2, at any place: the answer is right, whoever gives it."""
     stored(tmp_path)

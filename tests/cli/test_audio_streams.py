@@ -38,9 +38,15 @@ def make_film(path: Path, *speakers: int | None, default: int) -> dict[int, list
     ("speakers", "default", "chosen", "note"),
     [
         ((None, 0), 0, 1, "its audio stream 1 is transcribed (--audio-stream"),
-        ((0, 500), 1, 1, "its audio stream 1 is transcribed; sound is on 0 too"),
+        pytest.param(
+            (0, 500),
+            1,
+            1,
+            "its audio stream 1 is transcribed; sound is on 0 too",
+            marks=pytest.mark.slow,
+        ),
         ((0, 500), 0, 0, "its audio stream 0 is transcribed; sound is on 1 too"),
-        ((0, None), 1, 0, None),
+        pytest.param((0, None), 1, 0, None, marks=pytest.mark.slow),
     ],
 )
 def test_the_stream_with_sound_is_transcribed(
@@ -69,7 +75,12 @@ def test_the_stream_with_sound_is_transcribed(
 
 @pytest.mark.parametrize(
     ("default", "speaking", "chosen", "others"),
-    [(0, (1,), 1, ()), (1, (0, 1), 1, (0,)), (0, (1, 2), 1, (2,)), (2, (0, 1, 2), 2, (0, 1))],
+    [
+        (0, (1,), 1, ()),
+        (2, (0, 1, 2), 2, (0, 1)),
+        pytest.param(1, (0, 1), 1, (0,), marks=pytest.mark.slow),
+        pytest.param(0, (1, 2), 1, (2,), marks=pytest.mark.slow),
+    ],
 )
 def test_a_stream_with_speech_comes_before_one_with_music(
     default: int, speaking: tuple[int, ...], chosen: int, others: tuple[int, ...], tmp_path: Path

@@ -133,7 +133,9 @@ def test_verify_names_a_damaged_value_and_repairs_it(
     assert words_of(folder / "talk.json") == texts(talk)
 
 
-@pytest.mark.parametrize("gone", [False, True], ids=["there", "gone"])
+@pytest.mark.parametrize(
+    "gone", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["there", "gone"]
+)
 def test_a_forgotten_recording_leaves_no_word(
     shell: Shell, folder: Path, talk: list[HeardWord], other: list[HeardWord], *, gone: bool
 ) -> None:
@@ -178,7 +180,12 @@ def test_pieces_after_a_413_are_forgotten_too(shell: Shell, folder: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--all"], ["--pattern", "*"], ["--model", "openai/whisper-large-v3"]]
+    "arguments",
+    [
+        ["--all"],
+        pytest.param(["--pattern", "*"], marks=pytest.mark.slow),
+        pytest.param(["--model", "openai/whisper-large-v3"], marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_invalidated_is_sent_anew(
     shell: Shell, folder: Path, talk: list[HeardWord], arguments: list[str]

@@ -72,8 +72,8 @@ def test_twice_per_chunk_loses_nothing(
 
 @pytest.mark.parametrize(
     "server",
-    [{"http_versions": ("http/1.1",)}, {"http_versions": ("h2",)}, {"tls": False}],
-    ids=["HTTP/1.1", "HTTP/2", "plain HTTP to this machine"],
+    [{"http_versions": ("http/1.1",)}, {"tls": False}],
+    ids=["HTTP/1.1", "plain HTTP to this machine"],
 )
 def test_the_server_chooses_the_protocol(
     tmp_path: Path, home: Path, talk: tuple[Path, list[HeardWord]], server: dict[str, Any]

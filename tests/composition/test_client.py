@@ -119,7 +119,14 @@ def _interrupt() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.parametrize("leave", [lambda: None, lambda: _raise(ZeroDivisionError), _interrupt])
+@pytest.mark.parametrize(
+    "leave",
+    [
+        lambda: None,
+        pytest.param(lambda: _raise(ZeroDivisionError), marks=pytest.mark.slow),
+        _interrupt,
+    ],
+)
 def test_leaving_the_loop_begins_nothing_new_in_a_long_recording(
     lecture: sttbatch.Client, cloudru: CloudRu, leave: Callable[[], None]
 ) -> None:
@@ -166,7 +173,7 @@ async def _cancelled(client: sttbatch.Client, cloudru: CloudRu) -> None:
         await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("leave", [_first, _cancelled])
+@pytest.mark.parametrize("leave", [pytest.param(_first, marks=pytest.mark.slow), _cancelled])
 def test_the_end_of_the_event_loop_stores_what_is_in_flight(
     lecture: sttbatch.Client, cloudru: CloudRu, leave: Callable[..., Any]
 ) -> None:
