@@ -96,4 +96,11 @@ def test_a_stream_with_speech_comes_before_one_with_music(
         tracks.append(np.round(np.stack([music, right], axis=1) * 32767).astype(np.int16))
     encode(path, tracks, "flac", RATE_HZ, default=default)
     with path.open("rb") as file:
-        assert choose_stream(file) == (chosen, others)
+        assert choose_stream(file) == (chosen, others, True)
+
+
+def test_other_streams_with_speech_are_named_as_such(shell: Shell, folder: Path) -> None:
+    said = np.round(spoken(6.0) * 32767).astype(np.int16)
+    encode(folder / "film.mkv", [said, said], "flac", RATE_HZ, default=1)
+    result = shell.transcribe(folder, "--dry-run")
+    assert "its audio stream 1 is transcribed; speech is on 0 too" in result.err

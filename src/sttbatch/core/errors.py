@@ -11,7 +11,7 @@ class SttbatchError(Exception):
 
 
 class UsageError(SttbatchError):
-    """The command line, a setting or the key is wrong; nothing was sent (exit 2)."""
+    """The command line, a setting, the key or the model is wrong; nothing was paid (exit 2)."""
 
 
 class RecordingError(SttbatchError):

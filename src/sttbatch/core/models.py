@@ -94,7 +94,9 @@ class AudioFile(Struct, frozen=True):
             the bit rate (MPEG audio without a Xing header, raw AAC).
         bit_rate: of the audio stream, bit/s; 0 when unknown.
         stream: which audio stream of the container, counted from 0.
-        also_heard: other streams with speech, if no stream was requested.
+        also_heard: other streams with speech or, if none has any, with sound; empty if a stream
+            was requested.
+        has_speech: speech was found on `stream` and on those.
     """
 
     size_bytes: int
@@ -107,6 +109,7 @@ class AudioFile(Struct, frozen=True):
     bit_rate: int
     stream: int = 0
     also_heard: tuple[int, ...] = ()
+    has_speech: bool = False
 
 
 class ConcurrencyLimit(Struct, frozen=True):

@@ -44,7 +44,10 @@ def letters(text: str) -> str:
 
 
 def running_text(texts: Iterable[str]) -> str:
-    """Words or phrases, each without surrounding space, as text: spaced where the script is."""
+    """Words or phrases, each without surrounding space, as text: spaced where the script is.
+
+    For whole segments see `outputs.unicode_text.joined`, which puts a space between Thai ones.
+    """
     parts: list[str] = []
     for text in filter(None, texts):
         if parts and not (is_unspaced(parts[-1][-1]) and is_unspaced(text[0])):

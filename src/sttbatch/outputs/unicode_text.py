@@ -55,7 +55,10 @@ def unspaced_words(text: str) -> list[str]:
 
 
 def joined(texts: list[str]) -> str:
-    """`texts` joined by spaces, but without them within Chinese or Japanese."""
+    """Segments joined by spaces, but without them within Chinese or Japanese.
+
+    `core.scripts.running_text` joins words, between which Thai has no space either.
+    """
     parts: list[str] = []
     for text in texts:
         if parts and not (_is_chinese(parts[-1][-1]) and _is_chinese(text[0])):

@@ -17,10 +17,9 @@ MEDIA_ENDINGS = frozenset(
         "3g2", "3gp", "aa3", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "asf", "au", "avi",
         "awb", "caf", "dsf", "dss", "dts", "dv", "dvr-ms", "eac3", "ec3", "f4v", "flac", "flv",
         "gsm", "gxf", "ilbc", "latm", "loas", "m1a", "m2a", "m2ts", "m4a", "m4b", "m4v", "mka",
-        "mkv", "mlp",
-        "mmf", "mov", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mts", "mxf", "nist",
-        "nut", "oga", "ogg", "ogm", "ogv", "oma", "opus", "qcp", "qt", "ra", "rm", "rmvb", "shn",
-        "sph", "spx", "tak", "thd", "ts", "tta", "vob", "voc", "w64", "wav", "weba", "webm",
+        "mkv", "mlp", "mmf", "mov", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mts", "mxf",
+        "nist", "nut", "oga", "ogg", "ogm", "ogv", "oma", "opus", "qcp", "qt", "ra", "rm", "rmvb",
+        "shn", "sph", "spx", "tak", "thd", "ts", "tta", "vob", "voc", "w64", "wav", "weba", "webm",
         "wma", "wmv", "wtv", "wv",
     }
 )  # fmt: skip
@@ -28,9 +27,9 @@ MEDIA_ENDINGS = frozenset(
 
 UNREADABLE_ENDINGS = frozenset(
     {
-        "aax", "aaxc", "adpcm", "al", "alaw", "aptx", "dff", "ds2", "dvf", "g721",
-        "g722", "g723", "g726", "g729", "icd", "m4p", "msv", "nmf", "ofr", "ofs", "pcm", "sbc",
-        "sln", "ul", "ulaw", "vox", "vy1", "vy4",
+        "aax", "aaxc", "adpcm", "al", "alaw", "aptx", "dff", "ds2", "dvf", "g721", "g722", "g723",
+        "g726", "g729", "icd", "m4p", "msv", "nmf", "ofr", "ofs", "pcm", "sbc", "sln", "ul", "ulaw",
+        "vox", "vy1", "vy4",
     }
 )  # fmt: skip
 """Endings of recordings that libavformat cannot read, or not without being told their parameters:

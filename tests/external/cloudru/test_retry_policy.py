@@ -60,7 +60,11 @@ BILLING = "Need more? Upgrade your plan at https://console.example/settings/bill
         (f"no. {BILLING}", {"retry-after": "3"}, 3),
         (f"no. {BILLING}", {"retry-after": "0"}, 0),
         (f"Try again in 1h. {BILLING}", {}, 3600),
+        (f"Try again in 1 day. {BILLING}", {}, 86_400),
+        (f"Повторите запрос через 2 суток. {BILLING}", {}, 172_800),
         (BILLING, {}, None),
+        (f"The quota is filled again after 1 month. {BILLING}", {}, None),
+        (f"Подождите 2 месяца. {BILLING}", {}, None),
         (f"Try again later, 20 requests are too many. {BILLING}", {}, None),
     ],
 )

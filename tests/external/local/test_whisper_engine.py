@@ -16,6 +16,7 @@ from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions
 from sttbatch.external.local.whisper_engine import LocalEngine, find_weights
+from tests.speech import at_peak, spoken, write
 
 OPTIONS = RequestOptions("local", "", "tiny.en", "en")
 SPEECH = Path(__file__).parents[3] / "fixtures"
@@ -78,6 +79,21 @@ def test_words_and_their_times_come_out() -> None:
     said = {word.strip(".,!?").lower() for word in spoken.split()}
     found = {word.text.strip(".,!?").lower() for word in words}
     assert len(said & found) > 0.8 * len(said)
+
+
+@pytest.mark.usefixtures("weights")
+def test_faint_speech_is_heard(tmp_path: Path) -> None:
+    path = tmp_path / "faint.wav"
+    write(path, at_peak(spoken(6.0), -64.0))
+    data = path.read_bytes()
+    upload = Upload(path.name, "audio/wav", "wav", 6.0, len(data), data=data)
+
+    async def hearing(engine: LocalEngine) -> Answer:
+        return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
+
+    text = with_engine(hearing).transcription.text
+    assert "simple recipe for bread" in text
+    assert "flour, water, salt" in text
 
 
 @pytest.mark.usefixtures("weights")

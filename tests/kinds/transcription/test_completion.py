@@ -207,3 +207,19 @@ def test_a_header_that_declares_more_than_is_there_is_told_of(
 
     warned = [each for each in asyncio.run(main()) if isinstance(each, Warned)]
     assert [each.message.startswith("its header declares") for each in warned] == [True] * told
+
+
+def test_a_length_that_is_an_estimate_is_called_so(talks: Path, tmp_path: Path) -> None:
+    """Raw AAC has no header: of two recordings in one file the bit rate of the first is known."""
+    path, other = talks / "talk.aac", tmp_path / "other.aac"
+    make_recording(path, duration_s=4.0, sample_rate=44_100, channels=2, bit_rate=96_000)
+    make_recording(other, duration_s=4.0, sample_rate=16_000, channels=1, bit_rate=24_000)
+    path.write_bytes(path.read_bytes() + other.read_bytes())
+
+    async def main() -> list[Event]:
+        async with opened(tmp_path, FakeEngine()) as run:
+            await run.transcribe(talks)
+            return run.events
+
+    (warned,) = [each for each in asyncio.run(main()) if isinstance(each, Warned)]
+    assert warned.message.startswith("its length was estimated as ")

@@ -68,6 +68,29 @@ def test_a_picture_that_lasts_longer_is_no_sound(
     assert_says(merged(found.pieces), truth, within_s=0.06)
 
 
+def test_subtitles_that_last_longer_are_no_sound(record: Record, tmp_path: Path) -> None:
+    path, truth = record("a.m4a", 8.0)
+    film, lines = tmp_path / "film.mkv", tmp_path / "lines.srt"
+    lines.write_text("1\n00:00:16,000 --> 00:00:20,000\nThe end\n")
+    with (
+        av.open(str(film), "w") as output,
+        av.open(str(path)) as sound,
+        av.open(str(lines)) as text,
+    ):
+        streams = [(each, each.streams[0]) for each in (sound, text)]
+        copies = [output.add_stream_from_template(stream) for _, stream in streams]
+        for (source, stream), copy in zip(streams, copies, strict=True):
+            for packet in source.demux(stream):
+                if packet.size:
+                    packet.stream = copy
+                    output.mux(packet)
+    file = probed(film)
+    assert file.duration_s == pytest.approx(8.0, abs=0.1)
+    found = cut(film, plan_for(5.0, declared_s=file.duration_s))
+    assert found.counted_s == pytest.approx(8.0, abs=0.1)
+    assert_says(merged(found.pieces), truth, within_s=0.06)
+
+
 @pytest.mark.parametrize("codec", [UploadCodec.COPY, UploadCodec.FLAC])
 def test_a_lone_track_that_begins_late(codec: UploadCodec, record: Record, tmp_path: Path) -> None:
     """0:00 is where the file says, and the length reaches from there to the end."""

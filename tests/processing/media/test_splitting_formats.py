@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,32 @@ def test_formats_that_libavformat_reads_are_read(name: str, record: Record, tmp_
         pytest.approx(6.0, abs=0.2),
     )
     assert_says(merged(found.pieces), truth, within_s=0.13)
+
+
+def test_a_corpus_in_nist_sphere(record: Record, tmp_path: Path) -> None:
+    path, truth = record("plain.wav", 6.0, sample_rate=16_000, channels=1)
+    with wave.open(str(path)) as file:
+        count, samples = file.getnframes(), file.readframes(file.getnframes())
+    head = (
+        f"NIST_1A\n   1024\nsample_count -i {count}\nsample_n_bytes -i 2\nchannel_count -i 1\n"
+        "sample_byte_format -s2 01\nsample_rate -i 16000\nsample_coding -s3 pcm\nend_head\n"
+    )
+    target = tmp_path / "a.sph"
+    target.write_bytes(head.encode().ljust(1024) + samples)
+    found = cut(target, plan_for(4.0, declared_s=declared_s(target), codec=UploadCodec.FLAC))
+    assert_says(merged(found.pieces), truth)
+
+
+def test_a_call_in_raw_gsm(tmp_path: Path) -> None:
+    """Frames of 33 bytes and 20 ms; no encoder here writes them, so these hold a tone."""
+    target = tmp_path / "a.gsm"
+    target.write_bytes(
+        (b"\xd8\x20\xa2\xe1\x5a\x50" + 3 * b"\x3f\x24\x92\x49\xb4\xdb\x6d\xb6\x49") * 300
+    )
+    assert declared_s(target) == pytest.approx(6.0, abs=0.1)
+    found = cut(target, plan_for(4.0, declared_s=6.0, codec=UploadCodec.FLAC))
+    assert found.counted_s == pytest.approx(6.0, abs=0.1)
+    assert not any(piece.silent for piece in found.pieces)
 
 
 def write(source: Path, target: Path, container: str, codec: str, rate: int) -> None:

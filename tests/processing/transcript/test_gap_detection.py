@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttbatch.core.models import Segment, Transcription, UploadCodec
+from sttbatch.core.models import Segment, Transcription, UploadCodec, Word
 from sttbatch.processing.media.loudness import (
     FRAME_S,
     LoudnessLevels,
@@ -146,8 +146,29 @@ def test_pieces_are_short_apart_and_cover_every_sound(
 
 def test_what_was_heard_before_is_not_taken_again() -> None:
     piece = heard((0.0, 1.0), (1.5, 4.0)).segments
-    assert list(drop_duplicates(piece, Span(0.9, 4.0), [Span(-1, 0.9)])) == [piece[1]]
+    known = heard((-1.0, 0.9)).segments
+    assert list(drop_duplicates(piece, Span(0.9, 4.0), known)) == [piece[1]]
     assert merge_spans([Span(3, 4), Span(1, 2), Span(1.5, 3)]) == [Span(1, 4)]
+
+
+def spelled(*words: tuple[str, float, float]) -> tuple[Segment, ...]:
+    timed = tuple(Word(*each) for each in words)
+    text = " ".join(each.text for each in timed)
+    return (Segment(text, timed[0].start_s, timed[-1].end_s, timed),)
+
+
+@pytest.mark.parametrize("error_s", [-0.1, 0.0, 0.1])
+def test_words_beside_known_ones_are_there_once(error_s: float) -> None:
+    """Between "the end" and "then", of which the piece hears parts, at times off by 0.2 s."""
+    known = [
+        *spelled(("the", 4.3 + error_s, 4.6 + error_s), ("end", 4.6 + error_s, 4.9 + error_s)),
+        *spelled(("Then", 7.0 + error_s, 7.3 + error_s)),
+    ]
+    said = [("End,", 4.6, 4.9), ("no", 4.9, 5.05), ("more", 5.2, 5.6), ("so", 6.85, 7.0)]
+    piece = spelled(*((text, at - error_s, to - error_s) for text, at, to in said))
+    rest = spelled(("then", 7.0 - error_s, 7.3 - error_s))
+    found = drop_duplicates([*piece, *rest], Span(4.5, 7.4), known)
+    assert [word.text for each in found for word in each.words] == ["no", "more", "so"]
 
 
 @pytest.mark.parametrize("name", ["pcm.wav", "cbr.mp3", "aac.m4a", "opus.ogg"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sttbatch.cli.console.stdio import print_lines
-from sttbatch.cli.console.text import printable
+from sttbatch.cli.console.text import aligned, printable
 from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import EndpointUnreachable, UsageError
 
@@ -77,8 +77,4 @@ def _table(found: Sequence[Model]) -> list[str]:
         shown = ("-" if price is None else f"{price:g}" for price in prices)
         texts = (printable(each.id), printable(each.type or "-"), printable(each.provider or "-"))
         rows.append((*texts, context, *shown))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return aligned(rows, numbers=4)

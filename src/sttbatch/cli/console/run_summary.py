@@ -24,14 +24,14 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
         parts.append(f"gaps: {' + '.join(gaps)}")
     optional = {
-        "lines that nobody spoke": report.dropped,
-        "left for the next run": report.count(Outcome.LEFT),
-        "claimed by another run": report.count(Outcome.TAKEN),
-        "cancelled": report.count(Outcome.CANCELLED),
-        "other files skipped": report.skipped,
-        "modified too recently": report.recently_modified,
+        f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
+        f"{report.count(Outcome.LEFT)} left for the next run": report.count(Outcome.LEFT),
+        f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),
+        f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),
+        f"{counted(report.skipped, 'other file')} skipped": report.skipped,
+        f"{report.recently_modified} modified too recently": report.recently_modified,
     }
-    parts += [f"{count} {text}" for text, count in optional.items() if count]
+    parts += [text for text, count in optional.items() if count]
     cost = f"cost {report.cost:.2f} {CURRENCY}"
     if report.maybe_paid:
         cost += f" ({counted(report.maybe_paid, 'request')} possibly billed)"

@@ -39,11 +39,15 @@ def utc_time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows of a table as lines with aligned columns."""
+def aligned(rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
+    """The rows of a table as lines; the last `numbers` columns are aligned to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first_number = len(widths) - numbers
     return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        "  ".join(
+            cell.ljust(width) if column < first_number else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
+
+from sttbatch.external.cloudru.json_values import finite_number, storable
 
 MAX_CATALOGUE_BYTES = 4 << 20
 _MAX_ENTRIES = 10_000
@@ -75,7 +76,7 @@ def _model(entry: dict[str, Any], mask: Callable[[str], str]) -> Model | None:
     def text(value: object) -> str | None:
         if not isinstance(value, str) or not value.strip():
             return None
-        return mask(value.encode("utf-8", "replace").decode().strip())[:_MAX_TEXT]
+        return mask(storable(value).strip())[:_MAX_TEXT]
 
     name = text(entry.get("id"))
     if name is None:
@@ -98,10 +99,5 @@ def _model(entry: dict[str, Any], mask: Callable[[str], str]) -> Model | None:
 
 def _number(value: object) -> float | None:
     """A number of an entry; None: it has none, for which -1 also stands."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+    number = finite_number(value)
+    return number if number is not None and number >= 0 else None

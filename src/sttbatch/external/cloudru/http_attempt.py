@@ -200,14 +200,12 @@ class RequestState:
         self.ticket = AdmissionTicket(self.upload.duration_s, self.stopped)
 
     def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
-
         self.http, self.format_index = http, format_index
         self.hindered = False
         self.attempt += 1
         self.began_at, self.began = time.time(), time.monotonic()
 
     def form_fields(self) -> dict[str, Any]:
-
         name, granularities = FORMATS[self.format_index]
         fields = {
             "model": self.options.model,

@@ -14,6 +14,7 @@ from typing import Any
 from sttbatch.core.engine import is_unlikely
 from sttbatch.core.models import Segment, Transcription, Word
 from sttbatch.core.scripts import letters, running_text
+from sttbatch.external.cloudru.json_values import finite_number, storable
 from sttbatch.external.cloudru.whole_words import (
     Part,
     add_rest,
@@ -84,10 +85,7 @@ def _text(value: Any) -> str:
     # One server wraps the text in an object.
     if isinstance(value, dict):
         value = value.get("text")
-    if not isinstance(value, str):
-        return ""
-    # JSON can spell halves of surrogate pairs, which no file and no database takes.
-    return value.encode("utf-8", "replace").decode()
+    return storable(value) if isinstance(value, str) else ""
 
 
 def _parts(parsed: dict[str, Any], name: str, audio_s: float) -> list[Part]:
@@ -99,7 +97,9 @@ def _parts(parsed: dict[str, Any], name: str, audio_s: float) -> list[Part]:
             _seconds(item.get("start"), audio_s),
             _seconds(item.get("end"), audio_s),
             join_words(_parts(item, "words", audio_s)) if name == "segments" else [],
-            is_unlikely(_number(item.get("no_speech_prob")), _number(item.get("avg_logprob"))),
+            is_unlikely(
+                finite_number(item.get("no_speech_prob")), finite_number(item.get("avg_logprob"))
+            ),
         )
         for item in (value if isinstance(value, list) else [])
         if isinstance(item, dict)
@@ -121,13 +121,6 @@ def _seconds(value: Any, audio_s: float) -> float | None:
         hours, minutes, seconds = clock.groups(default="0")
         number = 3600 * float(hours) + 60 * float(minutes) + float(seconds.replace(",", "."))
     return None if number != number else min(max(number, 0.0), audio_s)  # noqa: PLR0124 - NaN
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value) if isinstance(value, int | float) else None
-    except OverflowError:
-        return None
 
 
 def times(parts: Sequence[Part], low_s: float, high_s: float) -> list[tuple[float, float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.utils
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -13,6 +12,8 @@ from enum import Enum, auto
 from typing import Any
 
 from msgspec import Struct
+
+from sttbatch.external.cloudru.json_values import finite_number, storable
 
 MAX_HINT_S = 120.0
 """If the endpoint asks for a longer wait, the recording fails, and its message says until when."""
@@ -36,8 +37,10 @@ _WAIT = re.compile(
     re.IGNORECASE,
 )
 _WAIT_PART = re.compile(r"(\d+(?:\.\d+)?)\s?([^\W\d_]+)")
-_UNITS = re.compile(r"(?P<ms>ms$|milli)|(?P<h>h|ч)|(?P<min>m|м)|(?P<s>s|с)")  # noqa: RUF001 - Russian
-_UNITS_S = {"ms": 0.001, "h": 3600.0, "min": 60.0, "s": 1.0}
+_UNITS = re.compile(
+    r"(?P<ms>ms$|milli)|(?P<d>d$|day|дн|день|сут)|(?P<h>h|ч)|(?P<min>m(?!o)|м(?!ес))|(?P<s>s|с)"  # noqa: RUF001 - Russian
+)
+_UNITS_S = {"ms": 0.001, "d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 
 _FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
 
@@ -162,7 +165,7 @@ def error_inside(body: bytes) -> int | None:
     shapes = [each for each in (inner, parsed) if isinstance(each, dict)]
     for shape in shapes:
         for name in ("status", "status_code", "code"):
-            number = _number(str(shape.get(name)))
+            number = finite_number(shape.get(name))
             if number is not None and number in range(400, 600):
                 return int(number)
     text, code = error_message(body)
@@ -186,11 +189,11 @@ def wait_hint_s(headers: Mapping[str, str]) -> float | None:
 
     None: it does not ask.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
+    milliseconds = finite_number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return _bounded(milliseconds / 1000)
     value = headers.get("retry-after")
-    seconds = _number(value)
+    seconds = finite_number(value)
     if seconds is not None:
         return _bounded(seconds)
     try:
@@ -208,21 +211,12 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), _HINT_CEILING_S)
 
 
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value or "")
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def _codes(inner: dict[str, Any]) -> str:
     return " ".join(str(inner[name]) for name in ("code", "type", "param") if inner.get(name))
 
 
 def _short(value: Any, mask: Callable[[str], str]) -> str:
-    # JSON can spell halves of surrogate pairs, which no file and no database takes.
-    text = str(value).encode("utf-8", "replace").decode().replace("\0", "")
+    text = storable(str(value)).replace("\0", "")
     # Masked before it is shortened, so that no part of the key remains.
     text = mask(" ".join(text.split()))
     return text if len(text) <= _ERROR_TEXT_LIMIT else text[:_ERROR_TEXT_LIMIT] + "…"

@@ -30,6 +30,11 @@ BATCH = 4
 PAUSE_S = 1.0
 """A longer pause between words ends a segment, as the end of a sentence does."""
 
+FAINT_PEAK = 0.01
+AMPLIFIED_PEAK = 0.5
+"""Of full scale: audio below -40 dBFS is amplified, as the pipeline's own speech detector hears
+nothing at -64 dBFS."""
+
 _SENTENCE_ENDS = tuple(".!?…。！？")  # noqa: RUF001 - Chinese and Japanese ones
 
 
@@ -126,16 +131,20 @@ class LocalEngine:
     def _transcribe(
         self, upload: Upload, options: RequestOptions, cancelled: threading.Event
     ) -> Answer:
-        from faster_whisper import BatchedInferencePipeline
+        from faster_whisper import BatchedInferencePipeline, decode_audio
 
         if self._loaded is None:
             self._loaded = self._load()
         at, begun = time.time(), time.monotonic()
         try:
             with upload.open() as file:
+                samples = decode_audio(file)
+                peak = abs(samples).max(initial=0.0)
+                if 0 < peak < FAINT_PEAK:
+                    samples *= AMPLIFIED_PEAK / peak
                 pipeline = BatchedInferencePipeline(self._loaded)
                 windows, info = pipeline.transcribe(
-                    file,
+                    samples,
                     language=options.language,
                     initial_prompt=options.prompt,
                     temperature=options.temperature or 0.0,

@@ -218,7 +218,9 @@ class Completion:
         counted_s, declared_s = job.counted_s or 0.0, job.declared_s
         tolerated_s = max(DURATION_TOLERANCE * counted_s, LEAST_DIFFERENCE_S)
         if declared_s and abs(counted_s - declared_s) > tolerated_s:
-            message = f"its header declares {declared_s:.1f} s, {counted_s:.1f} s were found"
+            is_estimate = job.file is not None and job.file.duration_is_estimate
+            source = "its length was estimated as" if is_estimate else "its header declares"
+            message = f"{source} {declared_s:.1f} s, {counted_s:.1f} s were found"
             self.emit(events.Warned(job.display_path, message))
 
     @contextlib.contextmanager

@@ -185,11 +185,10 @@ class GapRepair(Struct, frozen=True):
             usable = await asyncio.to_thread(gap_detection.without_loops, segments)
             if len(usable) < len(segments):
                 report.looped_again.append(span)
-            covered = [gap_detection.span_of(each) for each in report.trusted]
             unspoken = dropped_segments(usable, range(len(usable)), repair.profile.speech)
             report.dropped += unspoken.values()
             spoken = [each for index, each in enumerate(usable) if index not in unspoken]
-            new = list(gap_detection.drop_duplicates(spoken, span, covered))
+            new = list(gap_detection.drop_duplicates(spoken, span, report.trusted))
             report.filled += new
             if not new:
                 repair.add_empty(span)

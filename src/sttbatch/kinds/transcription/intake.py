@@ -150,11 +150,14 @@ class Intake(Struct, frozen=True):
         return stored is not None
 
     def _mention_other_streams(self, job: RecordingJob) -> None:
-        """Warn of other streams with speech if none was chosen."""
+        """Warn of other streams with speech, or else with sound, if none was requested."""
         also_heard = job.file.also_heard if job.file is not None else ()
         if self.config.chunking.audio_stream is not None or not (job.stream or also_heard):
             return
-        others = f"; sound is on {', '.join(map(str, also_heard))} too" if also_heard else ""
+        others = ""
+        if job.file is not None and also_heard:
+            found = "speech" if job.file.has_speech else "sound"
+            others = f"; {found} is on {', '.join(map(str, also_heard))} too"
         message = f"its audio stream {job.stream} is transcribed{others} (--audio-stream chooses)"
         self.emit(events.Warned(job.display_path, message))
 

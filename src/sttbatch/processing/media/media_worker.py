@@ -28,7 +28,7 @@ from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
 from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
-from sttbatch.processing.media.stream_choice import choose_stream
+from sttbatch.processing.media.stream_choice import StreamChoice, choose_stream
 from sttbatch.processing.media.track import Track
 
 MEMORY_LIMIT_BYTES = 1 << 30
@@ -111,10 +111,10 @@ def _probe(request: messages.Probe) -> Reply:
         _allow(size)
         estimated, declared = _lacks_length(file), _declared_bytes(file)
         given = request.stream
-        stream, also_heard = choose_stream(file) if given is None else (given, ())
-        with Track(file, stream) as track:
+        choice = choose_stream(file) if given is None else StreamChoice(given)
+        with Track(file, choice.stream) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
-        audio_file = replace(audio_file, also_heard=also_heard)
+        audio_file = replace(audio_file, also_heard=choice.others, has_speech=choice.has_speech)
     if declared > size and not timeline.is_untrue(declared, size):
         # libavformat takes the end of a truncated file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)

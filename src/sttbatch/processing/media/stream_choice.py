@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from av.stream import Disposition
 
@@ -26,7 +26,15 @@ _SPEECH_S = 1.0
 """A stream with less speech than this has none: a detector may be wrong for a moment of music."""
 
 
-def choose_stream(file: BinaryIO) -> tuple[int, tuple[int, ...]]:
+class StreamChoice(NamedTuple):
+    """The stream that is transcribed, and others like it: with speech or, if not, with sound."""
+
+    stream: int
+    others: tuple[int, ...] = ()
+    has_speech: bool = False
+
+
+def choose_stream(file: BinaryIO) -> StreamChoice:
     """The stream with speech in its first minutes, and the others with speech.
 
     The default one by the file is first, then they are in their order. If none has speech, sound
@@ -38,12 +46,14 @@ def choose_stream(file: BinaryIO) -> tuple[int, tuple[int, ...]]:
             bool(each.disposition & Disposition.default) for each in audio_streams(container)
         ]
     if len(defaults) < 2:
-        return 0, ()
+        return StreamChoice(0)
     order = sorted(range(len(defaults)), key=lambda index: not defaults[index])
     most_s = _ALL_SEARCHED_S / len(defaults)
-    chosen = [index for index in order if _has_speech(file, index, most_s)]
-    chosen = chosen or [index for index in order if _has_sound(file, index, most_s)]
-    return (chosen[0], tuple(sorted(chosen[1:]))) if chosen else (0, ())
+    spoken = [index for index in order if _has_speech(file, index, most_s)]
+    chosen = spoken or [index for index in order if _has_sound(file, index, most_s)]
+    if not chosen:
+        return StreamChoice(0)
+    return StreamChoice(chosen[0], tuple(sorted(chosen[1:])), bool(spoken))
 
 
 def _has_speech(file: BinaryIO, stream: int, most_s: float) -> bool:

@@ -6,6 +6,7 @@ phrases in loops, and invent words in silence. All times are seconds in the chun
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, islice, pairwise
@@ -17,7 +18,7 @@ from msgspec.structs import replace
 from sttbatch.core.models import ChunkSpan, Gap, Segment, Transcription, Word
 from sttbatch.processing.media import loudness
 from sttbatch.processing.media.loudness import LoudnessLevels, Span, merge_spans, uncovered
-from sttbatch.processing.transcript.overlap import plain
+from sttbatch.processing.transcript.overlap import middle_s, plain, same_word
 from sttbatch.processing.transcript.result_merger import filter_words
 from sttbatch.processing.transcript.speech_evidence import DRIFT_S, evidence_of_text
 
@@ -225,20 +226,36 @@ def _groups(spans: Sequence[Span]) -> list[Span]:
 
 
 def drop_duplicates(
-    segments: Iterable[Segment], piece: Span, known: Sequence[Span]
+    segments: Sequence[Segment], piece: Span, known: Sequence[Segment]
 ) -> Iterator[Segment]:
-    """Drop words within `known` spans; segments without word times are clamped to the piece."""
-
-    def is_new(part: Segment | Word) -> bool:
-        middle_s = (part.start_s + part.end_s) / 2
-        return not any(span.start_s < middle_s < span.end_s for span in known)
-
-    for segment in filter_words(segments, is_new):
+    """Drop what is `known` before or after a piece; segments without words are clamped to it."""
+    new = _new_span([word for each in segments for word in each.words], piece, known)
+    for segment in filter_words(segments, lambda each: new.start_s <= middle_s(each) <= new.end_s):
         if segment.words:
             yield segment
         elif segment.text:
             end_s = max(piece.start_s, min(segment.end_s, piece.end_s))
             yield replace(segment, start_s=max(segment.start_s, piece.start_s), end_s=end_s)
+
+
+def _new_span(heard: Sequence[Word], piece: Span, known: Sequence[Segment]) -> Span:
+    """Where the middle of a word that is not known lies.
+
+    The times of a new word and of the known one beside it are inexact, and may overlap. Where the
+    piece repeats the known one, it shows where the new ones begin or end.
+    """
+    at_s = (piece.start_s + piece.end_s) / 2
+    before = [each for each in known if middle_s(each) < at_s]
+    after = [each for each in known if middle_s(each) >= at_s]
+    start_s = max((each.end_s for each in before), default=-math.inf)
+    end_s = min((each.start_s for each in after), default=math.inf)
+    last = max((word for each in before for word in each.words), key=middle_s, default=None)
+    first = min((word for each in after for word in each.words), key=middle_s, default=None)
+    if last is not None and (repeated := same_word(last, heard)) is not None:
+        start_s = math.nextafter(middle_s(repeated), math.inf)
+    if first is not None and (repeated := same_word(first, heard)) is not None:
+        end_s = math.nextafter(middle_s(repeated), -math.inf)
+    return Span(start_s, end_s)
 
 
 def is_loop(text: str) -> bool:

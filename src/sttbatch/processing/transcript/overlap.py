@@ -10,11 +10,12 @@ change-over is between two words that both have.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
 from msgspec import Struct
 
+from sttbatch.core.models import Segment, Word
 from sttbatch.core.scripts import letters
 from sttbatch.processing.transcript.words import Token
 
@@ -167,6 +168,21 @@ def _aligned(left: Sequence[Token], right: Sequence[Token], trust: _Trust) -> li
         else:
             j += 1
     return pairs
+
+
+def same_word(known: Word, words: Iterable[Word]) -> Word | None:
+    """The word that another transcription has for a known one: the same text at the same time."""
+
+    def distance_s(word: Word) -> float:
+        return abs(middle_s(word) - middle_s(known))
+
+    text = plain(known.text)
+    near = [each for each in words if distance_s(each) <= SAME_WORD_S and plain(each.text) == text]
+    return min(near, key=distance_s, default=None)
+
+
+def middle_s(part: Segment | Word) -> float:
+    return (part.start_s + part.end_s) / 2
 
 
 def plain(text: str) -> str:

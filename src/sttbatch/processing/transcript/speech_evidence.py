@@ -7,14 +7,15 @@ are no speech to a detector, anybody may thank for watching, and mumbling is imp
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from itertools import accumulate
+from operator import attrgetter, itemgetter
 
 from sttbatch.core.models import DroppedSegment, Evidence, Segment
-from sttbatch.processing.media.loudness import Span, uncovered
+from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.transcript.overlap import plain
 
 ENOUGH = 2
@@ -44,50 +45,69 @@ def dropped_segments(
 
     `speech` is what was heard; None: nobody listened.
     """
-    known = None if speech is None else _Known(segments, speech)
+    under = None if speech is None else _SpeechUnder(segments, speech)
     dropped = {}
     for index in doubtful:
         segment = segments[index]
         evidence = evidence_of_text(segment)
-        if known is not None and known.spoken_s(index) < SPOKEN_S:
+        if under is not None and under.spoken_s(index) < SPOKEN_S:
             evidence = (Evidence.NO_SPEECH, *evidence)
         if len(evidence) >= ENOUGH:
             dropped[index] = DroppedSegment(segment, evidence)
     return dropped
 
 
-class _Known:
-    """The segments of an answer by their start, beside the speech that was heard.
+class _SpeechUnder:
+    """The speech under each segment of an answer that no other segment stands for.
 
-    An answer may have thousands; each is compared with its neighbours only.
+    An answer may have thousands, at any times: all are swept once.
     """
 
-    def __init__(self, segments: Sequence[Segment], speech: Sequence[Span]) -> None:
+    def __init__(self, segments: Sequence[Segment], speech: Iterable[Span]) -> None:
         self._segments = segments
-        self._speech = speech
-        self._order = sorted(range(len(segments)), key=lambda index: segments[index].start_s)
-        self._starts_s = [segments[index].start_s for index in self._order]
-        # The last end so far says where looking back can stop.
-        self._ends_s = list(accumulate((segments[each].end_s for each in self._order), max))
+        self._alone_s = [0.0] * len(segments)
+        free: list[Span] = []
+        at_s, speakers, claims, claimants = 0.0, 0, 0, 0
+        for moment_s, change, index in _moments(segments, speech):
+            if speakers and moment_s > at_s:
+                if not claims:
+                    free.append(Span(at_s, moment_s))
+                elif claims == 1:
+                    # The sum of a single index.
+                    self._alone_s[claimants] += moment_s - at_s
+            at_s = moment_s
+            if index is None:
+                speakers += change
+            else:
+                claims += change
+                claimants += change * index
+        self._free = free
+        self._sums_s = [0.0, *accumulate(each.duration_s for each in free)]
 
     def spoken_s(self, index: int) -> float:
         """Seconds of speech at or near a segment that no other one stands for."""
         segment = self._segments[index]
-        near = Span(segment.start_s - DRIFT_S, segment.end_s + DRIFT_S)
-        past = bisect_left(self._starts_s, near.end_s)
-        first = bisect_right(self._ends_s, near.start_s)
-        others = (self._segments[each] for each in self._order[first:past] if each != index)
-        known = [Span(each.start_s, each.end_s) for each in others]
-        heard = [
-            Span(max(each.start_s, near.start_s), min(each.end_s, near.end_s))
-            for each in self._speech
-        ]
-        return sum(
-            part.duration_s
-            for span in heard
-            if span.duration_s > 0
-            for part in uncovered(known, span)
-        )
+        free_s = self._free_until(segment.end_s + DRIFT_S)
+        free_s -= self._free_until(segment.start_s - DRIFT_S)
+        return self._alone_s[index] + free_s
+
+    def _free_until(self, at_s: float) -> float:
+        """Seconds of speech before `at_s` that no segment stands for."""
+        past = bisect_left(self._free, at_s, key=attrgetter("start_s"))
+        beyond_s = max(0.0, self._free[past - 1].end_s - at_s) if past else 0.0
+        return self._sums_s[past] - beyond_s
+
+
+def _moments(
+    segments: Iterable[Segment], speech: Iterable[Span]
+) -> list[tuple[float, int, int | None]]:
+    """When segments, by index, and speech (None) begin (1) and end (-1), in order."""
+    moments: list[tuple[float, int, int | None]] = []
+    for index, each in enumerate(segments):
+        moments += (each.start_s, 1, index), (each.end_s, -1, index)
+    for span in speech:
+        moments += (span.start_s, 1, None), (span.end_s, -1, None)
+    return sorted(moments, key=itemgetter(0))
 
 
 @cache
