@@ -16,6 +16,7 @@ import pytest
 
 from tests.cloudru import KEY, CloudRu
 from tests.database.backends import BACKENDS, Backend
+from tests.database.postgresql import VARIABLE, PostgreSQL, postgresql, programs
 from tests.shell import Shell
 
 # A shell that starts the suite in the background ignores it for all that it starts.
@@ -51,10 +52,28 @@ def _holds(path: Path, wanted: bytes) -> bool:
     return False
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each database in turn."""
-    return BACKENDS[request.param]
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A server for the tests of this process."""
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL 15 or newer is not installed (Debian: postgresql)")
+    with postgresql(found) as running:
+        os.environ[VARIABLE] = running.url
+        yield running
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend_name(request: pytest.FixtureRequest) -> str:
+    """Each database in turn, whose server runs."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgresql_server")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def backend(backend_name: str) -> Backend:
+    return BACKENDS[backend_name]
 
 
 @pytest.fixture(scope="session")

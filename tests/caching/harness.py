@@ -81,7 +81,7 @@ async def harness(
     """Open the state in `folder`, as one run does."""
     clock = clock or Clock()
     warnings: list[str] = []
-    with contextlib.closing(open_ledger(folder, clock)) as database:
+    with contextlib.closing(open_ledger(folder, clock=clock)) as database:
         memory = MemoryLevel(memory_bytes, clock)
         disk = DiskLevel(folder / "l2", disk_bytes, clock)
         ledger = SqlResultStore(database, max_age_s=max_age_s, warn=warnings.append)

@@ -129,10 +129,10 @@ def test_many_are_found_by_few_queries(tmp_path: Path) -> None:
         async with harness(tmp_path) as state:
             await state.database.write(lambda db: _fill(state, db, 1200))
             statements: list[str] = []
-            await state.database.read(lambda db: sqlite.trace(db, statements))
+            await state.database.read(lambda db: sqlite.trace(db, statements.append))
             found = await state.ledger.get_many([key(n) for n in range(1300)])
             present = await state.ledger.present([key(n) for n in range(1300)])
-            await state.database.read(lambda db: sqlite.connection(db).set_trace_callback(None))
+            await state.database.read(lambda db: sqlite.trace(db, None))
             assert len(found) == 1200
             assert present == set(found)
             assert sum("FROM cache_entries" in each for each in statements) == 3 + 3

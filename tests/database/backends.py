@@ -2,37 +2,281 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import abc
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
 
 from sttbatch.core.ports import RateStore
-from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger, open_metrics
-from sttbatch.database.rates import InMemoryRates, SqliteRates
+from sttbatch.database.database import Database, Rows, Session, Store, Work
+from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.migrations import History
+from sttbatch.database.postgresql import PostgreSQLStore, lock_of
+from sttbatch.database.postgresql_schema import in_postgresql
+from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, SqliteRates
+from sttbatch.database.sqlite_file import SqliteFile, connect
+from tests.database import sqlite
+from tests.database.postgresql import VARIABLE
 
+T = TypeVar("T")
 Clock: TypeAlias = Callable[[], float]
+Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
+Statement: TypeAlias = tuple[str, Values]
 
 
 @dataclass(frozen=True)
-class Backend:
-    """How state in a folder is opened in one kind of database."""
+class Scan:
+    """How a statement finds rows of a table: by an index, or None for the table itself.
 
-    open_ledger: Callable[[Path, Clock], Database]
-    open_metrics: Callable[[Path, Clock], Database]
-    open_rates: Callable[[Path, Clock], RateStore]
+    `is_whole`: all of them are read. `is_covering`: the index holds every column that is wanted.
+    """
+
+    table: str
+    index: str | None = None
+    is_whole: bool = False
+    is_covering: bool = False
 
 
-BACKENDS = {
-    "sqlite": Backend(
-        open_ledger,
-        open_metrics,
-        lambda folder, clock: SqliteRates(folder / "rate.db", "here", clock=clock),
-    )
-}
+class Backend(abc.ABC):
+    """How state in a folder is opened in one kind of database, and what tests ask of it."""
 
-RATES = {"in memory": lambda _, clock: InMemoryRates(clock)} | {
-    name: backend.open_rates for name, backend in BACKENDS.items()
-}
+    @abc.abstractmethod
+    def store(self, folder: Path, history: History, clock: Clock) -> Store: ...
+
+    @abc.abstractmethod
+    def open_rates(self, folder: Path, clock: Clock) -> RateStore: ...
+
+    @abc.abstractmethod
+    def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Rows of the ledger, by a reader of its own."""
+
+    @abc.abstractmethod
+    def locked(self, folder: Path) -> contextlib.AbstractContextManager[None]:
+        """Nobody writes to the ledger meanwhile."""
+
+    @abc.abstractmethod
+    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
+        """The plan of a statement."""
+
+    @abc.abstractmethod
+    def traced(self, database: Database) -> contextlib.AbstractAsyncContextManager[list[Statement]]:
+        """What is executed within."""
+
+    @abc.abstractmethod
+    async def refuse(self, database: Database, event: str, message: str) -> None:
+        """Refuse an event, such as BEFORE INSERT ON runs, until it is allowed."""
+
+    @abc.abstractmethod
+    async def allow(self, database: Database) -> None: ...
+
+    def open_ledger(self, folder: Path, clock: Clock) -> Database:
+        return Database(self.store(folder, LEDGER_HISTORY, clock))
+
+    def open_metrics(self, folder: Path, clock: Clock) -> Database:
+        return Database(self.store(folder, METRICS_HISTORY, clock))
+
+
+_REFUSAL = "CREATE TRIGGER refuse {} BEGIN SELECT RAISE(ABORT, '{}'); END"
+_STEP = re.compile(
+    r"(?P<kind>SEARCH|SCAN) (?P<table>\w+)"
+    r"( USING (?P<covering>COVERING )?(INDEX (?P<index>\w+)|(INTEGER )?PRIMARY KEY))?"
+)
+
+
+_SUBQUERY = re.compile("CO-ROUTINE|MATERIALIZE")
+
+
+class SqliteBackend(Backend):
+    """A file in each folder."""
+
+    def store(self, folder: Path, history: History, clock: Clock) -> SqliteFile:
+        name = history.name.removeprefix("sttbatch.")
+        return SqliteFile(folder / f"{name}.db", history, clock=clock)
+
+    def open_rates(self, folder: Path, clock: Clock) -> RateStore:
+        return SqliteRates(folder / "rate.db", "here", clock=clock)
+
+    def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as db:
+            return db.execute(query, values).fetchall()
+
+    @contextlib.contextmanager
+    def locked(self, folder: Path) -> Iterator[None]:
+        with contextlib.closing(connect(folder / "ledger.db")) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+
+    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
+        rows = await database.rows(f"EXPLAIN QUERY PLAN {query}", values)
+        steps = [step for *_, step in rows]
+        no_tables = {"CONSTANT", *(step.split()[-1] for step in steps if _SUBQUERY.match(step))}
+        found = (match for step in steps if (match := _STEP.match(step)))
+        return [_scan(match) for match in found if match["table"] not in no_tables]
+
+    @contextlib.asynccontextmanager
+    async def traced(self, database: Database) -> AsyncIterator[list[Statement]]:
+        seen: list[Statement] = []
+        await database.read(lambda db: sqlite.trace(db, lambda text: seen.append((text, ()))))
+        yield seen
+        await database.read(lambda db: sqlite.trace(db, None))
+
+    async def refuse(self, database: Database, event: str, message: str) -> None:
+        await _execute(database, _REFUSAL.format(event, message))
+
+    async def allow(self, database: Database) -> None:
+        await _execute(database, "DROP TRIGGER refuse")
+
+
+def _scan(step: re.Match[str]) -> Scan:
+    table, index = step["table"], step["index"]
+    if "USING" in step[0] and (index is None or index.startswith("sqlite_autoindex")):
+        index = f"{table}_pkey"
+    is_whole = step["kind"] == "SCAN" or index is None
+    return Scan(table, index, is_whole, step["covering"] is not None)
+
+
+async def _execute(database: Database, statement: str) -> None:
+    await database.write(lambda db: db.execute(statement))
+
+
+class _TracedSession:
+    """A session whose statements are added to `seen`."""
+
+    def __init__(self, session: Session, seen: list[Statement]) -> None:
+        self._session = session
+        self._seen = seen
+
+    def execute(self, statement: str, values: Values = (), /) -> Rows:
+        self._seen.append((statement, values))
+        return self._session.execute(statement, values)
+
+    def executemany(self, statement: str, rows: Iterable[Values], /) -> Rows:
+        kept = list(rows)
+        self._seen += [(statement, values) for values in kept]
+        return self._session.executemany(statement, kept)
+
+
+class ClockedStore(PostgreSQLStore):
+    """A schema of the test server for each folder, whose time is that of `clock`."""
+
+    def __init__(self, folder: Path, history: History, clock: Clock) -> None:
+        super().__init__(schema_url(folder), history)
+        self._clock = clock
+        self.seen: list[Statement] | None = None
+
+    def open(self) -> None:
+        super().open()
+        with self._pool.connection() as connection, connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(0)")
+            connection.execute(_CLOCK)
+
+    def transact(self, work: Work[T]) -> T:
+        return super().transact(self._timed(work))
+
+    def read(self, work: Work[T]) -> T:
+        return super().read(self._timed(work))
+
+    def _timed(self, work: Work[T]) -> Work[T]:
+        def timed(session: Any) -> T:
+            session.execute("SELECT set_config('test.now', ?, false)", (repr(self._clock()),))
+            return work(session if self.seen is None else _TracedSession(session, self.seen))
+
+        return timed
+
+
+_CLOCK = """CREATE OR REPLACE FUNCTION ledger_now() RETURNS double precision STABLE LANGUAGE sql
+    AS 'SELECT current_setting(''test.now'')::double precision'"""
+
+
+@functools.cache
+def schema_url(folder: Path) -> str:
+    """The address of a folder's own schema, which is created."""
+    name = f"folder_{hashlib.sha256(os.fsencode(folder)).hexdigest()[:24]}"
+    with psycopg.connect(os.environ[VARIABLE], autocommit=True) as connection:
+        connection.execute("SET client_min_messages = warning")
+        with contextlib.suppress(psycopg.errors.UniqueViolation):
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}".encode())
+    return f"{os.environ[VARIABLE]}&options=-csearch_path%3D{name}"
+
+
+class PostgreSQLBackend(Backend):
+    """A schema for each folder."""
+
+    def store(self, folder: Path, history: History, clock: Clock) -> ClockedStore:
+        return ClockedStore(folder, history, clock)
+
+    def open_rates(self, folder: Path, clock: Clock) -> RateStore:
+        return SharedRates(Database(ClockedStore(folder, RATES_HISTORY, clock)), "here")
+
+    def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with psycopg.connect(schema_url(folder)) as connection:
+            return connection.execute(query.replace("?", "%s").encode(), values or None).fetchall()
+
+    @contextlib.contextmanager
+    def locked(self, folder: Path) -> Iterator[None]:
+        with psycopg.connect(schema_url(folder)) as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(LEDGER_HISTORY),))
+            yield
+
+    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
+        def explain(db: Session) -> list[Scan]:
+            # Tables are small, and read whole wherever that is possible at all.
+            db.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            rows = db.execute(
+                """SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid
+                   WHERE indpred IS NOT NULL"""
+            )
+            partial = {name for (name,) in rows}
+            ((plan,),) = db.execute(f"EXPLAIN (FORMAT JSON) {query}", values).fetchall()
+            return list(_scans(plan[0]["Plan"], partial))
+
+        return await database.write(explain)
+
+    @contextlib.asynccontextmanager
+    async def traced(self, database: Database) -> AsyncIterator[list[Statement]]:
+        seen: list[Statement] = []
+
+        def trace(store: Any, into: list[Statement] | None) -> None:
+            store.seen = into
+
+        await database.maintain(lambda store: trace(store, seen))
+        yield seen
+        await database.maintain(lambda store: trace(store, None))
+
+    async def refuse(self, database: Database, event: str, message: str) -> None:
+        await _execute(database, in_postgresql(_REFUSAL.format(event, message)))
+
+    async def allow(self, database: Database) -> None:
+        await _execute(database, "DROP FUNCTION refuse CASCADE")
+
+
+def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
+    """Those of a node of a plan and of the nodes below it."""
+    kind, table = node["Node Type"], node.get("Relation Name", table)
+    if kind == "Seq Scan":
+        yield Scan(table, None, is_whole=True)
+    elif "Index" in kind:
+        index = node["Index Name"]
+        # What the condition of an index already says is not sought in it.
+        is_whole = "Index Cond" not in node and index not in partial
+        yield Scan(table, index, is_whole, kind == "Index Only Scan")
+    for each in node.get("Plans", ()):
+        yield from _scans(each, partial, table)
+
+
+BACKENDS: dict[str, Backend] = {"sqlite": SqliteBackend(), "postgresql": PostgreSQLBackend()}
+
+RATES: dict[str, Callable[[Path, Clock], RateStore]] = {
+    "in memory": lambda _, clock: InMemoryRates(clock)
+} | {name: backend.open_rates for name, backend in BACKENDS.items()}
 """Stores of the rate limit's state; one of them is no database."""

@@ -7,7 +7,7 @@ import os
 import pwd
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,11 @@ OLDEST = 15
 """The first major version that sttbatch's statements are written for."""
 
 # A test needs no row after a power failure.
-_OPTIONS = "-c listen_addresses= -c fsync=off -c shared_buffers=16MB -c max_connections=20"
+_OPTIONS = "-c listen_addresses= -c fsync=off -c shared_buffers=16MB -c max_connections=60"
+
+
+VARIABLE = "STTBATCH_TEST_POSTGRESQL"
+"""The address of the running server, for the processes that a test starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +30,19 @@ class PostgreSQL:
     folder: Path
     account: str | None
 
-    def errors(self, statements: Sequence[str]) -> dict[str, str]:
-        """Run statements of one line each; what was said of those that were refused."""
-        script = "".join(f"{' '.join(each.split())};\n" for each in statements)
-        command: list[str | Path] = [
-            self.programs / "psql",
-            "-X",
-            "-q",
-            "-o",
-            os.devnull,
-            "-h",
-            self.folder,
-        ]
-        result = subprocess.run(
-            [*command, "-d", "postgres", "-v", "VERBOSITY=terse", "-f", "-"],
-            input=script, capture_output=True, text=True, user=self.account, cwd="/",
-            env=os.environ | {"LC_ALL": "C", "PGOPTIONS": "-c client_min_messages=error"},
-            timeout=120, check=True,
-        )  # fmt: skip
-        refused: dict[str, str] = {}
-        for line in result.stderr.splitlines():
-            number, _, error = line.removeprefix("psql:<stdin>:").partition(": ")
-            refused[statements[int(number) - 1]] = error
-        return refused
+    @property
+    def url(self) -> str:
+        user = self.account or pwd.getpwuid(os.geteuid()).pw_name
+        return f"postgresql://{user}@/postgres?host={self.folder}"
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it; `immediate` is as if its processes were killed."""
+        _run(self, "pg_ctl", "-D", self.folder / "data", "-m", mode, "-w", "stop")
+
+    def start(self) -> None:
+        data = self.folder / "data"
+        options = f"{_OPTIONS} -k {self.folder}"
+        _run(self, "pg_ctl", "-D", data, "-l", data / "log", "-o", options, "-w", "start")
 
 
 def programs() -> Path | None:
@@ -72,12 +66,11 @@ def postgresql(found: Path) -> Iterator[PostgreSQL]:
         server = PostgreSQL(found, Path(name), account)
         data = server.folder / "data"
         _run(server, "initdb", "-D", data, "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
-        options = f"{_OPTIONS} -k {server.folder}"
-        _run(server, "pg_ctl", "-D", data, "-l", data / "log", "-o", options, "-w", "start")
+        server.start()
         try:
             yield server
         finally:
-            _run(server, "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            server.stop()
 
 
 def _account() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
 from sttbatch.database.database import Session
 
@@ -13,9 +14,9 @@ def connection(session: Session) -> sqlite3.Connection:
     return session
 
 
-def trace(session: Session, statements: list[str]) -> None:
-    """Add every statement from now on to `statements`."""
-    connection(session).set_trace_callback(statements.append)
+def trace(session: Session, callback: Callable[[str], object] | None) -> None:
+    """Call `callback` with every statement from now on; None: no longer."""
+    connection(session).set_trace_callback(callback)
 
 
 def changes(session: Session) -> int:

@@ -7,7 +7,8 @@ import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sttbatch.database.database import Database, Session
 from sttbatch.database.migrations import History
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.sqlite_file import SqliteFile
+from tests.database.backends import Backend
 
 
 @pytest.fixture
@@ -26,8 +28,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def database(path: Path) -> Iterator[Database]:
-    with contextlib.closing(open_ledger(path.parent)) as opened:
+def database(backend: Backend, tmp_path: Path) -> Iterator[Database]:
+    with contextlib.closing(backend.open_ledger(tmp_path, time.time)) as opened:
         yield opened
 
 
@@ -36,21 +38,28 @@ def index(name: int, db: Session) -> int:
     return db.execute("INSERT INTO files VALUES (?, 1, 1, 1, 1, 1, 'x')", row).rowcount
 
 
-def count(path: Path) -> int:
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        (found,) = connection.execute("SELECT COUNT(*) FROM files").fetchone()
+@pytest.fixture
+def count(backend: Backend, tmp_path: Path) -> Callable[[], int]:
+    """Rows that another reader finds."""
+
+    def count() -> int:
+        ((found,),) = backend.rows(tmp_path, "SELECT count(*) FROM files")
         return int(found)
 
+    return count
 
-def test_what_was_written_is_there_for_others(database: Database, path: Path) -> None:
+
+def test_what_was_written_is_there_for_others(database: Database, count: Callable[[], int]) -> None:
     async def write() -> None:
         await asyncio.gather(*(database.write(partial(index, n)) for n in range(50)))
 
     asyncio.run(write())
-    assert count(path) == 50
+    assert count() == 50
 
 
-def test_a_task_that_fails_takes_no_other_with_it(database: Database, path: Path) -> None:
+def test_a_task_that_fails_takes_no_other_with_it(
+    database: Database, count: Callable[[], int]
+) -> None:
     def twice(db: Session) -> None:
         index(1000, db)
         index(1000, db)
@@ -65,11 +74,13 @@ def test_a_task_that_fails_takes_no_other_with_it(database: Database, path: Path
     *good, bad = asyncio.run(write())
     assert good == [1] * 5
     assert isinstance(bad, StateError)
-    assert "ledger.db" in str(bad)
-    assert count(path) == 5
+    assert str(bad).startswith(database.title)
+    assert count() == 5
 
 
-def test_what_was_handed_over_is_done_though_nobody_waits(database: Database, path: Path) -> None:
+def test_what_was_handed_over_is_done_though_nobody_waits(
+    database: Database, count: Callable[[], int]
+) -> None:
     async def write() -> None:
         task = asyncio.ensure_future(database.write(partial(index, 1)))
         await asyncio.sleep(0)
@@ -79,7 +90,7 @@ def test_what_was_handed_over_is_done_though_nobody_waits(database: Database, pa
         await database.read(lambda db: None)
 
     asyncio.run(write())
-    assert count(path) == 1
+    assert count() == 1
 
 
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:
@@ -104,8 +115,9 @@ def test_a_migration_that_fails_otherwise_is_told(path: Path) -> None:
         Database(SqliteFile(path, Broken("x", "x", {})))
 
 
-def test_files_are_private_from_the_first(database: Database, path: Path) -> None:
-    asyncio.run(database.write(partial(index, 1)))
+def test_files_are_private_from_the_first(path: Path) -> None:
+    with contextlib.closing(open_ledger(path.parent)) as database:
+        asyncio.run(database.write(partial(index, 1)))
     for file in path.parent.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
 

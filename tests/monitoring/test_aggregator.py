@@ -13,7 +13,7 @@ import pytest
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.metrics import Metric, RunFacts, Window
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.measurements import (
     BUSIEST_MINUTE,
     BUSY,
@@ -111,12 +111,10 @@ def test_what_is_too_old_goes_and_the_rest_stays(store: Measurements) -> None:
     "query",
     [VALUES, LABELLED, TOTALS, COUNTS, BUSY, BUSIEST_MINUTE, *LATENCIES_BY.values()],
 )
-def test_every_window_is_found_by_the_order_of_the_rows(database: Database, query: str) -> None:
+def test_every_window_is_found_by_the_order_of_the_rows(
+    backend: Backend, database: Database, query: str
+) -> None:
     row = (LATENCY, 0, 1, "ok")[: query.count("?")]
-
-    def plan(db: Session) -> list[str]:
-        return [detail for *_, detail in db.execute(f"EXPLAIN QUERY PLAN {query}", row)]
-
-    read = [detail for detail in asyncio.run(database.read(plan)) if "measurements" in detail]
-    assert read
-    assert all("SEARCH measurements USING PRIMARY KEY" in detail for detail in read)
+    scans = asyncio.run(backend.scans(database, query, row))
+    read = {(each.index, each.is_whole) for each in scans if each.table == "measurements"}
+    assert read == {("measurements_pkey", False)}

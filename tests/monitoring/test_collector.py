@@ -16,7 +16,6 @@ from sttbatch.core.events import (
     JobCompleted,
 )
 from sttbatch.core.metrics import Metric, RunEnd, RunFacts, Window
-from sttbatch.database.database import Session
 from sttbatch.database.measurements import Measurements
 from sttbatch.monitoring.collector import MetricsCollector
 from tests.database.backends import Backend
@@ -24,8 +23,6 @@ from tests.database.backends import Backend
 FACTS = RunFacts(5.0, "cloudru", "m", 4, 600, 0.01)
 EVENTS = 50
 WINDOW = Window(0.0, 10.0)
-REFUSE = """CREATE TRIGGER refuse BEFORE INSERT ON measurements
-            BEGIN SELECT RAISE(ABORT, 'no room'); END"""
 
 
 def test_events_during_the_first_write_belong_to_the_same_run(
@@ -68,19 +65,12 @@ def test_what_comes_after_a_write_that_failed_is_kept(
             failed.set()
 
         with contextlib.closing(backend.open_metrics(tmp_path, lambda: 5.0)) as database:
-
-            async def change(statement: str) -> None:
-                def write(db: Session) -> None:
-                    db.execute(statement)
-
-                await database.write(write)
-
             store = Measurements(database)
             collector = MetricsCollector(store, FACTS, warn, lambda: 5.0)
-            await change(REFUSE)
+            await backend.refuse(database, "BEFORE INSERT ON measurements", "no room")
             collector(ChunkPrepared("talk.mp3", 0, 1.0, 0.01))
             await failed.wait()
-            await change("DROP TRIGGER refuse")
+            await backend.allow(database)
             collector(ChunkPrepared("talk.mp3", 1, 1.0, 0.02))
             await collector.aclose(RunEnd(1, 0, 0, 0))
             assert list(await store.values(Metric.PREPARATION_SECONDS, WINDOW)) == [0.02]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import math
 import random
-import re
 import shutil
 import subprocess
 import time
@@ -30,7 +29,7 @@ from sttbatch.core.metrics import (
     Window,
 )
 from sttbatch.core.work import Granted, RequestRecord
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.measurements import LIFETIME, RETENTION_S, Measurements
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.usage_queries import UsageFigures
@@ -114,8 +113,6 @@ def record_run(stores: Stores, at: float, lot: random.Random, end: RunEnd | None
     asyncio.run(write())
 
 
-KEEP_RUNS = """CREATE TRIGGER keep_runs BEFORE DELETE ON runs
-               BEGIN SELECT RAISE(ABORT, 'not now'); END"""
 POST = """INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, latency_s,
                                 quantity, sent_bytes, cost, maybe_paid)
           VALUES (0.0, 'chunk:a', ?, 'm', 1, ?, ?, ?, 10.0, 500, ?, ?)"""
@@ -169,14 +166,16 @@ def test_nothing_that_is_counted_falls_or_rises_when_it_expires(stores: Stores) 
         assert total[1] > total[0]
 
 
-def test_a_transaction_that_is_undone_counts_nothing_twice(stores: Stores) -> None:
+def test_a_transaction_that_is_undone_counts_nothing_twice(
+    backend: Backend, stores: Stores
+) -> None:
     record_run(stores, 0.0, random.Random(1), RunEnd(1, 0, 0, 0))
     before = samples(stores.exposed())
-    asyncio.run(stores.metrics.write(lambda db: db.execute(KEEP_RUNS)))
+    asyncio.run(backend.refuse(stores.metrics, "BEFORE DELETE ON runs", "not now"))
     with pytest.raises(StateError, match="not now"):
         stores.expire(RETENTION_S + DAY_S)
     assert samples(stores.exposed()) == before
-    asyncio.run(stores.metrics.write(lambda db: db.execute("DROP TRIGGER keep_runs")))
+    asyncio.run(backend.allow(stores.metrics))
     stores.expire(RETENTION_S + DAY_S)
     after = samples(stores.exposed())
     assert all(after[key] == v for key, v in before.items() if "_last_" not in key[0])
@@ -280,12 +279,12 @@ def test_requests_by_outcome_and_cause(stores: Stores) -> None:
     ids=["answered", "refused"],
 )
 def test_no_counter_falls_when_it_turns_out_what_became_of_a_request(
-    stores: Stores, tmp_path: Path, request_: APIRequest
+    backend_name: str, stores: Stores, tmp_path: Path, request_: APIRequest
 ) -> None:
     """A run that is gone had it under way, and its end was spooled."""
 
     async def leave() -> Granted:
-        async with queue.opened(queue.Ledger(tmp_path)) as harness:
+        async with queue.opened(queue.Ledger(tmp_path, backend_name)) as harness:
             claim = await harness.claimed(await harness.queued())
             granted = await harness.claim("chunk:1", claim)
         assert isinstance(granted, Granted)
@@ -382,16 +381,13 @@ def test_a_metric_without_words_of_its_own_is_counted_too(
     assert value(stores.exposed(), "sttbatch_odd_findings_total", kind="loud") == 3
 
 
-def test_what_is_kept_is_found_by_the_order_of_the_rows(stores: Stores) -> None:
+def test_what_is_kept_is_found_by_the_order_of_the_rows(backend: Backend, stores: Stores) -> None:
     row = {"name": "queue_wait_seconds", "before": 1.0}
-
-    def explain(db: Session) -> str:
-        steps = db.execute(f"EXPLAIN QUERY PLAN {LIFETIME['wait']}", row)
-        return " ".join(detail for *_, detail in steps)
-
-    plan = asyncio.run(stores.metrics.read(explain))
-    assert re.search("SEARCH measurements USING PRIMARY KEY", plan)
-    assert re.search("SEARCH carried USING PRIMARY KEY", plan)
+    scans = asyncio.run(backend.scans(stores.metrics, LIFETIME["wait"], row))
+    assert {(each.index, each.is_whole) for each in scans} == {
+        ("measurements_pkey", False),
+        ("carried_pkey", False),
+    }
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")

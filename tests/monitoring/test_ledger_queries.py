@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import pytest
 
-from sttbatch.database.database import Session
-from sttbatch.database.ledger_schema import LEDGER_HISTORY
-from sttbatch.database.sqlite_file import connect
 from sttbatch.database.usage_queries import FAILED, JOBS, REQUESTS_BY, SLOWEST
+from tests.database.backends import Backend, Scan
 
 WINDOW = (0.0, 1.0)
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Session]:
-    with contextlib.closing(connect(tmp_path / "ledger.db")) as connection:
-        LEDGER_HISTORY.apply(connection)
-        yield connection
+def scan(backend: Backend, folder: Path, query: str, *row: object) -> Scan:
+    """The only one of a statement about the ledger."""
+    with contextlib.closing(backend.open_ledger(folder, time.time)) as database:
+        (found,) = asyncio.run(backend.scans(database, query, row))
+    return found
 
 
-def plan(db: Session, query: str, *row: object) -> list[str]:
-    return [detail for *_, detail in db.execute(f"EXPLAIN QUERY PLAN {query}", row)]
+def test_jobs_are_counted_from_an_index_alone(backend: Backend, tmp_path: Path) -> None:
+    assert scan(backend, tmp_path, JOBS).is_covering
 
 
-def test_jobs_are_counted_from_an_index_alone(db: Session) -> None:
-    (step,) = plan(db, JOBS)
-    assert "USING COVERING INDEX processing_jobs_" in step
-
-
-def test_the_last_failed_are_found_newest_first(db: Session) -> None:
-    (step,) = plan(db, FAILED, *WINDOW, 5)
-    assert "USING INDEX processing_jobs_ended (status=? AND completed_at>? AND" in step
-
-
-def test_the_slowest_are_sought_among_those_of_the_window(db: Session) -> None:
-    found, order = plan(db, SLOWEST, *WINDOW, 5)
-    assert "USING INDEX processing_jobs_ended (status=? AND completed_at>? AND" in found
-    assert order == "USE TEMP B-TREE FOR ORDER BY"
+@pytest.mark.parametrize("query", [FAILED, SLOWEST])
+def test_the_last_and_the_slowest_are_sought_among_those_of_the_window(
+    backend: Backend, tmp_path: Path, query: str
+) -> None:
+    found = scan(backend, tmp_path, query, *WINDOW, 5)
+    assert found == Scan("processing_jobs", "processing_jobs_ended")
 
 
 @pytest.mark.parametrize("query", REQUESTS_BY.values())
-def test_requests_are_those_of_the_window(db: Session, query: str) -> None:
-    step = plan(db, query, *WINDOW)[0]
-    assert step == "SEARCH requests USING INDEX requests_at (at>? AND at<?)"
+def test_requests_are_those_of_the_window(backend: Backend, tmp_path: Path, query: str) -> None:
+    assert scan(backend, tmp_path, query, *WINDOW) == Scan("requests", "requests_at")

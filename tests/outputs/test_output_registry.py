@@ -178,7 +178,7 @@ def test_planning_asks_the_ledger_once_for_a_batch(tmp_path: Path, talks: Path) 
     seen: list[str] = []
 
     async def work(database: Database) -> int:
-        await database.read(lambda connection: sqlite.trace(connection, seen))
+        await database.read(lambda connection: sqlite.trace(connection, seen.append))
         return len(await OutputRegistry(SqlOutputStore(database)).plan(items, OutputOptions()))
 
     assert with_ledger(tmp_path, work) == 3000

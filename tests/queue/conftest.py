@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.database.backends import BACKENDS
 from tests.queue.harness import Ledger
 
 
-@pytest.fixture(params=BACKENDS)
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
+@pytest.fixture
+def ledger(backend_name: str, tmp_path: Path) -> Ledger:
     """An empty one of its own."""
-    return Ledger(tmp_path, request.param)
+    return Ledger(tmp_path, backend_name)

@@ -18,19 +18,16 @@ from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
 from sttbatch.core.ports import JobStore
 from sttbatch.core.work import (
     AUDIO_SECONDS,
-    Answered,
     Budgets,
     Granted,
-    HeldBy,
-    OverBudget,
     RequestRecord,
     Usage,
+    Verdict,
     WorkItem,
 )
 from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.results import SqlResultStore
-from sttbatch.database.sqlite_file import connect
 from sttbatch.database.work_ledger import SqlWorkLedger
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
@@ -74,8 +71,7 @@ class Ledger:
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
         """What a reader with the database's own tools would see."""
-        with contextlib.closing(connect(self.folder / "ledger.db")) as db:
-            return db.execute(query, values).fetchall()
+        return BACKENDS[self.backend].rows(self.folder, query, values)
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ class Harness:
 
     async def claim(
         self, key: str, claim: Claim, index: int = 0, cost: float = 1.0, *, force: bool = False
-    ) -> Granted | Answered | HeldBy | OverBudget:
+    ) -> Verdict:
         """Claim a minute of audio."""
         return await self.claims.claim(item(key, index, cost), claim.task_id, force=force)
 

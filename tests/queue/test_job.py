@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, Job, JobPriority, JobSpec, JobStatus
 from sttbatch.core.work import AUDIO_SECONDS, Usage
-from sttbatch.database.database import Session
+from sttbatch.database.database import Session, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
-from sttbatch.database.sqlite_file import connect
+from tests.database.backends import Backend
 from tests.queue.harness import spec
 
 Q, P, C, F, X = (
@@ -26,6 +25,7 @@ Q, P, C, F, X = (
     JobStatus.CANCELLED,
 )
 ALLOWED = {(Q, P), (Q, X), (P, C), (P, F), (P, X), (P, Q), (F, Q), (X, Q)}
+RETRIES = r"(?i)no way to count retries|check.* constraint"
 ALL_PAIRS = list(itertools.product(JobStatus, JobStatus))
 
 
@@ -36,11 +36,38 @@ def job(status: JobStatus, retry_count: int = 0, max_retries: int = 3) -> Job:
     )  # fmt: skip
 
 
-@pytest.fixture
-def db(tmp_path: Path) -> Iterator[Session]:
-    with contextlib.closing(connect(tmp_path / "ledger.db")) as connection:
-        LEDGER_HISTORY.apply(connection)
-        yield connection
+@pytest.fixture(scope="module")
+def store(backend: Backend, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A ledger that every test leaves empty."""
+    opened = backend.store(tmp_path_factory.mktemp("jobs"), LEDGER_HISTORY, time.time)
+    opened.open()
+    with contextlib.closing(opened):
+        yield opened
+
+
+class Undone(Exception):
+    """It was allowed, and nothing of it stays."""
+
+
+def change(store: Store, row: Job, *statements: str, values: Sequence[object] = ()) -> None:
+    """Change a job; the values are for the last statement."""
+
+    def work(db: Session) -> None:
+        insert(db, row)
+        for statement in statements[:-1]:
+            db.execute(statement)
+        db.execute(statements[-1], values)
+        raise Undone
+
+    with contextlib.suppress(Undone):
+        store.transact(work)
+
+
+def refused(
+    store: Store, reason: str, row: Job, *statements: str, values: Sequence[object] = ()
+) -> None:
+    with pytest.raises(store.faults, match=reason):
+        change(store, row, *statements, values=values)
 
 
 def insert(db: Session, row: Job) -> None:
@@ -65,25 +92,23 @@ def insert(db: Session, row: Job) -> None:
 
 @pytest.mark.parametrize(("old", "new"), ALL_PAIRS)
 def test_code_and_sql_allow_the_same_transitions(
-    db: Session, old: JobStatus, new: JobStatus
+    store: Store, old: JobStatus, new: JobStatus
 ) -> None:
-    insert(db, job(old))
-    change = """UPDATE processing_jobs SET status = :new,
-                worker_id = iif(:new = 'PROCESSING', 'w', NULL),
-                claim_number = claim_number + (status = 'QUEUED' AND :new = 'PROCESSING'),
-                retry_count = retry_count + (status = 'FAILED' AND :new = 'QUEUED')"""
+    update = """UPDATE processing_jobs SET status = ?, worker_id = ?,
+                claim_number = claim_number + ?, retry_count = retry_count + ?"""
+    worker_id = "w" if new is P else None
+    values = (new, worker_id, int((old, new) == (Q, P)), int((old, new) == (F, Q)))
     if (old, new) in ALLOWED:
         job(old).check_may_become(new)
-        db.execute(change, {"new": new})
+        change(store, job(old), update, values=values)
         return
     with pytest.raises(UsageError, match=f"is {old}, it cannot become {new}"):
         job(old).check_may_become(new)
-    with pytest.raises(sqlite3.IntegrityError, match="cannot change its state"):
-        db.execute(change, {"new": new})
+    refused(store, "cannot change its state", job(old), update, values=values)
 
 
 @pytest.mark.parametrize(
-    "change",
+    "columns",
     [
         "payload = '{}'",
         "file_sha256 = 'another'",
@@ -96,39 +121,36 @@ def test_code_and_sql_allow_the_same_transitions(
     ],
 )
 @pytest.mark.parametrize("status", list(JobStatus))
-def test_what_was_asked_for_never_changes(db: Session, status: JobStatus, change: str) -> None:
-    insert(db, job(status))
-    with pytest.raises(sqlite3.IntegrityError, match="never changes after it was queued"):
-        db.execute(f"UPDATE processing_jobs SET {change}")
+def test_what_was_asked_for_never_changes(store: Store, status: JobStatus, columns: str) -> None:
+    update = f"UPDATE processing_jobs SET {columns}"
+    refused(store, "never changes after it was queued", job(status), update)
 
 
 @pytest.mark.parametrize("status", list(JobStatus))
-def test_priority_changes_only_while_queued(db: Session, status: JobStatus) -> None:
-    insert(db, job(status))
-    change = "UPDATE processing_jobs SET priority = 3"
+def test_priority_changes_only_while_queued(store: Store, status: JobStatus) -> None:
+    update = "UPDATE processing_jobs SET priority = 3"
     if status is Q:
-        db.execute(change)
+        change(store, job(status), update)
         return
-    with pytest.raises(sqlite3.IntegrityError, match="priority changes only"):
-        db.execute(change)
+    refused(store, "priority changes only", job(status), update)
 
 
 @pytest.mark.parametrize(
-    "change",
+    "columns",
     [
         "claim_number = claim_number + 1",
         "worker_id = 'thief'",
         "status = 'QUEUED', worker_id = NULL, claim_number = claim_number - 1",
     ],
 )
-def test_a_job_at_work_cannot_be_taken_without_the_queue(db: Session, change: str) -> None:
-    insert(db, job(P))
-    with pytest.raises(sqlite3.IntegrityError, match="the next number and one holder"):
-        db.execute(f"UPDATE processing_jobs SET {change}")
+def test_a_job_at_work_cannot_be_taken_without_the_queue(store: Store, columns: str) -> None:
+    refused(
+        store, "the next number and one holder", job(P), f"UPDATE processing_jobs SET {columns}"
+    )
 
 
 @pytest.mark.parametrize(
-    ("old", "change"),
+    ("old", "columns"),
     [
         (job(P, 1), "status = 'QUEUED', worker_id = NULL, retry_count = 3"),
         (job(P, 1), "status = 'QUEUED', worker_id = NULL, retry_count = 0"),
@@ -139,40 +161,36 @@ def test_a_job_at_work_cannot_be_taken_without_the_queue(db: Session, change: st
         (job(Q, 1), "retry_count = 0"),
     ],
 )
-def test_retries_are_counted_one_by_one(db: Session, old: Job, change: str) -> None:
-    insert(db, old)
-    with pytest.raises(sqlite3.IntegrityError):
-        db.execute(f"UPDATE processing_jobs SET {change}")
+def test_retries_are_counted_one_by_one(store: Store, old: Job, columns: str) -> None:
+    refused(store, RETRIES, old, f"UPDATE processing_jobs SET {columns}")
 
 
 @pytest.mark.parametrize(
     ("failed", "expected"), [(job(F, 0), 1), (job(F, 2), 3), (job(F, 3), 0), (job(X, 2), 2)]
 )
 def test_a_revival_counts_as_a_retry_and_a_dead_letter_begins_anew(
-    db: Session, failed: Job, expected: int
+    store: Store, failed: Job, expected: int
 ) -> None:
     assert failed.revived_retry_count == expected
     assert failed.is_dead_letter == (failed.retry_count == 3)
-    insert(db, failed)
-    db.execute("UPDATE processing_jobs SET status = 'QUEUED', retry_count = ?", (expected,))
+    update = "UPDATE processing_jobs SET status = 'QUEUED', retry_count = ?"
+    change(store, failed, update, values=(expected,))
 
 
 @pytest.mark.parametrize("first", [Q, P])
 @pytest.mark.parametrize("second", list(JobStatus))
 def test_one_active_job_for_a_content_and_request(
-    db: Session, first: JobStatus, second: JobStatus
+    store: Store, first: JobStatus, second: JobStatus
 ) -> None:
-    insert(db, job(first))
-    db.execute("UPDATE processing_jobs SET started_at = 1.0")
-    values = "'other', file_sha256, stream, request_sha256, payload, ?, ?, 2.0"
+    begun = "UPDATE processing_jobs SET started_at = 1.0"
+    columns = "'other', file_sha256, stream, request_sha256, payload, ?, ?, 2.0"
     insertion = f"""INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload,
-                    status, worker_id, created_at) SELECT {values} FROM processing_jobs"""
-    worker_id = "w" if second is P else None
+                    status, worker_id, created_at) SELECT {columns} FROM processing_jobs"""
+    values = (second, "w" if second is P else None)
     if second in {Q, P}:
-        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-            db.execute(insertion, (second, worker_id))
+        refused(store, r"(?i)unique", job(first), begun, insertion, values=values)
     else:
-        db.execute(insertion, (second, worker_id))
+        change(store, job(first), begun, insertion, values=values)
 
 
 def test_priorities_are_ordered() -> None:

@@ -17,7 +17,7 @@ from sttbatch.core.jobs import Claim, JobStatus, TakenBy
 from sttbatch.core.work import Granted, HeldBy
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.liveness import (
-    EXPIRY_S,
+    UNSEEN_EXPIRY_S,
     FileLocks,
     hold,
     is_held,
@@ -106,11 +106,11 @@ def test_a_worker_elsewhere_lives_until_its_heartbeat_is_old(ledger: Ledger) -> 
                 lock.rename(lock.with_suffix(".hidden"))
                 lock.write_bytes(unseen.read())
             async with opened(ledger, clock=clock, machine=HERE) as here:
-                clock.now += EXPIRY_S - 1
+                clock.now += UNSEEN_EXPIRY_S - 1
                 taken = await here.queue.claim(job.id, here.worker)
                 assert taken == TakenBy(there.worker.id)
                 assert await LedgerWorkers(there.database).heartbeat(there.worker)
-                clock.now += EXPIRY_S - 1
+                clock.now += UNSEEN_EXPIRY_S - 1
                 assert await here.queue.claim(job.id, here.worker) == taken
                 clock.now += 1
                 late = await here.queue.claim(job.id, here.worker)
@@ -252,7 +252,7 @@ def test_two_data_folders_on_one_machine_leave_each_others_jobs_alone(
             second = await other.claimed(await other.queued("b"))
             held = await other.claim("chunk:1", second)
             assert held == HeldBy(one.worker.id)
-            clock.now += EXPIRY_S
+            clock.now += UNSEEN_EXPIRY_S
             assert isinstance(await other.queue.claim(job.id, other.worker), Claim)
 
     asyncio.run(work())

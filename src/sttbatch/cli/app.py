@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from sttbatch.cli.commands import alerts, cache, config, doctor, jobs, models, stats, transcribe
+from sttbatch.cli.commands import (
+    alerts,
+    cache,
+    config,
+    database,
+    doctor,
+    jobs,
+    models,
+    stats,
+    transcribe,
+)
 from sttbatch.cli.console import stdio
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
@@ -31,6 +41,7 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
+app.add_typer(database.app, name="database")
 app.add_typer(jobs.app, name="jobs")
 
 

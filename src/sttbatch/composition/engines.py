@@ -54,11 +54,11 @@ class DeferredEngine:
 
 @contextlib.asynccontextmanager
 async def engine_of(
-    settings: Settings, key: Secret | None, emit: Emit, model: str, rates: Path
+    settings: Settings, key: Secret | None, emit: Emit, model: str, data_folder: Path
 ) -> AsyncIterator[Engine]:
     """The engine for all runs of a workshop; without a key it must not send.
 
-    All runs of the user share the rate limit through the file `rates`.
+    All runs at one ledger share the rate limit.
     """
 
     def create() -> Engine:
@@ -66,7 +66,7 @@ async def engine_of(
             from sttbatch.external.local.whisper_engine import LocalEngine
 
             return LocalEngine(model)
-        return _cloudru(settings, key or Secret(""), emit, rates)
+        return _cloudru(settings, key or Secret(""), emit, data_folder)
 
     if settings.engine == "cloudru":
         # Imported now, while the media workers load their modules.
@@ -79,8 +79,8 @@ async def engine_of(
         await engine.aclose()
 
 
-def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine:
-    from sttbatch.database.rates import SqliteRates
+def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> Engine:
+    from sttbatch.database.opening import open_rates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.model_check import ModelCheck
@@ -92,7 +92,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, rates: Path) -> Engine
 
     limiter = RateLimiter(
         RateLimits(settings.rate_limit, settings.audio_rate_limit),
-        SqliteRates(rates, origins(settings.base_url)[0], warn),
+        open_rates(data_folder, settings.database_url, origins(settings.base_url)[0], warn),
     )
     models = ModelCheck(settings.base_url, key.masked, only_internal=settings.only_internal)
     return CloudRuTranscription(

@@ -38,7 +38,7 @@ async def measured(
         config.run.price_per_second,
     )
     try:
-        database = open_metrics(data_folder(settings))
+        database = open_metrics(data_folder(settings), settings.database_url)
     except StateError as error:
         warn(f"no metrics of this run are kept: {error}")
         yield None

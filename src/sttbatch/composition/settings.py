@@ -91,6 +91,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_per_day: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     budget_per_month: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     data_dir: str | None = None
+    database_url: str | None = None
     cache_dir: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
     l1_max_mb: Annotated[float, Meta(ge=1, le=65_536)] = 64.0
@@ -132,7 +133,8 @@ DESCRIPTIONS = {
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
     "budget_per_day": "maximum cost of all runs in a calendar day, in RUB; default: no limit",
     "budget_per_month": "maximum cost of all runs in a calendar month, in RUB; default: no limit",
-    "data_dir": "folder of the ledger",
+    "data_dir": "folder of the ledger and other state",
+    "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "cache_max_age": "age after which results are requested again: 90d; default: never",
     "l1_max_mb": "size of the L1 cache in memory, in MiB",
@@ -285,6 +287,13 @@ def _check(name: str, value: Any) -> None:
         raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
+    if name == "database_url" and value is not None:
+        _check_database_url(value)
+
+
+def _check_database_url(url: str) -> None:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ValueError("it must begin with postgresql://")
 
 
 def check_base_url(url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import platform
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sttbatch.queue.worker import WorkerRegistry
 
 ANSWERS = "answers"
-RATES = "rate.db"
 
 
 def data_folder(settings: Settings) -> Path:
@@ -55,8 +55,8 @@ def private_folders(settings: Settings) -> tuple[Path, Path]:
 
 
 def opened_ledger(settings: Settings) -> contextlib.closing[Database]:
-    """The ledger in the data folder, for a `with`; raises StateError as `open_ledger`."""
-    return contextlib.closing(open_ledger(data_folder(settings)))
+    """The ledger, for a `with`; raises as `open_ledger`."""
+    return contextlib.closing(open_ledger(data_folder(settings), settings.database_url))
 
 
 def work_ledger(
@@ -71,6 +71,21 @@ def work_ledger(
 
     spans = SqlChunkIndex(database, results)
     return SqlWorkLedger(database, worker_id, results, spans, budgets or Budgets())
+
+
+def worker_registry(settings: Settings, database: Database) -> WorkerRegistry:
+    """The workers of a ledger: a file's are on this machine, others are known by heartbeats."""
+    from sttbatch.database.workers import LedgerWorkers
+    from sttbatch.queue.liveness import FileLocks, Heartbeats
+    from sttbatch.queue.worker import WorkerRegistry
+
+    liveness = Heartbeats() if settings.database_url else FileLocks(data_folder(settings))
+    return WorkerRegistry(LedgerWorkers(database), liveness)
+
+
+def this_host(settings: Settings) -> str:
+    """The name of this machine in a ledger of several; a file's ledger needs none."""
+    return platform.node() if settings.database_url else ""
 
 
 class LedgerStores:
@@ -101,7 +116,7 @@ class LedgerStores:
     def outputs(self) -> OutputStore:
         from sttbatch.database.outputs import SqlOutputStore
 
-        return SqlOutputStore(self.database)
+        return SqlOutputStore(self.database, this_host(self.settings))
 
     @cached_property
     def alerts(self) -> AlertStore:
@@ -117,11 +132,7 @@ class LedgerStores:
 
     @cached_property
     def workers(self) -> WorkerRegistry:
-        from sttbatch.database.workers import LedgerWorkers
-        from sttbatch.queue.liveness import FileLocks
-        from sttbatch.queue.worker import WorkerRegistry
-
-        return WorkerRegistry(LedgerWorkers(self.database), FileLocks(data_folder(self.settings)))
+        return worker_registry(self.settings, self.database)
 
     @cached_property
     def queue(self) -> JobQueue:
@@ -173,7 +184,7 @@ def statistics_sources(settings: Settings) -> Iterator[Sources]:
     from sttbatch.monitoring.statistics import Sources
 
     with (
-        contextlib.closing(open_metrics(data_folder(settings))) as metrics,
+        contextlib.closing(open_metrics(data_folder(settings), settings.database_url)) as metrics,
         opened_ledger(settings) as ledger,
     ):
         yield Sources(Measurements(metrics), UsageFigures(ledger))

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from weakref import WeakSet
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
@@ -16,7 +17,14 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import ANSWERS, RATES, Caches, open_caches, work_ledger
+from sttbatch.composition.stores import (
+    ANSWERS,
+    Caches,
+    open_caches,
+    this_host,
+    work_ledger,
+    worker_registry,
+)
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
@@ -27,7 +35,6 @@ from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.outputs import SqlOutputStore
-from sttbatch.database.workers import LedgerWorkers
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
@@ -50,7 +57,6 @@ from sttbatch.processing.scheduling.adaptive_concurrency import (
 )
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator, PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
-from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
 
 UPKEEP_S = 60.0
@@ -65,6 +71,8 @@ class Workshop(Struct, frozen=True):
         splitters: the worker process that measures and cuts uploads.
         lanes: of all runs together.
         adaptive: adapts the number of lanes; None: it does not change.
+        host: this machine, if several share the ledger.
+        runs: those that are not over, which end when others may take this process for dead.
     """
 
     database: Database
@@ -78,6 +86,8 @@ class Workshop(Struct, frozen=True):
     splitters: MediaWorkers
     lanes: PrioritySemaphore
     adaptive: AdaptiveConcurrency | None = None
+    host: str = ""
+    runs: WeakSet[RunControl] = field(default_factory=WeakSet)
 
 
 @contextlib.asynccontextmanager
@@ -91,14 +101,18 @@ async def open_workshop(
 ) -> AsyncIterator[Workshop]:
     """Open a workshop over the data folder `folder`; raises StateError if it cannot be used."""
     concurrency = concurrency_of(settings).value
-    workers = WorkerRegistry(LedgerWorkers(database), FileLocks(folder))
+    workers = worker_registry(settings, database)
+    runs = WeakSet[RunControl]()
+
+    def lost(error: StateError) -> None:
+        for run in runs:
+            run.abort(error)
+
     async with (
         open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
-        workers.registered() as worker,
+        workers.registered(lost) as worker,
         MediaWorkers(media.spool, count=1) as splitters,
-        engine_of(
-            settings, key, emit, run_config_of(settings).request.model, folder / RATES
-        ) as engine,
+        engine_of(settings, key, emit, run_config_of(settings).request.model, folder) as engine,
         # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
     ):
@@ -119,6 +133,8 @@ async def open_workshop(
             splitters,
             PrioritySemaphore(concurrency),
             AdaptiveConcurrency(concurrency) if adapts(settings) else None,
+            this_host(settings),
+            runs,
         )
         keeping_up = asyncio.create_task(_keep_up(workshop, emit))
         try:
@@ -173,6 +189,7 @@ def transcription_run(
     results = ResultCache(levels, config.request)
     lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters)
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
+    workshop.runs.add(control)
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
         pay_once=PayOnce(
@@ -200,7 +217,7 @@ def transcription_run(
         request_sha256=addresser.job_sha256,
         priority=priority,
     )
-    registry = OutputRegistry(SqlOutputStore(database))
+    registry = OutputRegistry(SqlOutputStore(database, workshop.host))
     repair = GapRepair(transcriber, results, addresser, config.run, emit)
     return TranscriptionPipeline(
         config,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names of this machine."""
 
 _SPELLINGS = ("127.0.0.1", "localhost", "[::1]")
+
+
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):.*@|(?<=[?&]password=)[^&]*")
+
+
+def without_password(url: str) -> str:
+    """A URL for people to read: `***` in place of its password."""
+    return _PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", url)
 
 
 def is_loopback(url: str) -> bool:

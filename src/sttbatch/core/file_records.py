@@ -55,19 +55,29 @@ class ErasedRecording(Struct, frozen=True):
 
 
 class OutputOwner(NamedTuple):
-    """An output file and the recording that owns its name."""
+    """An output file and the recording that owns its name.
+
+    Attributes:
+        is_elsewhere: another machine wrote it, so that its files need not be visible here.
+    """
 
     path: bytes
     source: bytes
     format: str
+    is_elsewhere: bool = False
 
 
 class OutputDigests(NamedTuple):
-    """An output file, its owner, and the SHA-256 digests by which it is recognised as ours."""
+    """An output file, its owner, and the SHA-256 digests by which it is recognised as ours.
+
+    Attributes:
+        is_elsewhere: as in `OutputOwner`.
+    """
 
     path: bytes
     source: bytes
     sha256s: tuple[str, ...]
+    is_elsewhere: bool = False
 
 
 class OutputState(NamedTuple):

@@ -74,6 +74,10 @@ class HeldBy(Struct, frozen=True):
     worker_id: str
 
 
+class Void(Struct, frozen=True):
+    """The claim on the item's job is void: its worker was taken for dead."""
+
+
 class Answered(Struct, frozen=True):
     """The item's result was stored since it was looked up."""
 
@@ -109,7 +113,7 @@ class OverBudget(Struct, frozen=True):
         )
 
 
-Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget
+Verdict: TypeAlias = Granted | Answered | HeldBy | OverBudget | Void
 """The result of a claim."""
 
 

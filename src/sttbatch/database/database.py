@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
 from itertools import groupby
-from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
@@ -57,6 +57,13 @@ It may run several times before it is committed, so it must have no effect outsi
 """
 
 
+class Columns(NamedTuple):
+    """The names of all columns of a table, and of those of its primary key, in their order."""
+
+    names: tuple[str, ...]
+    key: tuple[str, ...]
+
+
 class Store(Protocol):
     """A database for the use of one thread, which calls `open` first."""
 
@@ -67,6 +74,13 @@ class Store(Protocol):
     @property
     def faults(self) -> tuple[type[Exception], ...]:
         """The exceptions that its library raises."""
+
+    @property
+    def advice(self) -> str:
+        """What to look at after a fault, as the end of a message."""
+
+    def reason(self, fault: Exception) -> str:
+        """What a fault says."""
 
     def open(self) -> None:
         """Connect and migrate; raises StateError if a newer sttbatch wrote the file."""
@@ -106,6 +120,12 @@ class Store(Protocol):
 
     def drop_entries(self, numbers: Sequence[int]) -> None:
         """Delete cache entries by number."""
+
+    def columns(self, table: str) -> Columns:
+        """The columns of a table."""
+
+    def after_copy(self, session: Session) -> None:
+        """Have new rows numbered after those that were inserted with their numbers."""
 
 
 class _Mode(Enum):
@@ -231,15 +251,17 @@ class Database:
                 task.future.set_exception(self._translated(error))
 
     def _translated(self, error: BaseException) -> BaseException:
-        """A fault of the store's library as a `StateError`; any other error unchanged."""
-        if not isinstance(error, self._store.faults):
-            return error
-        translated = StateError(
-            f"{self.title}: {error}. Is the disk full, or the file damaged? "
-            "`sttbatch doctor` tells more"
-        )
-        translated.__cause__ = error
-        return translated
+        return translated(self._store, error)
+
+
+def translated(store: Store, error: BaseException) -> BaseException:
+    """A fault of the store's library as a `StateError`; any other error unchanged."""
+    if not isinstance(error, store.faults):
+        return error
+    reason = " ".join(store.reason(error).split())
+    fault = StateError(f"{store.title}: {reason}. {store.advice}")
+    fault.__cause__ = error
+    return fault
 
 
 def expand(statement: str, count: int) -> str:

@@ -260,6 +260,10 @@ LEDGER: Steps = {
         "ALTER TABLE outputs DROP COLUMN written_at",
         "ALTER TABLE alerts DROP COLUMN value",
     ),
+    "0011_output_hosts": (
+        # The machine that wrote an output, in a ledger of several: others need not see its folder.
+        "ALTER TABLE outputs ADD COLUMN host TEXT NOT NULL DEFAULT ''",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

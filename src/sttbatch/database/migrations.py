@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct
@@ -27,20 +29,32 @@ class History(Struct, frozen=True):
     title: str
     steps: Steps
 
+    @property
+    def tables(self) -> list[str]:
+        """The names of all tables."""
+        texts = (text for statements in self.steps.values() for text in statements)
+        return [found[1] for text in texts if (found := re.match(r"CREATE TABLE (\w+)", text))]
+
+    def missing(self, applied: AbstractSet[str], title: str) -> list[str]:
+        """The steps that are not among `applied`, in order.
+
+        Raises StateError if a newer sttbatch wrote the database, which is called `title`.
+        """
+        unknown = applied - self.steps.keys()
+        if unknown:
+            raise StateError(
+                f"{title} was written by a newer sttbatch (it knows {max(unknown)}); "
+                "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
+            )
+        return [step for step in self.steps if step not in applied]
+
     def apply(self, connection: sqlite3.Connection) -> None:
         """Apply the missing steps, each with its record in one transaction.
 
         The caller holds a lock, as two processes must not migrate a file at the same time. Raises
         StateError if a newer sttbatch wrote the file.
         """
-        applied = self._applied(connection)
-        unknown = applied - self.steps.keys()
-        if unknown:
-            raise StateError(
-                f"{self.title} was written by a newer sttbatch (it knows {max(unknown)}); "
-                "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
-            )
-        if applied == self.steps.keys():
+        if not self.missing(self._applied(connection), self.title):
             return
         # Importing sqlite-utils takes longer than opening the file, and is rarely needed.
         from sqlite_utils import Database as SqliteUtilsDatabase

@@ -1,24 +1,74 @@
-"""Opens the databases of a data folder."""
+"""Opens the databases: files of a data folder, or PostgreSQL."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sttbatch.database.database import Database
+from sttbatch.core.errors import UsageError
+from sttbatch.database.database import Database, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.migrations import History
 from sttbatch.database.sqlite_file import Clock, SqliteFile
 
+if TYPE_CHECKING:
+    from sttbatch.core.ports import RateStore
+    from sttbatch.database.postgresql import PostgreSQLStore
 
-def open_ledger(data_folder: Path, clock: Clock = time.time) -> Database:
-    """Open ledger.db, whose times are all by `clock`, in seconds since the epoch.
+
+RATES = "rate.db"
+
+
+def ledger_store(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Store:
+    """The ledger at `url`, or ledger.db, whose times are all by `clock`, in epoch seconds.
+
+    Raises UsageError if PostgreSQL's driver is not installed.
+    """
+    if url is not None:
+        return postgresql_store(url, LEDGER_HISTORY)
+    return SqliteFile(data_folder / "ledger.db", LEDGER_HISTORY, clock=clock)
+
+
+def metrics_store(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Store:
+    """The tables of metrics beside the ledger; a crash may lose their last second."""
+    if url is not None:
+        return postgresql_store(url, METRICS_HISTORY, durable=False)
+    return SqliteFile(data_folder / "metrics.db", METRICS_HISTORY, "NORMAL", clock)
+
+
+def open_ledger(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Database:
+    """Open the `ledger_store`, and raise what it raises.
 
     Raises StateError if it cannot be opened, is damaged, or was written by a newer sttbatch.
     """
-    return Database(SqliteFile(data_folder / "ledger.db", LEDGER_HISTORY, clock=clock))
+    return Database(ledger_store(data_folder, url, clock))
 
 
-def open_metrics(data_folder: Path, clock: Clock = time.time) -> Database:
-    """Open metrics.db, which may lose its last second in a power failure; raises StateError too."""
-    return Database(SqliteFile(data_folder / "metrics.db", METRICS_HISTORY, "NORMAL", clock))
+def open_metrics(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Database:
+    """Open the `metrics_store` as `open_ledger` does."""
+    return Database(metrics_store(data_folder, url, clock))
+
+
+def open_rates(
+    data_folder: Path, url: str | None, bucket: str, warn: Callable[[str], None]
+) -> RateStore:
+    """The state of the rate limit of `bucket`; raises as `open_ledger`."""
+    from sttbatch.database.rates import RATES_HISTORY, SharedRates, SqliteRates
+
+    if url is not None:
+        return SharedRates(Database(postgresql_store(url, RATES_HISTORY, durable=False)), bucket)
+    return SqliteRates(data_folder / RATES, bucket, warn)
+
+
+def postgresql_store(url: str, history: History, *, durable: bool = True) -> PostgreSQLStore:
+    """The tables of `history` in PostgreSQL; raises UsageError if its driver is not installed."""
+    try:
+        from sttbatch.database.postgresql import PostgreSQLStore
+    except ImportError as error:
+        raise UsageError(
+            f"a ledger in PostgreSQL needs {error.name}: pip install 'sttbatch[cluster]'"
+        ) from error
+    return PostgreSQLStore(url, history, durable=durable)

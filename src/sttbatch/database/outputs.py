@@ -18,12 +18,14 @@ _MAX_DIGESTS = 8
 # CROSS JOIN makes SQLite search `outputs` once for each range.
 OWNERS_BELOW = """
     WITH ranges (low, high) AS (VALUES ?*)
-    SELECT path, source, format FROM ranges CROSS JOIN outputs WHERE path >= low AND path < high"""
-DIGESTS = "SELECT path, source, sha256 FROM outputs WHERE path IN (?*)"
+    SELECT path, source, format, host
+    FROM ranges CROSS JOIN outputs WHERE path >= low AND path < high"""
+DIGESTS = "SELECT path, source, sha256, host FROM outputs WHERE path IN (?*)"
 DISOWN = "DELETE FROM outputs WHERE path = ?"
 OWN = """
-    INSERT INTO outputs (path, source, format, sha256) VALUES (?, ?, ?, ?)
-    ON CONFLICT (path) DO UPDATE SET source = excluded.source, sha256 = excluded.sha256"""
+    INSERT INTO outputs (path, source, format, sha256, host) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (path) DO UPDATE SET
+        source = excluded.source, sha256 = excluded.sha256, host = excluded.host"""
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
@@ -37,10 +39,11 @@ REMEMBER_STATE = """
 
 
 class SqlOutputStore:
-    """An `OutputStore` in the ledger."""
+    """An `OutputStore` in the ledger; `host` is this machine, if there are several."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, host: str = "") -> None:
         self._database = database
+        self._host = host
 
     async def owners_below(self, folders: Iterable[bytes]) -> list[OutputOwner]:
         bounds = _bounds(folders)
@@ -48,11 +51,14 @@ class SqlOutputStore:
         for at in range(0, len(bounds), 2 * _FOLDERS_A_QUERY):
             batch = bounds[at : at + 2 * _FOLDERS_A_QUERY]
             rows = await self._database.rows(owners_below(len(batch) // 2), batch)
-            owners += map(OutputOwner._make, rows)
+            owners += (
+                OutputOwner(path, source, name, self._is_elsewhere(host))
+                for path, source, name, host in rows
+            )
         return owners
 
     async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
-        return await self._database.read(partial(_digests, paths=paths))
+        return await self._database.read(partial(self._digests, paths=paths))
 
     async def claim(
         self,
@@ -62,7 +68,7 @@ class SqlOutputStore:
         abandoned: frozenset[OutputDigests] = frozenset(),
     ) -> tuple[OutputDigests, ...]:
         def claim(session: Session) -> tuple[OutputDigests, ...]:
-            known = _digests(session, paths)
+            known = self._digests(session, paths)
             others = {output for output in known if output.source != source}
             if not others <= abandoned:
                 return tuple(sorted(others))
@@ -71,14 +77,14 @@ class SqlOutputStore:
             ours = {output.path: output.sha256s for output in known if output not in others}
             for path, (name, sha256) in sha256s.items():
                 digests = _with(ours.get(path, ()), sha256)
-                session.execute(OWN, (path, source, name, " ".join(digests)))
+                session.execute(OWN, (path, source, name, " ".join(digests), self._host))
             return ()
 
         return await self._database.write(claim)
 
     async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
         def record(session: Session) -> None:
-            for output in _digests(session, list(sha256s)):
+            for output in self._digests(session, list(sha256s)):
                 name, sha256 = sha256s[output.path]
                 if output.source != source:
                     continue
@@ -86,7 +92,7 @@ class SqlOutputStore:
                 # files may remain, so both are ours.
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
-                session.execute(OWN, (output.path, source, name, " ".join(digests)))
+                session.execute(OWN, (output.path, source, name, " ".join(digests), self._host))
 
         await self._database.write(record)
 
@@ -103,6 +109,16 @@ class SqlOutputStore:
         rows = await self._database.batched_rows(STATES, sources)
         return [OutputState._make(row) for row in rows]
 
+    def _digests(self, session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
+        rows = session.execute(expand(DIGESTS, len(paths)), paths)
+        return [
+            OutputDigests(path, source, tuple(digests.split()), self._is_elsewhere(host))
+            for path, source, digests, host in rows
+        ]
+
+    def _is_elsewhere(self, host: str) -> bool:
+        return host not in {"", self._host}
+
 
 def owners_below(count: int) -> str:
     """The query of outputs in `count` ranges of paths."""
@@ -117,11 +133,6 @@ def _bounds(folders: Iterable[bytes]) -> list[bytes]:
         if not bounds or not folder.startswith(bounds[-2]):
             bounds += (folder, folder[:-1] + b"0")  # "0" is what follows "/"
     return bounds
-
-
-def _digests(session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
-    rows = session.execute(expand(DIGESTS, len(paths)), paths)
-    return [OutputDigests(path, source, tuple(digests.split())) for path, source, digests in rows]
 
 
 def _with(accepted: Sequence[str], digest: str) -> tuple[str, ...]:

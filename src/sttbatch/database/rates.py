@@ -1,4 +1,4 @@
-"""Stores of the rate limit's state: a row of a disposable SQLite file, or memory."""
+"""Stores of the rate limit's state: memory, a disposable SQLite file, or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import msgspec
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports.rates import RateState
+from sttbatch.database.database import Database, Session
+from sttbatch.database.migrations import History
 from sttbatch.database.private_files import boot_id, private_file, private_folder
 
 T = TypeVar("T")
@@ -173,6 +175,45 @@ class SqliteRates(InMemoryRates):
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+RATES_HISTORY = History(
+    "sttbatch.rates",
+    "the rate limit",
+    {"0001_rates": ("CREATE TABLE rates (bucket TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT",)},
+)
+SELECT_SHARED = "SELECT state, ledger_now() FROM rates WHERE bucket = ?"
+PUT_SHARED = """INSERT INTO rates (bucket, state) VALUES (?, ?)
+    ON CONFLICT (bucket) DO UPDATE SET state = excluded.state"""
+
+
+class SharedRates:
+    """A `RateStore` for all processes at one database, by its clock; `aclose` closes the database.
+
+    `bucket` is what the limit belongs to, such as the endpoint's origin.
+    """
+
+    def __init__(self, database: Database, bucket: str) -> None:
+        self._database = database
+        self._bucket = bucket
+
+    async def change(self, change: Change[T]) -> T:
+        def write(session: Session) -> T:
+            rows = session.execute(SELECT_SHARED, (self._bucket,)).fetchall()
+            if not rows:
+                rows = [(b"", session.execute("SELECT ledger_now()").fetchone()[0])]
+            ((before, now),) = rows
+            state = _decoded(before)
+            result = change(state, now)
+            after = msgspec.json.encode(state)
+            if after != before:
+                session.execute(PUT_SHARED, (self._bucket, after))
+            return result
+
+        return await self._database.write(write)
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._database.close)
 
 
 def _decoded(text: bytes) -> RateState:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from sttbatch.core.cache_entries import matches
-from sttbatch.database.database import Session
+from sttbatch.database.database import Columns, Session
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import check_private, locked, private_file
 
@@ -62,6 +62,7 @@ class SqliteFile:
 
     # Python raises the second when an error message of SQLite is not valid UTF-8, as after damage.
     faults = (sqlite3.Error, UnicodeDecodeError)
+    advice = "Is the disk full, or the file damaged? `sttbatch doctor` tells more"
 
     def __init__(
         self,
@@ -75,6 +76,9 @@ class SqliteFile:
         self._history = history
         self._connect = partial(connect, path, synchronous, clock)
         self._connection: sqlite3.Connection
+
+    def reason(self, fault: Exception) -> str:
+        return str(fault)
 
     def open(self) -> None:
         self._connection = self._connect()
@@ -140,3 +144,13 @@ class SqliteFile:
         self.transact(
             lambda session: session.executemany("DELETE FROM cache_entries WHERE rowid = ?", rows)
         )
+
+    def columns(self, table: str) -> Columns:
+        rows = self._connection.execute(
+            "SELECT name, pk FROM pragma_table_info(?) ORDER BY cid", (table,)
+        ).fetchall()
+        key = sorted((place, name) for name, place in rows if place)
+        return Columns(tuple(name for name, _ in rows), tuple(name for _, name in key))
+
+    def after_copy(self, session: Session) -> None:
+        """Do nothing: SQLite numbers a row after the highest one."""

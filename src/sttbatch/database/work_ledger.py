@@ -18,6 +18,7 @@ from sttbatch.core.work import (
     OverBudget,
     RequestRecord,
     Verdict,
+    Void,
     WorkItem,
 )
 from sttbatch.database.chunk_index import SqlChunkIndex
@@ -40,7 +41,9 @@ GRANT = """
         retry_count = chunk_tasks.retry_count
                       + CASE WHEN chunk_tasks.status = 'FAILED' THEN 1 ELSE 0 END,
         status = 'PROCESSING', completed_at = NULL, error_message = NULL"""
-COUNT_GRANTED = "UPDATE processing_tasks SET total_chunks = total_chunks + 1 WHERE id = ?"
+COUNT_GRANTED = """
+    UPDATE processing_tasks SET total_chunks = total_chunks + 1
+    WHERE id = ? AND worker_id = ? AND status = 'PROCESSING'"""
 END_CLAIM = """
     UPDATE chunk_tasks
     SET status = ?, reserved_cost = 0, completed_at = ledger_now(), error_message = ?
@@ -121,10 +124,12 @@ class SqlWorkLedger:
                 verdict = HeldBy(holder)
             else:
                 verdict = _over_budget(session, self._budgets, item.cost) or granted
+            owner = (task_id, self._worker_id)
+            if verdict is granted and not session.execute(COUNT_GRANTED, owner).rowcount:
+                verdict = Void()
             if verdict is granted:
                 row = asdict(granted) | asdict(item) | asdict(item.usage)
                 session.execute(GRANT, row)
-                session.execute(COUNT_GRANTED, (task_id,))
             return verdict
 
         def undo(session: Session) -> None:

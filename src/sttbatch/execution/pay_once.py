@@ -14,9 +14,9 @@ from msgspec import Struct
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.core.engine import APIRequest, RecordRequest
-from sttbatch.core.errors import BudgetReached, Stopped
+from sttbatch.core.errors import BudgetReached, ChunkHindered, Stopped
 from sttbatch.core.ports import ChunkIndex
-from sttbatch.core.work import ROUNDING, Granted, HeldBy, OverBudget, RequestRecord, WorkItem
+from sttbatch.core.work import ROUNDING, Granted, HeldBy, OverBudget, RequestRecord, Void, WorkItem
 from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.queue.job_queue import WorkClaims
 
@@ -105,6 +105,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
         Raises:
             BudgetReached: it would exceed a budget.
             Stopped: the run ends before it could be claimed.
+            ChunkHindered: the claim on its job is void.
             StateError: the ledger cannot be used.
             SttbatchError: as `request.send` raises.
         """
@@ -121,6 +122,8 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 return await self._sent(request, verdict, lane), False
             if isinstance(verdict, OverBudget):
                 raise BudgetReached(f"{verdict.message}; run again to continue")
+            if isinstance(verdict, Void):
+                raise ChunkHindered("another process took this one for dead and its recording over")
             if isinstance(verdict, HeldBy):
                 await self.claims.wait_until_ended(item.key, self.closed)
             stored = await self._stored(request)

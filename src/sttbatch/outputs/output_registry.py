@@ -179,18 +179,19 @@ class _Naming:
     ) -> None:
         self._formats = formats
         self._planned = planned
-        self._owners: dict[str, dict[bytes, list[bytes]]] = defaultdict(dict)
+        self._owners: dict[str, dict[bytes, list[OutputOwner]]] = defaultdict(dict)
         self._own: dict[tuple[bytes, bytes], set[bytes]] = defaultdict(set)
         folders = {location.target for location in locations}
         # No output may replace a recording.
         self._recordings = {folded(location.source) for location in locations}
-        for path, source, format_name in owners:
-            folder, slash, name = path[: -len(format_name) - 1].rpartition(b"/")
+        for owner in owners:
+            source = owner.source
+            folder, slash, name = owner.path[: -len(owner.format) - 1].rpartition(b"/")
             folder += slash
             if folder in folders:
                 self._recordings.add(folded(source))
                 self._own[folder, source].add(name)
-                self._owners[folded(folder + name)].setdefault(source, []).append(path)
+                self._owners[folded(folder + name)].setdefault(source, []).append(owner)
 
     def plan(self, recording: Recording, location: OutputLocation) -> OutputPlan:
         source, target, folder = location
@@ -218,8 +219,7 @@ class _Naming:
             return False
         others = self._owners.get(key, {})
         return all(
-            other == source or all(_is_abandoned(other, path) for path in paths)
-            for other, paths in others.items()
+            other == source or all(map(_is_abandoned, outputs)) for other, outputs in others.items()
         )
 
 
@@ -229,16 +229,18 @@ def _paths_of_stem(plan: OutputPlan) -> list[bytes]:
 
 def _refuse_unless_abandoned(plan: OutputPlan, others: Iterable[OutputDigests]) -> None:
     for output in others:
-        if not _is_abandoned(output.source, output.path):
+        if not _is_abandoned(output):
             raise NameTakenError(
                 f"{os.fsdecode(plan.stem)}.* belongs to {os.fsdecode(output.source)}; "
                 "run again for another name"
             )
 
 
-def _is_abandoned(source: bytes, path: bytes) -> bool:
-    """Whether neither an output nor its recording exists."""
-    return not os.path.lexists(source) and not os.path.lexists(path)
+def _is_abandoned(output: OutputOwner | OutputDigests) -> bool:
+    """Whether neither an output nor its recording exists, as far as this machine can know."""
+    return not (
+        output.is_elsewhere or os.path.lexists(output.source) or os.path.lexists(output.path)
+    )
 
 
 def _state_of(path: Path | bytes) -> str | None:

@@ -1,9 +1,10 @@
-"""FileLocks: a lock file shows whether a process is alive, as the kernel unlocks it at its end."""
+"""Which workers are alive: by lock files, or by heartbeats alone."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import platform
 from collections.abc import Collection, Iterator
@@ -14,15 +15,46 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
 from sttbatch.database.private_files import boot_id, is_at, private_folder
 
-EXPIRY_S = 300.0
+UNSEEN_EXPIRY_S = 300.0
 """Seconds without a heartbeat after which a worker whose lock cannot be seen counts as dead."""
+
+EXPIRY_S = 45.0
+"""The same where heartbeats alone decide."""
+
+
+class Heartbeats:
+    """A `Liveness` by the ledger's clock, for workers that share a ledger and no file system."""
+
+    heartbeat_s = 10.0
+    lease_s = 30.0
+
+    def __init__(self, machine: str | None = None) -> None:
+        self.host = this_machine() if machine is None else machine
+
+    def hold(self, worker_id: str) -> contextlib.AbstractContextManager[None]:
+        del worker_id
+        return contextlib.nullcontext()
+
+    def is_alive(self, worker_id: str, worker: Worker | None) -> bool:
+        del worker_id
+        return worker is not None and worker.silent_s < EXPIRY_S
+
+    def forget(self, worker_id: str) -> None:
+        """Do nothing: a worker has no files."""
+
+    def sweep(self, known: Collection[str]) -> None:
+        """Do nothing: a worker has no files."""
 
 
 class FileLocks:
     """A `Liveness`: a living worker holds a lock file in the data folder.
 
-    For workers of another folder or machine, the age of the last heartbeat decides.
+    The kernel unlocks it when the process ends. For workers of another folder or machine, the age
+    of the last heartbeat decides.
     """
+
+    heartbeat_s = 60.0
+    lease_s = math.inf
 
     def __init__(self, data_folder: Path, machine: str | None = None) -> None:
         self._folder = data_folder / "locks"
@@ -49,7 +81,7 @@ class FileLocks:
             return True
         if worker is None or shares_locks(worker.host, self.host):
             return False
-        return worker.silent_s < EXPIRY_S
+        return worker.silent_s < UNSEEN_EXPIRY_S
 
     def forget(self, worker_id: str) -> None:
         remove_if_abandoned(self._path(worker_id), self.host)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
+import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
@@ -13,21 +16,26 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.jobs import Worker
 from sttbatch.core.ports import Liveness, WorkerStore
 
-HEARTBEAT_S = 60.0
+LOOK_S = 1.0
+"""Seconds until a process that was taken for dead notices it."""
 
 
 @dataclass(slots=True, eq=False)
 class WorkerRegistry:
-    """All workers of one ledger; a heartbeat follows the last one after `heartbeat_s` seconds."""
+    """All workers of one ledger; `heartbeat_s` replaces that of `liveness`."""
 
     store: WorkerStore
     liveness: Liveness
-    heartbeat_s: float = HEARTBEAT_S
+    heartbeat_s: float | None = None
     _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
     @contextlib.asynccontextmanager
-    async def registered(self) -> AsyncIterator[Worker]:
+    async def registered(
+        self, lost: Callable[[StateError], None] = lambda _: None
+    ) -> AsyncIterator[Worker]:
         """Register this process as a worker; at the end everything that it holds is freed.
+
+        `lost` is called when it must send nothing more, since others may take it for dead.
 
         Raises StateError if other processes cannot be told that it is alive.
         """
@@ -36,12 +44,22 @@ class WorkerRegistry:
         with contextlib.ExitStack() as held:
             held.enter_context(self.liveness.hold(worker_id))
             worker = await self.store.register(worker_id, self.liveness.host, pid)
+            lease = _Lease(self.liveness.lease_s)
             await self.sweep()
-            heartbeats = asyncio.create_task(self._send_heartbeats(worker, held))
+            ended = threading.Event()
+            # In a thread, so that a loop that is busy for long looks alive.
+            beating = threading.Thread(
+                target=self._send_heartbeats, args=(worker, held, lease, ended), daemon=True
+            )
+            beating.start()
+            watching = asyncio.create_task(lease.watch(lost))
             try:
                 yield worker
             finally:
-                heartbeats.cancel()
+                ended.set()
+                watching.cancel()
+                # A last heartbeat after its end would register it again.
+                await asyncio.to_thread(beating.join)
                 # If this cannot be written, the next run reaps this worker.
                 with contextlib.suppress(StateError):
                     await self.store.reap(worker_id, killed=False)
@@ -92,13 +110,50 @@ class WorkerRegistry:
         await self.store.reap(worker_id, killed=True)
         self.liveness.forget(worker_id)
 
-    async def _send_heartbeats(self, worker: Worker, held: contextlib.ExitStack) -> None:
-        while True:
-            await asyncio.sleep(self.heartbeat_s)
+    def _send_heartbeats(
+        self, worker: Worker, held: contextlib.ExitStack, lease: _Lease, ended: threading.Event
+    ) -> None:
+        pause_s = self.liveness.heartbeat_s if self.heartbeat_s is None else self.heartbeat_s
+        while not ended.wait(pause_s):
+            begun_at = time.monotonic()
             # The run itself notices when the ledger cannot be written.
             with contextlib.suppress(StateError):
                 # This also registers it again if it was reaped by mistake.
-                await self.store.heartbeat(worker)
+                if asyncio.run(self._beat(worker)):
+                    lease.renewed_at = begun_at
+                else:
+                    lease.is_void = self.liveness.lease_s < math.inf
                 # Without its lock file, others would take what it claims from now on.
-                if not self.liveness.is_alive(worker.id, None):
+                if not self.liveness.is_alive(worker.id, worker):
                     held.enter_context(self.liveness.hold(worker.id))
+
+    async def _beat(self, worker: Worker) -> bool:
+        return await self.store.heartbeat(worker)
+
+
+@dataclass(slots=True, eq=False)
+class _Lease:
+    """A worker's right to send, for `length_s` seconds after each heartbeat.
+
+    Attributes:
+        is_void: it was reaped.
+    """
+
+    length_s: float
+    renewed_at: float = field(default_factory=time.monotonic)
+    is_void: bool = False
+
+    @property
+    def rest_s(self) -> float:
+        return 0.0 if self.is_void else self.renewed_at + self.length_s - time.monotonic()
+
+    async def watch(self, lost: Callable[[StateError], None]) -> None:
+        """Call `lost` once, when it ends."""
+        while (rest_s := self.rest_s) > 0:  # noqa: ASYNC110 - a thread renews it
+            await asyncio.sleep(min(rest_s, LOOK_S))
+        reason = (
+            "was taken for dead by another"
+            if self.is_void
+            else f"could not tell the ledger for {self.length_s:.0f} s that it is alive"
+        )
+        lost(StateError(f"this process {reason}: it sends nothing more; run it again to continue"))

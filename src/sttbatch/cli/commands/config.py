@@ -28,10 +28,13 @@ _ALERT = """\
 def show() -> None:
     """Print every setting, its value and its origin."""
     from sttbatch.composition.settings import Settings, load_settings
+    from sttbatch.core.addresses import without_password
 
     loaded = load_settings()
     for name in Settings.__struct_fields__:
         value = getattr(loaded.settings, name)
+        if name == "database_url" and value is not None:
+            value = without_password(value)
         origin = loaded.origins.get(name, "default")
         typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))
     typer.echo(f"# {len(loaded.alerts)} alerts; see sttbatch alerts list")

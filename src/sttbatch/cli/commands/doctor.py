@@ -101,8 +101,10 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
         _Check(
             "database",
             lambda: _database(settings),
-            "sttbatch cache verify lists damaged entries; restore the ledger from a backup, or "
-            "move it away: its results are then transcribed and billed again",
+            'psql "$STTBATCH_DATABASE_URL" shows the same error'
+            if settings.database_url
+            else "sttbatch cache verify lists damaged entries; restore the ledger from a backup, "
+            "or move it away: its results are then transcribed and billed again",
         ),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
@@ -258,19 +260,19 @@ async def _send(settings: Settings) -> str:
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import run_config_of
     from sttbatch.composition.engines import engine_of
-    from sttbatch.composition.stores import RATES, data_folder
+    from sttbatch.composition.stores import data_folder
     from sttbatch.external.cloudru.reachability import check_transcription
 
     request = run_config_of(settings).request
     key = load_key(settings)
-    rates = data_folder(settings) / RATES
+    folder = data_folder(settings)
     requests: list[APIRequest] = []
 
     async def record(sent: APIRequest) -> None:
         requests.append(sent)
 
     try:
-        async with engine_of(settings, key, lambda _: None, request.model, rates) as engine:
+        async with engine_of(settings, key, lambda _: None, request.model, folder) as engine:
             latency_s = await check_transcription(engine, request, record)
     finally:
         await _book(settings, request, requests)

@@ -141,7 +141,15 @@ class Liveness(Protocol):
 
     @property
     def host(self) -> str:
-        """Identifies the machine and the folder of locks."""
+        """Identifies the machine, and the folder of locks if there is one."""
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds from one heartbeat to the next."""
+
+    @property
+    def lease_s(self) -> float:
+        """Seconds after its last heartbeat for which a worker may send; less than its expiry."""
 
     def hold(self, worker_id: str) -> AbstractContextManager[None]:
         """Show a worker of this process as alive until the block ends."""

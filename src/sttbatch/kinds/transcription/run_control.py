@@ -18,7 +18,7 @@ from sttbatch.core.errors import (
 from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class RunControl:
     """Stops one run; `error` is why it ended early, of which the first reason counts."""
 

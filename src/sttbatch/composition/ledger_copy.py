@@ -1,0 +1,94 @@
+"""Moves a ledger and its metrics between a data folder and PostgreSQL."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import ANSWERS, opened_stores
+from sttbatch.core.errors import UsageError
+from sttbatch.database.copying import copy_tables
+from sttbatch.database.database import Store, translated
+from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.opening import ledger_store, metrics_store
+from sttbatch.database.private_files import private_folder
+
+
+class Location(Struct, frozen=True):
+    """Where a ledger is: a data folder, or the address of a PostgreSQL database."""
+
+    text: str
+
+    @property
+    def url(self) -> str | None:
+        return self.text if "://" in self.text else None
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.text).expanduser()
+
+    def settings(self, settings: Settings) -> Settings:
+        """`settings` for the ledger that is here."""
+        if self.url is not None:
+            return replace(settings, database_url=self.url)
+        return replace(settings, data_dir=self.text, database_url=None)
+
+    def stores(self) -> tuple[Store, Store]:
+        """The ledger and its metrics."""
+        return ledger_store(self.folder, self.url), metrics_store(self.folder, self.url)
+
+
+async def copy_ledger(source: Location, target: Location, settings: Settings) -> dict[str, int]:
+    """Copy a ledger and its metrics; returns the numbers of rows by table.
+
+    Raises:
+        UsageError: there is no such ledger, or a process works at one of them.
+        StateError: one of them cannot be used, or the target is not empty.
+    """
+    if source.url is None and not (source.folder / "ledger.db").is_file():
+        raise UsageError(f"{source.folder} has no ledger.db")
+    if target.url is None:
+        private_folder(target.folder)
+    for location in (source, target):
+        await _check_idle(location, settings)
+    copied: dict[str, int] = {}
+    histories = (METRICS_HISTORY, LEDGER_HISTORY)
+    pairs = zip(reversed(source.stores()), reversed(target.stores()), histories, strict=True)
+    with contextlib.ExitStack() as opened:
+        for one, other, history in pairs:
+            for store in (one, other):
+                opened.enter_context(_naming_faults(store))
+                store.open()
+                opened.callback(store.close)
+            copied |= copy_tables(one, other, history.tables)
+    return copied
+
+
+@contextlib.contextmanager
+def _naming_faults(store: Store) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise translated(store, error) from error
+
+
+async def _check_idle(location: Location, settings: Settings) -> None:
+    """Book what dead processes left; raises UsageError if there are living ones."""
+    from sttbatch.caching.response_spool import ResponseSpool
+
+    with opened_stores(location.settings(settings)) as stores:
+        await stores.workers.sweep()
+        if living := await stores.workers.store.list():
+            labels = ", ".join(worker.label for worker in living)
+            raise UsageError(f"{stores.database.title} is in use by {labels}; stop that first")
+        if location.url is None:
+            async with contextlib.aclosing(
+                ResponseSpool(location.folder / ANSWERS, lanes=0)
+            ) as spool:
+                await spool.recover_into(stores.bookings)

@@ -1,0 +1,343 @@
+"""PostgreSQLStore: a `Store` in a PostgreSQL database, which several machines may share."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import platform
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, LiteralString, TypeAlias, TypeVar
+from zlib import crc32
+
+import psycopg
+from psycopg import sql
+from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import ConnectionPool
+from tzlocal import get_localzone_name
+
+from sttbatch.core.errors import StateError
+from sttbatch.database.database import Columns, Rows, Session, Work
+from sttbatch.database.migrations import History
+from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
+
+T = TypeVar("T")
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+OLDEST = 150000
+"""`server_version` of the first PostgreSQL that understands every statement."""
+
+CONNECT_S = 10
+PATIENCE_S = 60.0
+"""How long a server that restarts is waited for."""
+
+NEAR_S = 0.003
+"""A longer round trip makes the ledger slower than the endpoint."""
+
+APPLICATION = "sttbatch"
+_ROUND_TRIPS = 5
+_LAST_STEP = "SELECT max(name) FROM schema_steps WHERE history = %s"
+_OTHERS = f"""SELECT DISTINCT application_name FROM pg_stat_activity
+    WHERE application_name LIKE '{APPLICATION} %' AND datname = current_database()
+        AND application_name <> current_setting('application_name') ORDER BY 1"""  # noqa: S608
+_COLUMNS = """SELECT attname, 1 + array_position(indkey::smallint[], attnum) FROM pg_attribute
+    LEFT JOIN pg_index ON indrelid = attrelid AND indisprimary
+    WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+_NUMBERED = """SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE attidentity <> '' AND relnamespace = current_schema()::regnamespace"""
+_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+# A process that is stopped or cut off within a transaction holds the lock of all others.
+_SESSION = "SET idle_in_transaction_session_timeout = '30s'; " + "; ".join(
+    f"SET tcp_{name} = {value}" for name, value in _KEEPALIVES.items()
+)
+
+
+# Each connection that is lost is worth no line: what could not be repeated is raised.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+
+class _Number(Loader):
+    """Sums of `bigint` come as `numeric`."""
+
+    def load(self, data: Any) -> int | float:
+        text = bytes(data).decode()
+        return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+class _Session:
+    """A `Session` on a connection of psycopg."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), /) -> Rows:
+        if not values:
+            return self._connection.execute(statement.encode())
+        return self._connection.execute(_placed(statement), values)
+
+    def executemany(
+        self, statement: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /
+    ) -> Rows:
+        cursor = self._connection.cursor()
+        cursor.executemany(_placed(statement), rows)
+        return cursor
+
+
+class PostgreSQLStore:
+    """A `Store` in a PostgreSQL database; its tables are in the first schema of the search path.
+
+    A group of works is one transaction under an advisory lock that all processes at the database
+    take, as they take SQLite's with BEGIN IMMEDIATE. If the connection is lost during the commit,
+    the server is asked whether it was made before anything is repeated.
+
+    Args:
+        url: address as libpq takes it; what it omits is in libpq's variables and files.
+        history: the migrations of the tables.
+        durable: False: a crash of the server may lose the latest commits.
+        patience_s: how long a server that was lost is waited for.
+    """
+
+    faults = (psycopg.Error, UnicodeDecodeError)
+    advice = "Is the server there? `sttbatch doctor` tells more"
+
+    def __init__(
+        self, url: str, history: History, *, durable: bool = True, patience_s: float = PATIENCE_S
+    ) -> None:
+        self.title = address(url)
+        self._url = url
+        self._history = history
+        self._durable = durable
+        self._patience_s = patience_s
+        self._lock = lock_of(history)
+        self._tables = history.tables
+        self._pool: ConnectionPool[Connection]
+
+    def reason(self, fault: Exception) -> str:
+        # Details may contain the values of a row, and hints are for administrators.
+        told = fault.diag.message_primary if isinstance(fault, psycopg.Error) else None
+        return (told or str(fault)).partition("\n")[0].rstrip(".?")
+
+    def open(self) -> None:
+        options = {
+            "autocommit": True,
+            "connect_timeout": CONNECT_S,
+            "application_name": f"{APPLICATION} {os.getpid()} on {platform.node()}",
+            **_KEEPALIVES,
+        }
+        # The pool would only say that it waited in vain; this says why.
+        with psycopg.connect(self._url, **options) as connection:  # type: ignore[arg-type]
+            self._configure(connection)
+            self._migrate(connection)
+        self._pool = ConnectionPool(
+            self._url,
+            kwargs=options,
+            min_size=1,
+            max_size=2,
+            timeout=self._patience_s,
+            max_lifetime=3600,
+            check=ConnectionPool.check_connection,
+            configure=self._configure,
+            open=True,
+        )
+
+    def transact(self, work: Work[T]) -> T:
+        begin = f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})".encode()
+        # Of the attempt whose COMMIT was sent; a transaction that wrote nothing has no id.
+        committing: tuple[str | None, T] | None = None
+
+        def attempt(connection: Connection) -> T:
+            nonlocal committing
+            if committing is not None:
+                transaction, result = committing
+                if transaction is None or _was_committed(connection, transaction):
+                    return result
+                committing = None
+            connection.execute(begin)
+            result = work(_Session(connection))
+            query = "SELECT pg_current_xact_id_if_assigned()::text"
+            ((transaction,),) = connection.execute(query).fetchall()
+            committing = (transaction, result)
+            connection.execute("COMMIT")
+            return result
+
+        return self._patiently(attempt)
+
+    def read(self, work: Work[T]) -> T:
+        def attempt(connection: Connection) -> T:
+            result = work(_Session(connection))
+            if connection.broken:
+                # The work may have kept the error for itself.
+                raise psycopg.OperationalError("the connection was lost")
+            return result
+
+        return self._patiently(attempt)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def integrity(self, *, quick: bool = False) -> tuple[str, ...]:
+        del quick  # PostgreSQL checks its own pages as it reads them.
+        query = """SELECT indexrelid::regclass::text FROM pg_index
+            WHERE NOT indisvalid AND indrelid = ANY(%s::regclass[])"""
+        with self._pool.connection() as connection:
+            rows = connection.execute(query, (self._tables,)).fetchall()
+        return tuple(f"the index {name} is not valid" for (name,) in rows)
+
+    def rebuild_indexes(self) -> None:
+        self._for_each_table("REINDEX TABLE {}")
+
+    def erase_on_delete(self) -> None:
+        """Do nothing: deleted rows leave the files with `vacuum`, but not the server's log."""
+
+    def vacuum(self) -> None:
+        self._for_each_table("VACUUM (FULL) {}")
+
+    def size_bytes(self) -> int:
+        query = "SELECT sum(pg_total_relation_size(name)) FROM unnest(%s::regclass[]) AS name"
+        with self._pool.connection() as connection:
+            ((size,),) = connection.execute(query, (self._tables,)).fetchall()
+        return int(size)
+
+    def describe(self) -> str:
+        with self._pool.connection() as connection:
+            begun_at = time.time()
+            for _ in range(_ROUND_TRIPS):
+                ((server_at,),) = connection.execute("SELECT ledger_now()").fetchall()
+            round_trip_s = (time.time() - begun_at) / _ROUND_TRIPS
+            ahead_s = time.time() - server_at - round_trip_s / 2
+            ((steps,),) = connection.execute(_LAST_STEP, (self._history.name,)).fetchall()
+            others = [name for (name,) in connection.execute(_OTHERS).fetchall()]
+            version = connection.info.parameter_status("server_version")
+        pool = self._pool.get_stats()
+        far = ": each chunk waits for about 20; run it nearer" if round_trip_s > NEAR_S else ""
+        return (
+            f"PostgreSQL {version}, schema {steps}, {1000 * round_trip_s:.1f} ms away{far}; "
+            f"{pool['pool_size']} of at most {pool['pool_max']} connections; this machine's clock "
+            f"is {abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}; "
+            f"also connected: {', '.join(others) or 'nobody'}"
+        )
+
+    def entries_after(
+        self, number: int, limit: int
+    ) -> list[tuple[int, bytes | None, bytes | None, object]]:
+        query = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
+            WHERE ctid > %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
+        with self._pool.connection() as connection:
+            return connection.execute(query.encode(), (_row_id(max(number, 0)), limit)).fetchall()
+
+    def drop_entries(self, numbers: Sequence[int]) -> None:
+        row_ids = [(_row_id(number),) for number in numbers]
+        statement = "DELETE FROM cache_entries WHERE ctid = ?::tid"
+        self.transact(lambda session: session.executemany(statement, row_ids))
+
+    def columns(self, table: str) -> Columns:
+        with self._pool.connection() as connection:
+            rows = connection.execute(_COLUMNS, (table,)).fetchall()
+        key = sorted((place, name) for name, place in rows if place)
+        return Columns(tuple(name for name, _ in rows), tuple(name for _, name in key))
+
+    def after_copy(self, session: Session) -> None:
+        for table, column in session.execute(_NUMBERED).fetchall():
+            names = (sql.Identifier(table), sql.Identifier(column))
+            query = sql.SQL("SELECT setval(?, (SELECT coalesce(max({1}), 1) FROM {0}))")
+            sequence = session.execute(
+                "SELECT pg_get_serial_sequence(?, ?)", (table, column)
+            ).fetchone()
+            session.execute(query.format(*names).as_string(), sequence)
+
+    def _patiently(self, attempt: Callable[[Connection], T]) -> T:
+        """The result of `attempt`, which is repeated when the connection is lost."""
+        until = time.monotonic() + self._patience_s
+        while True:
+            with self._pool.connection() as connection:
+                try:
+                    return attempt(connection)
+                except BaseException:
+                    if not connection.broken or time.monotonic() > until:
+                        connection.rollback()
+                        raise
+
+    def _configure(self, connection: Connection) -> None:
+        connection.adapters.register_loader("numeric", _Number)
+        connection.execute(_SESSION)
+        if not self._durable:
+            connection.execute("SET synchronous_commit = off")
+        with contextlib.suppress(psycopg.DataError):
+            # Days are those of this machine, as in SQLite.
+            connection.execute("SELECT set_config('TimeZone', %s, false)", (get_localzone_name(),))
+
+    def _migrate(self, connection: Connection) -> None:
+        """Apply the missing steps in one transaction; raises StateError as `History.missing`."""
+        if connection.info.server_version < OLDEST:
+            raise StateError(f"{self.title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise StateError(f"{self.title}: its encoding must be UTF8")
+        name, title = self._history.name, self.title
+        with connection.transaction():
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (self._lock,))
+            connection.execute(RECORDS)
+            rows = connection.execute("SELECT name FROM schema_steps WHERE history = %s", (name,))
+            missing = self._history.missing({step for (step,) in rows.fetchall()}, title)
+            for function in FUNCTIONS if missing else ():
+                connection.execute(function)
+            for step in missing:
+                for statement in self._history.steps[step]:
+                    connection.execute(in_postgresql(statement).encode())
+                connection.execute(
+                    "INSERT INTO schema_steps VALUES (%s, %s, ledger_now())", (name, step)
+                )
+
+    def _for_each_table(self, statement: LiteralString) -> None:
+        with self._pool.connection() as connection:
+            for table in self._tables:
+                connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
+
+
+def lock_of(history: History) -> int:
+    """The advisory lock of all who write to the tables of a history."""
+    return crc32(history.name.encode())
+
+
+def address(url: str) -> str:
+    """Where a database is, without user and password."""
+    parts = conninfo_to_dict(url)
+    host, port = parts.get("host", "this machine"), parts.get("port", 5432)
+    return f"PostgreSQL {parts.get('dbname', '')} at {host}:{port}"
+
+
+_NUMBER = "(ctid::text::point)[0]::bigint * 65536 + (ctid::text::point)[1]::bigint"
+"""Block and row as one number."""
+
+
+def _row_id(number: int) -> str:
+    return f"({number >> 16},{number & 0xFFFF})"
+
+
+def _was_committed(connection: Connection, transaction: str) -> bool:
+    """Whether a transaction was committed whose connection was lost."""
+    while True:
+        query = "SELECT pg_xact_status(%s::xid8)"
+        ((status,),) = connection.execute(query, (transaction,)).fetchall()
+        if status != "in progress":
+            return bool(status == "committed")
+        # Its server process has not noticed yet that nobody listens.
+        time.sleep(0.05)
+
+
+_MARK = re.compile(r"'(?:[^']|'')*'|%|\?|(?<!:):([a-z_]\w*)")
+
+
+@functools.lru_cache(maxsize=512)
+def _placed(statement: str) -> bytes:
+    """A statement with psycopg's placeholders in place of SQLite's."""
+
+    def mark(match: re.Match[str]) -> str:
+        if match[1]:
+            return f"%({match[1]})s"
+        return {"?": "%s"}.get(match[0], match[0].replace("%", "%%"))
+
+    return _MARK.sub(mark, statement).encode()
