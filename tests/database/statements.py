@@ -12,6 +12,9 @@ from types import ModuleType
 
 import sttbatch.database
 
+COMPOSED = {"copying"}
+"""Modules whose statements are about any table."""
+
 STORES = {"migrations", "postgresql", "sqlite_file"}
 """Modules of the databases themselves, each with statements for one."""
 
@@ -29,7 +32,7 @@ def statements() -> dict[str, str]:
     found: dict[str, str] = {}
     for module in modules():
         name = module.__name__.rpartition(".")[2]
-        if name in STORES or name.endswith("_schema"):
+        if name in STORES | COMPOSED or name.endswith("_schema"):
             continue
         assert module.__file__ is not None
         tree = ast.parse(Path(module.__file__).read_text("utf-8"))

@@ -14,6 +14,7 @@ from sttbatch.database.database import Session, Store
 from sttbatch.database.ledger_schema import LEDGER
 from sttbatch.database.metrics_schema import METRICS
 from sttbatch.database.migrations import History
+from sttbatch.database.rates import RATES_HISTORY
 from tests.database.backends import Backend
 from tests.database.statements import modules, statements, values
 
@@ -23,7 +24,12 @@ RATES = """CREATE TABLE rates (
 EVERYTHING = History(
     "sttbatch.all",
     "all tables",
-    {**LEDGER, **{f"{name}_of_metrics": step for name, step in METRICS.items()}, "x": (RATES,)},
+    {
+        **LEDGER,
+        **{f"{name}_of_metrics": step for name, step in METRICS.items()},
+        **RATES_HISTORY.steps,
+        "x": (RATES,),
+    },
 )
 
 

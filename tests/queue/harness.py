@@ -15,7 +15,7 @@ from typing import TypeVar
 from sttbatch.composition.stores import work_ledger
 from sttbatch.core.engine import APIRequest
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobSpec, Worker
-from sttbatch.core.ports import JobStore
+from sttbatch.core.ports import JobStore, Liveness
 from sttbatch.core.work import (
     AUDIO_SECONDS,
     Budgets,
@@ -137,12 +137,13 @@ async def opened(
     budgets: Budgets | None = None,
     machine: str | None = None,
     data_folder: Path | None = None,
+    liveness: Liveness | None = None,
 ) -> AsyncIterator[Harness]:
     """A worker at a ledger, as one process has it; its locks are in `data_folder`."""
     clock = clock or Clock()
     with contextlib.closing(ledger.open(clock)) as database:
         locks = FileLocks(data_folder or ledger.folder, machine)
-        workers = WorkerRegistry(LedgerWorkers(database), locks)
+        workers = WorkerRegistry(LedgerWorkers(database), liveness or locks)
         async with workers.registered() as worker:
             work = work_ledger(database, SqlResultStore(database), worker.id, budgets)
             claims = WorkClaims(work, workers)

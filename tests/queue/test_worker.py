@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.jobs import Claim, JobStatus, TakenBy
-from sttbatch.core.work import Granted, HeldBy
+from sttbatch.core.jobs import Claim, JobStatus, TakenBy, Worker
+from sttbatch.core.work import Granted, HeldBy, Void
+from sttbatch.database.database import Database
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.liveness import (
+    EXPIRY_S,
     UNSEEN_EXPIRY_S,
     FileLocks,
+    Heartbeats,
     hold,
     is_held,
     remove_if_abandoned,
@@ -141,6 +144,84 @@ def test_a_heart_beats_while_the_worker_does_something_else(ledger: Ledger) -> N
     asyncio.run(work())
 
 
+class GatedWorkers(LedgerWorkers):
+    """Their heartbeats wait for `gate`."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.gate = threading.Event()
+
+    async def heartbeat(self, worker: Worker) -> bool:
+        self.gate.wait()
+        return await super().heartbeat(worker)
+
+
+def test_a_heart_beats_while_the_loop_is_busy(ledger: Ledger) -> None:
+    async def work() -> None:
+        clock = Clock()
+        with contextlib.closing(ledger.open(clock)) as database:
+            workers = WorkerRegistry(LedgerWorkers(database), Heartbeats(), heartbeat_s=0.02)
+            async with workers.registered():
+                clock.now += 60
+                # Nothing else runs in this loop meanwhile.
+                while ledger.rows("SELECT heartbeat_at FROM workers") != [(clock.now,)]:
+                    pass
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("is_reaped", [True, False])
+def test_a_lease_is_lost_with_the_worker_or_with_its_heartbeats(
+    ledger: Ledger, *, is_reaped: bool
+) -> None:
+    async def work() -> None:
+        with contextlib.closing(ledger.open(Clock())) as database:
+            store, liveness = GatedWorkers(database), Heartbeats()
+            liveness.lease_s = 60.0 if is_reaped else 0.1
+            lost: asyncio.Queue[StateError] = asyncio.Queue()
+            workers = WorkerRegistry(store, liveness, heartbeat_s=0.02)
+            async with asyncio.timeout(60), workers.registered(lost.put_nowait) as worker:
+                if is_reaped:
+                    await store.reap(worker.id, killed=True)
+                    store.gate.set()
+                reason = str(await lost.get())
+                assert ("taken for dead" if is_reaped else "that it is alive") in reason
+                store.gate.set()
+
+    asyncio.run(work())
+
+
+def test_a_worker_that_was_taken_for_dead_gets_no_chunk_of_its_job(ledger: Ledger) -> None:
+    async def work() -> None:
+        async with opened(ledger) as harness:
+            claim = await harness.claimed(await harness.queued())
+            assert isinstance(await harness.claim("chunk:1", claim), Granted)
+            await LedgerWorkers(harness.database).reap(harness.worker.id, killed=True)
+            assert await harness.claim("chunk:2", claim) == Void()
+            assert not ledger.rows("SELECT * FROM chunk_tasks WHERE chunk_key = 'chunk:2'")
+
+    asyncio.run(work())
+
+
+def test_heartbeats_alone_decide_between_machines(ledger: Ledger) -> None:
+    """Two containers have the machine in common, and no folder of locks."""
+
+    async def work() -> None:
+        clock = Clock()
+        async with (
+            opened(ledger, clock=clock, liveness=Heartbeats()) as one,
+            opened(ledger, clock=clock, liveness=Heartbeats()) as other,
+        ):
+            job = await one.queued()
+            await one.claimed(job)
+            clock.now += EXPIRY_S - 1
+            assert isinstance(await other.queue.claim(job.id, other.worker), TakenBy)
+            clock.now += 1
+            assert isinstance(await other.queue.claim(job.id, other.worker), Claim)
+
+    asyncio.run(work())
+
+
 def test_a_worker_that_was_taken_for_dead_is_alive_again_after_its_next_heartbeat(
     ledger: Ledger,
 ) -> None:
@@ -155,11 +236,13 @@ def test_a_worker_that_was_taken_for_dead_is_alive_again_after_its_next_heartbea
     async def work() -> None:
         with contextlib.closing(ledger.open(Clock())) as database, ThreadPoolExecutor() as other:
             store, locks = LedgerWorkers(database), FileLocks(ledger.folder)
-            workers = WorkerRegistry(store, FileLocks(ledger.folder), heartbeat_s=0.02)
+            gated = GatedWorkers(database)
+            workers = WorkerRegistry(gated, FileLocks(ledger.folder), heartbeat_s=0.02)
             async with workers.registered() as worker:
-                # Somebody tidied up the folder. No heart beats while this waits for the other run.
+                # Somebody tidied up the folder.
                 (ledger.folder / "locks" / f"{worker.id}.lock").unlink()
                 other.submit(asyncio.run, another_run_comes_by()).result()
+                gated.gate.set()
                 async with asyncio.timeout(10):
                     while not locks.is_alive(worker.id, None):  # noqa: ASYNC110 - the kernel tells of no lock
                         await asyncio.sleep(0.02)

@@ -180,10 +180,14 @@ class SqliteRates(InMemoryRates):
 RATES_HISTORY = History(
     "sttbatch.rates",
     "the rate limit",
-    {"0001_rates": ("CREATE TABLE rates (bucket TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT",)},
+    {
+        "0001_rates": (
+            "CREATE TABLE rate_limits (bucket TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT",
+        )
+    },
 )
-SELECT_SHARED = "SELECT state, ledger_now() FROM rates WHERE bucket = ?"
-PUT_SHARED = """INSERT INTO rates (bucket, state) VALUES (?, ?)
+SELECT_SHARED = "SELECT state, ledger_now() FROM rate_limits WHERE bucket = ?"
+PUT_SHARED = """INSERT INTO rate_limits (bucket, state) VALUES (?, ?)
     ON CONFLICT (bucket) DO UPDATE SET state = excluded.state"""
 
 

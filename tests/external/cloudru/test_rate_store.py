@@ -68,6 +68,8 @@ def take(store: SqliteRates, per_minute: int = 60) -> float:
 @pytest.fixture(params=RATES)
 def store_at(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[float], RateStore]:
     """Every kind of store, with a clock that stands still."""
+    if request.param == "postgresql":
+        request.getfixturevalue("postgresql_server")
     return lambda now: RATES[request.param](tmp_path / "data", lambda: now)
 
 
