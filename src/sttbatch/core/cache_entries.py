@@ -126,7 +126,8 @@ class VerifiableLevel(CacheLevel, Protocol):
 # A set (its negation, its members), or one character. A leading `]` is a member.
 _TOKEN = re.compile(r"\[(\^?+)(\][^]]*|[^]]+)\]|.", re.DOTALL)
 _MEMBER = re.compile(r"([^]])-(.)|.", re.DOTALL)
-_NOTHING = "(?!)"
+# Nothing follows the end of a text.
+_NOTHING = "$a"
 
 
 def matches(pattern: str, text: object) -> bool:
@@ -135,20 +136,25 @@ def matches(pattern: str, text: object) -> bool:
     `*` stands for any characters, `?` for one, `[a-z]` for one of a set and `[^a-z]` for one that
     is not in it; case counts. What is not text matches nothing.
     """
-    return isinstance(text, str) and _compiled(pattern).fullmatch(text) is not None
+    return matches_expression(expression_of(pattern), text)
+
+
+def matches_expression(expression: str, text: object) -> bool:
+    """Whether an `expression_of` a pattern matches the whole of `text`."""
+    return isinstance(text, str) and re.fullmatch(expression, text, re.DOTALL) is not None
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled(pattern: str) -> re.Pattern[str]:
+def expression_of(pattern: str) -> str:
+    """A pattern as a regular expression, which means the same to Python and to PostgreSQL."""
     # A `[` without its `]` matches nothing.
     special = {"*": ".*", "?": ".", "[": _NOTHING}
-    parts = [
+    return "".join(
         f"[{token[1]}{''.join(map(_members, _MEMBER.finditer(token[2])))}]"
         if token[2]
         else special.get(token[0], re.escape(token[0]))
         for token in _TOKEN.finditer(pattern)
-    ]
-    return re.compile("".join(parts), re.DOTALL)
+    )
 
 
 def _members(member: re.Match[str]) -> str:

@@ -38,7 +38,7 @@ class Session(Protocol):
 
     Statements are valid in SQLite (3.40 and newer) and in PostgreSQL (15 and newer), with functions
     that every store defines: `ledger_now()` (seconds since the epoch), `local_day(at)` (YYYY-MM-DD)
-    and `matches(pattern, text)` (shell pattern).
+    and `matches(expression, text)` (regular expression, for the whole text).
     """
 
     def execute(

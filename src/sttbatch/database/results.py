@@ -14,6 +14,7 @@ from sttbatch.core.cache_entries import (
     CacheValue,
     CheckedEntry,
     LevelUsage,
+    expression_of,
     seal,
 )
 from sttbatch.core.errors import StateError
@@ -139,7 +140,7 @@ class SqlResultStore:
 
     async def delete_matching(self, pattern: str) -> int:
         return await self._securely(
-            lambda session: session.execute(DELETE_MATCHING, (pattern,)).rowcount
+            lambda session: session.execute(DELETE_MATCHING, (expression_of(pattern),)).rowcount
         )
 
     async def delete_expired(self) -> int:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
-from sttbatch.core.cache_entries import matches
+from sttbatch.core.cache_entries import matches_expression
 from sttbatch.database.database import Columns, Session
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import check_private, locked, private_file
@@ -42,7 +42,7 @@ def connect(
     connection.execute("PRAGMA foreign_keys = ON")
     connection.create_function("ledger_now", 0, clock)
     connection.create_function("local_day", 1, local_day)
-    connection.create_function("matches", 2, matches)
+    connection.create_function("matches", 2, matches_expression)
     return connection
 
 
