@@ -7,17 +7,15 @@ import contextlib
 import functools
 import hashlib
 import os
-import re
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import psycopg
 
 from sttbatch.core.ports import RateStore
-from sttbatch.database.database import Database, Rows, Session, Store, Work
+from sttbatch.database.database import Database, Rows, Scan, Session, Store, Values, Work
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
@@ -30,21 +28,7 @@ from tests.database.postgresql import VARIABLE
 
 T = TypeVar("T")
 Clock: TypeAlias = Callable[[], float]
-Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 Statement: TypeAlias = tuple[str, Values]
-
-
-@dataclass(frozen=True)
-class Scan:
-    """How a statement finds rows of a table: by an index, or None for the table itself.
-
-    `is_whole`: all of them are read. `is_covering`: the index holds every column that is wanted.
-    """
-
-    table: str
-    index: str | None = None
-    is_whole: bool = False
-    is_covering: bool = False
 
 
 class Backend(abc.ABC):
@@ -65,10 +49,6 @@ class Backend(abc.ABC):
         """Nobody writes to the ledger meanwhile."""
 
     @abc.abstractmethod
-    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
-        """The plan of a statement."""
-
-    @abc.abstractmethod
     def traced(self, database: Database) -> contextlib.AbstractAsyncContextManager[list[Statement]]:
         """What is executed within."""
 
@@ -79,6 +59,10 @@ class Backend(abc.ABC):
     @abc.abstractmethod
     async def allow(self, database: Database) -> None: ...
 
+    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
+        """The plan of a statement."""
+        return await database.maintain(lambda store: store.scans(query, values))
+
     def open_ledger(self, folder: Path, clock: Clock) -> Database:
         return Database(self.store(folder, LEDGER_HISTORY, clock))
 
@@ -87,13 +71,6 @@ class Backend(abc.ABC):
 
 
 _REFUSAL = "CREATE TRIGGER refuse {} BEGIN SELECT RAISE(ABORT, '{}'); END"
-_STEP = re.compile(
-    r"(?P<kind>SEARCH|SCAN) (?P<table>\w+)"
-    r"( USING (?P<covering>COVERING )?(INDEX (?P<index>\w+)|(INTEGER )?PRIMARY KEY))?"
-)
-
-
-_SUBQUERY = re.compile("CO-ROUTINE|MATERIALIZE")
 
 
 class SqliteBackend(Backend):
@@ -116,13 +93,6 @@ class SqliteBackend(Backend):
             db.execute("BEGIN IMMEDIATE")
             yield
 
-    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
-        rows = await database.rows(f"EXPLAIN QUERY PLAN {query}", values)
-        steps = [step for *_, step in rows]
-        no_tables = {"CONSTANT", *(step.split()[-1] for step in steps if _SUBQUERY.match(step))}
-        found = (match for step in steps if (match := _STEP.match(step)))
-        return [_scan(match) for match in found if match["table"] not in no_tables]
-
     @contextlib.asynccontextmanager
     async def traced(self, database: Database) -> AsyncIterator[list[Statement]]:
         seen: list[Statement] = []
@@ -135,14 +105,6 @@ class SqliteBackend(Backend):
 
     async def allow(self, database: Database) -> None:
         await _execute(database, "DROP TRIGGER refuse")
-
-
-def _scan(step: re.Match[str]) -> Scan:
-    table, index = step["table"], step["index"]
-    if "USING" in step[0] and (index is None or index.startswith("sqlite_autoindex")):
-        index = f"{table}_pkey"
-    is_whole = step["kind"] == "SCAN" or index is None
-    return Scan(table, index, is_whole, step["covering"] is not None)
 
 
 async def _execute(database: Database, statement: str) -> None:
@@ -228,20 +190,6 @@ class PostgreSQLBackend(Backend):
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(LEDGER_HISTORY),))
             yield
 
-    async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
-        def explain(db: Session) -> list[Scan]:
-            # Tables are small, and read whole wherever that is possible at all.
-            db.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-            rows = db.execute(
-                """SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid
-                   WHERE indpred IS NOT NULL"""
-            )
-            partial = {name for (name,) in rows}
-            ((plan,),) = db.execute(f"EXPLAIN (FORMAT JSON) {query}", values).fetchall()
-            return list(_scans(plan[0]["Plan"], partial))
-
-        return await database.write(explain)
-
     @contextlib.asynccontextmanager
     async def traced(self, database: Database) -> AsyncIterator[list[Statement]]:
         seen: list[Statement] = []
@@ -258,20 +206,6 @@ class PostgreSQLBackend(Backend):
 
     async def allow(self, database: Database) -> None:
         await _execute(database, "DROP FUNCTION refuse CASCADE")
-
-
-def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
-    """Those of a node of a plan and of the nodes below it."""
-    kind, table = node["Node Type"], node.get("Relation Name", table)
-    if kind == "Seq Scan":
-        yield Scan(table, None, is_whole=True)
-    elif "Index" in kind:
-        index = node["Index Name"]
-        # What the condition of an index already says is not sought in it.
-        is_whole = "Index Cond" not in node and index not in partial
-        yield Scan(table, index, is_whole, kind == "Index Only Scan")
-    for each in node.get("Plans", ()):
-        yield from _scans(each, partial, table)
 
 
 BACKENDS: dict[str, Backend] = {"sqlite": SqliteBackend(), "postgresql": PostgreSQLBackend()}

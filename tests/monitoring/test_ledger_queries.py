@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.database.database import Scan
 from sttbatch.database.usage_queries import FAILED, JOBS, REQUESTS_BY, SLOWEST
-from tests.database.backends import Backend, Scan
+from tests.database.backends import Backend
 
 WINDOW = (0.0, 1.0)
 

@@ -7,8 +7,9 @@ import re
 
 from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.core.work import Budgets, Granted
+from sttbatch.database.database import Scan
 from sttbatch.database.workers import LedgerWorkers
-from tests.database.backends import BACKENDS, Scan
+from tests.database.backends import BACKENDS
 from tests.queue.harness import Harness, Ledger, opened
 
 # All of its rows are wanted: one for each process that lives, or died since the last start.

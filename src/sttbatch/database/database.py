@@ -33,6 +33,10 @@ class Rows(Protocol):
     def close(self) -> None: ...
 
 
+Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
+"""For the placeholders of a statement, by position or by name."""
+
+
 class Session(Protocol):
     """An open transaction, such as a `sqlite3.Connection`.
 
@@ -41,13 +45,8 @@ class Session(Protocol):
     and `matches(expression, text)` (regular expression, for the whole text).
     """
 
-    def execute(
-        self, statement: str, values: Sequence[Any] | Mapping[str, Any] = ..., /
-    ) -> Rows: ...
-
-    def executemany(
-        self, statement: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /
-    ) -> Rows: ...
+    def execute(self, statement: str, values: Values = ..., /) -> Rows: ...
+    def executemany(self, statement: str, rows: Iterable[Values], /) -> Rows: ...
 
 
 Work: TypeAlias = Callable[[Session], T]
@@ -62,6 +61,21 @@ class Columns(NamedTuple):
 
     names: tuple[str, ...]
     key: tuple[str, ...]
+
+
+class Scan(Struct, frozen=True):
+    """How a statement finds rows of a table.
+
+    Attributes:
+        index: None: the table itself.
+        is_whole: all of its rows are read.
+        is_covering: the index holds every column that is wanted.
+    """
+
+    table: str
+    index: str | None = None
+    is_whole: bool = False
+    is_covering: bool = False
 
 
 class Store(Protocol):
@@ -123,6 +137,18 @@ class Store(Protocol):
 
     def columns(self, table: str) -> Columns:
         """The columns of a table."""
+
+    def scans(self, statement: str, values: Values = ()) -> list[Scan]:
+        """The plan of a statement, which uses an index wherever there is one."""
+
+    def objects(self) -> set[str]:
+        """The names of tables, indexes and triggers."""
+
+    def define(self, statement: str) -> None:
+        """Execute a statement of a history's step."""
+
+    def analyze(self) -> None:
+        """Refresh the statistics of the query planner."""
 
     def after_copy(self, session: Session) -> None:
         """Have new rows numbered after those that were inserted with their numbers."""

@@ -19,6 +19,9 @@ Steps: TypeAlias = Mapping[str, tuple[str, ...]]
 """Statements by the step's name, in order; a released step never changes."""
 
 
+_CREATE = re.compile(r"CREATE (?:TABLE|INDEX|UNIQUE INDEX|TRIGGER) (\w+)")
+
+
 class History(Struct, frozen=True):
     """The steps of one kind of file.
 
@@ -31,9 +34,19 @@ class History(Struct, frozen=True):
 
     @property
     def tables(self) -> list[str]:
-        """The names of all tables."""
-        texts = (text for statements in self.steps.values() for text in statements)
-        return [found[1] for text in texts if (found := re.match(r"CREATE TABLE (\w+)", text))]
+        """The names of all tables, each after those that it refers to."""
+        return [name for name, text in self.objects.items() if text.startswith("CREATE TABLE")]
+
+    @property
+    def objects(self) -> dict[str, str]:
+        """What creates each table, index and trigger, by name."""
+        objects: dict[str, str] = {}
+        for text in (text for statements in self.steps.values() for text in statements):
+            if created := _CREATE.match(text):
+                objects[created[1]] = text
+            elif dropped := re.match(r"DROP \w+ (\w+)", text):
+                del objects[dropped[1]]
+        return objects
 
     def missing(self, applied: AbstractSet[str], title: str) -> list[str]:
         """The steps that are not among `applied`, in order.

@@ -9,7 +9,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, LiteralString, TypeAlias, TypeVar
 from zlib import crc32
 
@@ -21,7 +21,7 @@ from psycopg_pool import ConnectionPool
 from tzlocal import get_localzone_name
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Columns, Rows, Session, Work
+from sttbatch.database.database import Columns, Rows, Scan, Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
 
@@ -44,6 +44,11 @@ _LAST_STEP = "SELECT max(name) FROM schema_steps WHERE history = %s"
 _OTHERS = f"""SELECT DISTINCT application_name FROM pg_stat_activity
     WHERE application_name LIKE '{APPLICATION} %' AND datname = current_database()
         AND application_name <> current_setting('application_name') ORDER BY 1"""  # noqa: S608
+_OBJECTS = """SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+    UNION SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
+        WHERE relnamespace = current_schema()::regnamespace"""
+_PARTIAL_INDEXES = """SELECT relname FROM pg_index JOIN pg_class ON oid = indexrelid
+    WHERE indpred IS NOT NULL"""
 _COLUMNS = """SELECT attname, 1 + array_position(indkey::smallint[], attnum) FROM pg_attribute
     LEFT JOIN pg_index ON indrelid = attrelid AND indisprimary
     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
@@ -74,14 +79,12 @@ class _Session:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def execute(self, statement: str, values: Sequence[Any] | Mapping[str, Any] = (), /) -> Rows:
+    def execute(self, statement: str, values: Values = (), /) -> Rows:
         if not values:
             return self._connection.execute(statement.encode())
         return self._connection.execute(_placed(statement), values)
 
-    def executemany(
-        self, statement: str, rows: Iterable[Sequence[Any] | Mapping[str, Any]], /
-    ) -> Rows:
+    def executemany(self, statement: str, rows: Iterable[Values], /) -> Rows:
         cursor = self._connection.cursor()
         cursor.executemany(_placed(statement), rows)
         return cursor
@@ -240,6 +243,27 @@ class PostgreSQLStore:
         key = sorted((place, name) for name, place in rows if place)
         return Columns(tuple(name for name, _ in rows), tuple(name for _, name in key))
 
+    def scans(self, statement: str, values: Values = ()) -> list[Scan]:
+        def explain(session: Session) -> list[Scan]:
+            # Small tables are read whole wherever that is possible at all.
+            session.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+            partial = {name for (name,) in session.execute(_PARTIAL_INDEXES)}
+            ((plan,),) = session.execute(f"EXPLAIN (FORMAT JSON) {statement}", values).fetchall()
+            return list(_scans(plan[0]["Plan"], partial))
+
+        return self.transact(explain)
+
+    def objects(self) -> set[str]:
+        with self._pool.connection() as connection:
+            return {name for (name,) in connection.execute(_OBJECTS).fetchall()}
+
+    def define(self, statement: str) -> None:
+        with self._pool.connection() as connection:
+            connection.execute(in_postgresql(statement).encode())
+
+    def analyze(self) -> None:
+        self._for_each_table("ANALYZE {}")
+
     def after_copy(self, session: Session) -> None:
         for table, column in session.execute(_NUMBERED).fetchall():
             names = (sql.Identifier(table), sql.Identifier(column))
@@ -300,6 +324,20 @@ class PostgreSQLStore:
 def lock_of(history: History) -> int:
     """The advisory lock of all who write to the tables of a history."""
     return crc32(history.name.encode())
+
+
+def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
+    """Those of a node of a plan and of the nodes below it."""
+    kind, table = node["Node Type"], node.get("Relation Name", table)
+    if kind == "Seq Scan":
+        yield Scan(table, None, is_whole=True)
+    elif "Index" in kind:
+        index = node["Index Name"]
+        # What the condition of an index already says is not sought in it.
+        is_whole = "Index Cond" not in node and index not in partial
+        yield Scan(table, index, is_whole, kind == "Index Only Scan")
+    for each in node.get("Plans", ()):
+        yield from _scans(each, partial, table)
 
 
 def address(url: str) -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from sttbatch.core.cache_entries import matches_expression
-from sttbatch.database.database import Columns, Session
+from sttbatch.database.database import Columns, Scan, Session, Values
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import check_private, locked, private_file
 
@@ -154,3 +155,35 @@ class SqliteFile:
 
     def after_copy(self, session: Session) -> None:
         """Do nothing: SQLite numbers a row after the highest one."""
+
+    def scans(self, statement: str, values: Values = ()) -> list[Scan]:
+        rows = self._connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+        steps = [step for *_, step in rows]
+        no_tables = {"CONSTANT", *(step.split()[-1] for step in steps if _SUBQUERY.match(step))}
+        found = (match for step in steps if (match := _STEP.match(step)))
+        return [_scan(match) for match in found if match["table"] not in no_tables]
+
+    def objects(self) -> set[str]:
+        rows = self._connection.execute("SELECT name FROM sqlite_master").fetchall()
+        return {name for (name,) in rows}
+
+    def define(self, statement: str) -> None:
+        self._connection.execute(statement)
+
+    def analyze(self) -> None:
+        self._connection.execute("ANALYZE")
+
+
+_STEP = re.compile(
+    r"(?P<kind>SEARCH|SCAN) (?P<table>\w+)"
+    r"( USING (?P<covering>COVERING )?(INDEX (?P<index>\w+)|(INTEGER )?PRIMARY KEY))?"
+)
+_SUBQUERY = re.compile("CO-ROUTINE|MATERIALIZE")
+
+
+def _scan(step: re.Match[str]) -> Scan:
+    table, index = step["table"], step["index"]
+    if "USING" in step[0] and (index is None or index.startswith("sqlite_autoindex")):
+        index = f"{table}_pkey"
+    is_whole = step["kind"] == "SCAN" or index is None
+    return Scan(table, index, is_whole, step["covering"] is not None)
