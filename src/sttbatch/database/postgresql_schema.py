@@ -53,7 +53,7 @@ def in_postgresql(statement: str) -> str:
         return _replaced(statement, _TYPES)
     name, condition = trigger["name"], _replaced(trigger["condition"] or "true", _CONDITIONS)
     return f"""
-        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
+        CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
         AS $$ BEGIN RAISE EXCEPTION {trigger["message"]}; END $$;
         CREATE TRIGGER {name} {trigger["event"]} FOR EACH ROW WHEN ({condition})
         EXECUTE FUNCTION {name}()"""

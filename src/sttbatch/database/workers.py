@@ -16,7 +16,7 @@ FREE = ", ".join(f"'{engine}'" for engine in sorted(FREE_ENGINES))
 """SQL list of the free engines, without its brackets."""
 
 _BY_IDS = f"{_SELECT} WHERE id IN (?*)"
-_BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
+BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
 # Reservations become requests, as the endpoint may bill them; they count for the day of the claim.
@@ -25,12 +25,12 @@ _BOOK_ORPHANS = f"""INSERT INTO requests (at, chunk_key, engine, model, attempt,
     SELECT started_at, chunk_key, engine, model, retry_count + 1, NULL, ?,
            0.0, quantity, unit, 0, reserved_cost, CASE WHEN engine IN ({FREE}) THEN 0 ELSE 1 END
     FROM chunk_tasks WHERE status = 'PROCESSING' AND worker_id = ?"""  # noqa: S608 - of constants
-_CLOSE_CHUNKS = """UPDATE chunk_tasks
+CLOSE_CHUNKS = """UPDATE chunk_tasks
     SET status = 'FAILED', reserved_cost = 0, completed_at = ledger_now(), error_message = ?
     WHERE status = 'PROCESSING' AND worker_id = ?"""
 _END_ATTEMPTS = """UPDATE processing_tasks SET status = 'RELEASED', completed_at = ledger_now()
     WHERE status = 'PROCESSING' AND worker_id = ?"""
-_REQUEUE = """UPDATE processing_jobs SET status = 'QUEUED', worker_id = NULL, started_at = NULL
+REQUEUE = """UPDATE processing_jobs SET status = 'QUEUED', worker_id = NULL, started_at = NULL
     WHERE worker_id = ?"""
 _REMOVE = "DELETE FROM workers WHERE id = ?"
 
@@ -56,8 +56,8 @@ class LedgerWorkers:
 
         def write(db: Session) -> None:
             db.execute(_BOOK_ORPHANS, (reason, worker_id))
-            db.execute(_CLOSE_CHUNKS, (reason, worker_id))
-            for statement in (_END_ATTEMPTS, _REQUEUE, _REMOVE):
+            db.execute(CLOSE_CHUNKS, (reason, worker_id))
+            for statement in (_END_ATTEMPTS, REQUEUE, _REMOVE):
                 db.execute(statement, (worker_id,))
 
         await self._database.write(write)
@@ -72,7 +72,7 @@ class LedgerWorkers:
 
 def heartbeat(db: Session, worker: Worker) -> bool:
     """As `LedgerWorkers.heartbeat`, within the caller's transaction."""
-    if db.execute(_BEAT, (worker.id,)).rowcount:
+    if db.execute(BEAT, (worker.id,)).rowcount:
         return True
     db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
     return False

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sttbatch.caching.cache_invalidator import Invalidated
     from sttbatch.caching.cache_stats import CacheStats
     from sttbatch.caching.cache_verifier import Verification
+    from sttbatch.composition.settings import Settings
     from sttbatch.composition.stores import Caches, LedgerStores
     from sttbatch.core.cache_entries import LevelUsage
     from sttbatch.core.ports import FileIndex
@@ -76,14 +77,15 @@ def invalidate(
     if everything and not yes and sys.stdin.isatty():
         typer.confirm("Remove every result, although it was paid for?", abort=True, err=True)
 
-    async def remove(stores: LedgerStores, caches: Caches) -> Invalidated:
+    async def remove(stores: LedgerStores, caches: Caches) -> list[str]:
         # Spooled answers would be stored again later.
         spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
         await spool.recover_into(stores.bookings)
         invalidator = CacheInvalidator(caches.levels, stores.files, Fingerprinter(stores.files))
-        return await cast("Awaitable[Invalidated]", removals[0](invalidator))
+        removed = await cast("Awaitable[Invalidated]", removals[0](invalidator))
+        return [*_invalidated_lines(removed), *_out_of_reach(stores.settings)]
 
-    print_lines(_invalidated_lines(_with_caches(remove)))
+    print_lines(_with_caches(remove))
 
 
 @app.command()
@@ -215,6 +217,13 @@ def _invalidated_lines(removed: Invalidated) -> list[str]:
         users += "s" * (removed.running_jobs == 1)
         lines.append(f"{users} it, so results may be stored again")
     return lines
+
+
+def _out_of_reach(settings: Settings) -> list[str]:
+    if settings.database_url is None:
+        return []
+    text = "the L2 caches of other machines (run it on them too), PostgreSQL's log and its backups"
+    return [f"not reached: {text}"]
 
 
 def _verification_lines(verification: Verification) -> list[str]:

@@ -1,4 +1,4 @@
-"""sttbatch database: copy."""
+"""sttbatch database: check, copy."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from sttbatch.cli.console.stdio import print_lines
-from sttbatch.cli.console.text import counted
+from sttbatch.cli.console.text import counted, printable
+from sttbatch.cli.options import AsJson
 
-app = typer.Typer(help="Move the ledger between files and PostgreSQL.", no_args_is_help=True)
+app = typer.Typer(
+    help="Check the databases, and move them between files and PostgreSQL.", no_args_is_help=True
+)
 
 _WORDS = {
     "cache_entries": "result",
@@ -19,6 +22,41 @@ _WORDS = {
     "runs": "run",
     "measurements": "measurement",
 }
+
+
+@app.command()
+def check(
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show which index each frequent statement uses.")
+    ] = False,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Create what is missing, and every index anew."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check tables, indexes, triggers and invariants; refresh the statistics of the planner.
+
+    Exit codes: 0 all checks pass, 1 one failed.
+    """
+    import asyncio
+    import json
+
+    from msgspec.structs import asdict
+
+    from sttbatch.composition.database_check import check_databases
+    from sttbatch.composition.settings import load_settings
+
+    settings = load_settings().settings
+    results = asyncio.run(check_databases(settings, explain=explain, mend=repair))
+    healthy = all(each.ok for each in results)
+    if as_json:
+        facts = {"ok": healthy, "checks": [asdict(each) for each in results]}
+        print_lines([json.dumps(facts, ensure_ascii=False, indent=2)])
+    else:
+        marks = {True: "ok  ", False: "FAIL"}
+        print_lines([f"{marks[each.ok]}  {each.name}: {printable(each.text)}" for each in results])
+    raise typer.Exit(0 if healthy else 1)
 
 
 @app.command()

@@ -1,0 +1,64 @@
+"""Checks the databases of the settings, and repairs what can be repaired."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import data_folder, opened_stores
+from sttbatch.database import checking
+from sttbatch.database.checking import CheckResult
+from sttbatch.database.database import Database, Store
+from sttbatch.database.hot_statements import LEDGER_STATEMENTS, METRICS_STATEMENTS, HotStatement
+from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.migrations import History
+from sttbatch.database.opening import open_metrics
+
+
+async def check_databases(settings: Settings, *, explain: bool, mend: bool) -> list[CheckResult]:
+    """Check the ledger and its metrics; `mend` repairs first.
+
+    Raises StateError if one cannot be opened.
+    """
+    with (
+        opened_stores(settings) as stores,
+        contextlib.closing(open_metrics(data_folder(settings), settings.database_url)) as metrics,
+    ):
+        ledger = stores.database
+        await stores.workers.sweep()
+        if mend:
+            for worker in await ledger.read(checking.workers_without_row):
+                await stores.workers.reap(worker)
+            await ledger.write(checking.repair_invariants)
+        found = await _checked(
+            ledger, LEDGER_HISTORY, LEDGER_STATEMENTS, explain=explain, mend=mend
+        )
+        found += await ledger.read(lambda session: list(checking.check_invariants(session)))
+        found += await _checked(
+            metrics, METRICS_HISTORY, METRICS_STATEMENTS, explain=explain, mend=mend
+        )
+        described = await ledger.maintain(lambda store: store.describe())
+    return [*found, CheckResult("database", ok=True, text=described)]
+
+
+async def _checked(
+    database: Database,
+    history: History,
+    statements: Iterable[HotStatement],
+    *,
+    explain: bool,
+    mend: bool,
+) -> list[CheckResult]:
+    def check(store: Store) -> list[CheckResult]:
+        if mend:
+            checking.repair(store, history)
+        store.analyze()
+        found = list(checking.check_schema(store, history))
+        if explain:
+            found += checking.check_plans(store, statements)
+        kind = history.name.rpartition(".")[2]
+        return [CheckResult(f"{kind}, {each.name}", each.ok, each.text) for each in found]
+
+    return await database.maintain(check)

@@ -1,0 +1,173 @@
+"""Several machines at one PostgreSQL: homes of their own, one ledger."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloudru import CloudRu, Heard, hear, make_recording
+from tests.database.backends import schema_url
+from tests.database.postgresql import PostgreSQL, postgresql, programs
+from tests.shell import Shell
+
+
+@pytest.fixture
+def url(postgresql_server: PostgreSQL, tmp_path: Path) -> str:
+    del postgresql_server
+    return schema_url(tmp_path)
+
+
+@pytest.fixture
+def machines(tmp_path: Path, cloudru: CloudRu, url: str) -> tuple[Shell, Shell]:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    one, other = (Shell(tmp_path / name, cloudru) for name in ("one", "other"))
+    one.extra["STTBATCH_DATABASE_URL"] = other.extra["STTBATCH_DATABASE_URL"] = url
+    return one, other
+
+
+@pytest.fixture
+def talk(folder: Path) -> Path:
+    make_recording(folder / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
+    return folder / "talk.wav"
+
+
+def figures(shell: Shell) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(shell.run("stats", "--json").out)
+    return found
+
+
+def test_two_machines_share_results_jobs_and_figures(
+    machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path, tmp_path: Path
+) -> None:
+    one, other = machines
+    first = one.transcribe(talk)
+    assert first.code == 0, first.err
+    second = other.transcribe(talk, "-o", tmp_path / "out")
+    assert second.code == 0, second.err
+    assert "from cache" in second.err
+    assert len(cloudru.received) == 1
+    assert "COMPLETED" in other.run("jobs", "list").out
+    assert figures(one)["runs"]["total"] == figures(other)["runs"]["total"] == 2
+    assert "L3 2 values checked" in other.run("cache", "verify").out
+    assert not (one.home / "data" / "ledger.db").exists()
+    checked = other.run("database", "check", "--explain", "--json")
+    assert checked.code == 0, checked.out
+    forgotten = other.run("cache", "invalidate", "--file", talk)
+    assert forgotten.code == 0
+    assert "run it on them too" in forgotten.out
+    assert one.run("cache", "invalidate", "--all").code == 0
+    assert one.transcribe(talk, "-o", tmp_path / "again").code == 0
+    assert len(cloudru.received) == 2
+
+
+def test_no_job_is_taken_from_a_living_machine(
+    machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path
+) -> None:
+    one, other = machines
+    cloudru.hold()
+    running = one.start("transcribe", talk)
+    cloudru.wait_for(lambda seen: len(seen.received) == 1)
+    busy = other.transcribe(talk, "--no-wait")
+    assert busy.code == 0, busy.err
+    assert "1 claimed by another run" in busy.err
+    cloudru.resume()
+    assert one.finish(running).code == 0
+    assert len(cloudru.received) == 1
+
+
+def test_a_ledger_moves_to_postgresql_and_back(
+    machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path, url: str, tmp_path: Path
+) -> None:
+    one, other = machines
+    one.extra.clear()
+    assert one.transcribe(talk).code == 0
+    there = one.run("database", "copy", one.home / "data", url)
+    assert there.code == 0, there.err
+    assert there.out.startswith("copied 2 results, 1 request, 1 job, 2 outputs, 1 run, ")
+    again = one.run("database", "copy", one.home / "data", url)
+    assert again.code == 1
+    assert "is not empty" in again.err
+    assert other.transcribe(talk, "-o", tmp_path / "out").code == 0
+    back = one.run("database", "copy", url, tmp_path / "back")
+    assert back.code == 0, back.err
+    one.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "back")
+    assert one.transcribe(talk, "-o", tmp_path / "home").code == 0
+    assert len(cloudru.received) == 1
+    assert figures(one)["runs"]["total"] == 3
+    missing = one.run("database", "copy", tmp_path / "nowhere", url)
+    assert (missing.code, "has no ledger.db" in missing.err) == (2, True)
+
+
+def test_a_database_is_described_without_its_password(
+    machines: tuple[Shell, Shell], url: str
+) -> None:
+    one, _ = machines
+    one.extra["STTBATCH_DATABASE_URL"] = url.replace("@", ":secret@")
+    found = {each["name"]: each for each in json.loads(one.run("doctor", "--json").out)["findings"]}
+    text = found["database"]["text"]
+    for wanted in ("PostgreSQL 1", "schema 00", " ms away", "connections", "clock", "connected: "):
+        assert wanted in text
+    shown = one.run("config", "show").out
+    assert ":***@" in shown
+    one.extra["STTBATCH_DATABASE_URL"] = "postgresql://me:secret@127.0.0.1:1/ledger"
+    refused = one.run("jobs", "list")
+    assert refused.code == 1
+    assert "PostgreSQL ledger at 127.0.0.1:1: " in refused.err
+    assert "Connection refused" in refused.err
+    one.extra["STTBATCH_DATABASE_URL"] = "mysql://me:secret@db/ledger"
+    wrong = one.run("jobs", "list")
+    assert (wrong.code, "postgresql://" in wrong.err) == (2, True)
+    assert "secret" not in text + shown + refused.err + wrong.err
+
+
+def test_without_the_extra_it_says_what_to_install(
+    machines: tuple[Shell, Shell], tmp_path: Path
+) -> None:
+    one, _ = machines
+    (tmp_path / "none" / "psycopg").mkdir(parents=True)
+    (tmp_path / "none" / "psycopg" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(name='psycopg')"
+    )
+    one.extra["PYTHONPATH"] = str(tmp_path / "none")
+    result = one.run("jobs", "list")
+    assert result.code == 2
+    assert "needs psycopg: pip install 'sttbatch[cluster]'" in result.err
+
+
+def test_a_server_that_is_away_for_a_while_loses_nothing(
+    cloudru: CloudRu, folder: Path, home: Path
+) -> None:
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL 15 or newer is not installed (Debian: postgresql)")
+    recordings = 4
+    for number in range(recordings):
+        make_recording(
+            folder / f"{number}.wav", duration_s=11, sample_rate=8_000, channels=1,
+            first_word=100 * number,
+        )  # fmt: skip
+    answered, is_away = threading.Event(), threading.Event()
+
+    def answer(data: bytes) -> Heard:
+        answered.set()
+        is_away.wait(60)
+        return hear(data)
+
+    cloudru.recognise = answer
+    with postgresql(found) as server:
+        shell = Shell(home, cloudru, {"STTBATCH_DATABASE_URL": server.url})
+        running = shell.start("transcribe", folder, "-j", "2")
+        assert answered.wait(60)
+        server.stop()
+        is_away.set()
+        # Answers come that cannot be stored yet.
+        cloudru.wait_for(lambda seen: any(each.status == 200 for each in seen.received))
+        server.start()
+        result = shell.finish(running)
+        assert result.code == 0, result.err
+    assert len(cloudru.received) == recordings
