@@ -22,9 +22,9 @@ from sttbatch.core.options import MIB
 from sttbatch.core.work import AUDIO_SECONDS, Granted, RequestRecord, Usage, WorkItem
 from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.work_ledger import SqlWorkLedger
+from tests.database.backends import BACKENDS, Backend
 
 SHA = "ab" * 32
 ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
@@ -77,11 +77,12 @@ async def harness(
     memory_bytes: int = MIB,
     disk_bytes: int = 64 * MIB,
     max_age_s: float | None = None,
+    backend: Backend = BACKENDS["sqlite"],
 ) -> AsyncIterator[Harness]:
     """Open the state in `folder`, as one run does."""
     clock = clock or Clock()
     warnings: list[str] = []
-    with contextlib.closing(open_ledger(folder, clock=clock)) as database:
+    with contextlib.closing(backend.open_ledger(folder, clock)) as database:
         memory = MemoryLevel(memory_bytes, clock)
         disk = DiskLevel(folder / "l2", disk_bytes, clock)
         ledger = SqlResultStore(database, max_age_s=max_age_s, warn=warnings.append)

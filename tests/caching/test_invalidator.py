@@ -22,6 +22,7 @@ from sttbatch.core.options import RequestOptions
 from sttbatch.core.work import IndexedSpan
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Session
+from tests.database.backends import Backend
 
 from .harness import METADATA, SHA, Harness, harness, key, recorded
 
@@ -44,9 +45,11 @@ def invalidator(state: Harness) -> CacheInvalidator:
         (lambda each: each.all(), {0, 1, 2, 3, 4, 5}),
     ],
 )
-def test_it_is_gone_from_every_level(tmp_path: Path, removal: Removal, gone: set[int]) -> None:
+def test_it_is_gone_from_every_level(
+    backend: Backend, tmp_path: Path, removal: Removal, gone: set[int]
+) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             for number in range(6):
                 model = "another" if number > 3 else "whisper"
                 expires_at = state.clock() + 10 if number == 5 else None
@@ -191,9 +194,9 @@ def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, piece
     asyncio.run(story())
 
 
-def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
+def test_what_nobody_knows_removes_nothing(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.cache.put(key(1), b"value", *METADATA)
             found = await invalidator(state).file(tmp_path / "never-seen.mp3")
             assert sum(found.entries.values()) == found.recordings == 0
@@ -201,9 +204,11 @@ def test_what_nobody_knows_removes_nothing(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) -> None:
+def test_warming_loads_a_recordings_entries_and_the_most_used(
+    backend: Backend, tmp_path: Path
+) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             for number in range(100):
                 sha = SHA if number < 10 else "other"
                 await state.cache.put(key(number), b"value", "whisper", sha)
@@ -224,14 +229,14 @@ def test_warming_loads_a_recordings_entries_and_the_most_used(tmp_path: Path) ->
     asyncio.run(story())
 
 
-def test_the_index_of_files_finds_what_it_remembers(tmp_path: Path) -> None:
+def test_the_index_of_files_finds_what_it_remembers(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             assert await state.fingerprinter.remembered(tmp_path / "talk") is None
             (tmp_path / "talk").write_bytes(b"sound")
             known = (await state.fingerprinter.fingerprint(tmp_path / "talk")).sha256
             (tmp_path / "talk").unlink()
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             assert await state.fingerprinter.remembered(tmp_path / "talk") == known
 
     asyncio.run(story())

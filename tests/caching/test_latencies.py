@@ -11,6 +11,7 @@ from sttbatch.core.engine import APIRequest
 from sttbatch.core.models import ChunkSpan, CutPoint, Transcription
 from sttbatch.core.work import PROBE, IndexedSpan
 from sttbatch.database.chunk_index import SqlChunkIndex
+from tests.database.backends import Backend
 
 from .harness import SHA, harness, key, recorded
 
@@ -27,9 +28,9 @@ def span_of(start_s: float, end_s: float) -> ChunkSpan:
     return ChunkSpan(0, start, end, start_s, end_s, ((0.0, start_s),))
 
 
-def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
+def test_the_latest_answers_of_this_engine_and_model(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             for number in (2, 1, 3):
                 await state.store(recorded(key(number), post(number), STORED))
             await state.work.record(recorded(key(4), post(4, 503, "busy")))
@@ -52,11 +53,11 @@ def test_the_latest_answers_of_this_engine_and_model(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
+def test_how_much_of_a_recording_is_kept(backend: Backend, tmp_path: Path) -> None:
     """Each second counts once, and only where its answer is there."""
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             spans = SqlChunkIndex(state.database, state.ledger)
             cuts = [(0.0, 100.0), (50.0, 150.0), (60.0, 70.0), (200.0, 300.0), (400.0, 500.0)]
             for number, cut in enumerate(cuts):
@@ -71,11 +72,11 @@ def test_how_much_of_a_recording_is_kept(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_a_cut_that_is_damaged_is_not_kept(tmp_path: Path) -> None:
+def test_a_cut_that_is_damaged_is_not_kept(backend: Backend, tmp_path: Path) -> None:
     """Its neighbours are; what is cut there again finds its answer by its own key."""
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             spans = SqlChunkIndex(state.database, state.ledger)
             for number, cut in enumerate([(0.0, 100.0), (100.0, 200.0)]):
                 await spans.remember(IndexedSpan(SHA, 0, "request", span_of(*cut), key(number)))

@@ -11,34 +11,36 @@ from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.database.database import Session
-from tests.database import sqlite
+from tests.database.backends import Backend
 
 from .harness import METADATA, Clock, Harness, harness, key
 
 L2_TTL_S = 24 * 3600
 
 
-def test_a_hit_is_promoted_and_says_who_answered(tmp_path: Path) -> None:
+def test_a_hit_is_promoted_and_says_who_answered(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as first:
+        async with harness(tmp_path, backend=backend) as first:
             await first.cache.put(key(1), b"one", *METADATA)
             assert await first.level_of(key(1)) == "L1"
-        async with harness(tmp_path) as second:
+        async with harness(tmp_path, backend=backend) as second:
             assert [await second.level_of(key(1)) for _ in range(2)] == ["L2", "L1"]
         for file in (tmp_path / "l2").iterdir():
             file.unlink()
-        async with harness(tmp_path) as third:
+        async with harness(tmp_path, backend=backend) as third:
             assert [await third.level_of(key(1)) for _ in range(2)] == ["L3", "L1"]
-        async with harness(tmp_path) as fourth:
+        async with harness(tmp_path, backend=backend) as fourth:
             assert await fourth.level_of(key(1)) == "L2"
             assert await fourth.level_of(key(2)) is None
 
     asyncio.run(story())
 
 
-def test_values_are_true_for_as_long_as_their_level_allows(tmp_path: Path) -> None:
+def test_values_are_true_for_as_long_as_their_level_allows(
+    backend: Backend, tmp_path: Path
+) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.cache.put(key(1), b"one", *METADATA)
             state.clock.now += L1_TTL_S - 1
             assert await state.level_of(key(1)) == "L1"
@@ -53,9 +55,11 @@ def test_values_are_true_for_as_long_as_their_level_allows(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("after_s", [0, 1, 5])
-def test_a_time_to_live_holds_in_every_level(tmp_path: Path, after_s: float) -> None:
+def test_a_time_to_live_holds_in_every_level(
+    backend: Backend, tmp_path: Path, after_s: float
+) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.put_expiring(key(1), b"one", state.clock() + 10)
             state.clock.now += after_s
             # Promoted late, it must not live longer for that.
@@ -73,12 +77,14 @@ def test_a_time_to_live_holds_in_every_level(tmp_path: Path, after_s: float) -> 
     asyncio.run(story())
 
 
-def test_an_age_that_the_user_sets_holds_for_what_is_stored_already(tmp_path: Path) -> None:
+def test_an_age_that_the_user_sets_holds_for_what_is_stored_already(
+    backend: Backend, tmp_path: Path
+) -> None:
     async def story() -> None:
         clock = Clock()
-        async with harness(tmp_path, clock=clock) as state:
+        async with harness(tmp_path, backend=backend, clock=clock) as state:
             await state.cache.put(key(1), b"one", *METADATA)
-        async with harness(tmp_path, clock=clock, max_age_s=100) as state:
+        async with harness(tmp_path, backend=backend, clock=clock, max_age_s=100) as state:
             await state.disk.clear()
             clock.now += 99
             assert await state.level_of(key(1)) == "L3"
@@ -124,18 +130,16 @@ def test_the_disk_level_keeps_to_its_size(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_many_are_found_by_few_queries(tmp_path: Path) -> None:
+def test_many_are_found_by_few_queries(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.database.write(lambda db: _fill(state, db, 1200))
-            statements: list[str] = []
-            await state.database.read(lambda db: sqlite.trace(db, statements.append))
-            found = await state.ledger.get_many([key(n) for n in range(1300)])
-            present = await state.ledger.present([key(n) for n in range(1300)])
-            await state.database.read(lambda db: sqlite.trace(db, None))
+            async with backend.traced(state.database) as statements:
+                found = await state.ledger.get_many([key(n) for n in range(1300)])
+                present = await state.ledger.present([key(n) for n in range(1300)])
             assert len(found) == 1200
             assert present == set(found)
-            assert sum("FROM cache_entries" in each for each in statements) == 3 + 3
+            assert sum("FROM cache_entries" in text for text, _ in statements) == 3 + 3
 
     asyncio.run(story())
 
@@ -145,27 +149,27 @@ def _fill(state: Harness, db: Session, count: int) -> None:
         state.ledger.insert(db, key(n), CacheValue(b"v%d" % n), *METADATA)
 
 
-def test_reads_are_counted_without_a_write_for_each(tmp_path: Path) -> None:
+def test_reads_are_counted_without_a_write_for_each(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             for number in range(3):
                 await state.cache.put(key(number), b"value", *METADATA)
-            changes = await state.database.read(sqlite.changes)
-            for number, reads in enumerate((1, 40, 7)):
-                for _ in range(reads):
-                    await state.cache.get(key(number))
-            assert await state.database.read(sqlite.changes) == changes
+            async with backend.traced(state.database) as statements:
+                for number, reads in enumerate((1, 40, 7)):
+                    for _ in range(reads):
+                        await state.cache.get(key(number))
+            assert not [text for text, _ in statements if "access_count" in text]
             await state.cache.flush()
             assert await state.ledger.most_used(2) == ((key(1), 40), (key(2), 7))
 
     asyncio.run(story())
 
 
-def test_who_reads_an_entry_has_a_part_in_it(tmp_path: Path) -> None:
+def test_who_reads_an_entry_has_a_part_in_it(backend: Backend, tmp_path: Path) -> None:
     """Audio that two recordings share is paid once and forgotten with either."""
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.cache.put(key(1), b"value", *METADATA)
             await state.cache.get(key(1), "cd" * 32)
             await state.cache.flush()

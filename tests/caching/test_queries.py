@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from sttbatch.database import chunk_index, files, outputs, results
-from sttbatch.database.database import expand
+from sttbatch.database.database import Scan, expand
 from sttbatch.database.work_ledger import LATENCIES, RECORD
+from tests.database.backends import Backend
+from tests.database.statements import values
 
 from .harness import harness
 
@@ -42,39 +43,22 @@ QUERIES = {
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_no_query_walks_through_a_table(tmp_path: Path, name: str) -> None:
+def test_no_query_walks_through_a_table(backend: Backend, tmp_path: Path, name: str) -> None:
     statement = QUERIES[name]
 
-    async def story() -> list[str]:
-        async with harness(tmp_path) as state:
-            return await state.database.read(
-                lambda db: [
-                    row[3]
-                    for row in db.execute(
-                        f"EXPLAIN QUERY PLAN {statement}",
-                        ["x"] * statement.count("?") or defaultdict(lambda: "x"),
-                    )
-                ]
-            )
+    async def story() -> list[Scan]:
+        async with harness(tmp_path, backend=backend) as state:
+            return await backend.scans(state.database, statement, values(statement))
 
-    plan = asyncio.run(story())
-    for step in plan:
-        of_a_table = step.startswith("SCAN") and step != "SCAN CONSTANT ROW"
-        assert "INDEX" in step or "PRIMARY KEY" in step or not of_a_table, plan
+    assert [each for each in asyncio.run(story()) if each.index is None] == []
 
 
-def test_the_latest_answers_are_found_without_sorting(tmp_path: Path) -> None:
-    async def story() -> list[str]:
-        async with harness(tmp_path) as state:
-            return await state.database.read(
-                lambda db: [
-                    row[3]
-                    for row in db.execute(f"EXPLAIN QUERY PLAN {LATENCIES}", ("local", "m", 200))
-                ]
-            )
+def test_the_latest_answers_are_found_without_sorting(backend: Backend, tmp_path: Path) -> None:
+    async def story() -> list[Scan]:
+        async with harness(tmp_path, backend=backend) as state:
+            return await backend.scans(state.database, LATENCIES, ("local", "m", 200))
 
-    (step,) = asyncio.run(story())
-    assert step.startswith("SEARCH requests USING INDEX requests_answered (engine=? AND model=?)")
+    assert asyncio.run(story()) == [Scan("requests", "requests_answered")]
 
 
 def test_the_disk_level_looks_up_by_index(tmp_path: Path) -> None:

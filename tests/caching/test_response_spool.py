@@ -22,6 +22,7 @@ from sttbatch.core.models import Transcription
 from sttbatch.core.work import Granted
 from tests.caching.harness import ITEM, SHA, Harness, harness, key, recorded
 from tests.caching.harness import chunk as stored
+from tests.database.backends import Backend
 
 POST = APIRequest(1.5, 1, 200, 0.5, 1000, 12.5, paid=True, request_id="r")
 
@@ -198,11 +199,11 @@ async def posts(state: Harness) -> list[tuple[object, ...]]:
 
 
 def test_what_the_ledger_refuses_is_stored_by_the_next_run(
-    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    backend: Backend, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         spool, granted = ResponseSpool(folder, 2), Granted(ITEM, 0, "")
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             spool.reserve()
 
             async def store(number: int) -> None:
@@ -231,7 +232,7 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
             # The second time as if we had been killed before the files were removed.
             for path, data in copies.items():
                 path.write_bytes(data)
-            async with harness(tmp_path) as state:
+            async with harness(tmp_path, backend=backend) as state:
                 await ResponseSpool(folder, 2).recover_into(state.work)
                 assert await stored(state, key(1)) == chunk("1")
                 assert await posts(state) == [(key(1), 200, 0.125, 0), (key(2), 500, 0.0, 0)]
@@ -240,13 +241,13 @@ def test_what_the_ledger_refuses_is_stored_by_the_next_run(
     asyncio.run(story())
 
 
-def test_a_newer_answer_is_not_replaced(tmp_path: Path, folder: Path) -> None:
+def test_a_newer_answer_is_not_replaced(backend: Backend, tmp_path: Path, folder: Path) -> None:
     async def story() -> None:
         spool = ResponseSpool(folder, 1)
         spool.reserve()
         spool.write(kept(1, b"older"))
         await spool.aclose()
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.store(recorded(key(1), replace(POST, at=2.5), chunk("newer")))
             await spool.recover_into(state.work)
             assert await stored(state, key(1)) == chunk("newer")

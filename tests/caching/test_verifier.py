@@ -14,6 +14,7 @@ from sttbatch.caching.cache_verifier import verified as verified_levels
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Session
+from tests.database.backends import BACKENDS, Backend
 
 from .harness import METADATA, Harness, harness, key
 
@@ -24,9 +25,9 @@ async def verified(state: Harness, *, repair: bool = False) -> Verification:
     return await verified_levels((state.disk, state.ledger), repair=repair)
 
 
-def stored(folder: Path) -> None:
+def stored(folder: Path, backend: Backend = BACKENDS["sqlite"]) -> None:
     async def story() -> None:
-        async with harness(folder) as state:
+        async with harness(folder, backend=backend) as state:
             for name, data in TEXTS.items():
                 await state.cache.put(name, data, *METADATA)
 
@@ -91,18 +92,14 @@ async def _only_right_answers(folder: Path) -> None:
         assert str(folder) in str(error)  # noqa: PT017 - either this or a right answer
 
 
-def test_a_value_under_another_key_is_damage(tmp_path: Path) -> None:
-    stored(tmp_path)
-    with sqlite3.connect(tmp_path / "ledger.db") as db:
-        db.execute(
-            """UPDATE cache_entries SET (value, sha256) =
-               (SELECT value, sha256 FROM cache_entries WHERE key = ?) WHERE key = ?""",
-            (key(1), key(2)),
-        )
-    db.close()
+def test_a_value_under_another_key_is_damage(backend: Backend, tmp_path: Path) -> None:
+    stored(tmp_path, backend)
+    copy = """UPDATE cache_entries SET (value, sha256) =
+              (SELECT value, sha256 FROM cache_entries WHERE key = ?) WHERE key = ?"""
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
+            await state.database.write(lambda db: db.execute(copy, (key(1), key(2))))
             await state.disk.clear()
             assert await state.cache.get(key(2)) is None
             assert await state.cache.get(key(2)) is None
@@ -113,11 +110,13 @@ def test_a_value_under_another_key_is_damage(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(tmp_path: Path) -> None:
-    stored(tmp_path)
+def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(
+    backend: Backend, tmp_path: Path
+) -> None:
+    stored(tmp_path, backend)
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             for expected in (2, 4):
                 await state.database.write(
                     lambda db: db.execute("UPDATE cache_entries SET sha256 = value")
@@ -131,11 +130,13 @@ def test_each_damaged_value_is_warned_of_once_until_it_is_stored_anew(tmp_path: 
     asyncio.run(story())
 
 
-def test_a_transaction_judges_a_damaged_value_and_warns_of_nothing(tmp_path: Path) -> None:
-    stored(tmp_path)
+def test_a_transaction_judges_a_damaged_value_and_warns_of_nothing(
+    backend: Backend, tmp_path: Path
+) -> None:
+    stored(tmp_path, backend)
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             await state.database.write(
                 lambda db: db.execute("UPDATE cache_entries SET sha256 = value")
             )
@@ -208,9 +209,9 @@ def test_a_damaged_index_of_the_ledger_is_made_again(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_nothing_stored_is_sound(tmp_path: Path) -> None:
+def test_nothing_stored_is_sound(backend: Backend, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, backend=backend) as state:
             assert (await verified(state, repair=True)).is_sound
             assert not (tmp_path / "l2").exists(), "nothing is made just to look at it"
 

@@ -56,15 +56,12 @@ def values(statement: str) -> list[object] | dict[str, object]:
     if any(names):
         return dict.fromkeys(names)
     # The type of a value in a row is that of the value.
-    return [b"" if _ROWS in statement else None] * len(found)
-
-
-_ROWS = "VALUES (?, ?), (?, ?)"
+    return [b"" if "AS (VALUES (?" in statement else None] * len(found)
 
 
 def _expanded(statement: str) -> str:
     """Two values in place of many."""
-    return statement.replace("VALUES ?*", _ROWS).replace("?*", "?, ?")
+    return statement.replace("VALUES ?*", "VALUES (?, ?), (?, ?)").replace("?*", "?, ?")
 
 
 def _held(value: object) -> Iterator[str]:

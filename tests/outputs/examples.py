@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,12 +14,12 @@ from msgspec.structs import replace
 from sttbatch.core.models import Gap, Segment, Transcript, Word
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
+from tests.queue.harness import Ledger
 
 T = TypeVar("T")
 
@@ -47,21 +49,18 @@ def recording(path: Path, root: Path | None = None) -> Recording:
     return Recording(path, root or path.parent)
 
 
-def with_ledger(folder: Path, work: Callable[[Database], Awaitable[T]]) -> T:
-    """What one run does with the ledger in `folder`."""
+def with_ledger(ledger: Ledger, work: Callable[[Database], Awaitable[T]]) -> T:
+    """What one run does with the ledger."""
 
     async def run() -> T:
-        database = open_ledger(folder)
-        try:
+        with contextlib.closing(ledger.open(time.time)) as database:
             return await work(database)
-        finally:
-            database.close()
 
     return asyncio.run(run())
 
 
 def planned(
-    ledger: Path, recordings: Sequence[Recording], **options: Any
+    ledger: Ledger, recordings: Sequence[Recording], **options: Any
 ) -> dict[Path, OutputPlan]:
     return with_ledger(
         ledger,
@@ -72,7 +71,7 @@ def planned(
 
 
 def names(
-    ledger: Path, recordings: Sequence[Recording], *, write: bool = False, **options: Any
+    ledger: Ledger, recordings: Sequence[Recording], *, write: bool = False, **options: Any
 ) -> list[str]:
     """What each recording's first output is called; `write`: and write them all."""
 
@@ -89,7 +88,7 @@ def names(
     return with_ledger(ledger, work)
 
 
-def write(ledger: Path, item: Recording, content: Document) -> Written:
+def write(ledger: Ledger, item: Recording, content: Document) -> Written:
     """One run over one recording."""
 
     async def work(database: Database) -> Written:
@@ -100,12 +99,7 @@ def write(ledger: Path, item: Recording, content: Document) -> Written:
     return with_ledger(ledger, work)
 
 
-def recorded(ledger: Path) -> dict[str, str]:
+def recorded(ledger: Ledger) -> dict[str, str]:
     """By name, the digests of the `outputs` table."""
-    rows = with_ledger(
-        ledger,
-        lambda database: database.read(
-            lambda connection: connection.execute("SELECT path, sha256 FROM outputs").fetchall()
-        ),
-    )
+    rows = with_ledger(ledger, lambda database: database.rows("SELECT path, sha256 FROM outputs"))
     return {Path(path.decode()).name: digests for path, digests in rows}

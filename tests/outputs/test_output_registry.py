@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.options import OutputOptions
-from sttbatch.database.database import Database
+from sttbatch.database.database import Database, Scan
 from sttbatch.database.outputs import SqlOutputStore, owners_below
 from sttbatch.outputs.output_names import Recording, fitted, stems
 from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
-from tests.database import sqlite
+from tests.database.backends import BACKENDS, Statement
 from tests.outputs.examples import names, planned, recording, saying, with_ledger, write
+from tests.queue.harness import Ledger
 
 
 @pytest.fixture
@@ -21,129 +22,133 @@ def talks(tmp_path: Path) -> Path:
     return tmp_path / "talks"
 
 
-def test_outputs_stand_beside_the_recording(tmp_path: Path, talks: Path) -> None:
+def test_outputs_stand_beside_the_recording(ledger: Ledger, talks: Path) -> None:
     item = recording(talks / "a" / "talk.mp3", talks)
-    plan = planned(tmp_path, [item])[item.path]
+    plan = planned(ledger, [item])[item.path]
     assert plan.paths == {"txt": talks / "a/talk.txt", "json": talks / "a/talk.json"}
 
 
-def test_an_output_folder_mirrors_the_input_tree(tmp_path: Path, talks: Path) -> None:
+def test_an_output_folder_mirrors_the_input_tree(
+    ledger: Ledger, tmp_path: Path, talks: Path
+) -> None:
     deep, outside = recording(talks / "a" / "talk.mp3", talks), recording(tmp_path / "else.mp3")
     odd = Recording(outside.path, talks)
-    plans = planned(tmp_path, [deep, odd], directory=tmp_path / "out")
+    plans = planned(ledger, [deep, odd], directory=tmp_path / "out")
     assert plans[deep.path].paths["txt"] == tmp_path / "out/a/talk.txt"
     assert plans[odd.path].paths["txt"] == tmp_path / "out/else.txt"
 
 
 def test_paths_are_spelled_as_the_user_spells_them(
-    tmp_path: Path, talks: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, talks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recording(talks / "talk.mp3")
     monkeypatch.chdir(talks)
     for spelled in (Path("talk.mp3"), Path("../talks/talk.mp3")):
-        plan = planned(tmp_path, [Recording(spelled, spelled.parent)])[spelled]
+        plan = planned(ledger, [Recording(spelled, spelled.parent)])[spelled]
         assert plan.paths["txt"] == spelled.with_suffix(".txt")
 
 
-def test_the_first_of_a_batch_keeps_the_short_name(tmp_path: Path, talks: Path) -> None:
+def test_the_first_of_a_batch_keeps_the_short_name(ledger: Ledger, talks: Path) -> None:
     items = [recording(talks / name) for name in ("talk.mp3", "talk.wav", "talk.wav.ogg")]
-    assert names(tmp_path, items) == ["talk.txt", "talk.wav.txt", "talk.wav.ogg.txt"]
-    assert names(tmp_path, items[::-1]) == ["talk.wav.txt", "talk.txt", "talk.mp3.txt"]
+    assert names(ledger, items) == ["talk.txt", "talk.wav.txt", "talk.wav.ogg.txt"]
+    assert names(ledger, items[::-1]) == ["talk.wav.txt", "talk.txt", "talk.mp3.txt"]
 
 
 def test_whoever_wrote_first_keeps_the_short_name_in_later_runs(
-    tmp_path: Path, talks: Path
+    ledger: Ledger, talks: Path
 ) -> None:
     wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
-    assert names(tmp_path, [wav], write=True) == ["talk.txt"]
-    assert names(tmp_path, [mp3, wav], write=True) == ["talk.mp3.txt", "talk.txt"]
-    assert names(tmp_path, [mp3]) == ["talk.mp3.txt"]
+    assert names(ledger, [wav], write=True) == ["talk.txt"]
+    assert names(ledger, [mp3, wav], write=True) == ["talk.mp3.txt", "talk.txt"]
+    assert names(ledger, [mp3]) == ["talk.mp3.txt"]
 
 
-def test_a_name_belongs_to_its_owner_in_every_format(tmp_path: Path, talks: Path) -> None:
+def test_a_name_belongs_to_its_owner_in_every_format(ledger: Ledger, talks: Path) -> None:
     wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
-    names(tmp_path, [wav], write=True, formats=("txt",))
-    assert names(tmp_path, [mp3], formats=("srt", "txt")) == ["talk.mp3.srt"]
-    assert names(tmp_path, [mp3], formats=("srt",)) == ["talk.mp3.srt"]
-    assert names(tmp_path, [wav], formats=("srt",)) == ["talk.srt"]
+    names(ledger, [wav], write=True, formats=("txt",))
+    assert names(ledger, [mp3], formats=("srt", "txt")) == ["talk.mp3.srt"]
+    assert names(ledger, [mp3], formats=("srt",)) == ["talk.mp3.srt"]
+    assert names(ledger, [wav], formats=("srt",)) == ["talk.srt"]
 
 
 def test_a_recording_keeps_its_long_name_when_the_short_one_becomes_free(
-    tmp_path: Path, talks: Path
+    ledger: Ledger, talks: Path
 ) -> None:
     wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
-    names(tmp_path, [wav, mp3], write=True)
+    names(ledger, [wav, mp3], write=True)
     for path in (talks / "talk.wav", talks / "talk.txt", talks / "talk.json"):
         path.unlink()
-    assert names(tmp_path, [mp3]) == ["talk.mp3.txt"]
+    assert names(ledger, [mp3]) == ["talk.mp3.txt"]
 
 
 def test_a_name_is_inherited_once_recording_and_outputs_are_gone(
-    tmp_path: Path, talks: Path
+    ledger: Ledger, talks: Path
 ) -> None:
     wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
-    names(tmp_path, [wav], write=True)
+    names(ledger, [wav], write=True)
     (talks / "talk.wav").unlink()
-    assert names(tmp_path, [mp3]) == ["talk.mp3.txt"]
+    assert names(ledger, [mp3]) == ["talk.mp3.txt"]
     (talks / "talk.txt").unlink()
-    assert names(tmp_path, [mp3]) == ["talk.mp3.txt"]
+    assert names(ledger, [mp3]) == ["talk.mp3.txt"]
     (talks / "talk.json").unlink()
-    assert names(tmp_path, [mp3], write=True) == ["talk.txt"]
+    assert names(ledger, [mp3], write=True) == ["talk.txt"]
     recording(talks / "talk.wav")
-    assert names(tmp_path, [wav, mp3], write=True) == ["talk.wav.txt", "talk.txt"]
+    assert names(ledger, [wav, mp3], write=True) == ["talk.wav.txt", "talk.txt"]
 
 
-def test_a_full_name_that_is_taken_gets_a_hash(tmp_path: Path) -> None:
+def test_a_full_name_that_is_taken_gets_a_hash(ledger: Ledger, tmp_path: Path) -> None:
     roots = [tmp_path / name for name in ("a", "b", "c", "d")]
     items = [recording(root / "talk.mp3") for root in roots]
-    found = names(tmp_path, items, directory=tmp_path / "out")
+    found = names(ledger, items, directory=tmp_path / "out")
     assert found[:2] == ["talk.txt", "talk.mp3.txt"]
     assert all(re.fullmatch(r"talk\.mp3-[0-9a-f]{8}\.txt", name) for name in found[2:])
     assert len(set(found)) == 4
-    assert names(tmp_path, [items[3]], directory=tmp_path / "out") == ["talk.txt"]
+    assert names(ledger, [items[3]], directory=tmp_path / "out") == ["talk.txt"]
 
 
-def test_names_that_differ_in_case_or_composition_do_not_clash(tmp_path: Path, talks: Path) -> None:
+def test_names_that_differ_in_case_or_composition_do_not_clash(ledger: Ledger, talks: Path) -> None:
     composed, apart = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
     spellings = ("Talk.mp3", "talk.wav", f"{composed}.mp3", f"{apart.upper()}.ogg")
     items = [recording(talks / name) for name in spellings]
     expected = ["Talk.txt", "talk.wav.txt", f"{composed}.txt", f"{apart.upper()}.ogg.txt"]
-    assert names(tmp_path, items) == expected
-    names(tmp_path, items[:1], write=True)
-    assert names(tmp_path, items[1:2]) == ["talk.wav.txt"]
+    assert names(ledger, items) == expected
+    names(ledger, items[:1], write=True)
+    assert names(ledger, items[1:2]) == ["talk.wav.txt"]
 
 
-def test_no_output_replaces_a_recording(tmp_path: Path, talks: Path) -> None:
+def test_no_output_replaces_a_recording(ledger: Ledger, talks: Path) -> None:
     odd = recording(talks / "talk.txt")
-    assert names(tmp_path, [odd]) == ["talk.txt.txt"]
-    assert names(tmp_path, [recording(talks / "talk.mp3"), odd]) == ["talk.mp3.txt", "talk.txt.txt"]
+    assert names(ledger, [odd]) == ["talk.txt.txt"]
+    assert names(ledger, [recording(talks / "talk.mp3"), odd]) == ["talk.mp3.txt", "talk.txt.txt"]
 
 
 def test_a_recording_without_an_ending_has_a_name_to_fall_back_on(
-    tmp_path: Path, talks: Path
+    ledger: Ledger, talks: Path
 ) -> None:
     mp3, bare = recording(talks / "talk.mp3"), recording(talks / "talk")
-    assert re.fullmatch(r"talk-[0-9a-f]{8}\.txt", names(tmp_path, [mp3, bare])[1])
+    assert re.fullmatch(r"talk-[0-9a-f]{8}\.txt", names(ledger, [mp3, bare])[1])
 
 
-def test_a_folder_behind_a_symlink_is_the_same_folder(tmp_path: Path, talks: Path) -> None:
+def test_a_folder_behind_a_symlink_is_the_same_folder(
+    ledger: Ledger, tmp_path: Path, talks: Path
+) -> None:
     mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
-    names(tmp_path, [mp3], write=True)
+    names(ledger, [mp3], write=True)
     (tmp_path / "link").symlink_to(talks)
     linked = [
         Recording(tmp_path / "link" / item.path.name, tmp_path / "link") for item in (wav, mp3)
     ]
-    assert names(tmp_path, linked) == ["talk.wav.txt", "talk.txt"]
+    assert names(ledger, linked) == ["talk.wav.txt", "talk.txt"]
 
 
 @pytest.mark.parametrize("letter", ["x", "ж", "👩", "\udcff"])
-def test_names_too_long_are_shortened_with_a_hash(tmp_path: Path, talks: Path, letter: str) -> None:
+def test_names_too_long_are_shortened_with_a_hash(ledger: Ledger, talks: Path, letter: str) -> None:
     name = letter * (250 // len(os.fsencode(letter)))
     items = [recording(talks / f"{name}.{ending}") for ending in ("mp3", "wav")]
-    found = names(tmp_path, items, write=True)
+    found = names(ledger, items, write=True)
     assert len(set(found)) == 2
     assert all(len(os.fsencode(item.replace(".txt", ".json"))) <= 255 for item in found)
-    assert names(tmp_path, items[::-1]) == found[::-1]
+    assert names(ledger, items[::-1]) == found[::-1]
 
 
 def test_shortened_names_differ_where_long_ones_do() -> None:
@@ -152,40 +157,37 @@ def test_shortened_names_differ_where_long_ones_do() -> None:
     assert fitted("short") == "short"
 
 
-def test_folders_within_folders_are_read_once_and_apart(tmp_path: Path, talks: Path) -> None:
+def test_folders_within_folders_are_read_once_and_apart(ledger: Ledger, talks: Path) -> None:
     items = [
         recording(talks / folder / "talk.mp3") for folder in ("", "a", "a/b", "a-b", "a.b", "ab")
     ]
-    assert set(names(tmp_path, items, write=True)) == {"talk.txt"}
+    assert set(names(ledger, items, write=True)) == {"talk.txt"}
     others = [recording(item.root / "talk.wav") for item in items]
-    assert set(names(tmp_path, others)) == {"talk.wav.txt"}
-    assert set(names(tmp_path, items)) == {"talk.txt"}
+    assert set(names(ledger, others)) == {"talk.wav.txt"}
+    assert set(names(ledger, items)) == {"talk.txt"}
 
 
-def test_planning_searches_the_index(tmp_path: Path) -> None:
-    async def explain(database: Database) -> str:
-        query = f"EXPLAIN QUERY PLAN {owners_below(2)}"
+def test_planning_searches_the_index(ledger: Ledger) -> None:
+    async def explain(database: Database) -> list[Scan]:
         bounds = [b"/a/", b"/a0", b"/b/", b"/b0"]
-        return await database.read(lambda con: str(con.execute(query, bounds).fetchall()))
+        return await BACKENDS[ledger.backend].scans(database, owners_below(2), bounds)
 
-    plan = with_ledger(tmp_path, explain)
-    assert "SEARCH outputs USING INDEX" in plan
-    assert "SCAN outputs" not in plan
+    assert Scan("outputs", "outputs_pkey") in with_ledger(ledger, explain)
 
 
-def test_planning_asks_the_ledger_once_for_a_batch(tmp_path: Path, talks: Path) -> None:
+def test_planning_asks_the_ledger_once_for_a_batch(ledger: Ledger, talks: Path) -> None:
     items = [Recording(talks / f"{index % 300}/{index}.mp3", talks) for index in range(3000)]
-    seen: list[str] = []
 
-    async def work(database: Database) -> int:
-        await database.read(lambda connection: sqlite.trace(connection, seen.append))
-        return len(await OutputRegistry(SqlOutputStore(database)).plan(items, OutputOptions()))
+    async def work(database: Database) -> list[Statement]:
+        async with BACKENDS[ledger.backend].traced(database) as seen:
+            plans = await OutputRegistry(SqlOutputStore(database)).plan(items, OutputOptions())
+        assert len(plans) == 3000
+        return seen
 
-    assert with_ledger(tmp_path, work) == 3000
-    assert sum("outputs" in query for query in seen) == 1
+    assert sum("outputs" in text for text, _ in with_ledger(ledger, work)) == 1
 
 
-def test_what_this_run_planned_is_taken_for_its_later_plans(tmp_path: Path, talks: Path) -> None:
+def test_what_this_run_planned_is_taken_for_its_later_plans(ledger: Ledger, talks: Path) -> None:
     mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
 
     async def work(database: Database) -> list[str]:
@@ -193,11 +195,11 @@ def test_what_this_run_planned_is_taken_for_its_later_plans(tmp_path: Path, talk
         plans = [await registry.plan([item], OutputOptions()) for item in (mp3, wav, mp3)]
         return [plan.paths["txt"].name for some in plans for plan in some.values()]
 
-    assert with_ledger(tmp_path, work) == ["talk.txt", "talk.wav.txt", "talk.txt"]
+    assert with_ledger(ledger, work) == ["talk.txt", "talk.wav.txt", "talk.txt"]
 
 
 def test_of_two_runs_that_plan_the_same_name_the_second_to_write_is_told(
-    tmp_path: Path, talks: Path
+    ledger: Ledger, talks: Path
 ) -> None:
     mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
 
@@ -214,20 +216,20 @@ def test_of_two_runs_that_plan_the_same_name_the_second_to_write_is_told(
             with pytest.raises(NameTakenError, match=r"talk\.mp3"):
                 await call
 
-    with_ledger(tmp_path, work)
+    with_ledger(ledger, work)
 
 
 def test_known_outputs_are_those_below_a_folder(
-    tmp_path: Path, talks: Path, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, tmp_path: Path, talks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a/talk.mp3", "b/talk.mp3"):
-        write(tmp_path, recording(talks / name), saying("Hi.", formats=("txt",)))
+        write(ledger, recording(talks / name), saying("Hi.", formats=("txt",)))
     (tmp_path / "link").symlink_to(talks)
     monkeypatch.chdir(talks)
 
     def known(folder: Path) -> frozenset[bytes]:
         return with_ledger(
-            tmp_path,
+            ledger,
             lambda database: OutputRegistry(SqlOutputStore(database)).known_outputs(folder),
         )
 

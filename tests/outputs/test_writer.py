@@ -21,6 +21,7 @@ from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
 from tests.outputs.examples import document, recorded, recording, saying, with_ledger, write
+from tests.queue.harness import Ledger
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def output(talk: Recording) -> Path:
     return talk.path.with_suffix(".txt")
 
 
-def say(tmp_path: Path, talk: Recording, text: str, *, overwrite: bool = False) -> Written:
-    return write(tmp_path, talk, saying(text, formats=("txt",), overwrite=overwrite))
+def say(ledger: Ledger, talk: Recording, text: str, *, overwrite: bool = False) -> Written:
+    return write(ledger, talk, saying(text, formats=("txt",), overwrite=overwrite))
 
 
 def digest(path: Path) -> str:
@@ -45,133 +46,137 @@ def leftovers(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob(".sttbatch-*"))
 
 
-def test_every_format_is_written_and_recorded(tmp_path: Path, talk: Recording) -> None:
+def test_every_format_is_written_and_recorded(
+    ledger: Ledger, tmp_path: Path, talk: Recording
+) -> None:
     formats = ("json", "txt", "srt", "vtt", "tsv")
-    written = write(tmp_path, talk, document(formats=formats))
+    written = write(ledger, talk, document(formats=formats))
     assert [path.suffix[1:] for path in written.paths] == list(formats)
     assert written.untouched == ()
-    assert recorded(tmp_path) == {path.name: digest(path) for path in written.paths}
+    assert recorded(ledger) == {path.name: digest(path) for path in written.paths}
     assert leftovers(tmp_path) == []
 
 
 def test_an_output_is_as_readable_as_any_file(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
     before = os.umask(0o027)
     try:
-        say(tmp_path, talk, "Hi.")
+        say(ledger, talk, "Hi.")
     finally:
         os.umask(before)
     assert stat.S_IMODE(output.stat().st_mode) == 0o640
 
 
-def test_missing_folders_are_made(tmp_path: Path, talk: Recording) -> None:
+def test_missing_folders_are_made(ledger: Ledger, tmp_path: Path, talk: Recording) -> None:
     there = tmp_path / "out" / "deep"
-    written = write(tmp_path, talk, saying("Hi.", formats=("txt",), directory=there))
+    written = write(ledger, talk, saying("Hi.", formats=("txt",), directory=there))
     assert written.paths == (there / "talk.txt",)
     assert written.paths[0].read_text() == "Hi.\n"
 
 
-def test_no_formats_no_files(tmp_path: Path, talk: Recording) -> None:
-    assert write(tmp_path, talk, saying("Hi.", formats=())) == Written(())
+def test_no_formats_no_files(ledger: Ledger, talk: Recording) -> None:
+    assert write(ledger, talk, saying("Hi.", formats=())) == Written(())
 
 
-def test_what_is_up_to_date_is_not_touched(tmp_path: Path, talk: Recording, output: Path) -> None:
-    first = say(tmp_path, talk, "Hi.")
+def test_what_is_up_to_date_is_not_touched(ledger: Ledger, talk: Recording, output: Path) -> None:
+    first = say(ledger, talk, "Hi.")
     before = output.stat()
-    assert say(tmp_path, talk, "Hi.") == first
+    assert say(ledger, talk, "Hi.") == first
     assert (output.stat().st_ino, output.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_our_own_output_is_replaced_and_a_missing_one_rewritten(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
-    say(tmp_path, talk, "Hi.")
-    say(tmp_path, talk, "Hello.")
+    say(ledger, talk, "Hi.")
+    say(ledger, talk, "Hello.")
     assert output.read_text() == "Hello.\n"
     output.unlink()
-    assert say(tmp_path, talk, "Hello.").paths == (output,)
+    assert say(ledger, talk, "Hello.").paths == (output,)
     assert output.read_text() == "Hello.\n"
 
 
 def test_a_file_of_somebody_else_is_kept_until_told_otherwise(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
     output.write_text("my notes")
-    written = write(tmp_path, talk, saying("Hi."))
+    written = write(ledger, talk, saying("Hi."))
     assert written == Written((output.with_suffix(".json"),), (output,))
     assert output.read_text() == "my notes"
-    assert say(tmp_path, talk, "Hi.", overwrite=True) == Written((output,))
+    assert say(ledger, talk, "Hi.", overwrite=True) == Written((output,))
     assert output.read_text() == "Hi.\n"
 
 
 def test_an_edited_output_is_kept_until_told_otherwise(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
-    say(tmp_path, talk, "Hi.")
+    say(ledger, talk, "Hi.")
     output.write_text("Hi!\n")
     for _ in range(2):
-        assert say(tmp_path, talk, "Hi.").untouched == (output,)
+        assert say(ledger, talk, "Hi.").untouched == (output,)
         assert output.read_text() == "Hi!\n"
-    say(tmp_path, talk, "Hi.", overwrite=True)
-    assert say(tmp_path, talk, "Hello.").paths == (output,)
+    say(ledger, talk, "Hi.", overwrite=True)
+    assert say(ledger, talk, "Hello.").paths == (output,)
 
 
 def test_a_file_with_the_very_same_bytes_is_adopted(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
     output.write_text("Hi.\n")
     before = output.stat()
-    assert say(tmp_path, talk, "Hi.").paths == (output,)
+    assert say(ledger, talk, "Hi.").paths == (output,)
     assert output.stat().st_ino == before.st_ino
-    assert recorded(tmp_path) == {"talk.txt": digest(output)}
-    assert say(tmp_path, talk, "Hello.").paths == (output,)
+    assert recorded(ledger) == {"talk.txt": digest(output)}
+    assert say(ledger, talk, "Hello.").paths == (output,)
 
 
 @pytest.mark.parametrize("content", ["Hi.\n", "precious"])
 def test_a_symlink_is_never_followed(
-    tmp_path: Path, talk: Recording, output: Path, content: str
+    ledger: Ledger, tmp_path: Path, talk: Recording, output: Path, content: str
 ) -> None:
     target = tmp_path / "target"
     target.write_text(content)
     output.symlink_to(target)
-    assert say(tmp_path, talk, "Hi.").untouched == (output,)
+    assert say(ledger, talk, "Hi.").untouched == (output,)
     assert output.is_symlink()
-    say(tmp_path, talk, "Hi.", overwrite=True)
+    say(ledger, talk, "Hi.", overwrite=True)
     assert not output.is_symlink()
     assert target.read_text() == content
 
 
-def test_a_pipe_is_not_read(tmp_path: Path, talk: Recording, output: Path) -> None:
+def test_a_pipe_is_not_read(ledger: Ledger, talk: Recording, output: Path) -> None:
     os.mkfifo(output)
-    assert say(tmp_path, talk, "Hi.").untouched == (output,)
+    assert say(ledger, talk, "Hi.").untouched == (output,)
 
 
 def test_a_folder_of_that_name_is_an_error_that_names_it(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, tmp_path: Path, talk: Recording, output: Path
 ) -> None:
     output.mkdir()
     with pytest.raises(RecordingError, match=r"talk\.txt cannot be written.*move it away"):
-        write(tmp_path, talk, saying("Hi.", overwrite=True))
+        write(ledger, talk, saying("Hi.", overwrite=True))
     assert leftovers(tmp_path) == []
-    assert recorded(tmp_path) == {}
+    assert recorded(ledger) == {}
 
 
-def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, talk: Recording) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(
+    ledger: Ledger, tmp_path: Path, talk: Recording
+) -> None:
     for name in ("out", "out/deeper"):
         (tmp_path / "out").write_text("a file")
         with pytest.raises(RecordingError, match="there is a file where a folder is needed"):
-            write(tmp_path, talk, saying("Hi.", directory=tmp_path / name))
+            write(ledger, talk, saying("Hi.", directory=tmp_path / name))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_an_error_that_says_what_to_do(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
     output.parent.chmod(0o500)
     try:
         with pytest.raises(RecordingError, match="--output-dir"):
-            say(tmp_path, talk, "Hi.")
+            say(ledger, talk, "Hi.")
     finally:
         output.parent.chmod(0o700)
 
@@ -188,21 +193,21 @@ def small_files() -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_files")
 def test_a_write_that_fails_changes_nothing_and_leaves_nothing(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, tmp_path: Path, talk: Recording, output: Path
 ) -> None:
-    write(tmp_path, talk, saying("Hi."))
+    write(ledger, talk, saying("Hi."))
     long = saying("word " * 150_000, formats=("txt", "tsv", "json"))
     long = replace(long, model="m" * 300_000)
     with pytest.raises(Hindered, match=r"talk\.json cannot be written: File too large"):
-        write(tmp_path, talk, long)
+        write(ledger, talk, long)
     assert output.read_text() == "Hi.\n"
     assert not output.with_suffix(".tsv").exists()
     assert leftovers(tmp_path) == []
-    assert write(tmp_path, talk, saying("Hello.")).untouched == ()
+    assert write(ledger, talk, saying("Hello.")).untouched == ()
 
 
 def test_a_recording_whose_name_another_run_took_gets_another(
-    tmp_path: Path, talk: Recording
+    ledger: Ledger, talk: Recording
 ) -> None:
     wav = recording(talk.path.with_suffix(".wav"))
 
@@ -215,7 +220,7 @@ def test_a_recording_whose_name_another_run_took_gets_another(
             writing.append(writer.write(content, item.path))
         return [written.paths for written in await asyncio.gather(*writing)]
 
-    first, second = with_ledger(tmp_path, work)
+    first, second = with_ledger(ledger, work)
     assert not set(first) & set(second)
     assert {first[0].name, second[0].name} in (
         {"talk.txt", "talk.wav.txt"},
@@ -223,7 +228,9 @@ def test_a_recording_whose_name_another_run_took_gets_another(
     )
 
 
-def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) -> None:
+def test_many_recordings_are_written_at_once(
+    ledger: Ledger, tmp_path: Path, talk: Recording
+) -> None:
     items = [recording(talk.root / f"talk.{number}") for number in range(40)]
 
     async def work(database: Database) -> None:
@@ -235,25 +242,25 @@ def test_many_recordings_are_written_at_once(tmp_path: Path, talk: Recording) ->
         for item, plan in plans.items():
             assert plan.paths["txt"].read_text() == f"{item.name}\n"
 
-    with_ledger(tmp_path, work)
+    with_ledger(ledger, work)
     assert leftovers(tmp_path) == []
 
 
 KILLED = """
-import asyncio, os, signal, sys
+import asyncio, os, signal, sys, time
 from pathlib import Path
-from sttbatch.database.opening import open_ledger
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs import atomic_files
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
 from tests.outputs.examples import Recording, saying
+from tests.queue.harness import Ledger
 
 def die(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 async def main(ledger: str, path: Path, moment: str) -> None:
-    registry = OutputRegistry(SqlOutputStore(open_ledger(Path(ledger))))
+    registry = OutputRegistry(SqlOutputStore(Ledger.named(ledger).open(time.time)))
     content = saying("Second.", formats=("txt",))
     writer = OutputWriter(registry)
     await writer.plan([Recording(path, path.parent)], content.options)
@@ -267,8 +274,8 @@ asyncio.run(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
 """
 
 
-def killed_while_writing(tmp_path: Path, talk: Recording, moment: str) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path), str(talk.path), moment]
+def killed_while_writing(ledger: Ledger, talk: Recording, moment: str) -> None:
+    command = [sys.executable, "-c", KILLED, str(ledger), str(talk.path), moment]
     paths = os.pathsep.join(filter(None, ["src", ".", *sys.path]))
     root = Path(__file__).parents[2]
     died = subprocess.run(command, cwd=root, env={**os.environ, "PYTHONPATH": paths}, check=False)
@@ -278,24 +285,24 @@ def killed_while_writing(tmp_path: Path, talk: Recording, moment: str) -> None:
 @pytest.mark.parametrize("first", ["First.", None])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_killed_run_leaves_nothing_that_the_next_takes_for_an_edit(
-    tmp_path: Path, talk: Recording, output: Path, moment: str, first: str | None
+    ledger: Ledger, tmp_path: Path, talk: Recording, output: Path, moment: str, first: str | None
 ) -> None:
     if first:
-        say(tmp_path, talk, first)
-    killed_while_writing(tmp_path, talk, moment)
+        say(ledger, talk, first)
+    killed_while_writing(ledger, talk, moment)
     assert len(leftovers(tmp_path)) == (moment == "before")
     expected = "Second.\n" if moment == "after" else f"{first}\n"
     assert not output.exists() if expected == "None\n" else output.read_text() == expected
-    assert say(tmp_path, talk, "Third.") == Written((output,))
+    assert say(ledger, talk, "Third.") == Written((output,))
     assert output.read_text() == "Third.\n"
-    assert recorded(tmp_path) == {"talk.txt": digest(output)}
+    assert recorded(ledger) == {"talk.txt": digest(output)}
     assert leftovers(tmp_path) == []
 
 
 def test_a_user_edit_between_two_killed_runs_is_still_kept(
-    tmp_path: Path, talk: Recording, output: Path
+    ledger: Ledger, talk: Recording, output: Path
 ) -> None:
-    say(tmp_path, talk, "First.")
-    killed_while_writing(tmp_path, talk, "after")
+    say(ledger, talk, "First.")
+    killed_while_writing(ledger, talk, "after")
     output.write_text("Mine.\n")
-    assert say(tmp_path, talk, "Third.").untouched == (output,)
+    assert say(ledger, talk, "Third.").untouched == (output,)

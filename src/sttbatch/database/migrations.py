@@ -48,16 +48,22 @@ class History(Struct, frozen=True):
                 del objects[dropped[1]]
         return objects
 
-    def missing(self, applied: AbstractSet[str], title: str) -> list[str]:
+    def missing(
+        self,
+        applied: AbstractSet[str],
+        title: str,
+        elsewhere: str = "STTBATCH_DATA_DIR to another folder",
+    ) -> list[str]:
         """The steps that are not among `applied`, in order.
 
-        Raises StateError if a newer sttbatch wrote the database, which is called `title`.
+        Raises StateError if a newer sttbatch wrote the database, which is called `title`;
+        `elsewhere` is what to set for another one.
         """
         unknown = applied - self.steps.keys()
         if unknown:
             raise StateError(
                 f"{title} was written by a newer sttbatch (it knows {max(unknown)}); "
-                "upgrade sttbatch, or set STTBATCH_DATA_DIR to another folder"
+                f"upgrade sttbatch, or set {elsewhere}"
             )
         return [step for step in self.steps if step not in applied]
 

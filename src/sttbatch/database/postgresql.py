@@ -11,16 +11,17 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, LiteralString, TypeAlias, TypeVar
+from uuid import uuid4
 from zlib import crc32
 
 import psycopg
 from psycopg import sql
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from tzlocal import get_localzone_name
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, UsageError
 from sttbatch.database.database import Columns, Rows, Scan, Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
@@ -32,6 +33,9 @@ OLDEST = 150000
 """`server_version` of the first PostgreSQL that understands every statement."""
 
 CONNECT_S = 10
+RETRY_S = 5.0
+"""How long the pool tries by itself, at intervals that double; then it is asked again."""
+
 PATIENCE_S = 60.0
 """How long a server that restarts is waited for."""
 
@@ -54,11 +58,19 @@ _COLUMNS = """SELECT attname, 1 + array_position(indkey::smallint[], attnum) FRO
     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 _NUMBERED = """SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     WHERE attidentity <> '' AND relnamespace = current_schema()::regnamespace"""
+STOPPED_S = 30.0
+"""How long a process that is stopped or cut off within a transaction holds the others."""
+
 _KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-# A process that is stopped or cut off within a transaction holds the lock of all others.
-_SESSION = "SET idle_in_transaction_session_timeout = '30s'; " + "; ".join(
-    f"SET tcp_{name} = {value}" for name, value in _KEEPALIVES.items()
-)
+_SESSION = "; ".join(f"SET tcp_{name} = {value}" for name, value in _KEEPALIVES.items())
+# Keepalives are not sent while an answer is waited for.
+_TCP = {**_KEEPALIVES, "tcp_user_timeout": 25_000}
+
+_MARK_COMMIT = """INSERT INTO last_commits (writer, number)
+    SELECT %s, %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
+    ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"""
+_IS_COMMITTED = "SELECT 1 FROM last_commits WHERE writer = %s AND number = %s"
+_FORGET_COMMITS = "DELETE FROM last_commits WHERE at < now() - interval '1 day'"
 
 
 # Each connection that is lost is worth no line: what could not be repeated is raised.
@@ -94,27 +106,45 @@ class PostgreSQLStore:
     """A `Store` in a PostgreSQL database; its tables are in the first schema of the search path.
 
     A group of works is one transaction under an advisory lock that all processes at the database
-    take, as they take SQLite's with BEGIN IMMEDIATE. If the connection is lost during the commit,
-    the server is asked whether it was made before anything is repeated.
+    take, as they take SQLite's with BEGIN IMMEDIATE. Each is marked in `last_commits`, so that the
+    server can be asked whether a commit was made whose connection was lost. (`pg_xact_status` does
+    not tell: after a crash the number of a transaction that was lost is given to another one.)
 
     Args:
         url: address as libpq takes it; what it omits is in libpq's variables and files.
         history: the migrations of the tables.
         durable: False: a crash of the server may lose the latest commits.
         patience_s: how long a server that was lost is waited for.
+        stopped_s: how long this process may stand still within a transaction.
     """
 
     faults = (psycopg.Error, UnicodeDecodeError)
     advice = "Is the server there? `sttbatch doctor` tells more"
 
     def __init__(
-        self, url: str, history: History, *, durable: bool = True, patience_s: float = PATIENCE_S
+        self,
+        url: str,
+        history: History,
+        *,
+        durable: bool = True,
+        patience_s: float = PATIENCE_S,
+        stopped_s: float = STOPPED_S,
     ) -> None:
         self.title = address(url)
         self._url = url
         self._history = history
         self._durable = durable
         self._patience_s = patience_s
+        self._stopped_s = stopped_s
+        self._options = {
+            "autocommit": True,
+            "connect_timeout": CONNECT_S,
+            "client_encoding": "UTF8",
+            "application_name": f"{APPLICATION} {os.getpid()} on {platform.node()}",
+            **_TCP,
+        }
+        self._writer = uuid4().hex
+        self._groups = 0
         self._lock = lock_of(history)
         self._tables = history.tables
         self._pool: ConnectionPool[Connection]
@@ -125,22 +155,16 @@ class PostgreSQLStore:
         return (told or str(fault)).partition("\n")[0].rstrip(".?")
 
     def open(self) -> None:
-        options = {
-            "autocommit": True,
-            "connect_timeout": CONNECT_S,
-            "application_name": f"{APPLICATION} {os.getpid()} on {platform.node()}",
-            **_KEEPALIVES,
-        }
-        # The pool would only say that it waited in vain; this says why.
-        with psycopg.connect(self._url, **options) as connection:  # type: ignore[arg-type]
+        with self._connected() as connection:
             self._configure(connection)
             self._migrate(connection)
         self._pool = ConnectionPool(
             self._url,
-            kwargs=options,
+            kwargs=self._options,
             min_size=1,
             max_size=2,
             timeout=self._patience_s,
+            reconnect_timeout=RETRY_S,
             max_lifetime=3600,
             check=ConnectionPool.check_connection,
             configure=self._configure,
@@ -149,21 +173,22 @@ class PostgreSQLStore:
 
     def transact(self, work: Work[T]) -> T:
         begin = f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})".encode()
-        # Of the attempt whose COMMIT was sent; a transaction that wrote nothing has no id.
-        committing: tuple[str | None, T] | None = None
+        self._groups += 1
+        mark = (self._writer, self._groups)
+        # Of the attempt whose COMMIT was sent.
+        committing: tuple[T] | None = None
 
         def attempt(connection: Connection) -> T:
             nonlocal committing
-            if committing is not None:
-                transaction, result = committing
-                if transaction is None or _was_committed(connection, transaction):
-                    return result
-                committing = None
+            # Whoever has the lock knows how the transaction before ended.
             connection.execute(begin)
+            if committing and connection.execute(_IS_COMMITTED, mark).fetchone():
+                connection.execute("ROLLBACK")
+                return committing[0]
+            committing = None
             result = work(_Session(connection))
-            query = "SELECT pg_current_xact_id_if_assigned()::text"
-            ((transaction,),) = connection.execute(query).fetchall()
-            committing = (transaction, result)
+            connection.execute(_MARK_COMMIT, mark)
+            committing = (result,)
             connection.execute("COMMIT")
             return result
 
@@ -230,11 +255,14 @@ class PostgreSQLStore:
         query = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
             WHERE ctid > %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
         with self._pool.connection() as connection:
-            return connection.execute(query.encode(), (_row_id(max(number, 0)), limit)).fetchall()
+            after = _row_id(max(number, 0))
+            return connection.execute(query.encode(), (after, limit)).fetchall()
 
     def drop_entries(self, numbers: Sequence[int]) -> None:
         row_ids = [(_row_id(number),) for number in numbers]
-        statement = "DELETE FROM cache_entries WHERE ctid = ?::tid"
+        # A sound entry may have been stored in the same place since.
+        statement = r"""DELETE FROM cache_entries WHERE ctid = ?::tid
+            AND sha256 <> sha256(convert_to(key, 'UTF8') || '\x00'::bytea || value)"""
         self.transact(lambda session: session.executemany(statement, row_ids))
 
     def columns(self, table: str) -> Columns:
@@ -277,22 +305,40 @@ class PostgreSQLStore:
         """The result of `attempt`, which is repeated when the connection is lost."""
         until = time.monotonic() + self._patience_s
         while True:
-            with self._pool.connection() as connection:
-                try:
-                    return attempt(connection)
-                except BaseException:
-                    if not connection.broken or time.monotonic() > until:
-                        connection.rollback()
+            is_lost = True
+            try:
+                with self._pool.connection(min(RETRY_S, self._patience_s)) as connection:
+                    try:
+                        return attempt(connection)
+                    except BaseException:
+                        is_lost = connection.broken
+                        if not is_lost:
+                            connection.rollback()
                         raise
+            except Exception as error:
+                if not is_lost:
+                    raise
+                if time.monotonic() > until:
+                    if isinstance(error, PoolTimeout):
+                        self._connected().close()
+                    raise
+
+    def _connected(self) -> Connection:
+        """A connection beside the pool, which would only say that it waited in vain."""
+        return psycopg.connect(self._url, **self._options)  # type: ignore[arg-type]
 
     def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _Number)
         connection.execute(_SESSION)
+        timeout = f"SET idle_in_transaction_session_timeout = {1000 * self._stopped_s:.0f}"
+        connection.execute(timeout.encode())
         if not self._durable:
             connection.execute("SET synchronous_commit = off")
-        with contextlib.suppress(psycopg.DataError):
-            # Days are those of this machine, as in SQLite.
-            connection.execute("SELECT set_config('TimeZone', %s, false)", (get_localzone_name(),))
+        # Days are those of this machine, as in SQLite.
+        for zone in _time_zones():
+            with contextlib.suppress(psycopg.DataError):
+                connection.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
+                break
 
     def _migrate(self, connection: Connection) -> None:
         """Apply the missing steps in one transaction; raises StateError as `History.missing`."""
@@ -302,10 +348,16 @@ class PostgreSQLStore:
             raise StateError(f"{self.title}: its encoding must be UTF8")
         name, title = self._history.name, self.title
         with connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (self._lock,))
-            connection.execute(RECORDS)
+            # The records and functions are those of every history.
+            for lock in (_MIGRATION_LOCK, self._lock):
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
+            for table in RECORDS:
+                connection.execute(table)
+            connection.execute(_FORGET_COMMITS)
             rows = connection.execute("SELECT name FROM schema_steps WHERE history = %s", (name,))
-            missing = self._history.missing({step for (step,) in rows.fetchall()}, title)
+            missing = self._history.missing(
+                {step for (step,) in rows.fetchall()}, title, _ELSEWHERE
+            )
             for function in FUNCTIONS if missing else ():
                 connection.execute(function)
             for step in missing:
@@ -326,6 +378,10 @@ def lock_of(history: History) -> int:
     return crc32(history.name.encode())
 
 
+_ELSEWHERE = "STTBATCH_DATABASE_URL to another database"
+_MIGRATION_LOCK = crc32(b"sttbatch.migrations")
+
+
 def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
     """Those of a node of a plan and of the nodes below it."""
     kind, table = node["Node Type"], node.get("Relation Name", table)
@@ -341,8 +397,15 @@ def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Itera
 
 
 def address(url: str) -> str:
-    """Where a database is, without user and password."""
-    parts = conninfo_to_dict(url)
+    """Where a database is, without user and password; raises UsageError if `url` is no address."""
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # It quotes what it cannot read, which may be a part of the password.
+        raise UsageError(
+            "the address of the PostgreSQL database cannot be read; it is like "
+            "postgresql://user@host:5432/database, with %xx for special characters"
+        ) from None
     host, port = parts.get("host", "this machine"), parts.get("port", 5432)
     return f"PostgreSQL {parts.get('dbname', '')} at {host}:{port}"
 
@@ -355,15 +418,17 @@ def _row_id(number: int) -> str:
     return f"({number >> 16},{number & 0xFFFF})"
 
 
-def _was_committed(connection: Connection, transaction: str) -> bool:
-    """Whether a transaction was committed whose connection was lost."""
-    while True:
-        query = "SELECT pg_xact_status(%s::xid8)"
-        ((status,),) = connection.execute(query, (transaction,)).fetchall()
-        if status != "in progress":
-            return bool(status == "committed")
-        # Its server process has not noticed yet that nobody listens.
-        time.sleep(0.05)
+def _time_zones() -> Iterator[str]:
+    """This machine's time zone in several forms, the best one first."""
+    if zone := os.environ.get("TZ"):
+        yield zone
+    # The files of a machine may contradict each other.
+    with contextlib.suppress(LookupError):
+        yield get_localzone_name()
+    # Today's, as POSIX writes it: what is east of Greenwich is less.
+    offset_s = time.localtime().tm_gmtoff
+    hours, seconds = divmod(abs(offset_s), 3600)
+    yield f"<local>{'-' if offset_s > 0 else '+'}{hours}:{seconds // 60:02}"
 
 
 _MARK = re.compile(r"'(?:[^']|'')*'|%|\?|(?<!:):([a-z_]\w*)")

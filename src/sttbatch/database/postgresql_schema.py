@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import re
 
-RECORDS = """CREATE TABLE IF NOT EXISTS schema_steps (
-    history text COLLATE "C", name text COLLATE "C", applied_at double precision NOT NULL,
-    PRIMARY KEY (history, name))"""
-"""The record of applied steps."""
+RECORDS = (
+    """CREATE TABLE IF NOT EXISTS schema_steps (
+        history text COLLATE "C", name text COLLATE "C", applied_at double precision NOT NULL,
+        PRIMARY KEY (history, name))""",
+    """CREATE TABLE IF NOT EXISTS last_commits (
+        writer text COLLATE "C" PRIMARY KEY, number bigint NOT NULL,
+        at timestamptz NOT NULL DEFAULT now())""",
+)
+"""The records of applied steps and, by writer, of the last transaction that was committed."""
 
 FUNCTIONS = (
     # STABLE: in front of a volatile one no index would be used.
