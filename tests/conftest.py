@@ -23,10 +23,18 @@ from tests.shell import Shell
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BLOCK_BYTES = 1 << 24
+_SLOW_S = 900
 KEY_FILES = {"key", "cloudru-api-key"}
 """Where tests of `CLOUDRU_API_KEY_FILE` and of systemd's credentials put it."""
 
 _RECORDINGS = {".aac", ".flac", ".m4a", ".mp3", ".mp4", ".ogg", ".opus", ".wav", ".webm"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests more time than others, if they do not say themselves how much."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_S))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,8 +13,6 @@ from typing import Any
 
 from tests.cloudru import KEY, CloudRu, HeardWord
 
-TIMEOUT_S = 110
-
 
 @dataclass(frozen=True)
 class Result:
@@ -64,11 +62,14 @@ class Shell:
             **options,
         )
 
-    def finish(self, process: subprocess.Popen[bytes], timeout_s: float = TIMEOUT_S) -> Result:
+    def finish(self, process: subprocess.Popen[bytes]) -> Result:
+        """Its result once it has ended, for which the test as a whole has a limit."""
         try:
-            out, err = process.communicate(timeout=timeout_s)
-        finally:
+            out, err = process.communicate()
+        except BaseException:
             process.kill()
+            process.communicate()
+            raise
         assert KEY.encode() not in (out or b"") + err
         return Result(process.returncode, (out or b"").decode(), err.decode())
 

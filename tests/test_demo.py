@@ -40,7 +40,7 @@ def test_every_fixture_is_read_with_few_word_errors(home: Path, tmp_path: Path) 
         *("transcribe", FIXTURES / "speech", "--engine", "local"),
         *("-o", tmp_path / "out", "-f", "txt,json,srt"),
     )
-    result = shell.finish(process, timeout_s=500)
+    result = shell.finish(process)
     assert result.code == 0, result.err
     measured = subprocess.run(
         [sys.executable, FIXTURES / "wer.py", tmp_path / "out"],

@@ -70,7 +70,7 @@ def _decoded(data: bytes) -> NDArray[np.float64]:
 
 def transcribe(shell: Shell, *arguments: str | Path) -> Result:
     process = shell.start("transcribe", *arguments, "-f", "json", "--words", "-j", "4")
-    return shell.finish(process, timeout_s=WITHIN_S_OF_RUN)
+    return shell.finish(process)
 
 
 def fault(made: Made) -> str | None:
