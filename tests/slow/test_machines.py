@@ -66,7 +66,7 @@ def test_eight_machines_pay_each_chunk_once(
         each.start("transcribe", talks, "-o", each.home / "out", *options) for each in machines
     ]
     for each, process in zip(machines, running, strict=True):
-        result = each.finish(process, timeout_s=500)
+        result = each.finish(process)
         assert result.code == 0, result.err
         for name, truth in truths.items():
             assert words_of((each.home / "out" / name).with_suffix(".json")) == texts(truth)
