@@ -57,7 +57,7 @@ def distribution(store: Measurements, window: Window, label: str | None = None) 
     return asyncio.run(Aggregator(store).distribution(LATENCY, window, label))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 100_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 20_000])
 def test_percentiles_are_numpys(store: Measurements, count: int) -> None:
     lot = random.Random(count)
     values = [lot.lognormvariate(0, 1) for _ in range(count)]
@@ -107,14 +107,11 @@ def test_what_is_too_old_goes_and_the_rest_stays(store: Measurements) -> None:
     assert distribution(store, Window(0, 99)).ordered == [5.0, 6, 7, 8, 9]
 
 
-@pytest.mark.parametrize(
-    "query",
-    [VALUES, LABELLED, TOTALS, COUNTS, BUSY, BUSIEST_MINUTE, *LATENCIES_BY.values()],
-)
 def test_every_window_is_found_by_the_order_of_the_rows(
-    backend: Backend, database: Database, query: str
+    backend: Backend, database: Database
 ) -> None:
-    row = (LATENCY, 0, 1, "ok")[: query.count("?")]
-    scans = asyncio.run(backend.scans(database, query, row))
-    read = {(each.index, each.is_whole) for each in scans if each.table == "measurements"}
-    assert read == {("measurements_pkey", False)}
+    for query in (VALUES, LABELLED, TOTALS, COUNTS, BUSY, BUSIEST_MINUTE, *LATENCIES_BY.values()):
+        row = (LATENCY, 0, 1, "ok")[: query.count("?")]
+        scans = asyncio.run(backend.scans(database, query, row))
+        read = {(each.index, each.is_whole) for each in scans if each.table == "measurements"}
+        assert read == {("measurements_pkey", False)}, query
