@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import logging
-import os
-import platform
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, LiteralString, TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, LiteralString, TypeVar
 from uuid import uuid4
 from zlib import crc32
 
 import psycopg
 from psycopg import sql
-from psycopg.adapt import Loader
-from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool, PoolTimeout
-from tzlocal import get_localzone_name
 
-from sttbatch.core.errors import StateError, UsageError
-from sttbatch.database.database import Columns, Rows, Scan, Session, Values, Work
+from sttbatch.core.errors import StateError
+from sttbatch.database.database import Columns, Scan, Session, Values, Work
 from sttbatch.database.migrations import History
+from sttbatch.database.postgresql_connections import (
+    APPLICATION,
+    PATIENCE_S,
+    STOPPED_S,
+    Connection,
+    Connections,
+    PostgreSQLSession,
+    address,
+)
 from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
 
 T = TypeVar("T")
-Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
 OLDEST = 150000
 """`server_version` of the first PostgreSQL that understands every statement."""
 
-CONNECT_S = 10
-RETRY_S = 5.0
-"""How long the pool tries by itself, at intervals that double; then it is asked again."""
-
-PATIENCE_S = 60.0
-"""How long a server that restarts is waited for."""
-
 NEAR_S = 0.003
 """A longer round trip makes the ledger slower than the endpoint."""
 
-APPLICATION = "sttbatch"
 _ROUND_TRIPS = 5
 _LAST_STEP = "SELECT max(name) FROM schema_steps WHERE history = %s"
 _OTHERS = f"""SELECT DISTINCT application_name FROM pg_stat_activity
@@ -58,48 +48,11 @@ _COLUMNS = """SELECT attname, 1 + array_position(indkey::smallint[], attnum) FRO
     WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 _NUMBERED = """SELECT relname, attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     WHERE attidentity <> '' AND relnamespace = current_schema()::regnamespace"""
-STOPPED_S = 30.0
-"""How long a process that is stopped or cut off within a transaction holds the others."""
-
-_KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
-_SESSION = "; ".join(f"SET tcp_{name} = {value}" for name, value in _KEEPALIVES.items())
-# Keepalives are not sent while an answer is waited for.
-_TCP = {**_KEEPALIVES, "tcp_user_timeout": 25_000}
-
 _MARK_COMMIT = """INSERT INTO last_commits (writer, number)
     SELECT %s, %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"""
 _IS_COMMITTED = "SELECT 1 FROM last_commits WHERE writer = %s AND number = %s"
 _FORGET_COMMITS = "DELETE FROM last_commits WHERE at < now() - interval '1 day'"
-
-
-# Each connection that is lost is worth no line: what could not be repeated is raised.
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
-
-
-class _Number(Loader):
-    """Sums of `bigint` come as `numeric`."""
-
-    def load(self, data: Any) -> int | float:
-        text = bytes(data).decode()
-        return int(text) if text.lstrip("-").isdecimal() else float(text)
-
-
-class _Session:
-    """A `Session` on a connection of psycopg."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def execute(self, statement: str, values: Values = (), /) -> Rows:
-        if not values:
-            return self._connection.execute(statement.encode())
-        return self._connection.execute(_placed(statement), values)
-
-    def executemany(self, statement: str, rows: Iterable[Values], /) -> Rows:
-        cursor = self._connection.cursor()
-        cursor.executemany(_placed(statement), rows)
-        return cursor
 
 
 class PostgreSQLStore:
@@ -131,23 +84,12 @@ class PostgreSQLStore:
         stopped_s: float = STOPPED_S,
     ) -> None:
         self.title = address(url)
-        self._url = url
+        self._pool = Connections(url, durable=durable, patience_s=patience_s, stopped_s=stopped_s)
         self._history = history
-        self._durable = durable
-        self._patience_s = patience_s
-        self._stopped_s = stopped_s
-        self._options = {
-            "autocommit": True,
-            "connect_timeout": CONNECT_S,
-            "client_encoding": "UTF8",
-            "application_name": f"{APPLICATION} {os.getpid()} on {platform.node()}",
-            **_TCP,
-        }
         self._writer = uuid4().hex
         self._groups = 0
         self._lock = lock_of(history)
         self._tables = history.tables
-        self._pool: ConnectionPool[Connection]
 
     def reason(self, fault: Exception) -> str:
         # Details may contain the values of a row, and hints are for administrators.
@@ -155,21 +97,9 @@ class PostgreSQLStore:
         return (told or str(fault)).partition("\n")[0].rstrip(".?")
 
     def open(self) -> None:
-        with self._connected() as connection:
-            self._configure(connection)
+        with self._pool.single() as connection:
             self._migrate(connection)
-        self._pool = ConnectionPool(
-            self._url,
-            kwargs=self._options,
-            min_size=1,
-            max_size=2,
-            timeout=self._patience_s,
-            reconnect_timeout=RETRY_S,
-            max_lifetime=3600,
-            check=ConnectionPool.check_connection,
-            configure=self._configure,
-            open=True,
-        )
+        self._pool.open()
 
     def transact(self, work: Work[T]) -> T:
         begin = f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})".encode()
@@ -186,23 +116,23 @@ class PostgreSQLStore:
                 connection.execute("ROLLBACK")
                 return committing[0]
             committing = None
-            result = work(_Session(connection))
+            result = work(PostgreSQLSession(connection))
             connection.execute(_MARK_COMMIT, mark)
             committing = (result,)
             connection.execute("COMMIT")
             return result
 
-        return self._patiently(attempt)
+        return self._pool.patiently(attempt)
 
     def read(self, work: Work[T]) -> T:
         def attempt(connection: Connection) -> T:
-            result = work(_Session(connection))
+            result = work(PostgreSQLSession(connection))
             if connection.broken:
                 # The work may have kept the error for itself.
                 raise psycopg.OperationalError("the connection was lost")
             return result
 
-        return self._patiently(attempt)
+        return self._pool.patiently(attempt)
 
     def close(self) -> None:
         self._pool.close()
@@ -240,7 +170,7 @@ class PostgreSQLStore:
             ((steps,),) = connection.execute(_LAST_STEP, (self._history.name,)).fetchall()
             others = [name for (name,) in connection.execute(_OTHERS).fetchall()]
             version = connection.info.parameter_status("server_version")
-        pool = self._pool.get_stats()
+        pool = self._pool.stats()
         far = ": each chunk waits for about 20; run it nearer" if round_trip_s > NEAR_S else ""
         return (
             f"PostgreSQL {version}, schema {steps}, {1000 * round_trip_s:.1f} ms away{far}; "
@@ -301,45 +231,6 @@ class PostgreSQLStore:
             ).fetchone()
             session.execute(query.format(*names).as_string(), sequence)
 
-    def _patiently(self, attempt: Callable[[Connection], T]) -> T:
-        """The result of `attempt`, which is repeated when the connection is lost."""
-        until = time.monotonic() + self._patience_s
-        while True:
-            is_lost = True
-            try:
-                with self._pool.connection(min(RETRY_S, self._patience_s)) as connection:
-                    try:
-                        return attempt(connection)
-                    except BaseException:
-                        is_lost = connection.broken
-                        if not is_lost:
-                            connection.rollback()
-                        raise
-            except Exception as error:
-                if not is_lost:
-                    raise
-                if time.monotonic() > until:
-                    if isinstance(error, PoolTimeout):
-                        self._connected().close()
-                    raise
-
-    def _connected(self) -> Connection:
-        """A connection beside the pool, which would only say that it waited in vain."""
-        return psycopg.connect(self._url, **self._options)  # type: ignore[arg-type]
-
-    def _configure(self, connection: Connection) -> None:
-        connection.adapters.register_loader("numeric", _Number)
-        connection.execute(_SESSION)
-        timeout = f"SET idle_in_transaction_session_timeout = {1000 * self._stopped_s:.0f}"
-        connection.execute(timeout.encode())
-        if not self._durable:
-            connection.execute("SET synchronous_commit = off")
-        # Days are those of this machine, as in SQLite.
-        for zone in _time_zones():
-            with contextlib.suppress(psycopg.DataError):
-                connection.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
-                break
-
     def _migrate(self, connection: Connection) -> None:
         """Apply the missing steps in one transaction; raises StateError as `History.missing`."""
         if connection.info.server_version < OLDEST:
@@ -396,51 +287,9 @@ def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Itera
         yield from _scans(each, partial, table)
 
 
-def address(url: str) -> str:
-    """Where a database is, without user and password; raises UsageError if `url` is no address."""
-    try:
-        parts = conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        # It quotes what it cannot read, which may be a part of the password.
-        raise UsageError(
-            "the address of the PostgreSQL database cannot be read; it is like "
-            "postgresql://user@host:5432/database, with %xx for special characters"
-        ) from None
-    host, port = parts.get("host", "this machine"), parts.get("port", 5432)
-    return f"PostgreSQL {parts.get('dbname', '')} at {host}:{port}"
-
-
 _NUMBER = "(ctid::text::point)[0]::bigint * 65536 + (ctid::text::point)[1]::bigint"
 """Block and row as one number."""
 
 
 def _row_id(number: int) -> str:
     return f"({number >> 16},{number & 0xFFFF})"
-
-
-def _time_zones() -> Iterator[str]:
-    """This machine's time zone in several forms, the best one first."""
-    if zone := os.environ.get("TZ"):
-        yield zone
-    # The files of a machine may contradict each other.
-    with contextlib.suppress(LookupError):
-        yield get_localzone_name()
-    # Today's, as POSIX writes it: what is east of Greenwich is less.
-    offset_s = time.localtime().tm_gmtoff
-    hours, seconds = divmod(abs(offset_s), 3600)
-    yield f"<local>{'-' if offset_s > 0 else '+'}{hours}:{seconds // 60:02}"
-
-
-_MARK = re.compile(r"'(?:[^']|'')*'|%|\?|(?<!:):([a-z_]\w*)")
-
-
-@functools.lru_cache(maxsize=512)
-def _placed(statement: str) -> bytes:
-    """A statement with psycopg's placeholders in place of SQLite's."""
-
-    def mark(match: re.Match[str]) -> str:
-        if match[1]:
-            return f"%({match[1]})s"
-        return {"?": "%s"}.get(match[0], match[0].replace("%", "%%"))
-
-    return _MARK.sub(mark, statement).encode()
