@@ -231,7 +231,7 @@ class Database:
         try:
             self._store.open()
         except BaseException as error:  # noqa: BLE001 - the constructor waits for it
-            opened.set_exception(self._translated(error))
+            opened.set_exception(translated(self._store, error))
             return
         opened.set_result(None)
         is_open = True
@@ -274,10 +274,7 @@ class Database:
             if error is None:
                 task.future.set_result(result)
             else:
-                task.future.set_exception(self._translated(error))
-
-    def _translated(self, error: BaseException) -> BaseException:
-        return translated(self._store, error)
+                task.future.set_exception(translated(self._store, error))
 
 
 def translated(store: Store, error: BaseException) -> BaseException:
