@@ -172,6 +172,35 @@ class Ended(Struct, frozen=True):
     status: JobStatus | None
 
 
+class WorkerState(StrEnum):
+    """The state of a worker; a run of `transcribe` has the first one.
+
+    IDLE: it waits for jobs. DRAINING: it ends after what is in flight is stored. OFFLINE: its
+    heartbeats ended.
+    """
+
+    RUN = ""
+    ACTIVE = "ACTIVE"
+    IDLE = "IDLE"
+    DRAINING = "DRAINING"
+    OFFLINE = "OFFLINE"
+
+
+class WorkerLoad(Struct, frozen=True):
+    """What a worker says of itself with its heartbeats.
+
+    Attributes:
+        lanes: how many requests it sends at once.
+        busy_lanes: how many of these it sends now.
+        recordings: how many jobs it processes.
+    """
+
+    lanes: int = 0
+    busy_lanes: int = 0
+    recordings: int = 0
+    state: WorkerState = WorkerState.RUN
+
+
 class Worker(Struct, frozen=True):
     """A process that works on jobs, since `started_at` (seconds since the epoch).
 
@@ -185,10 +214,16 @@ class Worker(Struct, frozen=True):
     pid: int
     started_at: float
     silent_s: float = 0.0
+    load: WorkerLoad = WorkerLoad()
+
+    @property
+    def machine(self) -> str:
+        """The name of its machine."""
+        return self.host.partition(" ")[0]
 
     @property
     def label(self) -> str:
-        return f"PID {self.pid} on {self.host.partition(' ')[0]}"
+        return f"PID {self.pid} on {self.machine}"
 
 
 class JobAttempt(Struct, frozen=True):

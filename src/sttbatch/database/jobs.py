@@ -20,13 +20,12 @@ from sttbatch.core.jobs import (
     TakenBy,
     Worker,
 )
+from sttbatch.core.orders import CANCELLED
 from sttbatch.database.database import Database, Session
+from sttbatch.database.job_rows import COLUMNS, SELECT, job_of, read_jobs
+from sttbatch.database.order_rows import close_orders, reopen_orders
 from sttbatch.database.workers import heartbeat, storable
 
-COLUMNS = """id, job_type, file_sha256, stream, request_sha256, payload, priority, status,
-    retry_count, max_retries, claim_number, worker_id, created_at, started_at, completed_at,
-    error_message"""
-SELECT = f"SELECT {COLUMNS} FROM processing_jobs"  # noqa: S608 - names only, here and below
 BY_ID = f"{SELECT} WHERE id = ?"
 BY_IDS = f"{SELECT} WHERE id IN (?*)"
 BY_PREFIX = f"{SELECT} WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
@@ -161,16 +160,14 @@ class LedgerJobs:
                 raise UsageError(
                     f"job {job.short_id} is done; `sttbatch transcribe --force` sends it again"
                 )
-            if job.status is JobStatus.QUEUED:
-                return job
-            return _requeue(db, job)
+            return _retry(db, job)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         failed = (JobStatus.FAILED, _NO_LIMIT)
         return await self._database.write(
-            lambda db: [_requeue(db, job) for job in _read(db, ENDED, failed)]
+            lambda db: [_retry(db, job) for job in read_jobs(db, ENDED, failed)]
         )
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
@@ -228,7 +225,7 @@ class LedgerJobs:
                     job
                     for state in states
                     if status in {None, state}
-                    for job in _read(db, query, (state, limit))
+                    for job in read_jobs(db, query, (state, limit))
                 ]
                 for query, states in (
                     (ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
@@ -244,7 +241,7 @@ class LedgerJobs:
         wanted = prefix.lower()
         # All characters of an id sort before "~"; an empty prefix matches no job.
         ends = (wanted, f"{wanted}~" if wanted else "")
-        jobs = [_job(row) for row in await self._database.rows(BY_PREFIX, ends)]
+        jobs = [job_of(row) for row in await self._database.rows(BY_PREFIX, ends)]
         exact = [job for job in jobs if job.id == wanted]
         if len(jobs) == 1 or exact:
             return (exact or jobs)[0]
@@ -255,7 +252,7 @@ class LedgerJobs:
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
         rows = await self._database.batched_rows(BY_IDS, [*job_ids])
-        return {row[0]: _job(row) for row in rows}
+        return {row[0]: job_of(row) for row in rows}
 
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
         return [JobAttempt(*row) for row in await self._database.rows(ATTEMPTS, (job_id,))]
@@ -288,22 +285,29 @@ class LedgerJobs:
         return await self._database.write(write)
 
 
-def _read(db: Session, query: str, values: Sequence[Any]) -> list[Job]:
-    return [_job(row) for row in db.execute(query, values).fetchall()]
-
-
 def _first(db: Session, query: str, values: Sequence[Any]) -> Job | None:
-    return next(iter(_read(db, query, values)), None)
+    return next(iter(read_jobs(db, query, values)), None)
 
 
 def _changed(db: Session, statement: str, values: Sequence[Any]) -> Job:
-    (job,) = _read(db, statement, values)
+    (job,) = read_jobs(db, statement, values)
     return job
 
 
 def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
+    """End a job; one that is not completed ends its orders too."""
     job.check_may_become(status)
+    if status is JobStatus.CANCELLED:
+        close_orders(db, job.id, CANCELLED)
+    elif status is JobStatus.FAILED:
+        close_orders(db, job.id, storable(error))
     return _changed(db, END, (status, storable(error), job.id))
+
+
+def _retry(db: Session, job: Job) -> Job:
+    """Queue a job again for a user, together with its orders that were not fulfilled."""
+    reopen_orders(db, job.id)
+    return job if job.status is JobStatus.QUEUED else _requeue(db, job)
 
 
 def _requeue(db: Session, job: Job, error: str | None = None, *, revived: bool = True) -> Job:
@@ -311,10 +315,3 @@ def _requeue(db: Session, job: Job, error: str | None = None, *, revived: bool =
     job.check_may_become(JobStatus.QUEUED)
     retries = job.revived_retry_count if revived else job.retry_count
     return _changed(db, REQUEUE, (retries, storable(error), job.id))
-
-
-def _job(row: Sequence[Any]) -> Job:
-    job_id, kind, file_sha256, stream, request, payload, priority, status, *rest = row
-    spec = JobSpec.from_json(kind.lower(), payload)
-    state = (JobPriority(priority), JobStatus(status))
-    return Job(job_id, file_sha256, stream, request, spec, *state, *rest)

@@ -260,6 +260,42 @@ LEDGER: Steps = {
         "ALTER TABLE outputs DROP COLUMN written_at",
         "ALTER TABLE alerts DROP COLUMN value",
     ),
+    "0010_orders": (
+        # Who asked for which outputs of a job, where; `outputs` is JSON, `written` the path of the
+        # first output, `force` 1 if the job's stored results are sent again.
+        """CREATE TABLE orders (
+            id TEXT PRIMARY KEY,
+            job_id TEXT NOT NULL REFERENCES processing_jobs (id) ON DELETE CASCADE,
+            path BLOB NOT NULL,
+            root BLOB NOT NULL,
+            outputs TEXT NOT NULL,
+            route TEXT NOT NULL,
+            force INTEGER NOT NULL DEFAULT 0,
+            ordered_at REAL NOT NULL,
+            done_at REAL,
+            error TEXT,
+            written BLOB
+        ) STRICT""",
+        "CREATE INDEX orders_job ON orders (job_id)",
+        # A host that does not see a recording, or finds other content in its place.
+        """CREATE TABLE unseen (
+            job_id TEXT NOT NULL REFERENCES processing_jobs (id) ON DELETE CASCADE,
+            host TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            at REAL NOT NULL,
+            PRIMARY KEY (job_id, host)
+        ) STRICT, WITHOUT ROWID""",
+        # Which workers may take a job; NULL: no order of it is open, so that none may.
+        "ALTER TABLE processing_jobs ADD COLUMN route TEXT",
+        """CREATE INDEX processing_jobs_ordered
+           ON processing_jobs (route, status, priority DESC, created_at)
+           WHERE route IS NOT NULL""",
+        "ALTER TABLE workers ADD COLUMN lanes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE workers ADD COLUMN busy_lanes INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE workers ADD COLUMN recordings INTEGER NOT NULL DEFAULT 0",
+        # Empty for a run of `transcribe`, which is not ordered anything.
+        "ALTER TABLE workers ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+    ),
     "0011_output_hosts": (
         # The machine that wrote an output, in a ledger of several: others need not see its folder.
         "ALTER TABLE outputs ADD COLUMN host TEXT NOT NULL DEFAULT ''",

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from sttbatch.core.engine import FREE_ENGINES
-from sttbatch.core.jobs import Worker
+from sttbatch.core.jobs import Worker, WorkerLoad, WorkerState
 from sttbatch.database.database import Database, Session
 
 KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
-_SELECT = "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at FROM workers"
+_SELECT = """SELECT id, host, pid, started_at, ledger_now() - heartbeat_at,
+    lanes, busy_lanes, recordings, state FROM workers"""
 FREE = ", ".join(f"'{engine}'" for engine in sorted(FREE_ENGINES))
 """SQL list of the free engines, without its brackets."""
 
 _BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
+_LOAD = "UPDATE workers SET lanes = ?, busy_lanes = ?, recordings = ?, state = ? WHERE id = ?"
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
 # Reservations become requests, as the endpoint may bill them; they count for the day of the claim.
@@ -48,8 +51,8 @@ class LedgerWorkers:
         )
         return Worker(worker_id, host, pid, started_at)
 
-    async def heartbeat(self, worker: Worker) -> bool:
-        return await self._database.write(lambda db: heartbeat(db, worker))
+    async def heartbeat(self, worker: Worker, load: WorkerLoad | None = None) -> bool:
+        return await self._database.write(lambda db: heartbeat(db, worker, load))
 
     async def reap(self, worker_id: str, *, killed: bool) -> None:
         reason = KILLED if killed else ENDED
@@ -64,18 +67,27 @@ class LedgerWorkers:
 
     async def find(self, worker_ids: Collection[str]) -> dict[str, Worker]:
         rows = await self._database.batched_rows(_BY_IDS, [*worker_ids])
-        return {row[0]: Worker(*row) for row in rows}
+        return {row[0]: _worker(row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        return [Worker(*row) for row in await self._database.rows(_SELECT)]
+        return [_worker(row) for row in await self._database.rows(_SELECT)]
 
 
-def heartbeat(db: Session, worker: Worker) -> bool:
+def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bool:
     """As `LedgerWorkers.heartbeat`, within the caller's transaction."""
-    if db.execute(BEAT, (worker.id,)).rowcount:
-        return True
-    db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
-    return False
+    is_known = db.execute(BEAT, (worker.id,)).rowcount > 0
+    if not is_known:
+        db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
+    if load is not None:
+        values = (load.lanes, load.busy_lanes, load.recordings, load.state)
+        db.execute(_LOAD, (*values, worker.id))
+    return is_known
+
+
+def _worker(row: Sequence[Any]) -> Worker:
+    worker_id, host, pid, started_at, silent_s, lanes, busy_lanes, recordings, state = row
+    load = WorkerLoad(lanes, busy_lanes, recordings, WorkerState(state))
+    return Worker(worker_id, host, pid, started_at, silent_s, load)
 
 
 def storable(text: str | None) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.jobs import Worker
+from sttbatch.core.jobs import Worker, WorkerLoad
 from sttbatch.core.ports import Liveness, WorkerStore
 
 LOOK_S = 1.0
@@ -22,11 +22,17 @@ LOOK_S = 1.0
 
 @dataclass(slots=True, eq=False)
 class WorkerRegistry:
-    """All workers of one ledger; `heartbeat_s` replaces that of `liveness`."""
+    """All workers of one ledger; `heartbeat_s` replaces that of `liveness`.
+
+    Attributes:
+        load: of this process; None: it does not work on orders. Called by the thread that sends
+            heartbeats.
+    """
 
     store: WorkerStore
     liveness: Liveness
     heartbeat_s: float | None = None
+    load: Callable[[], WorkerLoad] | None = None
     _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
     @contextlib.asynccontextmanager
@@ -128,7 +134,7 @@ class WorkerRegistry:
                     held.enter_context(self.liveness.hold(worker.id))
 
     async def _beat(self, worker: Worker) -> bool:
-        return await self.store.heartbeat(worker)
+        return await self.store.heartbeat(worker, self.load() if self.load is not None else None)
 
 
 @dataclass(slots=True, eq=False)

@@ -5,7 +5,14 @@ the store cannot be read or written.
 """
 
 from sttbatch.core.ports.figures import AlertStore, MetricsStore, UsageStore
-from sttbatch.core.ports.jobs import JobStore, Liveness, WorkerStore, WorkLedger
+from sttbatch.core.ports.jobs import (
+    JobDispatcher,
+    JobStore,
+    Liveness,
+    OrderStore,
+    WorkerStore,
+    WorkLedger,
+)
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
 
@@ -13,9 +20,11 @@ __all__ = [
     "AlertStore",
     "ChunkIndex",
     "FileIndex",
+    "JobDispatcher",
     "JobStore",
     "Liveness",
     "MetricsStore",
+    "OrderStore",
     "OutputStore",
     "RateStore",
     "ResultStore",

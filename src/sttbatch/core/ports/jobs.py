@@ -19,7 +19,9 @@ from sttbatch.core.jobs import (
     JobStatus,
     TakenBy,
     Worker,
+    WorkerLoad,
 )
+from sttbatch.core.orders import Assignment, NotSeen, Order, OrderEnd
 from sttbatch.core.work import Granted, RequestRecord, Verdict, WorkItem
 
 
@@ -112,13 +114,66 @@ class JobStore(Protocol):
         """In the order of the recording."""
 
 
+class OrderStore(Protocol):
+    """Orders, and which hosts do not see a recording.
+
+    A job that is queued, processed or completed has a route as long as it has an open order; the
+    end of a job that fails or is cancelled closes its orders with that error.
+    """
+
+    async def place(self, orders: Sequence[Order]) -> set[str]:
+        """Add orders, or open them again; returns the ids of those whose job still exists.
+
+        An order of a job that has failed, or was cancelled, is closed at once.
+        """
+
+    async def open(self, job_id: str) -> builtins.list[Order]:
+        """The open orders of a job, the oldest first."""
+
+    async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
+        """Those that exist, by id."""
+
+    async def close(self, ends: Sequence[OrderEnd]) -> None:
+        """Close orders that are open, or that the end of their job closed."""
+
+    async def close_all(self, job_id: str, error: str) -> None:
+        """Close the open orders of a job with an error."""
+
+    async def routed(
+        self, route: str, status: JobStatus, host: str, limit: int
+    ) -> builtins.list[Job]:
+        """Jobs with open orders, by priority, then age, without those that `host` does not see."""
+
+    async def holders(self, route: str) -> set[str]:
+        """Ids of the workers that process jobs with open orders."""
+
+    async def note_unseen(self, job_id: str, host: str, reason: str) -> None:
+        """Record that a host does not see the recording of a job."""
+
+    async def unseen(self, limit: int) -> builtins.list[NotSeen]:
+        """What hosts do not see of jobs that wait for a worker, by job, the oldest first."""
+
+
+class JobDispatcher(Protocol):
+    """Routes jobs to one worker."""
+
+    async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+        """The next job for this worker, but for the ids in `skip`; None: there is none now.
+
+        The highest priority comes first, then the oldest; it is claimed for this worker.
+        """
+
+    async def wait(self) -> None:
+        """Return when there may be a job again: soon after one was there, after 1 s at most."""
+
+
 class WorkerStore(Protocol):
     """The rows of processes that share a ledger."""
 
     async def register(self, worker_id: str, host: str, pid: int) -> Worker:
         """Add a row; its first heartbeat is now."""
 
-    async def heartbeat(self, worker: Worker) -> bool:
+    async def heartbeat(self, worker: Worker, load: WorkerLoad | None = None) -> bool:
         """Record that it is alive. False: it had been reaped, so what it held is lost."""
 
     async def reap(self, worker_id: str, *, killed: bool) -> None:

@@ -1,0 +1,132 @@
+"""Orders, and which hosts do not see a recording: the tables `orders` and `unseen`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sttbatch.core.jobs import Job, JobStatus
+from sttbatch.core.orders import CANCELLED, NotSeen, Order, OrderEnd
+from sttbatch.database.database import Database, Session
+from sttbatch.database.job_rows import SELECT, job_of
+from sttbatch.database.order_rows import FORGET_UNSEEN, close_orders, update_route
+from sttbatch.database.workers import storable
+
+_A_TRANSACTION = 200
+
+_SELECT = """SELECT id, job_id, path, root, outputs, route, force, done_at, error, written
+    FROM orders"""
+BY_IDS = f"{_SELECT} WHERE id IN (?*)"
+OPEN = f"{_SELECT} WHERE job_id = ? AND done_at IS NULL ORDER BY ordered_at, id"
+JOB_STATE = "SELECT status, error_message FROM processing_jobs WHERE id = ?"
+PLACE = """
+    INSERT INTO orders (id, job_id, path, root, outputs, route, force, ordered_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ledger_now())
+    ON CONFLICT (id) DO UPDATE SET
+        route = excluded.route, ordered_at = excluded.ordered_at,
+        force = CASE WHEN orders.done_at IS NULL AND orders.force = 1 THEN 1
+                     ELSE excluded.force END,
+        done_at = NULL, error = NULL, written = NULL"""
+# The job's own end may have closed it with an error that says less.
+CLOSE = """UPDATE orders SET done_at = ledger_now(), error = ?, written = ?
+    WHERE id = ? AND (done_at IS NULL OR error IS NOT NULL)"""
+
+ROUTED = f"""{SELECT} WHERE route = ? AND status = ? AND NOT EXISTS (
+        SELECT 1 FROM unseen WHERE unseen.job_id = processing_jobs.id AND unseen.host = ?)
+    ORDER BY priority DESC, created_at LIMIT ?"""  # noqa: S608 - of a constant
+HOLDERS = "SELECT DISTINCT worker_id FROM processing_jobs WHERE route = ? AND status = 'PROCESSING'"
+NOTE_UNSEEN = """INSERT INTO unseen (job_id, host, reason, at) VALUES (?, ?, ?, ledger_now())
+    ON CONFLICT (job_id, host) DO UPDATE SET reason = excluded.reason"""
+UNSEEN = """SELECT job_id, host, reason, ledger_now() - at FROM unseen
+    WHERE EXISTS (SELECT 1 FROM processing_jobs AS job
+                  WHERE job.id = unseen.job_id AND job.route IS NOT NULL
+                    AND job.status IN ('QUEUED', 'COMPLETED'))
+    ORDER BY job_id, at LIMIT ?"""
+
+
+class SqlOrders:
+    """An `OrderStore` in the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def place(self, orders: Sequence[Order]) -> set[str]:
+        placed: set[str] = set()
+        for at in range(0, len(orders), _A_TRANSACTION):
+            some = orders[at : at + _A_TRANSACTION]
+
+            def write(db: Session, some: Sequence[Order] = some) -> set[str]:
+                return {order.id for order in some if _place(db, order)}
+
+            placed |= await self._database.write(write)
+        return placed
+
+    async def open(self, job_id: str) -> list[Order]:
+        return [_order(row) for row in await self._database.rows(OPEN, (job_id,))]
+
+    async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
+        rows = await self._database.batched_rows(BY_IDS, [*order_ids])
+        return {row[0]: _order(row) for row in rows}
+
+    async def close(self, ends: Sequence[OrderEnd]) -> None:
+        def write(db: Session) -> None:
+            for end in ends:
+                written = None if end.written is None else os.fsencode(end.written)
+                db.execute(CLOSE, (storable(end.error), written, end.order_id))
+            for job_id in {end.job_id for end in ends}:
+                update_route(db, job_id)
+
+        if ends:
+            await self._database.write(write)
+
+    async def close_all(self, job_id: str, error: str) -> None:
+        await self._database.write(lambda db: close_orders(db, job_id, storable(error)))
+
+    async def routed(self, route: str, status: JobStatus, host: str, limit: int) -> list[Job]:
+        rows = await self._database.rows(ROUTED, (route, status, host, limit))
+        return [job_of(row) for row in rows]
+
+    async def holders(self, route: str) -> set[str]:
+        return {worker_id for (worker_id,) in await self._database.rows(HOLDERS, (route,))}
+
+    async def note_unseen(self, job_id: str, host: str, reason: str) -> None:
+        row = (job_id, host, storable(reason))
+        await self._database.write(lambda db: db.execute(NOTE_UNSEEN, row))
+
+    async def unseen(self, limit: int) -> list[NotSeen]:
+        return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (limit,))]
+
+
+def _place(db: Session, order: Order) -> bool:
+    """Place one order; False: its job was removed."""
+    state = db.execute(JOB_STATE, (order.job_id,)).fetchone()
+    if state is None:
+        return False
+    path, root = os.fsencode(order.path), os.fsencode(order.root)
+    row = (order.id, order.job_id, path, root, order.outputs, order.route, int(order.force))
+    db.execute(PLACE, row)
+    db.execute(FORGET_UNSEEN, (order.job_id,))
+    update_route(db, order.job_id)
+    status, error = state
+    if status == JobStatus.CANCELLED:
+        close_orders(db, order.job_id, CANCELLED)
+    elif status == JobStatus.FAILED:
+        close_orders(db, order.job_id, error)
+    return True
+
+
+def _order(row: Sequence[Any]) -> Order:
+    order_id, job_id, path, root, outputs, route, force, done_at, error, written = row
+    return Order(
+        order_id,
+        job_id,
+        os.fsdecode(path),
+        os.fsdecode(root),
+        outputs,
+        route,
+        bool(force),
+        done_at,
+        error,
+        None if written is None else os.fsdecode(written),
+    )

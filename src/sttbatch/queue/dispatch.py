@@ -1,0 +1,103 @@
+"""LedgerDispatcher: hands out the jobs of the ledger that somebody ordered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from sttbatch.core.jobs import Claim, Ended, Job, JobStatus, Worker, WorkerState
+from sttbatch.core.orders import Assignment
+from sttbatch.queue.job_queue import JobQueue, Pace
+
+if TYPE_CHECKING:
+    from sttbatch.core.ports import OrderStore
+
+ROWS_AHEAD = 16
+"""Jobs of the queue that are read at once; others may claim the first ones meanwhile."""
+
+UNSEEN_ROWS = 1000
+
+
+class LedgerDispatcher:
+    """The `JobDispatcher` of one worker over the ledger alone.
+
+    Args:
+        route: the jobs that this worker can do.
+        unseen_s: seconds after which a job fails whose recording no living worker sees.
+    """
+
+    def __init__(
+        self, queue: JobQueue, orders: OrderStore, worker: Worker, route: str, unseen_s: float
+    ) -> None:
+        self._queue = queue
+        self._orders = orders
+        self._worker = worker
+        self._route = route
+        self._unseen_s = unseen_s
+        self._pace = Pace()
+
+    async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+        assignment = await self._ended(skip) or await self._queued(skip)
+        if assignment is None:
+            if not await self._free_jobs_of_the_dead():
+                await self._fail_what_nobody_sees()
+                return None
+            assignment = await self._queued(skip)
+        if assignment is not None:
+            self._pace = Pace()
+        return assignment
+
+    async def wait(self) -> None:
+        await self._pace.pause()
+
+    async def _ended(self, skip: Collection[str]) -> Assignment | None:
+        """A completed job, somebody's outputs of which are not written."""
+        jobs = await self._read(JobStatus.COMPLETED, skip)
+        return Assignment(jobs[0], None) if jobs else None
+
+    async def _queued(self, skip: Collection[str]) -> Assignment | None:
+        jobs = await self._read(JobStatus.QUEUED, skip)
+        for position, job in enumerate(jobs):
+            claim = await self._queue.claim(job.id, self._worker)
+            if isinstance(claim, Claim):
+                following = jobs[position + 1 :]
+                return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
+        return None
+
+    async def _read(self, status: JobStatus, skip: Collection[str]) -> list[Job]:
+        jobs = await self._orders.routed(
+            self._route, status, self._worker.host, ROWS_AHEAD + len(skip)
+        )
+        return [job for job in jobs if job.id not in skip]
+
+    async def _free_jobs_of_the_dead(self) -> bool:
+        freed = False
+        for holder in await self._orders.holders(self._route) - {self._worker.id}:
+            freed |= await self._queue.workers.reap_if_dead(holder)
+        return freed
+
+    async def _fail_what_nobody_sees(self) -> None:
+        unseen = await self._orders.unseen(UNSEEN_ROWS)
+        if not unseen or max(each.age_s for each in unseen) < self._unseen_s:
+            return
+        hosts = await self._hosts_at_work()
+        for job_id, of_job in groupby(unseen, key=lambda each: each.job_id):
+            known = list(of_job)
+            if known[0].age_s >= self._unseen_s and hosts <= {each.host for each in known}:
+                await self._fail(job_id, "; ".join(each.reason for each in known))
+
+    async def _hosts_at_work(self) -> set[str]:
+        """The hosts of living workers, which may see what others do not."""
+        workers = await self._queue.workers.store.list()
+        living = await self._queue.workers.living(
+            [each.id for each in workers if each.load.state is not WorkerState.RUN]
+        )
+        return {each.host for each in living.values()} | {self._worker.host}
+
+    async def _fail(self, job_id: str, reason: str) -> None:
+        claim = await self._queue.claim(job_id, self._worker)
+        if isinstance(claim, Claim):
+            await self._queue.jobs.fail(claim, reason)
+        elif isinstance(claim, Ended):
+            await self._orders.close_all(job_id, reason)

@@ -1,0 +1,188 @@
+"""Orders and their dispatch, over the ledger alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from sttbatch.core.jobs import Job, JobPriority, JobStatus, WorkerLoad, WorkerState
+from sttbatch.core.orders import CANCELLED, Assignment, Order, OrderEnd
+from sttbatch.database.orders import SqlOrders
+from sttbatch.queue.dispatch import LedgerDispatcher
+
+from .harness import CompetingProcess, Harness, Ledger, opened
+
+ROUTE = "transcription cloudru https://endpoint"
+PATIENCE_S = 600.0
+
+
+class Desk:
+    """Orders of one worker, and what hands them out."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness = harness
+        self.orders = SqlOrders(harness.database)
+        self.dispatcher = LedgerDispatcher(
+            harness.queue, self.orders, harness.worker, ROUTE, PATIENCE_S
+        )
+
+    async def ordered(
+        self, name: str = "a", *, formats: str = "[]", route: str = ROUTE
+    ) -> tuple[Job, Order]:
+        job = await self.harness.queued(name)
+        order = Order.of(job.id, f"/talks/{name}.mp3", "/talks", formats, route, force=False)
+        assert await self.orders.place([order]) == {order.id}
+        return job, order
+
+    async def now(self, order: Order) -> Order:
+        return (await self.orders.find([order.id]))[order.id]
+
+    async def next(self) -> Assignment:
+        assignment = await self.dispatcher.next()
+        assert assignment is not None
+        return assignment
+
+
+def at_desk(ledger: Ledger, story: Callable[[Desk], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(ledger) as harness:
+            await story(Desk(harness))
+
+    asyncio.run(run())
+
+
+def test_only_what_was_ordered_is_handed_out_by_priority_then_age(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        clock = desk.harness.clock
+        await desk.harness.queued("unordered")
+        made = {}
+        for name in ("first", "second", "urgent"):
+            clock.now += 1
+            made[name], _ = await desk.ordered(name)
+        await desk.ordered("elsewhere", route="transcription local tiny.en")
+        await desk.harness.queue.set_priority(made["urgent"].id, JobPriority.HIGH)
+        first = await desk.next()
+        assert first.job.id == made["urgent"].id
+        assert first.next_s == (60.0, 60.0)
+        assert (await desk.harness.reread(first.job)).status is JobStatus.PROCESSING
+        assert [(await desk.next()).job.id for _ in range(2)] == [
+            made["first"].id,
+            made["second"].id,
+        ]
+        assert await desk.dispatcher.next() is None
+
+    at_desk(ledger, story)
+
+
+def test_an_order_for_what_just_ended_is_handed_out_too(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        job, order = await desk.ordered()
+        late = Order.of(job.id, order.path, order.root, '["srt"]', ROUTE, force=False)
+        claim = (await desk.next()).claim
+        assert claim is not None
+        await desk.orders.close([OrderEnd(order.id, job.id, written="/talks/a.txt")])
+        await desk.harness.jobs.complete(claim)
+        assert await desk.dispatcher.next() is None
+        assert await desk.orders.place([late]) == {late.id}
+        assignment = await desk.next()
+        assert (assignment.job.id, assignment.claim) == (job.id, None)
+        assert await desk.orders.open(job.id) == [late]
+        assert (await desk.now(order)).written == "/talks/a.txt"
+
+    at_desk(ledger, story)
+
+
+def test_the_same_order_twice_is_one(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        job, order = await desk.ordered()
+        await desk.orders.place([order])
+        assert await desk.orders.open(job.id) == [order]
+        await desk.orders.close([OrderEnd(order.id, job.id, error="disk full")])
+        assert await desk.dispatcher.next() is None
+        # Ordered again, it is open again.
+        await desk.orders.place([order])
+        assert await desk.orders.open(job.id) == [order]
+
+    at_desk(ledger, story)
+
+
+def test_a_job_that_ends_badly_ends_its_orders_and_a_retry_opens_them(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        jobs, (failed, order) = desk.harness.jobs, await desk.ordered()
+        claim = (await desk.next()).claim
+        assert claim is not None
+        await jobs.fail(claim, "it is damaged")
+        assert (await desk.now(order)).error == "it is damaged"
+        await jobs.retry(failed.id)
+        assert (await desk.next()).job.id == failed.id
+        other, dropped = await desk.ordered("b")
+        await desk.harness.queue.cancel(other.id)
+        assert (await desk.now(dropped)).error == CANCELLED
+        # An order that comes too late ends at once, as nobody is going to do it.
+        late = Order.of(other.id, "/b.mp3", "/", "[]", ROUTE, force=False)
+        await desk.orders.place([late])
+        assert (await desk.now(late)).error == CANCELLED
+        assert await desk.dispatcher.next() is None
+        await jobs.purge(0.0, {JobStatus.CANCELLED})
+        assert await desk.orders.find([dropped.id, late.id]) == {}
+        assert await desk.orders.place([late]) == set()
+
+    at_desk(ledger, story)
+
+
+def test_what_a_host_does_not_see_is_left_to_others_until_nobody_does(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        job, order = await desk.ordered()
+        me, workers = desk.harness.worker, desk.harness.workers.store
+        await workers.heartbeat(me, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        await desk.orders.note_unseen(job.id, me.host, "not seen from here")
+        assert await desk.dispatcher.next() is None
+        # Another one, on a machine of its own, may see it.
+        other = await workers.register("2-other", "there boot", 2)
+        await workers.heartbeat(other, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        desk.harness.clock.now += PATIENCE_S - 1
+        await workers.heartbeat(other)
+        assert await desk.dispatcher.next() is None
+        desk.harness.clock.now += 2
+        await workers.heartbeat(other)
+        assert await desk.dispatcher.next() is None
+        assert (await desk.now(order)).done_at is None
+        there = LedgerDispatcher(desk.harness.queue, desk.orders, other, ROUTE, PATIENCE_S)
+        seen = await there.next()
+        assert seen is not None
+        assert seen.claim is not None
+        await desk.harness.jobs.release(seen.claim)
+        await desk.orders.note_unseen(job.id, other.host, "other content there")
+        assert await desk.dispatcher.next() is None
+        assert (await desk.now(order)).error == "not seen from here; other content there"
+        assert (await desk.harness.reread(job)).status is JobStatus.FAILED
+        # Who orders it again says that it is there.
+        await desk.harness.jobs.retry(job.id)
+        assert (await desk.next()).job.id == job.id
+
+    at_desk(ledger, story)
+
+
+def test_a_dead_workers_job_is_handed_out_at_once(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        job, _ = await desk.ordered()
+        killed = await asyncio.to_thread(CompetingProcess, "hold", ledger, job.id, "chunk:1")
+        assert await asyncio.to_thread(killed.line) == "held"
+        assert await desk.dispatcher.next() is None
+        killed.kill()
+        assert (await desk.next()).job.id == job.id
+
+    at_desk(ledger, story)
+
+
+def test_what_a_worker_says_of_itself_stays_until_it_says_more(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        worker, store = desk.harness.worker, desk.harness.workers.store
+        assert [each.load for each in await store.list()] == [WorkerLoad()]
+        load = WorkerLoad(4, 2, 1, WorkerState.ACTIVE)
+        await store.heartbeat(worker, load)
+        await desk.ordered()
+        await desk.next()
+        assert (await store.find([worker.id]))[worker.id].load == load
+
+    at_desk(ledger, story)
