@@ -18,7 +18,10 @@ from sttbatch.cli.commands import (
     jobs,
     models,
     stats,
+    submit,
     transcribe,
+    worker,
+    workers,
 )
 from sttbatch.cli.console import stdio
 from sttbatch.cli.console.text import printable
@@ -35,6 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("transcribe")(transcribe.transcribe)
+app.command("submit")(submit.submit)
+app.command("worker")(worker.worker)
+app.command("workers")(workers.workers)
 app.command("stats", cls=stats.StatsCommand)(stats.stats)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)

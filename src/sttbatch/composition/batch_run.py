@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sttbatch.composition.process_limits import check_process_limits
-from sttbatch.composition.run_monitoring import measured, watching
+from sttbatch.composition.run_monitoring import end_of, measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
 from sttbatch.core.events import Event, Warned
@@ -22,6 +22,7 @@ from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
+    from sttbatch.kinds.transcription.ordering import PlacedOrder
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
@@ -83,7 +84,7 @@ class BatchRun:
             database = opened.enter_context(opened_ledger(self._settings))
             config = await _at_known_origin(config, database)
             collector = await opened.enter_async_context(
-                measured(self._settings, self.report, self.warn)
+                measured(self._settings, lambda: end_of(self.report), self.warn)
             )
             await opened.enter_async_context(watching(self._alerts, database, self.emit))
             if self._observe is None and not config.run.force:
@@ -96,6 +97,24 @@ class BatchRun:
                 async with self._opened(discovery, database, config, priority) as pipeline:
                     with working or contextlib.nullcontext():
                         await pipeline.run(discovery)
+
+    async def submit(
+        self, discovery: Discovery, config: RunConfig, priority: JobPriority = JobPriority.MEDIUM
+    ) -> list[PlacedOrder]:
+        """Queue recordings for workers, and return their orders; the rest is in `report`.
+
+        Outputs of what is stored are written. Raises UsageError as `transcribe`.
+        """
+        check_process_limits()
+        with opened_ledger(self._settings) as database:
+            config = await _at_known_origin(config, database)
+            if not config.run.force:
+                await self._report_up_to_date(discovery, database, config)
+            if not (discovery.candidates or discovery.failures):
+                return []
+            orders = LedgerStores(self._settings, database).orders
+            async with self._opened(discovery, database, config, priority) as pipeline:
+                return await pipeline.submit(discovery, orders)
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """Estimate what `transcribe` would send, without sending; raises UsageError as it does."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,7 @@ from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Emit
+from sttbatch.core.events import Emit, Event, JobCompleted, JobFailed
 from sttbatch.core.metrics import RunEnd, RunFacts
 from sttbatch.database.database import Database
 from sttbatch.database.measurements import Measurements
@@ -22,12 +24,14 @@ from sttbatch.monitoring.collector import MetricsCollector
 if TYPE_CHECKING:
     from sttbatch.monitoring.alerts import AlertRule
 
+DAY_S = 86_400.0
+
 
 @contextlib.asynccontextmanager
 async def measured(
-    settings: Settings, report: BatchReport, warn: Callable[[str], None]
+    settings: Settings, end: Callable[[], RunEnd], warn: Callable[[str], None]
 ) -> AsyncIterator[MetricsCollector | None]:
-    """The collector of one run; None: metrics.db cannot be used, which does not fail the run."""
+    """The collector of one run, how which ends `end` says; None: its store cannot be used."""
     config = run_config_of(settings)
     facts = RunFacts(
         time.time(),
@@ -48,10 +52,63 @@ async def measured(
         try:
             yield collector
         finally:
-            done, failed = report.count(Outcome.DONE), report.count(Outcome.FAILED)
-            remaining = len(report.recordings) - done - failed
-            fatal = str(report.fatal) if report.fatal is not None else None
-            await collector.aclose(RunEnd(done, report.from_cache, failed, remaining, fatal))
+            await collector.aclose(end())
+
+
+def end_of(report: BatchReport) -> RunEnd:
+    """How a run ended."""
+    done, failed = report.count(Outcome.DONE), report.count(Outcome.FAILED)
+    remaining = len(report.recordings) - done - failed
+    fatal = str(report.fatal) if report.fatal is not None else None
+    return RunEnd(done, report.from_cache, failed, remaining, fatal)
+
+
+class DailyMetrics:
+    """A listener for a process that lives on: each day of it is measured as one run."""
+
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._warn = warn
+        self._collector: MetricsCollector | None = None
+        self._ended: Counter[str] = Counter()
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case JobCompleted():
+                self._ended["done"] += 1
+                self._ended["cached"] += event.cached
+            case JobFailed():
+                self._ended["failed"] += 1
+        if self._collector is not None:
+            self._collector(event)
+
+    @contextlib.asynccontextmanager
+    async def measuring(self) -> AsyncIterator[None]:
+        begun = asyncio.Event()
+        days = asyncio.create_task(self._measure_days(begun))
+        beginning = asyncio.create_task(begun.wait())
+        try:
+            await asyncio.wait([days, beginning], return_when=asyncio.FIRST_COMPLETED)
+            yield
+        finally:
+            beginning.cancel()
+            days.cancel()
+            await asyncio.gather(days, beginning, return_exceptions=True)
+
+    async def _measure_days(self, begun: asyncio.Event) -> None:
+        while True:
+            self._ended.clear()
+            async with measured(self._settings, self._end, self._warn) as collector:
+                self._collector = collector
+                begun.set()
+                try:
+                    await asyncio.sleep(DAY_S)
+                finally:
+                    self._collector = None
+
+    def _end(self) -> RunEnd:
+        ended = self._ended
+        return RunEnd(ended["done"], ended["cached"], ended["failed"], 0, None)
 
 
 @contextlib.asynccontextmanager

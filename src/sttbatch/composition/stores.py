@@ -21,7 +21,14 @@ from sttbatch.database.private_files import private_folder
 if TYPE_CHECKING:
     from sttbatch.caching.disk_level import DiskLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
-    from sttbatch.core.ports import AlertStore, FileIndex, JobStore, OutputStore, WorkLedger
+    from sttbatch.core.ports import (
+        AlertStore,
+        FileIndex,
+        JobStore,
+        OrderStore,
+        OutputStore,
+        WorkLedger,
+    )
     from sttbatch.database.results import SqlResultStore
     from sttbatch.database.work_ledger import SqlWorkLedger
     from sttbatch.monitoring.statistics import Sources
@@ -129,6 +136,12 @@ class LedgerStores:
         from sttbatch.database.jobs import LedgerJobs
 
         return LedgerJobs(self.database)
+
+    @cached_property
+    def orders(self) -> OrderStore:
+        from sttbatch.database.orders import SqlOrders
+
+        return SqlOrders(self.database)
 
     @cached_property
     def workers(self) -> WorkerRegistry:

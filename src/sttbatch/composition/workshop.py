@@ -28,7 +28,8 @@ from sttbatch.composition.stores import (
 from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
-from sttbatch.core.jobs import JobPriority, Worker
+from sttbatch.core.jobs import JobPriority, Worker, WorkerLoad
+from sttbatch.core.orders import Assignment
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
@@ -45,7 +46,7 @@ from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import Lanes
-from sttbatch.kinds.transcription.run_control import RunControl
+from sttbatch.kinds.transcription.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -55,7 +56,11 @@ from sttbatch.processing.scheduling.adaptive_concurrency import (
     AdaptiveConcurrency,
     concurrency_feedback,
 )
-from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator, PrioritySemaphore
+from sttbatch.processing.scheduling.orchestrator import (
+    CHUNKS_AHEAD,
+    ParallelOrchestrator,
+    PrioritySemaphore,
+)
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.worker import WorkerRegistry
 
@@ -72,6 +77,8 @@ class Workshop(Struct, frozen=True):
         lanes: of all runs together.
         adaptive: adapts the number of lanes; None: it does not change.
         host: this machine, if several share the ledger.
+        slots: of the chunks of all runs together that are cut and not answered.
+        refusals: what the endpoint forbids in any run.
         runs: those that are not over, which end when others may take this process for dead.
     """
 
@@ -87,6 +94,8 @@ class Workshop(Struct, frozen=True):
     lanes: PrioritySemaphore
     adaptive: AdaptiveConcurrency | None = None
     host: str = ""
+    slots: PrioritySemaphore | None = None
+    refusals: Refusals = field(default_factory=Refusals)
     runs: WeakSet[RunControl] = field(default_factory=WeakSet)
 
 
@@ -98,15 +107,24 @@ async def open_workshop(
     media: MediaWorkers,
     key: Secret | None,
     emit: Emit,
+    *,
+    load: Callable[[], WorkerLoad] | None = None,
+    on_lost: Callable[[StateError], None] = lambda _: None,
 ) -> AsyncIterator[Workshop]:
-    """Open a workshop over the data folder `folder`; raises StateError if it cannot be used."""
+    """Open a workshop over the data folder `folder`; raises StateError if it cannot be used.
+
+    `load` is that of a worker, for its heartbeats. `on_lost` is called when others may take this
+    process for dead, and all of its runs end.
+    """
     concurrency = concurrency_of(settings).value
     workers = worker_registry(settings, database)
+    workers.load = load
     runs = WeakSet[RunControl]()
 
     def lost(error: StateError) -> None:
         for run in runs:
             run.abort(error)
+        on_lost(error)
 
     async with (
         open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
@@ -134,7 +152,8 @@ async def open_workshop(
             PrioritySemaphore(concurrency),
             AdaptiveConcurrency(concurrency) if adapts(settings) else None,
             this_host(settings),
-            runs,
+            PrioritySemaphore(concurrency + CHUNKS_AHEAD),
+            runs=runs,
         )
         keeping_up = asyncio.create_task(_keep_up(workshop, emit))
         try:
@@ -178,17 +197,19 @@ def transcription_run(
     observe: Callable[[Document], Awaitable[None]] | None = None,
     # One more than workers, to claim and plan while they are cutting.
     cutters: int = WORKERS + 1,
+    assigned: Assignment | None = None,
 ) -> TranscriptionPipeline:
     """The pipeline of one run, which cuts up to `cutters` recordings at the same time.
 
-    `observe` receives each document after its outputs were written.
+    `observe` receives each document after its outputs were written. `assigned` is the only job of
+    a worker's run.
     """
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans, ledger = SqlChunkIndex(database, workshop.caches.ledger), workshop.claims.ledger
     results = ResultCache(levels, config.request)
-    lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters)
-    control = RunControl(lanes, emit, fail_fast=config.run.fail_fast)
+    lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters, workshop.slots)
+    control = RunControl(lanes, emit, fail_fast=config.run.fail_fast, refusals=workshop.refusals)
     workshop.runs.add(control)
     transcriber = ChunkTranscriber(
         engine=workshop.engine,
@@ -216,6 +237,7 @@ def transcription_run(
         config=config,
         request_sha256=addresser.job_sha256,
         priority=priority,
+        assigned=assigned,
     )
     registry = OutputRegistry(SqlOutputStore(database, workshop.host))
     repair = GapRepair(transcriber, results, addresser, config.run, emit)
@@ -233,7 +255,15 @@ def transcription_run(
         ),
         claims,
         ChunkPlanner(
-            config, workshop.engine, spans, ledger, addresser, repair, workshop.media, emit
+            config,
+            workshop.engine,
+            spans,
+            ledger,
+            addresser,
+            repair,
+            workshop.media,
+            emit,
+            beside_s=assigned.next_s if assigned is not None else (),
         ),
         transcriber,
         repair,

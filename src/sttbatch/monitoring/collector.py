@@ -58,6 +58,7 @@ class MetricsCollector:
         self._queue_waits: dict[tuple[str, int, str | None], float] = {}
         self._causes: dict[tuple[str, int, str | None], str] = {}
         self._ordinals: dict[str, int] = {}
+        self._recordings = itertools.count(1)
         self._cached_s: defaultdict[str, float] = defaultdict(float)
         self._waiting: asyncio.Task[None] | None = None
         # The event loop has only weak references to tasks.
@@ -77,6 +78,7 @@ class MetricsCollector:
             events.APIRequestCompleted: self._requested,
             events.JobCompleted: self._job_completed,
             events.JobFailed: self._job_failed,
+            events.JobSkipped: self._job_skipped,
             events.ConcurrencyChanged: lambda event: self._sample(Metric.LANES, event.new),
             events.ConnectionsClosed: lambda event: self._add_all(
                 Metric.CONNECTIONS, event, ("opened", "reused", "replaced")
@@ -158,7 +160,9 @@ class MetricsCollector:
             self._counters[Metric.RETRIES, self._causes.pop(chunk, "unknown")] += 1
         if label != OK:
             self._causes[chunk] = label
-        ordinal = self._ordinals.setdefault(event.recording, len(self._ordinals) + 1)
+        ordinal = self._ordinals.get(event.recording)
+        if ordinal is None:
+            ordinal = self._ordinals[event.recording] = next(self._recordings)
         subject = f"{ordinal}#{event.index}" + (f".{event.piece}" if event.piece else "")
         self._samples += (
             (Metric.REQUEST_SECONDS, at, number, event.latency_s, label, subject),
@@ -171,7 +175,7 @@ class MetricsCollector:
             self._samples.append((Metric.QUEUE_WAIT_SECONDS, at, number, queue_wait_s, "", ""))
 
     def _job_completed(self, event: events.JobCompleted) -> None:
-        cached_s = self._cached_s.pop(event.recording, 0.0)
+        cached_s = self._forget(event)
         label = "cached" if event.cached else "transcribed"
         self._add(Metric.RECORDINGS, label, 1)
         self._add(Metric.AUDIO_SECONDS, label, event.audio_s)
@@ -179,7 +183,15 @@ class MetricsCollector:
 
     def _job_failed(self, event: events.JobFailed) -> None:
         self._add(Metric.RECORDINGS, "failed", 1)
-        self._saved(self._cached_s.pop(event.recording, 0.0))
+        self._saved(self._forget(event))
+
+    def _job_skipped(self, event: events.JobSkipped) -> None:
+        self._forget(event)
+
+    def _forget(self, event: events.Event) -> float:
+        """Drop what is kept of a recording that ended; returns the seconds that were cached."""
+        self._ordinals.pop(event.recording, None)
+        return self._cached_s.pop(event.recording, 0.0)
 
     def _saved(self, audio_s: float) -> None:
         self._add(Metric.SAVED_SECONDS, "", audio_s)

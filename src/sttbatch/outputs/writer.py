@@ -37,12 +37,13 @@ class OutputWriter:
 
     registry: OutputRegistry
     observe: Callable[[Document], Awaitable[None]] | None = None
-    _plans: dict[Path, OutputPlan] = field(default_factory=dict, init=False)
+    _plans: dict[tuple[Path, OutputOptions], OutputPlan] = field(default_factory=dict, init=False)
     _swept: set[Path] = field(default_factory=set, init=False)
 
     async def plan(self, recordings: Sequence[Recording], options: OutputOptions) -> None:
         """Plan the names of all outputs, before any is written."""
-        self._plans |= await self.registry.plan(recordings, options)
+        plans = await self.registry.plan(recordings, options)
+        self._plans |= {(path, options): plan for path, plan in plans.items()}
 
     async def write(
         self, document: Document, recording: Path, transcript_key: str | None = None
@@ -56,30 +57,31 @@ class OutputWriter:
             RecordingError: a file cannot be written; says which one and what to do.
             StateError: the ledger cannot be used.
         """
-        written = Written(())
-        if self._plans[recording].paths:
+        written, planned = Written(()), (recording, document.options)
+        if self._plans[planned].paths:
             written = await self._write_planned(document, recording)
         if self.observe is not None:
             await self.observe(document)
         if written.paths and transcript_key is not None:
             origin = made_from(transcript_key, document.source, document.options)
             await self.registry.remember(
-                self._plans[recording], written.paths, origin, document.transcript.duration_s
+                self._plans[planned], written.paths, origin, document.transcript.duration_s
             )
         return written
 
     async def _write_planned(self, document: Document, recording: Path) -> Written:
-        options, formats = document.options, list(self._plans[recording].paths)
+        options, planned = document.options, (recording, document.options)
+        formats = list(self._plans[planned].paths)
         contents = await asyncio.to_thread(
             lambda: {name: FORMATS[name](document) for name in formats}
         )
         for _ in range(_PLANS - 1):
-            plan = self._plans[recording]
+            plan = self._plans[planned]
             try:
                 return await self._write(plan, contents, overwrite=options.overwrite)
             except NameTakenError:
                 await self.plan([plan.recording], options)
-        return await self._write(self._plans[recording], contents, overwrite=options.overwrite)
+        return await self._write(self._plans[planned], contents, overwrite=options.overwrite)
 
     async def _write(
         self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.options import OutputOptions
 
 MEDIA_ENDINGS = frozenset(
     {
@@ -64,12 +65,14 @@ class Candidate(Struct, frozen=True):
         root: the folder that was walked; outputs elsewhere mirror the tree below it.
         expected: by its ending, or because it was named, it should be a recording; other files
             are used only if they contain audio.
+        outputs: those of this file alone; None: those of the run.
     """
 
     display_path: str
     root: str
     expected: bool
     status: os.stat_result
+    outputs: OutputOptions | None = None
 
     @property
     def path(self) -> Path:

@@ -215,6 +215,7 @@ def test_a_recordings_state_changes_along_its_transitions_only() -> None:
         RunState.FAILED,
         RunState.LEFT,
         RunState.CANCELLED,
+        RunState.ORDERED,
     }
 
 

@@ -35,7 +35,10 @@ from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
 @dataclass(slots=True, eq=False)
 class ChunkPlanner:
-    """Plans recordings and cuts their chunks; `expect` comes first."""
+    """Plans recordings and cuts their chunks; `expect` comes first.
+
+    `beside_s` are the lengths of recordings of other runs that share the lanes, in seconds.
+    """
 
     config: RunConfig
     engine: Engine
@@ -45,6 +48,7 @@ class ChunkPlanner:
     repair: GapRepair
     media: MediaWorkers
     emit: events.Emit
+    beside_s: tuple[float, ...] = ()
     _load: BatchLoad = field(default_factory=BatchLoad, init=False)
     _positions: dict[RecordingJob, int] = field(default_factory=dict, init=False)
     _latency: LatencyModel = field(default=GUESS, init=False)
@@ -66,6 +70,7 @@ class ChunkPlanner:
             tuple(
                 max(0.0, job.billable_s - stored_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
             )
+            + self.beside_s
         )
 
     def announce(self) -> None:

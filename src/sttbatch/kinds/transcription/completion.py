@@ -21,6 +21,7 @@ from sttbatch.core.errors import (
 )
 from sttbatch.core.jobs import Job
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
+from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.report import Outcome
@@ -63,8 +64,12 @@ class Completion:
 
     async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
         """Plan the names of the outputs of all copies, before any is written."""
-        copies = [Recording(each.path, Path(each.root)) for job in jobs for each in job.candidates]
-        await self.outputs.plan(copies, self.config.outputs)
+        copies: dict[OutputOptions, list[Recording]] = {self.config.outputs: []}
+        for each in (each for job in jobs for each in job.candidates):
+            options = each.outputs or self.config.outputs
+            copies.setdefault(options, []).append(Recording(each.path, Path(each.root)))
+        for options, recordings in copies.items():
+            await self.outputs.plan(recordings, options)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; returns the cache level that had it, or None."""
@@ -94,6 +99,11 @@ class Completion:
         """Report a job that failed in another run."""
         job.advance(RunState.FAILED)
         self._report_failed_copies(job, reason)
+
+    def hand_over(self, job: RecordingJob) -> None:
+        """End a job here that was ordered from the workers, who report it."""
+        job.advance(RunState.ORDERED)
+        job.reported_count = len(job.candidates)
 
     def fail_dead_letter(self, job: RecordingJob, row: Job) -> None:
         """End a dead letter, which is not processed until a user queues it again."""
@@ -175,7 +185,7 @@ class Completion:
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
-        sha256, options = job.fingerprint.sha256, self.config.outputs
+        sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
         document = Document(path, sha256, request.model, request.engine, transcript, options)
         key = job.transcript_key if is_complete else None
         written = await self.outputs.write(document, copy.path, key)

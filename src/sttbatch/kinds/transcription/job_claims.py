@@ -19,6 +19,7 @@ from sttbatch.core.jobs import (
     JobStatus,
     Worker,
 )
+from sttbatch.core.orders import Assignment
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import VERSION, RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
@@ -45,7 +46,8 @@ class Failure(Struct, frozen=True):
 class JobClaims(Struct, frozen=True):
     """Enqueues, claims and ends the jobs of one run.
 
-    `request_sha256` identifies a job together with a recording's content and stream.
+    `request_sha256` identifies a job together with a recording's content and stream. `assigned` is
+    the only job of a worker's run, which holds its claim before the run begins.
     """
 
     queue: JobQueue
@@ -53,12 +55,22 @@ class JobClaims(Struct, frozen=True):
     config: RunConfig
     request_sha256: str
     priority: JobPriority
+    assigned: Assignment | None = None
+
+    def adopt(self, job: RecordingJob) -> bool:
+        """Give a recording the claim that this run began with; False: it is another recording."""
+        if self.assigned is None:
+            return True
+        if job.fingerprint.sha256 != self.assigned.job.file_sha256:
+            return False
+        job.id, job.claim = self.assigned.job.id, self.assigned.claim
+        return True
 
     async def enqueue(self, jobs: Sequence[RecordingJob]) -> dict[str, Job]:
         """Give each job its row in the queue, and that row's priority.
 
         A cancelled job or a dead letter stays so, except at the start of a run with `force`.
-        Returns the dead letters by content.
+        Returns the rows by content.
         """
         config = self.config
 
@@ -73,10 +85,10 @@ class JobClaims(Struct, frozen=True):
         rows = await asyncio.gather(*map(queued, jobs))
         for job, row in zip(jobs, rows, strict=True):
             job.id, job.priority = row.id, row.priority
-        return {row.file_sha256: row for row in rows if row.is_dead_letter}
+        return {row.file_sha256: row for row in rows}
 
     async def dead_letters(self) -> dict[str, Job]:
-        """The jobs of this request, by content, that `enqueue` would return as dead letters."""
+        """The jobs of this request, by content, that are dead letters to this run."""
         if self.config.run.force:
             return {}
         stream = self.config.chunking.likely_stream
@@ -90,6 +102,8 @@ class JobClaims(Struct, frozen=True):
 
     async def take(self, job: RecordingJob) -> bool:
         """Claim a job; False: another run is processing it, or has ended it."""
+        if job.claim is not None:
+            return True
         claiming = asyncio.ensure_future(self.queue.claim(job.id, self.worker))
         try:
             await asyncio.shield(claiming)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -13,12 +13,14 @@ from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, SttbatchError, is_hindrance
 from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.models import GapReason
+from sttbatch.core.ports import OrderStore
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake, IntakeResult
 from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
+from sttbatch.kinds.transcription.ordering import PlacedOrder, orders_of
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
@@ -55,6 +57,25 @@ class TranscriptionPipeline(Struct, frozen=True):
 
     async def run(self, discovery: Discovery) -> None:
         """Transcribe discovered recordings; each ends with an event."""
+        await self._process_new(discovery, self._transcribe)
+
+    async def submit(self, discovery: Discovery, orders: OrderStore) -> list[PlacedOrder]:
+        """Queue discovered recordings for workers, with an order for the outputs of each copy.
+
+        Those that are not ordered end with an event; outputs of what is stored are written.
+        """
+        placed: list[PlacedOrder] = []
+
+        async def order(jobs: list[RecordingJob]) -> None:
+            placed.extend(await self._order(jobs, orders))
+
+        await self._process_new(discovery, order)
+        return placed
+
+    async def _process_new(
+        self, discovery: Discovery, process: Callable[[list[RecordingJob]], Awaitable[None]]
+    ) -> None:
+        """End what needs no request, and `process` the rest."""
         intake = await self._take_in(discovery)
         for display_path in intake.left:
             self.completion.report_skipped(display_path, Outcome.LEFT)
@@ -65,7 +86,7 @@ class TranscriptionPipeline(Struct, frozen=True):
                 if job.state is RunState.CACHED and not self.control.closed:
                     await self.completion.write_stored(job)
             await self.completion.reconcile_ledger(intake.jobs)
-            await self._transcribe([job for job in intake.jobs if job.state is RunState.DISCOVERED])
+            await process([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
             self.control.abort(error)
         finally:
@@ -93,6 +114,9 @@ class TranscriptionPipeline(Struct, frozen=True):
     async def _take_in(self, discovery: Discovery) -> IntakeResult:
         intake = await self.intake.take_in(discovery)
         await self.completion.plan_outputs(intake.jobs)
+        for job in intake.jobs:
+            if not self.claims.adopt(job):
+                self.completion.fail_elsewhere(job, "it has changed since its job was queued")
         return intake
 
     async def _transcribe(self, jobs: list[RecordingJob]) -> None:
@@ -113,6 +137,34 @@ class TranscriptionPipeline(Struct, frozen=True):
                 return
             ready = await self._take_over(held)
 
+    async def _order(self, jobs: list[RecordingJob], orders: OrderStore) -> list[PlacedOrder]:
+        if self.control.closed:
+            return []
+        rows = await self.claims.enqueue(jobs)
+        waiting = []
+        for job in self._without(rows, jobs):
+            job.advance(RunState.WAITING)
+            status = rows[job.fingerprint.sha256].status
+            if status is JobStatus.CANCELLED:
+                self.completion.skip(job, Outcome.CANCELLED)
+            elif status is JobStatus.PROCESSING and self.config.run.no_wait:
+                job.advance(RunState.HELD_ELSEWHERE)
+                self.completion.skip(job, Outcome.TAKEN)
+            else:
+                waiting.append(job)
+        wanted = {job: orders_of(job, self.config) for job in waiting}
+        known = await orders.place([each.order for of_job in wanted.values() for each in of_job])
+        placed: list[PlacedOrder] = []
+        for job, of_job in wanted.items():
+            if any(each.order.id in known for each in of_job):
+                placed += of_job
+                self.completion.hand_over(job)
+            else:
+                self.completion.fail_elsewhere(job, "its job was purged; submit it again")
+        for each in placed:
+            self.control.emit(events.JobQueued(each.display_path, each.audio_s))
+        return placed
+
     async def _enqueue(self, jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
         """Queue jobs, report the dead letters among them, and return the others."""
         waiting = self._without(await self.claims.enqueue(jobs), jobs)
@@ -120,10 +172,11 @@ class TranscriptionPipeline(Struct, frozen=True):
             job.advance(RunState.WAITING)
         return waiting
 
-    def _without(self, dead: Mapping[str, Job], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+    def _without(self, rows: Mapping[str, Job], jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
         """Report the dead letters among `jobs`, and return the others."""
         for job in jobs:
-            if (row := dead.get(job.fingerprint.sha256)) is not None:
+            row = rows.get(job.fingerprint.sha256)
+            if row is not None and row.is_dead_letter:
                 self.completion.fail_dead_letter(job, row)
         return [job for job in jobs if job.state is not RunState.FAILED]
 

@@ -33,7 +33,7 @@ class RunState(StrEnum):
 
     CACHED: its transcript is stored, but maybe not its outputs. HELD_ELSEWHERE: another run has its
     job, or ended it. TRANSCRIBING: it is cut to its end. FAILING, INTERRUPTED: it, or the run, ends
-    early, and chunks may still be pending.
+    early, and chunks may still be pending. ORDERED: this run only submits it to workers.
     """
 
     DISCOVERED = "discovered"
@@ -50,6 +50,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     LEFT = "left"
     CANCELLED = "cancelled"
+    ORDERED = "ordered"
 
     @property
     def is_final(self) -> bool:
@@ -61,7 +62,7 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
     for state, after in {
         "discovered": "cached waiting failed left",
         "cached": "done failed left",
-        "waiting": "claimed held_elsewhere cancelled left",
+        "waiting": "claimed held_elsewhere ordered failed cancelled left",
         "held_elsewhere": "waiting cached failed cancelled left",
         "claimed": "cutting cached failing interrupted left",
         "cutting": "transcribing failing interrupted left",
@@ -73,6 +74,7 @@ TRANSITIONS: Mapping[RunState, frozenset[RunState]] = {
         "failed": "",
         "left": "",
         "cancelled": "",
+        "ordered": "",
     }.items()
 }
 """Every legal change of state."""

@@ -18,6 +18,13 @@ from sttbatch.core.errors import (
 from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
 
 
+@dataclass(slots=True, eq=False)
+class Refusals:
+    """The recording that the endpoint forbade last, in any run of the process; None: it served."""
+
+    forbidden: RecordingJob | None = None
+
+
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class RunControl:
     """Stops one run; `error` is why it ended early, of which the first reason counts."""
@@ -25,8 +32,8 @@ class RunControl:
     lanes: Lanes
     emit: events.Emit
     fail_fast: bool
+    refusals: Refusals = field(default_factory=Refusals)
     error: SttbatchError | None = field(default=None, init=False)
-    _forbidden: RecordingJob | None = field(default=None, init=False)
     _bug: Exception | None = field(default=None, init=False)
 
     @property
@@ -55,7 +62,7 @@ class RunControl:
 
     def served(self) -> None:
         """Note that the endpoint has answered a request, so that it does not refuse all."""
-        self._forbidden = None
+        self.refusals.forbidden = None
 
     def raise_bug(self) -> None:
         """Raise an unexpected error, after requests in flight are stored."""
@@ -86,10 +93,10 @@ class RunControl:
 
     def _after_forbidden(self, job: RecordingJob, error: RecordingRefused) -> None:
         """End the run if the recording before was forbidden too."""
-        if self._forbidden not in (None, job):
+        if self.refusals.forbidden not in (None, job):
             job.hindered = True
             self.abort(EndpointRefused(f"the endpoint refuses requests: {error}"))
-        self._forbidden = job
+        self.refusals.forbidden = job
 
     def _note(self, error: SttbatchError) -> None:
         if self.error is None:

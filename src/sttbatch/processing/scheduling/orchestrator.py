@@ -144,16 +144,19 @@ class ParallelOrchestrator(Generic[R, C]):
     Args:
         lanes: of the process; other batches may use them too.
         cutters: recordings that are open at the same time.
+        slots: of chunks that exist at once, shared as lanes are; None: those of this batch alone.
 
     Attributes:
         closed: no new recording or chunk is begun.
         stopped: set by `stop`; ends the waits for another attempt.
     """
 
-    def __init__(self, lanes: PrioritySemaphore, cutters: int) -> None:
+    def __init__(
+        self, lanes: PrioritySemaphore, cutters: int, slots: PrioritySemaphore | None = None
+    ) -> None:
         self._cutters = cutters
         self.lanes = lanes
-        self._slots = PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
+        self._slots = slots or PrioritySemaphore(lanes.limit + CHUNKS_AHEAD)
         self._number = next(lanes.batches)
         self._completing = asyncio.Semaphore(COMPLETIONS_AT_ONCE)
         self.closed = False

@@ -1,0 +1,146 @@
+"""SubmitSession: one run of `submit`, its display, log and exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sttbatch.cli.console.progress import Display, OutputMode
+from sttbatch.cli.console.stdio import StandardOutput
+from sttbatch.cli.console.text import clock, counted, printable
+from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
+from sttbatch.cli.signals import Signals
+from sttbatch.composition.batch_run import BatchRun
+from sttbatch.composition.effective_options import RunFlags, run_config_of
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import opened_stores
+from sttbatch.core.events import Event
+from sttbatch.core.jobs import Worker
+from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.processing.discovery import Discovery
+
+if TYPE_CHECKING:
+    from sttbatch.kinds.transcription.ordering import PlacedOrder
+    from sttbatch.monitoring.logs import EventLog
+
+PROGRESS_S = 10.0
+"""Seconds between the lines that a terminal shows while it waits."""
+
+
+class SubmitSession:
+    """Queues recordings, and waits for the workers if that is wanted."""
+
+    def __init__(
+        self, settings: Settings, flags: RunFlags, mode: OutputMode, log: EventLog | None
+    ) -> None:
+        self._settings = settings
+        self._flags = flags
+        self._mode = mode
+        self._log = log
+        self._output = StandardOutput()
+        self._display = Display(
+            self._output, bars=False, quiet=mode.quiet, paths=True,
+            verbose=not mode.logs_to_stderr,
+        )  # fmt: skip
+        listeners: list[Callable[[Event], None]] = [self._display]
+        if log is not None:
+            listeners.append(log)
+        self._run = BatchRun(settings, listeners=listeners, ends_process=True)
+        self._placed: list[PlacedOrder] = []
+        self._before = 0
+        self._told_at = time.monotonic()
+
+    async def submit(self, discovery: Discovery, wait: bool) -> int:
+        """Queue what was discovered; returns the exit code."""
+        started_at, signals = time.monotonic(), Signals(self._say)
+        config = run_config_of(self._settings, self._flags)
+        with signals, signals.absorb_cancellation():
+            signals.stop = self._run.stop
+            self._placed = await self._run.submit(discovery, config, self._flags.priority)
+            # From now on a signal ends this process, and no work.
+            signals.stop = None
+            self._before = len(self._run.report.recordings)
+            if signals.first is None and wait and self._placed:
+                self._say(self._queued_line())
+                await self._wait()
+        code = exit_code(self._run.report, signals.first)
+        if code == OK and self._output.fault:
+            code = SOME_FAILED
+        self._report_end(wait, time.monotonic() - started_at, code)
+        return code
+
+    async def _wait(self) -> None:
+        from sttbatch.kinds.transcription.order_watch import watch_orders
+
+        with opened_stores(self._settings) as stores:
+            await watch_orders(
+                stores.orders, stores.workers, self._placed, self._run.emit, self._show
+            )
+
+    def _show(self, pending: int, workers: Sequence[Worker]) -> None:
+        """Show on a terminal what workers are at."""
+        if not self._mode.draws or time.monotonic() - self._told_at < PROGRESS_S:
+            return
+        self._told_at = time.monotonic()
+        busy = sum(worker.load.busy_lanes for worker in workers)
+        lanes = sum(worker.load.lanes for worker in workers)
+        done = len(self._placed) - pending
+        self._say(
+            f"{done} of {len(self._placed)} done; {counted(len(workers), 'worker')}, "
+            f"{busy} of {lanes} lanes busy"
+        )
+
+    def _queued_line(self) -> str:
+        """The line that says what was queued."""
+        facts, report = self._facts(), self._run.report
+        hours = facts["audio_seconds"] / 3600
+        length = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
+        parts = [f"{counted(facts['recordings'], 'recording')}, {length}"]
+        optional = {
+            f"{facts['known']} known already": facts["known"],
+            f"{facts['failed']} failed": facts["failed"],
+            f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),
+            f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),
+            f"{report.count(Outcome.LEFT)} left": report.count(Outcome.LEFT),
+            f"{counted(report.skipped, 'other file')} skipped": report.skipped,
+            f"{report.recently_modified} modified too recently": report.recently_modified,
+        }
+        parts += [text for text, count in optional.items() if count]
+        return f"{', '.join(parts)}; {facts['queued']} queued"
+
+    def _facts(self) -> dict[str, Any]:
+        report = self._run.report
+        audio_s = report.audio_s + sum(each.audio_s for each in self._placed)
+        return {
+            "recordings": len(report.recordings) + len(self._placed),
+            "audio_seconds": round(audio_s, 3),
+            "known": report.count(Outcome.DONE),
+            "failed": report.count(Outcome.FAILED),
+            "queued": len(self._placed),
+        }
+
+    def _report_end(self, waited: bool, wall_s: float, code: int) -> None:
+        report = self._run.report
+        if report.fatal is not None:
+            self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
+        if waited and self._placed:
+            done, failed = report.count(Outcome.DONE), report.count(Outcome.FAILED)
+            left = len(self._placed) + self._before - len(report.recordings)
+            line = f"{counted(done, 'recording')} done, {failed} failed"
+            line += f", {left} left to the workers" * (left > 0) + f", {clock(wall_s)}"
+        else:
+            line = self._queued_line()
+        failed_some = code == SOME_FAILED
+        self._say(line, important=failed_some and not self._mode.quiet)
+        mode = self._mode
+        if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
+            return
+        if self._log is not None:
+            error = None if report.fatal is None else str(report.fatal)
+            facts = {"exit_code": code, "error": error} | self._facts()
+            self._log.summary(line, facts | {"wall_seconds": round(wall_s, 3)})
+
+    def _say(self, line: str, *, important: bool = False) -> None:
+        if not self._mode.is_json:
+            self._display.say(line, important=important)

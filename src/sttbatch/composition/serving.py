@@ -1,0 +1,206 @@
+"""WorkerProcess: works on what was submitted, until it is drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from sttbatch.caching.fingerprints import Fingerprinter
+from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.process_limits import check_process_limits
+from sttbatch.composition.run_monitoring import DailyMetrics, watching
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import data_folder, opened_ledger
+from sttbatch.composition.workshop import Workshop, open_workshop, transcription_run
+from sttbatch.core.errors import StateError
+from sttbatch.core.events import Emit, Event, Warned
+from sttbatch.core.jobs import WorkerLoad
+from sttbatch.core.orders import Assignment
+from sttbatch.database.files import SqlFileIndex
+from sttbatch.database.jobs import LedgerJobs
+from sttbatch.database.orders import SqlOrders
+from sttbatch.database.private_files import run_folder
+from sttbatch.execution.worker_service import WorkerService
+from sttbatch.kinds.transcription.ordered_jobs import OrderedJobs
+from sttbatch.kinds.transcription.ordering import route_of
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
+from sttbatch.kinds.transcription.spec import RunConfig
+from sttbatch.processing.media.media_workers import MediaWorkers
+from sttbatch.queue.dispatch import LedgerDispatcher
+from sttbatch.queue.job_queue import JobQueue
+
+if TYPE_CHECKING:
+    from sttbatch.external.secret import Secret
+    from sttbatch.monitoring.alerts import AlertRule
+
+PLACES_BESIDE_LANES = 3
+"""So many more recordings than lanes are processed: two are cut, one is written."""
+
+REOPEN_S = 5.0
+"""Seconds before a ledger is opened again that could not be used."""
+
+TELL_S = 1.0
+"""Seconds until `sttbatch workers` shows what a worker does now."""
+
+
+class WorkerProcess:
+    """A worker from opening the ledger until it is drained.
+
+    Args:
+        key: the API key; None: the engine needs none.
+        alerts: rules that are evaluated every minute.
+        listeners: receive every event.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        key: Secret | None,
+        *,
+        alerts: Sequence[AlertRule] = (),
+        listeners: Sequence[Callable[[Event], None]] = (),
+    ) -> None:
+        self._settings = settings
+        self._key = key
+        self._alerts = alerts
+        self._metrics = DailyMetrics(settings, self.warn)
+        self._listeners: list[Callable[[Event], None]] = [self._metrics, *listeners]
+        self._service: WorkerService | None = None
+        self._workshop: Workshop | None = None
+        self._drained = asyncio.Event()
+
+    def drain(self) -> None:
+        """Take no more jobs; requests in flight are finished and stored, then `run` returns."""
+        self._drained.set()
+        if self._service is not None:
+            self._service.drain()
+
+    async def run(self) -> None:
+        """Work until `drain`.
+
+        Raises:
+            EndpointRefused: the key, the quota or the address.
+            UsageError: a setting is wrong.
+            StateError: the ledger could not be used for `outage_wait`.
+        """
+        check_process_limits()
+        failing_since: float | None = None
+        while not self._drained.is_set():
+            try:
+                await self._serve()
+            except StateError as error:
+                if self._drained.is_set():
+                    return
+                if failing_since is None or (self._service and self._service.has_asked):
+                    failing_since = time.monotonic()
+                    wait_s = self._settings.outage_wait
+                    self.warn(f"{error}; the worker opens it again for up to {wait_s:.0f} s")
+                if time.monotonic() - failing_since > self._settings.outage_wait:
+                    raise
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._drained.wait(), REOPEN_S)
+
+    def warn(self, message: str) -> None:
+        self.emit(Warned("", message))
+
+    def emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    async def _serve(self) -> None:
+        """Work until the ledger cannot be used, or until `drain`."""
+        self._service = self._workshop = None
+        async with self._opened() as workshop:
+            service = self._service = self._service_of(workshop)
+            if self._drained.is_set():
+                return
+            telling = asyncio.create_task(self._tell(workshop))
+            try:
+                await service.run()
+            finally:
+                telling.cancel()
+                await asyncio.wait([telling])
+
+    @contextlib.asynccontextmanager
+    async def _opened(self) -> AsyncIterator[Workshop]:
+        folder = data_folder(self._settings)
+        with opened_ledger(self._settings) as database, run_folder(folder / "spool") as spool:
+            async with (
+                self._metrics.measuring(),
+                watching(self._alerts, database, self.emit),
+                MediaWorkers(spool) as media,
+                open_workshop(
+                    self._settings,
+                    folder,
+                    database,
+                    media,
+                    self._key,
+                    self.emit,
+                    load=self._load,
+                    on_lost=self._lost,
+                ) as workshop,
+            ):
+                self._workshop = workshop
+                yield workshop
+
+    def _service_of(self, workshop: Workshop) -> WorkerService:
+        config, queue = run_config_of(self._settings), _queue_of(workshop)
+        orders, worker = SqlOrders(workshop.database), workshop.worker
+
+        def new_run(config: RunConfig, emit: Emit, assigned: Assignment) -> TranscriptionPipeline:
+            return transcription_run(workshop, config, emit, cutters=1, assigned=assigned)
+
+        jobs = OrderedJobs(
+            config,
+            worker,
+            queue,
+            orders,
+            lambda: Fingerprinter(SqlFileIndex(workshop.database)),
+            new_run,
+            lambda: service.draining,
+            self.emit,
+        )
+
+        def stop() -> None:
+            for run in workshop.runs:
+                run.stop()
+
+        service = WorkerService(
+            LedgerDispatcher(
+                queue, orders, worker, route_of(config.request), self._settings.outage_wait
+            ),
+            jobs.process,
+            config.concurrency.value + PLACES_BESIDE_LANES,
+            stop,
+            self.warn,
+        )
+        return service
+
+    def _lost(self, error: StateError) -> None:
+        if self._service is not None:
+            self._service.abort(error)
+
+    def _load(self) -> WorkerLoad:
+        workshop, service = self._workshop, self._service
+        if workshop is None or service is None:
+            return WorkerLoad()
+        lanes = workshop.lanes
+        return WorkerLoad(lanes.limit, lanes.in_use, service.recordings, service.state)
+
+    async def _tell(self, workshop: Workshop) -> None:
+        """Tell the ledger what changes; heartbeats alone come too seldom."""
+        told: WorkerLoad | None = None
+        while True:
+            if (load := self._load()) != told:
+                # The service notices when the ledger cannot be written.
+                with contextlib.suppress(StateError):
+                    await workshop.workers.store.heartbeat(workshop.worker, load)
+                told = load
+            await asyncio.sleep(TELL_S)
+
+
+def _queue_of(workshop: Workshop) -> JobQueue:
+    return JobQueue(LedgerJobs(workshop.database), workshop.workers)

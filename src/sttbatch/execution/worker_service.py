@@ -1,0 +1,164 @@
+"""WorkerService: takes jobs from a dispatcher until it is drained, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+from sttbatch.core.errors import BudgetReached, EndpointUnreachable, StateError, SttbatchError
+from sttbatch.core.jobs import WorkerState
+from sttbatch.core.orders import Assignment
+from sttbatch.core.ports import JobDispatcher
+
+REST_S = 30.0
+"""Seconds before a worker takes a job again that it was hindered from doing, or any job while the
+endpoint cannot be reached or a budget is reached."""
+
+
+class JobEnd(Struct, frozen=True):
+    """How a worker ended its work on a job.
+
+    Attributes:
+        again: something of it is left, for this worker or another.
+        error: of every job; None: the next job may be done.
+    """
+
+    again: bool = False
+    error: SttbatchError | None = None
+
+
+class WorkerService:
+    """Works on jobs until it is drained; knows nothing of their kinds.
+
+    Args:
+        process: does one job; raises nothing but bugs.
+        places: number of jobs that are processed at the same time.
+        stop: has jobs that are being processed end soon; what is left of them is released.
+        warn: is called once per incident.
+    """
+
+    def __init__(
+        self,
+        dispatcher: JobDispatcher,
+        process: Callable[[Assignment], Awaitable[JobEnd]],
+        places: int,
+        stop: Callable[[], None],
+        warn: Callable[[str], None],
+        rest_s: float = REST_S,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._process = process
+        self._places = places
+        self._stop = stop
+        self._warn = warn
+        self._rest_s = rest_s
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._resting: dict[str, float] = {}
+        self._paused_until = 0.0
+        self._warned = False
+        self._error: Exception | None = None
+        self._changed = asyncio.Event()
+        self.draining = False
+        self.has_asked = False
+
+    @property
+    def recordings(self) -> int:
+        """How many jobs are processed now."""
+        return len(self._tasks)
+
+    @property
+    def state(self) -> WorkerState:
+        if self.draining:
+            return WorkerState.DRAINING
+        return WorkerState.ACTIVE if self._tasks else WorkerState.IDLE
+
+    def drain(self) -> None:
+        """Take no more jobs; `run` returns after those that are processed have ended."""
+        self.draining = True
+        self._stop()
+        self._changed.set()
+
+    def abort(self, error: Exception) -> None:
+        """Drain because of an error, which `run` raises; the first one counts."""
+        self._error = self._error or error
+        self.drain()
+
+    async def run(self) -> None:
+        """Work until `drain`; raises the error that concerned every job."""
+        try:
+            while not self.draining:
+                await self._take_jobs()
+                await self._until_changed()
+            while self._tasks:
+                await asyncio.wait(self._tasks.values())
+        finally:
+            tasks = [*self._tasks.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._error is not None:
+            raise self._error
+
+    async def _take_jobs(self) -> None:
+        while not self.draining and len(self._tasks) < self._places and not self._pause_s():
+            now = time.monotonic()
+            self._resting = {each: until for each, until in self._resting.items() if until > now}
+            try:
+                assignment = await self._dispatcher.next({*self._tasks, *self._resting})
+            except StateError as error:
+                self.abort(error)
+                return
+            self.has_asked = True
+            if assignment is None:
+                return
+            # What was claimed while a drain began is released by its task.
+            self._tasks[assignment.job.id] = asyncio.create_task(self._do(assignment))
+
+    async def _do(self, assignment: Assignment) -> None:
+        job_id = assignment.job.id
+        try:
+            end = await self._process(assignment)
+        except Exception as error:  # noqa: BLE001 - `run` raises it
+            self.abort(error)
+            return
+        finally:
+            del self._tasks[job_id]
+            self._changed.set()
+        if end.again:
+            self._resting[job_id] = time.monotonic() + self._rest_s
+        if end.error is None:
+            # It was able to work.
+            self._warned &= end.again
+        elif isinstance(end.error, EndpointUnreachable | BudgetReached):
+            self._pause(end.error)
+        else:
+            self.abort(end.error)
+
+    def _pause(self, error: SttbatchError) -> None:
+        self._paused_until = time.monotonic() + self._rest_s
+        if not self._warned and not self.draining:
+            self._warned = True
+            self._warn(f"{error}; this worker takes no jobs until that is over")
+
+    def _pause_s(self) -> float:
+        return max(0.0, self._paused_until - time.monotonic())
+
+    async def _until_changed(self) -> None:
+        """Return when a job has ended, a pause is over, a drain begins or there may be jobs."""
+        pause_s = self._pause_s()
+        waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
+        if not pause_s and len(self._tasks) < self._places:
+            waits.append(asyncio.ensure_future(self._dispatcher.wait()))
+        try:
+            await asyncio.wait(waits, timeout=pause_s or None, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(*waits, return_exceptions=True)
+        self._changed.clear()

@@ -1,0 +1,80 @@
+"""`sttbatch submit`: it queues, and waits for workers where that is wanted."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from tests.shell import Shell, texts, words_of
+
+from .working import endpoint_of, record, rows, working
+
+
+def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: Path) -> None:
+    """Nothing is sent before, and no key is needed."""
+    folder, out = tmp_path / "talks", tmp_path / "out"
+    truth = record(folder, 3)
+    keyless = Shell(shell.home)
+    keyless.extra = {"STTBATCH_BASE_URL": endpoint_of(shell).base_url}
+    result = keyless.run("submit", folder, "-f", "json,txt", "-o", out, "--priority", "high")
+    assert (result.code, result.out) == (0, ""), result.err
+    assert result.summary == "3 recordings, 0.6 min; 3 queued"
+    assert endpoint_of(shell).received == []
+    assert rows(shell, "SELECT count(*), sum(done_at IS NULL) FROM orders") == [(3, 3)]
+    # The same again is the same orders.
+    with working(shell):
+        result = shell.run("submit", folder, "-f", "json,txt", "-o", out, "--wait")
+        assert result.code == 0, result.err
+    assert sorted(result.out.split()) == [str(out / f"{name}.json") for name in truth]
+    assert "3 recordings done, 0 failed" in result.summary
+    for name, words in truth.items():
+        assert words_of(out / f"{name}.json") == texts(words)
+        assert (out / f"{name}.txt").is_file()
+    assert len(endpoint_of(shell).received) == 3
+    assert rows(shell, "SELECT count(*), sum(done_at IS NULL) FROM orders") == [(3, 0)]
+    assert rows(shell, "SELECT DISTINCT status, route FROM processing_jobs") == [
+        ("COMPLETED", None)
+    ]
+    # What is known is written at once, by whoever submits it.
+    result = shell.run("submit", folder, "-f", "srt")
+    assert (result.code, len(result.out.splitlines())) == (0, 3)
+    assert result.summary == "3 recordings, 0.6 min, 3 known already; 0 queued"
+    assert (folder / "talk-0.srt").is_file()
+    # A run's metrics count what the worker did.
+    stats = json.loads(shell.run("stats", "--json").out)
+    assert stats["requests"]["ok"] == 3
+    assert stats["jobs"]["completed"] == 3
+
+
+def test_who_waits_learns_what_failed_and_a_signal_leaves_the_queue_alone(
+    shell: Shell, tmp_path: Path
+) -> None:
+    folder = tmp_path / "talks"
+    record(folder, 2)
+    (folder / "broken.wav").write_bytes(b"RIFF no recording")
+    waiting = shell.start("submit", folder, "--wait")
+    assert waiting.stderr is not None
+    lines = [waiting.stderr.readline().decode() for _ in range(3)]
+    assert "broken.wav: failed" in lines[0]
+    assert lines[1] == "3 recordings, 0.4 min, 1 failed; 2 queued\n"
+    assert "no worker is running" in lines[2]
+    waiting.send_signal(signal.SIGTERM)
+    result = shell.finish(waiting)
+    assert result.code == 128 + signal.SIGTERM
+    assert "2 left to the workers" in result.summary
+    assert rows(shell, "SELECT count(*) FROM orders WHERE done_at IS NULL") == [(2,)]
+
+
+def test_what_only_a_run_can_do_is_refused(shell: Shell, tmp_path: Path) -> None:
+    record(tmp_path / "talks", 1)
+    for options, reason in (
+        (("-o", "-"), "workers cannot print"),
+        (("--max-cost", "1"), "budget_per_day"),
+        (("--fail-fast",), "jobs cancel"),
+    ):
+        result = shell.run("submit", tmp_path / "talks", *options)
+        assert (result.code, reason in result.err) == (2, True), result.err
+    forecast = shell.run("submit", tmp_path / "talks", "--dry-run")
+    assert (forecast.code, "would send 1 chunk" in forecast.out) == (0, True)
+    assert rows(shell, "SELECT count(*) FROM orders") == [(0,)]
