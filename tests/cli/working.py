@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,8 @@ def said(shell: Shell) -> list[str]:
 def working(
     shell: Shell, *arguments: str, count: int = 1
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Workers that live as long as the block, with logs as JSON."""
-    running = [shell.start("worker", "--log-format", "json", *arguments) for _ in range(count)]
+    """Workers that live as long as the block."""
+    running = [shell.start("worker", *arguments) for _ in range(count)]
     try:
         yield running
     finally:
@@ -61,15 +62,23 @@ def working(
             process.communicate()
 
 
-def until(process: subprocess.Popen[bytes], wanted: Callable[[dict[str, Any]], bool]) -> None:
-    """Read a log until an event is `wanted`."""
+def until_line(process: subprocess.Popen[bytes], wanted: str) -> None:
+    """Read what a process says until a line contains `wanted`."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
         seen.append(line)
-        if line.startswith(b"{") and wanted(json.loads(line)):
+        if wanted.encode() in line:
             return
     raise AssertionError(f"it ended before that: {seen[-3:]!r}")
+
+
+def until_rows(shell: Shell, query: str, expected: list[tuple[object, ...]]) -> None:
+    """Return when the ledger says what is expected; nobody else tells of it."""
+    deadline = time.monotonic() + 60
+    while (found := rows(shell, query)) != expected:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
 
 
 def rows(shell: Shell, query: str) -> list[tuple[object, ...]]:

@@ -69,6 +69,7 @@ class WorkerProcess:
         self._metrics = DailyMetrics(settings, self.warn)
         self._listeners: list[Callable[[Event], None]] = [self._metrics, *listeners]
         self._service: WorkerService | None = None
+        # The latest one, which may be closed.
         self._workshop: Workshop | None = None
         self._drained = asyncio.Event()
 
@@ -94,6 +95,9 @@ class WorkerProcess:
             except StateError as error:
                 if self._drained.is_set():
                     return
+                if self._workshop is None and self._settings.database_url is None:
+                    # A file that cannot be opened will not come up.
+                    raise
                 if failing_since is None or (self._service and self._service.has_asked):
                     failing_since = time.monotonic()
                     wait_s = self._settings.outage_wait
@@ -112,7 +116,7 @@ class WorkerProcess:
 
     async def _serve(self) -> None:
         """Work until the ledger cannot be used, or until `drain`."""
-        self._service = self._workshop = None
+        self._service = None
         async with self._opened() as workshop:
             service = self._service = self._service_of(workshop)
             if self._drained.is_set():

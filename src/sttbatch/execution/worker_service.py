@@ -16,8 +16,11 @@ from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
 
 REST_S = 30.0
-"""Seconds before a worker takes a job again that it was hindered from doing, or any job while the
-endpoint cannot be reached or a budget is reached."""
+"""Seconds before a worker takes a job again that it was hindered from doing."""
+
+LONGEST_PAUSE_S = 600.0
+"""While the endpoint cannot be reached or a budget is reached, one job is tried after pauses that
+double from `REST_S` to this."""
 
 
 class JobEnd(Struct, frozen=True):
@@ -60,7 +63,8 @@ class WorkerService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, float] = {}
         self._paused_until = 0.0
-        self._warned = False
+        # The next pause; 0: jobs can be done.
+        self._next_pause_s = 0.0
         self._error: Exception | None = None
         self._changed = asyncio.Event()
         self.draining = False
@@ -105,7 +109,7 @@ class WorkerService:
             raise self._error
 
     async def _take_jobs(self) -> None:
-        while not self.draining and len(self._tasks) < self._places and not self._pause_s():
+        while not self.draining and self._has_place() and not self._pause_s():
             now = time.monotonic()
             self._resting = {each: until for each, until in self._resting.items() if until > now}
             try:
@@ -132,18 +136,25 @@ class WorkerService:
         if end.again:
             self._resting[job_id] = time.monotonic() + self._rest_s
         if end.error is None:
-            # It was able to work.
-            self._warned &= end.again
+            if not end.again:
+                self._next_pause_s = 0.0
         elif isinstance(end.error, EndpointUnreachable | BudgetReached):
             self._pause(end.error)
         else:
             self.abort(end.error)
 
+    def _has_place(self) -> bool:
+        return len(self._tasks) < (1 if self._next_pause_s else self._places)
+
     def _pause(self, error: SttbatchError) -> None:
-        self._paused_until = time.monotonic() + self._rest_s
-        if not self._warned and not self.draining:
-            self._warned = True
-            self._warn(f"{error}; this worker takes no jobs until that is over")
+        if self._pause_s():
+            # Another job has met with the same.
+            return
+        if not self._next_pause_s and not self.draining:
+            self._warn(f"{error}; this worker goes on when that is over")
+        pause_s = self._next_pause_s or self._rest_s
+        self._paused_until = time.monotonic() + pause_s
+        self._next_pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
     def _pause_s(self) -> float:
         return max(0.0, self._paused_until - time.monotonic())
@@ -152,7 +163,7 @@ class WorkerService:
         """Return when a job has ended, a pause is over, a drain begins or there may be jobs."""
         pause_s = self._pause_s()
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if not pause_s and len(self._tasks) < self._places:
+        if not pause_s and self._has_place():
             waits.append(asyncio.ensure_future(self._dispatcher.wait()))
         try:
             await asyncio.wait(waits, timeout=pause_s or None, return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ ROWS_AHEAD = 16
 """Jobs of the queue that are read at once; others may claim the first ones meanwhile."""
 
 UNSEEN_ROWS = 1000
+
+UPKEEP_S = 10.0
+"""Seconds until a busy worker looks for what others left; an idle one does each time."""
 
 
 class LedgerDispatcher:
@@ -36,13 +40,13 @@ class LedgerDispatcher:
         self._route = route
         self._unseen_s = unseen_s
         self._pace = Pace()
+        self._upkeep_at = 0.0
 
     async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+        if time.monotonic() - self._upkeep_at > UPKEEP_S:
+            await self._keep_up()
         assignment = await self._ended(skip) or await self._queued(skip)
-        if assignment is None:
-            if not await self._free_jobs_of_the_dead():
-                await self._fail_what_nobody_sees()
-                return None
+        if assignment is None and await self._keep_up():
             assignment = await self._queued(skip)
         if assignment is not None:
             self._pace = Pace()
@@ -70,6 +74,12 @@ class LedgerDispatcher:
             self._route, status, self._worker.host, ROWS_AHEAD + len(skip)
         )
         return [job for job in jobs if job.id not in skip]
+
+    async def _keep_up(self) -> bool:
+        """Look after jobs that no worker gets on with; returns whether any was queued again."""
+        self._upkeep_at = time.monotonic()
+        await self._fail_what_nobody_sees()
+        return await self._free_jobs_of_the_dead()
 
     async def _free_jobs_of_the_dead(self) -> bool:
         freed = False

@@ -85,7 +85,8 @@ class TranscriptionPipeline(Struct, frozen=True):
                 # The next run processes one whose transcript was removed since it was looked up.
                 if job.state is RunState.CACHED and not self.control.closed:
                     await self.completion.write_stored(job)
-            await self.completion.reconcile_ledger(intake.jobs)
+            if self.claims.assigned is None:
+                await self.completion.reconcile_ledger(intake.jobs)
             await process([job for job in intake.jobs if job.state is RunState.DISCOVERED])
         except SttbatchError as error:
             self.control.abort(error)

@@ -1,0 +1,131 @@
+"""A worker in this process: what it survives, and what it keeps of what it did."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from sttbatch.composition import serving
+from sttbatch.composition.batch_run import BatchRun
+from sttbatch.composition.credentials import load_key
+from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.serving import WorkerProcess
+from sttbatch.composition.settings import load_settings
+from sttbatch.core.errors import StateError
+from sttbatch.core.events import Event, JobCompleted, Warned
+from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
+from sttbatch.kinds.transcription.recording_job import RecordingJob
+from sttbatch.processing.discovery import discover
+from tests.cloudru import CloudRu, make_recording
+from tests.kinds.transcription.harness import allow, refuse
+from tests.queue.harness import Ledger
+from tests.shell import Shell
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def folder(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two recordings; this process has the shell's environment."""
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("STTBATCH_CACHE_DIR", str(shell.home / "cache"))
+    monkeypatch.setattr(serving, "REOPEN_S", 0.05)
+    folder = shell.home / "talks"
+    folder.mkdir()
+    for number in range(2):
+        make_recording(folder / f"{number}.wav", duration_s=4.0, first_word=100 * number)
+    return folder
+
+
+class Listener:
+    """Awaits events of a worker."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self._more.set()
+
+    async def until(self, kind: type[Event], count: int = 1) -> list[Event]:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(found := [e for e in self.events if isinstance(e, kind)]) < count:
+                self._more.clear()
+                await self._more.wait()
+        return found
+
+
+async def submit(folder: Path) -> None:
+    settings = load_settings().settings
+    assert await BatchRun(settings).submit(discover([folder]), run_config_of(settings))
+
+
+def with_worker(
+    story: Callable[[Listener, asyncio.Task[None]], Awaitable[None]], **options: str
+) -> None:
+    """Run a story while a worker works; it is drained at the end."""
+
+    async def run() -> None:
+        settings, listener = load_settings(options).settings, Listener()
+        worker = WorkerProcess(settings, load_key(settings), listeners=[listener])
+        working = asyncio.create_task(worker.run())
+        try:
+            await story(listener, working)
+        finally:
+            worker.drain()
+            await asyncio.gather(working, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_it_opens_a_ledger_again_that_could_not_be_used(folder: Path, shell: Shell) -> None:
+    async def story(listener: Listener, _: asyncio.Task[None]) -> None:
+        await submit(folder)
+        warned = (await listener.until(Warned))[0]
+        assert isinstance(warned, Warned)
+        assert "the worker opens it again for up to 600 s" in warned.message
+        allow(shell.home / "data")
+        await listener.until(JobCompleted, 2)
+
+    refuse(shell.home / "data", "INSERT ON processing_tasks")
+    with_worker(story)
+    ledger = Ledger(shell.home / "data")
+    assert ledger.rows("SELECT count(done_at), count(error) FROM orders") == [(2, 0)]
+    assert ledger.rows("SELECT count(*) FROM workers") == [(0,)]
+
+
+def test_it_gives_up_a_ledger_after_the_outage_wait(folder: Path, shell: Shell) -> None:
+    async def story(listener: Listener, working: asyncio.Task[None]) -> None:
+        await submit(folder)
+        with pytest.raises(StateError, match="disk I/O error"):
+            await working
+
+    refuse(shell.home / "data", "INSERT ON processing_tasks")
+    with_worker(story, outage_wait="0.2s")
+
+
+def kept_of_runs() -> int:
+    gc.collect()
+    kinds = TranscriptionPipeline | RecordingJob
+    return sum(isinstance(each, kinds) for each in gc.get_objects())
+
+
+def test_it_keeps_nothing_of_what_it_did(folder: Path, cloudru: CloudRu) -> None:
+    async def story(listener: Listener, _: asyncio.Task[None]) -> None:
+        await submit(folder)
+        await listener.until(JobCompleted, 2)
+        assert len(cloudru.received) == 2
+        # Its jobs end a little later than its recordings.
+        deadline = time.monotonic() + PATIENCE_S
+        while kept_of_runs():
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    with_worker(story)
