@@ -19,6 +19,8 @@ from tests.shell import Result, load, texts
 
 ROOT = Path(__file__).parents[2]
 CRON_PATH = "/usr/bin:/bin"
+UNIT_FOLDER = ROOT / "deploy" / "systemd"
+UNITS = ("sttbatch.service", "sttbatch-worker.service")
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
@@ -112,24 +114,24 @@ def test_the_crontab_line(home: Path, recordings: Path) -> None:
     assert len(endpoint.received) == 1
 
 
-@pytest.fixture
-def unit(tmp_path: Path) -> Path:
-    """The service beside its timer; its command is one that exists here."""
-    source = ROOT / "deploy" / "systemd"
-    text = (source / "sttbatch.service").read_text()
+@pytest.fixture(params=UNITS)
+def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A service, beside its timer if it has one; its command is one that exists here."""
+    source = UNIT_FOLDER / request.param
     program = tmp_path / "sttbatch"
     installed(program)
-    path = tmp_path / "sttbatch.service"
-    path.write_text(text.replace("/opt/sttbatch/bin/sttbatch", str(program)))
+    path = tmp_path / source.name
+    path.write_text(source.read_text().replace("/opt/sttbatch/bin/sttbatch", str(program)))
     assert str(program) in path.read_text()
-    shutil.copy(source / "sttbatch.timer", tmp_path)
+    if source.with_suffix(".timer").exists():
+        shutil.copy(source.with_suffix(".timer"), tmp_path)
     return path
 
 
 @needs_systemd
 def test_systemd_takes_the_units(unit: Path) -> None:
     result = subprocess.run(
-        ["systemd-analyze", "verify", unit, unit.with_suffix(".timer")],
+        ["systemd-analyze", "verify", *unit.parent.glob("*.service"), *unit.parent.glob("*.timer")],
         capture_output=True,
         text=True,
         timeout=60,
@@ -150,18 +152,15 @@ def test_the_unit_is_hardened(unit: Path) -> None:
     assert result.returncode == 0, result.stdout[-400:]
 
 
-def test_the_unit_hands_over_the_key_under_the_name_that_is_read() -> None:
+def test_the_unit_hands_over_the_key_under_the_name_that_is_read(unit: Path) -> None:
     from sttbatch.composition.credentials import CREDENTIAL
 
-    assert (
-        f"LoadCredential={CREDENTIAL}:"
-        in (ROOT / "deploy" / "systemd" / "sttbatch.service").read_text()
-    )
+    assert f"LoadCredential={CREDENTIAL}:" in unit.read_text()
 
 
-def test_the_unit_leaves_the_boot_id_in_sight() -> None:
+def test_the_unit_leaves_the_boot_id_in_sight(unit: Path) -> None:
     """The rate limit and the locks of workers know by it that the machine was started anew."""
-    settings = (ROOT / "deploy" / "systemd" / "sttbatch.service").read_text().splitlines()
+    settings = unit.read_text().splitlines()
     assert not any(line.startswith("ProcSubset=") for line in settings), "all is the default"
 
 
