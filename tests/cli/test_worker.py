@@ -93,15 +93,13 @@ def test_what_a_killed_worker_held_is_taken_over_at_once(shell: Shell, tmp_path:
             until_rows(shell, "SELECT count(*) FROM workers WHERE state = 'IDLE'", [(1,)])
             killed.kill()
             killed.wait()
-            in_flight(shell, 4 - 2)
             until_rows(
                 shell,
                 "SELECT count(DISTINCT worker_id) FROM processing_jobs",
                 [(1,)],
             )
             endpoint_of(shell).wait_for(lambda e: len(e.received) == 4, timeout_s=60)
-            (row,) = json.loads(shell.run("workers", "--json").out)
-            assert (row["pid"], row["state"]) == (left.pid, "ACTIVE")
+            until_rows(shell, "SELECT pid, state FROM workers", [(left.pid, "ACTIVE")])
             left.send_signal(signal.SIGINT)
             until_line(left, "stopping")
             left.send_signal(signal.SIGINT)
@@ -123,14 +121,17 @@ def test_priorities_and_cancelled_jobs_count_while_it_works(shell: Shell, tmp_pa
     with working(shell, "-j", "1"):
         in_flight(shell, 1)
         # It has taken as many as it works on at once.
-        until_rows(
-            shell, "SELECT count(*) FROM processing_jobs WHERE status = 'PROCESSING'", [(4,)]
-        )
+        taken = "SELECT count(*) FROM processing_jobs WHERE status = 'PROCESSING'"
+        until_rows(shell, taken, [(4,)])
         jobs = jobs_by_name(shell)
         waiting = sorted(name for name, job in jobs.items() if job["status"] == "QUEUED")
         urgent, dropped = waiting[-1], waiting[0]
         assert shell.run("jobs", "priority", jobs[urgent]["id"], "high").code == 0
         assert shell.run("jobs", "cancel", jobs[dropped]["id"]).code == 0
+        # What is more urgent than all of them does not wait for a place.
+        until_rows(shell, taken, [(5,)])
+        # Long enough to read and cut it meanwhile.
+        endpoint_of(shell).latency_s = 0.5
         endpoint_of(shell).resume()
         result = shell.run("submit", folder, "--wait")
         assert result.code == 0, result.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,15 +14,15 @@ import pytest
 from sttbatch.composition import serving
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
-from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.serving import WorkerProcess
 from sttbatch.composition.settings import load_settings
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Event, JobCompleted, Warned
+from sttbatch.core.events import Event, JobCompleted, JobFailed, RunStopped, Warned
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import RecordingJob
 from sttbatch.processing.discovery import discover
-from tests.cloudru import CloudRu, make_recording
+from tests.cloudru import CloudRu, Status, make_recording
 from tests.kinds.transcription.harness import allow, refuse
 from tests.queue.harness import Ledger
 from tests.shell import Shell
@@ -62,9 +63,12 @@ class Listener:
         return found
 
 
-async def submit(folder: Path) -> None:
-    settings = load_settings().settings
-    assert await BatchRun(settings).submit(discover([folder]), run_config_of(settings))
+async def submit(folder: Path, flags: RunFlags | None = None, **options: object) -> BatchRun:
+    settings = load_settings(options).settings
+    run = BatchRun(settings)
+    config = run_config_of(settings, flags or RunFlags())
+    assert await run.submit(discover([folder]), config)
+    return run
 
 
 def with_worker(
@@ -129,3 +133,52 @@ def test_it_keeps_nothing_of_what_it_did(folder: Path, cloudru: CloudRu) -> None
             await asyncio.sleep(0.05)
 
     with_worker(story)
+
+
+def test_an_order_that_cannot_be_written_fails_alone(folder: Path, cloudru: CloudRu) -> None:
+    async def story(listener: Listener, _: asyncio.Task[None]) -> None:
+        (folder / "file").write_text("no folder")
+        await submit(folder / "0.wav", output_dir=str(folder / "file" / "below"))
+        await submit(folder / "0.wav", formats=["srt"])
+        cloudru.resume()
+        (failed,) = await listener.until(JobFailed)
+        assert isinstance(failed, JobFailed)
+        assert "cannot be written" in failed.reason
+        await listener.until(JobCompleted)
+
+    cloudru.hold()
+    with_worker(story)
+    assert (folder / "0.srt").is_file()
+    assert len(cloudru.received) == 1
+    ledger = Ledger(Path(load_settings().settings.data_dir or ""))
+    (written,) = ledger.rows("SELECT written FROM orders WHERE error IS NULL")
+    assert written == (os.fsencode(folder / "0.srt"),)
+    assert ledger.rows("SELECT count(done_at) FROM orders") == [(2,)]
+
+
+def test_a_forced_order_is_sent_again(folder: Path, cloudru: CloudRu) -> None:
+    async def story(listener: Listener, _: asyncio.Task[None]) -> None:
+        await submit(folder)
+        await listener.until(JobCompleted, 2)
+        await submit(folder / "0.wav", RunFlags(force=True))
+        await listener.until(JobCompleted, 3)
+
+    with_worker(story)
+    assert len(cloudru.received) == 3
+
+
+def test_a_model_that_the_endpoint_lacks_fails_its_jobs_alone(
+    folder: Path, cloudru: CloudRu
+) -> None:
+    async def story(listener: Listener, working: asyncio.Task[None]) -> None:
+        await submit(folder / "0.wav", model="no-such-model")
+        await submit(folder / "1.wav")
+        await listener.until(JobCompleted)
+        await listener.until(RunStopped)
+        assert not working.done()
+
+    cloudru.faults = lambda post: Status(404) if post.model == "no-such-model" else None
+    with_worker(story)
+    ledger = Ledger(Path(load_settings().settings.data_dir or ""))
+    ((error,),) = ledger.rows("SELECT error FROM orders WHERE error IS NOT NULL")
+    assert "does not serve the model no-such-model" in str(error)

@@ -117,7 +117,7 @@ def test_the_crontab_line(home: Path, recordings: Path) -> None:
 @pytest.fixture(params=UNITS)
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A service, beside its timer if it has one; its command is one that exists here."""
-    source = UNIT_FOLDER / request.param
+    source = UNIT_FOLDER / str(request.param)
     program = tmp_path / "sttbatch"
     installed(program)
     path = tmp_path / source.name

@@ -10,15 +10,19 @@ import pytest
 from sttbatch.core.errors import BudgetReached, EndpointRefused, StateError
 from sttbatch.core.jobs import Job, JobPriority, JobSpec, JobStatus, WorkerState
 from sttbatch.core.orders import Assignment
-from sttbatch.execution.worker_service import JobEnd, WorkerService
+from sttbatch.execution.worker_service import URGENT_PLACES, JobEnd, WorkerService
 
 PLACES = 3
 
 
 def job(name: str) -> Job:
     spec = JobSpec("transcription", 2, {"recording": name})
-    state = (JobPriority.MEDIUM, JobStatus.QUEUED, 0, 3, 0, None, 0.0, None, None, None)
+    state = (priority(name), JobStatus.QUEUED, 0, 3, 0, None, 0.0, None, None, None)
     return Job(name, "f" * 64, 0, "request", spec, *state)
+
+
+def priority(name: str) -> JobPriority:
+    return JobPriority.HIGH if name.startswith("urgent") else JobPriority.MEDIUM
 
 
 class Queue:
@@ -30,11 +34,11 @@ class Queue:
         self.fault: StateError | None = None
         self._more = asyncio.Event()
 
-    async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
         if self.fault is not None:
             raise self.fault
         self.asked.set()
-        ready = [name for name in self.names if name not in skip]
+        ready = [name for name in self.names if name not in skip and priority(name) > above]
         if not ready:
             return None
         self.names.remove(ready[0])
@@ -121,6 +125,23 @@ def test_it_wakes_for_a_job_that_comes_later() -> None:
         bench.end("a")
 
     at_bench(story)
+
+
+def test_what_is_more_urgent_than_what_fills_its_places_does_not_wait() -> None:
+    async def story(bench: Bench, _: asyncio.Task[None]) -> None:
+        await bench.begin(PLACES)
+        bench.queue.more("d", *(f"urgent-{number}" for number in range(URGENT_PLACES + 1)))
+        begun = await bench.begin(URGENT_PLACES)
+        assert all(name.startswith("urgent") for name in begun)
+        assert bench.service.recordings == PLACES + URGENT_PLACES
+        assert bench.queue.names == ["d", f"urgent-{URGENT_PLACES}"]
+        for name in ("a", "b", "c", *begun):
+            bench.end(name)
+        left = await bench.begin(2)
+        for name in left:
+            bench.end(name)
+
+    at_bench(story, "a", "b", "c")
 
 
 def test_a_job_that_was_hindered_rests_and_others_go_on() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from sttbatch.core.jobs import Job, JobPriority, JobStatus, WorkerLoad, WorkerState
 from sttbatch.core.orders import CANCELLED, Assignment, Order, OrderEnd
-from sttbatch.database.orders import SqlOrders
+from sttbatch.database.orders import CLOSING_S, SqlOrders
 from sttbatch.queue.dispatch import LedgerDispatcher
 
 from .harness import CompetingProcess, Harness, Ledger, opened
@@ -60,6 +60,7 @@ def test_only_what_was_ordered_is_handed_out_by_priority_then_age(ledger: Ledger
             clock.now += 1
             made[name], _ = await desk.ordered(name)
         await desk.ordered("elsewhere", route="transcription local tiny.en")
+        assert await desk.dispatcher.next(above=JobPriority.MEDIUM) is None
         await desk.harness.queue.set_priority(made["urgent"].id, JobPriority.HIGH)
         first = await desk.next()
         assert first.job.id == made["urgent"].id
@@ -84,6 +85,7 @@ def test_an_order_for_what_just_ended_is_handed_out_too(ledger: Ledger) -> None:
         await desk.harness.jobs.complete(claim)
         assert await desk.dispatcher.next() is None
         assert await desk.orders.place([late]) == {late.id}
+        desk.harness.clock.now += CLOSING_S
         assignment = await desk.next()
         assert (assignment.job.id, assignment.claim) == (job.id, None)
         assert await desk.orders.open(job.id) == [late]

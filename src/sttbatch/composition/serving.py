@@ -135,7 +135,7 @@ class WorkerProcess:
             async with (
                 self._metrics.measuring(),
                 watching(self._alerts, database, self.emit),
-                MediaWorkers(spool) as media,
+                MediaWorkers(spool, spare=True) as media,
                 open_workshop(
                     self._settings,
                     folder,

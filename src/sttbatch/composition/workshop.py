@@ -248,7 +248,8 @@ def transcription_run(
             Fingerprinter(SqlFileIndex(database)),
             results,
             addresser,
-            workshop.media,
+            # A worker's long cuts must not keep the next recordings waiting for their headers.
+            workshop.media if assigned is None else workshop.splitters,
             registry,
             lambda: control.closed,
             emit,

@@ -13,6 +13,9 @@ from sttbatch.database.job_rows import SELECT, job_of
 from sttbatch.database.order_rows import FORGET_UNSEEN, close_orders, update_route
 from sttbatch.database.workers import storable
 
+CLOSING_S = 1.0
+"""Seconds in which a worker that completed a job closes its orders itself."""
+
 _A_TRANSACTION = 200
 
 _SELECT = """SELECT id, job_id, path, root, outputs, route, force, done_at, error, written
@@ -32,7 +35,8 @@ PLACE = """
 CLOSE = """UPDATE orders SET done_at = ledger_now(), error = ?, written = ?
     WHERE id = ? AND (done_at IS NULL OR error IS NOT NULL)"""
 
-ROUTED = f"""{SELECT} WHERE route = ? AND status = ? AND NOT EXISTS (
+ROUTED = f"""{SELECT} WHERE route = ? AND status = ? AND priority > ?
+    AND (completed_at IS NULL OR completed_at <= ledger_now() - ?) AND NOT EXISTS (
         SELECT 1 FROM unseen WHERE unseen.job_id = processing_jobs.id AND unseen.host = ?)
     ORDER BY priority DESC, created_at LIMIT ?"""  # noqa: S608 - of a constant
 HOLDERS = "SELECT DISTINCT worker_id FROM processing_jobs WHERE route = ? AND status = 'PROCESSING'"
@@ -83,8 +87,11 @@ class SqlOrders:
     async def close_all(self, job_id: str, error: str) -> None:
         await self._database.write(lambda db: close_orders(db, job_id, storable(error)))
 
-    async def routed(self, route: str, status: JobStatus, host: str, limit: int) -> list[Job]:
-        rows = await self._database.rows(ROUTED, (route, status, host, limit))
+    async def routed(
+        self, route: str, status: JobStatus, host: str, limit: int, above: int = 0
+    ) -> list[Job]:
+        values = (route, status, above, CLOSING_S, host, limit)
+        rows = await self._database.rows(ROUTED, values)
         return [job_of(row) for row in rows]
 
     async def holders(self, route: str) -> set[str]:

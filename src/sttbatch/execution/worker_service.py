@@ -18,6 +18,10 @@ from sttbatch.core.ports import JobDispatcher
 REST_S = 30.0
 """Seconds before a worker takes a job again that it was hindered from doing."""
 
+URGENT_PLACES = 3
+"""So many more jobs are processed at the same time if they are more urgent than one of the others;
+those may take hours."""
+
 LONGEST_PAUSE_S = 600.0
 """While the endpoint cannot be reached or a budget is reached, one job is tried after pauses that
 double from `REST_S` to this."""
@@ -61,6 +65,7 @@ class WorkerService:
         self._warn = warn
         self._rest_s = rest_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._priorities: dict[str, int] = {}
         self._resting: dict[str, float] = {}
         self._paused_until = 0.0
         # The next pause; 0: jobs can be done.
@@ -109,11 +114,11 @@ class WorkerService:
             raise self._error
 
     async def _take_jobs(self) -> None:
-        while not self.draining and self._has_place() and not self._pause_s():
+        while not self.draining and (above := self._least_priority()) is not None:
             now = time.monotonic()
             self._resting = {each: until for each, until in self._resting.items() if until > now}
             try:
-                assignment = await self._dispatcher.next({*self._tasks, *self._resting})
+                assignment = await self._dispatcher.next({*self._tasks, *self._resting}, above)
             except StateError as error:
                 self.abort(error)
                 return
@@ -121,6 +126,7 @@ class WorkerService:
             if assignment is None:
                 return
             # What was claimed while a drain began is released by its task.
+            self._priorities[assignment.job.id] = assignment.job.priority
             self._tasks[assignment.job.id] = asyncio.create_task(self._do(assignment))
 
     async def _do(self, assignment: Assignment) -> None:
@@ -131,7 +137,7 @@ class WorkerService:
             self.abort(error)
             return
         finally:
-            del self._tasks[job_id]
+            del self._tasks[job_id], self._priorities[job_id]
             self._changed.set()
         if end.again:
             self._resting[job_id] = time.monotonic() + self._rest_s
@@ -143,8 +149,14 @@ class WorkerService:
         else:
             self.abort(end.error)
 
-    def _has_place(self) -> bool:
-        return len(self._tasks) < (1 if self._next_pause_s else self._places)
+    def _least_priority(self) -> int | None:
+        """The priority that the next job has to exceed; None: it has to wait."""
+        count = len(self._tasks)
+        if self._next_pause_s:
+            return None if count or self._pause_s() else 0
+        if count < self._places:
+            return 0
+        return min(self._priorities.values()) if count < self._places + URGENT_PLACES else None
 
     def _pause(self, error: SttbatchError) -> None:
         if self._pause_s():
@@ -163,7 +175,7 @@ class WorkerService:
         """Return when a job has ended, a pause is over, a drain begins or there may be jobs."""
         pause_s = self._pause_s()
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if not pause_s and self._has_place():
+        if self._least_priority() is not None:
             waits.append(asyncio.ensure_future(self._dispatcher.wait()))
         try:
             await asyncio.wait(waits, timeout=pause_s or None, return_when=asyncio.FIRST_COMPLETED)

@@ -42,12 +42,12 @@ class LedgerDispatcher:
         self._pace = Pace()
         self._upkeep_at = 0.0
 
-    async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
             await self._keep_up()
-        assignment = await self._ended(skip) or await self._queued(skip)
-        if assignment is None and await self._keep_up():
-            assignment = await self._queued(skip)
+        assignment = await self._ended(skip, above) or await self._queued(skip, above)
+        if assignment is None and not above and await self._keep_up():
+            assignment = await self._queued(skip, above)
         if assignment is not None:
             self._pace = Pace()
         return assignment
@@ -55,13 +55,13 @@ class LedgerDispatcher:
     async def wait(self) -> None:
         await self._pace.pause()
 
-    async def _ended(self, skip: Collection[str]) -> Assignment | None:
+    async def _ended(self, skip: Collection[str], above: int) -> Assignment | None:
         """A completed job, somebody's outputs of which are not written."""
-        jobs = await self._read(JobStatus.COMPLETED, skip)
+        jobs = await self._read(JobStatus.COMPLETED, skip, above)
         return Assignment(jobs[0], None) if jobs else None
 
-    async def _queued(self, skip: Collection[str]) -> Assignment | None:
-        jobs = await self._read(JobStatus.QUEUED, skip)
+    async def _queued(self, skip: Collection[str], above: int) -> Assignment | None:
+        jobs = await self._read(JobStatus.QUEUED, skip, above)
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
             if isinstance(claim, Claim):
@@ -69,9 +69,9 @@ class LedgerDispatcher:
                 return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
         return None
 
-    async def _read(self, status: JobStatus, skip: Collection[str]) -> list[Job]:
+    async def _read(self, status: JobStatus, skip: Collection[str], above: int) -> list[Job]:
         jobs = await self._orders.routed(
-            self._route, status, self._worker.host, ROWS_AHEAD + len(skip)
+            self._route, status, self._worker.host, ROWS_AHEAD + len(skip), above
         )
         return [job for job in jobs if job.id not in skip]
 

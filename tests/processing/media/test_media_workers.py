@@ -448,3 +448,38 @@ def test_cancelling_a_question_does_not_confuse_the_next(record: Record, tmp_pat
 
     run(tmp_path, use)
     assert children() == []
+
+
+def test_the_most_urgent_recording_is_cut_first_beside_a_long_one(
+    record: Record, tmp_path: Path
+) -> None:
+    path, _ = record("talk.mp3", duration_s=4.0)
+    begun: list[str] = []
+    may_end = {name: asyncio.Event() for name in ("long", "low", "middle", "urgent")}
+
+    async def cut(workers: MediaWorkers, name: str, urgency: int) -> None:
+        plan = plan_for(4.0, declared_s=4.0)
+        async with workers.split(source_of(path), plan, urgency=urgency):
+            begun.append(name)
+            await may_end[name].wait()
+
+    async def until_begun(count: int) -> None:
+        async with asyncio.timeout(30):
+            while len(begun) < count:  # noqa: ASYNC110 - a process tells of it
+                await asyncio.sleep(0.01)
+
+    async def main() -> None:
+        async with MediaWorkers(tmp_path, 1, spare=True) as workers, asyncio.TaskGroup() as cuts:
+            cuts.create_task(cut(workers, "long", 1))
+            await until_begun(1)
+            for name, urgency in (("low", 1), ("middle", 2), ("urgent", 3)):
+                cuts.create_task(cut(workers, name, urgency))
+            await until_begun(2)
+            may_end["long"].set()
+            await until_begun(3)
+            for name in ("middle", "urgent", "low"):
+                may_end[name].set()
+
+    asyncio.run(main())
+    # The spare one is for what is more urgent than all others.
+    assert begun == ["long", "middle", "urgent", "low"]

@@ -140,9 +140,12 @@ class OrderStore(Protocol):
         """Close the open orders of a job with an error."""
 
     async def routed(
-        self, route: str, status: JobStatus, host: str, limit: int
+        self, route: str, status: JobStatus, host: str, limit: int, above: int = 0
     ) -> builtins.list[Job]:
-        """Jobs with open orders, by priority, then age, without those that `host` does not see."""
+        """Jobs with open orders, by priority, then age, without those that `host` does not see.
+
+        Their priority is higher than `above`. Those that were just completed are left to who did.
+        """
 
     async def holders(self, route: str) -> set[str]:
         """Ids of the workers that process jobs with open orders."""
@@ -157,10 +160,11 @@ class OrderStore(Protocol):
 class JobDispatcher(Protocol):
     """Routes jobs to one worker."""
 
-    async def next(self, skip: Collection[str] = ()) -> Assignment | None:
+    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
         """The next job for this worker, but for the ids in `skip`; None: there is none now.
 
-        The highest priority comes first, then the oldest; it is claimed for this worker.
+        The highest priority, which is higher than `above`, comes first, then the oldest; it is
+        claimed for this worker.
         """
 
     async def wait(self) -> None:

@@ -114,7 +114,7 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        async with self.media.split(job.source, *plans) as cutting:
+        async with self.media.split(job.source, *plans, urgency=job.priority) as cutting:
             job.advance(RunState.CUTTING)
             yield lambda: self._next_chunk(job, cutting)
 

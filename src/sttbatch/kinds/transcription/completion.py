@@ -167,20 +167,27 @@ class Completion:
         assert job.transcript is not None
         audio_s = job.transcript.duration_s
         incomplete = _shortcomings(job.transcript)
+        is_ordered = self.claims.assigned is not None
         unwritten = None
         for copy in job.candidates[job.reported_count :]:
-            reason = incomplete
+            reason, is_left = incomplete, False
             try:
                 await self._write_copy(job, copy, is_complete=incomplete is None)
             except RecordingError as error:
+                is_left = is_ordered and is_hindrance(error)
                 job.hindered |= is_hindrance(error)
                 reason = unwritten = str(error)
             job.reported_count += 1
             if reason is None:
                 self.emit(events.JobCompleted(copy.display_path, audio_s, cached))
+            elif is_left:
+                # Its order stays open, and may be fulfilled once there is space again.
+                self.emit(events.Warned(copy.display_path, reason))
+                self.report_skipped(copy.display_path, Outcome.LEFT, audio_s)
             else:
                 self.report_failure(copy.display_path, audio_s, reason)
-        return incomplete or unwritten
+        # What cannot be written for one order must not fail the job, and so all others.
+        return incomplete or (None if is_ordered else unwritten)
 
     async def _write_copy(self, job: RecordingJob, copy: Candidate, *, is_complete: bool) -> None:
         assert job.transcript is not None

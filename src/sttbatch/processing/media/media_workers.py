@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import os
 import signal
 import sys
@@ -167,18 +169,21 @@ class Cutting:
 
 
 class MediaWorkers:
-    """Probes, measures and cuts at most `count` recordings at a time.
+    """Probes, measures and cuts at most `count` recordings at a time, the most urgent first.
 
-    Chunks too large for a pipe are files in the folder `spool`, which their receiver removes.
+    Chunks too large for a pipe are files in the folder `spool`, which their receiver removes. With
+    `spare`, one more recording is cut if it is more urgent than all others: those may take hours.
     """
 
-    def __init__(self, spool: Path, count: int = WORKERS) -> None:
+    def __init__(self, spool: Path, count: int = WORKERS, *, spare: bool = False) -> None:
         self.spool = spool
-        self._workers = [_MediaWorker() for _ in range(count)]
-        # Last in, first out, so that a second process is started only when two are needed.
-        self._idle: asyncio.LifoQueue[_MediaWorker] = asyncio.LifoQueue()
-        for worker in reversed(self._workers):
-            self._idle.put_nowait(worker)
+        self._workers = [_MediaWorker() for _ in range(count + spare)]
+        self._count = count
+        # The first is taken first, so that further processes are started only when they are needed.
+        self._idle = list(self._workers)
+        self._busy: list[int] = []
+        self._waiters: list[tuple[int, int, asyncio.Future[_MediaWorker]]] = []
+        self._arrivals = itertools.count()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,22 +219,50 @@ class MediaWorkers:
         return reply
 
     @contextlib.asynccontextmanager
-    async def split(self, source: Source, *plans: SplitPlan) -> AsyncIterator[Cutting]:
+    async def split(
+        self, source: Source, *plans: SplitPlan, urgency: int = 0
+    ) -> AsyncIterator[Cutting]:
         """Reserve a worker to cut `source`, which is read once for each plan; raises MediaError."""
-        worker = await self._idle.get()
-        try:
+        async with self._reserved(urgency) as worker:
             cutting = Cutting(worker, source, self.spool, iter(plans))
             await cutting.begin_next()
             yield cutting
-        finally:
-            self._idle.put_nowait(worker)
 
     async def _send(self, request: messages.Request, size_bytes: int) -> messages.Reply:
-        worker = await self._idle.get()
-        try:
+        async with self._reserved(0) as worker:
             return await worker.send(request, size_bytes)
+
+    @contextlib.asynccontextmanager
+    async def _reserved(self, urgency: int) -> AsyncIterator[_MediaWorker]:
+        waiter: asyncio.Future[_MediaWorker] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (-urgency, next(self._arrivals), waiter))
+        self._serve_waiters()
+        try:
+            worker = await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._release(waiter.result(), urgency)
+            raise
+        try:
+            yield worker
         finally:
-            self._idle.put_nowait(worker)
+            self._release(worker, urgency)
+
+    def _release(self, worker: _MediaWorker, urgency: int) -> None:
+        self._busy.remove(urgency)
+        self._idle.insert(0, worker)
+        self._serve_waiters()
+
+    def _serve_waiters(self) -> None:
+        while self._waiters and self._idle:
+            urgency = -self._waiters[0][0]
+            if len(self._busy) >= self._count and urgency <= max(self._busy):
+                return
+            waiter = heapq.heappop(self._waiters)[2]
+            # Cancelled waiters are skipped.
+            if not waiter.done():
+                self._busy.append(urgency)
+                waiter.set_result(self._idle.pop(0))
 
 
 async def codec_report() -> str:
