@@ -297,7 +297,14 @@ def test_what_is_wrong_with_an_address_is_named(server: PostgreSQL, url: str, gu
 
 
 @pytest.mark.parametrize(
-    "unreadable", [f"postgresql://u:{PASSWORD}%@h/x", f"host=h {PASSWORD}", "/var/lib/ledger.db"]
+    "unreadable",
+    [
+        f"postgresql://u:{PASSWORD}%@h/x",
+        f"host=h {PASSWORD}",
+        "/var/lib/ledger.db",
+        f"postgresql://u:1@{PASSWORD}@h/x",
+        f"postgresql://u:1/{PASSWORD}@h/x",
+    ],
 )
 def test_what_is_no_address_is_not_repeated(unreadable: str) -> None:
     with pytest.raises(UsageError, match="postgresql://user@host:5432/database") as refused:
