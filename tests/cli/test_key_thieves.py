@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from sttbatch.composition.settings import LOCAL_SETTINGS, Settings, check_base_url, load_settings
+from sttbatch.core.addresses import without_password
 from sttbatch.core.errors import UsageError
 from tests.cloudru import (
     KEY,
@@ -146,11 +147,37 @@ def test_an_address_that_is_fine(url: str) -> None:
     check_base_url(url)
 
 
-def test_a_password_in_an_address_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STTBATCH_BASE_URL", "https://user:open-sesame@example.org/v1")
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("BASE", "https://user:open-sesame@example.org/v1"),
+        ("DATABASE", "mysql://user:open-sesame@example.org/ledger"),
+        ("DATABASE", "host=example.org password=open-sesame"),
+    ],
+)
+def test_a_password_in_an_address_is_not_repeated(
+    name: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"STTBATCH_{name}_URL", url)
     with pytest.raises(UsageError) as caught:
         load_settings()
     assert "open-sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("//u:open-sesame@db/x", "//u:***@db/x"),
+        ("//u:1@/open-sesame@db/x", "//u:***@db/x"),
+        ("//db:5432/x?user=u&password=1@open-sesame", "//db:5432/x?user=u&password=***"),
+        ("//db/x?sslpassword=open-sesame&port=1", "//db/x?sslpassword=***&port=1"),
+        ("//db/x?%70assword=open-sesame", "//db/x?%70assword=***"),
+        ("//db/x?options=-c%20a.b%3Dopen-sesame", "//db/x?options=***"),
+        ("//u@db/x?target_session_attrs=any", "//u@db/x?target_session_attrs=any"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(f"postgresql:{url}") == f"postgresql:{shown}"
 
 
 @pytest.mark.parametrize("name", sorted(set(Settings.__struct_fields__) - LOCAL_SETTINGS))

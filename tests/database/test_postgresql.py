@@ -144,6 +144,33 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(url: str) -> None:
     assert numbers(url) == [1]
 
 
+def test_indexes_are_rebuilt_while_others_read_and_then_write(url: str) -> None:
+    history = History(
+        "test", "numbers", {"1": ("CREATE TABLE kept (a INTEGER PRIMARY KEY) STRICT",)}
+    )
+    one, other = PostgreSQLStore(url, history), PostgreSQLStore(url, history)
+    with (
+        contextlib.closing(one),
+        contextlib.closing(other),
+        psycopg.connect(url, autocommit=True) as admin,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        one.open()
+        other.open()
+        has_read = threading.Event()
+
+        def read_and_write(session: Session) -> None:
+            assert not session.execute("SELECT a FROM kept WHERE a = 1").fetchall()
+            has_read.set()
+            wait_for(admin, "wait_event_type = 'Lock'")
+            session.execute("INSERT INTO kept VALUES (1)")
+
+        writing = pool.submit(one.transact, read_and_write)
+        assert has_read.wait(60)
+        other.rebuild_indexes()
+        writing.result()
+
+
 # Each commit takes long, until the server is another one.
 SLOW_COMMITS = """
     CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -297,7 +324,14 @@ def test_what_is_wrong_with_an_address_is_named(server: PostgreSQL, url: str, gu
 
 
 @pytest.mark.parametrize(
-    "unreadable", [f"postgresql://u:{PASSWORD}%@h/x", f"host=h {PASSWORD}", "/var/lib/ledger.db"]
+    "unreadable",
+    [
+        f"postgresql://u:{PASSWORD}%@h/x",
+        f"host=h {PASSWORD}",
+        "/var/lib/ledger.db",
+        f"postgresql://u:1@{PASSWORD}@h/x",
+        f"postgresql://u:1/{PASSWORD}@h/x",
+    ],
 )
 def test_what_is_no_address_is_not_repeated(unreadable: str) -> None:
     with pytest.raises(UsageError, match="postgresql://user@host:5432/database") as refused:

@@ -30,7 +30,7 @@ async def check_databases(settings: Settings, *, explain: bool, mend: bool) -> l
         await stores.workers.sweep()
         if mend:
             for worker in await ledger.read(checking.workers_without_row):
-                await stores.workers.reap(worker)
+                await stores.workers.reap_if_dead(worker)
             await ledger.write(checking.repair_invariants)
         found = await _checked(
             ledger, LEDGER_HISTORY, LEDGER_STATEMENTS, explain=explain, mend=mend

@@ -261,8 +261,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         reason = str(error).split(" - at `")[0]
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
-        # There may be a password before an @.
-        text = "..." if "@" in str(value) else repr(value)
+        # There may be a password before an @, or anywhere in a database's address.
+        text = "..." if name == "database_url" or "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
 

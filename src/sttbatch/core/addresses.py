@@ -11,12 +11,14 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SPELLINGS = ("127.0.0.1", "localhost", "[::1]")
 
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):.*@|(?<=[?&]password=)[^&]*")
+# Options of a session, and names with %xx, may hold anything.
+_SECRET = re.compile(r"(?<=[?&;])([^=&]*(?:password|options|%)[^=&]*=)[^&]*", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):.*@")
 
 
 def without_password(url: str) -> str:
-    """A URL for people to read: `***` in place of its password."""
-    return _PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", url)
+    """A database's URL for people to read: `***` in place of its passwords."""
+    return _PASSWORD.sub(r"\1:***@", _SECRET.sub(r"\1***", url))
 
 
 def is_loopback(url: str) -> bool:

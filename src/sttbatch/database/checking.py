@@ -29,10 +29,13 @@ INVARIANTS = {
 }
 """What must not be: how many rows there are of it."""
 
+# In one statement: a worker may register and claim a job between two.
 _GONE = """
-    SELECT worker_id FROM processing_jobs WHERE worker_id IS NOT NULL
-    UNION SELECT worker_id FROM processing_tasks WHERE status = 'PROCESSING'
-    UNION SELECT worker_id FROM chunk_tasks WHERE status = 'PROCESSING'"""
+    SELECT worker_id FROM (
+        SELECT worker_id FROM processing_jobs WHERE worker_id IS NOT NULL
+        UNION SELECT worker_id FROM processing_tasks WHERE status = 'PROCESSING'
+        UNION SELECT worker_id FROM chunk_tasks WHERE status = 'PROCESSING') AS holders
+    WHERE worker_id NOT IN (SELECT id FROM workers)"""
 _REPAIRS = (
     """UPDATE processing_tasks SET status = 'RELEASED', completed_at = ledger_now()
        WHERE status = 'PROCESSING' AND NOT EXISTS (
@@ -97,8 +100,7 @@ def repair(store: Store, history: History) -> None:
 
 def workers_without_row(session: Session) -> Sequence[str]:
     """The workers that hold something and have no row."""
-    known = {worker for (worker,) in session.execute("SELECT id FROM workers").fetchall()}
-    return [worker for (worker,) in session.execute(_GONE).fetchall() if worker not in known]
+    return [worker for (worker,) in session.execute(_GONE).fetchall()]
 
 
 def repair_invariants(session: Session) -> None:

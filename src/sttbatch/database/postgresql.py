@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from operator import methodcaller
 from typing import Any, LiteralString, TypeVar
 from uuid import uuid4
 from zlib import crc32
@@ -146,7 +147,9 @@ class PostgreSQLStore:
         return tuple(f"the index {name} is not valid" for (name,) in rows)
 
     def rebuild_indexes(self) -> None:
-        self._for_each_table("REINDEX TABLE {}")
+        # Whoever reads a table and then writes to it would wait for this one, and this one for it.
+        for table in self._tables:
+            self.transact(methodcaller("execute", f"REINDEX TABLE {table}"))
 
     def erase_on_delete(self) -> None:
         """Do nothing: deleted rows leave the files with `vacuum`, but not the server's log."""

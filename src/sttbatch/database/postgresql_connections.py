@@ -158,12 +158,16 @@ def address(url: str) -> str:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # It quotes what it cannot read, which may be a part of the password.
+        parts = {"host": "@"}
+    host, port = parts.get("host", "this machine"), parts.get("port", 5432)
+    title = f"PostgreSQL {parts.get('dbname', '')} at {host}:{port}"
+    # After a password with @ or / libpq takes its end for a host or a name.
+    if "@" in title:
         raise UsageError(
             "the address of the PostgreSQL database cannot be read; it is like "
             "postgresql://user@host:5432/database, with %xx for special characters"
-        ) from None
-    host, port = parts.get("host", "this machine"), parts.get("port", 5432)
-    return f"PostgreSQL {parts.get('dbname', '')} at {host}:{port}"
+        )
+    return title
 
 
 def _time_zones() -> Iterator[str]:
