@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.jobs import Claim, JobStatus, TakenBy, Worker
+from sttbatch.core.jobs import Claim, JobStatus, TakenBy, Worker, WorkerLoad
 from sttbatch.core.work import Granted, HeldBy, Void
 from sttbatch.database.database import Database
 from sttbatch.database.workers import LedgerWorkers
@@ -151,9 +151,9 @@ class GatedWorkers(LedgerWorkers):
         super().__init__(database)
         self.gate = threading.Event()
 
-    async def heartbeat(self, worker: Worker) -> bool:
+    async def heartbeat(self, worker: Worker, load: WorkerLoad | None = None) -> bool:
         self.gate.wait()
-        return await super().heartbeat(worker)
+        return await super().heartbeat(worker, load)
 
 
 def test_a_heart_beats_while_the_loop_is_busy(ledger: Ledger) -> None:

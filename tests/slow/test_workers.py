@@ -69,7 +69,7 @@ def test_every_word_is_there_and_no_answer_is_paid_twice(cluster: Shell, tmp_pat
                 running[turn] = start(cluster)
                 kills += 1
                 killed_at = time.monotonic()
-        result = cluster.finish(waiting, timeout_s=600)
+        result = cluster.finish(waiting)
     finally:
         for process in (*running, waiting):
             process.kill()
