@@ -88,6 +88,11 @@ def test_what_must_not_be_is_counted_and_ended(store: Store) -> None:
                VALUES ('j', 1, 'gone', 1.0)"""
         )
         session.execute(
+            """INSERT INTO orders (id, job_id, path, root, outputs, route, ordered_at)
+               VALUES ('o', 'j', ?, ?, '{}', 'here', 1.0)""",
+            (b"/a", b"/"),
+        )
+        session.execute(
             """INSERT INTO chunk_tasks (chunk_key, worker_id, engine, model, chunk_index, status,
                    reserved_cost, started_at) VALUES ('c', 'w', 'e', 'm', 0, 'FAILED', 2.0, 1.0)"""
         )
@@ -100,7 +105,8 @@ def test_what_must_not_be_is_counted_and_ended(store: Store) -> None:
     store.transact(spoil)
     assert store.read(invariants).text == (
         "1 attempts are open whose job is not processed; "
-        "1 costs are reserved for chunks that nobody sends"
+        "1 costs are reserved for chunks that nobody sends; "
+        "1 jobs have open orders and no route, or a route and none"
     )
     assert store.read(checking.workers_without_row) == ["gone"]
     store.transact(checking.repair_invariants)

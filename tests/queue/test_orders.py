@@ -186,5 +186,10 @@ def test_what_a_worker_says_of_itself_stays_until_it_says_more(ledger: Ledger) -
         await desk.ordered()
         await desk.next()
         assert (await store.find([worker.id]))[worker.id].load == load
+        await store.tell(worker.id, WorkerLoad(4, 0, 0, WorkerState.DRAINING))
+        assert (await store.find([worker.id]))[worker.id].load.state is WorkerState.DRAINING
+        await store.reap(worker.id, killed=True)
+        await store.tell(worker.id, load)
+        assert await store.list() == []
 
     at_desk(ledger, story)

@@ -201,7 +201,7 @@ class WorkerProcess:
             if (load := self._load()) != told:
                 # The service notices when the ledger cannot be written.
                 with contextlib.suppress(StateError):
-                    await workshop.workers.store.heartbeat(workshop.worker, load)
+                    await workshop.workers.store.tell(workshop.worker.id, load)
                 told = load
             await asyncio.sleep(TELL_S)
 

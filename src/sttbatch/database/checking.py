@@ -24,6 +24,9 @@ INVARIANTS = {
         WHERE status = 'PROCESSING' AND worker_id NOT IN (SELECT id FROM workers)""",
     "costs are reserved for chunks that nobody sends": """
         SELECT count(*) FROM chunk_tasks WHERE reserved_cost <> 0 AND status <> 'PROCESSING'""",
+    "jobs have open orders and no route, or a route and none": """
+        SELECT count(*) FROM processing_jobs AS job WHERE (route IS NULL) = EXISTS (
+            SELECT 1 FROM orders WHERE orders.job_id = job.id AND orders.done_at IS NULL)""",
     "results belong to recordings and do not exist": """
         SELECT count(*) FROM entry_files WHERE key NOT IN (SELECT key FROM cache_entries)""",
 }
@@ -42,6 +45,12 @@ _REPAIRS = (
            SELECT 1 FROM processing_jobs AS job WHERE job.id = processing_tasks.job_id
                AND job.claim_number = processing_tasks.claim_number
                AND job.status = 'PROCESSING')""",
+    """UPDATE processing_jobs SET route = (
+           SELECT max(orders.route) FROM orders
+           WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL)
+       WHERE (route IS NULL) = EXISTS (
+           SELECT 1 FROM orders
+           WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL)""",
     "UPDATE chunk_tasks SET reserved_cost = 0 WHERE status <> 'PROCESSING'",
     "DELETE FROM entry_files WHERE key NOT IN (SELECT key FROM cache_entries)",
 )

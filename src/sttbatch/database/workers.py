@@ -54,6 +54,9 @@ class LedgerWorkers:
     async def heartbeat(self, worker: Worker, load: WorkerLoad | None = None) -> bool:
         return await self._database.write(lambda db: heartbeat(db, worker, load))
 
+    async def tell(self, worker_id: str, load: WorkerLoad) -> None:
+        await self._database.write(lambda db: _tell(db, worker_id, load))
+
     async def reap(self, worker_id: str, *, killed: bool) -> None:
         reason = KILLED if killed else ENDED
 
@@ -79,9 +82,12 @@ def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bo
     if not is_known:
         db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
     if load is not None:
-        values = (load.lanes, load.busy_lanes, load.recordings, load.state)
-        db.execute(_LOAD, (*values, worker.id))
+        _tell(db, worker.id, load)
     return is_known
+
+
+def _tell(db: Session, worker_id: str, load: WorkerLoad) -> None:
+    db.execute(_LOAD, (load.lanes, load.busy_lanes, load.recordings, load.state, worker_id))
 
 
 def _worker(row: Sequence[Any]) -> Worker:

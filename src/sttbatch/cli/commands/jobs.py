@@ -76,7 +76,7 @@ def retry(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Queue a failed or cancelled job again; the next transcribe of its recording runs it."""
+    """Queue a failed or cancelled job again, for workers or the next transcribe of its file."""
     if (job is None) is not failed or (failed and now):
         raise UsageError("give the ID of a job, with --now or not, or --failed for all that failed")
 

@@ -180,6 +180,9 @@ class WorkerStore(Protocol):
     async def heartbeat(self, worker: Worker, load: WorkerLoad | None = None) -> bool:
         """Record that it is alive. False: it had been reaped, so what it held is lost."""
 
+    async def tell(self, worker_id: str, load: WorkerLoad) -> None:
+        """Record what a worker does now; no heartbeat, so one that was reaped stays so."""
+
     async def reap(self, worker_id: str, *, killed: bool) -> None:
         """Queue a worker's jobs again, book its requests as possibly billed, remove its row.
 
