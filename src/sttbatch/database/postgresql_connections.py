@@ -86,6 +86,7 @@ class Connections:
             **_TCP,
         }
         self._pool: ConnectionPool[Connection]
+        self._lost_at: float | None = None
 
     def single(self) -> Connection:
         """One beside the pool, which would only say that it waited in vain."""
@@ -117,26 +118,36 @@ class Connections:
         return self._pool.get_stats()
 
     def patiently(self, attempt: Callable[[Connection], T]) -> T:
-        """The result of `attempt`, which is repeated when the connection is lost."""
-        until = time.monotonic() + self._patience_s
+        """The result of `attempt`, which is repeated when the connection is lost.
+
+        A server that was waited for in vain is tried once by each call, until it is back.
+        """
         while True:
             is_lost = True
             try:
                 with self._pool.connection(min(RETRY_S, self._patience_s)) as connection:
                     try:
-                        return attempt(connection)
+                        result = attempt(connection)
                     except BaseException:
                         is_lost = connection.broken
                         if not is_lost:
                             connection.rollback()
                         raise
+                    self._lost_at = None
+                    return result
             except Exception as error:
                 if not is_lost:
+                    self._lost_at = None
                     raise
-                if time.monotonic() > until:
-                    if isinstance(error, PoolTimeout):
-                        self.single().close()
-                    raise
+                now = time.monotonic()
+                if self._lost_at is None:
+                    self._lost_at = now
+                if now >= self._lost_at + self._patience_s:
+                    if not isinstance(error, PoolTimeout):
+                        raise
+                    # It says what is wrong, or the server is back.
+                    self.single().close()
+                    self._lost_at = None
 
     def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _Number)
