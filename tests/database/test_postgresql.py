@@ -145,6 +145,17 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(url: str) -> None:
     assert numbers(url) == [1]
 
 
+def test_only_what_may_be_lost_is_committed_without_the_disk(url: str) -> None:
+    """A server process that PgBouncer gives to several stores keeps what one of them sets."""
+
+    def setting(session: Session) -> str:
+        return str(session.execute("SHOW synchronous_commit").fetchone()[0])
+
+    with opened(url) as kept, opened(url, durable=False) as lost:
+        assert (kept.transact(setting), lost.transact(setting)) == ("on", "off")
+        assert lost.read(setting) == "on"
+
+
 def test_indexes_are_rebuilt_while_others_read_and_then_write(url: str) -> None:
     history = History(
         "test", "numbers", {"1": ("CREATE TABLE kept (a INTEGER PRIMARY KEY) STRICT",)}

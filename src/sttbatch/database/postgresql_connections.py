@@ -73,9 +73,8 @@ class PostgreSQLSession:
 class Connections:
     """The connections of one store; the arguments are those of `PostgreSQLStore`."""
 
-    def __init__(self, url: str, *, durable: bool, patience_s: float, stopped_s: float) -> None:
+    def __init__(self, url: str, *, patience_s: float, stopped_s: float) -> None:
         self._url = url
-        self._durable = durable
         self._patience_s = patience_s
         self._stopped_s = stopped_s
         self._options = {
@@ -154,8 +153,11 @@ class Connections:
         connection.execute(_SESSION)
         timeout = f"SET idle_in_transaction_session_timeout = {1000 * self._stopped_s:.0f}"
         connection.execute(timeout.encode())
-        if not self._durable:
-            connection.execute("SET synchronous_commit = off")
+        ((server_pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        if server_pid != connection.info.backend_pid:
+            # PgBouncer is between: a statement that is prepared in one server process is not known
+            # in the next one.
+            connection.prepare_threshold = None
         # Days are those of this machine, as in SQLite.
         for zone in _time_zones():
             with contextlib.suppress(psycopg.DataError):
