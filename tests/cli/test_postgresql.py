@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from sttbatch.database.opening import open_ledger
 from tests.cloudru import CloudRu, Heard, hear, make_recording
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL, postgresql, programs
@@ -101,6 +105,27 @@ def test_a_ledger_moves_to_postgresql_and_back(
     assert figures(one)["runs"]["total"] == 3
     missing = one.run("database", "copy", tmp_path / "nowhere", url)
     assert (missing.code, "has no ledger.db" in missing.err) == (2, True)
+
+
+def test_a_copy_that_failed_is_made_again_and_takes_every_text(
+    machines: tuple[Shell, Shell], talk: Path, url: str
+) -> None:
+    one, _ = machines
+    one.extra.clear()
+    assert one.transcribe(talk).code == 0
+    with contextlib.closing(sqlite3.connect(one.home / "data" / "ledger.db")) as ledger, ledger:
+        # Earlier versions stored what PostgreSQL refuses.
+        ledger.execute("UPDATE requests SET error = ?", ("not \0 UTF-8",))
+    with contextlib.closing(open_ledger(one.home, url)), psycopg.connect(url) as server:
+        server.execute("INSERT INTO alerts VALUES ('a', 'c', 1.0)")
+    refused = one.run("database", "copy", one.home / "data", url)
+    assert (refused.code, "it has rows in alerts" in refused.err) == (1, True)
+    with psycopg.connect(url) as server:
+        server.execute("DELETE FROM alerts")
+    again = one.run("database", "copy", one.home / "data", url)
+    assert again.code == 0, again.err
+    with psycopg.connect(url) as server:
+        assert server.execute("SELECT error FROM requests").fetchall() == [("not \\x00 UTF-8",)]
 
 
 def test_a_database_is_described_without_its_password(

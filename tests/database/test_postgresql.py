@@ -20,6 +20,7 @@ import pytest
 from msgspec.structs import replace
 
 from sttbatch.core.errors import StateError, UsageError
+from sttbatch.database import postgresql_connections
 from sttbatch.database.database import Database, Session
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
@@ -144,6 +145,17 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(url: str) -> None:
     assert numbers(url) == [1]
 
 
+def test_only_what_may_be_lost_is_committed_without_the_disk(url: str) -> None:
+    """A server process that PgBouncer gives to several stores keeps what one of them sets."""
+
+    def setting(session: Session) -> str:
+        return str(session.execute("SHOW synchronous_commit").fetchone()[0])
+
+    with opened(url) as kept, opened(url, durable=False) as lost:
+        assert (kept.transact(setting), lost.transact(setting)) == ("on", "off")
+        assert lost.read(setting) == "on"
+
+
 def test_indexes_are_rebuilt_while_others_read_and_then_write(url: str) -> None:
     history = History(
         "test", "numbers", {"1": ("CREATE TABLE kept (a INTEGER PRIMARY KEY) STRICT",)}
@@ -230,6 +242,28 @@ def test_a_server_that_stays_away_is_named_and_used_when_it_is_back(
         assert PASSWORD not in str(told.value)
 
     asyncio.run(story())
+    assert numbers(url) == [2]
+
+
+def test_a_server_that_stays_away_is_waited_for_once(
+    server: PostgreSQL, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends writes several times, and must not wait each time."""
+    monkeypatch.setattr(postgresql_connections, "RETRY_S", 0.1)
+    with opened(url, patience_s=3.0) as store:
+        server.stop("fast")
+        try:
+            waits_s = []
+            for number in range(2):
+                begun_at = time.monotonic()
+                with pytest.raises(psycopg.Error):
+                    put(store, number)
+                waits_s.append(time.monotonic() - begun_at)
+        finally:
+            server.start()
+        put(store, 2)
+    assert waits_s[0] >= 3.0
+    assert waits_s[1] < 2.0
     assert numbers(url) == [2]
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import ANSWERS, opened_stores
 from sttbatch.core.errors import UsageError
-from sttbatch.database.copying import copy_tables
+from sttbatch.database.copying import copy_tables, row_counts
 from sttbatch.database.database import Store, translated
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
@@ -66,7 +66,10 @@ async def copy_ledger(source: Location, target: Location, settings: Settings) ->
                 opened.enter_context(_naming_faults(store))
                 store.open()
                 opened.callback(store.close)
-            copied |= copy_tables(one, other, history.tables)
+            counts = row_counts(one, history.tables)
+            # A copy that was cut off left all metrics or none: the ledger follows them.
+            is_there = history is METRICS_HISTORY and row_counts(other, history.tables) == counts
+            copied |= counts if is_there else copy_tables(one, other, history.tables)
     return copied
 
 

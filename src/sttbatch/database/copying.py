@@ -7,6 +7,7 @@ from typing import Any
 
 from sttbatch.core.errors import StateError
 from sttbatch.database.database import Columns, Session, Store
+from sttbatch.database.workers import storable
 
 BATCH = 100
 """Rows held in memory; a transcript may have a megabyte."""
@@ -37,15 +38,30 @@ def copy_tables(source: Store, target: Store, tables: Sequence[str]) -> dict[str
     return target.transact(copy)
 
 
+def row_counts(store: Store, tables: Sequence[str]) -> dict[str, int]:
+    """The numbers of rows by table, of those that are copied."""
+    return store.read(
+        lambda session: {
+            table: session.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - a name of ours
+            for table in tables
+            if table not in LEFT_OUT
+        }
+    )
+
+
 def _copy_table(source: Session, target: Session, table: str, columns: Columns) -> int:
     names = ", ".join(columns.names)
     marks = ", ".join("?" * len(columns.names))
     insert = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
     count = 0
     for rows in _batches(source, table, columns):
-        target.executemany(insert, rows)
+        target.executemany(insert, [_storable_row(row) for row in rows])
         count += len(rows)
     return count
+
+
+def _storable_row(row: Sequence[Any]) -> list[Any]:
+    return [storable(value) if isinstance(value, str) else value for value in row]
 
 
 def _batches(source: Session, table: str, columns: Columns) -> Iterator[list[tuple[Any, ...]]]:

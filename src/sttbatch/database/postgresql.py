@@ -85,11 +85,15 @@ class PostgreSQLStore:
         stopped_s: float = STOPPED_S,
     ) -> None:
         self.title = address(url)
-        self._pool = Connections(url, durable=durable, patience_s=patience_s, stopped_s=stopped_s)
+        self._pool = Connections(url, patience_s=patience_s, stopped_s=stopped_s)
         self._history = history
         self._writer = uuid4().hex
         self._groups = 0
         self._lock = lock_of(history)
+        # Of the transaction alone: the next one in a server process may be that of another store.
+        durability = "" if durable else "SET LOCAL synchronous_commit = off; "
+        lock = f"SELECT pg_advisory_xact_lock({self._lock})"
+        self._begin = f"BEGIN; {durability}{lock}".encode()
         self._tables = history.tables
 
     def reason(self, fault: Exception) -> str:
@@ -103,7 +107,6 @@ class PostgreSQLStore:
         self._pool.open()
 
     def transact(self, work: Work[T]) -> T:
-        begin = f"BEGIN; SELECT pg_advisory_xact_lock({self._lock})".encode()
         self._groups += 1
         mark = (self._writer, self._groups)
         # Of the attempt whose COMMIT was sent.
@@ -112,7 +115,7 @@ class PostgreSQLStore:
         def attempt(connection: Connection) -> T:
             nonlocal committing
             # Whoever has the lock knows how the transaction before ended.
-            connection.execute(begin)
+            connection.execute(self._begin)
             if committing and connection.execute(_IS_COMMITTED, mark).fetchone():
                 connection.execute("ROLLBACK")
                 return committing[0]

@@ -73,9 +73,8 @@ class PostgreSQLSession:
 class Connections:
     """The connections of one store; the arguments are those of `PostgreSQLStore`."""
 
-    def __init__(self, url: str, *, durable: bool, patience_s: float, stopped_s: float) -> None:
+    def __init__(self, url: str, *, patience_s: float, stopped_s: float) -> None:
         self._url = url
-        self._durable = durable
         self._patience_s = patience_s
         self._stopped_s = stopped_s
         self._options = {
@@ -86,6 +85,7 @@ class Connections:
             **_TCP,
         }
         self._pool: ConnectionPool[Connection]
+        self._lost_at: float | None = None
 
     def single(self) -> Connection:
         """One beside the pool, which would only say that it waited in vain."""
@@ -117,34 +117,47 @@ class Connections:
         return self._pool.get_stats()
 
     def patiently(self, attempt: Callable[[Connection], T]) -> T:
-        """The result of `attempt`, which is repeated when the connection is lost."""
-        until = time.monotonic() + self._patience_s
+        """The result of `attempt`, which is repeated when the connection is lost.
+
+        A server that was waited for in vain is tried once by each call, until it is back.
+        """
         while True:
             is_lost = True
             try:
                 with self._pool.connection(min(RETRY_S, self._patience_s)) as connection:
                     try:
-                        return attempt(connection)
+                        result = attempt(connection)
                     except BaseException:
                         is_lost = connection.broken
                         if not is_lost:
                             connection.rollback()
                         raise
+                    self._lost_at = None
+                    return result
             except Exception as error:
                 if not is_lost:
+                    self._lost_at = None
                     raise
-                if time.monotonic() > until:
-                    if isinstance(error, PoolTimeout):
-                        self.single().close()
-                    raise
+                now = time.monotonic()
+                if self._lost_at is None:
+                    self._lost_at = now
+                if now >= self._lost_at + self._patience_s:
+                    if not isinstance(error, PoolTimeout):
+                        raise
+                    # It says what is wrong, or the server is back.
+                    self.single().close()
+                    self._lost_at = None
 
     def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _Number)
         connection.execute(_SESSION)
         timeout = f"SET idle_in_transaction_session_timeout = {1000 * self._stopped_s:.0f}"
         connection.execute(timeout.encode())
-        if not self._durable:
-            connection.execute("SET synchronous_commit = off")
+        ((server_pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+        if server_pid != connection.info.backend_pid:
+            # PgBouncer is between: a statement that is prepared in one server process is not known
+            # in the next one.
+            connection.prepare_threshold = None
         # Days are those of this machine, as in SQLite.
         for zone in _time_zones():
             with contextlib.suppress(psycopg.DataError):
