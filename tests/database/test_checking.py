@@ -64,6 +64,15 @@ def test_a_missing_index_and_the_scan_in_its_place_are_named_and_repaired(store:
     assert schema(store).ok
 
 
+@pytest.mark.parametrize("table", ["outputs", "requests", "alerts"])
+def test_a_missing_table_is_created_as_later_steps_changed_it(store: Store, table: str) -> None:
+    columns = store.columns(table)
+    store.define(f"DROP TABLE {table}")
+    checking.repair(store, LEDGER_HISTORY)
+    assert schema(store).ok
+    assert store.columns(table) == columns
+
+
 def test_a_missing_trigger_refuses_again(backend: Backend, store: Store) -> None:
     trigger = "processing_jobs_status"
     table = " ON processing_jobs" if isinstance(backend, PostgreSQLBackend) else ""

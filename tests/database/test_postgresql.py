@@ -120,9 +120,15 @@ def configure(admin: psycopg.Connection[Any], setting: str) -> None:
     admin.execute("SELECT pg_reload_conf()")
 
 
+def holds(admin: psycopg.Connection[Any], condition: str) -> bool:
+    """Whether it is true of a server process."""
+    query = f"SELECT FROM pg_stat_activity WHERE {condition}"
+    return bool(admin.execute(query.encode()).fetchall())
+
+
 def wait_for(admin: psycopg.Connection[Any], condition: str) -> None:
     """Until it is true of a server process."""
-    while not admin.execute(f"SELECT FROM pg_stat_activity WHERE {condition}".encode()).fetchall():
+    while not holds(admin, condition):
         time.sleep(0.01)
 
 
@@ -135,8 +141,14 @@ def test_a_commit_whose_answer_was_lost_is_not_repeated(url: str) -> None:
         # A commit that has been made waits for a machine that is not there.
         configure(admin, "SET synchronous_standby_names = 'nobody'")
         try:
+            admin.execute("SET synchronous_commit = local")
             writing = pool.submit(put, store, 1)
-            wait_for(admin, "wait_event = 'SyncRep'")
+            while not holds(admin, "wait_event = 'SyncRep'"):
+                if writing.done():
+                    # Its processes learn of a setting one after the other.
+                    admin.execute("DELETE FROM numbers")
+                    writing = pool.submit(put, store, 1)
+                time.sleep(0.01)
             assert numbers(url) == []
             admin.execute(KILL)
         finally:

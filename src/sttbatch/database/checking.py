@@ -103,7 +103,8 @@ def check_plans(store: Store, statements: Iterable[HotStatement]) -> Iterator[Ch
 def repair(store: Store, history: History) -> None:
     """Create what is missing, and every index anew."""
     for name in missing_objects(store, history):
-        store.define(history.objects[name])
+        for statement in history.definition(name):
+            store.define(statement)
     store.rebuild_indexes()
 
 

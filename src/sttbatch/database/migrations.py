@@ -48,6 +48,13 @@ class History(Struct, frozen=True):
                 del objects[dropped[1]]
         return objects
 
+    def definition(self, name: str) -> list[str]:
+        """What creates a table, index or trigger, and changes it later."""
+        texts = [text for statements in self.steps.values() for text in statements]
+        begin = texts.index(self.objects[name])
+        changes = (text for text in texts[begin:] if text.startswith(f"ALTER TABLE {name} "))
+        return [texts[begin], *changes]
+
     def missing(
         self,
         applied: AbstractSet[str],

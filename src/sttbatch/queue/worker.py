@@ -41,7 +41,8 @@ class WorkerRegistry:
     ) -> AsyncIterator[Worker]:
         """Register this process as a worker; at the end everything that it holds is freed.
 
-        `lost` is called when it must send nothing more, since others may take it for dead.
+        `lost` is called each second in which it must send nothing, since others may take it for
+        dead.
 
         Raises StateError if other processes cannot be told that it is alive.
         """
@@ -154,12 +155,15 @@ class _Lease:
         return 0.0 if self.is_void else self.renewed_at + self.length_s - time.monotonic()
 
     async def watch(self, lost: Callable[[StateError], None]) -> None:
-        """Call `lost` once, when it ends."""
-        while (rest_s := self.rest_s) > 0:  # noqa: ASYNC110 - a thread renews it
-            await asyncio.sleep(min(rest_s, LOOK_S))
-        reason = (
-            "was taken for dead by another"
-            if self.is_void
-            else f"could not tell the ledger for {self.length_s:.0f} s that it is alive"
-        )
-        lost(StateError(f"this process {reason}: it sends nothing more; run it again to continue"))
+        """Call `lost` when it ends, and again while it is over: a run may begin after that."""
+        while True:
+            rest_s = self.rest_s
+            if rest_s <= 0:
+                reason = (
+                    "was taken for dead by another"
+                    if self.is_void
+                    else f"could not tell the ledger for {self.length_s:.0f} s that it is alive"
+                )
+                message = f"this process {reason}: it sends nothing more; run it again to continue"
+                lost(StateError(message))
+            await asyncio.sleep(min(rest_s, LOOK_S) if rest_s > 0 else LOOK_S)
