@@ -57,6 +57,7 @@ def test_it_is_gone_from_every_level(
             await state.cache.warm([key(number) for number in range(6)])
             state.clock.now += 11
             removed = await removal(invalidator(state))
+            assert state.warnings == []
             assert removed.entries == dict.fromkeys(("L1", "L2", "L3"), len(gone))
             for level in state.cache.levels:
                 assert (await level.usage()).entries == 6 - len(gone)

@@ -103,7 +103,7 @@ def test_what_a_killed_worker_held_is_taken_over_at_once(shell: Shell, tmp_path:
             left.send_signal(signal.SIGINT)
             until_line(left, "stopping")
             left.send_signal(signal.SIGINT)
-            assert left.wait(30) == 128 + signal.SIGINT
+            assert left.wait(100) == 128 + signal.SIGINT
     endpoint_of(shell).resume()
     with working(shell):
         assert shell.run("submit", folder, "--wait").code == 0

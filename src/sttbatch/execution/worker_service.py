@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -182,6 +181,6 @@ class WorkerService:
         finally:
             for each in waits:
                 each.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*waits, return_exceptions=True)
+            # A second signal may come here, which must not be lost.
+            await asyncio.gather(*waits, return_exceptions=True)
         self._changed.clear()
