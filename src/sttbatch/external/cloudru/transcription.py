@@ -81,7 +81,7 @@ class CloudRuTranscription:
         self._limits = limits
         self._warn = warn
         self._models = models or ModelCheck(base_url, key.masked)
-        self._served = False
+        self._served_models: set[str] = set()
         self._format = 0
         self._simpler_until = 0.0
         self._format_warned = 0
@@ -221,7 +221,7 @@ class CloudRuTranscription:
     ) -> Answer:
         format_index = state.format_index
         self._admission.succeeded(state.ticket)
-        self._served = True
+        self._served_models.add(state.options.model)
         if format_index > self._format_warned:
             self._format_warned = format_index
             self._warn(
@@ -259,8 +259,9 @@ class CloudRuTranscription:
             decision.status, error=message, maybe_paid=maybe_paid, request_id=request_id
         )
         state.ambiguous += maybe_paid
-        if not self._served and concerns_model(decision, state.options.model):
-            return await self._models.unknown(state.options.model, message)
+        model = state.options.model
+        if model not in self._served_models and concerns_model(decision, model):
+            return await self._models.unknown(model, message)
         if refusing:
             message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:
