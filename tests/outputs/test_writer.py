@@ -7,13 +7,15 @@ import resource
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from sttbatch.core.errors import Hindered, RecordingError
+from sttbatch.core.file_records import OutputDigests
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.outputs import SqlOutputStore
@@ -226,6 +228,62 @@ def test_a_recording_whose_name_another_run_took_gets_another(
         {"talk.txt", "talk.wav.txt"},
         {"talk.txt", "talk.mp3.txt"},
     )
+
+
+class InterruptedStore(SqlOutputStore):
+    """Another run writes once, after this one has read what is known of the outputs."""
+
+    def __init__(self, database: Database, other_run: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(database)
+        self._other_run = [other_run]
+
+    async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
+        known = await super().digests(paths)
+        while self._other_run:
+            await self._other_run.pop()()
+        return known
+
+
+class InterruptedClaim(InterruptedStore):
+    """Another run writes once, after this one has examined the files."""
+
+    async def digests(self, paths: Sequence[bytes]) -> list[OutputDigests]:
+        return await SqlOutputStore.digests(self, paths)
+
+    async def claim(self, *args: Any, **options: Any) -> tuple[OutputDigests, ...]:
+        claimed = await super().claim(*args, **options)
+        while self._other_run:
+            await self._other_run.pop()()
+        return claimed
+
+
+@pytest.mark.parametrize("interrupted", [InterruptedStore, InterruptedClaim])
+@pytest.mark.parametrize("before", [None, "Before."])
+def test_what_another_run_of_the_same_job_has_just_written_is_no_edit(
+    ledger: Ledger,
+    talk: Recording,
+    output: Path,
+    interrupted: type[InterruptedStore],
+    before: str | None,
+) -> None:
+    if before:
+        say(ledger, talk, before)
+
+    async def run(text: str, store: SqlOutputStore) -> Written:
+        writer = OutputWriter(OutputRegistry(store))
+        await writer.plan([talk], OutputOptions())
+        return await writer.write(saying(text), talk.path)
+
+    async def work(database: Database) -> Written:
+        return await run(
+            "Late.", interrupted(database, lambda: run("Early.", SqlOutputStore(database)))
+        )
+
+    assert with_ledger(ledger, work) == Written((output, output.with_suffix(".json")))
+    assert output.read_text() == "Late.\n"
+    assert recorded(ledger)["talk.txt"].split()[-1] == digest(output)
+    output.write_text("mine")
+    assert say(ledger, talk, "Later.").untouched == (output,)
 
 
 def test_many_recordings_are_written_at_once(

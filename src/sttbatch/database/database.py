@@ -288,8 +288,9 @@ def translated(store: Store, error: BaseException) -> BaseException:
 
 
 def expand(statement: str, count: int) -> str:
-    """`statement` with `count` placeholders in place of `?*`."""
-    return statement.replace("?*", ", ".join("?" * count))
+    """`statement` with `count` placeholders in place of `?*`; `IN (?*)` of none finds nothing."""
+    # PostgreSQL does not take `IN ()`.
+    return statement.replace("?*", ", ".join("?" * count) or "NULL")
 
 
 def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> _TaskResult:

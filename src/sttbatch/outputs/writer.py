@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry, made_from
 
-_PLANS = 5
+_ROUNDS = 5
+"""How often names are planned, and files examined, while other runs write the same outputs."""
 
 
 class Written(Struct, frozen=True):
@@ -75,7 +76,7 @@ class OutputWriter:
         contents = await asyncio.to_thread(
             lambda: {name: FORMATS[name](document) for name in formats}
         )
-        for _ in range(_PLANS - 1):
+        for _ in range(_ROUNDS - 1):
             plan = self._plans[planned]
             try:
                 return await self._write(plan, contents, overwrite=options.overwrite)
@@ -86,11 +87,35 @@ class OutputWriter:
     async def _write(
         self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool
     ) -> Written:
-        known = await self.registry.digests(plan)
         folder = next(iter(plan.paths.values())).parent
         if folder not in self._swept:
             self._swept.add(folder)
             await asyncio.to_thread(sweep, folder)
+        untouched: set[str] = set()
+        known: dict[str, frozenset[str]] = {}
+        # A file that is not ours may be what another run of the same job has just written.
+        for _ in range(_ROUNDS):
+            latest = await self.registry.digests(plan)
+            if latest == known:
+                break
+            known = latest
+            untouched = await self._write_changed(plan, contents, known, overwrite=overwrite)
+            if not untouched:
+                break
+        return Written(
+            tuple(path for name, path in plan.paths.items() if name not in untouched),
+            tuple(path for name, path in plan.paths.items() if name in untouched),
+        )
+
+    async def _write_changed(
+        self,
+        plan: OutputPlan,
+        contents: dict[str, bytes],
+        known: Mapping[str, frozenset[str]],
+        *,
+        overwrite: bool,
+    ) -> set[str]:
+        """Write the outputs that are not up to date; returns the formats of those left alone."""
         targets = await asyncio.to_thread(
             lambda: {
                 name: examine(path, contents[name], known[name])
@@ -108,12 +133,7 @@ class OutputWriter:
             if name not in untouched
             and (target.existing is not Existing.SAME or known[name] != {target.sha256})
         }
-        if changed:
-            untouched |= await self._put(plan, changed)
-        return Written(
-            tuple(path for name, path in plan.paths.items() if name not in untouched),
-            tuple(path for name, path in plan.paths.items() if name in untouched),
-        )
+        return untouched | await self._put(plan, changed) if changed else untouched
 
     async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
         """Write and record `changed`; returns the formats that others wrote meanwhile."""
