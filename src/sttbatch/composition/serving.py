@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
 
-PLACES_BESIDE_LANES = 3
+JOBS_BESIDE_LANES = 3
 """So many more recordings than lanes are processed: two are cut, one is written."""
 
 REOPEN_S = 5.0
@@ -177,7 +177,7 @@ class WorkerProcess:
                 queue, orders, worker, route_of(config.request), self._settings.outage_wait
             ),
             jobs.process,
-            config.concurrency.value + PLACES_BESIDE_LANES,
+            config.concurrency.value + JOBS_BESIDE_LANES,
             stop,
             self.warn,
         )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sttbatch.core.jobs import Job, JobStatus
+from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.orders import CANCELLED, NotSeen, Order, OrderEnd
 from sttbatch.database.database import Database, Session
 from sttbatch.database.job_rows import SELECT, job_of
@@ -88,9 +88,9 @@ class SqlOrders:
         await self._database.write(lambda db: close_orders(db, job_id, storable(error)))
 
     async def routed(
-        self, route: str, status: JobStatus, host: str, limit: int, above: int = 0
+        self, route: str, status: JobStatus, host: str, limit: int, above: JobPriority | None = None
     ) -> list[Job]:
-        values = (route, status, above, CLOSING_S, host, limit)
+        values = (route, status, above or 0, CLOSING_S, host, limit)
         rows = await self._database.rows(ROUTED, values)
         return [job_of(row) for row in rows]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sttbatch.core.jobs import Claim, Ended, Job, JobStatus, Worker, WorkerState
+from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, Worker, WorkerState
 from sttbatch.core.orders import Assignment
 from sttbatch.queue.job_queue import JobQueue, Pace
 
@@ -42,11 +42,13 @@ class LedgerDispatcher:
         self._pace = Pace()
         self._upkeep_at = 0.0
 
-    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
+    async def next(
+        self, skip: Collection[str] = (), above: JobPriority | None = None
+    ) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
             await self._keep_up()
         assignment = await self._ended(skip, above) or await self._queued(skip, above)
-        if assignment is None and not above and await self._keep_up():
+        if assignment is None and above is None and await self._keep_up():
             assignment = await self._queued(skip, above)
         if assignment is not None:
             self._pace = Pace()
@@ -55,12 +57,12 @@ class LedgerDispatcher:
     async def wait(self) -> None:
         await self._pace.pause()
 
-    async def _ended(self, skip: Collection[str], above: int) -> Assignment | None:
+    async def _ended(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
         """A completed job, somebody's outputs of which are not written."""
         jobs = await self._read(JobStatus.COMPLETED, skip, above)
         return Assignment(jobs[0], None) if jobs else None
 
-    async def _queued(self, skip: Collection[str], above: int) -> Assignment | None:
+    async def _queued(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
         jobs = await self._read(JobStatus.QUEUED, skip, above)
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
@@ -69,7 +71,9 @@ class LedgerDispatcher:
                 return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
         return None
 
-    async def _read(self, status: JobStatus, skip: Collection[str], above: int) -> list[Job]:
+    async def _read(
+        self, status: JobStatus, skip: Collection[str], above: JobPriority | None
+    ) -> list[Job]:
         jobs = await self._orders.routed(
             self._route, status, self._worker.host, ROWS_AHEAD + len(skip), above
         )

@@ -140,7 +140,7 @@ class OrderStore(Protocol):
         """Close the open orders of a job with an error."""
 
     async def routed(
-        self, route: str, status: JobStatus, host: str, limit: int, above: int = 0
+        self, route: str, status: JobStatus, host: str, limit: int, above: JobPriority | None = None
     ) -> builtins.list[Job]:
         """Jobs with open orders, by priority, then age, without those that `host` does not see.
 
@@ -160,7 +160,9 @@ class OrderStore(Protocol):
 class JobDispatcher(Protocol):
     """Routes jobs to one worker."""
 
-    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
+    async def next(
+        self, skip: Collection[str] = (), above: JobPriority | None = None
+    ) -> Assignment | None:
         """The next job for this worker, but for the ids in `skip`; None: there is none now.
 
         The highest priority, which is higher than `above`, comes first, then the oldest; it is
