@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.shell import Shell, texts, words_of
 
-from .working import endpoint_of, record, rows, working
+from .working import endpoint_of, jobs_by_name, record, rows, until_line, until_rows, working
 
 
 def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: Path) -> None:
@@ -45,6 +45,22 @@ def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: P
     stats = json.loads(shell.run("stats", "--json").out)
     assert stats["requests"]["ok"] == 3
     assert stats["jobs"]["completed"] == 3
+
+
+def test_the_summary_of_who_waits_counts_each_recording_once(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "talks"
+    record(folder, 2, length_s=4.0)
+    waiting = shell.start("submit", folder, "--wait", "--log-format", "json")
+    reader = shell.start("submit", folder, "--wait")
+    until_line(reader, "2 queued")
+    until_rows(shell, "SELECT count(*) FROM orders", [(2,)])
+    assert shell.run("jobs", "cancel", jobs_by_name(shell)["talk-0"]["id"]).code == 0
+    with working(shell):
+        result = shell.finish(waiting)
+    facts = json.loads(result.summary)
+    counted = ("recordings", "audio_seconds", "known", "failed", "queued", "exit_code")
+    assert [facts[name] for name in counted] == [2, 8.0, 0, 0, 2, result.code]
+    assert "1 recording done, 0 failed, 1 cancelled" in shell.finish(reader).summary
 
 
 def test_who_waits_learns_what_failed_and_a_signal_leaves_the_queue_alone(
