@@ -99,7 +99,8 @@ class LedgerDispatcher:
         for job_id, of_job in groupby(unseen, key=lambda each: each.job_id):
             known = list(of_job)
             if known[0].age_s >= self._unseen_s and hosts <= {each.host for each in known}:
-                await self._fail(job_id, "; ".join(each.reason for each in known))
+                reason = "; ".join(each.reason for each in known)
+                await fail_ordered(self._queue, self._orders, self._worker, job_id, reason)
 
     async def _hosts_at_work(self) -> set[str]:
         """The hosts of living workers, which may see what others do not."""
@@ -109,9 +110,13 @@ class LedgerDispatcher:
         )
         return {each.host for each in living.values()} | {self._worker.host}
 
-    async def _fail(self, job_id: str, reason: str) -> None:
-        claim = await self._queue.claim(job_id, self._worker)
-        if isinstance(claim, Claim):
-            await self._queue.jobs.fail(claim, reason)
-        elif isinstance(claim, Ended):
-            await self._orders.close_all(job_id, reason)
+
+async def fail_ordered(
+    queue: JobQueue, orders: OrderStore, worker: Worker, job_id: str, reason: str
+) -> None:
+    """Fail a job that waits, or the orders of one that has ended; not one that others process."""
+    claim = await queue.claim(job_id, worker)
+    if isinstance(claim, Claim):
+        await queue.jobs.fail(claim, reason)
+    elif isinstance(claim, Ended):
+        await orders.close_all(job_id, reason)
