@@ -108,6 +108,20 @@ def test_the_same_order_twice_is_one(ledger: Ledger) -> None:
     at_desk(ledger, story)
 
 
+def test_the_latest_order_decides_who_may_take_its_job(ledger: Ledger) -> None:
+    """An address that was mistyped once does not keep the job from the workers."""
+
+    async def story(desk: Desk) -> None:
+        job, mistyped = await desk.ordered(route="transcription cloudru https://zzz")
+        assert await desk.dispatcher.next() is None
+        desk.harness.clock.now += 1
+        right = Order.of(job.id, mistyped.path, "/talks", '["srt"]', ROUTE, force=False)
+        await desk.orders.place([right])
+        assert (await desk.next()).job.id == job.id
+
+    at_desk(ledger, story)
+
+
 def test_a_job_that_ends_badly_ends_its_orders_and_a_retry_opens_them(ledger: Ledger) -> None:
     async def story(desk: Desk) -> None:
         jobs, (failed, order) = desk.harness.jobs, await desk.ordered()
