@@ -17,6 +17,8 @@ import pytest
 from tests.cloudru import KEY, CloudRu
 from tests.database.backends import BACKENDS, Backend
 from tests.database.postgresql import VARIABLE, PostgreSQL, postgresql, programs
+from tests.redis_server import PROGRAM, RedisServer, redis_server
+from tests.redis_server import VARIABLE as REDIS_VARIABLE
 from tests.shell import Shell
 
 # A shell that starts the suite in the background ignores it for all that it starts.
@@ -68,6 +70,16 @@ def postgresql_server() -> Iterator[PostgreSQL]:
         pytest.skip("PostgreSQL 15 or newer is not installed (Debian: postgresql)")
     with postgresql(found) as running:
         os.environ[VARIABLE] = running.url
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    """A Redis for the tests of this process."""
+    if PROGRAM is None:
+        pytest.skip("Redis is not installed (Debian: redis-server)")
+    with redis_server() as running:
+        os.environ[REDIS_VARIABLE] = running.url
         yield running
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from sttbatch.caching.disk_level import DiskLevel
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.memory_level import MemoryLevel
 from sttbatch.caching.multi_level_cache import MultiLevelCache
@@ -25,6 +24,8 @@ from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.results import SqlResultStore
 from sttbatch.database.work_ledger import SqlWorkLedger
 from tests.database.backends import BACKENDS, Backend
+
+from .second_levels import SECOND_KINDS, SecondKind, SecondLevel
 
 SHA = "ab" * 32
 ITEM = WorkItem("chunk:claimed", SHA, 0, "cloudru", "whisper", Usage(AUDIO_SECONDS, 1.0), 0.0)
@@ -46,7 +47,7 @@ class Clock:
 class Harness:
     database: Database
     memory: MemoryLevel
-    disk: DiskLevel
+    l2: SecondLevel
     ledger: SqlResultStore
     cache: MultiLevelCache
     files: SqlFileIndex
@@ -76,6 +77,7 @@ async def harness(
     clock: Clock | None = None,
     memory_bytes: int = MIB,
     disk_bytes: int = 64 * MIB,
+    second: SecondKind = SECOND_KINDS["disk"],
     max_age_s: float | None = None,
     backend: Backend = BACKENDS["sqlite"],
 ) -> AsyncIterator[Harness]:
@@ -84,15 +86,15 @@ async def harness(
     warnings: list[str] = []
     with contextlib.closing(backend.open_ledger(folder, clock)) as database:
         memory = MemoryLevel(memory_bytes, clock)
-        disk = DiskLevel(folder / "l2", disk_bytes, clock)
+        l2 = second.open(folder, clock, disk_bytes)
         ledger = SqlResultStore(database, max_age_s=max_age_s, warn=warnings.append)
-        cache = MultiLevelCache((memory, disk), ledger, warn=warnings.append, clock=clock)
+        cache = MultiLevelCache((memory, l2), ledger, warn=warnings.append, clock=clock)
         try:
             files = SqlFileIndex(database)
             yield Harness(
                 database,
                 memory,
-                disk,
+                l2,
                 ledger,
                 cache,
                 files,

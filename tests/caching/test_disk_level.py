@@ -8,8 +8,6 @@ import pickle
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,35 +15,8 @@ import pytest
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
 
-from .harness import METADATA, Harness, harness, key
-
-VALUES = {key(n): random.Random(n).randbytes(700 + 900 * n) for n in range(12)}
-
-
-async def store(state: Harness) -> None:
-    for name, data in VALUES.items():
-        await state.cache.put(name, data, *METADATA)
-
-
-def stored(folder: Path) -> None:
-    """A cache that a run has left behind."""
-
-    async def story() -> None:
-        async with harness(folder) as state:
-            await store(state)
-
-    asyncio.run(story())
-
-
-async def answers(state: Harness) -> set[str]:
-    """Every value is right; returns who answered."""
-    levels = set()
-    for name, data in VALUES.items():
-        found = await state.cache.get(name)
-        assert found is not None
-        assert found.value == data
-        levels.add(found.level)
-    return levels
+from .harness import METADATA, harness, key
+from .stored_values import answers, store, stored
 
 
 def harm_folder(folder: Path) -> None:
@@ -116,33 +87,6 @@ def test_a_level_that_works_again_is_used_again(tmp_path: Path) -> None:
                 await state.memory.clear()
                 assert await state.level_of(key(99)) == "L2"
                 (tmp_path / "l2").rename(tmp_path / "intact")
-
-    asyncio.run(story())
-
-
-def test_a_lost_folder_is_made_again(tmp_path: Path) -> None:
-    stored(tmp_path)
-    shutil.rmtree(tmp_path / "l2")
-
-    async def story() -> None:
-        async with harness(tmp_path) as state:
-            assert await answers(state) == {"L3"}
-        async with harness(tmp_path) as state:
-            assert await answers(state) == {"L2"}
-            assert state.warnings == []
-
-    asyncio.run(story())
-
-
-def test_a_folder_lost_under_way_stops_nothing(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with harness(tmp_path) as state:
-            await state.cache.put(key(50), b"first", *METADATA)
-            shutil.rmtree(tmp_path / "l2")
-            await store(state)
-            await state.memory.clear()
-            await answers(state)
-            assert len(state.warnings) <= 1
 
     asyncio.run(story())
 
@@ -228,9 +172,9 @@ def test_a_pickle_is_never_opened(tmp_path: Path, mode: int, raw: int) -> None:
     async def story() -> None:
         async with harness(tmp_path) as state:
             assert await answers(state) == {"L3"}
-            assert [each async for each in state.disk.check() if not each.is_sound]
-            await state.disk.delete_matching("chunk:*")
-            await state.disk.clear()
+            assert [each async for each in state.l2.check() if not each.is_sound]
+            await state.l2.delete_matching("chunk:*")
+            await state.l2.clear()
 
     asyncio.run(story())
     assert not mark.exists()
@@ -255,51 +199,14 @@ def test_a_path_in_a_row_is_neither_read_nor_removed(tmp_path: Path, mode: int) 
     async def story() -> None:
         async with harness(tmp_path) as state:
             assert await answers(state) == {"L2", "L3"}
-            assert await state.disk.get_many([key(0)]) != {}, "written anew, with a value this time"
-            await state.disk.delete([key(0)])
+            assert await state.l2.get_many([key(0)]) != {}, "written anew, with a value this time"
+            await state.l2.delete([key(0)])
             state.clock.now += 10**6
-            await state.disk.delete_expired()
-            await state.disk.clear()
+            await state.l2.delete_expired()
+            await state.l2.clear()
 
     asyncio.run(story())
     assert victim.read_bytes() == inside.read_bytes() == b"private"
-
-
-def test_processes_share_the_level(tmp_path: Path) -> None:
-    """Few writes each: SQLite's locks are not fair, and who waits for ten seconds gives up."""
-    program = """
-import asyncio, sys
-from pathlib import Path
-from sttbatch.caching.disk_level import DiskLevel
-from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
-from sttbatch.core.cache_entries import CacheValue
-
-async def main(folder: str, own: int) -> None:
-    level = DiskLevel(Path(folder), 10**8)
-    for number in range(40):
-        name = f"chunk:{number:064x}"
-        found = await level.get_many([name])
-        assert not found or found[name].data == b"v" * number, number
-        mine = f"own:{own}:{number}"
-        await level.put_many({name: CacheValue(b"v" * number), mine: CacheValue(b"")})
-        await level.delete([mine])
-    await level.aclose()
-
-asyncio.run(main(sys.argv[1], int(sys.argv[2])))
-"""
-    running = [
-        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "l2"), str(number)])
-        for number in range(3)
-    ]
-    assert [each.wait(100) for each in running] == [0, 0, 0]
-
-    async def story() -> None:
-        async with harness(tmp_path) as state:
-            assert (await state.disk.usage()).entries == 40
-            assert await state.disk.integrity() == ()
-            assert all([each.is_sound async for each in state.disk.check()])
-
-    asyncio.run(story())
 
 
 def test_what_expired_is_deleted_too(tmp_path: Path) -> None:
@@ -307,8 +214,8 @@ def test_what_expired_is_deleted_too(tmp_path: Path) -> None:
 
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.disk.put_many({key(1): CacheValue(b"word", state.clock.now + 0.001)})
+            await state.l2.put_many({key(1): CacheValue(b"word", state.clock.now + 0.001)})
             await asyncio.sleep(0.01)
-            assert await state.disk.delete([key(1)]) == 1
+            assert await state.l2.delete([key(1)]) == 1
 
     asyncio.run(story())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,24 @@ from sttbatch.database.database import Session
 from tests.database.backends import Backend
 
 from .harness import METADATA, Clock, Harness, harness, key
+from .second_levels import SecondKind
 
 L2_TTL_S = 24 * 3600
 
 
-def test_a_hit_is_promoted_and_says_who_answered(backend: Backend, tmp_path: Path) -> None:
+def test_a_hit_is_promoted_and_says_who_answered(
+    backend: Backend, second: SecondKind, tmp_path: Path
+) -> None:
     async def story() -> None:
-        async with harness(tmp_path, backend=backend) as first:
+        async with harness(tmp_path, backend=backend, second=second) as first:
             await first.cache.put(key(1), b"one", *METADATA)
             assert await first.level_of(key(1)) == "L1"
-        async with harness(tmp_path, backend=backend) as second:
-            assert [await second.level_of(key(1)) for _ in range(2)] == ["L2", "L1"]
-        for file in (tmp_path / "l2").iterdir():
-            file.unlink()
-        async with harness(tmp_path, backend=backend) as third:
+        async with harness(tmp_path, backend=backend, second=second) as other:
+            assert [await other.level_of(key(1)) for _ in range(2)] == ["L2", "L1"]
+        second.lose(tmp_path)
+        async with harness(tmp_path, backend=backend, second=second) as third:
             assert [await third.level_of(key(1)) for _ in range(2)] == ["L3", "L1"]
-        async with harness(tmp_path, backend=backend) as fourth:
+        async with harness(tmp_path, backend=backend, second=second) as fourth:
             assert await fourth.level_of(key(1)) == "L2"
             assert await fourth.level_of(key(2)) is None
 
@@ -37,10 +40,10 @@ def test_a_hit_is_promoted_and_says_who_answered(backend: Backend, tmp_path: Pat
 
 
 def test_values_are_true_for_as_long_as_their_level_allows(
-    backend: Backend, tmp_path: Path
+    backend: Backend, second: SecondKind, tmp_path: Path
 ) -> None:
     async def story() -> None:
-        async with harness(tmp_path, backend=backend) as state:
+        async with harness(tmp_path, backend=backend, second=second) as state:
             await state.cache.put(key(1), b"one", *METADATA)
             state.clock.now += L1_TTL_S - 1
             assert await state.level_of(key(1)) == "L1"
@@ -56,15 +59,17 @@ def test_values_are_true_for_as_long_as_their_level_allows(
 
 @pytest.mark.parametrize("after_s", [0, 1, 5])
 def test_a_time_to_live_holds_in_every_level(
-    backend: Backend, tmp_path: Path, after_s: float
+    backend: Backend, second: SecondKind, tmp_path: Path, after_s: float
 ) -> None:
     async def story() -> None:
-        async with harness(tmp_path, backend=backend) as state:
-            await state.put_expiring(key(1), b"one", state.clock() + 10)
+        # No time that passes meanwhile makes a difference.
+        clock = Clock(time.time() + 10**6)
+        async with harness(tmp_path, backend=backend, second=second, clock=clock) as state:
+            await state.put_expiring(key(1), b"one", clock() + 10)
             state.clock.now += after_s
             # Promoted late, it must not live longer for that.
             await state.memory.clear()
-            await state.disk.clear()
+            await state.l2.clear()
             assert await state.level_of(key(1)) == "L3"
             state.clock.now += 9.999 - after_s
             for level in state.cache.levels:
@@ -78,14 +83,16 @@ def test_a_time_to_live_holds_in_every_level(
 
 
 def test_an_age_that_the_user_sets_holds_for_what_is_stored_already(
-    backend: Backend, tmp_path: Path
+    backend: Backend, second: SecondKind, tmp_path: Path
 ) -> None:
     async def story() -> None:
         clock = Clock()
-        async with harness(tmp_path, backend=backend, clock=clock) as state:
+        async with harness(tmp_path, backend=backend, second=second, clock=clock) as state:
             await state.cache.put(key(1), b"one", *METADATA)
-        async with harness(tmp_path, backend=backend, clock=clock, max_age_s=100) as state:
-            await state.disk.clear()
+        async with harness(
+            tmp_path, backend=backend, second=second, clock=clock, max_age_s=100
+        ) as state:
+            await state.l2.clear()
             clock.now += 99
             assert await state.level_of(key(1)) == "L3"
             clock.now += 2
@@ -118,14 +125,14 @@ def test_the_disk_level_keeps_to_its_size(tmp_path: Path) -> None:
     async def story() -> None:
         limit = 1_000_000
         async with harness(tmp_path, disk_bytes=limit) as state:
-            await state.disk.put_many({key(1): CacheValue(bytes(limit // 4))})
-            assert await state.disk.get_many([key(1)]) == {}, "it would drive out everything else"
+            await state.l2.put_many({key(1): CacheValue(bytes(limit // 4))})
+            assert await state.l2.get_many([key(1)]) == {}, "it would drive out everything else"
             for number in range(300):
-                await state.disk.put_many({key(number): CacheValue(bytes(20_000))})
+                await state.l2.put_many({key(number): CacheValue(bytes(20_000))})
                 file = tmp_path / "l2" / "cache.db"
                 assert file.stat().st_size <= limit + 64 * 1024
-            assert len(await state.disk.get_many([key(299)])) == 1
-            assert await state.disk.get_many([key(0)]) == {}
+            assert len(await state.l2.get_many([key(299)])) == 1
+            assert await state.l2.get_many([key(0)]) == {}
 
     asyncio.run(story())
 

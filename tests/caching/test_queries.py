@@ -61,12 +61,14 @@ def test_the_latest_answers_are_found_without_sorting(backend: Backend, tmp_path
 
 
 def test_the_disk_level_looks_up_by_index(tmp_path: Path) -> None:
+    from sttbatch.caching.disk_level import DiskLevel
     from sttbatch.core.cache_entries import CacheValue
 
     async def story() -> None:
         async with harness(tmp_path) as state:
-            await state.disk.put_many({"chunk:1": CacheValue(b"")})
-            with state.disk._connection() as db:
+            await state.l2.put_many({"chunk:1": CacheValue(b"")})
+            assert isinstance(state.l2, DiskLevel)
+            with state.l2._connection() as db:
                 for statement in (
                     "SELECT value FROM Cache WHERE key = ? AND raw = 1",
                     "DELETE FROM Cache WHERE key = ? AND raw = 1",

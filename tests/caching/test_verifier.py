@@ -17,37 +17,40 @@ from sttbatch.database.database import Session
 from tests.database.backends import BACKENDS, Backend
 
 from .harness import METADATA, Harness, harness, key
+from .second_levels import SECOND_KINDS, SecondKind, flip_in
 
 TEXTS = {key(n): b'{"text": "%s"}' % (b"word%04d " % n * 60) for n in range(20)}
 
 
 async def verified(state: Harness, *, repair: bool = False) -> Verification:
-    return await verified_levels((state.disk, state.ledger), repair=repair)
+    return await verified_levels((state.l2, state.ledger), repair=repair)
 
 
-def stored(folder: Path, backend: Backend = BACKENDS["sqlite"]) -> None:
+def stored(
+    folder: Path,
+    backend: Backend = BACKENDS["sqlite"],
+    second: SecondKind = SECOND_KINDS["disk"],
+) -> None:
     async def story() -> None:
-        async with harness(folder, backend=backend) as state:
+        async with harness(folder, backend=backend, second=second) as state:
             for name, data in TEXTS.items():
                 await state.cache.put(name, data, *METADATA)
 
     asyncio.run(story())
 
 
-def flip_in(file: Path, needle: bytes) -> None:
-    whole = bytearray(file.read_bytes())
-    at = whole.index(needle)
-    whole[at + len(needle) // 2] ^= 4
-    file.write_bytes(whole)
-
-
-@pytest.mark.parametrize(("file", "level"), [("ledger.db", "L3"), ("l2/cache.db", "L2")])
-def test_a_byte_inside_a_value_is_named_and_repaired(tmp_path: Path, file: str, level: str) -> None:
-    stored(tmp_path)
-    flip_in(tmp_path / file, TEXTS[key(7)])
+@pytest.mark.parametrize("level", ["L2", "L3"])
+def test_a_byte_inside_a_value_is_named_and_repaired(
+    second: SecondKind, tmp_path: Path, level: str
+) -> None:
+    stored(tmp_path, second=second)
+    if level == "L2":
+        second.flip(tmp_path, TEXTS[key(7)])
+    else:
+        flip_in(tmp_path / "ledger.db", TEXTS[key(7)])
 
     async def story() -> None:
-        async with harness(tmp_path) as state:
+        async with harness(tmp_path, second=second) as state:
             assert (await verified(state)).damaged == [Damaged(key(7), level)]
             found = await verified(state, repair=True)
             assert found.damaged == [Damaged(key(7), level)]
@@ -79,7 +82,7 @@ def test_no_flipped_byte_of_the_ledger_becomes_a_wrong_value(tmp_path: Path, par
 async def _only_right_answers(folder: Path) -> None:
     try:
         async with harness(folder) as state:
-            await state.disk.clear()
+            await state.l2.clear()
             missing = set()
             for name, data in TEXTS.items():
                 found = await state.cache.get(name)
@@ -100,7 +103,7 @@ def test_a_value_under_another_key_is_damage(backend: Backend, tmp_path: Path) -
     async def story() -> None:
         async with harness(tmp_path, backend=backend) as state:
             await state.database.write(lambda db: db.execute(copy, (key(1), key(2))))
-            await state.disk.clear()
+            await state.l2.clear()
             assert await state.cache.get(key(2)) is None
             assert await state.cache.get(key(2)) is None
             assert len(state.warnings) == 1
@@ -209,9 +212,9 @@ def test_a_damaged_index_of_the_ledger_is_made_again(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_nothing_stored_is_sound(backend: Backend, tmp_path: Path) -> None:
+def test_nothing_stored_is_sound(backend: Backend, second: SecondKind, tmp_path: Path) -> None:
     async def story() -> None:
-        async with harness(tmp_path, backend=backend) as state:
+        async with harness(tmp_path, backend=backend, second=second) as state:
             assert (await verified(state, repair=True)).is_sound
             assert not (tmp_path / "l2").exists(), "nothing is made just to look at it"
 

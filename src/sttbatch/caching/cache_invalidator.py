@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.cache_entries import CacheLevel
-from sttbatch.core.errors import RecordingError, StateError
+from sttbatch.core.errors import CacheUnreachable, RecordingError, StateError
 from sttbatch.core.file_records import RecordingIdentity
 from sttbatch.core.ports import FileIndex
 
@@ -37,7 +37,8 @@ class CacheInvalidator(Struct, frozen=True):
     """Removes entries from every level, the authority first, so that none is restored from it.
 
     Every method raises `StateError` if the authority cannot be changed; the fronts are changed even
-    so.
+    so. If a front cannot be reached, it raises `CacheUnreachable` and removes nothing: the keys of
+    a recording's copies are known by its records only.
     """
 
     cache: MultiLevelCache
@@ -53,6 +54,7 @@ class CacheInvalidator(Struct, frozen=True):
 
     async def model(self, model: str) -> Invalidated:
         """Remove all results of a model."""
+        await self._reach_fronts()
         keys = await self.cache.authority.delete_model(model)
         removed = await self._in_every_level(lambda level: level.delete(keys))
         removed.entries[self.cache.authority.name] += len(keys)
@@ -73,6 +75,7 @@ class CacheInvalidator(Struct, frozen=True):
         Requests stay, anonymous, since costs are summed from them, and so do the files of the
         recording and its transcripts. Raises RecordingError if the file cannot be read.
         """
+        await self._reach_fronts()
         contents = await self._contents(path)
         copies = [Path(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
         paths = await asyncio.to_thread(
@@ -102,7 +105,21 @@ class CacheInvalidator(Struct, frozen=True):
                     raise
         return tuple(sorted(sha256 for sha256 in contents if sha256 is not None))
 
+    async def _reach_fronts(self) -> None:
+        for front in self.cache.levels[:-1]:
+            try:
+                await front.delete(())
+            except CacheUnreachable as error:
+                raise CacheUnreachable(
+                    f"{error}. Nothing was removed; without redis_url, its copies stay for up to "
+                    "24 h"
+                ) from error
+            except StateError:
+                # It will be cleared.
+                continue
+
     async def _in_every_level(self, remove: Callable[[CacheLevel], Awaitable[int]]) -> Invalidated:
+        await self._reach_fronts()
         removed = Invalidated()
         failures: list[StateError] = []
         for level in reversed(self.cache.levels):

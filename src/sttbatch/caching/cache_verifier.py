@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct, field
 
 from sttbatch.core.cache_entries import VerifiableLevel
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import CacheUnreachable, StateError
 
 _ROWS_A_DROP = 500
 
@@ -23,17 +23,23 @@ class Verification(Struct):
     Attributes:
         checked: numbers of values by level.
         problems: damage of a level's file, or why it cannot be read to the end.
+        unreachable: why a level could not be checked, by level.
         repaired: damaged entries were removed and files repaired.
     """
 
     checked: dict[str, int] = field(default_factory=dict)
     damaged: list[Damaged] = field(default_factory=list)
     problems: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unreachable: dict[str, str] = field(default_factory=dict)
     repaired: bool = False
 
     @property
+    def has_damage(self) -> bool:
+        return bool(self.damaged or self.problems)
+
+    @property
     def is_sound(self) -> bool:
-        return not self.damaged and not self.problems
+        return not self.has_damage and not self.unreachable
 
 
 async def verified(levels: Sequence[VerifiableLevel], *, repair: bool = False) -> Verification:
@@ -47,7 +53,7 @@ async def verified(levels: Sequence[VerifiableLevel], *, repair: bool = False) -
         rows = await _check(level, verification)
         if repair:
             await _repair(level, rows, verification)
-    verification.repaired = repair and not verification.is_sound
+    verification.repaired = repair and verification.has_damage
     return verification
 
 
@@ -61,6 +67,8 @@ async def _check(level: VerifiableLevel, verification: Verification) -> list[int
             if not entry.is_sound:
                 rows.append(entry.row)
                 verification.damaged.append(Damaged(entry.key, level.name))
+    except CacheUnreachable as error:
+        verification.unreachable[level.name] = str(error)
     except StateError as error:
         problems = (*problems, str(error))
     verification.checked[level.name] = count
@@ -71,6 +79,8 @@ async def _check(level: VerifiableLevel, verification: Verification) -> list[int
 
 async def _repair(level: VerifiableLevel, rows: Sequence[int], verification: Verification) -> None:
     # Indexes first: rows cannot be removed from a table while its indexes disagree with it.
+    if level.name in verification.unreachable:
+        return
     if level.name in verification.problems:
         await level.rebuild()
     for at in range(0, len(rows), _ROWS_A_DROP):

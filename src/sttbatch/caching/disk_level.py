@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import sqlite3
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,15 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
-from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches, seal
+from sttbatch.caching.sealed_values import MAX_TTL_S, sealed, unsealed
+from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import StateError
 from sttbatch.database.private_files import private_file, private_folder
 
-MAX_TTL_S = 24 * 3600.0
-
 _T = TypeVar("_T")
-_EXPIRES = struct.Struct(">d")
-_SEAL_BYTES = hashlib.sha256().digest_size
 _SHARE_OF_LIMIT = 8
 """Values larger than this fraction of the limit are not stored: they would evict all others."""
 _ROWS_AT_A_TIME = 16
@@ -40,6 +35,7 @@ class DiskLevel:
     """A cache folder, opened on demand; everything that uses it runs in one separate thread."""
 
     name = "L2"
+    remedy = "`sttbatch cache verify --repair` recreates it"
 
     def __init__(
         self, folder: Path, limit_bytes: int, clock: Callable[[], float] = time.time
@@ -190,7 +186,7 @@ class DiskLevel:
 
     def _get_all(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         cache = self._open()
-        values = {key: _unsealed(key, cache.get(key)) for key in keys}
+        values = {key: unsealed(key, cache.get(key)) for key in keys}
         return {key: value for key, value in values.items() if value is not None}
 
     def _put_all(self, values: Mapping[str, CacheValue], now: float) -> None:
@@ -198,7 +194,7 @@ class DiskLevel:
         with cache.transact():
             for key, value in values.items():
                 assert value.expires_at is not None
-                cache.set(key, _sealed(key, value), expire=value.expires_at - now)
+                cache.set(key, sealed(key, value), expire=value.expires_at - now)
 
     def _usage(self) -> LevelUsage:
         self._open()
@@ -242,20 +238,6 @@ def _matches(pattern: str, key: bytes | None) -> bool:
     return matches(pattern, (key or b"").decode("utf-8", "replace"))
 
 
-def _sealed(key: str, value: CacheValue) -> bytes:
-    body = _EXPIRES.pack(value.expires_at) + value.data
-    return seal(key, body) + body
-
-
-def _unsealed(key: str, stored: object) -> CacheValue | None:
-    if not isinstance(stored, bytes) or len(stored) < _SEAL_BYTES + _EXPIRES.size:
-        return None
-    body = stored[_SEAL_BYTES:]
-    if seal(key, body) != stored[:_SEAL_BYTES]:
-        return None
-    return CacheValue(body[_EXPIRES.size :], _EXPIRES.unpack_from(body)[0])
-
-
 def _checked(row: int, key: bytes | None, is_ours: int | None, data: bytes | None) -> CheckedEntry:
     name = (key or b"").decode("utf-8", "backslashreplace")
-    return CheckedEntry(name, row, bool(is_ours) and _unsealed(name, data) is not None)
+    return CheckedEntry(name, row, bool(is_ours) and unsealed(name, data) is not None)

@@ -29,6 +29,7 @@ class MemoryLevel:
     """An LRU cache of at most `limit_bytes`, whose entries expire after five minutes."""
 
     name = "L1"
+    remedy = "the next process has a new one"
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._limit_bytes = limit_bytes

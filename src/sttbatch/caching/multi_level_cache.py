@@ -167,5 +167,5 @@ class MultiLevelCache:
             self._warn(
                 f"the {front.name} cache cannot be used and is tried again every "
                 f"{RETRY_AFTER_S:.0f} s; no result is lost: {error}. "
-                "If that persists, `sttbatch cache verify --repair` recreates it"
+                f"If that persists, {front.remedy}"
             )

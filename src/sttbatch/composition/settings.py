@@ -44,6 +44,12 @@ LOCAL_VALUES = {"channels": ChannelMode.MIX, "audit": False, "vad": "auto"}
 LOCAL_MINIMA = {"chunk_duration": 300, "max_chunk_mb": 24}
 """The same for numbers; more cuts cost more, as chunks overlap where there is no pause."""
 
+SERVERS = {
+    "database_url": ("postgresql://", "postgres://"),
+    "redis_url": ("redis://", "rediss://", "unix://"),
+}
+"""How the addresses of servers begin, which may contain passwords."""
+
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
     haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
@@ -93,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: str | None = None
     database_url: str | None = None
     cache_dir: str | None = None
+    redis_url: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
     l1_max_mb: Annotated[float, Meta(ge=1, le=65_536)] = 64.0
     l2_max_mb: Annotated[float, Meta(ge=1, le=1_048_576)] = 1024.0
@@ -136,6 +143,7 @@ DESCRIPTIONS = {
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
+    "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",
     "cache_max_age": "age after which results are requested again: 90d; default: never",
     "l1_max_mb": "size of the L1 cache in memory, in MiB",
     "l2_max_mb": "size of the L2 cache on disk, in MiB",
@@ -261,8 +269,8 @@ def _checked(name: str, value: Any, where: str) -> Any:
         reason = str(error).split(" - at `")[0]
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
-        # There may be a password before an @, or anywhere in a database's address.
-        text = "..." if name == "database_url" or "@" in str(value) else repr(value)
+        # There may be a password before an @, or anywhere in a server's address.
+        text = "..." if name in SERVERS or "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
 
@@ -287,13 +295,8 @@ def _check(name: str, value: Any) -> None:
         raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
-    if name == "database_url" and value is not None:
-        _check_database_url(value)
-
-
-def _check_database_url(url: str) -> None:
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("it must begin with postgresql://")
+    if name in SERVERS and value is not None and not value.startswith(SERVERS[name]):
+        raise ValueError(f"it must begin with {SERVERS[name][0]}")
 
 
 def check_base_url(url: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
+from sttbatch.core.errors import UsageError
 from sttbatch.core.options import MIB
 from sttbatch.core.work import Budgets
 from sttbatch.database.database import Database
@@ -21,6 +22,7 @@ from sttbatch.database.private_files import private_folder
 if TYPE_CHECKING:
     from sttbatch.caching.disk_level import DiskLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
+    from sttbatch.caching.redis_level import RedisLevel
     from sttbatch.core.ports import (
         AlertStore,
         FileIndex,
@@ -48,7 +50,7 @@ def data_folder(settings: Settings) -> Path:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """The folder of the L2 cache, which is not created here, and may be named by a link."""
+    """The folder of the L2 cache on disk, which is not created here, and may be named by a link."""
     if settings.cache_dir:
         return Path(settings.cache_dir).expanduser().resolve()
     from platformdirs import user_cache_path
@@ -165,26 +167,44 @@ class Caches(Struct, frozen=True):
     """All levels together, and those that commands use alone."""
 
     levels: MultiLevelCache
-    disk: DiskLevel
+    l2: DiskLevel | RedisLevel
     ledger: SqlResultStore
+
+
+def disk_level(settings: Settings) -> DiskLevel:
+    """L2 in a folder, which is opened by its first use."""
+    from sttbatch.caching.disk_level import DiskLevel
+
+    return DiskLevel(cache_folder(settings) / "l2", int(settings.l2_max_mb * MIB))
+
+
+def redis_level(settings: Settings) -> RedisLevel:
+    """L2 at `redis_url`; raises UsageError if Redis's client is not installed."""
+    assert settings.redis_url is not None
+    try:
+        from sttbatch.caching.redis_level import RedisLevel
+    except ImportError as error:
+        raise UsageError(
+            f"redis_url needs {error.name}: pip install 'sttbatch[cluster]', or unset it"
+        ) from error
+    return RedisLevel(settings.redis_url)
 
 
 @contextlib.asynccontextmanager
 async def open_caches(
     settings: Settings, database: Database, warn: Callable[[str], None]
 ) -> AsyncIterator[Caches]:
-    """L1, L2 and L3; `warn` is called once per incident."""
-    from sttbatch.caching.disk_level import DiskLevel
+    """L1, L2 and L3; `warn` is called once per incident. Raises UsageError as `redis_level`."""
     from sttbatch.caching.memory_level import MemoryLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
     from sttbatch.database.results import SqlResultStore
 
     memory = MemoryLevel(int(settings.l1_max_mb * MIB))
-    disk = DiskLevel(cache_folder(settings) / "l2", int(settings.l2_max_mb * MIB))
+    l2 = redis_level(settings) if settings.redis_url else disk_level(settings)
     ledger = SqlResultStore(database, max_age_s=settings.cache_max_age, warn=warn)
-    levels = MultiLevelCache((memory, disk), ledger, warn=warn)
+    levels = MultiLevelCache((memory, l2), ledger, warn=warn)
     try:
-        yield Caches(levels, disk, ledger)
+        yield Caches(levels, l2, ledger)
     finally:
         await levels.aclose()
 

@@ -137,7 +137,7 @@ async def open_workshop(
         # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
     ):
-        caches.disk.start()
+        caches.l2.start()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker was registered, which reaps dead ones and books their reservations.

@@ -1,7 +1,7 @@
 """Entries of the result cache, and the protocols of its levels.
 
-A new level implements `FrontLevel`, and `VerifiableLevel` if it has files. The last level is the
-authority, `ResultStore` in core/ports.
+A new level implements `FrontLevel`, and `VerifiableLevel` if it outlives the process. The last
+level is the authority, `ResultStore` in core/ports.
 """
 
 from __future__ import annotations
@@ -104,11 +104,15 @@ class CacheLevel(Protocol):
 class FrontLevel(CacheLevel, Protocol):
     """A level before the authority, which may lose anything at any time."""
 
+    @property
+    def remedy(self) -> str:
+        """What to do when it cannot be used, as the end of a sentence."""
+
     async def put_many(self, values: Mapping[str, CacheValue]) -> None: ...
 
 
 class VerifiableLevel(CacheLevel, Protocol):
-    """A level on a disk, where bits can flip."""
+    """A level outside of this process, where bits can flip."""
 
     def check(self) -> AsyncIterator[CheckedEntry]:
         """Recompute the hash of every value, with a few values in memory at a time."""

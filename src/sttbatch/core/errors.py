@@ -93,6 +93,10 @@ class StateError(SttbatchError):
     """The ledger or a folder of state cannot be used (exit 1)."""
 
 
+class CacheUnreachable(StateError):
+    """A server that holds copies of results does not answer; no result is lost."""
+
+
 class Stopped(SttbatchError):
     """The run stopped, by a signal or another failure, before a request was sent."""
 

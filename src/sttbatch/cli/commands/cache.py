@@ -42,11 +42,12 @@ def stats(as_json: AsJson = False) -> None:
     from sttbatch.caching.cache_stats import cache_stats
     from sttbatch.composition.stores import cache_folder
 
-    async def read(stores: LedgerStores, caches: Caches) -> CacheStats:
-        return await cache_stats(caches.levels.levels, caches.ledger, cache_folder(stores.settings))
+    async def read(stores: LedgerStores, caches: Caches) -> list[str]:
+        folder = cache_folder(stores.settings)
+        figures = await cache_stats(caches.levels.levels, caches.ledger, folder)
+        return _stats_json(figures) if as_json else _stats_lines(figures, caches.l2.remedy)
 
-    figures = _with_caches(read)
-    print_lines(_stats_json(figures) if as_json else _stats_lines(figures))
+    print_lines(_with_caches(read))
 
 
 # fmt: off
@@ -120,7 +121,7 @@ def verify(
     from sttbatch.composition.stores import cache_folder
 
     async def check(stores: LedgerStores, caches: Caches) -> Verification:
-        verification = await verified((caches.disk, caches.ledger), repair=repair)
+        verification = await verified((caches.l2, caches.ledger), repair=repair)
         damaged = 0 if verification.repaired else len(verification.damaged)
         record_verification(cache_folder(stores.settings), damaged)
         return verification
@@ -168,11 +169,14 @@ def _warn(message: str) -> None:
     typer.echo(f"sttbatch: {printable(message)}", err=True)
 
 
-def _stats_lines(stats: CacheStats) -> list[str]:
-    """The levels as a table, the most read entries, and the last verification."""
+def _stats_lines(stats: CacheStats, remedy: str) -> list[str]:
+    """The levels as a table, the most read entries, and the last verification.
+
+    `remedy` is what to do if a level cannot be read.
+    """
     lines = [f"{'level':<7}{'entries':>9}{'size':>12}{'on disk':>12}  {'oldest':<18}newest"]
     for name, usage in stats.levels.items():
-        lines.append(_usage_line(name, usage))
+        lines.append(_usage_line(name, usage, remedy))
     if stats.most_used:
         lines.append("most read:")
         lines += [f"{reads:>9}  {key}" for key, reads in stats.most_used]
@@ -220,19 +224,26 @@ def _invalidated_lines(removed: Invalidated) -> list[str]:
 
 
 def _out_of_reach(settings: Settings) -> list[str]:
-    if settings.database_url is None:
-        return []
-    text = "the L2 caches of other machines (run it on them too), PostgreSQL's log and its backups"
-    return [f"not reached: {text}"]
+    places = []
+    if settings.redis_url is not None:
+        places += ["L2 caches in folders (which may be deleted)", "Redis's files and its backups"]
+    elif settings.database_url is not None:
+        places.append("the L2 caches of other machines (run it on them too)")
+    if settings.database_url is not None:
+        places.append("PostgreSQL's log and its backups")
+    return [f"not reached: {', '.join(places)}"] if places else []
 
 
 def _verification_lines(verification: Verification) -> list[str]:
     lines = [f"damaged: {entry.key} in {entry.level}" for entry in verification.damaged]
     for level, problems in verification.problems.items():
         lines += [f"damaged: the file of {level}: {problem}" for problem in problems]
+    lines += [f"not checked: {level}, {why}" for level, why in verification.unreachable.items()]
     checked = ", ".join(f"{name} {count}" for name, count in verification.checked.items())
     if verification.is_sound:
         return [f"sound: {checked} values checked"]
+    if not verification.has_damage:
+        return [*lines, f"{checked} values checked, none damaged"]
     end = "removed" if verification.repaired else "`sttbatch cache verify --repair` removes them"
     return [*lines, f"{checked} values checked, {len(verification.damaged)} damaged; {end}"]
 
@@ -241,19 +252,21 @@ def _verification_json(verification: Verification) -> list[str]:
     facts = {
         "checked": verification.checked,
         "damaged": [{"key": entry.key, "level": entry.level} for entry in verification.damaged],
-        "problems": verification.problems,
+        "problems": verification.problems
+        | {level: (why,) for level, why in verification.unreachable.items()},
         "repaired": verification.repaired,
     }
     return [json.dumps(facts)]
 
 
-def _usage_line(name: str, usage: LevelUsage | None) -> str:
+def _usage_line(name: str, usage: LevelUsage | None, remedy: str) -> str:
     if usage is None:
-        return f"{name:<7}cannot be read; `sttbatch cache verify --repair` recreates it"
-    if usage.disk_bytes is None:
+        return f"{name:<7}cannot be read; {remedy}"
+    if name == "L1":
         return f"{name:<7}in the memory of each run"
+    on_disk = "in Redis" if usage.disk_bytes is None else _size(usage.disk_bytes)
     return (
-        f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{_size(usage.disk_bytes):>12}"
+        f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{on_disk:>12}"
         f"  {local_time(usage.oldest_at):<18}{local_time(usage.newest_at)}"
     )
 

@@ -27,13 +27,13 @@ _ALERT = """\
 @app.command()
 def show() -> None:
     """Print every setting, its value and its origin."""
-    from sttbatch.composition.settings import Settings, load_settings
+    from sttbatch.composition.settings import SERVERS, Settings, load_settings
     from sttbatch.core.addresses import without_password
 
     loaded = load_settings()
     for name in Settings.__struct_fields__:
         value = getattr(loaded.settings, name)
-        if name == "database_url" and value is not None:
+        if name in SERVERS and value is not None:
             value = without_password(value)
         origin = loaded.origins.get(name, "default")
         typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))

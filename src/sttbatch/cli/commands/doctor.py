@@ -34,7 +34,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check settings, key, endpoint, clock, disk, database, codecs and the local engine.
+    """Check settings, key, endpoint, clock, disk, servers, codecs and the local engine.
 
     Exit codes: 0 all checks pass, 1 one failed; each failure says what to do.
     """
@@ -106,6 +106,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
             else "sttbatch cache verify lists damaged entries; restore the ledger from a backup, "
             "or move it away: its results are then transcribed and billed again",
         ),
+        *_redis_checks(settings),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
@@ -141,6 +142,16 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
         advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
         remote.append(_Check("a real request", lambda: _send(settings), advice))
     return [*remote, *here, local]
+
+
+def _redis_checks(settings: Settings) -> list[_Check]:
+    if settings.redis_url is None:
+        return []
+    advice = (
+        'redis-cli -u "$STTBATCH_REDIS_URL" ping shows the same error; without redis_url, the L2 '
+        "cache is a folder of this machine"
+    )
+    return [_Check("redis", lambda: _redis(settings), advice)]
 
 
 def _settings(loaded: LoadedSettings) -> str:
@@ -231,6 +242,13 @@ async def _database(settings: Settings) -> str:
     if damage:
         raise StateError(f"{database.title} is damaged: {damage[0]}")
     return f"{database.title} is sound, {described}"
+
+
+async def _redis(settings: Settings) -> str:
+    from sttbatch.composition.stores import redis_level
+
+    async with contextlib.aclosing(redis_level(settings)) as level:
+        return await level.describe()
 
 
 async def _codecs() -> str:
