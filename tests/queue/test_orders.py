@@ -207,3 +207,55 @@ def test_what_a_worker_says_of_itself_stays_until_it_says_more(ledger: Ledger) -
         assert await store.list() == []
 
     at_desk(ledger, story)
+
+
+def test_a_broker_is_told_of_each_job_once_and_again_when_it_is_queued_again(
+    ledger: Ledger,
+) -> None:
+    async def story(desk: Desk) -> None:
+        async def rung(lost_s: float = 1e12, limit: int = 10) -> list[str]:
+            return [job_id for job_id, _ in await desk.orders.ring(ROUTE, lost_s, limit)]
+
+        clock = desk.harness.clock
+        first, _ = await desk.ordered("first")
+        clock.now += 1
+        second, _ = await desk.ordered("second")
+        await desk.ordered("elsewhere", route="transcription local tiny.en")
+        assert await rung(limit=1) == [first.id]
+        assert await rung() == [second.id]
+        assert await rung() == []
+        clock.now += 60
+        assert sorted(await rung(60)) == sorted([first.id, second.id])
+        await desk.orders.unring([second.id])
+        assert await rung() == [second.id]
+        await desk.harness.queue.set_priority(first.id, JobPriority.HIGH)
+        assert await desk.orders.ring(ROUTE, 1e12, 10) == [(first.id, JobPriority.HIGH)]
+        assignment = await desk.dispatcher.take(first.id)
+        assert assignment is not None
+        assert assignment.claim is not None
+        assert await desk.dispatcher.take(first.id) is None
+        assert await rung(0) == [second.id]
+        await desk.harness.queue.jobs.release(assignment.claim)
+        assert await rung() == [first.id]
+
+    at_desk(ledger, story)
+
+
+def test_a_message_finds_a_completed_job_that_was_ordered_anew(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        _, order = await desk.ordered()
+        assignment = await desk.next()
+        assert assignment.claim is not None
+        await desk.orders.ring(ROUTE, 1e12, 10)
+        await desk.harness.queue.jobs.complete(assignment.claim)
+        await desk.orders.close([OrderEnd(order.id, order.job_id)])
+        desk.harness.clock.now += CLOSING_S + 1
+        assert await desk.dispatcher.take(order.job_id) is None
+        other = Order.of(order.job_id, order.path, order.root, '["srt"]', ROUTE, force=False)
+        await desk.orders.place([other])
+        assert await desk.orders.ring(ROUTE, 1e12, 10) == [(order.job_id, JobPriority.MEDIUM)]
+        found = await desk.dispatcher.take(order.job_id)
+        assert found is not None
+        assert found.claim is None
+
+    at_desk(ledger, story)

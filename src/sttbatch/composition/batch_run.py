@@ -114,7 +114,13 @@ class BatchRun:
                 return []
             orders = LedgerStores(self._settings, database).orders
             async with self._opened(discovery, database, config, priority) as pipeline:
-                return await pipeline.submit(discovery, orders)
+                placed = await pipeline.submit(discovery, orders)
+            if placed and self._settings.broker_url is not None:
+                from sttbatch.execution.celery_dispatcher import tell_broker
+                from sttbatch.kinds.transcription.ordering import route_of
+
+                await tell_broker(orders, route_of(config.request), self.warn)
+            return placed
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """Estimate what `transcribe` would send, without sending; raises UsageError as it does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sttbatch.caching.fingerprints import Fingerprinter
@@ -19,11 +19,12 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.orders import Assignment
+from sttbatch.core.ports import JobDispatcher
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.orders import SqlOrders
 from sttbatch.database.private_files import run_folder
-from sttbatch.execution.worker_service import WorkerService
+from sttbatch.execution.worker_service import JobEnd, WorkerService
 from sttbatch.kinds.transcription.ordered_jobs import OrderedJobs
 from sttbatch.kinds.transcription.ordering import route_of
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
@@ -33,6 +34,7 @@ from sttbatch.queue.dispatch import LedgerDispatcher
 from sttbatch.queue.job_queue import JobQueue
 
 if TYPE_CHECKING:
+    from sttbatch.execution.celery_app import Messages
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
 
@@ -53,6 +55,8 @@ class WorkerProcess:
         key: the API key; None: the engine needs none.
         alerts: rules that are evaluated every minute.
         listeners: receive every event.
+        receives: whether it receives the messages of a broker by itself, if there is one; False: it
+            runs within Celery.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class WorkerProcess:
         *,
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
+        receives: bool = True,
     ) -> None:
         self._settings = settings
+        self._receives = receives
         self._key = key
         self._alerts = alerts
         self._metrics = DailyMetrics(settings, self.warn)
@@ -72,10 +78,13 @@ class WorkerProcess:
         # The latest one, which may be closed.
         self._workshop: Workshop | None = None
         self._drained = asyncio.Event()
+        self._messages: Messages | None = None
 
     def drain(self) -> None:
         """Take no more jobs; requests in flight are finished and stored, then `run` returns."""
         self._drained.set()
+        if self._messages is not None:
+            self._messages.stop()
         if self._service is not None:
             self._service.drain()
 
@@ -88,6 +97,10 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
+        async with self._receiving():
+            await self._serve_until_drained()
+
+    async def _serve_until_drained(self) -> None:
         failing_since: float | None = None
         while not self._drained.is_set():
             try:
@@ -172,16 +185,35 @@ class WorkerProcess:
             for run in workshop.runs:
                 run.stop()
 
-        service = WorkerService(
-            LedgerDispatcher(
-                queue, orders, worker, route_of(config.request), self._settings.outage_wait
-            ),
-            jobs.process,
-            config.concurrency.value + JOBS_BESIDE_LANES,
-            stop,
-            self.warn,
+        route = route_of(config.request)
+        process: Callable[[Assignment], Awaitable[JobEnd]] = jobs.process
+        dispatcher: JobDispatcher
+        dispatcher = ledger = LedgerDispatcher(
+            queue, orders, worker, route, self._settings.outage_wait
         )
+        if self._messages is not None:
+            from sttbatch.execution.celery_dispatcher import CeleryDispatcher
+
+            dispatcher = told = CeleryDispatcher(
+                ledger, orders, route, self._messages.doorbells, self.warn
+            )
+            process = told.acknowledging(process, lambda: service.draining)
+        service = WorkerService(dispatcher, process, max_jobs(config), stop, self.warn)
         return service
+
+    @contextlib.asynccontextmanager
+    async def _receiving(self) -> AsyncIterator[None]:
+        """Receive the messages of a broker, if there is one."""
+        if self._settings.broker_url is None:
+            yield
+            return
+        from sttbatch.execution.celery_app import Messages
+
+        config = run_config_of(self._settings)
+        async with Messages(
+            route_of(config.request), max_jobs(config), receives=self._receives
+        ) as self._messages:
+            yield
 
     def _lost(self, error: StateError) -> None:
         if self._service is not None:
@@ -204,6 +236,11 @@ class WorkerProcess:
                     await workshop.workers.store.tell(workshop.worker.id, load)
                 told = load
             await asyncio.sleep(TELL_S)
+
+
+def max_jobs(config: RunConfig) -> int:
+    """How many recordings a worker processes at the same time."""
+    return config.concurrency.value + JOBS_BESIDE_LANES
 
 
 def _queue_of(workshop: Workshop) -> JobQueue:

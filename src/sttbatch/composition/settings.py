@@ -47,6 +47,8 @@ LOCAL_MINIMA = {"chunk_duration": 300, "max_chunk_mb": 24}
 SERVERS = {
     "database_url": ("postgresql://", "postgres://"),
     "redis_url": ("redis://", "rediss://", "unix://"),
+    # Any that Celery knows.
+    "broker_url": ("",),
 }
 """How the addresses of servers begin, which may contain passwords."""
 
@@ -100,6 +102,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     database_url: str | None = None
     cache_dir: str | None = None
     redis_url: str | None = None
+    broker_url: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
     l1_max_mb: Annotated[float, Meta(ge=1, le=65_536)] = 64.0
     l2_max_mb: Annotated[float, Meta(ge=1, le=1_048_576)] = 1024.0
@@ -143,6 +146,7 @@ DESCRIPTIONS = {
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
+    "broker_url": "broker that tells workers of jobs by Celery, such as redis://host/0",
     "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",
     "cache_max_age": "age after which results are requested again: 90d; default: never",
     "l1_max_mb": "size of the L1 cache in memory, in MiB",

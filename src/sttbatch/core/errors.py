@@ -97,6 +97,10 @@ class CacheUnreachable(StateError):
     """A server that holds copies of results does not answer; no result is lost."""
 
 
+class BrokerUnreachable(StateError):
+    """The broker that tells workers of jobs cannot be reached."""
+
+
 class Stopped(SttbatchError):
     """The run stopped, by a signal or another failure, before a request was sent."""
 

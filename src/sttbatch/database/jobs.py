@@ -56,9 +56,10 @@ END = f"""UPDATE processing_jobs
     WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
 REQUEUE = f"""UPDATE processing_jobs
     SET status = 'QUEUED', worker_id = NULL, started_at = NULL, completed_at = NULL,
-        retry_count = ?, error_message = coalesce(?, error_message)
+        retry_count = ?, error_message = coalesce(?, error_message), rung_at = NULL
     WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
-PRIORITISE = f"UPDATE processing_jobs SET priority = ? WHERE id = ? RETURNING {COLUMNS}"  # noqa: S608
+PRIORITISE = f"""UPDATE processing_jobs SET priority = ?, rung_at = NULL
+    WHERE id = ? RETURNING {COLUMNS}"""  # noqa: S608
 BEGIN_ATTEMPT = """INSERT INTO processing_tasks (job_id, claim_number, worker_id, started_at)
     VALUES (?, ?, ?, ledger_now()) RETURNING id"""
 END_ATTEMPT = "UPDATE processing_tasks SET status = ?, completed_at = ledger_now() WHERE id = ?"

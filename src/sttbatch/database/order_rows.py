@@ -15,7 +15,8 @@ SET_ROUTE = """UPDATE processing_jobs SET route = (
         SELECT orders.route FROM orders
         WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL
         ORDER BY ordered_at DESC, id LIMIT 1)"""
-ROUTE = f"{SET_ROUTE} WHERE id = ?"
+# What is ordered anew, a broker is told of anew.
+ROUTE = f"{SET_ROUTE}, rung_at = NULL WHERE id = ?"
 
 # What hosts do not see matters as long as somebody waits for it.
 DROP_UNSEEN = """DELETE FROM unseen WHERE job_id = ? AND NOT EXISTS (

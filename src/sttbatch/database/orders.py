@@ -39,6 +39,16 @@ ROUTED = f"""{SELECT} WHERE route = ? AND status = ? AND priority > ?
     AND (completed_at IS NULL OR completed_at <= ledger_now() - ?) AND NOT EXISTS (
         SELECT 1 FROM unseen WHERE unseen.job_id = processing_jobs.id AND unseen.host = ?)
     ORDER BY priority DESC, created_at LIMIT ?"""  # noqa: S608 - of a constant
+RUNG = f"""{SELECT} WHERE id = ? AND route = ? AND NOT EXISTS (
+        SELECT 1 FROM unseen WHERE unseen.job_id = processing_jobs.id AND unseen.host = ?)"""  # noqa: S608
+RING = """UPDATE processing_jobs SET rung_at = ledger_now() WHERE id IN (
+        SELECT id FROM processing_jobs
+        WHERE route = ? AND status IN ('QUEUED', 'COMPLETED')
+            AND (rung_at IS NULL OR rung_at <= ledger_now() - ?)
+            AND (completed_at IS NULL OR completed_at <= ledger_now() - ?)
+        ORDER BY priority DESC, created_at LIMIT ?)
+    RETURNING id, priority"""
+UNRING = "UPDATE processing_jobs SET rung_at = NULL WHERE id = ?"
 HOLDERS = "SELECT DISTINCT worker_id FROM processing_jobs WHERE route = ? AND status = 'PROCESSING'"
 NOTE_UNSEEN = """INSERT INTO unseen (job_id, host, reason, at) VALUES (?, ?, ?, ledger_now())
     ON CONFLICT (job_id, host) DO UPDATE SET reason = excluded.reason"""
@@ -93,6 +103,21 @@ class SqlOrders:
         values = (route, status, above or 0, CLOSING_S, host, limit)
         rows = await self._database.rows(ROUTED, values)
         return [job_of(row) for row in rows]
+
+    async def rung(self, route: str, job_id: str, host: str) -> Job | None:
+        rows = await self._database.rows(RUNG, (job_id, route, host))
+        return job_of(rows[0]) if rows else None
+
+    async def ring(self, route: str, lost_s: float, limit: int) -> list[tuple[str, JobPriority]]:
+        def write(db: Session) -> list[tuple[str, JobPriority]]:
+            rows = db.execute(RING, (route, lost_s, CLOSING_S, limit)).fetchall()
+            return [(job_id, JobPriority(priority)) for job_id, priority in rows]
+
+        return await self._database.write(write)
+
+    async def unring(self, job_ids: Collection[str]) -> None:
+        rows = [(job_id,) for job_id in job_ids]
+        await self._database.write(lambda db: db.executemany(UNRING, rows))
 
     async def holders(self, route: str) -> set[str]:
         return {worker_id for (worker_id,) in await self._database.rows(HOLDERS, (route,))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -46,9 +46,9 @@ class LedgerDispatcher:
         self, skip: Collection[str] = (), above: JobPriority | None = None
     ) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
-            await self._keep_up()
+            await self.keep_up()
         assignment = await self._ended(skip, above) or await self._queued(skip, above)
-        if assignment is None and above is None and await self._keep_up():
+        if assignment is None and above is None and await self.keep_up():
             assignment = await self._queued(skip, above)
         if assignment is not None:
             self._pace = Pace()
@@ -56,6 +56,24 @@ class LedgerDispatcher:
 
     async def wait(self) -> None:
         await self._pace.pause()
+
+    async def take(self, job_id: str) -> Assignment | None:
+        """One job, as `next`; None: this worker has nothing to do for it."""
+        job = await self._orders.rung(self._route, job_id, self._worker.host)
+        if job is None:
+            return None
+        if job.status is JobStatus.COMPLETED:
+            return Assignment(job, None)
+        claim = await self._queue.claim(job.id, self._worker)
+        if not isinstance(claim, Claim):
+            return None
+        return _assignment(job, claim, await self._read(JobStatus.QUEUED, (), None))
+
+    async def keep_up(self) -> bool:
+        """Look after jobs that no worker gets on with; returns whether any was queued again."""
+        self._upkeep_at = time.monotonic()
+        await self._fail_what_nobody_sees()
+        return await self._free_jobs_of_the_dead()
 
     async def _ended(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
         """A completed job, somebody's outputs of which are not written."""
@@ -67,8 +85,7 @@ class LedgerDispatcher:
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
             if isinstance(claim, Claim):
-                following = jobs[position + 1 :]
-                return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
+                return _assignment(job, claim, jobs[position + 1 :])
         return None
 
     async def _read(
@@ -78,12 +95,6 @@ class LedgerDispatcher:
             self._route, status, self._worker.host, ROWS_AHEAD + len(skip), above
         )
         return [job for job in jobs if job.id not in skip]
-
-    async def _keep_up(self) -> bool:
-        """Look after jobs that no worker gets on with; returns whether any was queued again."""
-        self._upkeep_at = time.monotonic()
-        await self._fail_what_nobody_sees()
-        return await self._free_jobs_of_the_dead()
 
     async def _free_jobs_of_the_dead(self) -> bool:
         freed = False
@@ -109,6 +120,10 @@ class LedgerDispatcher:
             [each.id for each in workers if each.load.state is not WorkerState.RUN]
         )
         return {each.host for each in living.values()} | {self._worker.host}
+
+
+def _assignment(job: Job, claim: Claim, following: Sequence[Job]) -> Assignment:
+    return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
 
 
 async def fail_ordered(

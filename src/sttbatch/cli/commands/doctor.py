@@ -107,6 +107,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
             "or move it away: its results are then transcribed and billed again",
         ),
         *_redis_checks(settings),
+        *_broker_checks(settings),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
@@ -152,6 +153,23 @@ def _redis_checks(settings: Settings) -> list[_Check]:
         "cache is a folder of this machine"
     )
     return [_Check("redis", lambda: _redis(settings), advice)]
+
+
+def _broker_checks(settings: Settings) -> list[_Check]:
+    if settings.broker_url is None:
+        return []
+    advice = "start it, or unset broker_url: workers then look into the ledger, as they do now"
+    return [_Check("broker", lambda: _broker(settings), advice)]
+
+
+async def _broker(settings: Settings) -> str:
+    import asyncio
+
+    from sttbatch.core.addresses import without_password
+    from sttbatch.execution.celery_app import ring
+
+    await asyncio.to_thread(ring, "", ())
+    return f"{without_password(settings.broker_url or '')} takes messages"
 
 
 def _settings(loaded: LoadedSettings) -> str:

@@ -147,6 +147,21 @@ class OrderStore(Protocol):
         Their priority is higher than `above`. Those that were just completed are left to who did.
         """
 
+    async def rung(self, route: str, job_id: str, host: str) -> Job | None:
+        """A job with open orders, unless it has another route or `host` does not see it."""
+
+    async def ring(
+        self, route: str, lost_s: float, limit: int
+    ) -> builtins.list[tuple[str, JobPriority]]:
+        """The ids of jobs that a broker is to get messages of, by priority, then age.
+
+        Those are the ones that it has not got since they were queued, or longer than `lost_s`
+        seconds ago; from now on they count as rung.
+        """
+
+    async def unring(self, job_ids: Collection[str]) -> None:
+        """Record that a broker did not get the messages of these jobs."""
+
     async def holders(self, route: str) -> set[str]:
         """Ids of the workers that process jobs with open orders."""
 

@@ -1,0 +1,171 @@
+"""Workers that a broker tells of jobs: Celery over a real Redis."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.cli.working import endpoint_of, in_flight, record, rows, until_line, until_rows
+from tests.redis_server import RedisServer, redis_url
+from tests.shell import Shell, texts, words_of
+
+DONE = "SELECT count(*) FROM orders WHERE done_at IS NOT NULL AND error IS NULL"
+
+
+@pytest.fixture
+def broker(shell: Shell, shared_redis: RedisServer, tmp_path: Path) -> Iterator[redis.Redis]:
+    """An empty broker, which the command line knows."""
+    del shared_redis
+    url = redis_url(tmp_path)
+    shell.extra["STTBATCH_BROKER_URL"] = url
+    with redis.Redis.from_url(url) as client:
+        yield client
+
+
+def messages(broker: redis.Redis) -> dict[str, list[list[Any]]]:
+    """The arguments of the messages that wait, by queue."""
+    found = {}
+    for key in broker.keys("sttbatch:*-*"):
+        if broker.type(key) == b"list":
+            waiting = [json.loads(each) for each in broker.lrange(key, 0, -1)]
+            bodies = [json.loads(base64.b64decode(each["body"])) for each in waiting]
+            found[str(key, "utf-8")] = [arguments for arguments, _, _ in bodies]
+    return found
+
+
+def unacknowledged(broker: redis.Redis) -> int:
+    return int(broker.hlen("sttbatch:unacked"))
+
+
+def start_celery(shell: Shell) -> subprocess.Popen[bytes]:
+    """As people who know Celery start its worker."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "celery", "-A", "sttbatch.execution.celery_app", "worker"],
+        env=shell.environment,
+        cwd=shell.home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+@contextlib.contextmanager
+def ended(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+def test_a_message_carries_an_id_and_its_job_is_done(
+    shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
+) -> None:
+    truth = record(tmp_path / "talks", 2)
+    assert shell.run("submit", tmp_path / "talks").code == 0
+    ids = [job_id for (job_id,) in rows(shell, "SELECT id FROM processing_jobs")]
+    ((queue, waiting),) = messages(broker).items()
+    assert queue.startswith("sttbatch:medium-")
+    assert sorted(waiting) == sorted([job_id] for job_id in ids)
+    worker = shell.start("worker") if program == "sttbatch" else start_celery(shell)
+    with ended(worker):
+        until_rows(shell, DONE, [(2,)])
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == (0 if program == "celery" else 128 + signal.SIGTERM)
+    assert (messages(broker), unacknowledged(broker)) == ({}, 0)
+    assert len(endpoint_of(shell).received) == 2
+    for name, words in truth.items():
+        assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
+
+
+@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+def test_a_drained_worker_gives_back_what_it_has_not_begun(
+    shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
+) -> None:
+    count, shell.extra["STTBATCH_CONCURRENCY"] = 8, "1"
+    truth = record(tmp_path / "talks", count)
+    endpoint_of(shell).hold()
+    shell.run("submit", tmp_path / "talks")
+    worker = shell.start("worker") if program == "sttbatch" else start_celery(shell)
+    with ended(worker):
+        in_flight(shell, 1)
+        worker.send_signal(signal.SIGTERM)
+        until_rows(shell, "SELECT state FROM workers", [("DRAINING",)])
+        endpoint_of(shell).resume()
+        worker.wait(60)
+    ((waiting),) = messages(broker).values()
+    assert (len(waiting), unacknowledged(broker)) == (count - 1, 0)
+    other = shell.start("worker")
+    with ended(other):
+        until_rows(shell, DONE, [(count,)])
+    assert len(endpoint_of(shell).received) == count
+    for name, words in truth.items():
+        assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
+
+
+def test_a_late_job_of_high_priority_is_next(
+    shell: Shell, broker: redis.Redis, tmp_path: Path
+) -> None:
+    del broker
+    shell.extra["STTBATCH_CONCURRENCY"] = "1"
+    record(tmp_path / "talks", 8)
+    urgent = record(tmp_path / "urgent", 1, first=8)
+    endpoint_of(shell).hold()
+    shell.run("submit", tmp_path / "talks", "--priority", "low")
+    worker = shell.start("worker", "-q")
+    with ended(worker):
+        in_flight(shell, 1)
+        shell.run("submit", tmp_path / "urgent", "--priority", "high")
+        until_rows(
+            shell,
+            "SELECT count(*) FROM processing_jobs WHERE priority = 3 AND status = 'PROCESSING'",
+            [(1,)],
+        )
+        endpoint_of(shell).resume()
+        until_rows(shell, DONE, [(9,)])
+    received = [list(post.words) for post in endpoint_of(shell).received]
+    # Four were begun: one was being sent, and three were cut.
+    assert received.index(texts(urgent["talk-8"])) <= 4
+
+
+def test_without_its_broker_a_worker_looks_into_the_ledger(shell: Shell, tmp_path: Path) -> None:
+    shell.extra["STTBATCH_BROKER_URL"] = "redis://127.0.0.1:9"
+    truth = record(tmp_path / "talks", 2)
+    submitted = shell.run("submit", tmp_path / "talks")
+    assert submitted.code == 0
+    assert submitted.err.count("the broker cannot be reached") == 1
+    worker = shell.start("worker")
+    with ended(worker):
+        until_line(worker, "the broker cannot be reached")
+        until_rows(shell, DONE, [(2,)])
+        worker.send_signal(signal.SIGTERM)
+        said = worker.communicate()[1].decode()
+    assert "broker cannot" not in said
+    for name, words in truth.items():
+        assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
+
+
+@pytest.mark.parametrize("arguments", [["--pool", "solo"], []])
+def test_what_celery_cannot_do_is_explained(shell: Shell, arguments: list[str]) -> None:
+    if arguments:
+        shell.extra["STTBATCH_BROKER_URL"] = "redis://127.0.0.1:9"
+    program = [sys.executable, "-m", "celery", "-A", "sttbatch.execution.celery_app", "worker"]
+    done = subprocess.run(
+        [*program, *arguments], env=shell.environment, cwd=shell.home, capture_output=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode not in (0, None)
+    said = done.stderr.decode()
+    assert ("--pool threads" if arguments else "STTBATCH_BROKER_URL") in said
