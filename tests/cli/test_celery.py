@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def messages(broker: redis.Redis) -> dict[str, list[list[Any]]]:
         if broker.type(key) == b"list":
             waiting = [json.loads(each) for each in broker.lrange(key, 0, -1)]
             bodies = [json.loads(base64.b64decode(each["body"])) for each in waiting]
-            found[str(key, "utf-8")] = [arguments for arguments, _, _ in bodies]
+            found[os.fsdecode(key)] = [arguments for arguments, _, _ in bodies]
     return found
 
 
