@@ -142,10 +142,17 @@ def _rest(db: Session, path: Path, sha: str) -> None:
     )
 
 
+@pytest.mark.parametrize("pieces", [False, True], ids=["chunks", "pieces"])
 @pytest.mark.parametrize(
-    "pieces", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["chunks", "pieces"]
+    "how",
+    [
+        "gone",
+        *(
+            pytest.param(how, marks=pytest.mark.slow)
+            for how in ("there", "changed", "copied", "by another name")
+        ),
+    ],
 )
-@pytest.mark.parametrize("how", ["there", "gone", "changed", "copied", "by another name"])
 def test_a_forgotten_recording_leaves_no_byte(tmp_path: Path, how: str, *, pieces: bool) -> None:
     talks = tmp_path / "talks"
     talks.mkdir()
