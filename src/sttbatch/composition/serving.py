@@ -8,29 +8,21 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.ordered_work import ordered_jobs
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
-from sttbatch.composition.workshop import Workshop, open_workshop, transcription_run
+from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Emit, Event, Warned
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import WorkerLoad
-from sttbatch.core.orders import Assignment
-from sttbatch.database.files import SqlFileIndex
-from sttbatch.database.jobs import LedgerJobs
-from sttbatch.database.orders import SqlOrders
 from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import WorkerService
-from sttbatch.kinds.transcription.ordered_jobs import OrderedJobs
 from sttbatch.kinds.transcription.ordering import route_of
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
-from sttbatch.queue.job_queue import JobQueue
 
 if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
@@ -151,22 +143,8 @@ class WorkerProcess:
                 yield workshop
 
     def _service_of(self, workshop: Workshop) -> WorkerService:
-        config, queue = run_config_of(self._settings), _queue_of(workshop)
-        orders, worker = SqlOrders(workshop.database), workshop.worker
-
-        def new_run(config: RunConfig, emit: Emit, assigned: Assignment) -> TranscriptionPipeline:
-            return transcription_run(workshop, config, emit, cutters=1, assigned=assigned)
-
-        jobs = OrderedJobs(
-            config,
-            worker,
-            queue,
-            orders,
-            lambda: Fingerprinter(SqlFileIndex(workshop.database)),
-            new_run,
-            lambda: service.draining,
-            self.emit,
-        )
+        config = run_config_of(self._settings)
+        jobs = ordered_jobs(workshop, config, lambda: service.draining, self.emit)
 
         def stop() -> None:
             for run in workshop.runs:
@@ -174,7 +152,11 @@ class WorkerProcess:
 
         service = WorkerService(
             LedgerDispatcher(
-                queue, orders, worker, route_of(config.request), self._settings.outage_wait
+                jobs.queue,
+                jobs.orders,
+                jobs.worker,
+                route_of(config.request),
+                self._settings.outage_wait,
             ),
             jobs.process,
             config.concurrency.value + JOBS_BESIDE_LANES,
@@ -204,7 +186,3 @@ class WorkerProcess:
                     await workshop.workers.store.tell(workshop.worker.id, load)
                 told = load
             await asyncio.sleep(TELL_S)
-
-
-def _queue_of(workshop: Workshop) -> JobQueue:
-    return JobQueue(LedgerJobs(workshop.database), workshop.workers)

@@ -22,6 +22,7 @@ _SELECT = """SELECT id, job_id, path, root, outputs, route, force, done_at, erro
     FROM orders"""
 BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 OPEN = f"{_SELECT} WHERE job_id = ? AND done_at IS NULL ORDER BY ordered_at, id"
+WAITING = "SELECT DISTINCT job_id FROM orders WHERE job_id IN (?*) AND done_at IS NULL"
 JOB_STATE = "SELECT status, error_message FROM processing_jobs WHERE id = ?"
 PLACE = """
     INSERT INTO orders (id, job_id, path, root, outputs, route, force, ordered_at)
@@ -68,6 +69,9 @@ class SqlOrders:
 
     async def open(self, job_id: str) -> list[Order]:
         return [_order(row) for row in await self._database.rows(OPEN, (job_id,))]
+
+    async def waiting(self, job_ids: Collection[str]) -> set[str]:
+        return {job_id for (job_id,) in await self._database.batched_rows(WAITING, [*job_ids])}
 
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         rows = await self._database.batched_rows(BY_IDS, [*order_ids])

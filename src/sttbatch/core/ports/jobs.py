@@ -130,6 +130,9 @@ class OrderStore(Protocol):
     async def open(self, job_id: str) -> builtins.list[Order]:
         """The open orders of a job, the oldest first."""
 
+    async def waiting(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that have an open order."""
+
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         """Those that exist, by id."""
 
