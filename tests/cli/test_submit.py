@@ -96,6 +96,19 @@ def test_who_waits_learns_what_failed_and_a_signal_leaves_the_queue_alone(
     assert rows(shell, "SELECT count(*) FROM orders WHERE done_at IS NULL") == [(2,)]
 
 
+def test_who_waits_learns_that_the_workers_are_for_something_else(
+    shell: Shell, tmp_path: Path
+) -> None:
+    record(tmp_path / "talks", 1, length_s=4.0)
+    elsewhere = Shell(shell.home, extra={"STTBATCH_BASE_URL": "https://127.0.0.1:9/v1"})
+    with working(shell):
+        until_rows(shell, "SELECT state FROM workers", [("IDLE",)])
+        waiting = elsewhere.start("submit", tmp_path / "talks", "--wait")
+        until_line(waiting, "no worker for this engine and address is running")
+        waiting.terminate()
+        assert elsewhere.finish(waiting).code == 128 + signal.SIGTERM
+
+
 def test_what_only_a_run_can_do_is_refused(shell: Shell, tmp_path: Path) -> None:
     record(tmp_path / "talks", 1)
     for options, reason in (

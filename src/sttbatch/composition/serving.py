@@ -57,6 +57,7 @@ class WorkerProcess:
     ) -> None:
         self._settings = settings
         self._key = key
+        self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
         self._metrics = DailyMetrics(settings, self.warn)
         self._listeners: list[Callable[[Event], None]] = [self._metrics, *listeners]
@@ -155,7 +156,7 @@ class WorkerProcess:
                 jobs.queue,
                 jobs.orders,
                 jobs.worker,
-                route_of(config.request),
+                self._route,
                 self._settings.outage_wait,
             ),
             jobs.process,
@@ -174,7 +175,7 @@ class WorkerProcess:
         if workshop is None or service is None:
             return WorkerLoad()
         lanes = workshop.lanes
-        return WorkerLoad(lanes.limit, lanes.in_use, service.recordings, service.state)
+        return WorkerLoad(lanes.limit, lanes.in_use, service.recordings, service.state, self._route)
 
     async def _tell(self, workshop: Workshop) -> None:
         """Tell the ledger what changes; heartbeats alone come too seldom."""

@@ -45,7 +45,7 @@ NOTE_UNSEEN = """INSERT INTO unseen (job_id, host, reason, at) VALUES (?, ?, ?, 
     ON CONFLICT (job_id, host) DO UPDATE SET reason = excluded.reason"""
 UNSEEN = """SELECT job_id, host, reason, ledger_now() - at FROM unseen
     WHERE EXISTS (SELECT 1 FROM processing_jobs AS job
-                  WHERE job.id = unseen.job_id AND job.route IS NOT NULL
+                  WHERE job.id = unseen.job_id AND job.route = ?
                     AND job.status IN ('QUEUED', 'COMPLETED'))
     ORDER BY job_id, at LIMIT ?"""
 
@@ -105,8 +105,8 @@ class SqlOrders:
         row = (job_id, host, storable(reason))
         await self._database.write(lambda db: db.execute(NOTE_UNSEEN, row))
 
-    async def unseen(self, limit: int) -> list[NotSeen]:
-        return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (limit,))]
+    async def unseen(self, route: str, limit: int) -> list[NotSeen]:
+        return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (route, limit))]
 
 
 def _place(db: Session, order: Order) -> bool:

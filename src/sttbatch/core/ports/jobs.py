@@ -156,8 +156,8 @@ class OrderStore(Protocol):
     async def note_unseen(self, job_id: str, host: str, reason: str) -> None:
         """Record that a host does not see the recording of a job."""
 
-    async def unseen(self, limit: int) -> builtins.list[NotSeen]:
-        """What hosts do not see of jobs that wait for a worker, by job, the oldest first."""
+    async def unseen(self, route: str, limit: int) -> builtins.list[NotSeen]:
+        """What hosts do not see of waiting jobs of a route, by job, the oldest first."""
 
 
 class JobDispatcher(Protocol):
