@@ -14,34 +14,13 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.cloudru import CloudRu, Hang, HeardWord, Received, make_recording
+from tests.cloudru import Hang, Received, make_recording
 from tests.shell import Shell, texts, words_of
 
-LENGTH_S = 11.0
+from .working import LENGTH_S, Truth, endpoint_of, record
+
 PRICE = 0.01
 """The default price of a second."""
-
-Truth = dict[str, list[HeardWord]]
-
-
-def record(folder: Path, count: int, first: int = 0, length_s: float = LENGTH_S) -> Truth:
-    """One chunk each, whose words occur in no other."""
-    folder.mkdir()
-    return {
-        f"talk-{index}": make_recording(
-            folder / f"talk-{index}.wav",
-            duration_s=length_s,
-            sample_rate=8_000,
-            channels=1,
-            first_word=100 * index,
-        )
-        for index in range(first, first + count)
-    }
-
-
-def endpoint_of(shell: Shell) -> CloudRu:
-    assert shell.endpoint is not None
-    return shell.endpoint
 
 
 def paid(shell: Shell) -> list[Received]:
@@ -189,7 +168,7 @@ def test_a_daily_budget_is_never_overdrawn_by_two_processes(shell: Shell, tmp_pa
     count, affordable = 4, 3
     budget = PRICE * LENGTH_S * (affordable + 0.5)
     folders = {tmp_path / "here": 0, tmp_path / "there": count}
-    truths = {folder: record(folder, count, first) for folder, first in folders.items()}
+    truths = {folder: record(folder, count, first=first) for folder, first in folders.items()}
     shell.extra = {"STTBATCH_BUDGET_PER_DAY": str(budget)}
     processes = [shell.start("transcribe", folder) for folder in folders]
     with ended(*processes):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -183,3 +185,31 @@ def test_a_model_that_the_endpoint_lacks_fails_its_jobs_alone(
     ledger = Ledger(Path(load_settings().settings.data_dir or ""))
     ((error,),) = ledger.rows("SELECT error FROM orders WHERE error IS NOT NULL")
     assert "does not serve the model no-such-model" in str(error)
+
+
+def test_an_order_that_nobody_can_fulfil_any_more_fails(
+    folder: Path, shell: Shell, cloudru: CloudRu
+) -> None:
+    """Its job was completed, but what was stored is gone, and the endpoint refuses the model."""
+
+    async def story(listener: Listener, _: asyncio.Task[None]) -> None:
+        await listener.until(RunStopped)
+        deadline = time.monotonic() + PATIENCE_S
+        while ledger.rows("SELECT count(*) FROM orders WHERE error IS NULL") != [(0,)]:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+    async def first(listener: Listener, _: asyncio.Task[None]) -> None:
+        await submit(folder / "0.wav")
+        await listener.until(JobCompleted)
+
+    with_worker(first)
+    ledger = Ledger(shell.home / "data")
+    with contextlib.closing(sqlite3.connect(shell.home / "data" / "ledger.db")) as db, db:
+        db.execute("UPDATE orders SET done_at = NULL, written = NULL")
+        db.execute("UPDATE processing_jobs SET route = (SELECT route FROM orders)")
+    shell.extra = {"STTBATCH_CACHE_DIR": os.environ["STTBATCH_CACHE_DIR"]}
+    assert shell.run("cache", "invalidate", "--all", "--yes").code == 0
+    cloudru.faults = lambda _: Status(404)
+    with_worker(story)
+    assert len(cloudru.received) == 2

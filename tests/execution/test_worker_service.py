@@ -10,9 +10,9 @@ import pytest
 from sttbatch.core.errors import BudgetReached, EndpointRefused, StateError
 from sttbatch.core.jobs import Job, JobPriority, JobSpec, JobStatus, WorkerState
 from sttbatch.core.orders import Assignment
-from sttbatch.execution.worker_service import URGENT_PLACES, JobEnd, WorkerService
+from sttbatch.execution.worker_service import URGENT_JOBS, JobEnd, WorkerService
 
-PLACES = 3
+MAX_JOBS = 3
 
 
 def job(name: str) -> Job:
@@ -34,11 +34,13 @@ class Queue:
         self.fault: StateError | None = None
         self._more = asyncio.Event()
 
-    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
+    async def next(
+        self, skip: Collection[str] = (), above: JobPriority | None = None
+    ) -> Assignment | None:
         if self.fault is not None:
             raise self.fault
         self.asked.set()
-        ready = [name for name in self.names if name not in skip and priority(name) > above]
+        ready = [name for name in self.names if name not in skip and priority(name) > (above or 0)]
         if not ready:
             return None
         self.names.remove(ready[0])
@@ -63,7 +65,7 @@ class Bench:
         self.warnings: list[str] = []
         self.stops = 0
         self.service = WorkerService(
-            self.queue, self.process, PLACES, self.stop, self.warnings.append, rest_s
+            self.queue, self.process, MAX_JOBS, self.stop, self.warnings.append, rest_s
         )
 
     async def process(self, assignment: Assignment) -> JobEnd:
@@ -98,8 +100,8 @@ def at_bench(
 
 def test_it_keeps_its_places_filled_and_drains() -> None:
     async def story(bench: Bench, running: asyncio.Task[None]) -> None:
-        assert await bench.begin(PLACES) == {"a", "b", "c"}
-        assert (bench.service.state, bench.service.recordings) == (WorkerState.ACTIVE, PLACES)
+        assert await bench.begin(MAX_JOBS) == {"a", "b", "c"}
+        assert (bench.service.state, bench.service.recordings) == (WorkerState.ACTIVE, MAX_JOBS)
         bench.end("b")
         assert await bench.begin(1) == {"d"}
         bench.service.drain()
@@ -129,12 +131,12 @@ def test_it_wakes_for_a_job_that_comes_later() -> None:
 
 def test_what_is_more_urgent_than_what_fills_its_places_does_not_wait() -> None:
     async def story(bench: Bench, _: asyncio.Task[None]) -> None:
-        await bench.begin(PLACES)
-        bench.queue.more("d", *(f"urgent-{number}" for number in range(URGENT_PLACES + 1)))
-        begun = await bench.begin(URGENT_PLACES)
+        await bench.begin(MAX_JOBS)
+        bench.queue.more("d", *(f"urgent-{number}" for number in range(URGENT_JOBS + 1)))
+        begun = await bench.begin(URGENT_JOBS)
         assert all(name.startswith("urgent") for name in begun)
-        assert bench.service.recordings == PLACES + URGENT_PLACES
-        assert bench.queue.names == ["d", f"urgent-{URGENT_PLACES}"]
+        assert bench.service.recordings == MAX_JOBS + URGENT_JOBS
+        assert bench.queue.names == ["d", f"urgent-{URGENT_JOBS}"]
         for name in ("a", "b", "c", *begun):
             bench.end(name)
         left = await bench.begin(2)
@@ -158,7 +160,7 @@ def test_a_job_that_was_hindered_rests_and_others_go_on() -> None:
 
 def test_a_budget_pauses_it_with_one_warning_and_one_job_tries_again() -> None:
     async def story(bench: Bench, _: asyncio.Task[None]) -> None:
-        await bench.begin(PLACES)
+        await bench.begin(MAX_JOBS)
         for name in "abc":
             bench.end(name, JobEnd(again=True, error=BudgetReached("budget_per_day 1")))
         bench.queue.more("e", "f")
@@ -167,7 +169,7 @@ def test_a_budget_pauses_it_with_one_warning_and_one_job_tries_again() -> None:
         assert await bench.begin(1) == {"e"}
         assert bench.begun.empty()
         assert bench.warnings == ["budget_per_day 1; this worker goes on when that is over"]
-        # Once it is over all places are filled.
+        # Once it is over as many as ever are processed.
         bench.end("e")
         assert await bench.begin(1) == {"f"}
         bench.end("f")

@@ -12,6 +12,7 @@ from sttbatch.database.database import Database, Scan
 from sttbatch.database.outputs import SqlOutputStore, owners_below
 from sttbatch.outputs.output_names import Recording, fitted, stems
 from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
+from sttbatch.outputs.owned_names import OwnedNames
 from tests.database.backends import BACKENDS, Statement
 from tests.outputs.examples import names, planned, recording, saying, with_ledger, write
 from tests.queue.harness import Ledger
@@ -215,6 +216,32 @@ def test_of_two_runs_that_plan_the_same_name_the_second_to_write_is_told(
         for call in (second.digests(other), second.intend(other, {"json": "bb"})):
             with pytest.raises(NameTakenError, match=r"talk\.mp3"):
                 await call
+
+    with_ledger(ledger, work)
+
+
+def test_runs_of_a_process_read_a_folder_once_and_again_when_others_took_a_name(
+    ledger: Ledger, talks: Path
+) -> None:
+    items = [recording(talks / f"{index}.mp3") for index in range(9)]
+    mp3, wav = recording(talks / "talk.mp3"), recording(talks / "talk.wav")
+
+    async def work(database: Database) -> None:
+        store = SqlOutputStore(database)
+        owned = OwnedNames(store)
+        async with BACKENDS[ledger.backend].traced(database) as seen:
+            for item in items:
+                await OutputRegistry(store, owned).plan([item], OutputOptions())
+        assert sum("outputs" in text for text, _ in seen) == 1
+        # Another process takes a name that this one has seen free.
+        other = OutputRegistry(store)
+        await other.intend((await other.plan([mp3], OutputOptions()))[mp3.path], {"txt": "aa"})
+        mine = OutputRegistry(store, owned)
+        taken = (await mine.plan([wav], OutputOptions()))[wav.path]
+        with pytest.raises(NameTakenError):
+            await mine.intend(taken, {"txt": "bb"})
+        again = (await mine.plan([wav], OutputOptions()))[wav.path]
+        assert again.paths["txt"].name == "talk.wav.txt"
 
     with_ledger(ledger, work)
 

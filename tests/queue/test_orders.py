@@ -108,6 +108,20 @@ def test_the_same_order_twice_is_one(ledger: Ledger) -> None:
     at_desk(ledger, story)
 
 
+def test_the_latest_order_decides_who_may_take_its_job(ledger: Ledger) -> None:
+    """An address that was mistyped once does not keep the job from the workers."""
+
+    async def story(desk: Desk) -> None:
+        job, mistyped = await desk.ordered(route="transcription cloudru https://zzz")
+        assert await desk.dispatcher.next() is None
+        desk.harness.clock.now += 1
+        right = Order.of(job.id, mistyped.path, "/talks", '["srt"]', ROUTE, force=False)
+        await desk.orders.place([right])
+        assert (await desk.next()).job.id == job.id
+
+    at_desk(ledger, story)
+
+
 def test_a_job_that_ends_badly_ends_its_orders_and_a_retry_opens_them(ledger: Ledger) -> None:
     async def story(desk: Desk) -> None:
         jobs, (failed, order) = desk.harness.jobs, await desk.ordered()
@@ -136,12 +150,15 @@ def test_what_a_host_does_not_see_is_left_to_others_until_nobody_does(ledger: Le
     async def story(desk: Desk) -> None:
         job, order = await desk.ordered()
         me, workers = desk.harness.worker, desk.harness.workers.store
-        await workers.heartbeat(me, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        await workers.heartbeat(me, WorkerLoad(4, 0, 0, WorkerState.IDLE, ROUTE))
         await desk.orders.note_unseen(job.id, me.host, "not seen from here")
         assert await desk.dispatcher.next() is None
+        # One for other jobs does not look for it.
+        stranger = await workers.register("1-stranger", "elsewhere boot", 1)
+        await workers.heartbeat(stranger, WorkerLoad(4, 0, 0, WorkerState.IDLE, "transcription"))
         # Another one, on a machine of its own, may see it.
         other = await workers.register("2-other", "there boot", 2)
-        await workers.heartbeat(other, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        await workers.heartbeat(other, WorkerLoad(4, 0, 0, WorkerState.IDLE, ROUTE))
         desk.harness.clock.now += PATIENCE_S - 1
         await workers.heartbeat(other)
         assert await desk.dispatcher.next() is None
@@ -155,6 +172,7 @@ def test_what_a_host_does_not_see_is_left_to_others_until_nobody_does(ledger: Le
         assert seen.claim is not None
         await desk.harness.jobs.release(seen.claim)
         await desk.orders.note_unseen(job.id, other.host, "other content there")
+        await workers.heartbeat(stranger)
         assert await desk.dispatcher.next() is None
         assert (await desk.now(order)).error == "not seen from here; other content there"
         assert (await desk.harness.reread(job)).status is JobStatus.FAILED
@@ -181,7 +199,7 @@ def test_what_a_worker_says_of_itself_stays_until_it_says_more(ledger: Ledger) -
     async def story(desk: Desk) -> None:
         worker, store = desk.harness.worker, desk.harness.workers.store
         assert [each.load for each in await store.list()] == [WorkerLoad()]
-        load = WorkerLoad(4, 2, 1, WorkerState.ACTIVE)
+        load = WorkerLoad(4, 2, 1, WorkerState.ACTIVE, ROUTE)
         await store.heartbeat(worker, load)
         await desk.ordered()
         await desk.next()

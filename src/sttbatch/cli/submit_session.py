@@ -15,7 +15,7 @@ from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import opened_stores
-from sttbatch.core.events import Event
+from sttbatch.core.events import Event, JobQueued
 from sttbatch.core.jobs import Worker
 from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.processing.discovery import Discovery
@@ -40,7 +40,7 @@ class SubmitSession:
         self._log = log
         self._output = StandardOutput()
         self._display = Display(
-            self._output, bars=False, quiet=mode.quiet, paths=True,
+            self._output, bars=mode.draws, quiet=mode.quiet, paths=True,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
         listeners: list[Callable[[Event], None]] = [self._display]
@@ -48,7 +48,8 @@ class SubmitSession:
             listeners.append(log)
         self._run = BatchRun(settings, listeners=listeners, ends_process=True)
         self._placed: list[PlacedOrder] = []
-        self._before = 0
+        # What was queued; None: it is not waited for.
+        self._awaited: dict[str, Any] | None = None
         self._told_at = time.monotonic()
 
     async def submit(self, discovery: Discovery, wait: bool) -> int:
@@ -60,20 +61,23 @@ class SubmitSession:
             self._placed = await self._run.submit(discovery, config, self._flags.priority)
             # From now on a signal ends this process, and no work.
             signals.stop = None
-            self._before = len(self._run.report.recordings)
             if signals.first is None and wait and self._placed:
                 self._say(self._queued_line())
+                self._awaited = self._facts()
                 await self._wait()
         code = exit_code(self._run.report, signals.first)
         if code == OK and self._output.fault:
             code = SOME_FAILED
-        self._report_end(wait, time.monotonic() - started_at, code)
+        self._report_end(time.monotonic() - started_at, code)
         return code
 
     async def _wait(self) -> None:
         from sttbatch.kinds.transcription.order_watch import watch_orders
 
-        with opened_stores(self._settings) as stores:
+        with opened_stores(self._settings) as stores, self._display:
+            for each in self._placed:
+                # The log has it already, and the display has just begun.
+                self._display(JobQueued(each.display_path, each.audio_s))
             await watch_orders(
                 stores.orders, stores.workers, self._placed, self._run.emit, self._show
             )
@@ -120,17 +124,19 @@ class SubmitSession:
             "queued": len(self._placed),
         }
 
-    def _report_end(self, waited: bool, wall_s: float, code: int) -> None:
+    def _report_end(self, wall_s: float, code: int) -> None:
         report = self._run.report
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
-        if waited and self._placed:
-            done, failed = report.count(Outcome.DONE), report.count(Outcome.FAILED)
-            left = len(self._placed) + self._before - len(report.recordings)
-            line = f"{counted(done, 'recording')} done, {failed} failed"
-            line += f", {left} left to the workers" * (left > 0) + f", {clock(wall_s)}"
+        if self._awaited is None:
+            facts, line = self._facts(), self._queued_line()
         else:
-            line = self._queued_line()
+            failed, cancelled = report.count(Outcome.FAILED), report.count(Outcome.CANCELLED)
+            facts = self._awaited | {"failed": failed}
+            left = facts["recordings"] - len(report.recordings)
+            line = f"{counted(report.count(Outcome.DONE), 'recording')} done, {failed} failed"
+            line += f", {cancelled} cancelled" * (cancelled > 0)
+            line += f", {left} left to the workers" * (left > 0) + f", {clock(wall_s)}"
         failed_some = code == SOME_FAILED
         self._say(line, important=failed_some and not self._mode.quiet)
         mode = self._mode
@@ -138,7 +144,7 @@ class SubmitSession:
             return
         if self._log is not None:
             error = None if report.fatal is None else str(report.fatal)
-            facts = {"exit_code": code, "error": error} | self._facts()
+            facts = {"exit_code": code, "error": error} | facts
             self._log.summary(line, facts | {"wall_seconds": round(wall_s, 3)})
 
     def _say(self, line: str, *, important: bool = False) -> None:

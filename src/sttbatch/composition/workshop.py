@@ -50,6 +50,7 @@ from sttbatch.kinds.transcription.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_registry import OutputRegistry
+from sttbatch.outputs.owned_names import OwnedNames
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import (
@@ -78,6 +79,7 @@ class Workshop(Struct, frozen=True):
         adaptive: adapts the number of lanes; None: it does not change.
         host: this machine, if several share the ledger.
         slots: of the chunks of all runs together that are cut and not answered.
+        owned_names: of outputs, as the ledger had them lately.
         refusals: what the endpoint forbids in any run.
         runs: those that are not over, which end when others may take this process for dead.
     """
@@ -95,6 +97,7 @@ class Workshop(Struct, frozen=True):
     adaptive: AdaptiveConcurrency | None = None
     host: str = ""
     slots: PrioritySemaphore | None = None
+    owned_names: OwnedNames | None = None
     refusals: Refusals = field(default_factory=Refusals)
     runs: WeakSet[RunControl] = field(default_factory=WeakSet)
 
@@ -153,6 +156,7 @@ async def open_workshop(
             AdaptiveConcurrency(concurrency) if adapts(settings) else None,
             this_host(settings),
             PrioritySemaphore(concurrency + CHUNKS_AHEAD),
+            OwnedNames(SqlOutputStore(database, this_host(settings))),
             runs=runs,
         )
         keeping_up = asyncio.create_task(_keep_up(workshop, emit))
@@ -239,7 +243,7 @@ def transcription_run(
         priority=priority,
         assigned=assigned,
     )
-    registry = OutputRegistry(SqlOutputStore(database, workshop.host))
+    registry = OutputRegistry(SqlOutputStore(database, workshop.host), workshop.owned_names)
     repair = GapRepair(transcriber, results, addresser, config.run, emit)
     return TranscriptionPipeline(
         config,

@@ -9,6 +9,7 @@ from msgspec import Struct
 from sttbatch.database.database import Session, Store
 from sttbatch.database.hot_statements import HotStatement
 from sttbatch.database.migrations import History
+from sttbatch.database.order_rows import SET_ROUTE
 
 INVARIANTS = {
     "jobs are processed by workers that are gone": """
@@ -45,12 +46,10 @@ _REPAIRS = (
            SELECT 1 FROM processing_jobs AS job WHERE job.id = processing_tasks.job_id
                AND job.claim_number = processing_tasks.claim_number
                AND job.status = 'PROCESSING')""",
-    """UPDATE processing_jobs SET route = (
-           SELECT max(orders.route) FROM orders
-           WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL)
+    f"""{SET_ROUTE}
        WHERE (route IS NULL) = EXISTS (
            SELECT 1 FROM orders
-           WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL)""",
+           WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL)""",  # noqa: S608 - of a constant
     "UPDATE chunk_tasks SET reserved_cost = 0 WHERE status <> 'PROCESSING'",
     "DELETE FROM entry_files WHERE key NOT IN (SELECT key FROM cache_entries)",
 )

@@ -300,6 +300,10 @@ LEDGER: Steps = {
         # The machine that wrote an output, in a ledger of several: others need not see its folder.
         "ALTER TABLE outputs ADD COLUMN host TEXT NOT NULL DEFAULT ''",
     ),
+    "0012_worker_routes": (
+        # Which jobs a worker may take.
+        "ALTER TABLE workers ADD COLUMN route TEXT NOT NULL DEFAULT ''",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -9,11 +9,13 @@ CLOSE_ALL = """UPDATE orders SET done_at = ledger_now(), error = ?
 REOPEN = """UPDATE orders SET done_at = NULL, error = NULL, written = NULL
     WHERE job_id = ? AND error IS NOT NULL"""
 FORGET_UNSEEN = "DELETE FROM unseen WHERE job_id = ?"
-# A job has a route as long as it has an open order.
-ROUTE = """UPDATE processing_jobs SET route = (
-        SELECT max(orders.route) FROM orders
+# A job has a route as long as it has an open order; the latest one decides, which may correct the
+# address of an endpoint.
+SET_ROUTE = """UPDATE processing_jobs SET route = (
+        SELECT orders.route FROM orders
         WHERE orders.job_id = processing_jobs.id AND orders.done_at IS NULL
-    ) WHERE id = ?"""
+        ORDER BY ordered_at DESC, id LIMIT 1)"""
+ROUTE = f"{SET_ROUTE} WHERE id = ?"
 
 # What hosts do not see matters as long as somebody waits for it.
 DROP_UNSEEN = """DELETE FROM unseen WHERE job_id = ? AND NOT EXISTS (

@@ -10,14 +10,14 @@ from typing import Any
 from msgspec import Struct
 
 from sttbatch.core.errors import BudgetReached, EndpointUnreachable, StateError, SttbatchError
-from sttbatch.core.jobs import WorkerState
+from sttbatch.core.jobs import JobPriority, WorkerState
 from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
 
 REST_S = 30.0
 """Seconds before a worker takes a job again that it was hindered from doing."""
 
-URGENT_PLACES = 3
+URGENT_JOBS = 3
 """So many more jobs are processed at the same time if they are more urgent than one of the others;
 those may take hours."""
 
@@ -43,7 +43,7 @@ class WorkerService:
 
     Args:
         process: does one job; raises nothing but bugs.
-        places: number of jobs that are processed at the same time.
+        max_jobs: number of jobs that are processed at the same time.
         stop: has jobs that are being processed end soon; what is left of them is released.
         warn: is called once per incident.
     """
@@ -52,19 +52,19 @@ class WorkerService:
         self,
         dispatcher: JobDispatcher,
         process: Callable[[Assignment], Awaitable[JobEnd]],
-        places: int,
+        max_jobs: int,
         stop: Callable[[], None],
         warn: Callable[[str], None],
         rest_s: float = REST_S,
     ) -> None:
         self._dispatcher = dispatcher
         self._process = process
-        self._places = places
+        self._max_jobs = max_jobs
         self._stop = stop
         self._warn = warn
         self._rest_s = rest_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._priorities: dict[str, int] = {}
+        self._priorities: dict[str, JobPriority] = {}
         self._resting: dict[str, float] = {}
         self._paused_until = 0.0
         # The next pause; 0: jobs can be done.
@@ -113,11 +113,13 @@ class WorkerService:
             raise self._error
 
     async def _take_jobs(self) -> None:
-        while not self.draining and (above := self._least_priority()) is not None:
+        while not self.draining and self._may_take():
             now = time.monotonic()
             self._resting = {each: until for each, until in self._resting.items() if until > now}
             try:
-                assignment = await self._dispatcher.next({*self._tasks, *self._resting}, above)
+                assignment = await self._dispatcher.next(
+                    {*self._tasks, *self._resting}, self._above()
+                )
             except StateError as error:
                 self.abort(error)
                 return
@@ -148,14 +150,16 @@ class WorkerService:
         else:
             self.abort(end.error)
 
-    def _least_priority(self) -> int | None:
-        """The priority that the next job has to exceed; None: it has to wait."""
+    def _may_take(self) -> bool:
+        """Whether another job is processed if there is one, that is as urgent as `_above` says."""
         count = len(self._tasks)
         if self._next_pause_s:
-            return None if count or self._pause_s() else 0
-        if count < self._places:
-            return 0
-        return min(self._priorities.values()) if count < self._places + URGENT_PLACES else None
+            return not count and not self._pause_s()
+        return count < self._max_jobs + URGENT_JOBS
+
+    def _above(self) -> JobPriority | None:
+        """The priority that the next job has to exceed; None: it may have any."""
+        return min(self._priorities.values()) if len(self._tasks) >= self._max_jobs else None
 
     def _pause(self, error: SttbatchError) -> None:
         if self._pause_s():
@@ -174,7 +178,7 @@ class WorkerService:
         """Return when a job has ended, a pause is over, a drain begins or there may be jobs."""
         pause_s = self._pause_s()
         waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._changed.wait())]
-        if self._least_priority() is not None:
+        if self._may_take():
             waits.append(asyncio.ensure_future(self._dispatcher.wait()))
         try:
             await asyncio.wait(waits, timeout=pause_s or None, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from sttbatch.outputs.output_names import (
     folded,
     stems,
 )
+from sttbatch.outputs.owned_names import NameIndex, OwnedNames
 
 OUTPUTS_VERSION = 2
 """To be raised when formatters change, so that existing outputs are rewritten."""
@@ -45,12 +45,16 @@ class NameTakenError(RecordingError):
 
 
 class OutputRegistry:
-    """The owners of output files, for one run; raises `StateError` if the store cannot be used."""
+    """The owners of output files, for one run; raises `StateError` if the store cannot be used.
 
-    def __init__(self, store: OutputStore) -> None:
+    Args:
+        owned: what other runs of this process know too.
+    """
+
+    def __init__(self, store: OutputStore, owned: OwnedNames | None = None) -> None:
         self._store = store
+        self._owned = owned or OwnedNames(store)
         self._planned: dict[str, bytes] = {}
-        self._planning = asyncio.Lock()
 
     async def plan(
         self, recordings: Sequence[Recording], options: OutputOptions
@@ -59,13 +63,13 @@ class OutputRegistry:
 
         Nothing is written: a name is reserved for this run, and owned once an output is written.
         """
-        async with self._planning:
-            locator = OutputLocator(options.directory)
-            locations = await asyncio.to_thread(
-                lambda: [locator.locate(str(each.path), str(each.root)) for each in recordings]
-            )
-            owners = await self._store.owners_below({each.target for each in locations})
-            naming = _Naming(owners, locations, self._planned, options.formats)
+        locator = OutputLocator(options.directory)
+        locations = await asyncio.to_thread(
+            lambda: [locator.locate(str(each.path), str(each.root)) for each in recordings]
+        )
+        async with self._owned.index({each.target for each in locations}) as index:
+            index.recordings.update(folded(each.source) for each in locations)
+            naming = _Naming(index, self._planned, options.formats)
             return await asyncio.to_thread(
                 lambda: {
                     recording.path: naming.plan(recording, location)
@@ -90,7 +94,7 @@ class OutputRegistry:
         """
         outputs = await self._store.digests(_paths_of_stem(plan))
         others = [output for output in outputs if output.source != plan.source]
-        await asyncio.to_thread(_refuse_unless_abandoned, plan, others)
+        await self._refuse_unless_abandoned(plan, others)
         known = {output.path: output.sha256s for output in outputs if output not in others}
         return {name: frozenset(known.get(plan.key(name), ())) for name in plan.paths}
 
@@ -102,7 +106,7 @@ class OutputRegistry:
         while others := await self._store.claim(
             plan.source, _paths_of_stem(plan), claimed, abandoned
         ):
-            await asyncio.to_thread(_refuse_unless_abandoned, plan, others)
+            await self._refuse_unless_abandoned(plan, others)
             abandoned |= set(others)
 
     async def record(self, plan: OutputPlan, sha256s: Mapping[str, str]) -> None:
@@ -110,6 +114,17 @@ class OutputRegistry:
         await self._store.record(
             plan.source, {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
         )
+
+    async def _refuse_unless_abandoned(
+        self, plan: OutputPlan, others: Sequence[OutputDigests]
+    ) -> None:
+        for output in others:
+            if not await asyncio.to_thread(_is_abandoned, output):
+                self._owned.expire()
+                raise NameTakenError(
+                    f"{os.fsdecode(plan.stem)}.* belongs to {os.fsdecode(output.source)}; "
+                    "run again for another name"
+                )
 
     async def remember(
         self, plan: OutputPlan, paths: Sequence[Path], made_from: str, audio_s: float
@@ -171,32 +186,16 @@ class _Naming:
     """Chooses names that no other recording owns."""
 
     def __init__(
-        self,
-        owners: Iterable[OutputOwner],
-        locations: Sequence[OutputLocation],
-        planned: dict[str, bytes],
-        formats: tuple[str, ...],
+        self, index: NameIndex, planned: dict[str, bytes], formats: tuple[str, ...]
     ) -> None:
-        self._formats = formats
+        self._index = index
         self._planned = planned
-        self._owners: dict[str, dict[bytes, list[OutputOwner]]] = defaultdict(dict)
-        self._own: dict[tuple[bytes, bytes], set[bytes]] = defaultdict(set)
-        folders = {location.target for location in locations}
-        # No output may replace a recording.
-        self._recordings = {folded(location.source) for location in locations}
-        for owner in owners:
-            source = owner.source
-            folder, slash, name = owner.path[: -len(owner.format) - 1].rpartition(b"/")
-            folder += slash
-            if folder in folders:
-                self._recordings.add(folded(source))
-                self._own[folder, source].add(name)
-                self._owners[folded(folder + name)].setdefault(source, []).append(owner)
+        self._formats = formats
 
     def plan(self, recording: Recording, location: OutputLocation) -> OutputPlan:
         source, target, folder = location
         candidates = [os.fsencode(stem) for stem in stems(recording.path.name, source)]
-        own = self._own[target, source]
+        own = self._index.own[target, source]
         # A recording keeps its name, even if a better one has become free.
         preferred = [stem for stem in candidates if stem in own]
         for stem in [*preferred, *sorted(own.difference(preferred)), *candidates]:
@@ -215,9 +214,9 @@ class _Naming:
         key = folded(stem)
         if self._planned.get(key, source) != source:
             return False
-        if any(f"{key}.{name}" in self._recordings for name in self._formats):
+        if any(f"{key}.{name}" in self._index.recordings for name in self._formats):
             return False
-        others = self._owners.get(key, {})
+        others = self._index.owners.get(key, {})
         return all(
             other == source or all(map(_is_abandoned, outputs)) for other, outputs in others.items()
         )
@@ -225,15 +224,6 @@ class _Naming:
 
 def _paths_of_stem(plan: OutputPlan) -> list[bytes]:
     return [plan.key(name) for name in OUTPUT_FORMATS]
-
-
-def _refuse_unless_abandoned(plan: OutputPlan, others: Iterable[OutputDigests]) -> None:
-    for output in others:
-        if not _is_abandoned(output):
-            raise NameTakenError(
-                f"{os.fsdecode(plan.stem)}.* belongs to {os.fsdecode(output.source)}; "
-                "run again for another name"
-            )
 
 
 def _is_abandoned(output: OutputOwner | OutputDigests) -> bool:

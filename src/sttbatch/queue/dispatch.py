@@ -7,7 +7,7 @@ from collections.abc import Collection
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sttbatch.core.jobs import Claim, Ended, Job, JobStatus, Worker, WorkerState
+from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, Worker
 from sttbatch.core.orders import Assignment
 from sttbatch.queue.job_queue import JobQueue, Pace
 
@@ -42,11 +42,13 @@ class LedgerDispatcher:
         self._pace = Pace()
         self._upkeep_at = 0.0
 
-    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
+    async def next(
+        self, skip: Collection[str] = (), above: JobPriority | None = None
+    ) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
             await self._keep_up()
         assignment = await self._ended(skip, above) or await self._queued(skip, above)
-        if assignment is None and not above and await self._keep_up():
+        if assignment is None and above is None and await self._keep_up():
             assignment = await self._queued(skip, above)
         if assignment is not None:
             self._pace = Pace()
@@ -55,12 +57,12 @@ class LedgerDispatcher:
     async def wait(self) -> None:
         await self._pace.pause()
 
-    async def _ended(self, skip: Collection[str], above: int) -> Assignment | None:
+    async def _ended(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
         """A completed job, somebody's outputs of which are not written."""
         jobs = await self._read(JobStatus.COMPLETED, skip, above)
         return Assignment(jobs[0], None) if jobs else None
 
-    async def _queued(self, skip: Collection[str], above: int) -> Assignment | None:
+    async def _queued(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
         jobs = await self._read(JobStatus.QUEUED, skip, above)
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
@@ -69,7 +71,9 @@ class LedgerDispatcher:
                 return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
         return None
 
-    async def _read(self, status: JobStatus, skip: Collection[str], above: int) -> list[Job]:
+    async def _read(
+        self, status: JobStatus, skip: Collection[str], above: JobPriority | None
+    ) -> list[Job]:
         jobs = await self._orders.routed(
             self._route, status, self._worker.host, ROWS_AHEAD + len(skip), above
         )
@@ -88,26 +92,28 @@ class LedgerDispatcher:
         return freed
 
     async def _fail_what_nobody_sees(self) -> None:
-        unseen = await self._orders.unseen(UNSEEN_ROWS)
+        unseen = await self._orders.unseen(self._route, UNSEEN_ROWS)
         if not unseen or max(each.age_s for each in unseen) < self._unseen_s:
             return
         hosts = await self._hosts_at_work()
         for job_id, of_job in groupby(unseen, key=lambda each: each.job_id):
             known = list(of_job)
             if known[0].age_s >= self._unseen_s and hosts <= {each.host for each in known}:
-                await self._fail(job_id, "; ".join(each.reason for each in known))
+                reason = "; ".join(each.reason for each in known)
+                await fail_ordered(self._queue, self._orders, self._worker, job_id, reason)
 
     async def _hosts_at_work(self) -> set[str]:
-        """The hosts of living workers, which may see what others do not."""
-        workers = await self._queue.workers.store.list()
-        living = await self._queue.workers.living(
-            [each.id for each in workers if each.load.state is not WorkerState.RUN]
-        )
-        return {each.host for each in living.values()} | {self._worker.host}
+        """The hosts of living workers of this route, which may see what others do not."""
+        living = await self._queue.workers.of_routes({self._route})
+        return {each.host for each in living} | {self._worker.host}
 
-    async def _fail(self, job_id: str, reason: str) -> None:
-        claim = await self._queue.claim(job_id, self._worker)
-        if isinstance(claim, Claim):
-            await self._queue.jobs.fail(claim, reason)
-        elif isinstance(claim, Ended):
-            await self._orders.close_all(job_id, reason)
+
+async def fail_ordered(
+    queue: JobQueue, orders: OrderStore, worker: Worker, job_id: str, reason: str
+) -> None:
+    """Fail a job that waits, or the orders of one that has ended; not one that others process."""
+    claim = await queue.claim(job_id, worker)
+    if isinstance(claim, Claim):
+        await queue.jobs.fail(claim, reason)
+    elif isinstance(claim, Ended):
+        await orders.close_all(job_id, reason)

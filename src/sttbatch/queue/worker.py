@@ -101,6 +101,11 @@ class WorkerRegistry:
         rows = await self.store.find(worker_ids)
         return {row.id: row for row in rows.values() if self.liveness.is_alive(row.id, row)}
 
+    async def of_routes(self, routes: Collection[str]) -> list[Worker]:
+        """The living workers that take jobs of these routes."""
+        known = [each.id for each in await self.store.list() if each.load.route in routes]
+        return [*(await self.living(known)).values()]
+
     async def is_alive(self, worker_id: str) -> bool:
         rows = await self.store.find([worker_id])
         return self.liveness.is_alive(worker_id, rows.get(worker_id))

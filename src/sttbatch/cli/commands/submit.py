@@ -23,11 +23,12 @@ Wait = Annotated[bool, option("Wait for the workers, and exit as transcribe.", "
 def submit(options: TranscribeOptions, wait: Wait = False) -> None:
     """Queue recordings for `sttbatch worker`, with all options of transcribe.
 
-    Needs no API key. The outputs of recordings that are already transcribed are written at once;
-    workers write the others. Options of speed and limits are those of the workers.
+    Needs no API key. Outputs of recordings that are already transcribed
+    are written at once, the others by workers, whose options of speed and
+    limits count.
 
-    Exit codes: 0 all queued, with --wait all done, 1 some recordings failed, 2 wrong usage,
-    128 + N signal N, which leaves the queue as it is.
+    Exit codes: 0 all queued, with --wait all done, 1 some recordings failed,
+    2 wrong usage, 128 + N signal N, which leaves the queue as it is.
     """
     from sttbatch.cli.run_log import logged
 

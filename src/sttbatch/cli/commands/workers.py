@@ -8,10 +8,10 @@ from sttbatch.core.jobs import Worker
 
 
 def workers(as_json: AsJson = False) -> None:
-    """List workers and running transcriptions: where, how busy, and when they were last heard of.
+    """List workers and running transcriptions: where, how busy, last heartbeat.
 
-    States: ACTIVE, IDLE, DRAINING (it takes nothing new), OFFLINE (it was killed, or its machine is
-    gone). A run of `transcribe` has none.
+    States: ACTIVE, IDLE, DRAINING (it takes nothing new), OFFLINE (it was
+    killed, or its machine is gone). A run of `transcribe` has none.
     """
     import asyncio
 

@@ -130,6 +130,9 @@ class OrderStore(Protocol):
     async def open(self, job_id: str) -> builtins.list[Order]:
         """The open orders of a job, the oldest first."""
 
+    async def waiting(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that have an open order."""
+
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         """Those that exist, by id."""
 
@@ -140,7 +143,7 @@ class OrderStore(Protocol):
         """Close the open orders of a job with an error."""
 
     async def routed(
-        self, route: str, status: JobStatus, host: str, limit: int, above: int = 0
+        self, route: str, status: JobStatus, host: str, limit: int, above: JobPriority | None = None
     ) -> builtins.list[Job]:
         """Jobs with open orders, by priority, then age, without those that `host` does not see.
 
@@ -153,14 +156,16 @@ class OrderStore(Protocol):
     async def note_unseen(self, job_id: str, host: str, reason: str) -> None:
         """Record that a host does not see the recording of a job."""
 
-    async def unseen(self, limit: int) -> builtins.list[NotSeen]:
-        """What hosts do not see of jobs that wait for a worker, by job, the oldest first."""
+    async def unseen(self, route: str, limit: int) -> builtins.list[NotSeen]:
+        """What hosts do not see of waiting jobs of a route, by job, the oldest first."""
 
 
 class JobDispatcher(Protocol):
     """Routes jobs to one worker."""
 
-    async def next(self, skip: Collection[str] = (), above: int = 0) -> Assignment | None:
+    async def next(
+        self, skip: Collection[str] = (), above: JobPriority | None = None
+    ) -> Assignment | None:
         """The next job for this worker, but for the ids in `skip`; None: there is none now.
 
         The highest priority, which is higher than `above`, comes first, then the oldest; it is

@@ -24,6 +24,7 @@ from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.report import BatchReport, Outcome, RecordingReport
 from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.processing.discovery import Candidate, Discovery
+from sttbatch.queue.dispatch import fail_ordered
 from sttbatch.queue.job_queue import JobQueue
 
 
@@ -95,15 +96,9 @@ class OrderedJobs(Struct, frozen=True):
         await pipeline.run(Discovery(candidates))
         if isinstance(report.fatal, UsageError):
             # Such as a model that the endpoint does not have.
-            await self._refuse(job, str(report.fatal))
+            await fail_ordered(self.queue, self.orders, self.worker, job.id, str(report.fatal))
             return JobEnd()
         return await self._end(assignment, orders, report)
-
-    async def _refuse(self, job: Job, reason: str) -> None:
-        """Fail a job that the run has released."""
-        claim = await self.queue.claim(job.id, self.worker)
-        if isinstance(claim, Claim):
-            await self.queue.jobs.fail(claim, reason)
 
     async def _visible(self, job: Job) -> tuple[list[Order], list[Candidate]]:
         """The open orders of a job whose recordings this host sees, unchanged."""
