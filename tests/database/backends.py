@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -62,6 +63,14 @@ class Backend(abc.ABC):
     async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
         """The plan of a statement."""
         return await database.maintain(lambda store: store.scans(query, values))
+
+    @contextlib.contextmanager
+    def opened(self, folder: Path, history: History) -> Iterator[Store]:
+        """The store of this thread."""
+        store = self.store(folder, history, time.time)
+        store.open()
+        with contextlib.closing(store):
+            yield store
 
     def open_ledger(self, folder: Path, clock: Clock) -> Database:
         return Database(self.store(folder, LEDGER_HISTORY, clock))
