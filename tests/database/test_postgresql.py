@@ -25,7 +25,7 @@ from sttbatch.database.database import Database, Session
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
 from sttbatch.database.migrations import History
-from sttbatch.database.postgresql import PostgreSQLStore
+from sttbatch.database.postgresql import MIGRATION_LOCK, PostgreSQLStore
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 
@@ -315,6 +315,17 @@ def test_who_opens_an_empty_schema_together_makes_each_table_once(url: str) -> N
     with psycopg.connect(url) as connection:
         rows = connection.execute("SELECT name FROM schema_steps ORDER BY history, name")
         assert [name for (name,) in rows] == [*LEDGER, *METRICS]
+
+
+def test_a_schema_that_is_complete_is_opened_without_a_write_or_a_wait(url: str) -> None:
+    with opened(url):
+        pass
+    reading = f"{url}%20-cdefault_transaction_read_only%3Don%20-clock_timeout%3D100"
+    with psycopg.connect(url) as other:
+        # As another process that migrates.
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        with opened(reading) as store:
+            assert store.read(lambda session: session.execute("SELECT 1").fetchall()) == [(1,)]
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from operator import methodcaller
@@ -34,11 +35,15 @@ OLDEST = 150000
 NEAR_S = 0.003
 """A longer round trip makes the ledger slower than the endpoint."""
 
+STORES = 3
+"""Of a process, each with a connection: the ledger, metrics and the rate limit."""
+
 _ROUND_TRIPS = 5
 _LAST_STEP = "SELECT max(name) FROM schema_steps WHERE history = %s"
 _OTHERS = f"""SELECT DISTINCT application_name FROM pg_stat_activity
     WHERE application_name LIKE '{APPLICATION} %' AND datname = current_database()
         AND application_name <> current_setting('application_name') ORDER BY 1"""  # noqa: S608
+_IN_USE = "SELECT sum(numbackends), current_setting('max_connections') FROM pg_stat_database"
 _OBJECTS = """SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
     UNION SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
         WHERE relnamespace = current_schema()::regnamespace"""
@@ -53,7 +58,10 @@ _MARK_COMMIT = """INSERT INTO last_commits (writer, number)
     SELECT %s, %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"""
 _IS_COMMITTED = "SELECT 1 FROM last_commits WHERE writer = %s AND number = %s"
-_FORGET_COMMITS = "DELETE FROM last_commits WHERE at < now() - interval '1 day'"
+# Other stores forget the same ones, under locks of their own.
+_FORGET_COMMITS = """DELETE FROM last_commits WHERE writer IN (
+    SELECT writer FROM last_commits WHERE at < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"""
+_APPLIED = "SELECT name FROM schema_steps WHERE history = %s"
 
 
 class PostgreSQLStore:
@@ -120,6 +128,8 @@ class PostgreSQLStore:
                 connection.execute("ROLLBACK")
                 return committing[0]
             committing = None
+            if self._groups == 1:
+                connection.execute(_FORGET_COMMITS)
             result = work(PostgreSQLSession(connection))
             connection.execute(_MARK_COMMIT, mark)
             committing = (result,)
@@ -175,13 +185,13 @@ class PostgreSQLStore:
             ahead_s = time.time() - server_at - round_trip_s / 2
             ((steps,),) = connection.execute(_LAST_STEP, (self._history.name,)).fetchall()
             others = [name for (name,) in connection.execute(_OTHERS).fetchall()]
+            ((used, limit),) = connection.execute(_IN_USE).fetchall()
             version = connection.info.parameter_status("server_version")
-        pool = self._pool.stats()
         far = ": each chunk waits for about 20; run it nearer" if round_trip_s > NEAR_S else ""
         return (
             f"PostgreSQL {version}, schema {steps}, {1000 * round_trip_s:.1f} ms away{far}; "
-            f"{pool['pool_size']} of at most {pool['pool_max']} connections; this machine's clock "
-            f"is {abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}; "
+            f"{used} of {limit} connections are in use, up to {STORES} by each run; "
+            f"this machine's clock is {abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}; "
             f"also connected: {', '.join(others) or 'nobody'}"
         )
 
@@ -243,26 +253,30 @@ class PostgreSQLStore:
             raise StateError(f"{self.title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
         if connection.info.parameter_status("server_encoding") != "UTF8":
             raise StateError(f"{self.title}: its encoding must be UTF8")
-        name, title = self._history.name, self.title
+        # Usually all are applied, and nothing is written or waited for.
+        with contextlib.suppress(psycopg.errors.UndefinedTable):
+            if not self._missing(connection):
+                return
         with connection.transaction():
             # The records and functions are those of every history.
-            for lock in (_MIGRATION_LOCK, self._lock):
+            for lock in (MIGRATION_LOCK, self._lock):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
             for table in RECORDS:
                 connection.execute(table)
-            connection.execute(_FORGET_COMMITS)
-            rows = connection.execute("SELECT name FROM schema_steps WHERE history = %s", (name,))
-            missing = self._history.missing(
-                {step for (step,) in rows.fetchall()}, title, _ELSEWHERE
-            )
+            missing = self._missing(connection)
             for function in FUNCTIONS if missing else ():
                 connection.execute(function)
             for step in missing:
                 for statement in self._history.steps[step]:
                     connection.execute(in_postgresql(statement).encode())
                 connection.execute(
-                    "INSERT INTO schema_steps VALUES (%s, %s, ledger_now())", (name, step)
+                    "INSERT INTO schema_steps VALUES (%s, %s, ledger_now())",
+                    (self._history.name, step),
                 )
+
+    def _missing(self, connection: Connection) -> list[str]:
+        rows = connection.execute(_APPLIED, (self._history.name,)).fetchall()
+        return self._history.missing({step for (step,) in rows}, self.title, _ELSEWHERE)
 
     def _for_each_table(self, statement: LiteralString) -> None:
         with self._pool.connection() as connection:
@@ -276,7 +290,7 @@ def lock_of(history: History) -> int:
 
 
 _ELSEWHERE = "STTBATCH_DATABASE_URL to another database"
-_MIGRATION_LOCK = crc32(b"sttbatch.migrations")
+MIGRATION_LOCK = crc32(b"sttbatch.migrations")
 
 
 def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:

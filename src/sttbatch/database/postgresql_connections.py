@@ -98,7 +98,7 @@ class Connections:
             self._url,
             kwargs=self._options,
             min_size=1,
-            max_size=2,
+            max_size=1,
             timeout=self._patience_s,
             reconnect_timeout=RETRY_S,
             max_lifetime=3600,
@@ -112,9 +112,6 @@ class Connections:
 
     def connection(self) -> contextlib.AbstractContextManager[Connection]:
         return self._pool.connection()
-
-    def stats(self) -> dict[str, int]:
-        return self._pool.get_stats()
 
     def patiently(self, attempt: Callable[[Connection], T]) -> T:
         """The result of `attempt`, which is repeated when the connection is lost.
