@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, WorkerReaped
 from sttbatch.core.jobs import Claim, JobStatus, TakenBy, Worker, WorkerLoad
 from sttbatch.core.work import Granted, HeldBy, Void
 from sttbatch.database.database import Database
@@ -189,6 +189,21 @@ def test_a_lease_is_lost_with_the_worker_or_with_its_heartbeats(
                 assert str(await lost.get()) == reason
                 assert ("taken for dead" if is_reaped else "that it is alive") in reason
                 store.gate.set()
+
+    asyncio.run(work())
+
+
+def test_a_worker_that_was_taken_for_dead_gets_no_other_job(ledger: Ledger) -> None:
+    """Nor does it hide from its next heartbeat what has happened to it."""
+
+    async def work() -> None:
+        async with opened(ledger, liveness=Heartbeats()) as harness:
+            job, store = await harness.queued(), LedgerWorkers(harness.database)
+            await store.reap(harness.worker.id, killed=True)
+            with pytest.raises(WorkerReaped, match="taken for dead"):
+                await harness.queue.claim(job.id, harness.worker)
+            assert (await harness.reread(job)).status is JobStatus.QUEUED
+            assert not await store.heartbeat(harness.worker)
 
     asyncio.run(work())
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, WorkerReaped
 from sttbatch.core.jobs import Worker, WorkerLoad
 from sttbatch.core.ports import Liveness, WorkerStore
 
@@ -105,6 +105,15 @@ class WorkerRegistry:
         rows = await self.store.find([worker_id])
         return self.liveness.is_alive(worker_id, rows.get(worker_id))
 
+    async def revive(self, worker: Worker) -> None:
+        """Register a worker of this process again, which was reaped though its lock is held.
+
+        Raises WorkerReaped where heartbeats alone decide: others do its work by now.
+        """
+        if self.liveness.lease_s < math.inf:
+            raise WorkerReaped
+        await self.store.heartbeat(worker)
+
     async def reap_if_dead(self, worker_id: str) -> bool:
         """Reap a worker unless it is alive; returns whether it was reaped."""
         if await self.is_alive(worker_id):
@@ -159,11 +168,9 @@ class _Lease:
         while True:
             rest_s = self.rest_s
             if rest_s <= 0:
-                reason = (
-                    "was taken for dead by another"
-                    if self.is_void
-                    else f"could not tell the ledger for {self.length_s:.0f} s that it is alive"
+                silence = (
+                    f"this process could not tell the ledger for {self.length_s:.0f} s that it is "
+                    "alive: it sends nothing more; run it again to continue"
                 )
-                message = f"this process {reason}: it sends nothing more; run it again to continue"
-                lost(StateError(message))
+                lost(WorkerReaped() if self.is_void else StateError(silence))
             await asyncio.sleep(min(rest_s, LOOK_S) if rest_s > 0 else LOOK_S)
