@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -191,6 +194,34 @@ def test_a_lease_is_lost_with_the_worker_or_with_its_heartbeats(
                 store.gate.set()
 
     asyncio.run(work())
+
+
+def test_a_lease_ends_while_the_machine_sleeps(ledger: Ledger) -> None:
+    async def work() -> None:
+        since_boot = Clock()
+        with contextlib.closing(ledger.open(Clock())) as database:
+            store, lost = GatedWorkers(database), asyncio.Queue[StateError]()
+            workers = WorkerRegistry(store, Heartbeats(), clock=since_boot)
+            async with asyncio.timeout(60), workers.registered(lost.put_nowait):
+                since_boot.now += Heartbeats.lease_s
+                assert "that it is alive" in str(await lost.get())
+                store.gate.set()
+
+    asyncio.run(work())
+
+
+SLEPT = """
+import time
+from sttbatch.queue.worker import since_boot
+assert since_boot() - time.monotonic() > 99_000
+"""
+
+
+def test_the_clock_of_leases_counts_sleep() -> None:
+    in_namespace = ["unshare", "--time", "--boottime", "100000", "--fork"]
+    if not shutil.which("unshare") or subprocess.call([*in_namespace, "true"]) != 0:
+        pytest.skip("unshare (Debian: util-linux) cannot set the clock of a process here")
+    subprocess.run([*in_namespace, sys.executable, "-c", SLEPT], check=True)
 
 
 def test_a_worker_that_was_taken_for_dead_gets_no_other_job(ledger: Ledger) -> None:

@@ -19,12 +19,21 @@ from sttbatch.core.ports import Liveness, WorkerStore
 LOOK_S = 1.0
 """Seconds until a process that was taken for dead notices it."""
 
+# The monotonic clock stands still while the machine sleeps, and others' leases do not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def since_boot() -> float:
+    """Seconds, of sleep too where the system counts it."""
+    return time.clock_gettime(_CLOCK)
+
 
 @dataclass(slots=True, eq=False)
 class WorkerRegistry:
     """All workers of one ledger; `heartbeat_s` replaces that of `liveness`.
 
     Attributes:
+        clock: of this process's lease, in seconds.
         load: of this process; None: it does not work on orders. Called by the thread that sends
             heartbeats.
     """
@@ -32,6 +41,7 @@ class WorkerRegistry:
     store: WorkerStore
     liveness: Liveness
     heartbeat_s: float | None = None
+    clock: Callable[[], float] = since_boot
     load: Callable[[], WorkerLoad] | None = None
     _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
@@ -51,7 +61,7 @@ class WorkerRegistry:
         with contextlib.ExitStack() as held:
             held.enter_context(self.liveness.hold(worker_id))
             worker = await self.store.register(worker_id, self.liveness.host, pid)
-            lease = _Lease(self.liveness.lease_s)
+            lease = _Lease(self.liveness.lease_s, self.clock, self.clock())
             await self.sweep()
             ended = threading.Event()
             # In a thread, so that a loop that is busy for long looks alive.
@@ -131,7 +141,7 @@ class WorkerRegistry:
     ) -> None:
         pause_s = self.liveness.heartbeat_s if self.heartbeat_s is None else self.heartbeat_s
         while not ended.wait(pause_s):
-            begun_at = time.monotonic()
+            begun_at = self.clock()
             # The run itself notices when the ledger cannot be written.
             with contextlib.suppress(StateError):
                 # This also registers it again if it was reaped by mistake.
@@ -156,12 +166,13 @@ class _Lease:
     """
 
     length_s: float
-    renewed_at: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float]
+    renewed_at: float
     is_void: bool = False
 
     @property
     def rest_s(self) -> float:
-        return 0.0 if self.is_void else self.renewed_at + self.length_s - time.monotonic()
+        return 0.0 if self.is_void else self.renewed_at + self.length_s - self.clock()
 
     async def watch(self, lost: Callable[[StateError], None]) -> None:
         """Call `lost` when it ends, and again while it is over: a run may begin after that."""
