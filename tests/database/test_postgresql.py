@@ -279,6 +279,23 @@ def test_a_server_that_stays_away_is_waited_for_once(
     assert numbers(url) == [2]
 
 
+def test_a_server_that_one_store_waited_for_in_vain_is_waited_for_by_no_other(
+    server: PostgreSQL, url: str
+) -> None:
+    """A run that ends closes its ledger, its metrics and the rate limit, one after the other."""
+    with opened(url, patience_s=0.5) as one, opened(url, patience_s=3600.0) as other:
+        server.stop("fast")
+        try:
+            for store in (one, other):
+                with pytest.raises(psycopg.Error):
+                    put(store, 1)
+        finally:
+            server.start()
+        put(other, 2)
+        put(one, 3)
+    assert numbers(url) == [2, 3]
+
+
 def test_reads_are_repeated_when_the_connection_is_lost(url: str) -> None:
     runs = 0
 
