@@ -25,7 +25,9 @@ from sttbatch.database.database import Database, Session
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
 from sttbatch.database.migrations import History
-from sttbatch.database.postgresql import MIGRATION_LOCK, PostgreSQLStore
+from sttbatch.database.postgresql import PostgreSQLStore
+from sttbatch.database.postgresql_schema import MIGRATION_LOCK
+from sttbatch.database.results import SqlResultStore
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 
@@ -427,6 +429,31 @@ def test_text_is_utf_8_whatever_libpq_is_told(url: str, monkeypatch: pytest.Monk
     with opened(url) as store:
         rows = store.read(lambda session: session.execute("SELECT ?", ("речь",)).fetchall())
     assert rows == [("речь",)]
+
+
+ENTRIES = """INSERT INTO cache_entries (key, value, sha256, created_at, model)
+    SELECT 'chunk:' || lpad(number::text, 5, '0'), ''::bytea, ''::bytea, 1.0, 'model'
+    FROM generate_series(1, 3000) AS number"""
+DELETE = """DELETE FROM cache_entries
+    WHERE key >= 'chunk:01000' AND key < 'chunk:02000' OR key > 'chunk:02900'"""
+READ = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'cache_entries'::regclass"
+
+
+def test_all_results_are_checked_without_reading_them_again_for_each_page(url: str) -> None:
+    async def keys() -> list[str]:
+        with contextlib.closing(Database(PostgreSQLStore(url, LEDGER_HISTORY))) as database:
+            await database.write(lambda session: session.execute(ENTRIES))
+            # Pages in the middle and at the end have no rows.
+            await database.write(lambda session: session.execute(DELETE))
+            entries = [entry.key async for entry in SqlResultStore(database).check()]
+            await database.write(lambda db: db.execute("SELECT pg_stat_force_next_flush()"))
+            ((read,),) = await database.rows(READ)
+        # A row is read several times at most, and not once for each of 60 pages.
+        assert read < 20 * 3000
+        return entries
+
+    kept = [number for number in range(1, 2901) if not 1000 <= number < 2000]
+    assert asyncio.run(keys()) == [f"chunk:{number:05}" for number in kept]
 
 
 def test_marks_of_commits_are_forgotten_after_a_day(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from operator import methodcaller
@@ -13,7 +12,6 @@ from zlib import crc32
 import psycopg
 from psycopg import sql
 
-from sttbatch.core.errors import StateError
 from sttbatch.database.database import Columns, Scan, Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_connections import (
@@ -25,12 +23,9 @@ from sttbatch.database.postgresql_connections import (
     PostgreSQLSession,
     address,
 )
-from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
+from sttbatch.database.postgresql_schema import in_postgresql, migrate
 
 T = TypeVar("T")
-
-OLDEST = 150000
-"""`server_version` of the first PostgreSQL that understands every statement."""
 
 NEAR_S = 0.003
 """A longer round trip makes the ledger slower than the endpoint."""
@@ -61,7 +56,6 @@ _IS_COMMITTED = "SELECT 1 FROM last_commits WHERE writer = %s AND number = %s"
 # Other stores forget the same ones, under locks of their own.
 _FORGET_COMMITS = """DELETE FROM last_commits WHERE writer IN (
     SELECT writer FROM last_commits WHERE at < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"""
-_APPLIED = "SELECT name FROM schema_steps WHERE history = %s"
 
 
 class PostgreSQLStore:
@@ -111,7 +105,7 @@ class PostgreSQLStore:
 
     def open(self) -> None:
         with self._pool.single() as connection:
-            self._migrate(connection)
+            migrate(connection, self._history, self.title, self._lock)
         self._pool.open()
 
     def transact(self, work: Work[T]) -> T:
@@ -198,11 +192,17 @@ class PostgreSQLStore:
     def entries_after(
         self, number: int, limit: int
     ) -> list[tuple[int, bytes | None, bytes | None, object]]:
-        query = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
-            WHERE ctid > %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
+        number = max(number, 0)
+        # To sort by place, PostgreSQL reads all rows of a range: it gets no more than it needs.
+        end, blocks = number >> 16, _BLOCKS
+        rows: list[tuple[int, bytes | None, bytes | None, object]] = []
         with self._pool.connection() as connection:
-            after = _row_id(max(number, 0))
-            return connection.execute(query.encode(), (after, limit)).fetchall()
+            ((count,),) = connection.execute(_COUNT_BLOCKS).fetchall()
+            while not rows and end < count:
+                end, blocks = end + blocks, 2 * blocks
+                values = (_row_id(number), _row_id(end << 16), limit)
+                rows = connection.execute(_ENTRIES.encode(), values).fetchall()
+        return rows
 
     def drop_entries(self, numbers: Sequence[int]) -> None:
         row_ids = [(_row_id(number),) for number in numbers]
@@ -247,37 +247,6 @@ class PostgreSQLStore:
             ).fetchone()
             session.execute(query.format(*names).as_string(), sequence)
 
-    def _migrate(self, connection: Connection) -> None:
-        """Apply the missing steps in one transaction; raises StateError as `History.missing`."""
-        if connection.info.server_version < OLDEST:
-            raise StateError(f"{self.title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
-        if connection.info.parameter_status("server_encoding") != "UTF8":
-            raise StateError(f"{self.title}: its encoding must be UTF8")
-        # Usually all are applied, and nothing is written or waited for.
-        with contextlib.suppress(psycopg.errors.UndefinedTable):
-            if not self._missing(connection):
-                return
-        with connection.transaction():
-            # The records and functions are those of every history.
-            for lock in (MIGRATION_LOCK, self._lock):
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
-            for table in RECORDS:
-                connection.execute(table)
-            missing = self._missing(connection)
-            for function in FUNCTIONS if missing else ():
-                connection.execute(function)
-            for step in missing:
-                for statement in self._history.steps[step]:
-                    connection.execute(in_postgresql(statement).encode())
-                connection.execute(
-                    "INSERT INTO schema_steps VALUES (%s, %s, ledger_now())",
-                    (self._history.name, step),
-                )
-
-    def _missing(self, connection: Connection) -> list[str]:
-        rows = connection.execute(_APPLIED, (self._history.name,)).fetchall()
-        return self._history.missing({step for (step,) in rows}, self.title, _ELSEWHERE)
-
     def _for_each_table(self, statement: LiteralString) -> None:
         with self._pool.connection() as connection:
             for table in self._tables:
@@ -287,10 +256,6 @@ class PostgreSQLStore:
 def lock_of(history: History) -> int:
     """The advisory lock of all who write to the tables of a history."""
     return crc32(history.name.encode())
-
-
-_ELSEWHERE = "STTBATCH_DATABASE_URL to another database"
-MIGRATION_LOCK = crc32(b"sttbatch.migrations")
 
 
 def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
@@ -309,6 +274,12 @@ def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Itera
 
 _NUMBER = "(ctid::text::point)[0]::bigint * 65536 + (ctid::text::point)[1]::bigint"
 """Block and row as one number."""
+
+_ENTRIES = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
+    WHERE ctid > %s::tid AND ctid < %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
+_COUNT_BLOCKS = """
+    SELECT pg_relation_size('cache_entries') / current_setting('block_size')::bigint"""
+_BLOCKS = 4
 
 
 def _row_id(number: int) -> str:
