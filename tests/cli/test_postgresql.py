@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import sqlite3
 import threading
 from pathlib import Path
@@ -17,6 +18,11 @@ from tests.cloudru import CloudRu, Heard, hear, make_recording
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL, postgresql, programs
 from tests.shell import Shell
+
+REFUSE_RESULTS = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON cache_entries EXECUTE FUNCTION refuse()"""
 
 
 @pytest.fixture
@@ -105,6 +111,40 @@ def test_a_ledger_moves_to_postgresql_and_back(
     assert figures(one)["runs"]["total"] == 3
     missing = one.run("database", "copy", tmp_path / "nowhere", url)
     assert (missing.code, "has no ledger.db" in missing.err) == (2, True)
+
+
+def test_a_copy_from_postgresql_takes_what_this_machine_could_not_store(
+    machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path, url: str, tmp_path: Path
+) -> None:
+    one, _ = machines
+    with contextlib.closing(open_ledger(one.home, url)), psycopg.connect(url) as server:
+        server.execute(REFUSE_RESULTS)
+    assert one.transcribe(talk).code == 1
+    with psycopg.connect(url) as server:
+        server.execute("DROP FUNCTION refuse CASCADE")
+        assert server.execute("SELECT count(*) FROM cache_entries").fetchall() == [(0,)]
+    copied = one.run("database", "copy", url, tmp_path / "new")
+    assert copied.code == 0, copied.err
+    assert copied.out.startswith("copied 1 result, 1 request, ")
+    del one.extra["STTBATCH_DATABASE_URL"]
+    one.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "new")
+    assert one.transcribe(talk).code == 0
+    assert len(cloudru.received) == 1
+
+
+def test_outputs_keep_their_machine_in_a_copy(
+    machines: tuple[Shell, Shell], talk: Path, url: str, tmp_path: Path
+) -> None:
+    one, _ = machines
+    one.extra.clear()
+    assert one.transcribe(talk).code == 0
+    assert one.run("database", "copy", one.home / "data", url).code == 0
+    with psycopg.connect(url) as server:
+        hosts = server.execute("SELECT DISTINCT host FROM outputs").fetchall()
+    assert hosts == [(platform.node(),)]
+    assert one.run("database", "copy", url, tmp_path / "back").code == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "back" / "ledger.db")) as ledger:
+        assert ledger.execute("SELECT DISTINCT host FROM outputs").fetchall() == [("",)]
 
 
 def test_a_copy_that_failed_is_made_again_and_takes_every_text(

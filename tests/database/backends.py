@@ -20,7 +20,7 @@ from sttbatch.database.database import Database, Rows, Scan, Session, Store, Val
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
-from sttbatch.database.postgresql import PostgreSQLStore, lock_of
+from sttbatch.database.postgresql import PostgreSQLStore, taking_lock
 from sttbatch.database.postgresql_schema import in_postgresql
 from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, SqliteRates
 from sttbatch.database.sqlite_file import SqliteFile, connect
@@ -196,7 +196,7 @@ class PostgreSQLBackend(Backend):
     @contextlib.contextmanager
     def locked(self, folder: Path) -> Iterator[None]:
         with psycopg.connect(schema_url(folder)) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(LEDGER_HISTORY),))
+            connection.execute(taking_lock(LEDGER_HISTORY).encode())
             yield
 
     @contextlib.asynccontextmanager

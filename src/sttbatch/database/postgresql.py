@@ -91,11 +91,10 @@ class PostgreSQLStore:
         self._history = history
         self._writer = uuid4().hex
         self._groups = 0
-        self._lock = lock_of(history)
+        self._lock = taking_lock(history)
         # Of the transaction alone: the next one in a server process may be that of another store.
         durability = "" if durable else "SET LOCAL synchronous_commit = off; "
-        lock = f"SELECT pg_advisory_xact_lock({self._lock})"
-        self._begin = f"BEGIN; {durability}{lock}".encode()
+        self._begin = f"BEGIN; {durability}{self._lock}".encode()
         self._tables = history.tables
 
     def reason(self, fault: Exception) -> str:
@@ -253,9 +252,10 @@ class PostgreSQLStore:
                 connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
 
 
-def lock_of(history: History) -> int:
-    """The advisory lock of all who write to the tables of a history."""
-    return crc32(history.name.encode())
+def taking_lock(history: History) -> str:
+    """The statement that takes the lock of all who write to a history's tables in one schema."""
+    number = crc32(history.name.encode()) >> 1
+    return f"SELECT pg_advisory_xact_lock({number}, hashtext(current_schema()))"
 
 
 def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:

@@ -66,11 +66,11 @@ _CONDITIONS = (
 )
 
 
-def migrate(connection: Connection, history: History, title: str, lock: int) -> None:
+def migrate(connection: Connection, history: History, title: str, lock: str) -> None:
     """Apply the missing steps of a history in one transaction.
 
-    `lock` is that of all who write to its tables. Raises StateError if the server is too old, or
-    has another encoding, or a newer sttbatch wrote the database, which is called `title`.
+    `lock` takes the lock of all who write to its tables. Raises StateError if the server is too
+    old, or has another encoding, or a newer sttbatch wrote the database, which is called `title`.
     """
     if connection.info.server_version < OLDEST:
         raise StateError(f"{title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
@@ -82,8 +82,8 @@ def migrate(connection: Connection, history: History, title: str, lock: int) -> 
             return
     with connection.transaction():
         # The records and functions are those of every history.
-        for each in (MIGRATION_LOCK, lock):
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (each,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute(lock.encode())
         for table in RECORDS:
             connection.execute(table)
         missing = _missing(connection, history, title)

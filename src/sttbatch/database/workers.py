@@ -73,7 +73,12 @@ class LedgerWorkers:
         return {row[0]: _worker(row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        return [_worker(row) for row in await self._database.rows(_SELECT)]
+        return await self._database.read(read_workers)
+
+
+def read_workers(db: Session) -> list[Worker]:
+    """As `LedgerWorkers.list`, within the caller's transaction."""
+    return [_worker(row) for row in db.execute(_SELECT).fetchall()]
 
 
 def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bool:
