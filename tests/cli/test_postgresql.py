@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import re
 import sqlite3
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from sttbatch.database.opening import open_ledger
 from tests.cloudru import CloudRu, Heard, hear, make_recording
 from tests.database.backends import schema_url
+from tests.database.distance import distant
 from tests.database.postgresql import PostgreSQL, postgresql, programs
 from tests.shell import Shell
 
@@ -49,6 +51,13 @@ def talk(folder: Path) -> Path:
 def figures(shell: Shell) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(shell.run("stats", "--json").out)
     return found
+
+
+def said_of_the_database(shell: Shell) -> str:
+    """What doctor says."""
+    findings = json.loads(shell.run("doctor", "--json").out)["findings"]
+    (text,) = (each["text"] for each in findings if each["name"] == "database")
+    return str(text)
 
 
 def test_two_machines_share_results_jobs_and_figures(
@@ -173,8 +182,7 @@ def test_a_database_is_described_without_its_password(
 ) -> None:
     one, _ = machines
     one.extra["STTBATCH_DATABASE_URL"] = url.replace("@", ":secret@")
-    found = {each["name"]: each for each in json.loads(one.run("doctor", "--json").out)["findings"]}
-    text = found["database"]["text"]
+    text = said_of_the_database(one)
     for wanted in (
         "PostgreSQL 1",
         "schema 00",
@@ -195,6 +203,18 @@ def test_a_database_is_described_without_its_password(
     wrong = one.run("jobs", "list")
     assert (wrong.code, "postgresql://" in wrong.err) == (2, True)
     assert "secret" not in text + shown + refused.err + wrong.err
+
+
+def test_a_database_that_is_far_away_is_a_warning(
+    machines: tuple[Shell, Shell], postgresql_server: PostgreSQL, url: str
+) -> None:
+    one, _ = machines
+    with distant(postgresql_server, 0.002) as folder:
+        one.extra["STTBATCH_DATABASE_URL"] = url.replace(str(postgresql_server.folder), str(folder))
+        text = said_of_the_database(one)
+    found = re.search(r"([\d.]+) ms away: each chunk waits for about 20; run it nearer", text)
+    assert found, text
+    assert float(found[1]) >= 4.0
 
 
 def test_without_the_extra_it_says_what_to_install(
