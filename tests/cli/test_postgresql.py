@@ -8,6 +8,7 @@ import platform
 import re
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,9 @@ def test_without_the_extra_it_says_what_to_install(
     assert "needs psycopg: pip install 'sttbatch[cluster]'" in result.err
 
 
+@pytest.mark.parametrize("away_s", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_server_that_is_away_for_a_while_loses_nothing(
-    cloudru: CloudRu, folder: Path, home: Path
+    cloudru: CloudRu, folder: Path, home: Path, away_s: int
 ) -> None:
     found = programs()
     if found is None:
@@ -259,7 +261,12 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(
         is_away.set()
         # Answers come that cannot be stored yet.
         cloudru.wait_for(lambda seen: any(each.status == 200 for each in seen.received))
+        time.sleep(away_s)
         server.start()
         result = shell.finish(running)
+        if away_s and result.code:
+            # Its latest heartbeat was a while before.
+            assert "could not tell the ledger" in result.err
+            result = shell.transcribe(folder, "-j", "2")
         assert result.code == 0, result.err
     assert len(cloudru.received) == recordings
