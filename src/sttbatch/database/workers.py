@@ -74,17 +74,27 @@ class LedgerWorkers:
         return {row[0]: _worker(row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        return [_worker(row) for row in await self._database.rows(_SELECT)]
+        return await self._database.read(read_workers)
+
+
+def read_workers(db: Session) -> list[Worker]:
+    """As `LedgerWorkers.list`, within the caller's transaction."""
+    return [_worker(row) for row in db.execute(_SELECT).fetchall()]
 
 
 def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bool:
     """As `LedgerWorkers.heartbeat`, within the caller's transaction."""
-    is_known = db.execute(BEAT, (worker.id,)).rowcount > 0
+    is_known = beat(db, worker.id)
     if not is_known:
         db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
     if load is not None:
         _tell(db, worker.id, load)
     return is_known
+
+
+def beat(db: Session, worker_id: str) -> bool:
+    """Record that a worker is alive, within the caller's transaction. False: it was reaped."""
+    return db.execute(BEAT, (worker_id,)).rowcount > 0
 
 
 def _tell(db: Session, worker_id: str, load: WorkerLoad) -> None:

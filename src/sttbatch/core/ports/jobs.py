@@ -50,7 +50,10 @@ class JobStore(Protocol):
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
-        """Claim a queued job, or with `revive_failed` a failed one; counts as a heartbeat."""
+        """Claim a queued job, or with `revive_failed` a failed one; counts as a heartbeat.
+
+        Raises WorkerReaped if the worker had been reaped, and changes nothing.
+        """
 
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
