@@ -42,8 +42,9 @@ check: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/generate.py
 
+# Each process of pytest would compile every test again if it might not store what it compiled.
 test: check
-	$(BIN)/pytest -m "not slow"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -m "not slow"
 
 slow: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slow]'

@@ -4,21 +4,23 @@
 
 Each worker has 4 lanes, a home of its own, and an endpoint that takes 5 s for a chunk, so that the
 bound is (workers x 4 lanes) / 5 s. Recordings have one chunk; a worker has as many as fill its
-lanes `--answers` times. Timed from the first request to the last answer, with the CPU time of
-workers, database and endpoint. Then two workers under a limit of 240 requests a minute that the
-endpoint enforces: none may be refused, and 93 % has to be used. The server is Debian's, started on
-a socket of its own, without fsync.
+lanes `--answers` times, submitted once all workers are idle. Timed from the first request to the
+last answer, with the CPU time of workers, database and endpoint from then on. Then two workers
+under a limit of 240 requests a minute that the endpoint enforces: none may be refused, and 93 % has
+to be used. The server is Debian's, started on a socket of its own, without fsync.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -69,9 +71,11 @@ def throughput(
     base: Path, folder: Path, count: int, endpoint: StandIn, server: PostgreSQL
 ) -> list[Claim]:
     with working(base, count, endpoint, server, "6000") as processes:
+        workers = [psutil.Process(each.pid) for each in processes]
+        before_s = sum(map(tree_cpu_s, workers)), sum(map(cpu_s, serving(server)))
         submit(base, folder, endpoint, server)
-        workers_s = sum(tree_cpu_s(psutil.Process(each.pid)) for each in processes)
-        database_s = sum(map(cpu_s, serving(server)))
+        workers_s = sum(map(tree_cpu_s, workers)) - before_s[0]
+        database_s = sum(map(cpu_s, serving(server))) - before_s[1]
     traffic = endpoint.traffic()
     span_s = traffic.last_at_s - traffic.first_at_s
     bound_s = len(traffic.requests) * LATENCY_S / (count * LANES)
@@ -100,12 +104,13 @@ def limited(base: Path, folder: Path, endpoint: StandIn, server: PostgreSQL) -> 
 def working(
     base: Path, count: int, endpoint: StandIn, server: PostgreSQL, limit: str
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """Workers, each as on a machine of its own."""
+    """Idle workers, each as on a machine of its own."""
     command = ("worker", "-q", "-j", str(LANES))
     processes = [
         start(fresh_state(base), endpoint, server, *command, rate_limit=limit) for _ in range(count)
     ]
     try:
+        wait_until_idle(count, fresh_state(base), endpoint, server)
         yield processes
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -116,6 +121,19 @@ def working(
             process.kill()  # does nothing to one that has ended
 
 
+def wait_until_idle(count: int, state: State, endpoint: StandIn, server: PostgreSQL) -> None:
+    """Raises: TimeoutError."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        asked = start(state, endpoint, server, "workers", "--json", stdout=subprocess.PIPE)
+        workers, complaints = asked.communicate(timeout=TIMEOUT_S)
+        check(asked.returncode, complaints)
+        if sum(each["state"] == "IDLE" for each in json.loads(workers)) == count:
+            return
+        time.sleep(0.2)
+    raise TimeoutError(f"{count} workers were not idle after {TIMEOUT_S:.0f} s")
+
+
 def submit(base: Path, folder: Path, endpoint: StandIn, server: PostgreSQL) -> None:
     """Submit a folder and wait for its transcripts."""
     process = start(fresh_state(base), endpoint, server, "submit", str(folder), "--wait", "-q")
@@ -124,7 +142,12 @@ def submit(base: Path, folder: Path, endpoint: StandIn, server: PostgreSQL) -> N
 
 
 def start(
-    state: State, endpoint: StandIn, server: PostgreSQL, *command: str, rate_limit: str = "600"
+    state: State,
+    endpoint: StandIn,
+    server: PostgreSQL,
+    *command: str,
+    rate_limit: str = "600",
+    stdout: int = subprocess.DEVNULL,
 ) -> subprocess.Popen[str]:
     variables = {"STTBATCH_DATABASE_URL": server.url, "STTBATCH_RATE_LIMIT": rate_limit}
     return subprocess.Popen(
@@ -132,7 +155,7 @@ def start(
         cwd=state.folder,
         env=state.environment(endpoint) | variables,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -130,10 +130,17 @@ def new_shell(home: Path, cloudru: CloudRu) -> Shell:
 
 
 @pytest.fixture
-def shell(new_shell: Shell, used_home: Path) -> Shell:
-    """The command line of somebody who has used it before.
+def home_in_use(home: Path, used_home: Path) -> Path:
+    """Home of somebody who has used it before.
 
     To make the databases costs more than all else that a process does before it sends.
     """
-    shutil.copytree(used_home, new_shell.home, dirs_exist_ok=True)
+    shutil.copytree(used_home, home, dirs_exist_ok=True)
+    return home
+
+
+@pytest.fixture
+def shell(new_shell: Shell, home_in_use: Path) -> Shell:
+    """The command line of somebody who has used it before."""
+    assert new_shell.home == home_in_use
     return new_shell

@@ -47,6 +47,7 @@ def test_even_requests_use_the_whole_limit() -> None:
     assert busiest([request(at_s, at_s) for at_s in arrivals_s]) == 240
 
 
+@pytest.mark.slow
 def test_the_stand_in_tells_what_came_in(tmp_path: Path) -> None:
     phrases = Phrases()
     (exact_s,) = phrases.folder(tmp_path / "talks", [20.0])

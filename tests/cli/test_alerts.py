@@ -144,6 +144,7 @@ def test_it_is_told_at_the_end_of_a_run_and_once(
     assert "s3cr3t" not in json.dumps(listed)
 
 
+@pytest.mark.slow
 def test_a_rule_may_have_several_channels_or_none_for_a_while(
     shell: Shell, user_file: Path, talk: str, hook: Hook
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_rule_may_have_several_channels_or_none_for_a_while(
     assert len(hook.told) == 4
 
 
+@pytest.mark.slow
 def test_what_has_cleared_is_told_again_when_it_comes_back(
     shell: Shell, cloudru: CloudRu, user_file: Path, talk: str, hook: Hook
 ) -> None:

@@ -45,7 +45,13 @@ def make_film(path: Path, *speakers: int | None, default: int) -> dict[int, list
             "its audio stream 1 is transcribed; sound is on 0 too",
             marks=pytest.mark.slow,
         ),
-        ((0, 500), 0, 0, "its audio stream 0 is transcribed; sound is on 1 too"),
+        pytest.param(
+            (0, 500),
+            0,
+            0,
+            "its audio stream 0 is transcribed; sound is on 1 too",
+            marks=pytest.mark.slow,
+        ),
         pytest.param((0, None), 1, 0, None, marks=pytest.mark.slow),
     ],
 )
@@ -76,7 +82,7 @@ def test_the_stream_with_sound_is_transcribed(
 @pytest.mark.parametrize(
     ("default", "speaking", "chosen", "others"),
     [
-        (0, (1,), 1, ()),
+        pytest.param(0, (1,), 1, (), marks=pytest.mark.slow),
         (2, (0, 1, 2), 2, (0, 1)),
         pytest.param(1, (0, 1), 1, (0,), marks=pytest.mark.slow),
         pytest.param(0, (1, 2), 1, (2,), marks=pytest.mark.slow),

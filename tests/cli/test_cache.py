@@ -69,7 +69,13 @@ def test_without_l1_and_l2_nothing_is_sent(
     assert words_of(folder / "talk.json") == texts(talk)
 
 
-@pytest.mark.parametrize("harm", ["damaged", "a file", "unwritable", "full"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "damaged",
+        *(pytest.param(harm, marks=pytest.mark.slow) for harm in ("a file", "unwritable", "full")),
+    ],
+)
 def test_a_broken_l2_fails_no_run_and_warns_once(
     shell: Shell, folder: Path, talk: list[HeardWord], harm: str
 ) -> None:
@@ -163,6 +169,7 @@ def test_a_forgotten_recording_leaves_no_word(
     assert sent(shell) == again
 
 
+@pytest.mark.slow
 def test_pieces_after_a_413_are_forgotten_too(shell: Shell, folder: Path) -> None:
     from tests.cloudru import CloudRu
 

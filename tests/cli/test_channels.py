@@ -32,12 +32,14 @@ def said_by(content: dict[str, Any], speaker: str) -> list[str]:
     return " ".join(found).split()
 
 
-def test_every_speaker_has_their_words_and_no_switch_is_paid_twice(
+FORMATS = ("-f", "txt,srt,vtt,json", "--chunk-duration", "20")
+
+
+def test_every_speaker_has_their_words(
     shell: Shell, call: tuple[Path, list[list[HeardWord]]]
 ) -> None:
     path, truths = call
-    formats = ("-f", "txt,srt,vtt,json", "--chunk-duration", "20")
-    split = shell.transcribe(path, "--channels", "split", *formats)
+    split = shell.transcribe(path, "--channels", "split", *FORMATS)
     assert split.code == 0, split.err
     content = load(path.with_suffix(".json"))
     for speaker, truth in zip("12", truths, strict=True):
@@ -49,16 +51,24 @@ def test_every_speaker_has_their_words_and_no_switch_is_paid_twice(
     assert f"1: {first}" in path.with_suffix(".srt").read_text()
     assert f"<v 2>{other}" in path.with_suffix(".vtt").read_text()
     assert f"2: {other}" in path.with_suffix(".txt").read_text()
+
+
+@pytest.mark.slow
+def test_no_switch_is_paid_twice(shell: Shell, call: tuple[Path, list[list[HeardWord]]]) -> None:
+    path, _ = call
+    split = shell.transcribe(path, "--channels", "split", *FORMATS)
+    assert split.code == 0, split.err
+    content = load(path.with_suffix(".json"))
     outputs = path.with_suffix(".json").read_bytes()
     after_split = sent(shell)
 
-    mixed = shell.transcribe(path, *formats)
+    mixed = shell.transcribe(path, *FORMATS)
     assert mixed.code == 0, mixed.err
     assert sent(shell) > after_split
     assert not any("speaker" in each for each in load(path.with_suffix(".json"))["segments"])
     after_both = sent(shell)
 
-    again = shell.transcribe(path, "--channels", "split", *formats)
+    again = shell.transcribe(path, "--channels", "split", *FORMATS)
     assert (again.code, sent(shell)) == (0, after_both), again.err
     assert path.with_suffix(".json").read_bytes() == outputs
     # Without the transcript, from stretches alone, and with other chunks.

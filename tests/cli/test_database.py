@@ -27,4 +27,7 @@ def test_repair_ends_no_claim_of_a_living_run(shell: Shell, cloudru: CloudRu, fo
     cloudru.resume()
     assert shell.finish(running).code == 0
     assert len(cloudru.received) == 1
-    assert shell.run("database", "check").code == 0
+    checked = shell.run("database", "check")
+    assert checked.code == 0
+    databases = {line.split()[1].rstrip(":,") for line in checked.out.splitlines()}
+    assert databases == {"ledger", "metrics", "database"}

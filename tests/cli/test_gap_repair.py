@@ -121,6 +121,7 @@ def test_without_the_audit_nothing_more_is_sent_and_with_it_only_what_is_missing
     assert [post.audio_s < 28 for post in posts(cloudru)] == [False, True]
 
 
+@pytest.mark.slow
 def test_a_share_that_is_used_up_leaves_named_gaps(
     tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_share_that_is_used_up_leaves_named_gaps(
     assert len(posts(cloudru)) == 4
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_reached_leaves_a_gap_and_exit_4(
     tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:
@@ -164,7 +166,8 @@ def test_a_budget_that_is_reached_leaves_a_gap_and_exit_4(
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "code"), [(400, "refused", 0), (503, "still_missing", 1)]
+    ("status", "reason", "code"),
+    [(400, "refused", 0), pytest.param(503, "still_missing", 1, marks=pytest.mark.slow)],
 )
 def test_an_ask_that_fails_is_named(
     tmp_path: Path, shell: Shell, cloudru: CloudRu, status: int, reason: str, code: int
@@ -240,14 +243,15 @@ def test_loops_and_text_over_silence_are_replaced(
 def test_long_digital_silence_is_not_sent(tmp_path: Path, shell: Shell, cloudru: CloudRu) -> None:
     with wave.open(str(tmp_path / "silence.wav"), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(bytes(2 * 8000 * 900))
+        file.writeframes(bytes(2 * 8000 * 300))
     result = shell.transcribe(tmp_path / "silence.wav")
     assert result.code == 0, result.err
     assert posts(cloudru) == []
     (gap,) = load(tmp_path / "silence.json")["gaps"]
-    assert (gap["start"], gap["end"], gap["reason"]) == (0.0, 900.0, "no_speech")
+    assert (gap["start"], gap["end"], gap["reason"]) == (0.0, 300.0, "no_speech")
 
 
+@pytest.mark.slow
 def test_a_stretch_of_room_noise_is_not_sent(
     tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:

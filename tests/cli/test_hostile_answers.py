@@ -53,14 +53,16 @@ def talk(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("code", "encoding", "body", "complaint"),
     [
-        (200, "gzip, gzip", None, " bytes: no transcription of "),
+        pytest.param(
+            200, "gzip, gzip", None, " bytes: no transcription of ", marks=pytest.mark.slow
+        ),
         pytest.param(503, "gzip", None, "503: ", marks=pytest.mark.slow),
         (200, "", b'{"segments":[' + 300_000 * b"{},", " words and segments: no transcription of "),
     ],
     ids=["gzip twice", "gzip of a 503", "empty objects"],
 )
 def test_memory_of_a_run_stays_small(
-    home: Path, talk: Path, code: int, encoding: str, body: bytes | None, complaint: str
+    home_in_use: Path, talk: Path, code: int, encoding: str, body: bytes | None, complaint: str
 ) -> None:
     headers = {"content-encoding": encoding} if encoding else {}
     # So that a 503 is not waited out.
@@ -68,14 +70,14 @@ def test_memory_of_a_run_stays_small(
     answer = Status(code, headers, bomb(encoding) if body is None else body)
     with CloudRu(recognise=lambda _: HEARD, faults=always(answer)) as endpoint:
         options = ["transcribe", str(talk), "-j", "4", "--chunk-duration", "10", "-v"]
-        said = failing(home, endpoint, *options)
+        said = failing(home_in_use, endpoint, *options)
         posts = [post.file_sha256 for post in endpoint.received]
     assert complaint in said
     # What another try would not mend is asked for once, so it is paid for once.
     assert len(posts) == len(set(posts))
 
 
-def test_it_costs_its_recording_alone(home: Path, tmp_path: Path) -> None:
+def test_it_costs_its_recording_alone(home_in_use: Path, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         path = tmp_path / f"talk-{number}.wav"
         make_recording(path, duration_s=4, sample_rate=8_000, channels=1, first_word=number)
@@ -85,7 +87,7 @@ def test_it_costs_its_recording_alone(home: Path, tmp_path: Path) -> None:
         return answer if post.words[:1] == ("0002",) else None
 
     with CloudRu(faults=second) as endpoint:
-        result = Shell(home, endpoint).transcribe(tmp_path, "--no-audit")
+        result = Shell(home_in_use, endpoint).transcribe(tmp_path, "--no-audit")
     assert result.code == 1
     assert "talk-2.wav: failed: " in result.err
     assert "2 recordings done" in result.summary
@@ -93,11 +95,13 @@ def test_it_costs_its_recording_alone(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", [["models"], ["doctor", "--send"]], ids=" ".join)
-def test_memory_of_what_asks_the_endpoint_stays_small(home: Path, command: list[str]) -> None:
+def test_memory_of_what_asks_the_endpoint_stays_small(
+    home_in_use: Path, command: list[str]
+) -> None:
     encoding = "gzip, gzip"
     answer = Status(200, {"content-encoding": encoding}, bomb(encoding))
     with CloudRu(models=answer, faults=always(answer)) as endpoint:
-        said = failing(home, endpoint, *command)
+        said = failing(home_in_use, endpoint, *command)
     if command == ["models"]:
         assert "without a list of models" in said
     else:

@@ -46,6 +46,7 @@ def jobs(bare: Shell) -> dict[str, Job]:
     return in_harness(Ledger(bare.home / "data"), fill, Clock(LONG_AGO))
 
 
+@pytest.mark.slow
 def test_a_job_that_is_cancelled_during_its_run_stays_cancelled(shell: Shell, folder: Path) -> None:
     count = 6
     for number in range(count):

@@ -49,7 +49,7 @@ def holders(folder: Path) -> list[Path]:
 
 
 def test_every_kind_of_failure_leaves_the_key_in_no_file_and_no_log(
-    home: Path, tmp_path: Path, talk: Path
+    home_in_use: Path, tmp_path: Path, talk: Path
 ) -> None:
     """An endpoint that repeats it wherever it can, and a run that logs all it sees."""
     failing: list[Fault] = [
@@ -68,7 +68,7 @@ def test_every_kind_of_failure_leaves_the_key_in_no_file_and_no_log(
     faults: list[Fault | None] = [None, *(each for pair in pairs for each in pair)]
     heard = Heard((HeardWord("0000", 0.5, 1.0), HeardWord("0001", 1.5, 2.0)), 10.0)
     with CloudRu(recognise=lambda _: heard) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         command = ("transcribe", talk, "-j", "1", "--chunk-duration", "10", "--retries", "5")
         endpoint.faults = in_turn(faults)
         result = shell.run(*command, "--log-format", "json")
@@ -94,13 +94,19 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize("spelling", SPELLED)
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("plain", "UTF-16") else [])
+        for name in SPELLED
+    ],
+)
 def test_a_transcript_that_repeats_the_key_is_stored_without_it(
-    home: Path, tmp_path: Path, talk: Path, spelling: str
+    home_in_use: Path, tmp_path: Path, talk: Path, spelling: str
 ) -> None:
     answer = Status(200, headers=HEADERS, body=SPELLED[spelling])
     with CloudRu(faults=always(answer)) as endpoint:
-        assert Shell(home, endpoint).transcribe(talk, "--words", "--no-audit").code == 0
+        assert Shell(home_in_use, endpoint).transcribe(talk, "--words", "--no-audit").code == 0
     assert load(talk.with_suffix(".json"))["text"].startswith("Bearer ***")
     assert holders(tmp_path) == []
 
@@ -117,12 +123,12 @@ def test_a_redirect_gets_nothing(shell: Shell, talk: Path, status: int) -> None:
         assert thief.connections_opened == 0
 
 
-def test_a_proxy_for_plain_http_is_not_shown_the_key(home: Path, talk: Path) -> None:
+def test_a_proxy_for_plain_http_is_not_shown_the_key(home_in_use: Path, talk: Path) -> None:
     """To this machine it is spoken directly, whatever the environment says."""
     with CloudRu(tls=False) as endpoint, CloudRu(tls=False) as thief:
         proxy = thief.base_url.removesuffix("/v1")
         variables = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), proxy)
-        assert Shell(home, endpoint, variables).transcribe(talk).code == 0
+        assert Shell(home_in_use, endpoint, variables).transcribe(talk).code == 0
         assert thief.connections_opened == 0
 
 
@@ -192,13 +198,13 @@ def test_a_folder_may_not_set(name: str, tmp_path: Path, monkeypatch: pytest.Mon
             load_settings()
 
 
-def test_a_folders_settings_that_are_no_file(home: Path) -> None:
+def test_a_folders_settings_that_are_no_file(home_in_use: Path) -> None:
     """A pipe is not waited for, a device not read, and no nesting is too deep."""
-    local = home / "sttbatch.toml"
-    shell = Shell(home)
+    local = home_in_use / "sttbatch.toml"
+    shell = Shell(home_in_use)
     os.mkfifo(local)
     complaints = [shell.run("config", "show")]
-    for target in ("/dev/zero", str(home)):
+    for target in ("/dev/zero", str(home_in_use)):
         local.unlink()
         local.symlink_to(target)
         complaints.append(shell.run("config", "show"))
@@ -211,8 +217,8 @@ def test_a_folders_settings_that_are_no_file(home: Path) -> None:
         assert "Traceback" not in each.err
 
 
-def test_a_key_where_its_file_belongs_is_not_repeated(home: Path, talk: Path) -> None:
-    result = Shell(home, None, {"CLOUDRU_API_KEY_FILE": KEY}).transcribe(talk)
+def test_a_key_where_its_file_belongs_is_not_repeated(home_in_use: Path, talk: Path) -> None:
+    result = Shell(home_in_use, None, {"CLOUDRU_API_KEY_FILE": KEY}).transcribe(talk)
     assert result.code == 2
     assert "the API key cannot be read from what CLOUDRU_API_KEY_FILE" in result.err
 

@@ -113,7 +113,7 @@ def test_a_forecast_and_an_empty_folder_are_summed_up(shell: Shell, home: Path, 
     assert [line["event"] for line in objects(failing.err)] == ["JobFailed", "summary"]
 
 
-@pytest.mark.parametrize("options", [(), ("-q",)])
+@pytest.mark.parametrize("options", [pytest.param((), marks=pytest.mark.slow), ("-q",)])
 def test_a_signal_is_summed_up(
     shell: Shell, cloudru: CloudRu, talk: str, options: tuple[str, ...]
 ) -> None:

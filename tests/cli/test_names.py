@@ -83,7 +83,7 @@ def test_a_name_that_is_not_there_is_shown_harmlessly(shell: Shell, name: str) -
         assert run(shell, *arguments)[0] == 2
 
 
-def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home: Path) -> None:
+def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home_in_use: Path) -> None:
     """Into files and through a pipe, whatever the recogniser says."""
     path = tmp_path / "talk.wav"
     make_recording(path, duration_s=11, sample_rate=8_000, channels=1)
@@ -91,7 +91,7 @@ def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home: Pa
     segment = {"text": HOSTILE, "start": 0.5, "end": 1.0, "words": [word]}
     answer = {"text": HOSTILE, "language": HOSTILE, "segments": [segment]}
     with CloudRu(faults=always(Status(200, body=answer))) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         assert run(shell, str(path), "-f", "txt,srt,vtt,tsv,json", "--words", "--no-audit")[0] == 0
         printed = [
             (name, run(shell, str(path), "-o", "-", "-f", name, check=False)[1])

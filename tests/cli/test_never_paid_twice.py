@@ -208,12 +208,22 @@ class Recordings(RuleBasedStateMachine):
 
 TestRecordings = Recordings.TestCase
 TestRecordings.settings = settings(
-    max_examples=4,
-    stateful_step_count=10,
+    max_examples=2,
+    stateful_step_count=8,
     deadline=None,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
+)
+
+
+class MoreRecordings(Recordings):
+    """The same for longer."""
+
+
+TestMoreRecordings = pytest.mark.slow(MoreRecordings.TestCase)
+TestMoreRecordings.settings = settings(
+    TestRecordings.settings, max_examples=8, stateful_step_count=10
 )
 
 
@@ -226,6 +236,7 @@ def recorded(shell: Shell, folder: Path) -> list[str]:
     return texts(words)
 
 
+@pytest.mark.slow
 def test_without_l1_and_l2_nothing_is_sent(shell: Shell, tmp_path: Path) -> None:
     said = recorded(shell, tmp_path / "talks")
     sent = post_count(shell)
@@ -249,6 +260,7 @@ def test_a_touched_recording_is_not_sent_again(shell: Shell, tmp_path: Path) -> 
     assert words_of(tmp_path / "talks" / "talk.json") == said
 
 
+@pytest.mark.slow
 def test_another_prompt_is_another_request_for_every_chunk(shell: Shell, tmp_path: Path) -> None:
     said = recorded(shell, tmp_path / "talks")
     once_s = sent_s(shell)

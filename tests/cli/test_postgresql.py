@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
+import re
 import sqlite3
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,14 @@ import pytest
 from sttbatch.database.opening import open_ledger
 from tests.cloudru import CloudRu, Heard, hear, make_recording
 from tests.database.backends import schema_url
+from tests.database.distance import distant
 from tests.database.postgresql import PostgreSQL, postgresql, programs
 from tests.shell import Shell
+
+REFUSE_RESULTS = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON cache_entries EXECUTE FUNCTION refuse()"""
 
 
 @pytest.fixture
@@ -43,6 +52,13 @@ def talk(folder: Path) -> Path:
 def figures(shell: Shell) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(shell.run("stats", "--json").out)
     return found
+
+
+def said_of_the_database(shell: Shell) -> str:
+    """What doctor says."""
+    findings = json.loads(shell.run("doctor", "--json").out)["findings"]
+    (text,) = (each["text"] for each in findings if each["name"] == "database")
+    return str(text)
 
 
 def test_two_machines_share_results_jobs_and_figures(
@@ -107,6 +123,40 @@ def test_a_ledger_moves_to_postgresql_and_back(
     assert (missing.code, "has no ledger.db" in missing.err) == (2, True)
 
 
+def test_a_copy_from_postgresql_takes_what_this_machine_could_not_store(
+    machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path, url: str, tmp_path: Path
+) -> None:
+    one, _ = machines
+    with contextlib.closing(open_ledger(one.home, url)), psycopg.connect(url) as server:
+        server.execute(REFUSE_RESULTS)
+    assert one.transcribe(talk).code == 1
+    with psycopg.connect(url) as server:
+        server.execute("DROP FUNCTION refuse CASCADE")
+        assert server.execute("SELECT count(*) FROM cache_entries").fetchall() == [(0,)]
+    copied = one.run("database", "copy", url, tmp_path / "new")
+    assert copied.code == 0, copied.err
+    assert copied.out.startswith("copied 1 result, 1 request, ")
+    del one.extra["STTBATCH_DATABASE_URL"]
+    one.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "new")
+    assert one.transcribe(talk).code == 0
+    assert len(cloudru.received) == 1
+
+
+def test_outputs_keep_their_machine_in_a_copy(
+    machines: tuple[Shell, Shell], talk: Path, url: str, tmp_path: Path
+) -> None:
+    one, _ = machines
+    one.extra.clear()
+    assert one.transcribe(talk).code == 0
+    assert one.run("database", "copy", one.home / "data", url).code == 0
+    with psycopg.connect(url) as server:
+        hosts = server.execute("SELECT DISTINCT host FROM outputs").fetchall()
+    assert hosts == [(platform.node(),)]
+    assert one.run("database", "copy", url, tmp_path / "back").code == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "back" / "ledger.db")) as ledger:
+        assert ledger.execute("SELECT DISTINCT host FROM outputs").fetchall() == [("",)]
+
+
 def test_a_copy_that_failed_is_made_again_and_takes_every_text(
     machines: tuple[Shell, Shell], talk: Path, url: str
 ) -> None:
@@ -133,9 +183,15 @@ def test_a_database_is_described_without_its_password(
 ) -> None:
     one, _ = machines
     one.extra["STTBATCH_DATABASE_URL"] = url.replace("@", ":secret@")
-    found = {each["name"]: each for each in json.loads(one.run("doctor", "--json").out)["findings"]}
-    text = found["database"]["text"]
-    for wanted in ("PostgreSQL 1", "schema 00", " ms away", "connections", "clock", "connected: "):
+    text = said_of_the_database(one)
+    for wanted in (
+        "PostgreSQL 1",
+        "schema 00",
+        " ms away",
+        " of 60 connections ",
+        "clock",
+        "connected: ",
+    ):
         assert wanted in text
     shown = one.run("config", "show").out
     assert ":***@" in shown
@@ -148,6 +204,18 @@ def test_a_database_is_described_without_its_password(
     wrong = one.run("jobs", "list")
     assert (wrong.code, "postgresql://" in wrong.err) == (2, True)
     assert "secret" not in text + shown + refused.err + wrong.err
+
+
+def test_a_database_that_is_far_away_is_a_warning(
+    machines: tuple[Shell, Shell], postgresql_server: PostgreSQL, url: str
+) -> None:
+    one, _ = machines
+    with distant(postgresql_server, 0.002) as folder:
+        one.extra["STTBATCH_DATABASE_URL"] = url.replace(str(postgresql_server.folder), str(folder))
+        text = said_of_the_database(one)
+    found = re.search(r"([\d.]+) ms away: each chunk waits for about 20; run it nearer", text)
+    assert found, text
+    assert float(found[1]) >= 4.0
 
 
 def test_without_the_extra_it_says_what_to_install(
@@ -164,8 +232,9 @@ def test_without_the_extra_it_says_what_to_install(
     assert "needs psycopg: pip install 'sttbatch[cluster]'" in result.err
 
 
+@pytest.mark.parametrize("away_s", [0, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_server_that_is_away_for_a_while_loses_nothing(
-    cloudru: CloudRu, folder: Path, home: Path
+    cloudru: CloudRu, folder: Path, home: Path, away_s: int
 ) -> None:
     found = programs()
     if found is None:
@@ -192,7 +261,12 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(
         is_away.set()
         # Answers come that cannot be stored yet.
         cloudru.wait_for(lambda seen: any(each.status == 200 for each in seen.received))
+        time.sleep(away_s)
         server.start()
         result = shell.finish(running)
+        if away_s and result.code:
+            # Its latest heartbeat was a while before.
+            assert "could not tell the ledger" in result.err
+            result = shell.transcribe(folder, "-j", "2")
         assert result.code == 0, result.err
     assert len(cloudru.received) == recordings

@@ -48,10 +48,10 @@ def test_what_is_asked_for_is_enough(
 ) -> None:
     for number in range(4):
         make_recording(
-            folder / f"talk-{number}.mp3", duration_s=60, sample_rate=16_000, channels=1,
+            folder / f"talk-{number}.mp3", duration_s=30, sample_rate=16_000, channels=1,
             first_word=100 * number,
         )  # fmt: skip
-    arguments = ("transcribe", folder, "-j", "10", "--chunk-duration", "20")
+    arguments = ("transcribe", folder, "-j", "10", "--chunk-duration", "10")
     result = shell.finish(shell.start(*arguments, preexec_fn=limited(kind, value)))
     assert result.code == 0, result.err
     assert len(cloudru.received) >= 10

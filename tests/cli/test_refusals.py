@@ -55,23 +55,30 @@ def test_a_second_403_in_a_row_ends_the_run(folder: Path, shell: Shell) -> None:
     assert len(shell.endpoint.received) == 2
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "http://127.0.0.1:1"])
-@pytest.mark.parametrize("tls", [True, False])
+@pytest.mark.parametrize(
+    ("proxy", "tls"),
+    [
+        ("socks5://127.0.0.1:1", True),
+        ("http://127.0.0.1:1", False),
+        pytest.param("socks5://127.0.0.1:1", False, marks=pytest.mark.slow),
+        pytest.param("http://127.0.0.1:1", True, marks=pytest.mark.slow),
+    ],
+)
 def test_no_proxy_has_a_part_in_what_goes_to_this_machine(
-    folder: Path, home: Path, proxy: str, tls: bool
+    folder: Path, home_in_use: Path, proxy: str, tls: bool
 ) -> None:
     record(folder, 1)
     names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
     with CloudRu(tls=tls) as endpoint:
-        result = Shell(home, endpoint, dict.fromkeys(names, proxy)).transcribe(folder)
+        result = Shell(home_in_use, endpoint, dict.fromkeys(names, proxy)).transcribe(folder)
     assert result.code == 0, result.err
 
 
-def test_this_machine_has_one_origin_for_each_port(folder: Path, home: Path) -> None:
+def test_this_machine_has_one_origin_for_each_port(folder: Path, home_in_use: Path) -> None:
     """What was paid for under one of its names is found under the others."""
     record(folder, 1)
     with CloudRu(tls=False) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         assert shell.transcribe(folder, "-f", "txt").code == 0
         sent = len(endpoint.received)
         for host in ("localhost", "[::1]"):
@@ -131,9 +138,9 @@ CATALOGUE: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def test_models_are_listed_with_what_is_told_of_them(home: Path) -> None:
+def test_models_are_listed_with_what_is_told_of_them(home_in_use: Path) -> None:
     with CloudRu(models=CATALOGUE) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         shell.extra["CLOUDRU_API_KEY"] = ""
         found = json.loads(shell.run("models", "--json").out)["models"]
         assert [each["id"] for each in found] == [
@@ -160,15 +167,17 @@ def test_models_are_listed_with_what_is_told_of_them(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("provider", "code"), [("cloud.ru", 0), ("external", 2), (None, 2)], ids=str
+    ("provider", "code"),
+    [("cloud.ru", 0), pytest.param("external", 2, marks=pytest.mark.slow), (None, 2)],
+    ids=str,
 )
 def test_only_internal_sends_nothing_to_others(
-    folder: Path, home: Path, provider: str | None, code: int
+    folder: Path, home_in_use: Path, provider: str | None, code: int
 ) -> None:
     record(folder, 1)
     entry = {"id": "openai/whisper-large-v3", "metadata": {"provider": provider}}
     with CloudRu(models=[entry]) as endpoint:
-        shell = Shell(home, endpoint, {"STTBATCH_ONLY_INTERNAL": "true"})
+        shell = Shell(home_in_use, endpoint, {"STTBATCH_ONLY_INTERNAL": "true"})
         result = shell.transcribe(folder)
         assert result.code == code
         assert bool(endpoint.received) == (code == 0)
@@ -177,9 +186,9 @@ def test_only_internal_sends_nothing_to_others(
         assert ("FAIL  model: " in checked) == (code == 2)
 
 
-def test_doctor_checks_the_model(home: Path) -> None:
+def test_doctor_checks_the_model(home_in_use: Path) -> None:
     with CloudRu(models=CATALOGUE) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         assert "ok    model: openai/whisper-large-v3 is listed, provider" in shell.run("doctor").out
         shell.extra["STTBATCH_MODEL"] = "mistyped"
         unknown = shell.run("doctor")

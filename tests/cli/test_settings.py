@@ -102,11 +102,13 @@ def test_a_settings_file_that_is_named_has_to_be_there(bare: Shell, tmp_path: Pa
     assert bare.run("config", "show").code == 0
 
 
-def test_a_folder_cannot_redirect_the_key(home: Path, cloudru: CloudRu, tmp_path: Path) -> None:
-    make_recording(home / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
-    shell = Shell(home, cloudru)
+def test_a_folder_cannot_redirect_the_key(
+    home_in_use: Path, cloudru: CloudRu, tmp_path: Path
+) -> None:
+    make_recording(home_in_use / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
+    shell = Shell(home_in_use, cloudru)
     with CloudRu() as thief:
-        (home / "sttbatch.toml").write_text(f"base_url = '{thief.base_url}'\n")
+        (home_in_use / "sttbatch.toml").write_text(f"base_url = '{thief.base_url}'\n")
         result = shell.transcribe("talk.wav")
         assert result.code == 2
         assert "base_url may not be set here" in result.err
@@ -148,23 +150,23 @@ def test_a_folder_may_lower_the_cost(bare: Shell, user_file: Path, home: Path) -
     assert found["audit"].startswith("false  # sttbatch.toml")
 
 
-def test_doctor_says_what_to_do(home: Path, cloudru: CloudRu) -> None:
-    healthy = Shell(home, cloudru).run("doctor", "--send")
+def test_doctor_says_what_to_do(home_in_use: Path, cloudru: CloudRu) -> None:
+    healthy = Shell(home_in_use, cloudru).run("doctor", "--send")
     assert healthy.code == 0, healthy.out
     assert "HTTP/2" in healthy.out
     assert "the key is accepted" in healthy.out
-    broken = Shell(home, cloudru, {"CLOUDRU_API_KEY": "", "SSL_CERT_FILE": ""}).run("doctor")
+    broken = Shell(home_in_use, cloudru, {"CLOUDRU_API_KEY": "", "SSL_CERT_FILE": ""}).run("doctor")
     assert broken.code == 1
     assert "FAIL  key: there is no API key; set CLOUDRU_API_KEY" in broken.out
     assert "FAIL  endpoint" in broken.out
     assert "curl -v" in broken.out
 
 
-def test_doctor_for_programs(home: Path, cloudru: CloudRu, user_file: Path) -> None:
-    key = home / "key"
+def test_doctor_for_programs(home_in_use: Path, cloudru: CloudRu, user_file: Path) -> None:
+    key = home_in_use / "key"
     key.write_text(cloudru.key)
     key.chmod(0o640)
-    shell = Shell(home, cloudru, {"CLOUDRU_API_KEY": "", "CLOUDRU_API_KEY_FILE": str(key)})
+    shell = Shell(home_in_use, cloudru, {"CLOUDRU_API_KEY": "", "CLOUDRU_API_KEY_FILE": str(key)})
     result = shell.run("doctor", "--json")
     assert result.code == 0, result.out
     found = json.loads(result.out)
@@ -176,7 +178,7 @@ def test_doctor_for_programs(home: Path, cloudru: CloudRu, user_file: Path) -> N
     texts = {each["name"]: each["text"] for each in found["findings"]}
     assert "chmod 600" in texts["key"]
     assert "HTTP/2, TLSv1.3" in texts["endpoint"]
-    (home / "data" / "ledger.db").write_bytes(b"no database " * 1000)
+    (home_in_use / "data" / "ledger.db").write_bytes(b"no database " * 1000)
     user_file.write_text("\n[[alerts]]\nmetric = 'cost'\nthreshold = 1\n")
     damaged = json.loads(shell.run("doctor", "--json").out)
     assert damaged["ok"] is False
@@ -190,11 +192,11 @@ def test_doctor_for_programs(home: Path, cloudru: CloudRu, user_file: Path) -> N
     assert f"FAIL  settings: {user_file}, line 1: retries" in mistaken.out
 
 
-def test_the_key_of_a_systemd_unit(home: Path, cloudru: CloudRu) -> None:
-    (home / "cloudru-api-key").write_text(f"{cloudru.key}\n")
-    extra = {"CLOUDRU_API_KEY": "", "CREDENTIALS_DIRECTORY": str(home)}
-    make_recording(home / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
-    result = Shell(home, cloudru, extra).transcribe("talk.wav")
+def test_the_key_of_a_systemd_unit(home_in_use: Path, cloudru: CloudRu) -> None:
+    (home_in_use / "cloudru-api-key").write_text(f"{cloudru.key}\n")
+    extra = {"CLOUDRU_API_KEY": "", "CREDENTIALS_DIRECTORY": str(home_in_use)}
+    make_recording(home_in_use / "talk.wav", duration_s=11, sample_rate=8_000, channels=1)
+    result = Shell(home_in_use, cloudru, extra).transcribe("talk.wav")
     assert result.code == 0, result.err
 
 

@@ -19,8 +19,6 @@ from tests.shell import Shell, texts, words_of
 
 from .working import LENGTH_S, Truth, endpoint_of, record
 
-RECORDINGS = 16
-PROCESSES = 4
 PRICE = 0.01
 """The default price of a second."""
 
@@ -59,23 +57,28 @@ def until_event(process: subprocess.Popen[bytes], name: str, recording: str) -> 
     raise AssertionError(f"it ended without {name} of {recording}")
 
 
-def test_several_processes_pay_each_recording_once(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("processes", "recordings"), [(3, 8), pytest.param(4, 16, marks=pytest.mark.slow)]
+)
+def test_several_processes_pay_each_recording_once(
+    shell: Shell, tmp_path: Path, processes: int, recordings: int
+) -> None:
     endpoint_of(shell).latency_s = 0.2
     folder = tmp_path / "talks"
-    truth = record(folder, RECORDINGS)
-    processes = [shell.start("transcribe", folder, "-j", "2") for _ in range(PROCESSES)]
-    with ended(*processes):
-        results = [shell.finish(process) for process in processes]
-    assert [r.code for r in results] == [0] * PROCESSES, [r.err[-900:] for r in results if r.code]
-    assert len(paid(shell)) == len(endpoint_of(shell).received) == RECORDINGS
-    assert len({post.file_sha256 for post in paid(shell)}) == RECORDINGS
+    truth = record(folder, recordings)
+    running = [shell.start("transcribe", folder, "-j", "2") for _ in range(processes)]
+    with ended(*running):
+        results = [shell.finish(process) for process in running]
+    assert [r.code for r in results] == [0] * processes, [r.err[-900:] for r in results if r.code]
+    assert len(paid(shell)) == len(endpoint_of(shell).received) == recordings
+    assert len({post.file_sha256 for post in paid(shell)}) == recordings
     complete(folder, truth)
     for result in results:
-        assert f"{RECORDINGS} recordings done" in result.summary
-        assert len(result.out.splitlines()) == RECORDINGS
+        assert f"{recordings} recordings done" in result.summary
+        assert len(result.out.splitlines()) == recordings
     sent = [int(r.summary.partition(" sent")[0].split()[-2]) for r in results]
-    assert sum(sent) == RECORDINGS
-    print(f"chunks sent by each of {PROCESSES} processes: {sent}")
+    assert sum(sent) == recordings
+    print(f"chunks sent by each of {processes} processes: {sent}")
 
 
 def test_a_killed_holders_recording_is_taken_over_at_once(shell: Shell, tmp_path: Path) -> None:
@@ -130,6 +133,7 @@ def remux(source: Path, target: Path) -> None:
                 made.mux_one(packet)
 
 
+@pytest.mark.slow
 def test_copies_and_other_containers_are_paid_once_by_two_processes(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -161,7 +165,7 @@ def test_copies_and_other_containers_are_paid_once_by_two_processes(
 
 def test_a_daily_budget_is_never_overdrawn_by_two_processes(shell: Shell, tmp_path: Path) -> None:
     endpoint_of(shell).latency_s = 0.3
-    count, affordable = 10, 9
+    count, affordable = 4, 3
     budget = PRICE * LENGTH_S * (affordable + 0.5)
     folders = {tmp_path / "here": 0, tmp_path / "there": count}
     truths = {folder: record(folder, count, first=first) for folder, first in folders.items()}

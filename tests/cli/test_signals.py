@@ -82,7 +82,10 @@ def finished(shell: Shell, folder: Path, truth: dict[str, list[HeardWord]]) -> N
         assert words_of(folder / f"{name}.json") == texts(words)
 
 
-@pytest.mark.parametrize("number", [*SIGNALS[:2], pytest.param(SIGNALS[2], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "number",
+    [SIGNALS[0], *(pytest.param(number, marks=pytest.mark.slow) for number in SIGNALS[1:])],
+)
 def test_all_that_was_in_flight_is_stored_and_not_sent_again(
     shell: Shell, folder: Path, truth: dict[str, list[HeardWord]], number: signal.Signals
 ) -> None:

@@ -206,6 +206,7 @@ def test_watching_a_run_of_another_process(shell: Shell, cloudru: CloudRu, folde
     assert ended == (0, b"")
 
 
+@pytest.mark.slow
 def test_the_page_draws_in_a_browser(shell: Shell, folder: Path, tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if browser is None:

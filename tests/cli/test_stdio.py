@@ -34,7 +34,13 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("redirection", STREAMS)
+@pytest.mark.parametrize(
+    "redirection",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if each in {"2>/dev/full", "| head -1"} else [])
+        for each in STREAMS
+    ],
+)
 def test_nothing_is_lost(
     shell: Shell, tmp_path: Path, talks: dict[Path, list[HeardWord]], redirection: str
 ) -> None:

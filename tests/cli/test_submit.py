@@ -63,6 +63,20 @@ def test_the_summary_of_who_waits_counts_each_recording_once(shell: Shell, tmp_p
     assert "1 recording done, 0 failed, 1 cancelled" in shell.finish(reader).summary
 
 
+def test_whoever_finishes_a_job_writes_what_others_ordered(shell: Shell, tmp_path: Path) -> None:
+    folder, out = tmp_path / "talks", tmp_path / "out"
+    truth = record(folder, 2)
+    assert shell.run("submit", folder, "-f", "json", "-o", out).code == 0
+    result = shell.transcribe(folder, "-f", "txt")
+    assert (result.code, len(result.out.splitlines())) == (0, 2), result.err
+    assert "2 recordings done" in result.summary
+    for name, words in truth.items():
+        assert words_of(out / f"{name}.json") == texts(words)
+    assert rows(shell, "SELECT count(*) FROM orders WHERE done_at IS NULL") == [(0,)]
+    assert rows(shell, "SELECT count(*) FROM processing_jobs WHERE route IS NOT NULL") == [(0,)]
+    assert len(endpoint_of(shell).received) == 2
+
+
 def test_who_waits_learns_what_failed_and_a_signal_leaves_the_queue_alone(
     shell: Shell, tmp_path: Path
 ) -> None:
@@ -80,6 +94,19 @@ def test_who_waits_learns_what_failed_and_a_signal_leaves_the_queue_alone(
     assert result.code == 128 + signal.SIGTERM
     assert "2 left to the workers" in result.summary
     assert rows(shell, "SELECT count(*) FROM orders WHERE done_at IS NULL") == [(2,)]
+
+
+def test_who_waits_learns_that_the_workers_are_for_something_else(
+    shell: Shell, tmp_path: Path
+) -> None:
+    record(tmp_path / "talks", 1, length_s=4.0)
+    elsewhere = Shell(shell.home, extra={"STTBATCH_BASE_URL": "https://127.0.0.1:9/v1"})
+    with working(shell):
+        until_rows(shell, "SELECT state FROM workers", [("IDLE",)])
+        waiting = elsewhere.start("submit", tmp_path / "talks", "--wait")
+        until_line(waiting, "no worker for this engine and address is running")
+        waiting.terminate()
+        assert elsewhere.finish(waiting).code == 128 + signal.SIGTERM
 
 
 def test_what_only_a_run_can_do_is_refused(shell: Shell, tmp_path: Path) -> None:

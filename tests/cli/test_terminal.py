@@ -14,6 +14,8 @@ import pytest
 from tests.cloudru import make_recording
 from tests.shell import Shell
 
+from .working import working
+
 
 @pytest.fixture
 def talk(folder: Path) -> Path:
@@ -22,11 +24,13 @@ def talk(folder: Path) -> Path:
     return path
 
 
-def on_terminal(shell: Shell, *arguments: str | Path) -> tuple[int, str, str]:
+def on_terminal(
+    shell: Shell, *arguments: str | Path, command: str = "transcribe"
+) -> tuple[int, str, str]:
     """Exit code, standard output, and what the terminal was sent."""
     ours, terminal = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "sttbatch", "transcribe", *map(str, arguments)],
+        [sys.executable, "-m", "sttbatch", command, *map(str, arguments)],
         env=shell.environment | {"TERM": "xterm"},
         cwd=shell.home,
         stdin=subprocess.DEVNULL,
@@ -62,6 +66,17 @@ def test_what_former_runs_have_finished(shell: Shell, folder: Path, talk: Path) 
     assert again == out == f"{talk.with_suffix('.txt')}\n"
     assert f"{talk}: from cache, 0:11" in shown
     assert "1 recording done" in shown
+
+
+def test_who_waits_for_workers_sees_the_bar_of_the_batch(
+    shell: Shell, folder: Path, talk: Path
+) -> None:
+    with working(shell):
+        code, out, shown = on_terminal(shell, folder, "--wait", command="submit")
+    assert (code, out) == (0, f"{talk.with_suffix('.txt')}\n"), shown
+    assert "batch" in shown
+    assert "0:11/0:11" in shown
+    assert "1 recording done, 0 failed" in shown
 
 
 def test_a_warning_before_the_batch(new_shell: Shell, folder: Path, talk: Path) -> None:

@@ -118,6 +118,7 @@ def _answered(shell: Shell) -> int:
     return sum(post.status == 200 for post in posts(shell))
 
 
+@pytest.mark.slow
 def test_a_recording_that_a_signal_left_half_done_is_finished_by_the_next_run(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -171,9 +172,9 @@ def test_a_400_fails_its_chunk_alone(shell: Shell, folder: Path, talk: list[Hear
     assert words_of(folder / "talk.json") == texts(talk)
 
 
-def test_a_413_splits_the_chunk(home: Path, folder: Path, talk: list[HeardWord]) -> None:
+def test_a_413_splits_the_chunk(home_in_use: Path, folder: Path, talk: list[HeardWord]) -> None:
     with CloudRu(max_body_bytes=150_000) as endpoint:
-        shell = Shell(home, endpoint)
+        shell = Shell(home_in_use, endpoint)
         result = shell.transcribe(folder, "--chunk-duration", "60", "-j", "1")
         assert result.code == 0, result.err
         assert words_of(folder / "talk.json") == texts(talk)
@@ -273,6 +274,7 @@ def test_a_dry_run_respects_the_limit_on_audio(
     assert wall_s(limited) > 3 * 47
 
 
+@pytest.mark.slow
 def test_a_run_is_planned_with_what_the_runs_before_it_saw(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -358,6 +360,7 @@ def test_covers_and_notes_are_passed_over(
     assert "3 other files skipped" in again.summary, "our own outputs are not counted"
 
 
+@pytest.mark.slow
 def test_recordings_that_share_a_stem_share_no_output(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:

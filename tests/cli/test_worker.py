@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.cloudru import Status
 from tests.shell import Shell, texts, words_of
 
@@ -113,6 +115,7 @@ def test_what_a_killed_worker_held_is_taken_over_at_once(shell: Shell, tmp_path:
     assert len(endpoint_of(shell).received) <= 3 + 2 + 2
 
 
+@pytest.mark.slow
 def test_priorities_and_cancelled_jobs_count_while_it_works(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "talks"
     truth = record(folder, 8, length_s=4.0)

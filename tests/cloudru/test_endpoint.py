@@ -18,8 +18,8 @@ from .clients import LARGE, LOST, SMALL, client, hears_two, post
     ("tls", "versions", "spoken"),
     [
         (True, ("h2", "http/1.1"), "HTTP/2"),
-        (True, ("h2",), "HTTP/2"),
-        (True, ("http/1.1",), "HTTP/1.1"),
+        pytest.param(True, ("h2",), "HTTP/2", marks=pytest.mark.slow),
+        pytest.param(True, ("http/1.1",), "HTTP/1.1", marks=pytest.mark.slow),
         (False, (), "HTTP/1.1"),
     ],
 )

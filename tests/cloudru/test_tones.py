@@ -111,6 +111,7 @@ def test_what_is_no_recording_is_refused(data: bytes) -> None:
         hear(data)
 
 
+@pytest.mark.slow
 def test_minutes_are_heard_to_the_last_word(tmp_path: Path) -> None:
     path = tmp_path / "long.mp3"
     truth = make_recording(path, duration_s=120, sample_rate=16_000, channels=1)

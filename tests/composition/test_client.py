@@ -124,7 +124,7 @@ def _interrupt() -> None:
     [
         lambda: None,
         pytest.param(lambda: _raise(ZeroDivisionError), marks=pytest.mark.slow),
-        _interrupt,
+        pytest.param(_interrupt, marks=pytest.mark.slow),
     ],
 )
 def test_leaving_the_loop_begins_nothing_new_in_a_long_recording(
@@ -197,7 +197,7 @@ asyncio.run(first())""",
 }
 
 
-@pytest.mark.parametrize("way", _SCRIPTS)
+@pytest.mark.parametrize("way", ["async for", pytest.param("for", marks=pytest.mark.slow)])
 def test_the_end_of_the_process_stores_what_is_in_flight(
     lecture: sttbatch.Client, cloudru: CloudRu, way: str
 ) -> None:

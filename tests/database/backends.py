@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -19,7 +20,7 @@ from sttbatch.database.database import Database, Rows, Scan, Session, Store, Val
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
-from sttbatch.database.postgresql import PostgreSQLStore, lock_of
+from sttbatch.database.postgresql import PostgreSQLStore, taking_lock
 from sttbatch.database.postgresql_schema import in_postgresql
 from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, SqliteRates
 from sttbatch.database.sqlite_file import SqliteFile, connect
@@ -62,6 +63,14 @@ class Backend(abc.ABC):
     async def scans(self, database: Database, query: str, values: Values = ()) -> list[Scan]:
         """The plan of a statement."""
         return await database.maintain(lambda store: store.scans(query, values))
+
+    @contextlib.contextmanager
+    def opened(self, folder: Path, history: History) -> Iterator[Store]:
+        """The store of this thread."""
+        store = self.store(folder, history, time.time)
+        store.open()
+        with contextlib.closing(store):
+            yield store
 
     def open_ledger(self, folder: Path, clock: Clock) -> Database:
         return Database(self.store(folder, LEDGER_HISTORY, clock))
@@ -187,7 +196,7 @@ class PostgreSQLBackend(Backend):
     @contextlib.contextmanager
     def locked(self, folder: Path) -> Iterator[None]:
         with psycopg.connect(schema_url(folder)) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(LEDGER_HISTORY),))
+            connection.execute(taking_lock(LEDGER_HISTORY).encode())
             yield
 
     @contextlib.asynccontextmanager

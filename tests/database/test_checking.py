@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +16,6 @@ from tests.database.backends import Backend, PostgreSQLBackend
 
 JOB = """INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload, created_at)
     VALUES ('j', 'f', 0, 'r', '{}', 1.0)"""
-
-
-@pytest.fixture
-def store(backend: Backend, tmp_path: Path) -> Iterator[Store]:
-    opened = backend.store(tmp_path, LEDGER_HISTORY, time.time)
-    opened.open()
-    with contextlib.closing(opened):
-        yield opened
 
 
 def schema(store: Store) -> CheckResult:
@@ -44,9 +33,7 @@ def test_every_frequent_statement_has_its_index(backend: Backend, tmp_path: Path
         (LEDGER_HISTORY, LEDGER_STATEMENTS),
         (METRICS_HISTORY, METRICS_STATEMENTS),
     ):
-        store = backend.store(tmp_path, history, time.time)
-        store.open()
-        with contextlib.closing(store):
+        with backend.opened(tmp_path, history) as store:
             store.analyze()
             found = list(checking.check_plans(store, statements))
         assert [each for each in found if not each.ok] == []

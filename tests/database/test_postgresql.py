@@ -26,6 +26,8 @@ from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql import PostgreSQLStore
+from sttbatch.database.postgresql_schema import MIGRATION_LOCK
+from sttbatch.database.results import SqlResultStore
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 
@@ -279,6 +281,23 @@ def test_a_server_that_stays_away_is_waited_for_once(
     assert numbers(url) == [2]
 
 
+def test_a_server_that_one_store_waited_for_in_vain_is_waited_for_by_no_other(
+    server: PostgreSQL, url: str
+) -> None:
+    """A run that ends closes its ledger, its metrics and the rate limit, one after the other."""
+    with opened(url, patience_s=0.5) as one, opened(url, patience_s=3600.0) as other:
+        server.stop("fast")
+        try:
+            for store in (one, other):
+                with pytest.raises(psycopg.Error):
+                    put(store, 1)
+        finally:
+            server.start()
+        put(other, 2)
+        put(one, 3)
+    assert numbers(url) == [2, 3]
+
+
 def test_reads_are_repeated_when_the_connection_is_lost(url: str) -> None:
     runs = 0
 
@@ -315,6 +334,17 @@ def test_who_opens_an_empty_schema_together_makes_each_table_once(url: str) -> N
     with psycopg.connect(url) as connection:
         rows = connection.execute("SELECT name FROM schema_steps ORDER BY history, name")
         assert [name for (name,) in rows] == [*LEDGER, *METRICS]
+
+
+def test_a_schema_that_is_complete_is_opened_without_a_write_or_a_wait(url: str) -> None:
+    with opened(url):
+        pass
+    reading = f"{url}%20-cdefault_transaction_read_only%3Don%20-clock_timeout%3D100"
+    with psycopg.connect(url) as other:
+        # As another process that migrates.
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        with opened(reading) as store:
+            assert store.read(lambda session: session.execute("SELECT 1").fetchall()) == [(1,)]
 
 
 def test_a_newer_schema_is_refused_with_what_to_do(url: str) -> None:
@@ -399,6 +429,31 @@ def test_text_is_utf_8_whatever_libpq_is_told(url: str, monkeypatch: pytest.Monk
     with opened(url) as store:
         rows = store.read(lambda session: session.execute("SELECT ?", ("речь",)).fetchall())
     assert rows == [("речь",)]
+
+
+ENTRIES = """INSERT INTO cache_entries (key, value, sha256, created_at, model)
+    SELECT 'chunk:' || lpad(number::text, 5, '0'), ''::bytea, ''::bytea, 1.0, 'model'
+    FROM generate_series(1, 3000) AS number"""
+DELETE = """DELETE FROM cache_entries
+    WHERE key >= 'chunk:01000' AND key < 'chunk:02000' OR key > 'chunk:02900'"""
+READ = "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'cache_entries'::regclass"
+
+
+def test_all_results_are_checked_without_reading_them_again_for_each_page(url: str) -> None:
+    async def keys() -> list[str]:
+        with contextlib.closing(Database(PostgreSQLStore(url, LEDGER_HISTORY))) as database:
+            await database.write(lambda session: session.execute(ENTRIES))
+            # Pages in the middle and at the end have no rows.
+            await database.write(lambda session: session.execute(DELETE))
+            entries = [entry.key async for entry in SqlResultStore(database).check()]
+            await database.write(lambda db: db.execute("SELECT pg_stat_force_next_flush()"))
+            ((read,),) = await database.rows(READ)
+        # A row is read several times at most, and not once for each of 60 pages.
+        assert read < 20 * 3000
+        return entries
+
+    kept = [number for number in range(1, 2901) if not 1000 <= number < 2000]
+    assert asyncio.run(keys()) == [f"chunk:{number:05}" for number in kept]
 
 
 def test_marks_of_commits_are_forgotten_after_a_day(url: str) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,6 @@ from sttbatch.database.ledger_schema import LEDGER
 from sttbatch.database.metrics_schema import METRICS
 from sttbatch.database.migrations import History
 from sttbatch.database.rates import RATES_HISTORY
-from tests.database.backends import Backend
 from tests.database.statements import modules, statements, values
 
 # The rate limit's own file has no history: it is made anew where it is gone.
@@ -34,12 +30,8 @@ EVERYTHING = History(
 
 
 @pytest.fixture
-def store(backend: Backend, tmp_path: Path) -> Iterator[Store]:
-    """The tables of every history."""
-    opened = backend.store(tmp_path, EVERYTHING, time.time)
-    opened.open()
-    with contextlib.closing(opened):
-        yield opened
+def history() -> History:
+    return EVERYTHING
 
 
 def refusal(store: Store, statement: str) -> str | None:

@@ -104,7 +104,9 @@ def test_a_folder_of_other_things_is_not_closed_and_a_data_folder_is(tmp_path: P
 
 
 @needs_root
-@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-journal", "metrics.db"])
+@pytest.mark.parametrize(
+    "name", ["ledger.db", pytest.param("ledger.db-journal", marks=pytest.mark.slow), "metrics.db"]
+)
 def test_a_file_of_another_user_is_refused_before_it_is_read(new_shell: Shell, name: str) -> None:
     """The folder may have been open to others once: what they left there is not ours."""
     data = new_shell.home / "data"
@@ -121,7 +123,9 @@ def test_a_file_of_another_user_is_refused_before_it_is_read(new_shell: Shell, n
         assert new_shell.endpoint.received == []
 
 
-@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal"])
+@pytest.mark.parametrize(
+    "name", ["ledger.db", pytest.param("ledger.db-wal", marks=pytest.mark.slow)]
+)
 def test_a_link_or_a_pipe_in_the_place_of_a_file_is_refused(new_shell: Shell, name: str) -> None:
     data = new_shell.home / "data"
     data.mkdir(mode=0o700)

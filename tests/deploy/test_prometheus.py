@@ -53,6 +53,7 @@ def test_each_alert_fires_and_keeps_silent() -> None:
         assert all(part in rule for rule in rules)
 
 
+@pytest.mark.slow
 @needs_promtool
 def test_dead_letters_are_noticed_at_the_shipped_timer(
     shell: Shell, cloudru: CloudRu, tmp_path: Path

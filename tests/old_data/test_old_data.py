@@ -175,7 +175,13 @@ LOST = {
 
 @pytest.mark.parametrize(
     "lost",
-    ["transcripts", "cuts and asks", pytest.param("cuts and audits", marks=pytest.mark.slow)],
+    [
+        "transcripts",
+        *(
+            pytest.param(lost, marks=pytest.mark.slow)
+            for lost in ("cuts and asks", "cuts and audits")
+        ),
+    ],
 )
 def test_each_kind_of_key_finds_what_is_left_without_the_others(old: OldData, lost: str) -> None:
     with contextlib.closing(sqlite3.connect(old.home / "data" / "ledger.db")) as ledger, ledger:
@@ -213,7 +219,11 @@ def test_outputs_are_known_for_its_own_and_edited_ones_are_kept(old: OldData) ->
     assert old.sent() == []
 
 
-@pytest.mark.parametrize("chunk_s", ["10", "30"], ids=["cut as then", "cut otherwise"])
+@pytest.mark.parametrize(
+    "chunk_s",
+    [pytest.param("10", marks=pytest.mark.slow), "30"],
+    ids=["cut as then", "cut otherwise"],
+)
 def test_what_a_killed_run_had_stored_is_not_sent_again(
     old: OldData, told: dict[str, Any], chunk_s: str
 ) -> None:

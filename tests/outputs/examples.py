@@ -71,12 +71,17 @@ def planned(
 
 
 def names(
-    ledger: Ledger, recordings: Sequence[Recording], *, write: bool = False, **options: Any
+    ledger: Ledger,
+    recordings: Sequence[Recording],
+    *,
+    write: bool = False,
+    host: str = "",
+    **options: Any,
 ) -> list[str]:
-    """What each recording's first output is called; `write`: and write them all."""
+    """What each recording's first output is called on `host`; `write`: and write them all."""
 
     async def work(database: Database) -> list[str]:
-        registry = OutputRegistry(SqlOutputStore(database))
+        registry = OutputRegistry(SqlOutputStore(database, host))
         writer = OutputWriter(registry)
         plans = await registry.plan(recordings, OutputOptions(**options))
         await writer.plan(recordings, OutputOptions(**options))

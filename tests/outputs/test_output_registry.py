@@ -97,6 +97,19 @@ def test_a_name_is_inherited_once_recording_and_outputs_are_gone(
     assert names(ledger, [wav, mp3], write=True) == ["talk.wav.txt", "talk.txt"]
 
 
+def test_what_another_machine_wrote_keeps_its_name_though_it_is_not_here(
+    ledger: Ledger, talks: Path
+) -> None:
+    """Its disk need not be this one's."""
+    wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
+    names(ledger, [wav], write=True, host="there")
+    for path in (talks / "talk.wav", talks / "talk.txt", talks / "talk.json"):
+        path.unlink()
+    assert names(ledger, [mp3], write=True, host="here") == ["talk.mp3.txt"]
+    ogg = recording(talks / "talk.ogg")
+    assert names(ledger, [ogg], write=True, host="there") == ["talk.txt"]
+
+
 def test_a_full_name_that_is_taken_gets_a_hash(ledger: Ledger, tmp_path: Path) -> None:
     roots = [tmp_path / name for name in ("a", "b", "c", "d")]
     items = [recording(root / "talk.mp3") for root in roots]

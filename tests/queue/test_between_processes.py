@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from tests.queue.competing_process import LANES, post
 from tests.queue.harness import Clock, Harness, Ledger, contenders, in_harness
 
-PROCESSES = 8
-JOBS = 40
 LIMIT = 30
 
 
-def test_eight_processes_share_forty_jobs_and_each_is_claimed_once(ledger: Ledger) -> None:
+@pytest.mark.parametrize(
+    ("processes", "jobs"), [(4, 20), pytest.param(8, 40, marks=pytest.mark.slow)]
+)
+def test_processes_share_jobs_and_each_is_claimed_once(
+    ledger: Ledger, processes: int, jobs: int
+) -> None:
     async def fill(harness: Harness) -> list[str]:
-        return [(await harness.queued(f"{number:02}")).id for number in range(JOBS)]
+        return [(await harness.queued(f"{number:02}")).id for number in range(jobs)]
 
     job_ids = in_harness(ledger, fill)
-    with contenders(PROCESSES, "claim", ledger) as running:
+    with contenders(processes, "claim", ledger) as running:
         for each in running:
             each.go()
         claimed = [job_id for each in running for job_id in each.rest()]

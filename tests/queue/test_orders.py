@@ -150,12 +150,15 @@ def test_what_a_host_does_not_see_is_left_to_others_until_nobody_does(ledger: Le
     async def story(desk: Desk) -> None:
         job, order = await desk.ordered()
         me, workers = desk.harness.worker, desk.harness.workers.store
-        await workers.heartbeat(me, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        await workers.heartbeat(me, WorkerLoad(4, 0, 0, WorkerState.IDLE, ROUTE))
         await desk.orders.note_unseen(job.id, me.host, "not seen from here")
         assert await desk.dispatcher.next() is None
+        # One for other jobs does not look for it.
+        stranger = await workers.register("1-stranger", "elsewhere boot", 1)
+        await workers.heartbeat(stranger, WorkerLoad(4, 0, 0, WorkerState.IDLE, "transcription"))
         # Another one, on a machine of its own, may see it.
         other = await workers.register("2-other", "there boot", 2)
-        await workers.heartbeat(other, WorkerLoad(4, 0, 0, WorkerState.IDLE))
+        await workers.heartbeat(other, WorkerLoad(4, 0, 0, WorkerState.IDLE, ROUTE))
         desk.harness.clock.now += PATIENCE_S - 1
         await workers.heartbeat(other)
         assert await desk.dispatcher.next() is None
@@ -169,6 +172,7 @@ def test_what_a_host_does_not_see_is_left_to_others_until_nobody_does(ledger: Le
         assert seen.claim is not None
         await desk.harness.jobs.release(seen.claim)
         await desk.orders.note_unseen(job.id, other.host, "other content there")
+        await workers.heartbeat(stranger)
         assert await desk.dispatcher.next() is None
         assert (await desk.now(order)).error == "not seen from here; other content there"
         assert (await desk.harness.reread(job)).status is JobStatus.FAILED
@@ -195,7 +199,7 @@ def test_what_a_worker_says_of_itself_stays_until_it_says_more(ledger: Ledger) -
     async def story(desk: Desk) -> None:
         worker, store = desk.harness.worker, desk.harness.workers.store
         assert [each.load for each in await store.list()] == [WorkerLoad()]
-        load = WorkerLoad(4, 2, 1, WorkerState.ACTIVE)
+        load = WorkerLoad(4, 2, 1, WorkerState.ACTIVE, ROUTE)
         await store.heartbeat(worker, load)
         await desk.ordered()
         await desk.next()

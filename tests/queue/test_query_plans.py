@@ -19,7 +19,7 @@ from tests.queue.harness import Harness, Ledger, opened
 WANTED_WHOLE = {
     (
         "SELECT id, host, pid, started_at, ledger_now() - heartbeat_at, "
-        "lanes, busy_lanes, recordings, state FROM workers"
+        "lanes, busy_lanes, recordings, state, route FROM workers"
     ),
 }
 # What a host does not see is kept as long as somebody waits for it; there is little of it.

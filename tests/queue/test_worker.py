@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, WorkerReaped
 from sttbatch.core.jobs import Claim, JobStatus, TakenBy, Worker, WorkerLoad
 from sttbatch.core.work import Granted, HeldBy, Void
 from sttbatch.database.database import Database
@@ -189,6 +192,49 @@ def test_a_lease_is_lost_with_the_worker_or_with_its_heartbeats(
                 assert str(await lost.get()) == reason
                 assert ("taken for dead" if is_reaped else "that it is alive") in reason
                 store.gate.set()
+
+    asyncio.run(work())
+
+
+def test_a_lease_ends_while_the_machine_sleeps(ledger: Ledger) -> None:
+    async def work() -> None:
+        since_boot = Clock()
+        with contextlib.closing(ledger.open(Clock())) as database:
+            store, lost = GatedWorkers(database), asyncio.Queue[StateError]()
+            workers = WorkerRegistry(store, Heartbeats(), clock=since_boot)
+            async with asyncio.timeout(60), workers.registered(lost.put_nowait):
+                since_boot.now += Heartbeats.lease_s
+                assert "that it is alive" in str(await lost.get())
+                store.gate.set()
+
+    asyncio.run(work())
+
+
+SLEPT = """
+import time
+from sttbatch.queue.worker import since_boot
+assert since_boot() - time.monotonic() > 99_000
+"""
+
+
+def test_the_clock_of_leases_counts_sleep() -> None:
+    in_namespace = ["unshare", "--time", "--boottime", "100000", "--fork"]
+    if not shutil.which("unshare") or subprocess.call([*in_namespace, "true"]) != 0:
+        pytest.skip("unshare (Debian: util-linux) cannot set the clock of a process here")
+    subprocess.run([*in_namespace, sys.executable, "-c", SLEPT], check=True)
+
+
+def test_a_worker_that_was_taken_for_dead_gets_no_other_job(ledger: Ledger) -> None:
+    """Nor does it hide from its next heartbeat what has happened to it."""
+
+    async def work() -> None:
+        async with opened(ledger, liveness=Heartbeats()) as harness:
+            job, store = await harness.queued(), LedgerWorkers(harness.database)
+            await store.reap(harness.worker.id, killed=True)
+            with pytest.raises(WorkerReaped, match="taken for dead"):
+                await harness.queue.claim(job.id, harness.worker)
+            assert (await harness.reread(job)).status is JobStatus.QUEUED
+            assert not await store.heartbeat(harness.worker)
 
     asyncio.run(work())
 

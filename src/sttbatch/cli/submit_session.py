@@ -15,7 +15,7 @@ from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import opened_stores
-from sttbatch.core.events import Event
+from sttbatch.core.events import Event, JobQueued
 from sttbatch.core.jobs import Worker
 from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.processing.discovery import Discovery
@@ -40,7 +40,7 @@ class SubmitSession:
         self._log = log
         self._output = StandardOutput()
         self._display = Display(
-            self._output, bars=False, quiet=mode.quiet, paths=True,
+            self._output, bars=mode.draws, quiet=mode.quiet, paths=True,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
         listeners: list[Callable[[Event], None]] = [self._display]
@@ -74,7 +74,10 @@ class SubmitSession:
     async def _wait(self) -> None:
         from sttbatch.kinds.transcription.order_watch import watch_orders
 
-        with opened_stores(self._settings) as stores:
+        with opened_stores(self._settings) as stores, self._display:
+            for each in self._placed:
+                # The log has it already, and the display has just begun.
+                self._display(JobQueued(each.display_path, each.audio_s))
             await watch_orders(
                 stores.orders, stores.workers, self._placed, self._run.emit, self._show
             )

@@ -12,6 +12,7 @@ from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import end_of, measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
+from sttbatch.core.errors import StateError
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.database.database import Database
@@ -21,6 +22,7 @@ from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
+    from sttbatch.composition.workshop import Workshop
     from sttbatch.external.secret import Secret
     from sttbatch.kinds.transcription.ordering import PlacedOrder
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
@@ -57,6 +59,7 @@ class BatchRun:
         self._alerts = alerts
         self._observe = observe
         self._ends_process = ends_process
+        self._workshop: Workshop | None = None
         self._pipeline: TranscriptionPipeline | None = None
         self._stopped = False
         self.report = BatchReport()
@@ -97,6 +100,18 @@ class BatchRun:
                 async with self._opened(discovery, database, config, priority) as pipeline:
                     with working or contextlib.nullcontext():
                         await pipeline.run(discovery)
+                        await self._fulfil_orders(pipeline, config)
+
+    async def _fulfil_orders(self, pipeline: TranscriptionPipeline, config: RunConfig) -> None:
+        """Write what others ordered of the jobs that this run completed, unless it ended early."""
+        completed = pipeline.claims.completed
+        if self._workshop is None or pipeline.control.closed or not completed:
+            return
+        from sttbatch.composition.ordered_work import fulfil_orders
+
+        # Workers find them too.
+        with contextlib.suppress(StateError):
+            await fulfil_orders(self._workshop, config, completed, lambda: self._stopped, self.emit)
 
     async def submit(
         self, discovery: Discovery, config: RunConfig, priority: JobPriority = JobPriority.MEDIUM
@@ -185,6 +200,7 @@ class BatchRun:
                 async with open_workshop(
                     self._settings, folder, database, media, self._key, self.emit
                 ) as workshop:
+                    self._workshop = workshop
                     self._pipeline = transcription_run(
                         workshop,
                         config,

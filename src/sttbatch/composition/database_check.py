@@ -17,8 +17,8 @@ from sttbatch.database.migrations import History
 from sttbatch.database.opening import open_metrics
 
 
-async def check_databases(settings: Settings, *, explain: bool, mend: bool) -> list[CheckResult]:
-    """Check the ledger and its metrics; `mend` repairs first.
+async def check_databases(settings: Settings, *, explain: bool, repair: bool) -> list[CheckResult]:
+    """Check the ledger and its metrics; `repair` repairs first.
 
     Raises StateError if one cannot be opened.
     """
@@ -28,16 +28,17 @@ async def check_databases(settings: Settings, *, explain: bool, mend: bool) -> l
     ):
         ledger = stores.database
         await stores.workers.sweep()
-        if mend:
+        if repair:
             for worker in await ledger.read(checking.workers_without_row):
                 await stores.workers.reap_if_dead(worker)
             await ledger.write(checking.repair_invariants)
         found = await _checked(
-            ledger, LEDGER_HISTORY, LEDGER_STATEMENTS, explain=explain, mend=mend
+            ledger, LEDGER_HISTORY, LEDGER_STATEMENTS, explain=explain, repair=repair
         )
-        found += await ledger.read(lambda session: list(checking.check_invariants(session)))
+        invariants = await ledger.read(lambda session: list(checking.check_invariants(session)))
+        found += _of(LEDGER_HISTORY, invariants)
         found += await _checked(
-            metrics, METRICS_HISTORY, METRICS_STATEMENTS, explain=explain, mend=mend
+            metrics, METRICS_HISTORY, METRICS_STATEMENTS, explain=explain, repair=repair
         )
         described = await ledger.maintain(lambda store: store.describe())
     return [*found, CheckResult("database", ok=True, text=described)]
@@ -49,16 +50,21 @@ async def _checked(
     statements: Iterable[HotStatement],
     *,
     explain: bool,
-    mend: bool,
+    repair: bool,
 ) -> list[CheckResult]:
     def check(store: Store) -> list[CheckResult]:
-        if mend:
+        if repair:
             checking.repair(store, history)
         store.analyze()
         found = list(checking.check_schema(store, history))
         if explain:
             found += checking.check_plans(store, statements)
-        kind = history.name.rpartition(".")[2]
-        return [CheckResult(f"{kind}, {each.name}", each.ok, each.text) for each in found]
+        return _of(history, found)
 
     return await database.maintain(check)
+
+
+def _of(history: History, results: Iterable[CheckResult]) -> list[CheckResult]:
+    """Results that name their database."""
+    kind = history.name.rpartition(".")[2]
+    return [CheckResult(f"{kind}, {each.name}", each.ok, each.text) for each in results]

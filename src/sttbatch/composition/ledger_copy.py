@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import ANSWERS, opened_stores
+from sttbatch.composition.stores import ANSWERS, data_folder, opened_stores, this_host
 from sttbatch.core.errors import UsageError
-from sttbatch.database.copying import copy_tables, row_counts
+from sttbatch.database.copying import copy_tables, move_outputs, refuse_if_used, row_counts
 from sttbatch.database.database import Store, translated
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
@@ -39,6 +39,16 @@ class Location(Struct, frozen=True):
             return replace(settings, database_url=self.url)
         return replace(settings, data_dir=self.text, database_url=None)
 
+    def spool(self, settings: Settings) -> Path | None:
+        """Where this machine keeps answers that this ledger could not store; None: nowhere."""
+        if self.url is None:
+            return self.folder / ANSWERS
+        # Without a ledger of its own there, the folder's answers are for the one that is named.
+        folder = data_folder(settings)
+        is_named = self.url == settings.database_url
+        is_alone = settings.database_url is None and not (folder / "ledger.db").exists()
+        return folder / ANSWERS if is_named or is_alone else None
+
     def stores(self) -> tuple[Store, Store]:
         """The ledger and its metrics."""
         return ledger_store(self.folder, self.url), metrics_store(self.folder, self.url)
@@ -48,20 +58,24 @@ async def copy_ledger(source: Location, target: Location, settings: Settings) ->
     """Copy a ledger and its metrics; returns the numbers of rows by table.
 
     Raises:
-        UsageError: there is no such ledger, or a process works at one of them.
+        UsageError: there is no such ledger, or a process works at one of them. Those that begin
+            meanwhile wait.
         StateError: one of them cannot be used, or the target is not empty.
     """
     if source.url is None and not (source.folder / "ledger.db").is_file():
         raise UsageError(f"{source.folder} has no ledger.db")
     if target.url is None:
         private_folder(target.folder)
-    for location in (source, target):
-        await _check_idle(location, settings)
+    await _tidy_up(source.settings(settings), source.spool(settings))
+    # What it could not store is booked by its next run: now it has to be empty.
+    await _tidy_up(target.settings(settings), None)
     copied: dict[str, int] = {}
+    hosts = [this_host(each.settings(settings)) for each in (source, target)]
+    finishes = (lambda _: None, lambda session: move_outputs(session, *hosts))
     histories = (METRICS_HISTORY, LEDGER_HISTORY)
-    pairs = zip(reversed(source.stores()), reversed(target.stores()), histories, strict=True)
+    pairs = zip(reversed(source.stores()), reversed(target.stores()), strict=True)
     with contextlib.ExitStack() as opened:
-        for one, other, history in pairs:
+        for (one, other), history, finish in zip(pairs, histories, finishes, strict=True):
             for store in (one, other):
                 opened.enter_context(_naming_faults(store))
                 store.open()
@@ -69,7 +83,7 @@ async def copy_ledger(source: Location, target: Location, settings: Settings) ->
             counts = row_counts(one, history.tables)
             # A copy that was cut off left all metrics or none: the ledger follows them.
             is_there = history is METRICS_HISTORY and row_counts(other, history.tables) == counts
-            copied |= counts if is_there else copy_tables(one, other, history.tables)
+            copied |= counts if is_there else copy_tables(one, other, history.tables, finish)
     return copied
 
 
@@ -81,17 +95,13 @@ def _naming_faults(store: Store) -> Iterator[None]:
         raise translated(store, error) from error
 
 
-async def _check_idle(location: Location, settings: Settings) -> None:
-    """Book what dead processes left; raises UsageError if there are living ones."""
+async def _tidy_up(settings: Settings, spool: Path | None) -> None:
+    """Book what dead processes left, and answers in `spool`; raises UsageError if any lives."""
     from sttbatch.caching.response_spool import ResponseSpool
 
-    with opened_stores(location.settings(settings)) as stores:
+    with opened_stores(settings) as stores:
         await stores.workers.sweep()
-        if living := await stores.workers.store.list():
-            labels = ", ".join(worker.label for worker in living)
-            raise UsageError(f"{stores.database.title} is in use by {labels}; stop that first")
-        if location.url is None:
-            async with contextlib.aclosing(
-                ResponseSpool(location.folder / ANSWERS, lanes=0)
-            ) as spool:
-                await spool.recover_into(stores.bookings)
+        await stores.database.read(lambda session: refuse_if_used(session, stores.database.title))
+        if spool is not None:
+            async with contextlib.aclosing(ResponseSpool(spool, lanes=0)) as answers:
+                await answers.recover_into(stores.bookings)

@@ -8,30 +8,24 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.ordered_work import ordered_jobs
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
-from sttbatch.composition.workshop import Workshop, open_workshop, transcription_run
+from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Emit, Event, Warned
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
-from sttbatch.database.files import SqlFileIndex
-from sttbatch.database.jobs import LedgerJobs
-from sttbatch.database.orders import SqlOrders
 from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import JobEnd, WorkerService
-from sttbatch.kinds.transcription.ordered_jobs import OrderedJobs
 from sttbatch.kinds.transcription.ordering import route_of
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
-from sttbatch.queue.job_queue import JobQueue
 
 if TYPE_CHECKING:
     from sttbatch.execution.celery_app import Messages
@@ -71,6 +65,7 @@ class WorkerProcess:
         self._settings = settings
         self._receives = receives
         self._key = key
+        self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
         self._metrics = DailyMetrics(settings, self.warn)
         self._listeners: list[Callable[[Event], None]] = [self._metrics, *listeners]
@@ -164,38 +159,23 @@ class WorkerProcess:
                 yield workshop
 
     def _service_of(self, workshop: Workshop) -> WorkerService:
-        config, queue = run_config_of(self._settings), _queue_of(workshop)
-        orders, worker = SqlOrders(workshop.database), workshop.worker
-
-        def new_run(config: RunConfig, emit: Emit, assigned: Assignment) -> TranscriptionPipeline:
-            return transcription_run(workshop, config, emit, cutters=1, assigned=assigned)
-
-        jobs = OrderedJobs(
-            config,
-            worker,
-            queue,
-            orders,
-            lambda: Fingerprinter(SqlFileIndex(workshop.database)),
-            new_run,
-            lambda: service.draining,
-            self.emit,
-        )
+        config = run_config_of(self._settings)
+        jobs = ordered_jobs(workshop, config, lambda: service.draining, self.emit)
 
         def stop() -> None:
             for run in workshop.runs:
                 run.stop()
 
-        route = route_of(config.request)
         process: Callable[[Assignment], Awaitable[JobEnd]] = jobs.process
         dispatcher: JobDispatcher
         dispatcher = ledger = LedgerDispatcher(
-            queue, orders, worker, route, self._settings.outage_wait
+            jobs.queue, jobs.orders, jobs.worker, self._route, self._settings.outage_wait
         )
         if self._messages is not None:
             from sttbatch.execution.celery_dispatcher import CeleryDispatcher
 
             dispatcher = told = CeleryDispatcher(
-                ledger, orders, route, self._messages.doorbells, self.warn
+                ledger, jobs.orders, self._route, self._messages.doorbells, self.warn
             )
             process = told.acknowledging(process, lambda: service.draining)
         service = WorkerService(dispatcher, process, max_jobs(config), stop, self.warn)
@@ -209,10 +189,8 @@ class WorkerProcess:
             return
         from sttbatch.execution.celery_app import Messages
 
-        config = run_config_of(self._settings)
-        async with Messages(
-            route_of(config.request), max_jobs(config), receives=self._receives
-        ) as self._messages:
+        jobs = max_jobs(run_config_of(self._settings))
+        async with Messages(self._route, jobs, receives=self._receives) as self._messages:
             yield
 
     def _lost(self, error: StateError) -> None:
@@ -224,7 +202,7 @@ class WorkerProcess:
         if workshop is None or service is None:
             return WorkerLoad()
         lanes = workshop.lanes
-        return WorkerLoad(lanes.limit, lanes.in_use, service.recordings, service.state)
+        return WorkerLoad(lanes.limit, lanes.in_use, service.recordings, service.state, self._route)
 
     async def _tell(self, workshop: Workshop) -> None:
         """Tell the ledger what changes; heartbeats alone come too seldom."""
@@ -241,7 +219,3 @@ class WorkerProcess:
 def max_jobs(config: RunConfig) -> int:
     """How many recordings a worker processes at the same time."""
     return config.concurrency.value + JOBS_BESIDE_LANES
-
-
-def _queue_of(workshop: Workshop) -> JobQueue:
-    return JobQueue(LedgerJobs(workshop.database), workshop.workers)

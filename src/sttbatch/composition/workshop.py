@@ -35,6 +35,7 @@ from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.database import Database
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
+from sttbatch.database.opening import stop_waiting
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
@@ -127,6 +128,8 @@ async def open_workshop(
     def lost(error: StateError) -> None:
         for run in runs:
             run.abort(error)
+        # Others do what it does: it only has to end.
+        stop_waiting(settings.database_url)
         on_lost(error)
 
     async with (

@@ -101,6 +101,16 @@ class BrokerUnreachable(StateError):
     """The broker that tells workers of jobs cannot be reached."""
 
 
+class WorkerReaped(StateError):
+    """Another process took this one for dead, and what it held is free (exit 1)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was taken for dead by another: it sends nothing more; "
+            "run it again to continue"
+        )
+
+
 class Stopped(SttbatchError):
     """The run stopped, by a signal or another failure, before a request was sent."""
 

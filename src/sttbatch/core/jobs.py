@@ -193,12 +193,14 @@ class WorkerLoad(Struct, frozen=True):
         lanes: how many requests it sends at once.
         busy_lanes: how many of these it sends now.
         recordings: how many jobs it processes.
+        route: of the jobs that it takes, as in `Order`.
     """
 
     lanes: int = 0
     busy_lanes: int = 0
     recordings: int = 0
     state: WorkerState = WorkerState.RUN
+    route: str = ""
 
 
 class Worker(Struct, frozen=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, UsageError
 from sttbatch.database.database import Columns, Session, Store
-from sttbatch.database.workers import storable
+from sttbatch.database.outputs import MOVE_HOST
+from sttbatch.database.workers import read_workers, storable
 
 BATCH = 100
 """Rows held in memory; a transcript may have a megabyte."""
@@ -16,26 +17,54 @@ LEFT_OUT = frozenset({"workers"})
 """Processes work at one ledger."""
 
 
-def copy_tables(source: Store, target: Store, tables: Sequence[str]) -> dict[str, int]:
-    """Copy all rows in one transaction; returns their numbers by table.
+def copy_tables(
+    source: Store,
+    target: Store,
+    tables: Sequence[str],
+    finish: Callable[[Session], None] = lambda _: None,
+) -> dict[str, int]:
+    """Copy all rows in one transaction, which `finish` completes; returns their numbers by table.
 
-    Both stores are open, and no process works at either. Raises StateError if the target has rows.
+    Both stores are open, and nobody writes to either meanwhile. Raises UsageError if a process
+    works at one of them, and StateError if the target has rows.
     """
     columns = {table: source.columns(table) for table in tables if table not in LEFT_OUT}
 
+    has_workers = bool(LEFT_OUT.intersection(tables))
+
     def copy(to: Session) -> dict[str, int]:
+        def copy_from(session: Session) -> dict[str, int]:
+            if has_workers:
+                refuse_if_used(session, source.title)
+            copied = {
+                table: _copy_table(session, to, table, each) for table, each in columns.items()
+            }
+            finish(to)
+            return copied
+
+        if has_workers:
+            refuse_if_used(to, target.title)
         for table in columns:
             if to.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():  # noqa: S608 - a name of ours
                 raise StateError(f"{target.title} is not empty: it has rows in {table}")
-        copied = source.read(
-            lambda session: {
-                table: _copy_table(session, to, table, each) for table, each in columns.items()
-            }
-        )
+        # Not only read: whoever begins to work at the source waits until it is copied.
+        copied = source.transact(copy_from)
         target.after_copy(to)
         return copied
 
     return target.transact(copy)
+
+
+def move_outputs(session: Session, host: str, new_host: str) -> None:
+    """Have the outputs of one host belong to another name of it."""
+    session.execute(MOVE_HOST, (new_host, host))
+
+
+def refuse_if_used(session: Session, title: str) -> None:
+    """Raise UsageError if a process works at the ledger, which is called `title`."""
+    if workers := read_workers(session):
+        labels = ", ".join(worker.label for worker in workers)
+        raise UsageError(f"{title} is in use by {labels}; stop that first")
 
 
 def row_counts(store: Store, tables: Sequence[str]) -> dict[str, int]:

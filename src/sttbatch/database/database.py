@@ -127,7 +127,7 @@ class Store(Protocol):
     def entries_after(
         self, number: int, limit: int
     ) -> list[tuple[int, bytes | None, bytes | None, object]]:
-        """(number, key, value, SHA-256) of the cache entries after entry `number`.
+        """(number, key, value, SHA-256) of some cache entries after entry `number`, if any.
 
         Damaged keys and indexes hide no entry; values of a wrong type are None.
         """

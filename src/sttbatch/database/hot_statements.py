@@ -37,6 +37,7 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ("dispatch what is queued", orders.ROUTED, ("route", "QUEUED", 0, 1.0, "host", 16)),
     ("find who processes orders", orders.HOLDERS, ("route",)),
     ("list the open orders of a job", orders.OPEN, ("id",)),
+    ("find jobs with open orders", expand(orders.WAITING, 1), ("id",)),
     ("look orders up", expand(orders.BY_IDS, 1), ("id",)),
     ("update the route of a job", order_rows.ROUTE, ("id",)),
     ("list jobs by state", jobs.ACTIVE, ("QUEUED", 100)),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import UsageError, WorkerReaped
 from sttbatch.core.jobs import (
     TERMINAL,
     ChunkTask,
@@ -24,7 +24,7 @@ from sttbatch.core.orders import CANCELLED
 from sttbatch.database.database import Database, Session
 from sttbatch.database.job_rows import COLUMNS, SELECT, job_of, read_jobs
 from sttbatch.database.order_rows import close_orders, reopen_orders
-from sttbatch.database.workers import heartbeat, storable
+from sttbatch.database.workers import beat, storable
 
 BY_ID = f"{SELECT} WHERE id = ?"
 BY_IDS = f"{SELECT} WHERE id IN (?*)"
@@ -129,7 +129,8 @@ class LedgerJobs:
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
         def write(db: Session) -> Claim | TakenBy | Ended:
-            heartbeat(db, worker)
+            if not beat(db, worker.id):
+                raise WorkerReaped
             job = _first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
                 job = _requeue(db, job)

@@ -300,7 +300,11 @@ LEDGER: Steps = {
         # The machine that wrote an output, in a ledger of several: others need not see its folder.
         "ALTER TABLE outputs ADD COLUMN host TEXT NOT NULL DEFAULT ''",
     ),
-    "0012_rung": (
+    "0012_worker_routes": (
+        # Which jobs a worker may take.
+        "ALTER TABLE workers ADD COLUMN route TEXT NOT NULL DEFAULT ''",
+    ),
+    "0013_rung": (
         # When a broker last got a message of a job; NULL: it has not, since the job was queued.
         "ALTER TABLE processing_jobs ADD COLUMN rung_at REAL",
     ),

@@ -19,7 +19,7 @@ Steps: TypeAlias = Mapping[str, tuple[str, ...]]
 """Statements by the step's name, in order; a released step never changes."""
 
 
-_CREATE = re.compile(r"CREATE (?:TABLE|INDEX|UNIQUE INDEX|TRIGGER) (\w+)")
+_CREATE = re.compile(r"CREATE (?:TABLE|INDEX|UNIQUE INDEX|TRIGGER) (?:IF NOT EXISTS )?(\w+)")
 
 
 class History(Struct, frozen=True):

@@ -63,6 +63,14 @@ def open_rates(
     return SqliteRates(data_folder / RATES, bucket, warn)
 
 
+def stop_waiting(url: str | None) -> None:
+    """Have this process wait for a PostgreSQL that is away no longer, until it is back."""
+    if url is not None:
+        from sttbatch.database import postgresql_connections
+
+        postgresql_connections.stop_waiting(url)
+
+
 def postgresql_store(url: str, history: History, *, durable: bool = True) -> PostgreSQLStore:
     """The tables of `history` in PostgreSQL; raises UsageError if its driver is not installed."""
     try:

@@ -22,6 +22,7 @@ _SELECT = """SELECT id, job_id, path, root, outputs, route, force, done_at, erro
     FROM orders"""
 BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 OPEN = f"{_SELECT} WHERE job_id = ? AND done_at IS NULL ORDER BY ordered_at, id"
+WAITING = "SELECT DISTINCT job_id FROM orders WHERE job_id IN (?*) AND done_at IS NULL"
 JOB_STATE = "SELECT status, error_message FROM processing_jobs WHERE id = ?"
 PLACE = """
     INSERT INTO orders (id, job_id, path, root, outputs, route, force, ordered_at)
@@ -54,7 +55,7 @@ NOTE_UNSEEN = """INSERT INTO unseen (job_id, host, reason, at) VALUES (?, ?, ?, 
     ON CONFLICT (job_id, host) DO UPDATE SET reason = excluded.reason"""
 UNSEEN = """SELECT job_id, host, reason, ledger_now() - at FROM unseen
     WHERE EXISTS (SELECT 1 FROM processing_jobs AS job
-                  WHERE job.id = unseen.job_id AND job.route IS NOT NULL
+                  WHERE job.id = unseen.job_id AND job.route = ?
                     AND job.status IN ('QUEUED', 'COMPLETED'))
     ORDER BY job_id, at LIMIT ?"""
 
@@ -78,6 +79,9 @@ class SqlOrders:
 
     async def open(self, job_id: str) -> list[Order]:
         return [_order(row) for row in await self._database.rows(OPEN, (job_id,))]
+
+    async def waiting(self, job_ids: Collection[str]) -> set[str]:
+        return {job_id for (job_id,) in await self._database.batched_rows(WAITING, [*job_ids])}
 
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         rows = await self._database.batched_rows(BY_IDS, [*order_ids])
@@ -126,8 +130,8 @@ class SqlOrders:
         row = (job_id, host, storable(reason))
         await self._database.write(lambda db: db.execute(NOTE_UNSEEN, row))
 
-    async def unseen(self, limit: int) -> list[NotSeen]:
-        return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (limit,))]
+    async def unseen(self, route: str, limit: int) -> list[NotSeen]:
+        return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (route, limit))]
 
 
 def _place(db: Session, order: Order) -> bool:

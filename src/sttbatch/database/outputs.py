@@ -26,6 +26,7 @@ OWN = """
     INSERT INTO outputs (path, source, format, sha256, host) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (path) DO UPDATE SET
         source = excluded.source, sha256 = excluded.sha256, host = excluded.host"""
+MOVE_HOST = "UPDATE outputs SET host = ? WHERE host = ?"
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""

@@ -12,7 +12,6 @@ from zlib import crc32
 import psycopg
 from psycopg import sql
 
-from sttbatch.core.errors import StateError
 from sttbatch.database.database import Columns, Scan, Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_connections import (
@@ -24,21 +23,22 @@ from sttbatch.database.postgresql_connections import (
     PostgreSQLSession,
     address,
 )
-from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
+from sttbatch.database.postgresql_schema import in_postgresql, migrate
 
 T = TypeVar("T")
 
-OLDEST = 150000
-"""`server_version` of the first PostgreSQL that understands every statement."""
-
 NEAR_S = 0.003
 """A longer round trip makes the ledger slower than the endpoint."""
+
+STORES = 3
+"""Of a process, each with a connection: the ledger, metrics and the rate limit."""
 
 _ROUND_TRIPS = 5
 _LAST_STEP = "SELECT max(name) FROM schema_steps WHERE history = %s"
 _OTHERS = f"""SELECT DISTINCT application_name FROM pg_stat_activity
     WHERE application_name LIKE '{APPLICATION} %' AND datname = current_database()
         AND application_name <> current_setting('application_name') ORDER BY 1"""  # noqa: S608
+_IN_USE = "SELECT sum(numbackends), current_setting('max_connections') FROM pg_stat_database"
 _OBJECTS = """SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
     UNION SELECT tgname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
         WHERE relnamespace = current_schema()::regnamespace"""
@@ -53,7 +53,9 @@ _MARK_COMMIT = """INSERT INTO last_commits (writer, number)
     SELECT %s, %s WHERE pg_current_xact_id_if_assigned() IS NOT NULL
     ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"""
 _IS_COMMITTED = "SELECT 1 FROM last_commits WHERE writer = %s AND number = %s"
-_FORGET_COMMITS = "DELETE FROM last_commits WHERE at < now() - interval '1 day'"
+# Other stores forget the same ones, under locks of their own.
+_FORGET_COMMITS = """DELETE FROM last_commits WHERE writer IN (
+    SELECT writer FROM last_commits WHERE at < now() - interval '1 day' FOR UPDATE SKIP LOCKED)"""
 
 
 class PostgreSQLStore:
@@ -89,11 +91,10 @@ class PostgreSQLStore:
         self._history = history
         self._writer = uuid4().hex
         self._groups = 0
-        self._lock = lock_of(history)
+        self._lock = taking_lock(history)
         # Of the transaction alone: the next one in a server process may be that of another store.
         durability = "" if durable else "SET LOCAL synchronous_commit = off; "
-        lock = f"SELECT pg_advisory_xact_lock({self._lock})"
-        self._begin = f"BEGIN; {durability}{lock}".encode()
+        self._begin = f"BEGIN; {durability}{self._lock}".encode()
         self._tables = history.tables
 
     def reason(self, fault: Exception) -> str:
@@ -103,7 +104,7 @@ class PostgreSQLStore:
 
     def open(self) -> None:
         with self._pool.single() as connection:
-            self._migrate(connection)
+            migrate(connection, self._history, self.title, self._lock)
         self._pool.open()
 
     def transact(self, work: Work[T]) -> T:
@@ -120,6 +121,8 @@ class PostgreSQLStore:
                 connection.execute("ROLLBACK")
                 return committing[0]
             committing = None
+            if self._groups == 1:
+                connection.execute(_FORGET_COMMITS)
             result = work(PostgreSQLSession(connection))
             connection.execute(_MARK_COMMIT, mark)
             committing = (result,)
@@ -175,24 +178,30 @@ class PostgreSQLStore:
             ahead_s = time.time() - server_at - round_trip_s / 2
             ((steps,),) = connection.execute(_LAST_STEP, (self._history.name,)).fetchall()
             others = [name for (name,) in connection.execute(_OTHERS).fetchall()]
+            ((used, limit),) = connection.execute(_IN_USE).fetchall()
             version = connection.info.parameter_status("server_version")
-        pool = self._pool.stats()
         far = ": each chunk waits for about 20; run it nearer" if round_trip_s > NEAR_S else ""
         return (
             f"PostgreSQL {version}, schema {steps}, {1000 * round_trip_s:.1f} ms away{far}; "
-            f"{pool['pool_size']} of at most {pool['pool_max']} connections; this machine's clock "
-            f"is {abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}; "
+            f"{used} of {limit} connections are in use, up to {STORES} by each run; "
+            f"this machine's clock is {abs(ahead_s):.1f} s {'ahead' if ahead_s > 0 else 'behind'}; "
             f"also connected: {', '.join(others) or 'nobody'}"
         )
 
     def entries_after(
         self, number: int, limit: int
     ) -> list[tuple[int, bytes | None, bytes | None, object]]:
-        query = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
-            WHERE ctid > %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
+        number = max(number, 0)
+        # To sort by place, PostgreSQL reads all rows of a range: it gets no more than it needs.
+        end, blocks = number >> 16, _BLOCKS
+        rows: list[tuple[int, bytes | None, bytes | None, object]] = []
         with self._pool.connection() as connection:
-            after = _row_id(max(number, 0))
-            return connection.execute(query.encode(), (after, limit)).fetchall()
+            ((count,),) = connection.execute(_COUNT_BLOCKS).fetchall()
+            while not rows and end < count:
+                end, blocks = end + blocks, 2 * blocks
+                values = (_row_id(number), _row_id(end << 16), limit)
+                rows = connection.execute(_ENTRIES.encode(), values).fetchall()
+        return rows
 
     def drop_entries(self, numbers: Sequence[int]) -> None:
         row_ids = [(_row_id(number),) for number in numbers]
@@ -237,46 +246,16 @@ class PostgreSQLStore:
             ).fetchone()
             session.execute(query.format(*names).as_string(), sequence)
 
-    def _migrate(self, connection: Connection) -> None:
-        """Apply the missing steps in one transaction; raises StateError as `History.missing`."""
-        if connection.info.server_version < OLDEST:
-            raise StateError(f"{self.title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
-        if connection.info.parameter_status("server_encoding") != "UTF8":
-            raise StateError(f"{self.title}: its encoding must be UTF8")
-        name, title = self._history.name, self.title
-        with connection.transaction():
-            # The records and functions are those of every history.
-            for lock in (_MIGRATION_LOCK, self._lock):
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
-            for table in RECORDS:
-                connection.execute(table)
-            connection.execute(_FORGET_COMMITS)
-            rows = connection.execute("SELECT name FROM schema_steps WHERE history = %s", (name,))
-            missing = self._history.missing(
-                {step for (step,) in rows.fetchall()}, title, _ELSEWHERE
-            )
-            for function in FUNCTIONS if missing else ():
-                connection.execute(function)
-            for step in missing:
-                for statement in self._history.steps[step]:
-                    connection.execute(in_postgresql(statement).encode())
-                connection.execute(
-                    "INSERT INTO schema_steps VALUES (%s, %s, ledger_now())", (name, step)
-                )
-
     def _for_each_table(self, statement: LiteralString) -> None:
         with self._pool.connection() as connection:
             for table in self._tables:
                 connection.execute(sql.SQL(statement).format(sql.Identifier(table)))
 
 
-def lock_of(history: History) -> int:
-    """The advisory lock of all who write to the tables of a history."""
-    return crc32(history.name.encode())
-
-
-_ELSEWHERE = "STTBATCH_DATABASE_URL to another database"
-_MIGRATION_LOCK = crc32(b"sttbatch.migrations")
+def taking_lock(history: History) -> str:
+    """The statement that takes the lock of all who write to a history's tables in one schema."""
+    number = crc32(history.name.encode()) >> 1
+    return f"SELECT pg_advisory_xact_lock({number}, hashtext(current_schema()))"
 
 
 def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Iterator[Scan]:
@@ -295,6 +274,12 @@ def _scans(node: Mapping[str, Any], partial: set[str], table: str = "") -> Itera
 
 _NUMBER = "(ctid::text::point)[0]::bigint * 65536 + (ctid::text::point)[1]::bigint"
 """Block and row as one number."""
+
+_ENTRIES = f"""SELECT {_NUMBER}, convert_to(key, 'UTF8'), value, sha256 FROM cache_entries
+    WHERE ctid > %s::tid AND ctid < %s::tid ORDER BY ctid LIMIT %s"""  # noqa: S608 - of a constant
+_COUNT_BLOCKS = """
+    SELECT pg_relation_size('cache_entries') / current_setting('block_size')::bigint"""
+_BLOCKS = 4
 
 
 def _row_id(number: int) -> str:

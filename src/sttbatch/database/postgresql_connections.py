@@ -31,6 +31,9 @@ RETRY_S = 5.0
 PATIENCE_S = 60.0
 """How long a server that restarts is waited for."""
 
+PROBE_S = 2
+"""How long one is tried that was waited for in vain."""
+
 APPLICATION = "sttbatch"
 STOPPED_S = 30.0
 """How long a process that is stopped or cut off within a transaction holds the others."""
@@ -40,6 +43,9 @@ _SESSION = "; ".join(f"SET tcp_{name} = {value}" for name, value in _KEEPALIVES.
 # No keepalives are sent while something is not acknowledged.
 _TCP = {**_KEEPALIVES, "tcp_user_timeout": 25_000}
 
+
+_away: set[str] = set()
+"""Addresses that one store of this process waited for in vain, so that no other has to."""
 
 # Each connection that is lost is worth no line: what could not be repeated is raised.
 logging.getLogger("psycopg").addHandler(logging.NullHandler())
@@ -87,9 +93,10 @@ class Connections:
         self._pool: ConnectionPool[Connection]
         self._lost_at: float | None = None
 
-    def single(self) -> Connection:
+    def single(self, connect_s: int = CONNECT_S) -> Connection:
         """One beside the pool, which would only say that it waited in vain."""
-        connection = psycopg.connect(self._url, **self._options)  # type: ignore[arg-type]
+        options = {**self._options, "connect_timeout": connect_s}
+        connection = psycopg.connect(self._url, **options)  # type: ignore[arg-type]
         self._configure(connection)
         return connection
 
@@ -98,7 +105,7 @@ class Connections:
             self._url,
             kwargs=self._options,
             min_size=1,
-            max_size=2,
+            max_size=1,
             timeout=self._patience_s,
             reconnect_timeout=RETRY_S,
             max_lifetime=3600,
@@ -113,15 +120,17 @@ class Connections:
     def connection(self) -> contextlib.AbstractContextManager[Connection]:
         return self._pool.connection()
 
-    def stats(self) -> dict[str, int]:
-        return self._pool.get_stats()
-
     def patiently(self, attempt: Callable[[Connection], T]) -> T:
         """The result of `attempt`, which is repeated when the connection is lost.
 
-        A server that was waited for in vain is tried once by each call, until it is back.
+        A server that a store of this process waited for in vain is tried once by each call, until
+        it is back.
         """
         while True:
+            if self._url in _away:
+                # It says what is wrong, or the server is back.
+                self.single(PROBE_S).close()
+                self._found()
             is_lost = True
             try:
                 with self._pool.connection(min(RETRY_S, self._patience_s)) as connection:
@@ -132,11 +141,11 @@ class Connections:
                         if not is_lost:
                             connection.rollback()
                         raise
-                    self._lost_at = None
+                    self._found()
                     return result
             except Exception as error:
                 if not is_lost:
-                    self._lost_at = None
+                    self._found()
                     raise
                 now = time.monotonic()
                 if self._lost_at is None:
@@ -144,9 +153,11 @@ class Connections:
                 if now >= self._lost_at + self._patience_s:
                     if not isinstance(error, PoolTimeout):
                         raise
-                    # It says what is wrong, or the server is back.
-                    self.single().close()
-                    self._lost_at = None
+                    stop_waiting(self._url)
+
+    def _found(self) -> None:
+        self._lost_at = None
+        _away.discard(self._url)
 
     def _configure(self, connection: Connection) -> None:
         connection.adapters.register_loader("numeric", _Number)
@@ -163,6 +174,11 @@ class Connections:
             with contextlib.suppress(psycopg.DataError):
                 connection.execute("SELECT set_config('TimeZone', %s, false)", (zone,))
                 break
+
+
+def stop_waiting(url: str) -> None:
+    """Have no store of this process wait for a server that is away, until it is back."""
+    _away.add(url)
 
 
 def address(url: str) -> str:

@@ -6,7 +6,23 @@ translated here is refused by PostgreSQL when its step is applied.
 
 from __future__ import annotations
 
+import contextlib
 import re
+from zlib import crc32
+
+import psycopg
+
+from sttbatch.core.errors import StateError
+from sttbatch.database.migrations import History
+from sttbatch.database.postgresql_connections import Connection
+
+OLDEST = 150000
+"""`server_version` of the first PostgreSQL that understands every statement."""
+
+MIGRATION_LOCK = crc32(b"sttbatch.migrations")
+
+_ELSEWHERE = "STTBATCH_DATABASE_URL to another database"
+_APPLIED = "SELECT name FROM schema_steps WHERE history = %s"
 
 RECORDS = (
     """CREATE TABLE IF NOT EXISTS schema_steps (
@@ -48,6 +64,41 @@ _CONDITIONS = (
     # There a comparison is no number.
     (r"\+ \(([^()]+)\)", r"+ CASE WHEN \1 THEN 1 ELSE 0 END"),
 )
+
+
+def migrate(connection: Connection, history: History, title: str, lock: str) -> None:
+    """Apply the missing steps of a history in one transaction.
+
+    `lock` takes the lock of all who write to its tables. Raises StateError if the server is too
+    old, or has another encoding, or a newer sttbatch wrote the database, which is called `title`.
+    """
+    if connection.info.server_version < OLDEST:
+        raise StateError(f"{title}: sttbatch needs PostgreSQL {OLDEST // 10_000} or newer")
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        raise StateError(f"{title}: its encoding must be UTF8")
+    # Usually all are applied, and nothing is written or waited for.
+    with contextlib.suppress(psycopg.errors.UndefinedTable):
+        if not _missing(connection, history, title):
+            return
+    with connection.transaction():
+        # The records and functions are those of every history.
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        connection.execute(lock.encode())
+        for table in RECORDS:
+            connection.execute(table)
+        missing = _missing(connection, history, title)
+        for function in FUNCTIONS if missing else ():
+            connection.execute(function)
+        for step in missing:
+            for statement in history.steps[step]:
+                connection.execute(in_postgresql(statement).encode())
+            record = (history.name, step)
+            connection.execute("INSERT INTO schema_steps VALUES (%s, %s, ledger_now())", record)
+
+
+def _missing(connection: Connection, history: History, title: str) -> list[str]:
+    rows = connection.execute(_APPLIED, (history.name,)).fetchall()
+    return history.missing({step for (step,) in rows}, title, _ELSEWHERE)
 
 
 def in_postgresql(statement: str) -> str:

@@ -183,7 +183,12 @@ RATES_HISTORY = History(
     {
         "0001_rates": (
             "CREATE TABLE rate_limits (bucket TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT",
-        )
+        ),
+        # The first step has called it `rates`.
+        "0002_rate_limits": (
+            """CREATE TABLE IF NOT EXISTS rate_limits
+                (bucket TEXT PRIMARY KEY, state BLOB NOT NULL) STRICT""",
+        ),
     },
 )
 SELECT_SHARED = "SELECT state, ledger_now() FROM rate_limits WHERE bucket = ?"

@@ -187,10 +187,10 @@ class SqlResultStore:
         while True:
             scan = methodcaller("entries_after", last, _CHECKED_AT_A_TIME)
             rows = await self.database.maintain(scan)
+            if not rows:
+                return
             for row in rows:
                 yield _checked(*row)
-            if len(rows) < _CHECKED_AT_A_TIME:
-                return
             last = rows[-1][0]
 
     async def integrity(self) -> tuple[str, ...]:

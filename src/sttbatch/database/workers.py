@@ -13,13 +13,14 @@ KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"
 
 _SELECT = """SELECT id, host, pid, started_at, ledger_now() - heartbeat_at,
-    lanes, busy_lanes, recordings, state FROM workers"""
+    lanes, busy_lanes, recordings, state, route FROM workers"""
 FREE = ", ".join(f"'{engine}'" for engine in sorted(FREE_ENGINES))
 """SQL list of the free engines, without its brackets."""
 
 _BY_IDS = f"{_SELECT} WHERE id IN (?*)"
 BEAT = "UPDATE workers SET heartbeat_at = ledger_now() WHERE id = ?"
-_LOAD = "UPDATE workers SET lanes = ?, busy_lanes = ?, recordings = ?, state = ? WHERE id = ?"
+_LOAD = """UPDATE workers SET lanes = ?, busy_lanes = ?, recordings = ?, state = ?, route = ?
+    WHERE id = ?"""
 _REGISTER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)
     VALUES (?, ?, ?, coalesce(?, ledger_now()), ledger_now()) RETURNING started_at"""
 # Reservations become requests, as the endpoint may bill them; they count for the day of the claim.
@@ -73,12 +74,17 @@ class LedgerWorkers:
         return {row[0]: _worker(row) for row in rows}
 
     async def list(self) -> list[Worker]:
-        return [_worker(row) for row in await self._database.rows(_SELECT)]
+        return await self._database.read(read_workers)
+
+
+def read_workers(db: Session) -> list[Worker]:
+    """As `LedgerWorkers.list`, within the caller's transaction."""
+    return [_worker(row) for row in db.execute(_SELECT).fetchall()]
 
 
 def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bool:
     """As `LedgerWorkers.heartbeat`, within the caller's transaction."""
-    is_known = db.execute(BEAT, (worker.id,)).rowcount > 0
+    is_known = beat(db, worker.id)
     if not is_known:
         db.execute(_REGISTER, (worker.id, worker.host, worker.pid, worker.started_at)).fetchall()
     if load is not None:
@@ -86,13 +92,19 @@ def heartbeat(db: Session, worker: Worker, load: WorkerLoad | None = None) -> bo
     return is_known
 
 
+def beat(db: Session, worker_id: str) -> bool:
+    """Record that a worker is alive, within the caller's transaction. False: it was reaped."""
+    return db.execute(BEAT, (worker_id,)).rowcount > 0
+
+
 def _tell(db: Session, worker_id: str, load: WorkerLoad) -> None:
-    db.execute(_LOAD, (load.lanes, load.busy_lanes, load.recordings, load.state, worker_id))
+    values = (load.lanes, load.busy_lanes, load.recordings, load.state, load.route)
+    db.execute(_LOAD, (*values, worker_id))
 
 
 def _worker(row: Sequence[Any]) -> Worker:
-    worker_id, host, pid, started_at, silent_s, lanes, busy_lanes, recordings, state = row
-    load = WorkerLoad(lanes, busy_lanes, recordings, WorkerState(state))
+    worker_id, host, pid, started_at, silent_s, lanes, busy_lanes, recordings, state, route = row
+    load = WorkerLoad(lanes, busy_lanes, recordings, WorkerState(state), route)
     return Worker(worker_id, host, pid, started_at, silent_s, load)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, Worker, WorkerState
+from sttbatch.core.jobs import Claim, Ended, Job, JobPriority, JobStatus, Worker
 from sttbatch.core.orders import Assignment
 from sttbatch.queue.job_queue import JobQueue, Pace
 
@@ -103,7 +103,7 @@ class LedgerDispatcher:
         return freed
 
     async def _fail_what_nobody_sees(self) -> None:
-        unseen = await self._orders.unseen(UNSEEN_ROWS)
+        unseen = await self._orders.unseen(self._route, UNSEEN_ROWS)
         if not unseen or max(each.age_s for each in unseen) < self._unseen_s:
             return
         hosts = await self._hosts_at_work()
@@ -114,12 +114,9 @@ class LedgerDispatcher:
                 await fail_ordered(self._queue, self._orders, self._worker, job_id, reason)
 
     async def _hosts_at_work(self) -> set[str]:
-        """The hosts of living workers, which may see what others do not."""
-        workers = await self._queue.workers.store.list()
-        living = await self._queue.workers.living(
-            [each.id for each in workers if each.load.state is not WorkerState.RUN]
-        )
-        return {each.host for each in living.values()} | {self._worker.host}
+        """The hosts of living workers of this route, which may see what others do not."""
+        living = await self._queue.workers.of_routes({self._route})
+        return {each.host for each in living} | {self._worker.host}
 
 
 def _assignment(job: Job, claim: Claim, following: Sequence[Job]) -> Assignment:

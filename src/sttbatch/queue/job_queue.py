@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import UsageError, WorkerReaped
 from sttbatch.core.jobs import (
     SHORT_ID,
     Claim,
@@ -50,10 +50,19 @@ class JobQueue(Struct, frozen=True):
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
-        """Claim a queued job, or one whose holder died; `TakenBy` names a living worker."""
-        return await self._reaping_holders(
-            lambda: self.jobs.claim(job_id, worker, revive_failed=revive_failed)
-        )
+        """Claim a queued job, or one whose holder died; `TakenBy` names a living worker.
+
+        Raises WorkerReaped if `worker` was taken for dead where heartbeats alone decide.
+        """
+
+        async def claim() -> Claim | TakenBy | Ended:
+            try:
+                return await self.jobs.claim(job_id, worker, revive_failed=revive_failed)
+            except WorkerReaped:
+                await self.workers.revive(worker)
+            return await self.jobs.claim(job_id, worker, revive_failed=revive_failed)
+
+        return await self._reaping_holders(claim)
 
     async def retry(self, job_id: str) -> Job:
         """As `JobStore.retry`; raises UsageError also when it is being processed."""

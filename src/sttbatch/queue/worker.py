@@ -12,12 +12,20 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, WorkerReaped
 from sttbatch.core.jobs import Worker, WorkerLoad
 from sttbatch.core.ports import Liveness, WorkerStore
 
 LOOK_S = 1.0
 """Seconds until a process that was taken for dead notices it."""
+
+# The monotonic clock stands still while the machine sleeps, and others' leases do not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def since_boot() -> float:
+    """Seconds, of sleep too where the system counts it."""
+    return time.clock_gettime(_CLOCK)
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +33,7 @@ class WorkerRegistry:
     """All workers of one ledger; `heartbeat_s` replaces that of `liveness`.
 
     Attributes:
+        clock: of this process's lease, in seconds.
         load: of this process; None: it does not work on orders. Called by the thread that sends
             heartbeats.
     """
@@ -32,6 +41,7 @@ class WorkerRegistry:
     store: WorkerStore
     liveness: Liveness
     heartbeat_s: float | None = None
+    clock: Callable[[], float] = since_boot
     load: Callable[[], WorkerLoad] | None = None
     _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
@@ -51,7 +61,7 @@ class WorkerRegistry:
         with contextlib.ExitStack() as held:
             held.enter_context(self.liveness.hold(worker_id))
             worker = await self.store.register(worker_id, self.liveness.host, pid)
-            lease = _Lease(self.liveness.lease_s)
+            lease = _Lease(self.liveness.lease_s, self.clock, self.clock())
             await self.sweep()
             ended = threading.Event()
             # In a thread, so that a loop that is busy for long looks alive.
@@ -101,9 +111,23 @@ class WorkerRegistry:
         rows = await self.store.find(worker_ids)
         return {row.id: row for row in rows.values() if self.liveness.is_alive(row.id, row)}
 
+    async def of_routes(self, routes: Collection[str]) -> list[Worker]:
+        """The living workers that take jobs of these routes."""
+        known = [each.id for each in await self.store.list() if each.load.route in routes]
+        return [*(await self.living(known)).values()]
+
     async def is_alive(self, worker_id: str) -> bool:
         rows = await self.store.find([worker_id])
         return self.liveness.is_alive(worker_id, rows.get(worker_id))
+
+    async def revive(self, worker: Worker) -> None:
+        """Register a worker of this process again, which was reaped though its lock is held.
+
+        Raises WorkerReaped where heartbeats alone decide: others do its work by now.
+        """
+        if self.liveness.lease_s < math.inf:
+            raise WorkerReaped
+        await self.store.heartbeat(worker)
 
     async def reap_if_dead(self, worker_id: str) -> bool:
         """Reap a worker unless it is alive; returns whether it was reaped."""
@@ -122,7 +146,7 @@ class WorkerRegistry:
     ) -> None:
         pause_s = self.liveness.heartbeat_s if self.heartbeat_s is None else self.heartbeat_s
         while not ended.wait(pause_s):
-            begun_at = time.monotonic()
+            begun_at = self.clock()
             # The run itself notices when the ledger cannot be written.
             with contextlib.suppress(StateError):
                 # This also registers it again if it was reaped by mistake.
@@ -147,23 +171,22 @@ class _Lease:
     """
 
     length_s: float
-    renewed_at: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float]
+    renewed_at: float
     is_void: bool = False
 
     @property
     def rest_s(self) -> float:
-        return 0.0 if self.is_void else self.renewed_at + self.length_s - time.monotonic()
+        return 0.0 if self.is_void else self.renewed_at + self.length_s - self.clock()
 
     async def watch(self, lost: Callable[[StateError], None]) -> None:
         """Call `lost` when it ends, and again while it is over: a run may begin after that."""
         while True:
             rest_s = self.rest_s
             if rest_s <= 0:
-                reason = (
-                    "was taken for dead by another"
-                    if self.is_void
-                    else f"could not tell the ledger for {self.length_s:.0f} s that it is alive"
+                silence = (
+                    f"this process could not tell the ledger for {self.length_s:.0f} s that it is "
+                    "alive: it sends nothing more; run it again to continue"
                 )
-                message = f"this process {reason}: it sends nothing more; run it again to continue"
-                lost(StateError(message))
+                lost(WorkerReaped() if self.is_void else StateError(silence))
             await asyncio.sleep(min(rest_s, LOOK_S) if rest_s > 0 else LOOK_S)

@@ -38,7 +38,6 @@ LATE_S = 2.0
 LARGE = 3 * MIB  # three times what an h2 stream takes before the endpoint reads
 
 
-@pytest.mark.parametrize("size", [2000, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(
     "fault",
     [
@@ -51,7 +50,15 @@ LARGE = 3 * MIB  # three times what an h2 stream takes before the endpoint reads
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("versions", [("h2", "http/1.1"), ("http/1.1",)], ids=["h2", "h1"])
+@pytest.mark.parametrize(
+    ("versions", "size"),
+    [
+        pytest.param(("h2", "http/1.1"), 2000, id="h2-small"),
+        pytest.param(("h2", "http/1.1"), LARGE, id="h2-large"),
+        pytest.param(("http/1.1",), 2000, id="h1-small", marks=pytest.mark.slow),
+        pytest.param(("http/1.1",), LARGE, id="h1-large"),
+    ],
+)
 def test_each_fault_twice_per_chunk(
     fault: Fault, size: int, versions: tuple[str, ...], endpoint: CloudRu
 ) -> None:

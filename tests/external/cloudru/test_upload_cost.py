@@ -43,7 +43,11 @@ class CountedUpload(Upload, frozen=True):
         return file
 
 
-@pytest.mark.parametrize("versions", [("h2", "http/1.1"), ("http/1.1",)], ids=["h2", "h1"])
+@pytest.mark.parametrize(
+    "versions",
+    [pytest.param(("h2", "http/1.1"), marks=pytest.mark.slow), ("http/1.1",)],
+    ids=["h2", "h1"],
+)
 def test_the_body_is_never_built(
     versions: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

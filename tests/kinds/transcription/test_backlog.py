@@ -27,7 +27,9 @@ RECORDINGS = 8
 """More than one lane and one cutter have begun while the first is sent."""
 
 
-NOT_WAITING = pytest.mark.parametrize("no_wait", [False, True])
+NOT_WAITING = pytest.mark.parametrize(
+    "no_wait", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 
 
 def record(folder: Path) -> None:
@@ -164,7 +166,9 @@ async def claimed(run: Harness, job: Job) -> Claim:
     return claim
 
 
-@pytest.mark.parametrize("jobs_of_others", [0, 2 * QUEUE_HEAD])
+@pytest.mark.parametrize(
+    "jobs_of_others", [pytest.param(0, marks=pytest.mark.slow), 2 * QUEUE_HEAD]
+)
 def test_a_changed_priority_counts_when_the_next_recording_starts(
     tmp_path: Path, jobs_of_others: int
 ) -> None:

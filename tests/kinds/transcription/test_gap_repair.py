@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
 from sttbatch.caching.result_cache import StoredChunk, decoded
@@ -53,6 +54,7 @@ def transcribed(path: Path, folder: Path, engine: FakeEngine, config: RunConfig)
     return asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_the_share_of_a_recording_without_a_declared_length_is_of_what_was_cut(
     tmp_path: Path,
 ) -> None:

@@ -114,11 +114,11 @@ def test_music_between_speech_is_no_failure_and_a_credit_over_it_is_left_out(
     ("text", "unlikely", "audio", "kept"),
     [
         (FILLER, False, melody(MUSIC_S), False),
-        (FILLER, False, spoken(MUSIC_S), True),
+        pytest.param(FILLER, False, spoken(MUSIC_S), True, marks=pytest.mark.slow),
         ("Мы здесь поём.", False, melody(MUSIC_S), True),
-        ("Мы здесь поём.", True, melody(MUSIC_S), False),
+        pytest.param("Мы здесь поём.", True, melody(MUSIC_S), False, marks=pytest.mark.slow),
         ("Кто знает, что.", True, spoken(MUSIC_S), True),
-        (FILLER, True, spoken(MUSIC_S), False),
+        pytest.param(FILLER, True, spoken(MUSIC_S), False, marks=pytest.mark.slow),
         (f"{FILLER} для нас", False, melody(MUSIC_S), True),
     ],
     ids=["filler over music", "spoken", "sung", "improbable over music", "mumbled", "both", "part"],
@@ -169,7 +169,7 @@ def test_what_a_share_forbids_to_send_again_is_a_failure_only_where_somebody_spe
 
 
 @pytest.mark.parametrize("vad", [True, False], ids=["auto", "off"])
-@pytest.mark.parametrize("dbfs", [-54.0, -64.0])
+@pytest.mark.parametrize("dbfs", [pytest.param(-54.0, marks=pytest.mark.slow), -64.0])
 def test_quiet_speech_is_sent_and_quiet_noise_is_not(
     dbfs: float, vad: bool, tmp_path: Path
 ) -> None:
@@ -193,7 +193,14 @@ def peak_of(upload: Upload) -> int:
         )
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "flac", "aac"])
+@pytest.mark.parametrize(
+    "codec",
+    [
+        pytest.param("pcm_s16le", marks=pytest.mark.slow),
+        pytest.param("flac", marks=pytest.mark.slow),
+        "aac",
+    ],
+)
 def test_a_quiet_channel_is_heard_beside_a_loud_one_and_sent_alone(
     codec: str, tmp_path: Path
 ) -> None:

@@ -59,8 +59,8 @@ def test_keys_are_the_same_in_each_run(codec: UploadCodec, record: Record) -> No
     ("name", "how"),
     [
         ("cbr.mp3", {}),
-        ("aac.m4a", {}),
-        ("opus.webm", {}),
+        pytest.param("aac.m4a", {}, marks=pytest.mark.slow),
+        pytest.param("opus.webm", {}, marks=pytest.mark.slow),
         ("vorbis.ogg", {"codec": "vorbis", "sample_rate": 44_100}),
     ],
 )

@@ -15,7 +15,7 @@ from tests.shell import Shell
 from .hostile import read_through, transcribe_mutations
 from .mutations import FIXTURES, MUTATIONS, mutated
 
-COUNT = 40
+COUNT = 16
 
 
 def test_each_is_read_or_named(tmp_path: Path, home: Path) -> None:
@@ -30,7 +30,7 @@ def test_every_kind_and_every_fixture_is_among_them() -> None:
     assert {Path(name).suffix for name in names} == {path.suffix for path in FIXTURES}
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     examples=st.lists(
         st.tuples(

@@ -55,7 +55,7 @@ def _later(words: list[HeardWord], jumps: tuple[tuple[float, float], ...]) -> li
 
 @pytest.mark.parametrize("codec", [UploadCodec.COPY, UploadCodec.FLAC])
 @pytest.mark.parametrize(("name", "container"), [("aac.m4a", "matroska"), ("opus.webm", "webm")])
-@pytest.mark.parametrize("by_s", [0.5, 7.0, 3000.0])
+@pytest.mark.parametrize("by_s", [0.5, pytest.param(7.0, marks=pytest.mark.slow), 3000.0])
 def test_a_hole_in_the_timestamps_moves_what_follows(
     name: str, container: str, by_s: float, codec: UploadCodec, record: Record
 ) -> None:
@@ -120,7 +120,11 @@ def test_only_the_silent_chunks_are_marked(record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec"), [("cbr.mp3", UploadCodec.COPY), ("pcm.wav", UploadCodec.WAV)]
+    ("name", "codec"),
+    [
+        pytest.param("cbr.mp3", UploadCodec.COPY, marks=pytest.mark.slow),
+        ("pcm.wav", UploadCodec.WAV),
+    ],
 )
 def test_no_upload_is_larger_than_allowed(name: str, codec: UploadCodec, record: Record) -> None:
     """The size ends a chunk long before its target, and no word is lost over it."""

@@ -44,8 +44,14 @@ TARGET_S = 5.0
 LENGTH_S = 14.0
 
 
+# Each format is decoded, and copied if it can be; each kind of speech is cut in either way.
 WAYS = [
-    (name, speech, codec)
+    pytest.param(
+        name,
+        speech,
+        codec,
+        marks=[pytest.mark.slow] if (codec is UploadCodec.COPY) != (speech == "no pause") else [],
+    )
     for name in FORMATS
     for speech in SPEECH
     for codec in (UploadCodec.COPY, UploadCodec.FLAC)

@@ -14,10 +14,10 @@ from tests.processing.conftest import Record
 from .cutting import assert_says, cut, outcomes, plan_for
 
 CASES = [
-    ("opus.webm", UploadCodec.COPY, {"sentence_pause_s": 0.1}),
+    pytest.param("opus.webm", UploadCodec.COPY, {"sentence_pause_s": 0.1}, marks=pytest.mark.slow),
     ("cbr.mp3", UploadCodec.COPY, {"words_per_sentence": 2}),
     ("flac.flac", UploadCodec.FLAC, {"sentence_pause_s": 0.1}),
-    ("aac.m4a", UploadCodec.FLAC, {"words_per_sentence": 2}),
+    pytest.param("aac.m4a", UploadCodec.FLAC, {"words_per_sentence": 2}, marks=pytest.mark.slow),
 ]
 
 

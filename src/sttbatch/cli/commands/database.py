@@ -48,7 +48,7 @@ def check(
     from sttbatch.composition.settings import load_settings
 
     settings = load_settings().settings
-    results = asyncio.run(check_databases(settings, explain=explain, mend=repair))
+    results = asyncio.run(check_databases(settings, explain=explain, repair=repair))
     healthy = all(each.ok for each in results)
     if as_json:
         facts = {"ok": healthy, "checks": [asdict(each) for each in results]}

@@ -89,9 +89,17 @@ class ProgressBars:
                 recording, _, audio_s
             ) | events.ChunkProcessingFailed(recording, _, audio_s):
                 self._progress.advance(self._batch, audio_s)
+                if recording in self._lengths:
+                    self._lengths[recording] -= audio_s
                 if recording in self._recordings:
                     self._progress.advance(self._recordings[recording], audio_s)
-            case events.JobCompleted(recording) | events.JobFailed(recording):
+            case (
+                events.JobCompleted(recording)
+                | events.JobFailed(recording)
+                | events.JobSkipped(recording)
+            ):
+                # What others process, or is left, has no chunks here.
+                self._progress.advance(self._batch, max(0.0, self._lengths.pop(recording, 0.0)))
                 task = self._recordings.pop(recording, None)
                 if task is not None:
                     self._progress.remove_task(task)

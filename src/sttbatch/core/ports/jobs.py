@@ -50,7 +50,10 @@ class JobStore(Protocol):
     async def claim(
         self, job_id: str, worker: Worker, *, revive_failed: bool = False
     ) -> Claim | TakenBy | Ended:
-        """Claim a queued job, or with `revive_failed` a failed one; counts as a heartbeat."""
+        """Claim a queued job, or with `revive_failed` a failed one; counts as a heartbeat.
+
+        Raises WorkerReaped if the worker had been reaped, and changes nothing.
+        """
 
     async def complete(self, claim: Claim) -> bool:
         """PROCESSING -> COMPLETED. False: the claim is void, and nothing was changed."""
@@ -130,6 +133,9 @@ class OrderStore(Protocol):
     async def open(self, job_id: str) -> builtins.list[Order]:
         """The open orders of a job, the oldest first."""
 
+    async def waiting(self, job_ids: Collection[str]) -> set[str]:
+        """Those of the jobs that have an open order."""
+
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         """Those that exist, by id."""
 
@@ -168,8 +174,8 @@ class OrderStore(Protocol):
     async def note_unseen(self, job_id: str, host: str, reason: str) -> None:
         """Record that a host does not see the recording of a job."""
 
-    async def unseen(self, limit: int) -> builtins.list[NotSeen]:
-        """What hosts do not see of jobs that wait for a worker, by job, the oldest first."""
+    async def unseen(self, route: str, limit: int) -> builtins.list[NotSeen]:
+        """What hosts do not see of waiting jobs of a route, by job, the oldest first."""
 
 
 class JobDispatcher(Protocol):

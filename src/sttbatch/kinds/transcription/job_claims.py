@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from sttbatch.caching.fingerprints import UNREAD
@@ -47,7 +47,8 @@ class JobClaims(Struct, frozen=True):
     """Enqueues, claims and ends the jobs of one run.
 
     `request_sha256` identifies a job together with a recording's content and stream. `assigned` is
-    the only job of a worker's run, which holds its claim before the run begins.
+    the only job of a worker's run, which holds its claim before the run begins. `completed` are the
+    ids of jobs that the run has completed.
     """
 
     queue: JobQueue
@@ -56,6 +57,7 @@ class JobClaims(Struct, frozen=True):
     request_sha256: str
     priority: JobPriority
     assigned: Assignment | None = None
+    completed: list[str] = field(default_factory=list)
 
     def adopt(self, job: RecordingJob) -> bool:
         """Give a recording the claim that this run began with; False: it is another recording."""
@@ -115,6 +117,8 @@ class JobClaims(Struct, frozen=True):
 
     async def complete(self, job: RecordingJob) -> None:
         """End a job whose outputs are written."""
+        if job.claim is not None:
+            self.completed.append(job.id)
         await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: RecordingJob, reason: str) -> None:
@@ -155,6 +159,7 @@ class JobClaims(Struct, frozen=True):
             taken = await self.queue.claim(rows[content], self.worker, revive_failed=True)
             if isinstance(taken, Claim):
                 await self.queue.jobs.complete(taken)
+                self.completed.append(taken.job_id)
 
     async def _note(self, failure: Failure) -> Job:
         # The paths of its outputs are unknown, so it cannot be run by its id.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sttbatch.core import events
-from sttbatch.core.jobs import Worker, WorkerState
+from sttbatch.core.jobs import Worker
 from sttbatch.core.orders import CANCELLED, Order
 from sttbatch.core.ports import OrderStore
 from sttbatch.kinds.transcription.ordering import PlacedOrder
@@ -37,10 +37,12 @@ async def watch_orders(
                 pace = Pace()
         if not pending:
             return
-        workers = await _at_work(registry)
+        workers = await registry.of_routes({each.order.route for each in pending.values()})
         if not workers and not warned:
             warned = True
-            emit(events.Warned("", "no worker is running; `sttbatch worker` starts one"))
+            others = await registry.living([each.id for each in await registry.store.list()])
+            why = " for this engine and address" * any(each.load.route for each in others.values())
+            emit(events.Warned("", f"no worker{why} is running; `sttbatch worker` starts one"))
         show(len(pending), workers)
         await pace.pause()
 
@@ -58,9 +60,3 @@ def _report(placed: PlacedOrder, order: Order | None, emit: events.Emit) -> None
         emit(events.JobSkipped(path, audio_s, Outcome.CANCELLED, CANCELLED))
     else:
         emit(events.JobFailed(path, audio_s, order.error))
-
-
-async def _at_work(registry: WorkerRegistry) -> list[Worker]:
-    known = await registry.store.list()
-    living = await registry.living([each.id for each in known])
-    return [each for each in living.values() if each.load.state is not WorkerState.RUN]
