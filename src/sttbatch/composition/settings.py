@@ -50,6 +50,9 @@ SERVERS = {
 }
 """How the addresses of servers begin, which may contain passwords."""
 
+PAYLOAD_KEY = "payload_key"
+"""The setting that is a secret as a whole."""
+
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
     haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
@@ -98,6 +101,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_per_month: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     data_dir: str | None = None
     database_url: str | None = None
+    payload_key: str | None = None
+    payload_key_file: str | None = None
     cache_dir: str | None = None
     redis_url: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
@@ -142,6 +147,8 @@ DESCRIPTIONS = {
     "budget_per_month": "maximum cost of all runs in a calendar month, in RUB; default: no limit",
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
+    "payload_key": "Fernet keys that seal what jobs are asked to do, with commas, the newest first",
+    "payload_key_file": "file with such keys, one a line",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",
     "cache_max_age": "age after which results are requested again: 90d; default: never",
@@ -270,7 +277,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
         # There may be a password before an @, or anywhere in a server's address.
-        text = "..." if name in SERVERS or "@" in str(value) else repr(value)
+        text = "..." if name in {*SERVERS, PAYLOAD_KEY} or "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
 

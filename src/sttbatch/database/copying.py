@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Columns, Session, Store
+from sttbatch.database.database import Session, Store
+from sttbatch.database.store_facts import Columns
 from sttbatch.database.workers import storable
 
 BATCH = 100

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Columns, Scan, Session, Values, Work
+from sttbatch.database.database import Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_connections import (
     APPLICATION,
@@ -25,6 +25,7 @@ from sttbatch.database.postgresql_connections import (
     address,
 )
 from sttbatch.database.postgresql_schema import FUNCTIONS, RECORDS, in_postgresql
+from sttbatch.database.store_facts import Columns, Scan
 
 T = TypeVar("T")
 

@@ -53,6 +53,8 @@ _CONDITIONS = (
 def in_postgresql(statement: str) -> str:
     """A statement of a step as PostgreSQL takes it."""
     statement = " ".join(statement.split())
+    if dropped := re.fullmatch(r"DROP TRIGGER (\w+)", statement):
+        return f"DROP FUNCTION {dropped[1]}() CASCADE"
     trigger = _TRIGGER.fullmatch(statement)
     if trigger is None:
         return _replaced(statement, _TYPES)
