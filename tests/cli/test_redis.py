@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from sttbatch.caching.redis_level import PREFIX
 from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.redis_server import RedisServer, redis_server, redis_url
 from tests.shell import Shell, texts, words_of
+
+from .working import record, working
 
 PASSWORD = "a-password-of-redis"
 
@@ -105,6 +108,26 @@ def test_without_redis_all_goes_on_after_one_warning(
     assert "redis-cli" in doctor["advice"]
     told = second.err + stats.out + verified.out + refused.err + str(doctor)
     assert PASSWORD not in told + shell.run("config", "show").out
+
+
+def test_a_worker_outlives_its_redis(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    truth = record(one, 1) | record(other, 3, first=1)
+    with redis_server() as own:
+        shell.extra["STTBATCH_REDIS_URL"] = own.socket_url
+        with working(shell) as (worker,):
+            assert shell.run("submit", one, "--wait").code == 0
+            with redis.Redis.from_url(own.socket_url) as client:
+                assert client.dbsize() == 2
+            own.stop()
+            assert shell.run("submit", other, "--wait").code == 0
+            worker.send_signal(signal.SIGTERM)
+            said = shell.finish(worker)
+    assert said.err.count("the L2 cache cannot be used") == 1
+    assert len(cloudru.received) == 4
+    for folder in (one, other):
+        for path in folder.glob("*.json"):
+            assert words_of(path) == texts(truth[path.stem])
 
 
 def test_doctor_describes_redis_without_its_password(

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from sttbatch.composition.setting_values import duration_s, line_of
-from sttbatch.core.addresses import LOOPBACK
+from sttbatch.composition.setting_values import check_base_url, duration_s, line_of
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS, Backoff
@@ -304,22 +303,3 @@ def _check(name: str, value: Any) -> None:
         check_base_url(value)
     if name in SERVERS and value is not None and not value.startswith(SERVERS[name]):
         raise ValueError(f"it must begin with {SERVERS[name][0]}")
-
-
-def check_base_url(url: str) -> None:
-    """Raise ValueError for an address to which the key must not be sent."""
-    from urllib.parse import urlsplit
-
-    if not url.isprintable() or " " in url:
-        raise ValueError("it contains characters that are not allowed in an address")
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError("it must begin with https://")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the key is sent over https only (http to this machine is allowed)")
-    # Both raise a ValueError with the reason.
-    _ = parts.port, parts.hostname.encode("idna")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it must be an address and a path, nothing else")
-    if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("omit /audio/transcriptions, which sttbatch adds")
