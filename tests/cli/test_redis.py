@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import trustme
 
 from sttbatch.caching.redis_level import PREFIX
 from tests.cloudru import CloudRu, HeardWord, make_recording
@@ -149,6 +151,29 @@ def test_doctor_describes_redis_without_its_password(
         unknown = findings(shell)["redis"]
         assert (unknown["ok"], "authenticated" in unknown["text"].lower()) == (False, True), unknown
     assert PASSWORD not in str(found) + str(unknown)
+
+
+def test_redis_is_reached_over_tls(home: Path, shared_redis: RedisServer, tmp_path: Path) -> None:
+    del shared_redis
+    authority, names = trustme.CA(), ("ca.pem", "cert.pem", "key.pem")
+    ca, certificate, key = (tmp_path / name for name in names)
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(ca)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = {"tls-port": port, "tls-cert-file": certificate, "tls-key-file": key}
+    options |= {"tls-ca-cert-file": ca, "tls-auth-clients": "no"}
+    shell = Shell(home, extra={"STTBATCH_REDIS_URL": f"rediss://127.0.0.1:{port}"})
+    with redis_server(
+        *(part for name, value in options.items() for part in (f"--{name}", str(value)))
+    ):
+        distrusted = findings(shell)["redis"]
+        assert (distrusted["ok"], "certificate" in distrusted["text"]) == (False, True)
+        shell.extra["SSL_CERT_FILE"] = str(ca)
+        found = findings(shell)["redis"]
+    assert found["ok"], found
 
 
 @pytest.mark.parametrize(
