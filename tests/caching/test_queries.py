@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from sttbatch.database import chunk_index, files, outputs, results
-from sttbatch.database.database import Scan, expand
+from sttbatch.database.database import expand
+from sttbatch.database.store_facts import Scan
 from sttbatch.database.work_ledger import LATENCIES, RECORD
 from tests.database.backends import Backend
 from tests.database.statements import values

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sttbatch.composition.settings import LOCAL_SETTINGS, Settings, check_base_url, load_settings
+from sttbatch.composition.setting_values import check_base_url
+from sttbatch.composition.settings import LOCAL_SETTINGS, Settings, load_settings
 from sttbatch.core.addresses import without_password
 from sttbatch.core.errors import UsageError
 from tests.cloudru import (

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+import trustme
 
 from sttbatch.caching.redis_level import PREFIX
 from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.redis_server import RedisServer, redis_server, redis_url
 from tests.shell import Shell, texts, words_of
+
+from .working import record, working
 
 PASSWORD = "a-password-of-redis"
 
@@ -107,6 +112,26 @@ def test_without_redis_all_goes_on_after_one_warning(
     assert PASSWORD not in told + shell.run("config", "show").out
 
 
+def test_a_worker_outlives_its_redis(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    truth = record(one, 1) | record(other, 3, first=1)
+    with redis_server() as own:
+        shell.extra["STTBATCH_REDIS_URL"] = own.socket_url
+        with working(shell) as (worker,):
+            assert shell.run("submit", one, "--wait").code == 0
+            with redis.Redis.from_url(own.socket_url) as client:
+                assert client.dbsize() == 2
+            own.stop()
+            assert shell.run("submit", other, "--wait").code == 0
+            worker.send_signal(signal.SIGTERM)
+            said = shell.finish(worker)
+    assert said.err.count("the L2 cache cannot be used") == 1
+    assert len(cloudru.received) == 4
+    for folder in (one, other):
+        for path in folder.glob("*.json"):
+            assert words_of(path) == texts(truth[path.stem])
+
+
 def test_doctor_describes_redis_without_its_password(
     shell: Shell, shared_redis: RedisServer, tmp_path: Path
 ) -> None:
@@ -126,6 +151,29 @@ def test_doctor_describes_redis_without_its_password(
         unknown = findings(shell)["redis"]
         assert (unknown["ok"], "authenticated" in unknown["text"].lower()) == (False, True), unknown
     assert PASSWORD not in str(found) + str(unknown)
+
+
+def test_redis_is_reached_over_tls(home: Path, shared_redis: RedisServer, tmp_path: Path) -> None:
+    del shared_redis
+    authority, names = trustme.CA(), ("ca.pem", "cert.pem", "key.pem")
+    ca, certificate, key = (tmp_path / name for name in names)
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(ca)
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = {"tls-port": port, "tls-cert-file": certificate, "tls-key-file": key}
+    options |= {"tls-ca-cert-file": ca, "tls-auth-clients": "no"}
+    shell = Shell(home, extra={"STTBATCH_REDIS_URL": f"rediss://127.0.0.1:{port}"})
+    with redis_server(
+        *(part for name, value in options.items() for part in (f"--{name}", str(value)))
+    ):
+        distrusted = findings(shell)["redis"]
+        assert (distrusted["ok"], "certificate" in distrusted["text"]) == (False, True)
+        shell.extra["SSL_CERT_FILE"] = str(ca)
+        found = findings(shell)["redis"]
+    assert found["ok"], found
 
 
 @pytest.mark.parametrize(

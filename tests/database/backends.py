@@ -16,14 +16,17 @@ from typing import Any, TypeAlias, TypeVar
 import psycopg
 
 from sttbatch.core.ports import RateStore
-from sttbatch.database.database import Database, Rows, Scan, Session, Store, Values, Work
+from sttbatch.database.database import Database, Rows, Session, Store, Values, Work
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
+from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.database.postgresql import PostgreSQLStore, taking_lock
 from sttbatch.database.postgresql_schema import in_postgresql
 from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, SqliteRates
+from sttbatch.database.sealing import check_keys
 from sttbatch.database.sqlite_file import SqliteFile, connect
+from sttbatch.database.store_facts import Scan
 from tests.database import sqlite
 from tests.database.postgresql import VARIABLE
 
@@ -72,8 +75,9 @@ class Backend(abc.ABC):
         with contextlib.closing(store):
             yield store
 
-    def open_ledger(self, folder: Path, clock: Clock) -> Database:
-        return Database(self.store(folder, LEDGER_HISTORY, clock))
+    def open_ledger(self, folder: Path, clock: Clock, seal: PayloadSeal = PLAIN) -> Database:
+        store = self.store(folder, LEDGER_HISTORY, clock)
+        return Database(store, seal, functools.partial(check_keys, seal=seal))
 
     def open_metrics(self, folder: Path, clock: Clock) -> Database:
         return Database(self.store(folder, METRICS_HISTORY, clock))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.database.database import Scan
+from sttbatch.database.store_facts import Scan
 from sttbatch.database.usage_queries import FAILED, JOBS, REQUESTS_BY, SLOWEST
 from tests.database.backends import Backend
 

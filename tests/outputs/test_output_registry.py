@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sttbatch.core.options import OutputOptions
-from sttbatch.database.database import Database, Scan
+from sttbatch.database.database import Database
 from sttbatch.database.outputs import SqlOutputStore, owners_below
+from sttbatch.database.store_facts import Scan
 from sttbatch.outputs.output_names import Recording, fitted, stems
 from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry
 from sttbatch.outputs.owned_names import OwnedNames

@@ -8,8 +8,8 @@ import re
 from sttbatch.core.jobs import JobPriority, JobStatus
 from sttbatch.core.orders import Order, OrderEnd
 from sttbatch.core.work import Budgets, Granted
-from sttbatch.database.database import Scan
 from sttbatch.database.orders import SqlOrders
+from sttbatch.database.store_facts import Scan
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
 from tests.database.backends import BACKENDS

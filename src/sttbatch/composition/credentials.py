@@ -1,4 +1,4 @@
-"""The API key: from a variable or a file, never from the command line or a folder's settings."""
+"""The keys: from variables or files, never from the command line or a folder's settings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import UsageError
+from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.external.secret import Secret
 
 HOW_TO = (
@@ -50,6 +51,28 @@ def load_key(settings: Settings) -> Secret:
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise UsageError(f"the API key is empty or contains invalid characters; {HOW_TO}")
     return Secret(value)
+
+
+def payload_seal(settings: Settings) -> PayloadSeal:
+    """Seals jobs' payloads with the newest of the keys in the settings, if there are any.
+
+    Raises UsageError if they cannot be read, or are no keys.
+    """
+    text = settings.payload_key
+    if text is None and settings.payload_key_file is not None:
+        file = Path(settings.payload_key_file).expanduser()
+        try:
+            text = file.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            name = file if os.sep in str(file) else "what payload_key_file names"
+            reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
+            raise UsageError(f"the payload keys cannot be read from {name}: {reason}") from error
+    if text is None:
+        return PLAIN
+    keys = [key.strip() for line in text.splitlines() for key in line.split(",") if key.strip()]
+    if not keys:
+        raise UsageError("payload_key, or the file that payload_key_file names, holds no key")
+    return PayloadSeal(keys)
 
 
 def mask_of(settings: Settings) -> Callable[[str], str]:

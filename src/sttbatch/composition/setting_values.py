@@ -1,4 +1,4 @@
-"""Parses values of settings, and finds their lines in a file."""
+"""Parses and checks values of settings, and finds their lines in a file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
 
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -31,3 +32,22 @@ def option_s(option: str, text: str) -> float:
         return duration_s(text)
     except ValueError as error:
         raise UsageError(f"{option} {text}: {error}") from error
+
+
+def check_base_url(url: str) -> None:
+    """Raise ValueError for an address to which the key must not be sent."""
+    from urllib.parse import urlsplit
+
+    if not url.isprintable() or " " in url:
+        raise ValueError("it contains characters that are not allowed in an address")
+    parts = urlsplit(url)
+    if not parts.hostname or parts.scheme not in {"http", "https"}:
+        raise ValueError("it must begin with https://")
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("the key is sent over https only (http to this machine is allowed)")
+    # Both raise a ValueError with the reason.
+    _ = parts.port, parts.hostname.encode("idna")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it must be an address and a path, nothing else")
+    if parts.path.rstrip("/").endswith("/audio/transcriptions"):
+        raise ValueError("omit /audio/transcriptions, which sttbatch adds")

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from sttbatch.composition.setting_values import duration_s, line_of
-from sttbatch.core.addresses import LOOPBACK
+from sttbatch.composition.setting_values import check_base_url, duration_s, line_of
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS, Backoff
@@ -51,6 +50,9 @@ SERVERS = {
     "broker_url": ("",),
 }
 """How the addresses of servers begin, which may contain passwords."""
+
+PAYLOAD_KEY = "payload_key"
+"""The setting that is a secret as a whole."""
 
 LANGUAGES = """
     af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
@@ -100,6 +102,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget_per_month: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     data_dir: str | None = None
     database_url: str | None = None
+    payload_key: str | None = None
+    payload_key_file: str | None = None
     cache_dir: str | None = None
     redis_url: str | None = None
     broker_url: str | None = None
@@ -145,6 +149,8 @@ DESCRIPTIONS = {
     "budget_per_month": "maximum cost of all runs in a calendar month, in RUB; default: no limit",
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
+    "payload_key": "Fernet keys that seal what jobs are asked to do, with commas, the newest first",
+    "payload_key_file": "file with such keys, one a line",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "broker_url": "broker that tells workers of jobs by Celery, such as redis://host/0",
     "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",
@@ -274,7 +280,7 @@ def _checked(name: str, value: Any, where: str) -> Any:
         if re.match(r"Expected `\w+` [<>]=", reason):
             reason = _range(name)
         # There may be a password before an @, or anywhere in a server's address.
-        text = "..." if name in SERVERS or "@" in str(value) else repr(value)
+        text = "..." if name in {*SERVERS, PAYLOAD_KEY} or "@" in str(value) else repr(value)
         raise UsageError(f"{where}: {name} = {text}: {reason}") from error
     return converted
 
@@ -301,22 +307,3 @@ def _check(name: str, value: Any) -> None:
         check_base_url(value)
     if name in SERVERS and value is not None and not value.startswith(SERVERS[name]):
         raise ValueError(f"it must begin with {SERVERS[name][0]}")
-
-
-def check_base_url(url: str) -> None:
-    """Raise ValueError for an address to which the key must not be sent."""
-    from urllib.parse import urlsplit
-
-    if not url.isprintable() or " " in url:
-        raise ValueError("it contains characters that are not allowed in an address")
-    parts = urlsplit(url)
-    if not parts.hostname or parts.scheme not in {"http", "https"}:
-        raise ValueError("it must begin with https://")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the key is sent over https only (http to this machine is allowed)")
-    # Both raise a ValueError with the reason.
-    _ = parts.port, parts.hostname.encode("idna")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it must be an address and a path, nothing else")
-    if parts.path.rstrip("/").endswith("/audio/transcriptions"):
-        raise ValueError("omit /audio/transcriptions, which sttbatch adds")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from sttbatch.composition.credentials import payload_seal
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import UsageError
 from sttbatch.core.options import MIB
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         WorkLedger,
     )
     from sttbatch.database.results import SqlResultStore
+    from sttbatch.database.sealing import Resealed
     from sttbatch.database.work_ledger import SqlWorkLedger
     from sttbatch.monitoring.statistics import Sources
     from sttbatch.queue.job_queue import JobQueue
@@ -65,7 +67,8 @@ def private_folders(settings: Settings) -> tuple[Path, Path]:
 
 def opened_ledger(settings: Settings) -> contextlib.closing[Database]:
     """The ledger, for a `with`; raises as `open_ledger`."""
-    return contextlib.closing(open_ledger(data_folder(settings), settings.database_url))
+    seal = payload_seal(settings)
+    return contextlib.closing(open_ledger(data_folder(settings), settings.database_url, seal=seal))
 
 
 def work_ledger(
@@ -144,6 +147,11 @@ class LedgerStores:
         from sttbatch.database.orders import SqlOrders
 
         return SqlOrders(self.database)
+
+    async def reseal(self) -> Resealed:
+        from sttbatch.database.sealing import reseal
+
+        return await reseal(self.database)
 
     @cached_property
     def workers(self) -> WorkerRegistry:

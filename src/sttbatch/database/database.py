@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from enum import Enum
 from itertools import groupby
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from msgspec import Struct
 
 from sttbatch.core.errors import StateError
+from sttbatch.database.payload_seal import PLAIN, PayloadSeal
+from sttbatch.database.store_facts import Columns, Scan
 
 T = TypeVar("T")
 
@@ -54,28 +56,6 @@ Work: TypeAlias = Callable[[Session], T]
 
 It may run several times before it is committed, so it must have no effect outside of the database.
 """
-
-
-class Columns(NamedTuple):
-    """The names of all columns of a table, and of those of its primary key, in their order."""
-
-    names: tuple[str, ...]
-    key: tuple[str, ...]
-
-
-class Scan(Struct, frozen=True):
-    """How a statement finds rows of a table.
-
-    Attributes:
-        index: None: the table itself.
-        is_whole: all of its rows are read.
-        is_covering: the index holds every column that is wanted.
-    """
-
-    table: str
-    index: str | None = None
-    is_whole: bool = False
-    is_covering: bool = False
 
 
 class Store(Protocol):
@@ -172,16 +152,22 @@ _TaskResult: TypeAlias = tuple[Any, Exception | None]
 class Database:
     """Runs units of work over a store; `write` returns when the data is on the disk.
 
+    `seal` is for what jobs are asked to do. `first` is read before anything else, and what it
+    raises is raised.
+
     Raises StateError if the store cannot be opened, is damaged, or a newer sttbatch wrote it.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, seal: PayloadSeal = PLAIN, first: Work[object] | None = None
+    ) -> None:
         self._store = store
+        self.seal = seal
         self.title = store.title
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._serve, args=(opened,), name=f"database {store.title}", daemon=True
+            target=self._serve, args=(opened, first), name=f"database {store.title}", daemon=True
         )
         self._thread.start()
         opened.result()
@@ -227,9 +213,11 @@ class Database:
         self._tasks.put(_Task(run, mode, future))
         return asyncio.wrap_future(future)
 
-    def _serve(self, opened: Future[None]) -> None:
+    def _serve(self, opened: Future[None], first: Work[object] | None) -> None:
         try:
             self._store.open()
+            if first is not None:
+                self._read_first(first)
         except BaseException as error:  # noqa: BLE001 - the constructor waits for it
             opened.set_exception(translated(self._store, error))
             return
@@ -244,6 +232,13 @@ class Database:
                 else:
                     self._commit(list(group))
         self._store.close()
+
+    def _read_first(self, first: Work[object]) -> None:
+        try:
+            self._store.read(first)
+        except BaseException:
+            self._store.close()
+            raise
 
     def _drain(self) -> tuple[list[_Task], bool]:
         """The queued tasks, in order, and whether more may follow."""

@@ -4,7 +4,7 @@ import builtins
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from sttbatch.core.errors import UsageError, WorkerReaped
 from sttbatch.core.jobs import (
@@ -22,8 +22,9 @@ from sttbatch.core.jobs import (
 )
 from sttbatch.core.orders import CANCELLED
 from sttbatch.database.database import Database, Session
-from sttbatch.database.job_rows import COLUMNS, SELECT, job_of, read_jobs
+from sttbatch.database.job_rows import COLUMNS, SELECT, JobRows
 from sttbatch.database.order_rows import close_orders, reopen_orders
+from sttbatch.database.sealing import note_key
 from sttbatch.database.workers import beat, storable
 
 BY_ID = f"{SELECT} WHERE id = ?"
@@ -92,6 +93,7 @@ class LedgerJobs:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._rows = JobRows(database.seal)
 
     async def enqueue(
         self,
@@ -108,19 +110,21 @@ class LedgerJobs:
         job_id = str(uuid.uuid4())
 
         def write(db: Session) -> Job:
-            job = _first(db, BY_CONTENT, content)
+            job = self._rows.first(db, BY_CONTENT, content)
             if job is None or job.is_outdated(spec.version):
                 if job is not None:
                     db.execute(FORGET, (job.id,))
-                row = (job_id, spec.kind.upper(), *content, spec.to_json(), priority, max_retries)
-                return _changed(db, INSERT, row)
+                note_key(db, self._database.seal)
+                payload = self._database.seal.sealed_text(spec.to_json())
+                row = (job_id, spec.kind.upper(), *content, payload, priority, max_retries)
+                return self._rows.changed(db, INSERT, row)
             if job.waits_for_user and not revive:
                 return job
             if job.status in TERMINAL:
-                _requeue(db, job)
-                return _changed(db, PRIORITISE, (priority, job.id))
+                self._requeue(db, job)
+                return self._rows.changed(db, PRIORITISE, (priority, job.id))
             if job.status is JobStatus.QUEUED and priority > job.priority:
-                return _changed(db, PRIORITISE, (priority, job.id))
+                return self._rows.changed(db, PRIORITISE, (priority, job.id))
             return job
 
         return await self._database.write(write)
@@ -131,29 +135,29 @@ class LedgerJobs:
         def write(db: Session) -> Claim | TakenBy | Ended:
             if not beat(db, worker.id):
                 raise WorkerReaped
-            job = _first(db, BY_ID, (job_id,))
+            job = self._rows.first(db, BY_ID, (job_id,))
             if job is not None and job.status is JobStatus.FAILED and revive_failed:
-                job = _requeue(db, job)
+                job = self._requeue(db, job)
             if job is None or job.status in TERMINAL:
                 return Ended(job.status if job else None)
             if job.worker_id is not None:
                 return TakenBy(job.worker_id)
-            number = _changed(db, START, (worker.id, job.id)).claim_number
+            number = self._rows.changed(db, START, (worker.id, job.id)).claim_number
             ((task_id,),) = db.execute(BEGIN_ATTEMPT, (job.id, number, worker.id)).fetchall()
             return Claim(job.id, worker.id, number, task_id)
 
         return await self._database.write(write)
 
     async def complete(self, claim: Claim) -> bool:
-        complete = partial(_end, status=JobStatus.COMPLETED, error=None)
+        complete = partial(self._end, status=JobStatus.COMPLETED, error=None)
         return await self._end_attempt(claim, "COMPLETED", complete)
 
     async def fail(self, claim: Claim, error: str) -> bool:
-        fail = partial(_end, status=JobStatus.FAILED, error=error)
+        fail = partial(self._end, status=JobStatus.FAILED, error=error)
         return await self._end_attempt(claim, "FAILED", fail)
 
     async def release(self, claim: Claim, error: str | None = None) -> bool:
-        requeue = partial(_requeue, error=error, revived=False)
+        requeue = partial(self._requeue, error=error, revived=False)
         return await self._end_attempt(claim, "RELEASED" if error is None else "FAILED", requeue)
 
     async def retry(self, job_id: str) -> Job | TakenBy:
@@ -162,19 +166,19 @@ class LedgerJobs:
                 raise UsageError(
                     f"job {job.short_id} is done; `sttbatch transcribe --force` sends it again"
                 )
-            return _retry(db, job)
+            return self._retry(db, job)
 
         return await self._change(job_id, change)
 
     async def retry_failed(self) -> builtins.list[Job]:
         failed = (JobStatus.FAILED, _NO_LIMIT)
         return await self._database.write(
-            lambda db: [_retry(db, job) for job in read_jobs(db, ENDED, failed)]
+            lambda db: [self._retry(db, job) for job in self._rows.read(db, ENDED, failed)]
         )
 
     async def cancel(self, job_id: str) -> Job | TakenBy:
         return await self._change(
-            job_id, lambda db, job: _end(db, job, JobStatus.CANCELLED, job.error_message)
+            job_id, lambda db, job: self._end(db, job, JobStatus.CANCELLED, job.error_message)
         )
 
     async def set_priority(self, job_id: str, priority: JobPriority) -> Job | TakenBy:
@@ -183,7 +187,7 @@ class LedgerJobs:
                 raise UsageError(
                     f"job {job.short_id} is {job.status}; priority counts only while it is queued"
                 )
-            return _changed(db, PRIORITISE, (priority, job.id))
+            return self._rows.changed(db, PRIORITISE, (priority, job.id))
 
         return await self._change(job_id, change)
 
@@ -227,7 +231,7 @@ class LedgerJobs:
                     job
                     for state in states
                     if status in {None, state}
-                    for job in read_jobs(db, query, (state, limit))
+                    for job in self._rows.read(db, query, (state, limit))
                 ]
                 for query, states in (
                     (ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
@@ -243,7 +247,7 @@ class LedgerJobs:
         wanted = prefix.lower()
         # All characters of an id sort before "~"; an empty prefix matches no job.
         ends = (wanted, f"{wanted}~" if wanted else "")
-        jobs = [job_of(row) for row in await self._database.rows(BY_PREFIX, ends)]
+        jobs = [self._rows.job(row) for row in await self._database.rows(BY_PREFIX, ends)]
         exact = [job for job in jobs if job.id == wanted]
         if len(jobs) == 1 or exact:
             return (exact or jobs)[0]
@@ -254,7 +258,7 @@ class LedgerJobs:
 
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
         rows = await self._database.batched_rows(BY_IDS, [*job_ids])
-        return {row[0]: job_of(row) for row in rows}
+        return {row[0]: self._rows.job(row) for row in rows}
 
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
         return [JobAttempt(*row) for row in await self._database.rows(ATTEMPTS, (job_id,))]
@@ -266,7 +270,7 @@ class LedgerJobs:
         """Change the job of a claim and end its attempt; False: the claim is void."""
 
         def write(db: Session) -> bool:
-            job = _first(db, BY_ID, (claim.job_id,))
+            job = self._rows.first(db, BY_ID, (claim.job_id,))
             if job is None or (job.worker_id, job.claim_number) != (claim.worker_id, claim.number):
                 return False
             db.execute(END_ATTEMPT, (status, claim.task_id))
@@ -279,41 +283,31 @@ class LedgerJobs:
         """Change a job that no worker holds."""
 
         def write(db: Session) -> Job | TakenBy:
-            job = _first(db, BY_ID, (job_id,))
+            job = self._rows.first(db, BY_ID, (job_id,))
             if job is None:
                 raise UsageError(f"there is no job {job_id!r}")
             return change(db, job) if job.worker_id is None else TakenBy(job.worker_id)
 
         return await self._database.write(write)
 
+    def _end(self, db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
+        """End a job; one that is not completed ends its orders too."""
+        job.check_may_become(status)
+        if status is JobStatus.CANCELLED:
+            close_orders(db, job.id, CANCELLED)
+        elif status is JobStatus.FAILED:
+            close_orders(db, job.id, storable(error))
+        return self._rows.changed(db, END, (status, storable(error), job.id))
 
-def _first(db: Session, query: str, values: Sequence[Any]) -> Job | None:
-    return next(iter(read_jobs(db, query, values)), None)
+    def _retry(self, db: Session, job: Job) -> Job:
+        """Queue a job again for a user, together with its orders that were not fulfilled."""
+        reopen_orders(db, job.id)
+        return job if job.status is JobStatus.QUEUED else self._requeue(db, job)
 
-
-def _changed(db: Session, statement: str, values: Sequence[Any]) -> Job:
-    (job,) = read_jobs(db, statement, values)
-    return job
-
-
-def _end(db: Session, job: Job, status: JobStatus, error: str | None) -> Job:
-    """End a job; one that is not completed ends its orders too."""
-    job.check_may_become(status)
-    if status is JobStatus.CANCELLED:
-        close_orders(db, job.id, CANCELLED)
-    elif status is JobStatus.FAILED:
-        close_orders(db, job.id, storable(error))
-    return _changed(db, END, (status, storable(error), job.id))
-
-
-def _retry(db: Session, job: Job) -> Job:
-    """Queue a job again for a user, together with its orders that were not fulfilled."""
-    reopen_orders(db, job.id)
-    return job if job.status is JobStatus.QUEUED else _requeue(db, job)
-
-
-def _requeue(db: Session, job: Job, error: str | None = None, *, revived: bool = True) -> Job:
-    """Queue a job again; the message of its last failure is kept unless there is another."""
-    job.check_may_become(JobStatus.QUEUED)
-    retries = job.revived_retry_count if revived else job.retry_count
-    return _changed(db, REQUEUE, (retries, storable(error), job.id))
+    def _requeue(
+        self, db: Session, job: Job, error: str | None = None, *, revived: bool = True
+    ) -> Job:
+        """Queue a job again; the message of its last failure is kept unless there is another."""
+        job.check_may_become(JobStatus.QUEUED)
+        retries = job.revived_retry_count if revived else job.retry_count
+        return self._rows.changed(db, REQUEUE, (retries, storable(error), job.id))

@@ -308,6 +308,19 @@ LEDGER: Steps = {
         # When a broker last got a message of a job; NULL: it has not, since the job was queued.
         "ALTER TABLE processing_jobs ADD COLUMN rung_at REAL",
     ),
+    "0014_sealed": (
+        # The ids of the keys that sealed payloads and orders; without them nothing can be done.
+        "CREATE TABLE payload_keys (id TEXT PRIMARY KEY) STRICT",
+        # A payload may be sealed, which does not change what it says.
+        "DROP TRIGGER processing_jobs_payload",
+        """CREATE TRIGGER processing_jobs_payload BEFORE UPDATE ON processing_jobs
+           WHEN NEW.payload <> OLD.payload AND substr(NEW.payload, 1, 7) <> 'fernet:'
+             OR NEW.file_sha256 <> OLD.file_sha256
+             OR NEW.request_sha256 <> OLD.request_sha256 OR NEW.stream <> OLD.stream
+             OR NEW.id <> OLD.id OR NEW.job_type <> OLD.job_type
+             OR NEW.max_retries <> OLD.max_retries OR NEW.created_at <> OLD.created_at
+           BEGIN SELECT RAISE(ABORT, 'a job never changes after it was queued'); END""",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from sttbatch.database.database import Database, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
+from sttbatch.database.payload_seal import PLAIN, PayloadSeal
+from sttbatch.database.sealing import check_keys
 from sttbatch.database.sqlite_file import Clock, SqliteFile
 
 if TYPE_CHECKING:
@@ -39,12 +42,18 @@ def metrics_store(data_folder: Path, url: str | None = None, clock: Clock = time
     return SqliteFile(data_folder / "metrics.db", METRICS_HISTORY, "NORMAL", clock)
 
 
-def open_ledger(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Database:
+def open_ledger(
+    data_folder: Path,
+    url: str | None = None,
+    clock: Clock = time.time,
+    seal: PayloadSeal = PLAIN,
+) -> Database:
     """Open the `ledger_store`, and raise what it raises.
 
-    Raises StateError if it cannot be opened, is damaged, or was written by a newer sttbatch.
+    Raises StateError if it cannot be opened, is damaged, or was written by a newer sttbatch, and
+    UsageError if something in it is sealed with a key that `seal` does not have.
     """
-    return Database(ledger_store(data_folder, url, clock))
+    return Database(ledger_store(data_folder, url, clock), seal, partial(check_keys, seal=seal))
 
 
 def open_metrics(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Database:

@@ -9,8 +9,10 @@ from typing import Any
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.orders import CANCELLED, NotSeen, Order, OrderEnd
 from sttbatch.database.database import Database, Session
-from sttbatch.database.job_rows import SELECT, job_of
+from sttbatch.database.job_rows import SELECT, JobRows
 from sttbatch.database.order_rows import FORGET_UNSEEN, close_orders, update_route
+from sttbatch.database.payload_seal import PayloadSeal
+from sttbatch.database.sealing import note_key
 from sttbatch.database.workers import storable
 
 CLOSING_S = 1.0
@@ -65,6 +67,7 @@ class SqlOrders:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._seal = database.seal
 
     async def place(self, orders: Sequence[Order]) -> set[str]:
         placed: set[str] = set()
@@ -72,31 +75,36 @@ class SqlOrders:
             some = orders[at : at + _A_TRANSACTION]
 
             def write(db: Session, some: Sequence[Order] = some) -> set[str]:
-                return {order.id for order in some if _place(db, order)}
+                note_key(db, self._seal)
+                return {order.id for order in some if _place(db, order, self._seal)}
 
             placed |= await self._database.write(write)
         return placed
 
     async def open(self, job_id: str) -> list[Order]:
-        return [_order(row) for row in await self._database.rows(OPEN, (job_id,))]
+        return [_order(row, self._seal) for row in await self._database.rows(OPEN, (job_id,))]
 
     async def waiting(self, job_ids: Collection[str]) -> set[str]:
         return {job_id for (job_id,) in await self._database.batched_rows(WAITING, [*job_ids])}
 
     async def find(self, order_ids: Collection[str]) -> dict[str, Order]:
         rows = await self._database.batched_rows(BY_IDS, [*order_ids])
-        return {row[0]: _order(row) for row in rows}
+        return {row[0]: _order(row, self._seal) for row in rows}
 
     async def close(self, ends: Sequence[OrderEnd]) -> None:
         def write(db: Session) -> None:
+            note_key(db, self._seal)
             for end in ends:
-                written = None if end.written is None else os.fsencode(end.written)
+                written = self._sealed_path(end.written)
                 db.execute(CLOSE, (storable(end.error), written, end.order_id))
             for job_id in {end.job_id for end in ends}:
                 update_route(db, job_id)
 
         if ends:
             await self._database.write(write)
+
+    def _sealed_path(self, path: str | None) -> bytes | None:
+        return None if path is None else self._seal.sealed(os.fsencode(path))
 
     async def close_all(self, job_id: str, error: str) -> None:
         await self._database.write(lambda db: close_orders(db, job_id, storable(error)))
@@ -106,11 +114,12 @@ class SqlOrders:
     ) -> list[Job]:
         values = (route, status, above or 0, CLOSING_S, host, limit)
         rows = await self._database.rows(ROUTED, values)
-        return [job_of(row) for row in rows]
+        jobs = JobRows(self._seal)
+        return [jobs.job(row) for row in rows]
 
     async def rung(self, route: str, job_id: str, host: str) -> Job | None:
         rows = await self._database.rows(RUNG, (job_id, route, host))
-        return job_of(rows[0]) if rows else None
+        return JobRows(self._seal).job(rows[0]) if rows else None
 
     async def ring(self, route: str, lost_s: float, limit: int) -> list[tuple[str, JobPriority]]:
         def write(db: Session) -> list[tuple[str, JobPriority]]:
@@ -134,13 +143,14 @@ class SqlOrders:
         return [NotSeen(*row) for row in await self._database.rows(UNSEEN, (route, limit))]
 
 
-def _place(db: Session, order: Order) -> bool:
+def _place(db: Session, order: Order, seal: PayloadSeal) -> bool:
     """Place one order; False: its job was removed."""
     state = db.execute(JOB_STATE, (order.job_id,)).fetchone()
     if state is None:
         return False
-    path, root = os.fsencode(order.path), os.fsencode(order.root)
-    row = (order.id, order.job_id, path, root, order.outputs, order.route, int(order.force))
+    path, root = seal.sealed(os.fsencode(order.path)), seal.sealed(os.fsencode(order.root))
+    outputs = seal.sealed_text(order.outputs)
+    row = (order.id, order.job_id, path, root, outputs, order.route, int(order.force))
     db.execute(PLACE, row)
     db.execute(FORGET_UNSEEN, (order.job_id,))
     update_route(db, order.job_id)
@@ -152,17 +162,17 @@ def _place(db: Session, order: Order) -> bool:
     return True
 
 
-def _order(row: Sequence[Any]) -> Order:
+def _order(row: Sequence[Any], seal: PayloadSeal) -> Order:
     order_id, job_id, path, root, outputs, route, force, done_at, error, written = row
     return Order(
         order_id,
         job_id,
-        os.fsdecode(path),
-        os.fsdecode(root),
-        outputs,
+        os.fsdecode(seal.opened(path)),
+        os.fsdecode(seal.opened(root)),
+        seal.opened_text(outputs),
         route,
         bool(force),
         done_at,
         error,
-        None if written is None else os.fsdecode(written),
+        None if written is None else os.fsdecode(seal.opened(written)),
     )

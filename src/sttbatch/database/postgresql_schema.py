@@ -104,6 +104,8 @@ def _missing(connection: Connection, history: History, title: str) -> list[str]:
 def in_postgresql(statement: str) -> str:
     """A statement of a step as PostgreSQL takes it."""
     statement = " ".join(statement.split())
+    if dropped := re.fullmatch(r"DROP TRIGGER (\w+)", statement):
+        return f"DROP FUNCTION {dropped[1]}() CASCADE"
     trigger = _TRIGGER.fullmatch(statement)
     if trigger is None:
         return _replaced(statement, _TYPES)

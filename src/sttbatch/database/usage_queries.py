@@ -120,7 +120,7 @@ class UsageFigures:
     async def _outcomes(self, query: str, window: Window, limit: int) -> list[RecordingOutcome]:
         outcomes = []
         for job_type, payload, *rest in await self._database.rows(query, (*window, limit)):
-            spec = JobSpec.from_json(job_type.lower(), payload)
+            spec = JobSpec.from_json(job_type.lower(), self._database.seal.opened_text(payload))
             audio_s = spec.usage.quantity if spec.usage.unit == AUDIO_SECONDS else 0.0
             outcomes.append(RecordingOutcome(spec.title, audio_s, *rest))
         return outcomes

@@ -27,7 +27,7 @@ _ALERT = """\
 @app.command()
 def show() -> None:
     """Print every setting, its value and its origin."""
-    from sttbatch.composition.settings import SERVERS, Settings, load_settings
+    from sttbatch.composition.settings import PAYLOAD_KEY, SERVERS, Settings, load_settings
     from sttbatch.core.addresses import without_password
 
     loaded = load_settings()
@@ -35,6 +35,8 @@ def show() -> None:
         value = getattr(loaded.settings, name)
         if name in SERVERS and value is not None:
             value = without_password(value)
+        elif name == PAYLOAD_KEY and value is not None:
+            value = "***"
         origin = loaded.origins.get(name, "default")
         typer.echo(printable(f"{name} = {_toml(value)}  # {origin}"))
     typer.echo(f"# {len(loaded.alerts)} alerts; see sttbatch alerts list")

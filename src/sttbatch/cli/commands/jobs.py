@@ -1,4 +1,4 @@
-"""sttbatch jobs: list, show, retry, cancel, priority, purge."""
+"""sttbatch jobs: list, show, retry, cancel, priority, purge, reseal."""
 
 from __future__ import annotations
 
@@ -174,6 +174,18 @@ def purge(
     removed = _with_stores(lambda stores: stores.jobs.purge(age_s, statuses))
     text = f"{counted(removed, 'job')} removed"
     print_lines([json.dumps({"removed": removed}) if as_json else text])
+
+
+@app.command()
+def reseal(as_json: AsJson = False) -> None:
+    """Seal what jobs are asked to do with the newest payload_key."""
+    import json
+
+    from sttbatch.cli.console.text import counted
+
+    done = _with_stores(lambda stores: stores.reseal())
+    text = f"{counted(done.jobs, 'job')} and {counted(done.orders, 'order')} sealed"
+    print_lines([json.dumps(done._asdict()) if as_json else text])
 
 
 def _with_stores(work: Callable[[LedgerStores], Awaitable[T]]) -> T:
