@@ -226,8 +226,8 @@ class Messages:
             controller = WorkController(
                 app=app,
                 concurrency=concurrency,
+                # Gossip listens, without which it would not notice that a broker is gone.
                 without_mingle=True,
-                without_gossip=True,
                 without_heartbeat=True,
             )
             self._receiving = threading.Thread(target=controller.start, daemon=True)
