@@ -160,6 +160,7 @@ class WorkerProcess:
                 self._settings.outage_wait,
             ),
             jobs.process,
+            config.concurrency.value,
             config.concurrency.value + JOBS_BESIDE_LANES,
             stop,
             self.warn,
