@@ -63,6 +63,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/long_recording.py
 	$(BIN)/python benchmarks/adaptive.py
 	$(BIN)/python benchmarks/rate_limit.py
+	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/finished.py --recordings 2000
 	$(BIN)/python benchmarks/metrics_cost.py --requests 500 --runs 1
 

@@ -34,25 +34,14 @@ def make_film(path: Path, *speakers: int | None, default: int) -> dict[int, list
     return truths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("speakers", "default", "chosen", "note"),
     [
         ((None, 0), 0, 1, "its audio stream 1 is transcribed (--audio-stream"),
-        pytest.param(
-            (0, 500),
-            1,
-            1,
-            "its audio stream 1 is transcribed; sound is on 0 too",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(
-            (0, 500),
-            0,
-            0,
-            "its audio stream 0 is transcribed; sound is on 1 too",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param((0, None), 1, 0, None, marks=pytest.mark.slow),
+        ((0, 500), 1, 1, "its audio stream 1 is transcribed; sound is on 0 too"),
+        ((0, 500), 0, 0, "its audio stream 0 is transcribed; sound is on 1 too"),
+        ((0, None), 1, 0, None),
     ],
 )
 def test_the_stream_with_sound_is_transcribed(

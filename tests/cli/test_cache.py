@@ -212,6 +212,7 @@ def test_one_choice_is_asked_for(shell: Shell) -> None:
     assert shell.run("cache", "invalidate", "--expired").code == 0
 
 
+@pytest.mark.slow
 def test_an_age_makes_results_expire(shell: Shell, folder: Path, talk: list[HeardWord]) -> None:
     assert shell.transcribe(folder, *OPTIONS).code == 0
     before = sent(shell)
@@ -244,6 +245,7 @@ def test_warm_loads_what_a_folder_needs(shell: Shell, folder: Path, talk: list[H
     assert shell.run("cache", "warm").code == 0
 
 
+@pytest.mark.slow
 def test_the_log_names_the_level(shell: Shell, folder: Path, talk: list[HeardWord]) -> None:
     assert shell.transcribe(folder, *OPTIONS).code == 0
     before = sent(shell)

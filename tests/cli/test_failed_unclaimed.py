@@ -45,6 +45,7 @@ def lost(folder: Path, talk: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read(shell: Shell, folder: Path, lost: Path) -> None:
     config = shell.home / ".config" / "sttbatch" / "config.toml"
     config.parent.mkdir(parents=True)
@@ -89,6 +90,7 @@ def test_what_cannot_be_read_is_named_until_it_is_mended(
     assert set(named(shell)) == {"broken.mp3", "lost.wav"}
 
 
+@pytest.mark.slow
 def test_outputs_that_cannot_be_written(shell: Shell, cloudru: CloudRu, talk: Path) -> None:
     (talk.parent / "talk.txt").mkdir()
     # The first time it was sent, then everything is there but its output.

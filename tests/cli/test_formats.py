@@ -40,12 +40,13 @@ def recordings(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("duration_s", "pauses"),
     [
         pytest.param(40, {}, id="less than a minute"),
-        pytest.param(360, {}, id="six minutes", marks=pytest.mark.slow),
-        pytest.param(360, NO_PAUSES, id="no pause", marks=pytest.mark.slow),
+        pytest.param(360, {}, id="six minutes"),
+        pytest.param(360, NO_PAUSES, id="no pause"),
     ],
 )
 def test_every_word_once_within_30_ms(

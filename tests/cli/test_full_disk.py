@@ -108,6 +108,7 @@ def test_what_is_in_flight_is_kept_and_the_next_run_goes_on(
     assert is_sound(data)
 
 
+@pytest.mark.slow
 def test_each_answer_is_accounted_for_once(
     new_shell: Shell, data: Path, folder: Path, talk: list[HeardWord], cloudru: CloudRu
 ) -> None:
@@ -220,6 +221,7 @@ def test_a_nearly_full_disk_is_named_whatever_fails_first(
     assert is_sound(data)
 
 
+@pytest.mark.slow
 def test_outputs_that_find_no_room_are_named_and_nothing_is_half_written(
     new_shell: Shell,
     data: Path,

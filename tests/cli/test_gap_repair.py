@@ -191,6 +191,7 @@ def test_an_ask_that_fails_is_named(
     assert (whole, len(posts(cloudru))) == ((False, 2) if code == 0 else (True, 3))
 
 
+@pytest.mark.slow
 def test_noise_without_words_is_asked_about_once(
     tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:
@@ -266,6 +267,7 @@ def test_a_stretch_of_room_noise_is_not_sent(
     assert gap["end"] - gap["start"] > 150
 
 
+@pytest.mark.slow
 def test_answers_without_timestamps_still_make_subtitles(
     tmp_path: Path, shell: Shell, cloudru: CloudRu
 ) -> None:

@@ -333,6 +333,7 @@ def queued(shell: Shell, folder: Path, *options: str) -> str:
     return str(job["id"])
 
 
+@pytest.mark.slow
 def test_a_job_for_another_endpoint_is_not_sent_to_this_one(shell: Shell, tmp_path: Path) -> None:
     job_id = queued(shell, tmp_path)
     there = shell.extra | {"STTBATCH_BASE_URL": "https://elsewhere.example/v1"}
@@ -340,6 +341,7 @@ def test_a_job_for_another_endpoint_is_not_sent_to_this_one(shell: Shell, tmp_pa
     refused(shell.run("jobs", "retry", job_id, "--now"), "the job is for https://127.0.0.1")
 
 
+@pytest.mark.slow
 def test_a_job_for_standard_output_is_not_run_for_nothing(shell: Shell, tmp_path: Path) -> None:
     job_id = queued(shell, tmp_path, "-o", "-")
     refused(shell.run("jobs", "retry", job_id, "--now"), "transcribe -o -")
@@ -347,6 +349,7 @@ def test_a_job_for_standard_output_is_not_run_for_nothing(shell: Shell, tmp_path
     assert not shell.endpoint.received
 
 
+@pytest.mark.slow
 def test_a_changed_recording_is_another_job(shell: Shell, tmp_path: Path) -> None:
     job_id = queued(shell, tmp_path)
     assert shell.run("jobs", "cancel", job_id).code == 0
@@ -358,6 +361,7 @@ def test_a_changed_recording_is_another_job(shell: Shell, tmp_path: Path) -> Non
     assert [job["status"] for job in listed(shell).values()] == ["CANCELLED"]
 
 
+@pytest.mark.slow
 def test_a_job_is_run_by_the_engine_that_it_is_for(shell: Shell, tmp_path: Path) -> None:
     job_id = queued(shell, tmp_path)
     shell.extra = shell.extra | {"STTBATCH_ENGINE": "local", "STTBATCH_MODEL": "none"}

@@ -94,6 +94,7 @@ def summary(text: str) -> dict[str, Any]:
     return last
 
 
+@pytest.mark.slow
 def test_a_forecast_and_an_empty_folder_are_summed_up(shell: Shell, home: Path, talk: str) -> None:
     (home / "empty").mkdir()
     quiet = ("-q", "--log-format", "json")

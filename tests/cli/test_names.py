@@ -83,6 +83,7 @@ def test_a_name_that_is_not_there_is_shown_harmlessly(shell: Shell, name: str) -
         assert run(shell, *arguments)[0] == 2
 
 
+@pytest.mark.slow
 def test_no_format_passes_on_what_a_terminal_would_obey(tmp_path: Path, home_in_use: Path) -> None:
     """Into files and through a pipe, whatever the recogniser says."""
     path = tmp_path / "talk.wav"

@@ -250,6 +250,7 @@ def test_without_l1_and_l2_nothing_is_sent(shell: Shell, tmp_path: Path) -> None
     assert words_of(tmp_path / "talks" / "talk.json") == said
 
 
+@pytest.mark.slow
 def test_a_touched_recording_is_not_sent_again(shell: Shell, tmp_path: Path) -> None:
     said = recorded(shell, tmp_path / "talks")
     sent = post_count(shell)

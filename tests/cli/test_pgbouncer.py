@@ -29,6 +29,7 @@ def url(postgresql_server: PostgreSQL) -> Iterator[str]:
         admin.execute("DROP DATABASE bounced WITH (FORCE)")
 
 
+@pytest.mark.slow
 def test_machines_behind_pgbouncer_share_a_batch(
     cloudru: CloudRu, url: str, folder: Path, tmp_path: Path
 ) -> None:

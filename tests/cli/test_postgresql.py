@@ -157,6 +157,7 @@ def test_outputs_keep_their_machine_in_a_copy(
         assert ledger.execute("SELECT DISTINCT host FROM outputs").fetchall() == [("",)]
 
 
+@pytest.mark.slow
 def test_a_copy_that_failed_is_made_again_and_takes_every_text(
     machines: tuple[Shell, Shell], talk: Path, url: str
 ) -> None:

@@ -74,6 +74,7 @@ def test_no_proxy_has_a_part_in_what_goes_to_this_machine(
     assert result.code == 0, result.err
 
 
+@pytest.mark.slow
 def test_this_machine_has_one_origin_for_each_port(folder: Path, home_in_use: Path) -> None:
     """What was paid for under one of its names is found under the others."""
     record(folder, 1)

@@ -163,6 +163,7 @@ def test_copies_and_other_containers_are_paid_once_by_two_processes(
     assert sum(post.audio_s for post in paid(shell)) < length_s + 0.2 * chunks
 
 
+@pytest.mark.slow
 def test_a_daily_budget_is_never_overdrawn_by_two_processes(shell: Shell, tmp_path: Path) -> None:
     endpoint_of(shell).latency_s = 0.3
     count, affordable = 4, 3

@@ -137,6 +137,7 @@ def test_nothing_done_yet_is_no_error(shell: Shell) -> None:
     assert shell.run("stats", "--by", "colour").code == 2
 
 
+@pytest.mark.slow
 def test_metrics_that_cannot_be_kept_fail_no_run(new_shell: Shell, folder: Path) -> None:
     data = new_shell.home / "data"
     data.mkdir()

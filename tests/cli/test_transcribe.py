@@ -81,6 +81,7 @@ def test_an_edited_output_is_kept_and_named(
     assert (folder / "talk.txt").read_text().split() == texts(talk)
 
 
+@pytest.mark.slow
 def test_another_request_is_sent_anew(shell: Shell, folder: Path, talk: list[HeardWord]) -> None:
     assert shell.transcribe(folder).code == 0
     sent_s = paid_s = sum(post.audio_s or 0 for post in posts(shell))
@@ -235,6 +236,7 @@ def test_a_dry_run_needs_no_key_and_sends_nothing(
     assert posts(shell) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_knows_how_long_earlier_answers_took(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -257,6 +259,7 @@ def test_a_dry_run_knows_how_long_earlier_answers_took(
     assert "about 2:35 (estimated from 40 earlier requests)" in result.out
 
 
+@pytest.mark.slow
 def test_a_dry_run_respects_the_limit_on_audio(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -437,6 +440,7 @@ def test_the_log_as_json_is_one_object_a_line(
     assert shell.endpoint.key not in result.err
 
 
+@pytest.mark.slow
 def test_temporary_files_of_killed_runs_are_removed(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -495,6 +499,7 @@ def test_help_has_ten_options_first_and_the_others_in_panels(home: Path, columns
     assert "[default: 4]" in " ".join(text.replace("│", " ").split())
 
 
+@pytest.mark.slow
 def test_a_recording_that_vanishes_before_its_turn_fails_alone(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:

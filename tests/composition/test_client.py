@@ -309,6 +309,7 @@ def test_the_callers_loop_runs_while_the_ledger_is_locked(spoken: dict[str, str]
     lock.close()
 
 
+@pytest.mark.slow
 def test_results_that_nobody_reads_do_not_pile_up(
     spoken: dict[str, str], cloudru: CloudRu, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def with_worker(
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_it_opens_a_ledger_again_that_could_not_be_used(folder: Path, shell: Shell) -> None:
     async def story(listener: Listener, _: asyncio.Task[None]) -> None:
         await submit(folder)
@@ -123,6 +124,7 @@ def kept_of_runs() -> int:
     return sum(isinstance(each, kinds) for each in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_it_keeps_nothing_of_what_it_did(folder: Path, cloudru: CloudRu) -> None:
     async def story(listener: Listener, _: asyncio.Task[None]) -> None:
         await submit(folder)

@@ -177,6 +177,7 @@ def test_a_folder_that_others_could_read_is_closed(tmp_path: Path) -> None:
         os.umask(before)
 
 
+@pytest.mark.slow
 def test_every_file_of_state_is_closed_once_a_run_is_over(new_shell: Shell) -> None:
     """With a umask that closes nothing."""
     make_recording(new_shell.home / "talk.wav", duration_s=5, sample_rate=8_000, channels=1)

@@ -12,7 +12,7 @@ from sttbatch.core.jobs import Job, JobPriority, JobSpec, JobStatus, WorkerState
 from sttbatch.core.orders import Assignment
 from sttbatch.execution.worker_service import URGENT_JOBS, JobEnd, WorkerService
 
-MAX_JOBS = 3
+LANES, MAX_JOBS = 2, 3
 
 
 def job(name: str) -> Job:
@@ -31,15 +31,21 @@ class Queue:
     def __init__(self, *names: str) -> None:
         self.names = list(names)
         self.asked = asyncio.Event()
+        self.ahead: list[bool] = []
         self.fault: StateError | None = None
         self._more = asyncio.Event()
 
     async def next(
-        self, skip: Collection[str] = (), above: JobPriority | None = None
+        self,
+        skip: Collection[str] = (),
+        above: JobPriority | None = None,
+        *,
+        ahead: bool = False,
     ) -> Assignment | None:
         if self.fault is not None:
             raise self.fault
         self.asked.set()
+        self.ahead.append(ahead)
         ready = [name for name in self.names if name not in skip and priority(name) > (above or 0)]
         if not ready:
             return None
@@ -65,7 +71,7 @@ class Bench:
         self.warnings: list[str] = []
         self.stops = 0
         self.service = WorkerService(
-            self.queue, self.process, MAX_JOBS, self.stop, self.warnings.append, rest_s
+            self.queue, self.process, LANES, MAX_JOBS, self.stop, self.warnings.append, rest_s
         )
 
     async def process(self, assignment: Assignment) -> JobEnd:
@@ -101,6 +107,8 @@ def at_bench(
 def test_it_keeps_its_places_filled_and_drains() -> None:
     async def story(bench: Bench, running: asyncio.Task[None]) -> None:
         assert await bench.begin(MAX_JOBS) == {"a", "b", "c"}
+        # The third one is prepared while two are sent; beyond that it asks for urgent ones.
+        assert bench.queue.ahead == [False, False, True, False]
         assert (bench.service.state, bench.service.recordings) == (WorkerState.ACTIVE, MAX_JOBS)
         bench.end("b")
         assert await bench.begin(1) == {"d"}

@@ -57,7 +57,7 @@ def distribution(store: Measurements, window: Window, label: str | None = None) 
     return asyncio.run(Aggregator(store).distribution(LATENCY, window, label))
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 20_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 100, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_percentiles_are_numpys(store: Measurements, count: int) -> None:
     lot = random.Random(count)
     values = [lot.lognormvariate(0, 1) for _ in range(count)]

@@ -113,6 +113,7 @@ def said_still(before: Any, now: Any) -> None:
         assert now == before
 
 
+@pytest.mark.slow
 def test_what_was_there_is_told_as_version_01_did(old: OldData, told: dict[str, Any]) -> None:
     said_still(told["stats"], old.asked("stats", "--since", "36500d"))
     # Their order is another since.
@@ -126,6 +127,7 @@ def test_what_was_there_is_told_as_version_01_did(old: OldData, told: dict[str, 
     assert old.sent() == []
 
 
+@pytest.mark.slow
 def test_each_job_can_be_looked_at(old: OldData, told: dict[str, Any]) -> None:
     for job in told["jobs"]:
         found = old.asked("jobs", "show", job["id"])
@@ -263,6 +265,7 @@ def test_what_failed_waits_or_was_cancelled_can_be_done(old: OldData) -> None:
     assert statuses["failed/broken.mp3"] == "FAILED"
 
 
+@pytest.mark.slow
 def test_no_total_falls_when_the_old_measurements_expire(old: OldData) -> None:
     def totals() -> dict[str, float]:
         # Requests never expire; the one whose answer waits in the spool is counted anew.

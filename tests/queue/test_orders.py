@@ -22,8 +22,11 @@ class Desk:
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
         self.orders = SqlOrders(harness.database)
-        self.dispatcher = LedgerDispatcher(
-            harness.queue, self.orders, harness.worker, ROUTE, PATIENCE_S
+        self.dispatcher = self.new_dispatcher()
+
+    def new_dispatcher(self) -> LedgerDispatcher:
+        return LedgerDispatcher(
+            self.harness.queue, self.orders, self.harness.worker, ROUTE, PATIENCE_S
         )
 
     async def ordered(
@@ -261,5 +264,21 @@ def test_a_message_finds_a_completed_job_that_was_ordered_anew(ledger: Ledger) -
         found = await desk.dispatcher.take(order.job_id)
         assert found is not None
         assert found.claim is None
+
+    at_desk(ledger, story)
+
+
+def test_the_last_jobs_are_left_to_workers_with_free_lanes(ledger: Ledger) -> None:
+    async def story(desk: Desk) -> None:
+        for name in ("1", "2", "3"):
+            await desk.ordered(name)
+        assert await desk.dispatcher.next(ahead=True) is not None
+        workers, clock = desk.harness.workers.store, desk.harness.clock
+        async with opened(ledger, clock=clock) as other:
+            await workers.heartbeat(other.worker, WorkerLoad(2, 0, 0, WorkerState.IDLE, ROUTE))
+            # It looks anew who works.
+            desk.dispatcher = desk.new_dispatcher()
+            assert await desk.dispatcher.next(ahead=True) is None
+            assert await desk.dispatcher.next() is not None
 
     at_desk(ledger, story)

@@ -178,7 +178,8 @@ class WorkerProcess:
                 ledger, jobs.orders, self._route, self._messages.doorbells, self.warn
             )
             process = told.acknowledging(process, lambda: service.draining)
-        service = WorkerService(dispatcher, process, max_jobs(config), stop, self.warn)
+        lanes, jobs_at_once = config.concurrency.value, max_jobs(config)
+        service = WorkerService(dispatcher, process, lanes, jobs_at_once, stop, self.warn)
         return service
 
     @contextlib.asynccontextmanager

@@ -56,12 +56,16 @@ class CeleryDispatcher:
         self._is_away = False
 
     async def next(
-        self, skip: Collection[str] = (), above: JobPriority | None = None
+        self,
+        skip: Collection[str] = (),
+        above: JobPriority | None = None,
+        *,
+        ahead: bool = False,
     ) -> Assignment | None:
         if time.monotonic() - self._swept_at > SWEEP_S:
             await self._sweep(is_idle=above is None and not self._doorbells.waiting)
         if above is not None or self._is_away:
-            return await self._ledger.next(skip, above)
+            return await self._ledger.next(skip, above, ahead=ahead)
         for job_id in self._doorbells.waiting:
             self._doorbells.take(job_id)
             assignment = None if job_id in skip else await self._ledger.take(job_id)

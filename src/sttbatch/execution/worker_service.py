@@ -43,7 +43,9 @@ class WorkerService:
 
     Args:
         process: does one job; raises nothing but bugs.
-        max_jobs: number of jobs that are processed at the same time.
+        lanes: number of jobs that keep this worker busy.
+        max_jobs: number of jobs that are processed at the same time, of which some are prepared for
+            the lanes.
         stop: has jobs that are being processed end soon; what is left of them is released.
         warn: is called once per incident.
     """
@@ -52,6 +54,7 @@ class WorkerService:
         self,
         dispatcher: JobDispatcher,
         process: Callable[[Assignment], Awaitable[JobEnd]],
+        lanes: int,
         max_jobs: int,
         stop: Callable[[], None],
         warn: Callable[[str], None],
@@ -59,6 +62,7 @@ class WorkerService:
     ) -> None:
         self._dispatcher = dispatcher
         self._process = process
+        self._lanes = lanes
         self._max_jobs = max_jobs
         self._stop = stop
         self._warn = warn
@@ -118,7 +122,9 @@ class WorkerService:
             self._resting = {each: until for each, until in self._resting.items() if until > now}
             try:
                 assignment = await self._dispatcher.next(
-                    {*self._tasks, *self._resting}, self._above()
+                    {*self._tasks, *self._resting},
+                    self._above(),
+                    ahead=self._lanes <= len(self._tasks) < self._max_jobs,
                 )
             except StateError as error:
                 self.abort(error)

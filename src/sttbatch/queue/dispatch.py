@@ -40,15 +40,23 @@ class LedgerDispatcher:
         self._route = route
         self._unseen_s = unseen_s
         self._pace = Pace()
-        self._upkeep_at = 0.0
+        self._upkeep_at = -UPKEEP_S
+        # Of the other workers that can do the same jobs.
+        self._lanes_elsewhere = 0
 
     async def next(
-        self, skip: Collection[str] = (), above: JobPriority | None = None
+        self,
+        skip: Collection[str] = (),
+        above: JobPriority | None = None,
+        *,
+        ahead: bool = False,
     ) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
             await self.keep_up()
-        assignment = await self._ended(skip, above) or await self._queued(skip, above)
-        if assignment is None and above is None and await self.keep_up():
+            others = await self._workers_of_route()
+            self._lanes_elsewhere = sum(each.load.lanes for each in others)
+        assignment = await self._ended(skip, above) or await self._queued(skip, above, ahead=ahead)
+        if assignment is None and above is None and not ahead and await self.keep_up():
             assignment = await self._queued(skip, above)
         if assignment is not None:
             self._pace = Pace()
@@ -80,8 +88,13 @@ class LedgerDispatcher:
         jobs = await self._read(JobStatus.COMPLETED, skip, above)
         return Assignment(jobs[0], None) if jobs else None
 
-    async def _queued(self, skip: Collection[str], above: JobPriority | None) -> Assignment | None:
+    async def _queued(
+        self, skip: Collection[str], above: JobPriority | None, *, ahead: bool = False
+    ) -> Assignment | None:
         jobs = await self._read(JobStatus.QUEUED, skip, above)
+        # Otherwise the last jobs wait for one worker while the lanes of others are free.
+        if ahead and len(jobs) < ROWS_AHEAD and len(jobs) <= self._lanes_elsewhere:
+            return None
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
             if isinstance(claim, Claim):
@@ -102,21 +115,22 @@ class LedgerDispatcher:
             freed |= await self._queue.workers.reap_if_dead(holder)
         return freed
 
+    async def _workers_of_route(self) -> list[Worker]:
+        """The other living workers that can do the same jobs."""
+        living = await self._queue.workers.of_routes({self._route})
+        return [each for each in living if each.id != self._worker.id]
+
     async def _fail_what_nobody_sees(self) -> None:
         unseen = await self._orders.unseen(self._route, UNSEEN_ROWS)
         if not unseen or max(each.age_s for each in unseen) < self._unseen_s:
             return
-        hosts = await self._hosts_at_work()
+        others = await self._workers_of_route()
+        hosts = {each.host for each in others} | {self._worker.host}
         for job_id, of_job in groupby(unseen, key=lambda each: each.job_id):
             known = list(of_job)
             if known[0].age_s >= self._unseen_s and hosts <= {each.host for each in known}:
                 reason = "; ".join(each.reason for each in known)
                 await fail_ordered(self._queue, self._orders, self._worker, job_id, reason)
-
-    async def _hosts_at_work(self) -> set[str]:
-        """The hosts of living workers of this route, which may see what others do not."""
-        living = await self._queue.workers.of_routes({self._route})
-        return {each.host for each in living} | {self._worker.host}
 
 
 def _assignment(job: Job, claim: Claim, following: Sequence[Job]) -> Assignment:

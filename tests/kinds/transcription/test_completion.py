@@ -167,6 +167,7 @@ def transcripts() -> int:
     return sum(isinstance(each, Transcript) for each in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_words_are_released_once_they_are_written(talks: Path, tmp_path: Path) -> None:
     """A run has more recordings than memory, made in it or before."""
     record(talks, 3 * COMPLETIONS_AT_ONCE)

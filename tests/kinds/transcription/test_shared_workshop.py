@@ -68,6 +68,7 @@ def test_they_share_the_lanes(tmp_path: Path) -> None:
     assert 1 <= most <= LANES
 
 
+@pytest.mark.slow
 def test_the_end_of_one_is_not_that_of_the_other(tmp_path: Path) -> None:
     async def story() -> None:
         record(tmp_path / "one", 0)
@@ -129,6 +130,7 @@ def test_an_answer_that_the_ledger_refused_is_booked_while_the_workshop_lives_on
     asyncio.run(story())
 
 
+@pytest.mark.slow
 def test_a_claim_whose_end_the_ledger_refused_ends_while_the_workshop_lives_on(
     tmp_path: Path,
 ) -> None:

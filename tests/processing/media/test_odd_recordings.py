@@ -137,6 +137,7 @@ def test_no_upload_is_larger_than_allowed(name: str, codec: UploadCodec, record:
     assert_says(merged(found.pieces), truth)
 
 
+@pytest.mark.slow
 def test_the_size_limit_holds_between_stored_spans(record: Record) -> None:
     path, truth = record("cbr.mp3", 40.0, sentence_pause_s=0.1, bit_rate=320_000)
     whole = cut(path, plan_for(300.0)).pieces[0].span

@@ -182,12 +182,17 @@ class JobDispatcher(Protocol):
     """Routes jobs to one worker."""
 
     async def next(
-        self, skip: Collection[str] = (), above: JobPriority | None = None
+        self,
+        skip: Collection[str] = (),
+        above: JobPriority | None = None,
+        *,
+        ahead: bool = False,
     ) -> Assignment | None:
         """The next job for this worker, but for the ids in `skip`; None: there is none now.
 
         The highest priority, which is higher than `above`, comes first, then the oldest; it is
-        claimed for this worker.
+        claimed for this worker. One that is only fetched `ahead`, as its lanes have work, is left
+        to others if they can take all that is queued.
         """
 
     async def wait(self) -> None:
