@@ -19,6 +19,7 @@ def worker(
     verbose: options.Verbose = False,
     log_format: options.LogFormat = "text",
     log_file: options.LogFile = None,
+    metrics_port: options.MetricsPort = None,
 ) -> None:
     """Transcribe what `sttbatch submit` queued, until a signal.
 
@@ -36,10 +37,12 @@ def worker(
     mode = output_mode(
         quiet=quiet, verbose=verbose, log_format=log_format, log_file=log_file, bars=False
     )
-    raise typer.Exit(logged(mode, partial(_work, concurrency, mode)))
+    raise typer.Exit(logged(mode, partial(_work, concurrency, mode, metrics_port)))
 
 
-def _work(concurrency: str | None, mode: OutputMode, log: EventLog | None) -> int:
+def _work(
+    concurrency: str | None, mode: OutputMode, metrics_port: int | None, log: EventLog | None
+) -> int:
     import asyncio
 
     from sttbatch.cli.worker_session import WorkerSession
@@ -49,4 +52,5 @@ def _work(concurrency: str | None, mode: OutputMode, log: EventLog | None) -> in
     loaded = load_settings({"concurrency": concurrency})
     settings = loaded.settings
     key = load_key(settings) if settings.engine == "cloudru" else None
-    return asyncio.run(WorkerSession(settings, mode, key, loaded.alerts, log).work())
+    session = WorkerSession(settings, mode, key, loaded.alerts, log, metrics_port)
+    return asyncio.run(session.work())
