@@ -63,6 +63,7 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         self._base = f"http://127.0.0.1:{port}/api/v1"
+        self.receiver = f"{self._base}/write"
         # The proxy of the environment is not asked for what is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -110,6 +111,7 @@ def prometheus(
         command = [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
+            "--web.enable-remote-write-receiver",
         ]  # fmt: skip
         log = folder / "prometheus.log"
         with log.open("wb") as written, subprocess.Popen(command, stderr=written) as process:

@@ -17,6 +17,7 @@ from tests.cloudru import CloudRu, Status, always, make_recording, times_per_chu
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 from tests.deploy.prometheus_server import prometheus, wait_until
+from tests.monitoring.exposed import Key, samples
 from tests.shell import Shell
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -206,3 +207,30 @@ def test_every_query_of_the_dashboard_returns_figures_of_two_workers(
 
             workers[0].kill()
             wait_until(lambda: server.query('up{job="sttbatch"} == 0') != [])
+
+
+@needs_prometheus
+def test_what_nothing_can_scrape_is_written(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
+    cloudru.faults = times_per_chunk(1, Status(503))
+    record(tmp_path / "talks", 1)
+    assert shell.transcribe(tmp_path / "talks").code == 0
+    with prometheus(tmp_path, RULES, tmp_path / "nothing", ()) as server:
+
+        def written(job: str) -> dict[Key, float]:
+            found = server.query(f'{{__name__=~"sttbatch_.*", job="{job}"}}')
+            series = {}
+            for each in found:
+                labels = dict(each["metric"])
+                name = labels.pop("__name__")
+                assert labels.pop("instance")
+                assert labels.pop("job") == job
+                series[name, frozenset(labels.items())] = float(each["value"][1])
+            return series
+
+        result = shell.run("stats", "--remote-write", server.receiver)
+        assert (result.code, result.out, result.err) == (0, "", "")
+        assert written("sttbatch") == samples(shell.run("stats", "--prometheus").out)
+
+        with working(shell, "-j", "3", "--remote-write", server.receiver) as (worker,):
+            mine = f'sttbatch_worker_lanes{{instance=~".+:{worker.pid}"}}'
+            wait_until(lambda: [each["value"][1] for each in server.query(mine)] == ["3"])

@@ -134,6 +134,9 @@ MetricsPort = Annotated[int | None, option(
     "Serve figures for Prometheus at this port of all interfaces, as its exporters do, without TLS "
     "or password, such as 9150; 0 takes one that is free. They name machines, and no recordings.",
     metavar="PORT", minimum=0, maximum=65_535, panel=EXPORT)]
+RemoteWrite = Annotated[str | None, option(
+    "Send these figures every 15 s by Prometheus's remote write, where nothing can scrape, such as "
+    "to http://host:9090/api/v1/write.", metavar="URL", panel=EXPORT)]
 NoProgress = Annotated[bool, option(
     "Print plain lines instead of progress bars.", "--no-progress", panel=LOGGING)]
 # fmt: on

@@ -33,6 +33,7 @@ class WorkerSession:
         alerts: Sequence[AlertRule] = (),
         log: EventLog | None = None,
         metrics_port: int | None = None,
+        remote_write: str | None = None,
     ) -> None:
         self._mode = mode
         self._log = log
@@ -45,7 +46,12 @@ class WorkerSession:
             listeners.append(log)
         self._done = self._failed = 0
         self._process = WorkerProcess(
-            settings, key, alerts=alerts, listeners=listeners, metrics_port=metrics_port
+            settings,
+            key,
+            alerts=alerts,
+            listeners=listeners,
+            metrics_port=metrics_port,
+            remote_write=remote_write,
         )
 
     async def work(self) -> int:

@@ -50,6 +50,7 @@ class WorkerProcess:
         alerts: rules that are evaluated every minute.
         listeners: receive every event.
         metrics_port: where Prometheus scrapes it, 0 for a free port; None: nowhere.
+        remote_write: the address of a receiver of Prometheus's remote write, if there is one.
         receives: whether it receives the messages of a broker by itself, if there is one; False: it
             runs within Celery.
     """
@@ -62,11 +63,13 @@ class WorkerProcess:
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
         metrics_port: int | None = None,
+        remote_write: str | None = None,
         receives: bool = True,
     ) -> None:
         self._settings = settings
         self._receives = receives
         self._metrics_port = metrics_port
+        self._remote_write = remote_write
         self._key = key
         self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
@@ -96,7 +99,7 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
-        async with self._scraped(), self._receiving():
+        async with self._seen(), self._receiving():
             await self._serve_until_drained()
 
     async def _serve_until_drained(self) -> None:
@@ -201,18 +204,23 @@ class WorkerProcess:
             yield
 
     @contextlib.asynccontextmanager
-    async def _scraped(self) -> AsyncIterator[None]:
-        """Serve Prometheus at the port, if there is one."""
-        if self._metrics_port is None:
+    async def _seen(self) -> AsyncIterator[None]:
+        """Serve Prometheus at the port, and write to its receiver, if there are any."""
+        if self._metrics_port is None and self._remote_write is None:
             yield
             return
-        from sttbatch.composition.worker_metrics import served, worker_collector
+        from sttbatch.composition.worker_metrics import served, worker_collector, written
 
         collector = worker_collector(
             self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
         )
-        async with served(self._metrics_port, collector) as port:
-            self.emit(MetricsServed("", port))
+        async with contextlib.AsyncExitStack() as seen:
+            if self._metrics_port is not None:
+                port = await seen.enter_async_context(served(self._metrics_port, collector))
+                self.emit(MetricsServed("", port))
+            if self._remote_write is not None:
+                writing = written(self._remote_write, collector, self.warn)
+                await seen.enter_async_context(writing)
             yield
 
     def _lost(self, error: StateError) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import os
+import platform
+import time
 from collections.abc import AsyncIterator, Callable
 
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.extras import needs_prometheus
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import ledger_name
 from sttbatch.composition.workshop import Workshop
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import NotificationError
 from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.ports import MetricsStore
 from sttbatch.database.orders import SqlOrders
@@ -17,19 +22,17 @@ from sttbatch.database.usage_queries import UsageFigures
 from sttbatch.kinds.transcription.ordering import route_of
 from sttbatch.monitoring.statistics import Sources
 
-try:
+with needs_prometheus():
+    from sttbatch.monitoring.remote_write import message
     from sttbatch.monitoring.worker_exporter import (
         LedgerFigures,
         MetricsServer,
         OwnFigures,
         WorkerCollector,
     )
-except ModuleNotFoundError as missing:
-    if missing.name is None or missing.name.partition(".")[0] != "prometheus_client":
-        raise
-    raise UsageError(
-        "figures for Prometheus need prometheus_client: pip install 'sttbatch[prometheus]'"
-    ) from missing
+
+WRITE_EVERY_S = 15.0
+"""As often as Prometheus usually scrapes."""
 
 
 def worker_collector(
@@ -64,3 +67,39 @@ async def served(port: int, collector: WorkerCollector) -> AsyncIterator[int]:
     """Answer scrapes at a port, whose number is yielded; raises as `MetricsServer`."""
     async with contextlib.aclosing(MetricsServer(port, collector)) as server:
         yield server.port
+
+
+@contextlib.asynccontextmanager
+async def written(
+    url: str, collector: WorkerCollector, warn: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Send figures to a receiver of remote write; `warn` is called once per incident.
+
+    Raises UsageError if `url` is no address of one.
+    """
+    # Importing httpx is slow.
+    from sttbatch.external.notifications import JOB, receiver_at, remote_write
+
+    receiver = receiver_at(url)
+    target = {"job": JOB, "instance": f"{platform.node()}:{os.getpid()}"}
+
+    async def write() -> None:
+        is_well = True
+        while True:
+            try:
+                families = await collector.collect()
+                await remote_write(receiver, message(families, target, int(time.time() * 1000)))
+                is_well = True
+            except NotificationError as error:
+                # Totals do not miss what is left out.
+                if is_well:
+                    warn(str(error))
+                is_well = False
+            await asyncio.sleep(WRITE_EVERY_S)
+
+    writing = asyncio.create_task(write())
+    try:
+        yield
+    finally:
+        writing.cancel()
+        await asyncio.wait([writing])

@@ -135,10 +135,15 @@ _HISTOGRAMS: Mapping[str, tuple[str, str]] = {
 
 async def exposition(sources: Sources) -> bytes:
     """The current totals in Prometheus's text format, UTF-8."""
+    return generate_latest(Families(await all_families(sources)))
+
+
+async def all_families(sources: Sources) -> list[Family]:
+    """The current totals, and the last runs."""
     metrics = sources.metrics
     last_run = _last_run_families(await metrics.last_begun(), await metrics.last_ended())
     families = [*last_run, *await ledger_families(sources)]
-    return generate_latest(Families([build_family(), *of_ledger(sources.ledger, families)]))
+    return [build_family(), *of_ledger(sources.ledger, families)]
 
 
 async def ledger_families(sources: Sources) -> list[Family]:

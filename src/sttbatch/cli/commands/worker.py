@@ -20,6 +20,7 @@ def worker(
     log_format: options.LogFormat = "text",
     log_file: options.LogFile = None,
     metrics_port: options.MetricsPort = None,
+    remote_write: options.RemoteWrite = None,
 ) -> None:
     """Transcribe what `sttbatch submit` queued, until a signal.
 
@@ -37,11 +38,15 @@ def worker(
     mode = output_mode(
         quiet=quiet, verbose=verbose, log_format=log_format, log_file=log_file, bars=False
     )
-    raise typer.Exit(logged(mode, partial(_work, concurrency, mode, metrics_port)))
+    raise typer.Exit(logged(mode, partial(_work, concurrency, mode, metrics_port, remote_write)))
 
 
 def _work(
-    concurrency: str | None, mode: OutputMode, metrics_port: int | None, log: EventLog | None
+    concurrency: str | None,
+    mode: OutputMode,
+    metrics_port: int | None,
+    remote_write: str | None,
+    log: EventLog | None,
 ) -> int:
     import asyncio
 
@@ -52,5 +57,5 @@ def _work(
     loaded = load_settings({"concurrency": concurrency})
     settings = loaded.settings
     key = load_key(settings) if settings.engine == "cloudru" else None
-    session = WorkerSession(settings, mode, key, loaded.alerts, log, metrics_port)
+    session = WorkerSession(settings, mode, key, loaded.alerts, log, metrics_port, remote_write)
     return asyncio.run(session.work())
