@@ -17,7 +17,7 @@ from tests.cloudru import CloudRu, Status, always, make_recording, times_per_chu
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 from tests.deploy.prometheus_server import prometheus, wait_until
-from tests.monitoring.exposed import Key, samples
+from tests.monitoring.exposed import Key, samples, value
 from tests.shell import Shell
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -69,8 +69,7 @@ def test_dead_letters_are_noticed_at_the_shipped_timer(
     for _ in range(5):
         assert shell.transcribe(tmp_path / "poison.wav").code == 1
         exported = shell.run("stats", "--prometheus").out
-        (dead,) = re.findall(r"^sttbatch_dead_letters (.+)$", exported, re.MULTILINE)
-        values.append(f"{float(dead):g}x14")
+        values.append(f"{value(exported, 'sttbatch_dead_letters'):g}x14")
     # No later run changes it.
     values += values[-1:] * 4
     timer = (DEPLOY / "systemd" / "sttbatch.timer").read_text()
