@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from tests.cloudru import CloudRu, HeardWord, Status, make_recording
 from tests.cloudru.faults import Choice
+from tests.monitoring.exposed import value
 from tests.shell import Shell
 
 RUNS = 8
@@ -45,10 +45,7 @@ def failed_jobs(shell: Shell) -> list[dict[str, Any]]:
 
 
 def dead_letters(shell: Shell) -> int:
-    (found,) = re.findall(
-        r"^sttbatch_dead_letters ([0-9.]+)$", shell.run("stats", "--prometheus").out, re.MULTILINE
-    )
-    return int(float(found))
+    return int(value(shell.run("stats", "--prometheus").out, "sttbatch_dead_letters"))
 
 
 @pytest.mark.slow

@@ -62,14 +62,19 @@ def working(
             process.communicate()
 
 
-def until_line(process: subprocess.Popen[bytes], wanted: str) -> None:
-    """Read what a process says until a line contains `wanted`."""
+def metrics_port(worker: subprocess.Popen[bytes]) -> int:
+    """Where a worker that was started with `--metrics-port 0` is scraped."""
+    return int(until_line(worker, "metrics are served at port").split()[-1])
+
+
+def until_line(process: subprocess.Popen[bytes], wanted: str) -> str:
+    """Read what a process says until a line contains `wanted`, and return that line."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
         seen.append(line)
         if wanted.encode() in line:
-            return
+            return line.decode()
     raise AssertionError(f"it ended before that: {seen[-3:]!r}")
 
 

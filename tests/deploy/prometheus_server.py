@@ -1,4 +1,4 @@
-"""A real Prometheus over a file that an exporter serves, as node_exporter would."""
+"""A real Prometheus over workers, and a file that an exporter serves, as node_exporter would."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +21,8 @@ rule_files: ["{rules}"]
 scrape_configs:
   - job_name: node
     static_configs: [{{targets: ["{target}"]}}]
+  - job_name: sttbatch
+    static_configs: [{{targets: {workers}}}]
 """
 PATIENCE_S = 60.0
 
@@ -61,6 +63,7 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         self._base = f"http://127.0.0.1:{port}/api/v1"
+        self.receiver = f"{self._base}/write"
         # The proxy of the environment is not asked for what is on this machine.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -73,18 +76,12 @@ class Prometheus:
         found: list[dict[str, Any]] = self.get("query", query=expression)["result"]
         return found
 
-    def scrapes(self) -> int:
-        """How many found the file."""
-        found = self.query("count_over_time(sttbatch_build_info[10m])")
-        return sum(int(each["value"][1]) for each in found)
-
-    def wait_for_scrapes(self, more: int) -> None:
-        wanted = self.scrapes() + more
-        wait_until(lambda: self.scrapes() >= wanted)
+    def is_ready(self) -> bool:
+        return self.query("vector(1)") != []
 
 
-def wait_until(met: Callable[[], bool]) -> None:
-    """Ask until it is; who cannot be reached yet has not met it."""
+def wait_until(met: Callable[[], bool], lacking: Callable[[], object] = str) -> None:
+    """Ask until it is; who cannot be reached yet has not met it. `lacking` is what is not."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -93,29 +90,34 @@ def wait_until(met: Callable[[], bool]) -> None:
         except OSError:
             if time.monotonic() > deadline:
                 raise
-        assert time.monotonic() < deadline, "Prometheus never came so far"
+        assert time.monotonic() < deadline, f"Prometheus never came so far: {lacking()}"
         time.sleep(0.05)
 
 
 @contextmanager
-def prometheus(folder: Path, rules: Path, served: Path) -> Iterator[Prometheus]:
-    """Running, with all its data in `folder`."""
+def prometheus(
+    folder: Path, rules: Path, served: Path, workers: Sequence[str]
+) -> Iterator[Prometheus]:
+    """Running, with all its data in `folder`; `workers` are addresses that it scrapes too."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     with Exporter(served) as exporter:
         thread = threading.Thread(target=exporter.serve_forever, args=(0.02,))
         thread.start()
         config = folder / "prometheus.yml"
-        config.write_text(CONFIG.format(rules=rules, target=exporter.address))
+        config.write_text(
+            CONFIG.format(rules=rules, target=exporter.address, workers=json.dumps(workers))
+        )
         command = [
             "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
+            "--web.enable-remote-write-receiver",
         ]  # fmt: skip
         log = folder / "prometheus.log"
         with log.open("wb") as written, subprocess.Popen(command, stderr=written) as process:
             try:
                 server = Prometheus(port)
-                wait_until(lambda: server.scrapes() >= 0)
+                wait_until(server.is_ready)
                 yield server
             finally:
                 # Its data is of no use to anybody: no reason to have it written in order.

@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from tests.cli.working import metrics_port, record, working
 from tests.cloudru import CloudRu, Status, always, make_recording, times_per_chunk
+from tests.database.backends import schema_url
+from tests.database.postgresql import PostgreSQL
 from tests.deploy.prometheus_server import prometheus, wait_until
+from tests.monitoring.exposed import Key, samples, value
 from tests.shell import Shell
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -65,8 +69,7 @@ def test_dead_letters_are_noticed_at_the_shipped_timer(
     for _ in range(5):
         assert shell.transcribe(tmp_path / "poison.wav").code == 1
         exported = shell.run("stats", "--prometheus").out
-        (dead,) = re.findall(r"^sttbatch_dead_letters (.+)$", exported, re.MULTILINE)
-        values.append(f"{float(dead):g}x14")
+        values.append(f"{value(exported, 'sttbatch_dead_letters'):g}x14")
     # No later run changes it.
     values += values[-1:] * 4
     timer = (DEPLOY / "systemd" / "sttbatch.timer").read_text()
@@ -135,47 +138,98 @@ def filled_in(expression: str) -> str:
 
 
 @needs_prometheus
-def test_every_query_of_the_dashboard_returns_figures(
-    shell: Shell, cloudru: CloudRu, tmp_path: Path
+def test_every_query_of_the_dashboard_returns_figures_of_two_workers(
+    home: Path, cloudru: CloudRu, postgresql_server: PostgreSQL, tmp_path: Path
 ) -> None:
+    del postgresql_server
+    shell = Shell(home, cloudru, {"STTBATCH_DATABASE_URL": schema_url(tmp_path)})
     cloudru.faults = times_per_chunk(1, Status(503))
     served = tmp_path / "collector" / "sttbatch.prom"
-    talks = tmp_path / "talks"
     served.parent.mkdir()
-    talks.mkdir()
-    with prometheus(tmp_path, RULES, served) as server:
-        for place in range(2):
-            make_recording(
-                talks / f"{place}.flac", duration_s=11, sample_rate=8_000, channels=1,
-                first_word=place * 20,
-            )  # fmt: skip
-            assert shell.transcribe(talks).code == 0
-            assert shell.run("stats", "--prometheus", served).code == 0
-            server.wait_for_scrapes(2)
+    record(tmp_path / "talks", 1)
 
-        empty = {}
-        for name, expression in EXPRESSIONS.items():
-            found = server.query(filled_in(expression))
-            if not found or any(not math.isfinite(float(each["value"][1])) for each in found):
-                empty[name] = (expression, found)
-        assert empty == {}
-        (sent,) = server.query("sum(increase(sttbatch_requests_total[5m]))")
-        assert float(sent["value"][1]) > 0
+    def export() -> None:
+        assert shell.run("stats", "--prometheus", served).code == 0
 
-        (instance,) = server.get("label/instance/values")
+    assert shell.transcribe(tmp_path / "talks").code == 0
+    export()
+    with working(shell, "--metrics-port", "0", count=2) as workers:
+        addresses = [f"127.0.0.1:{metrics_port(worker)}" for worker in workers]
+        with prometheus(tmp_path, RULES, served, addresses) as server:
 
-        def targets() -> list[tuple[str, str]]:
-            found = server.get("targets")["activeTargets"]
-            return [(each["health"], each["labels"]["instance"]) for each in found]
+            def sent() -> list[float]:
+                """The requests of the ledger, as the file and each worker tell."""
+                found = server.query("sum by (instance) (sttbatch_requests_total)")
+                return [float(each["value"][1]) for each in found]
 
-        # A busy machine may have missed a scrape just now.
-        wait_until(lambda: targets() == [("up", instance)])
+            wait_until(lambda: sent() == [2.0] * 3, sent)
+            record(tmp_path / "more", 2, first=1)
+            assert shell.run("submit", tmp_path / "more", "--wait").code == 0
+            export()
+            assert len(cloudru.received) == 6
+            wait_until(lambda: sent() == [6.0] * 3, sent)
+            (once,) = server.query("sum(max without (instance, job) (sttbatch_requests_total))")
+            assert float(once["value"][1]) == 6
 
-        def rules() -> list[dict[str, Any]]:
-            (group,) = server.get("rules")["groups"]
-            return list(group["rules"])
+            empty: dict[str, object] = {}
 
-        wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()))
-        assert [rule["name"] for rule in rules() if rule["health"] != "ok"] == []
-        assert len(rules()) == RULES.read_text().count("alert: ")
-        assert not any(alert["state"] == "firing" for alert in server.get("alerts")["alerts"])
+            def all_have_figures() -> bool:
+                empty.clear()
+                for name, expression in EXPRESSIONS.items():
+                    found = server.query(filled_in(expression))
+                    if not found or any(
+                        not math.isfinite(float(each["value"][1])) for each in found
+                    ):
+                        empty[name] = (expression, found)
+                return not empty
+
+            # Workers write what they measured within seconds, and are asked for it as seldom.
+            wait_until(all_have_figures, lambda: empty)
+            (living,) = server.query(filled_in(EXPRESSIONS["Living workers A"]))
+            assert float(living["value"][1]) == 2
+
+            def targets() -> set[tuple[str, str]]:
+                found = server.get("targets")["activeTargets"]
+                return {(each["health"], each["labels"]["job"]) for each in found}
+
+            # A busy machine may have missed a scrape just now.
+            wait_until(lambda: targets() == {("up", "node"), ("up", "sttbatch")})
+
+            def rules() -> list[dict[str, Any]]:
+                (group,) = server.get("rules")["groups"]
+                return list(group["rules"])
+
+            wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()))
+            assert [rule["name"] for rule in rules() if rule["health"] != "ok"] == []
+            assert len(rules()) == RULES.read_text().count("alert: ")
+            assert not any(alert["state"] == "firing" for alert in server.get("alerts")["alerts"])
+
+            workers[0].kill()
+            wait_until(lambda: server.query('up{job="sttbatch"} == 0') != [])
+
+
+@needs_prometheus
+def test_what_nothing_can_scrape_is_written(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
+    cloudru.faults = times_per_chunk(1, Status(503))
+    record(tmp_path / "talks", 1)
+    assert shell.transcribe(tmp_path / "talks").code == 0
+    with prometheus(tmp_path, RULES, tmp_path / "nothing", ()) as server:
+
+        def written(job: str) -> dict[Key, float]:
+            found = server.query(f'{{__name__=~"sttbatch_.*", job="{job}"}}')
+            series = {}
+            for each in found:
+                labels = dict(each["metric"])
+                name = labels.pop("__name__")
+                assert labels.pop("instance")
+                assert labels.pop("job") == job
+                series[name, frozenset(labels.items())] = float(each["value"][1])
+            return series
+
+        result = shell.run("stats", "--remote-write", server.receiver)
+        assert (result.code, result.out, result.err) == (0, "", "")
+        assert written("sttbatch") == samples(shell.run("stats", "--prometheus").out)
+
+        with working(shell, "-j", "3", "--remote-write", server.receiver) as (worker,):
+            mine = f'sttbatch_worker_lanes{{instance=~".+:{worker.pid}"}}'
+            wait_until(lambda: [each["value"][1] for each in server.query(mine)] == ["3"])

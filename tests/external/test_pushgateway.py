@@ -13,6 +13,7 @@ import pytest
 
 from sttbatch.core.errors import NotificationError, UsageError
 from sttbatch.external.notifications import gateway_at, push
+from tests.cli.working import until_line, working
 from tests.cloudru import KEY
 from tests.listener import Listener, dripping
 from tests.monitoring.exposed import value
@@ -115,3 +116,26 @@ def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(UsageError, match="--push") as caught:
         gateway_at(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_receiver_that_refuses_is_told_without_the_password(
+    shell: Shell, gateway: Listener
+) -> None:
+    gateway.status = 500
+    url = f"http://me:{QUOTED}@{gateway.address}/api/v1/write"
+    result = shell.run("stats", "--remote-write", url)
+    assert (result.code, result.out) == (1, "")
+    assert f"the receiver at http://{gateway.address}/api/v1/write answered 500" in result.err
+    with working(shell, "--remote-write", url) as (worker,):
+        said = until_line(worker, "answered 500")
+    assert said.startswith("warning: ")
+    assert "hunter2" not in result.err + said
+    (request, *_) = gateway.requests
+    assert (request.method, request.headers["Content-Encoding"]) == ("POST", "snappy")
+    assert KEY not in f"{gateway.requests}"
+
+
+def test_a_worker_does_not_start_with_what_is_no_receiver(shell: Shell) -> None:
+    result = shell.run("worker", "--remote-write", "localhost:9090")
+    assert result.code == 2
+    assert "--remote-write needs the address of a receiver" in result.err

@@ -345,8 +345,8 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
     found = families(stores.exposed())
     labels = {name for family in found for each in family.samples for name in each.labels}
     assert labels <= {
-        "cause", "engine", "event", "finding", "kind", "le", "level", "model", "outcome", "result",
-        "state", "version",
+        "cause", "engine", "event", "finding", "kind", "le", "ledger", "level", "model", "outcome",
+        "result", "state", "version",
     }  # fmt: skip
     assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7
 

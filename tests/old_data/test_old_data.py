@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -49,8 +50,10 @@ class OldData(Shell):
 
     def figures(self) -> dict[str, float]:
         """Totals of all time, by name and labels."""
-        lines = self.run("stats", "--prometheus").out.splitlines()
-        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        text = self.run("stats", "--prometheus").out
+        # Version 0.1 did not say of which ledger they are.
+        lines = re.sub(r',?ledger="[^"]*"', "", text).replace("{,", "{").replace("{}", "")
+        samples = (line.rpartition(" ") for line in lines.splitlines() if not line.startswith("#"))
         return {name: float(value) for name, _, value in samples}
 
     def statuses(self) -> dict[str, str]:

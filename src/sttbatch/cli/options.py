@@ -26,13 +26,16 @@ def option(
     default: str | None = None,
     metavar: str | None = None,
     minimum: float | None = None,
+    maximum: float | None = None,
     panel: str | None = None,
 ) -> Any:
     """An option of typer; `default` is the text of a default that a setting decides."""
     if default is not None:
         # typer would put a default that is given as text into parentheses.
         text += rf" [dim]\[default: {default}][/dim]"
-    return typer.Option(*names, help=text, metavar=metavar, min=minimum, rich_help_panel=panel)
+    return typer.Option(
+        *names, help=text, metavar=metavar, min=minimum, max=maximum, rich_help_panel=panel
+    )
 
 
 AsJson = Annotated[bool, option("Print JSON, for programs.", "--json")]
@@ -127,6 +130,13 @@ LogFormat = Annotated[str, option(
     "Format of the log; json implies --verbose.", metavar="text|json", panel=LOGGING)]
 LogFile = Annotated[Path | None, option(
     "Append the log to a file instead of standard error.", metavar="FILE", panel=LOGGING)]
+MetricsPort = Annotated[int | None, option(
+    "Serve figures for Prometheus at this port of all interfaces, as its exporters do, without TLS "
+    "or password, such as 9150; 0 takes one that is free. They name machines, and no recordings.",
+    metavar="PORT", minimum=0, maximum=65_535, panel=EXPORT)]
+RemoteWrite = Annotated[str | None, option(
+    "Send these figures every 15 s by Prometheus's remote write, where nothing can scrape, such as "
+    "to http://host:9090/api/v1/write.", metavar="URL", panel=EXPORT)]
 NoProgress = Annotated[bool, option(
     "Print plain lines instead of progress bars.", "--no-progress", panel=LOGGING)]
 # fmt: on

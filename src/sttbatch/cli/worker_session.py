@@ -32,6 +32,8 @@ class WorkerSession:
         key: Secret | None,
         alerts: Sequence[AlertRule] = (),
         log: EventLog | None = None,
+        metrics_port: int | None = None,
+        remote_write: str | None = None,
     ) -> None:
         self._mode = mode
         self._log = log
@@ -43,7 +45,14 @@ class WorkerSession:
         if log is not None:
             listeners.append(log)
         self._done = self._failed = 0
-        self._process = WorkerProcess(settings, key, alerts=alerts, listeners=listeners)
+        self._process = WorkerProcess(
+            settings,
+            key,
+            alerts=alerts,
+            listeners=listeners,
+            metrics_port=metrics_port,
+            remote_write=remote_write,
+        )
 
     async def work(self) -> int:
         """Work until a signal; returns the exit code."""

@@ -15,6 +15,7 @@ from sttbatch.composition.stores import data_folder
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Event, JobCompleted, JobFailed
 from sttbatch.core.metrics import RunEnd, RunFacts
+from sttbatch.core.ports import MetricsStore
 from sttbatch.database.database import Database
 from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
@@ -81,6 +82,11 @@ class DailyMetrics:
                 self._ended["failed"] += 1
         if self._collector is not None:
             self._collector(event)
+
+    @property
+    def store(self) -> MetricsStore | None:
+        """The store of measurements while it is open."""
+        return None if self._collector is None else self._collector.store
 
     @contextlib.asynccontextmanager
     async def measuring(self) -> AsyncIterator[None]:

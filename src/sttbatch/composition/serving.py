@@ -16,7 +16,7 @@ from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
 from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Event, Warned
+from sttbatch.core.events import Event, MetricsServed, Warned
 from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
@@ -49,6 +49,8 @@ class WorkerProcess:
         key: the API key; None: the engine needs none.
         alerts: rules that are evaluated every minute.
         listeners: receive every event.
+        metrics_port: where Prometheus scrapes it, 0 for a free port; None: nowhere.
+        remote_write: the address of a receiver of Prometheus's remote write, if there is one.
         receives: whether it receives the messages of a broker by itself, if there is one; False: it
             runs within Celery.
     """
@@ -60,10 +62,14 @@ class WorkerProcess:
         *,
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
+        metrics_port: int | None = None,
+        remote_write: str | None = None,
         receives: bool = True,
     ) -> None:
         self._settings = settings
         self._receives = receives
+        self._metrics_port = metrics_port
+        self._remote_write = remote_write
         self._key = key
         self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
@@ -72,6 +78,7 @@ class WorkerProcess:
         self._service: WorkerService | None = None
         # The latest one, which may be closed.
         self._workshop: Workshop | None = None
+        self._open_workshop: Workshop | None = None
         self._drained = asyncio.Event()
         self._messages: Messages | None = None
 
@@ -92,7 +99,7 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
-        async with self._receiving():
+        async with self._seen(), self._receiving():
             await self._serve_until_drained()
 
     async def _serve_until_drained(self) -> None:
@@ -155,8 +162,11 @@ class WorkerProcess:
                     on_lost=self._lost,
                 ) as workshop,
             ):
-                self._workshop = workshop
-                yield workshop
+                self._workshop = self._open_workshop = workshop
+                try:
+                    yield workshop
+                finally:
+                    self._open_workshop = None
 
     def _service_of(self, workshop: Workshop) -> WorkerService:
         config = run_config_of(self._settings)
@@ -192,6 +202,26 @@ class WorkerProcess:
 
         jobs = max_jobs(run_config_of(self._settings))
         async with Messages(self._route, jobs, receives=self._receives) as self._messages:
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _seen(self) -> AsyncIterator[None]:
+        """Serve Prometheus at the port, and write to its receiver, if there are any."""
+        if self._metrics_port is None and self._remote_write is None:
+            yield
+            return
+        from sttbatch.composition.worker_metrics import served, worker_collector, written
+
+        collector = worker_collector(
+            self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
+        )
+        async with contextlib.AsyncExitStack() as seen:
+            if self._metrics_port is not None:
+                port = await seen.enter_async_context(served(self._metrics_port, collector))
+                self.emit(MetricsServed("", port))
+            if self._remote_write is not None:
+                writing = written(self._remote_write, collector, self.warn)
+                await seen.enter_async_context(writing)
             yield
 
     def _lost(self, error: StateError) -> None:

@@ -100,6 +100,11 @@ def this_host(settings: Settings) -> str:
     return platform.node() if settings.database_url else ""
 
 
+def ledger_name(settings: Settings, database: Database) -> str:
+    """What a ledger is called among those that one Prometheus knows."""
+    return database.title if settings.database_url else f"{platform.node()}:{data_folder(settings)}"
+
+
 class LedgerStores:
     """The stores in an open ledger; their modules are imported by their first use."""
 
@@ -228,4 +233,4 @@ def statistics_sources(settings: Settings) -> Iterator[Sources]:
         contextlib.closing(open_metrics(data_folder(settings), settings.database_url)) as metrics,
         opened_ledger(settings) as ledger,
     ):
-        yield Sources(Measurements(metrics), UsageFigures(ledger))
+        yield Sources(Measurements(metrics), UsageFigures(ledger), ledger_name(settings, ledger))

@@ -214,6 +214,12 @@ class Warned(Event, frozen=True):
     message: str
 
 
+class MetricsServed(Event, frozen=True):
+    """A worker serves Prometheus at a port; `recording` is empty."""
+
+    port: int
+
+
 class ConcurrencyChanged(Event, frozen=True):
     """`-j auto` sends more or fewer chunks at once; `recording` is empty."""
 

@@ -101,6 +101,9 @@ class Store(Protocol):
 
     def size_bytes(self) -> int: ...
 
+    def connections(self) -> Mapping[str, int]:
+        """Figures of its pool, as psycopg_pool names them, from any thread; empty: it has none."""
+
     def describe(self) -> str:
         """Kind, version and settings, for `doctor`."""
 
@@ -200,6 +203,9 @@ class Database:
             row = batch * query.count("?*") + others
             rows += await self.rows(expand(query, len(batch)), row)
         return rows
+
+    def connections(self) -> Mapping[str, int]:
+        return self._store.connections()
 
     def close(self) -> None:
         """Commit what is queued and close the store."""

@@ -52,6 +52,8 @@ RING = """UPDATE processing_jobs SET rung_at = ledger_now() WHERE id IN (
         ORDER BY priority DESC, created_at LIMIT ?)
     RETURNING id, priority"""
 UNRING = "UPDATE processing_jobs SET rung_at = NULL WHERE id = ?"
+QUEUED = """SELECT priority, count(*), ledger_now() - min(created_at) FROM processing_jobs
+    WHERE route = ? AND status = 'QUEUED' GROUP BY priority"""
 HOLDERS = "SELECT DISTINCT worker_id FROM processing_jobs WHERE route = ? AND status = 'PROCESSING'"
 NOTE_UNSEEN = """INSERT INTO unseen (job_id, host, reason, at) VALUES (?, ?, ?, ledger_now())
     ON CONFLICT (job_id, host) DO UPDATE SET reason = excluded.reason"""
@@ -131,6 +133,10 @@ class SqlOrders:
     async def unring(self, job_ids: Collection[str]) -> None:
         rows = [(job_id,) for job_id in job_ids]
         await self._database.write(lambda db: db.executemany(UNRING, rows))
+
+    async def queued(self, route: str) -> dict[JobPriority, tuple[int, float]]:
+        rows = await self._database.rows(QUEUED, (route,))
+        return {JobPriority(priority): (count, oldest_s) for priority, count, oldest_s in rows}
 
     async def holders(self, route: str) -> set[str]:
         return {worker_id for (worker_id,) in await self._database.rows(HOLDERS, (route,))}

@@ -170,6 +170,9 @@ class PostgreSQLStore:
             ((size,),) = connection.execute(query, (self._tables,)).fetchall()
         return int(size)
 
+    def connections(self) -> Mapping[str, int]:
+        return self._pool.figures()
+
     def describe(self) -> str:
         with self._pool.connection() as connection:
             begun_at = time.time()

@@ -117,6 +117,9 @@ class Connections:
     def close(self) -> None:
         self._pool.close()
 
+    def figures(self) -> dict[str, int]:
+        return self._pool.get_stats()
+
     def connection(self) -> contextlib.AbstractContextManager[Connection]:
         return self._pool.connection()
 

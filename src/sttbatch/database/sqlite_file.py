@@ -4,7 +4,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
@@ -127,6 +127,9 @@ class SqliteFile:
     def size_bytes(self) -> int:
         files = self._path.parent.glob(f"{self._path.name}*")
         return sum(file.stat().st_size for file in files)
+
+    def connections(self) -> Mapping[str, int]:
+        return {}
 
     def describe(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}, journal {journal_mode()}"

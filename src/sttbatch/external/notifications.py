@@ -1,4 +1,7 @@
-"""Notifications: alerts to webhooks, metrics to a Pushgateway; without redirects or the API key."""
+"""Notifications: alerts to webhooks, metrics to a Pushgateway or by Prometheus's remote write.
+
+None follows redirects, or has the API key.
+"""
 
 from __future__ import annotations
 
@@ -47,16 +50,26 @@ async def post_webhook(url: str, payload: Mapping[str, Any]) -> None:
 
 def gateway_at(url: str) -> httpx.URL:
     """Parse an address; raises UsageError if it cannot be that of a Pushgateway."""
-    try:
-        gateway = httpx.URL(url)
-    except httpx.InvalidURL:
-        # Its message may contain a password.
-        raise UsageError("--push: the address is invalid; check its port") from None
-    if gateway.scheme not in {"http", "https"} or not gateway.host:
-        raise UsageError("--push needs the address of a Pushgateway: http://host:9091")
+    gateway = _address("--push", url, "a Pushgateway: http://host:9091")
     if gateway.query or gateway.fragment:
         raise UsageError("--push: the address of a Pushgateway contains no ? and no #")
     return gateway
+
+
+def receiver_at(url: str) -> httpx.URL:
+    """Parse an address; raises UsageError if nothing can be written there."""
+    return _address("--remote-write", url, "a receiver: http://host:9090/api/v1/write")
+
+
+def _address(option: str, url: str, of_what: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        # Its message may contain a password.
+        raise UsageError(f"{option}: the address is invalid; check its port") from None
+    if address.scheme not in {"http", "https"} or not address.host:
+        raise UsageError(f"{option} needs the address of {of_what}")
+    return address
 
 
 async def push(gateway: httpx.URL, exposition: bytes) -> None:
@@ -64,31 +77,51 @@ async def push(gateway: httpx.URL, exposition: bytes) -> None:
 
     Raises NotificationError if it does not accept them, and UsageError as `ssl_context`.
     """
-    display_url = gateway.copy_with(userinfo=b"")
     instance = quote(socket.gethostname(), safe="")
+    await _deliver(
+        "Pushgateway",
+        gateway,
+        "PUT",
+        f"{str(gateway).rstrip('/')}/metrics/job/{JOB}/instance/{instance}",
+        content=exposition,
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def remote_write(receiver: httpx.URL, message: bytes) -> None:
+    """Send a message of Prometheus's remote write 1.0; raises as `push`."""
+    await _deliver(
+        "receiver",
+        receiver,
+        "POST",
+        str(receiver),
+        content=message,
+        headers={
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+        },
+    )
+
+
+async def _deliver(what: str, address: httpx.URL, method: str, url: str, **content: Any) -> None:
+    display_url = address.copy_with(userinfo=b"")
     try:
-        status = await _status(
-            "PUT",
-            f"{str(gateway).rstrip('/')}/metrics/job/{JOB}/instance/{instance}",
-            PUSH_DEADLINE_S,
-            content=exposition,
-            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
-        )
+        status = await _status(method, url, PUSH_DEADLINE_S, **content)
     except TimeoutError as error:
         raise NotificationError(
-            f"the Pushgateway at {display_url} did not answer within {PUSH_DEADLINE_S:g} s; "
+            f"the {what} at {display_url} did not answer within {PUSH_DEADLINE_S:g} s; "
             "it is not known whether it took what was pushed"
         ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         reason = certificate_error(error) or str(error) or type(error).__name__
         raise NotificationError(
-            f"the Pushgateway at {display_url} cannot be reached ({reason}); nothing was pushed. "
+            f"the {what} at {display_url} cannot be reached ({reason}); nothing was pushed. "
             "Check the address and whether it runs"
         ) from error
     if not 200 <= status < 300:
         raise NotificationError(
-            f"the Pushgateway at {display_url} answered {status}; nothing was pushed. "
-            f"{_advice(status)}"
+            f"the {what} at {display_url} answered {status}; nothing was pushed. {_advice(status)}"
         )
 
 

@@ -45,7 +45,7 @@ class MetricsCollector:
         warn: Callable[[str], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store = store
+        self.store = store
         self._facts = facts
         self._warn = warn
         self._clock = clock
@@ -126,11 +126,11 @@ class MetricsCollector:
         try:
             async with self._begin_lock:
                 if self._run is None:
-                    self._run = await self._store.begin(self._facts)
-            await self._store.record(self._run, samples)
+                    self._run = await self.store.begin(self._facts)
+            await self.store.record(self._run, samples)
             if end is not None:
-                await self._store.end(self._run, now, end)
-                await self._store.expire()
+                await self.store.end(self._run, now, end)
+                await self.store.expire()
         except StateError as error:
             if not self._failing:
                 self._warn(f"not all metrics of this run are kept: {error}")

@@ -16,10 +16,8 @@ from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
-    InfoMetricFamily,
 )
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
 
 from sttbatch.core.metrics import (
     BOUNDS,
@@ -37,8 +35,8 @@ from sttbatch.core.metrics import (
     RequestTotal,
     RunEnd,
 )
-from sttbatch.core.version import __version__
 from sttbatch.monitoring.collector import cause_of
+from sttbatch.monitoring.families import Families, build_family, family_of, gauge, of_ledger
 from sttbatch.monitoring.statistics import Sources, hits_by_level
 
 # Sums of integers do not depend on their order, so no counter falls by a rounding error.
@@ -137,22 +135,24 @@ _HISTOGRAMS: Mapping[str, tuple[str, str]] = {
 
 async def exposition(sources: Sources) -> bytes:
     """The current totals in Prometheus's text format, UTF-8."""
-    return generate_latest(_Families([family async for family in _families(sources)]))
+    return generate_latest(Families(await all_families(sources)))
 
 
-class _Families(Collector):
-    def __init__(self, families: Sequence[Family]) -> None:
-        self._families = families
+async def all_families(sources: Sources) -> list[Family]:
+    """The current totals, and the last runs."""
+    metrics = sources.metrics
+    last_run = _last_run_families(await metrics.last_begun(), await metrics.last_ended())
+    families = [*last_run, *await ledger_families(sources)]
+    return [build_family(), *of_ledger(sources.ledger, families)]
 
-    def collect(self) -> Sequence[Family]:
-        return self._families
+
+async def ledger_families(sources: Sources) -> list[Family]:
+    """Lifetime totals of all runs and workers together."""
+    return [family async for family in _families(sources)]
 
 
 async def _families(sources: Sources) -> AsyncIterator[Family]:
     metrics, usage = sources.metrics, sources.usage
-    yield InfoMetricFamily("sttbatch_build", "This sttbatch", {"version": __version__})
-    for family in _last_run_families(await metrics.last_begun(), await metrics.last_ended()):
-        yield family
     for family in _request_families(await usage.request_totals()):
         yield family
     yield _histogram(
@@ -174,8 +174,8 @@ async def _families(sources: Sources) -> AsyncIterator[Family]:
             text = f"{name.replace('_', ' ').capitalize()}, by kind"
             yield _counter(_COUNTERS.get(name) or _Counter(name, text, "kind"), totals)
     jobs = {state.lower(): count for state, count in (await usage.jobs_by_state()).items()}
-    yield _family(GaugeMetricFamily, "jobs", "Jobs in the ledger, by state", jobs, "state")
-    yield _gauge(
+    yield family_of(GaugeMetricFamily, "jobs", "Jobs in the ledger, by state", jobs, "state")
+    yield gauge(
         "dead_letters",
         "Recordings that failed and have no retries left; `sttbatch jobs list` names them",
         await usage.dead_letters(),
@@ -188,18 +188,18 @@ def _last_run_families(
     """Families of the last run that began, and of the last one that ended, if any."""
     if begun is not None:
         at, lanes = begun
-        yield _gauge("last_run_begin_timestamp_seconds", "When the last run began", at)
-        yield _gauge("last_run_lanes", "Requests that the last run could send at once", lanes)
+        yield gauge("last_run_begin_timestamp_seconds", "When the last run began", at)
+        yield gauge("last_run_lanes", "Requests that the last run could send at once", lanes)
     if ended is None:
         return
     at, end = ended
-    yield _gauge("last_run_end_timestamp_seconds", "When the last run that ended did so", at)
-    yield _gauge(
+    yield gauge("last_run_end_timestamp_seconds", "When the last run that ended did so", at)
+    yield gauge(
         "last_run_success",
         "1 if nothing failed in the last run that ended; recordings of other runs are no failures",
         end.error is None and not end.failed,
     )
-    yield _family(
+    yield family_of(
         GaugeMetricFamily,
         "last_run_recordings",
         "Recordings of the last run that ended; remaining: left to other runs, or not begun",
@@ -208,27 +208,9 @@ def _last_run_families(
     )
 
 
-def _family(
-    kind: type[CounterMetricFamily | GaugeMetricFamily],
-    name: str,
-    text: str,
-    values: Mapping[str, float],
-    label: str | None = None,
-) -> Family:
-    """A family of values by the value of `label`; without a label there is one value, of ""."""
-    family = kind(f"sttbatch_{name}", text, labels=[label] if label else [])
-    for label_value, value in values.items():
-        family.add_metric([label_value] if label else [], value)
-    return family
-
-
-def _gauge(name: str, text: str, value: float) -> Family:
-    return _family(GaugeMetricFamily, name, text, {"": value})
-
-
 def _counter(counter: _Counter, totals: Mapping[str, float]) -> Family:
     values = {**dict.fromkeys(counter.foreseen, 0.0), **totals}
-    return _family(CounterMetricFamily, counter.name, counter.help, values, counter.label)
+    return family_of(CounterMetricFamily, counter.name, counter.help, values, counter.label)
 
 
 def _lookups(totals: Mapping[str, float]) -> Family:

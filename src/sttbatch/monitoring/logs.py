@@ -106,6 +106,7 @@ _TEXTS: dict[type[events.Event], str] = {
     events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
     events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} modified too recently",
     events.RunStopped: "the run stops: {0.error}",
+    events.MetricsServed: "metrics are served at port {0.port}",
     events.Warned: "warning: {0.message}",
 }
 """Templates of texts; `0` is the event."""

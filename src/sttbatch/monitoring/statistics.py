@@ -184,10 +184,11 @@ class Statistics(Struct, frozen=True):
 
 
 class Sources(Struct, frozen=True):
-    """The stores that statistics are read from."""
+    """The stores that statistics are read from; `ledger` names them among others."""
 
     metrics: MetricsStore
     usage: UsageStore
+    ledger: str = ""
 
 
 async def statistics(sources: Sources, window: Window) -> Statistics:

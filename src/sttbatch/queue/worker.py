@@ -113,8 +113,11 @@ class WorkerRegistry:
 
     async def of_routes(self, routes: Collection[str]) -> list[Worker]:
         """The living workers that take jobs of these routes."""
-        known = [each.id for each in await self.store.list() if each.load.route in routes]
-        return [*(await self.living(known)).values()]
+        return [each for each in await self.all_living() if each.load.route in routes]
+
+    async def all_living(self) -> list[Worker]:
+        rows = await self.store.list()
+        return [row for row in rows if self.liveness.is_alive(row.id, row)]
 
     async def is_alive(self, worker_id: str) -> bool:
         rows = await self.store.find([worker_id])

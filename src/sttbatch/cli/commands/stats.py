@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 
 from sttbatch.cli.console.stdio import StandardOutput, print_lines
 from sttbatch.cli.options import EXPORT, AsJson, option
+from sttbatch.composition.extras import needs_prometheus
 from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +83,9 @@ def stats(
     push: Annotated[str | None, option(
         "Push lifetime totals to a Pushgateway, such as http://host:9091.",
         metavar="URL", panel=EXPORT)] = None,
+    remote_write: Annotated[str | None, option(
+        "Send lifetime totals by Prometheus's remote write, such as to "
+        "http://host:9090/api/v1/write.", metavar="URL", panel=EXPORT)] = None,
 ) -> None:
     """Show work, cost, cache savings, speed and failures."""
     # fmt: on
@@ -90,9 +94,12 @@ def stats(
 
     if by is not None and by not in GROUPINGS:
         raise UsageError(f"--by is one of {', '.join(GROUPINGS)}, not {by!r}")
-    if watch + as_json + sum(target is not None for target in (html, prometheus, push)) > 1:
-        raise UsageError("give only one of --json, --watch, --html, --prometheus and --push")
-    if prometheus is not None or push is not None:
+    targets = (html, prometheus, push, remote_write)
+    if watch + as_json + sum(target is not None for target in targets) > 1:
+        raise UsageError(
+            "give only one of --json, --watch, --html, --prometheus, --push and --remote-write"
+        )
+    if any(target is not None for target in targets[1:]):
         _refuse_windows(context)
     query = _Query(option_s("--since", since), by)
     import asyncio
@@ -106,6 +113,8 @@ def stats(
             report = _write_exposition(sources, prometheus)
         elif push is not None:
             report = _push(sources, push)
+        elif remote_write is not None:
+            report = _remote_write(sources, remote_write)
         elif as_json:
             report = _print_json(sources, query)
         else:
@@ -185,15 +194,23 @@ async def _push(sources: Sources, url: str) -> None:
     await push(gateway_at(url), await _exposition(sources))
 
 
+async def _remote_write(sources: Sources, url: str) -> None:
+    import socket
+
+    from sttbatch.external.notifications import JOB, receiver_at, remote_write
+
+    with needs_prometheus():
+        from sttbatch.monitoring.exporter import all_families
+        from sttbatch.monitoring.remote_write import message
+    receiver, target = receiver_at(url), {"job": JOB, "instance": socket.gethostname()}
+    await remote_write(
+        receiver, message(await all_families(sources), target, int(time.time() * 1000))
+    )
+
+
 async def _exposition(sources: Sources) -> bytes:
-    try:
+    with needs_prometheus():
         from sttbatch.monitoring.exporter import exposition
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "prometheus_client":
-            raise
-        raise UsageError(
-            "figures for Prometheus need prometheus_client: pip install 'sttbatch[prometheus]'"
-        ) from error
     return await exposition(sources)
 
 

@@ -19,6 +19,8 @@ def worker(
     verbose: options.Verbose = False,
     log_format: options.LogFormat = "text",
     log_file: options.LogFile = None,
+    metrics_port: options.MetricsPort = None,
+    remote_write: options.RemoteWrite = None,
 ) -> None:
     """Transcribe what `sttbatch submit` queued, until a signal.
 
@@ -36,10 +38,16 @@ def worker(
     mode = output_mode(
         quiet=quiet, verbose=verbose, log_format=log_format, log_file=log_file, bars=False
     )
-    raise typer.Exit(logged(mode, partial(_work, concurrency, mode)))
+    raise typer.Exit(logged(mode, partial(_work, concurrency, mode, metrics_port, remote_write)))
 
 
-def _work(concurrency: str | None, mode: OutputMode, log: EventLog | None) -> int:
+def _work(
+    concurrency: str | None,
+    mode: OutputMode,
+    metrics_port: int | None,
+    remote_write: str | None,
+    log: EventLog | None,
+) -> int:
     import asyncio
 
     from sttbatch.cli.worker_session import WorkerSession
@@ -49,4 +57,5 @@ def _work(concurrency: str | None, mode: OutputMode, log: EventLog | None) -> in
     loaded = load_settings({"concurrency": concurrency})
     settings = loaded.settings
     key = load_key(settings) if settings.engine == "cloudru" else None
-    return asyncio.run(WorkerSession(settings, mode, key, loaded.alerts, log).work())
+    session = WorkerSession(settings, mode, key, loaded.alerts, log, metrics_port, remote_write)
+    return asyncio.run(session.work())

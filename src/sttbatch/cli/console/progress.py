@@ -139,6 +139,8 @@ class Display:
             case events.Warned(recording, message):
                 name = f"{printable(recording)}: " if recording else ""
                 self.say(f"warning: {name}{printable(message)}")
+            case events.MetricsServed(_, port):
+                self.say(f"metrics are served at port {port}")
             case events.AlertTriggered():
                 from sttbatch.monitoring.alerts import alert_message
 

@@ -168,6 +168,9 @@ class OrderStore(Protocol):
     async def unring(self, job_ids: Collection[str]) -> None:
         """Record that a broker did not get the messages of these jobs."""
 
+    async def queued(self, route: str) -> dict[JobPriority, tuple[int, float]]:
+        """How many jobs with open orders wait, and for how many seconds the oldest one does."""
+
     async def holders(self, route: str) -> set[str]:
         """Ids of the workers that process jobs with open orders."""
 
