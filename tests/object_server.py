@@ -7,8 +7,12 @@ import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +92,87 @@ def object_server(folder: Path) -> Iterator[ObjectServer]:
     finally:
         process.kill()
         process.communicate()
+
+
+@dataclass
+class Proxy:
+    """Stands between a client and the server, and answers some requests in its own way.
+
+    Attributes:
+        refuses: the status and body with which a request is answered; None: the server answers.
+        breaks_after: bytes of an object's content after which the next connections break.
+    """
+
+    server: ObjectServer
+    refuses: Callable[[str, Message], tuple[int, bytes] | None] = lambda _method, _headers: None
+    breaks_after: list[int] = field(default_factory=list)
+    ranges: list[str | None] = field(default_factory=list)
+    before_put: Callable[[], None] = lambda: None
+    port: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def proxy(server: ObjectServer, **behaviour: Any) -> Iterator[Proxy]:
+    found = Proxy(server, **behaviour)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_: object) -> None: ...
+
+        def answer(self) -> None:
+            size = int(self.headers.get("Content-Length") or 0)
+            if self.headers.get("Expect"):
+                self.send_response_only(100)
+                self.end_headers()
+            body = self.rfile.read(size)
+            if self.command == "PUT":
+                found.before_put()
+            refused = found.refuses(self.command, self.headers)
+            if refused is not None:
+                self.reply(refused[0], {"Content-Type": "application/xml"}, refused[1])
+                return
+            there = HTTPConnection("127.0.0.1", server.port)
+            sent = {name: value for name, value in self.headers.items() if name != "Expect"}
+            there.request(self.command, self.path, body, sent)
+            answer = there.getresponse()
+            content = answer.read()
+            there.close()
+            is_object = self.command == "GET" and "list-type" not in self.path
+            if is_object:
+                found.ranges.append(self.headers.get("Range"))
+            headers = dict(answer.getheaders())
+            broken = found.breaks_after.pop(0) if is_object and found.breaks_after else None
+            self.reply(answer.status, headers, content, broken)
+
+        def reply(
+            self, status: int, headers: dict[str, str], body: bytes, broken: int | None = None
+        ) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+                    self.send_header(name, value)
+            length = headers.get("Content-Length") if self.command == "HEAD" else str(len(body))
+            self.send_header("Content-Length", length or "0")
+            self.end_headers()
+            self.wfile.write(body[:broken])
+            self.wfile.flush()
+            self.close_connection = broken is not None
+
+        do_GET = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
+
+    listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listening.daemon_threads = True
+    found.port = listening.server_address[1]
+    thread = threading.Thread(target=listening.serve_forever)
+    thread.start()
+    try:
+        yield found
+    finally:
+        listening.shutdown()
+        thread.join()
+        listening.server_close()

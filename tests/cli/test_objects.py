@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 import pytest
 
 from tests.cloudru import CloudRu, HeardWord, make_recording
-from tests.object_server import SECRET, ObjectServer
+from tests.object_server import SECRET, ObjectServer, proxy
 from tests.shell import Result, Shell, texts
+
+from .working import working
 
 
 @pytest.fixture
@@ -97,3 +100,166 @@ def test_recordings_and_outputs_are_objects_and_a_second_run_fetches_nothing(
     assert len(shared_objects.requests("GET", bucket)) == got
     assert len(shared_objects.requests("PUT", bucket)) == put
     assert not list((shell.home / "data" / "spool").glob("run-*"))
+
+
+def test_outputs_are_mirrored_to_objects_and_to_files(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    shell, odd = with_objects, ("a//b.wav", "../c.wav", "control-\x01.wav", "k" * 1020 + ".wav")
+    for key in odd:
+        client.put_object(
+            Bucket=bucket, Key=key if key.startswith("k") else f"in/{key}", Body=talk[0]
+        )
+    out = f"s3://{bucket}/out"
+    mirrored = transcribe(shell, f"s3://{bucket}/", "-o", out, "-f", "txt")
+    assert mirrored.code == 0, mirrored.err
+    written = [key for key in keys(client, bucket) if key.startswith("out/")]
+    assert {"out/in/a//b.txt", "out/in/../c.txt", "out/in/control-\x01.txt"} < set(written)
+    assert len(written) == 4
+    local = tmp_path / "x" / "out"
+    assert transcribe(shell, f"s3://{bucket}/in", "-o", local, "-f", "txt").code == 0
+    files = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.txt"))
+    assert files == ["x/out/%2E%2E/c.txt", "x/out/a/%2F/b.txt", "x/out/control-\x01.txt"]
+    assert len(cloudru.received) == 1
+    (tmp_path / "talks" / "sub").mkdir(parents=True)
+    (tmp_path / "talks" / "sub" / "talk.wav").write_bytes(talk[0])
+    shell.extra["STTBATCH_PUBLIC_BASE_URL"] = "https://cdn.example/calls/"
+    upload = transcribe(shell, tmp_path / "talks", "-o", f"{out}/up")
+    assert upload.code == 0, upload.err
+    assert upload.out == f"{out}/up/sub/talk.txt\n"
+    found = json.loads(read(client, bucket, "out/up/sub/talk.json"))
+    assert found["url"] == "https://cdn.example/calls/out/up/sub/talk.json"
+    assert len(cloudru.received) == 1
+
+
+def test_an_edited_object_is_kept_and_a_changed_recording_is_fetched(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    client.put_object(Bucket=bucket, Key="talk.txt", Body=b"not ours")
+    first = transcribe(shell, url)
+    assert first.code == 0, first.err
+    assert "talk.txt: not replaced" in first.err
+    assert read(client, bucket, "talk.txt") == b"not ours"
+    client.put_object(Bucket=bucket, Key="talk.json", Body=b"corrected")
+    assert f"s3://{bucket}/talk.json: not replaced" in transcribe(shell, url).err
+    assert read(client, bucket, "talk.json") == b"corrected"
+    assert transcribe(shell, url, "--overwrite").code == 0
+    assert words(read(client, bucket, "talk.json")) == texts(talk[1])
+    assert len(cloudru.received) == 1
+    content, truth = another(tmp_path, 7)
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=content)
+    changed = transcribe(shell, url)
+    assert changed.code == 0, changed.err
+    assert words(read(client, bucket, "talk.json")) == texts(truth)
+    assert shared_objects.requests("GET", bucket).count(f"/{bucket}/talk.wav") == 2
+
+
+def test_what_the_same_bytes_are_is_adopted(
+    with_objects: Shell,
+    client: Any,
+    shared_objects: ObjectServer,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    shell.extra["STTBATCH_DATA_DIR"] = str(shell.home / "other")
+    put = len(shared_objects.requests("PUT", bucket))
+    again = transcribe(shell, url, "-f", "txt")
+    assert (again.code, "not replaced" in again.err) == (0, False)
+    assert len(shared_objects.requests("PUT", bucket)) == put
+
+
+def test_workers_do_what_is_ordered_of_objects(
+    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    shell, truths = with_objects, {}
+    for number in range(5):
+        content, truths[number] = another(tmp_path, number)
+        client.put_object(Bucket=bucket, Key=f"talks//{number}.wav", Body=content)
+    with working(shell):
+        ordered = shell.run("submit", f"s3://{bucket}/talks", "--wait", "-o", f"s3://{bucket}/out")
+        assert ordered.code == 0, ordered.err
+    for number, truth in truths.items():
+        assert words(read(client, bucket, f"out//{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 5
+
+
+def test_more_recordings_than_places_are_all_done(
+    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    shell, truths = with_objects, {}
+    for number in range(8):
+        content, truths[number] = another(tmp_path, number)
+        client.put_object(Bucket=bucket, Key=f"{number}.wav", Body=content)
+    result = transcribe(shell, f"s3://{bucket}")
+    assert result.code == 0, result.err
+    for number, truth in truths.items():
+        assert words(read(client, bucket, f"{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 8
+
+
+def test_a_run_that_is_killed_while_it_writes_leaves_no_half_object(
+    with_objects: Shell,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    started: list[subprocess.Popen[bytes]] = []
+
+    def kill() -> None:
+        started[0].kill()
+        started[0].wait()
+
+    # It has all of the request by now; whether the store does is decided by the proxy.
+    with proxy(
+        shared_objects,
+        before_put=kill,
+        refuses=lambda verb, _: (500, b"") if verb == "PUT" else None,
+    ) as between:
+        shell.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
+        started.append(shell.start("transcribe", url))
+        started[0].communicate()
+    assert keys(client, bucket) == ["talk.wav"]
+    assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
+    again = transcribe(shell, url)
+    assert again.code == 0, again.err
+    assert "0 chunks sent" in again.summary
+    assert words(read(client, bucket, "talk.json")) == texts(talk[1])
+    assert not list((shell.home / "data" / "spool").glob("run-*"))
+
+
+def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: Path) -> None:
+    shell = with_objects
+    missing = transcribe(shell, "s3://no-such-bucket-here/talks")
+    assert (missing.code, "there is no such bucket" in missing.err) == (2, True)
+    nothing = transcribe(shell, f"s3://{bucket}/nothing.mp3")
+    assert (nothing.code, "there is no such object" in nothing.err) == (2, True)
+    shell.extra |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    shell.extra["AWS_EC2_METADATA_DISABLED"] = "true"
+    keyless = transcribe(shell, f"s3://{bucket}/talks")
+    assert (keyless.code, "AWS_ACCESS_KEY_ID" in keyless.err) == (2, True)
+    # A package without its parts is as if it was not installed.
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "boto3.py").write_text("raise ModuleNotFoundError(name='boto3')")
+    shell.extra["PYTHONPATH"] = str(tmp_path / "hidden")
+    extra = transcribe(shell, f"s3://{bucket}/talks")
+    assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)

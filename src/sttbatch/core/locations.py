@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from msgspec import Struct
-
 OBJECT_SCHEME = "s3://"
 
 
@@ -27,13 +25,25 @@ class FileStatus(Protocol):
     def st_ino(self) -> int: ...
 
 
-class ObjectUrl(Struct, frozen=True):
+class ObjectUrl:
     """The address of an object or of a prefix: `s3://bucket/key`.
 
     It has what is used of a `Path`. A key is any text, and `a//b`, `a/./b` and `a/b` are three.
     """
 
-    text: str
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ObjectUrl) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"ObjectUrl({self.text!r})"
 
     @property
     def bucket(self) -> str:

@@ -186,7 +186,8 @@ def _is_about(error: ClientError) -> bool:
 
 
 def _facts(url: ObjectUrl, size_bytes: int, entry: dict[str, Any]) -> ObjectFacts:
-    modified_ns = round(entry["LastModified"].timestamp() * 1000) * 1_000_000
+    # In whole seconds, as HTTP's headers have them; some listings have milliseconds.
+    modified_ns = int(entry["LastModified"].timestamp()) * 1_000_000_000
     return ObjectFacts(url, size_bytes, entry.get("ETag", ""), modified_ns)
 
 
