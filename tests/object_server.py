@@ -163,7 +163,7 @@ def proxy(server: ObjectServer, **behaviour: Any) -> Iterator[Proxy]:
             self.wfile.flush()
             self.close_connection = broken is not None
 
-        do_GET = do_PUT = do_HEAD = answer  # noqa: N815 - http.server's names
+        do_GET = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - http.server's names
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listening.daemon_threads = True

@@ -6,6 +6,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +264,29 @@ def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: 
     shell.extra["PYTHONPATH"] = str(tmp_path / "hidden")
     extra = transcribe(shell, f"s3://{bucket}/talks")
     assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)
+
+
+def test_doctor_checks_the_endpoint_and_a_bucket(
+    with_objects: Shell, shared_objects: ObjectServer, client: Any, bucket: str
+) -> None:
+    def found(*arguments: str) -> dict[str, Any]:
+        findings = json.loads(with_objects.run("doctor", "--json", *arguments).out)["findings"]
+        return {each["name"]: each for each in findings}
+
+    plain = found()
+    assert plain["objects"]["ok"], plain["objects"]
+    assert shared_objects.endpoint in plain["objects"]["text"]
+    assert "bucket" not in plain
+    assert "on conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+    assert keys(client, bucket) == []
+    missing = found("s3://no-such-bucket-here/out")["bucket"]
+    assert (missing["ok"], "no such bucket" in missing["text"]) == (False, True)
+
+    def refuses(method: str, headers: Message) -> tuple[int, bytes] | None:
+        is_conditional = headers.get("If-None-Match") or headers.get("If-Match")
+        return (501, b"<Error><Code>NotImplemented</Code></Error>") if is_conditional else None
+
+    with proxy(shared_objects, refuses=refuses) as between:
+        with_objects.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
+        assert "without conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+    assert keys(client, bucket) == []

@@ -7,6 +7,7 @@ import threading
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import UsageError
+from sttbatch.core.locations import ObjectUrl
 from sttbatch.core.ports import Objects, ObjectStore
 
 _opening = threading.Lock()
@@ -15,6 +16,12 @@ _opening = threading.Lock()
 def objects_of(settings: Settings) -> Objects:
     """Access to the objects of the endpoint in the settings; nothing is opened yet."""
     return functools.partial(_opened, settings.s3_endpoint)
+
+
+def describe_objects(settings: Settings, prefix: str | None = None) -> str:
+    """Describe the endpoint, or how outputs are written below `prefix`."""
+    store = objects_of(settings)()
+    return store.describe() if prefix is None else store.probe(ObjectUrl(prefix))
 
 
 def _opened(endpoint: str | None) -> ObjectStore:

@@ -71,6 +71,12 @@ class ObjectStore(Protocol):
         Returns False, without a change, if another object is there.
         """
 
+    def describe(self) -> str:
+        """Say which endpoint takes the key."""
+
+    def probe(self, prefix: ObjectUrl) -> str:
+        """Say how safely outputs are written below `prefix`, by writing an object there."""
+
 
 Objects: TypeAlias = Callable[[], ObjectStore]
 """Gives the store on first use, as its library takes half a second to load."""

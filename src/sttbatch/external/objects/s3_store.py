@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -171,6 +172,38 @@ class S3Store:
                 return False
             self._put(url, content, {})
             return True
+
+    def describe(self) -> str:
+        """Say which endpoint takes the key; raises as all methods do."""
+        where = self._endpoint or "the default endpoint"
+        with explained("", self._endpoint):
+            try:
+                count = len(self._client.list_buckets().get("Buckets", ()))
+            except ClientError as error:
+                # Keys are often for certain buckets only.
+                if code_of(error) != "AccessDenied":
+                    raise
+                return f"{where} answers; the key may not list buckets"
+        return f"{where} takes the key, {count} buckets"
+
+    def probe(self, prefix: ObjectUrl) -> str:
+        """Say how safely outputs are written below `prefix`, where an object is left for no time.
+
+        Raises as all methods do.
+        """
+        folder = str(prefix).rstrip("/")
+        url = ObjectUrl(f"{folder}/.sttbatch-{secrets.token_hex(8)}.probe")
+        self.put(url, b"", None)
+        try:
+            if self.conditional is not False and not self.put(url, b"", None):
+                return f"{folder} can be written, on conditions"
+        finally:
+            with explained(str(url), self._endpoint, writes=True):
+                self._client.delete_object(Bucket=url.bucket, Key=url.key)
+        return (
+            f"{folder} can be written, but without conditions: what others write at that moment "
+            "may be replaced"
+        )
 
     def _put(self, url: ObjectUrl, content: bytes, condition: dict[str, str]) -> None:
         kind = _CONTENT_TYPES.get(url.suffix[1:], "application/octet-stream")
