@@ -17,6 +17,7 @@ import pytest
 from tests.cloudru import KEY, CloudRu
 from tests.database.backends import BACKENDS, Backend
 from tests.database.postgresql import VARIABLE, PostgreSQL, postgresql, programs
+from tests.object_server import ObjectServer, object_server
 from tests.redis_server import PROGRAM, RedisServer, redis_server
 from tests.redis_server import VARIABLE as REDIS_VARIABLE
 from tests.shell import Shell
@@ -144,3 +145,10 @@ def shell(new_shell: Shell, home_in_use: Path) -> Shell:
     """The command line of somebody who has used it before."""
     assert new_shell.home == home_in_use
     return new_shell
+
+
+@pytest.fixture(scope="session")
+def shared_objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Object storage for the tests of this process; each uses a bucket of its own."""
+    with object_server(tmp_path_factory.mktemp("objects")) as running:
+        yield running

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from sttbatch.core.locations import Location
 from sttbatch.core.models import Gap, Segment, Transcript, Word
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
@@ -61,7 +62,7 @@ def with_ledger(ledger: Ledger, work: Callable[[Database], Awaitable[T]]) -> T:
 
 def planned(
     ledger: Ledger, recordings: Sequence[Recording], **options: Any
-) -> dict[Path, OutputPlan]:
+) -> dict[Location, OutputPlan]:
     return with_ledger(
         ledger,
         lambda database: OutputRegistry(SqlOutputStore(database)).plan(

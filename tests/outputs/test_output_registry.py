@@ -177,7 +177,7 @@ def test_folders_within_folders_are_read_once_and_apart(ledger: Ledger, talks: P
         recording(talks / folder / "talk.mp3") for folder in ("", "a", "a/b", "a-b", "a.b", "ab")
     ]
     assert set(names(ledger, items, write=True)) == {"talk.txt"}
-    others = [recording(item.root / "talk.wav") for item in items]
+    others = [recording(Path(item.root) / "talk.wav") for item in items]
     assert set(names(ledger, others)) == {"talk.wav.txt"}
     assert set(names(ledger, items)) == {"talk.txt"}
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import Hindered, RecordingError
 from sttbatch.core.file_records import OutputDigests
+from sttbatch.core.locations import Location
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.outputs import SqlOutputStore
@@ -33,7 +34,7 @@ def talk(tmp_path: Path) -> Recording:
 
 @pytest.fixture
 def output(talk: Recording) -> Path:
-    return talk.path.with_suffix(".txt")
+    return Path(talk.path).with_suffix(".txt")
 
 
 def say(ledger: Ledger, talk: Recording, text: str, *, overwrite: bool = False) -> Written:
@@ -55,7 +56,7 @@ def test_every_format_is_written_and_recorded(
     written = write(ledger, talk, document(formats=formats))
     assert [path.suffix[1:] for path in written.paths] == list(formats)
     assert written.untouched == ()
-    assert recorded(ledger) == {path.name: digest(path) for path in written.paths}
+    assert recorded(ledger) == {path.name: digest(Path(path)) for path in written.paths}
     assert leftovers(tmp_path) == []
 
 
@@ -211,9 +212,9 @@ def test_a_write_that_fails_changes_nothing_and_leaves_nothing(
 def test_a_recording_whose_name_another_run_took_gets_another(
     ledger: Ledger, talk: Recording
 ) -> None:
-    wav = recording(talk.path.with_suffix(".wav"))
+    wav = recording(Path(talk.path).with_suffix(".wav"))
 
-    async def work(database: Database) -> list[tuple[Path, ...]]:
+    async def work(database: Database) -> list[tuple[Location, ...]]:
         content = saying("Hi.")
         writing = []
         for item in (talk, wav):
@@ -289,7 +290,7 @@ def test_what_another_run_of_the_same_job_has_just_written_is_no_edit(
 def test_many_recordings_are_written_at_once(
     ledger: Ledger, tmp_path: Path, talk: Recording
 ) -> None:
-    items = [recording(talk.root / f"talk.{number}") for number in range(40)]
+    items = [recording(Path(talk.root) / f"talk.{number}") for number in range(40)]
 
     async def work(database: Database) -> None:
         registry = OutputRegistry(SqlOutputStore(database))
@@ -298,7 +299,9 @@ def test_many_recordings_are_written_at_once(
         plans = await registry.plan(items, OutputOptions())
         await asyncio.gather(*(writer.write(saying(item.path.name), item.path) for item in items))
         for item, plan in plans.items():
-            assert plan.paths["txt"].read_text() == f"{item.name}\n"
+            path = plan.paths["txt"]
+            assert isinstance(path, Path)
+            assert path.read_text() == f"{item.name}\n"
 
     with_ledger(ledger, work)
     assert leftovers(tmp_path) == []

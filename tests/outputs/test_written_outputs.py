@@ -40,6 +40,7 @@ def plan(tmp_path: Path, database: Database) -> OutputPlan:
         plans = await registry.plan([Recording(talk, talk.parent)], OPTIONS)
         found = plans[talk]
         for path in found.paths.values():
+            assert isinstance(path, Path)
             path.write_text("words")
         await registry.intend(found, dict.fromkeys(found.paths, "digest"))
         await registry.record(found, dict.fromkeys(found.paths, "digest"))
@@ -76,7 +77,7 @@ def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:
 
 @pytest.mark.parametrize("change", ["edit", "remove", "touch"])
 def test_a_changed_file_does_not(database: Database, plan: OutputPlan, change: str) -> None:
-    path = plan.paths["txt"]
+    path = Path(plan.paths["txt"])
     if change == "edit":
         path.write_text("more words")
     elif change == "remove":

@@ -20,7 +20,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(found: Discovery, root: Path) -> list[str]:
-    return [str(candidate.path.relative_to(root)) for candidate in found.candidates]
+    return [str(Path(candidate.path).relative_to(root)) for candidate in found.candidates]
 
 
 def test_folders_are_walked_by_name_and_arguments_in_order(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core.cache_entries import CacheLevel
 from sttbatch.core.errors import CacheUnreachable, RecordingError, StateError
 from sttbatch.core.file_records import RecordingIdentity
+from sttbatch.core.locations import Location, ObjectUrl, location
 from sttbatch.core.ports import FileIndex
 
 
@@ -77,7 +78,7 @@ class CacheInvalidator(Struct, frozen=True):
         """
         await self._reach_fronts()
         contents = await self._contents(path)
-        copies = [Path(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
+        copies = [location(os.fsdecode(name)) for name in await self.files.paths_of(contents)]
         paths = await asyncio.to_thread(
             lambda: {spelling for copy in (path, *copies) for spelling in spellings(copy)}
         )
@@ -98,7 +99,7 @@ class CacheInvalidator(Struct, frozen=True):
         contents = {await self.fingerprinter.remembered(spelling) for spelling in known}
         if await asyncio.to_thread(path.is_file):
             try:
-                contents.add((await self.fingerprinter.fingerprint(known[0])).sha256)
+                contents.add((await self.fingerprinter.fingerprint(Path(known[0]))).sha256)
             except RecordingError:
                 # A recording that could never be read has only failed jobs.
                 if not await self.files.was_unreadable(_unreadable(known)):
@@ -144,13 +145,15 @@ class CacheInvalidator(Struct, frozen=True):
                 await level.clear()
 
 
-def spellings(path: Path) -> tuple[Path, ...]:
+def spellings(path: Location) -> tuple[Location, ...]:
     """The spellings under which the ledger may have stored a path: as given, or resolved."""
+    if isinstance(path, ObjectUrl):
+        return (path,)
     absolute = path.absolute()
     plain = Path(os.path.normpath(absolute))
     real = Path(os.path.realpath(plain.parent), plain.name)
     return tuple(dict.fromkeys((absolute, plain, real)))
 
 
-def _unreadable(paths: Iterable[Path]) -> tuple[str, ...]:
+def _unreadable(paths: Iterable[Location]) -> tuple[str, ...]:
     return tuple(sorted({unread_content(path) for path in paths}))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sttbatch.core.errors import RecordingError, Stopped
 from sttbatch.core.file_records import FileRecord
+from sttbatch.core.locations import FileStatus, Location, ObjectUrl
 from sttbatch.core.ports import FileIndex
 
 RACY_NS = 2_000_000_000
@@ -28,17 +29,36 @@ class Fingerprinter:
         self._index = index
         self._records: dict[bytes, FileRecord] = {}
 
-    async def load(self, paths: Iterable[Path | bytes]) -> None:
+    async def load(self, paths: Iterable[Location | bytes]) -> None:
         """Load the records of many files, by absolute paths, with few queries."""
         names = [name for path in paths if (name := os.fsencode(path)) not in self._records]
         self._records |= await self._index.records(names)
 
-    def unchanged(self, name: bytes, status: os.stat_result) -> str | None:
+    def unchanged(self, name: bytes, status: FileStatus) -> str | None:
         """The content hash of a file whose record is loaded and which has not changed since."""
-        record = self._records.get(name)
-        return record.sha256 if record is not None and _still_true(record, status) else None
+        record = self.record(name, status)
+        return record.sha256 if record is not None else None
 
-    async def remembered(self, path: Path) -> str | None:
+    def record(self, name: bytes, status: FileStatus) -> FileRecord | None:
+        """The loaded record of a file which has not changed since."""
+        record = self._records.get(name)
+        return record if record is not None and _still_true(record, status) else None
+
+    async def remember_object(self, url: ObjectUrl, status: FileStatus, sha256: str) -> FileRecord:
+        """Record an object that was fetched. Its ETag shows every change, so it is never racy."""
+        known_at_ns = max(time.time_ns(), status.st_mtime_ns + RACY_NS + 1)
+        record = self._records[os.fsencode(url)] = FileRecord(
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_ino,
+            known_at_ns,
+            sha256,
+        )
+        await self._index.remember(os.fsencode(url), record)
+        return record
+
+    async def remembered(self, path: Location) -> str | None:
         """The content hash that `path` had when it was last read."""
         await self.load([path])
         record = self._records.get(os.fsencode(path))
@@ -78,7 +98,7 @@ class Fingerprinter:
         return record
 
 
-def _still_true(record: FileRecord, status: os.stat_result) -> bool:
+def _still_true(record: FileRecord, status: FileStatus) -> bool:
     return (
         record.mtime_ns == status.st_mtime_ns
         and record.ctime_ns == status.st_ctime_ns
@@ -92,9 +112,9 @@ UNREAD = "unread:"
 """A prefix that no SHA-256 has."""
 
 
-def unread_content(path: Path) -> str:
+def unread_content(path: Location) -> str:
     """A stand-in for the content hash of a file that cannot be read: the hash of its path."""
-    plain = os.path.normpath(path.absolute())
+    plain = str(path) if isinstance(path, ObjectUrl) else os.path.normpath(path.absolute())
     return UNREAD + hashlib.sha256(os.fsencode(plain)).hexdigest()
 
 

@@ -22,6 +22,7 @@ from sttbatch.core.jobs import JobPriority
 if TYPE_CHECKING:
     from sttbatch.cli.console.progress import OutputMode
     from sttbatch.composition.effective_options import RunFlags
+    from sttbatch.composition.settings import Settings
     from sttbatch.processing.discovery import Discovery
 
 Paths = Annotated[
@@ -117,20 +118,22 @@ class TranscribeOptions:
             self.dry_run, self.no_wait, JobPriority[self.priority.upper()],
         )  # fmt: skip
 
-    def discover(self, command: str) -> Discovery:
+    def discover(self, command: str, settings: Settings) -> Discovery:
         """The recordings that are named to `command`, or are below what is named."""
+        from sttbatch.composition.object_storage import objects_of
         from sttbatch.composition.setting_values import option_s
+        from sttbatch.core.locations import location
         from sttbatch.processing.discovery import discover, expand
 
         min_age_s = option_s("--min-age", self.min_age)
         named = expand(self.paths or [])
         if self.files_from is not None:
-            named += map(Path, _lines(self.files_from))
+            named += map(location, _lines(self.files_from))
         if not named and self.files_from is None:
             raise UsageError(
                 f"give at least one recording or folder; see sttbatch {command} --help"
             )
-        return discover(named, min_age_s)
+        return discover(named, min_age_s, objects_of(settings))
 
 
 def takes_transcribe_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -22,9 +22,8 @@ from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sttbatch.core.jobs import JobSpec
+    from sttbatch.core.locations import FileStatus, Location
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
@@ -83,7 +82,10 @@ class TranscribeSession:
 
         return await self._run_to_end(work)
 
-    async def content_of(self, path: Path) -> str:
+    async def status_of(self, path: Location) -> FileStatus:
+        return await self._run.status_of(path)
+
+    async def content_of(self, path: Location) -> str:
         return await self._run.content_of(path)
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import end_of, measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
+from sttbatch.core.locations import FileStatus, Location, ObjectUrl
 from sttbatch.database.database import Database
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
@@ -145,12 +148,32 @@ class BatchRun:
             async with self._opened(discovery, database, config) as pipeline:
                 return await pipeline.forecast(discovery)
 
-    async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
+    async def status_of(self, path: Location) -> FileStatus:
+        """The status of a file or an object; raises RecordingError if it cannot be read."""
+        if isinstance(path, ObjectUrl):
+            from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
+
+            return await FetchedObjects(objects_of(self._settings), Path()).facts(path)
+        try:
+            return await asyncio.to_thread(path.stat)
+        except OSError as error:
+            raise RecordingError(f"it cannot be read: {error.strerror}") from error
+
+    async def content_of(self, path: Location) -> str:
+        """The SHA-256 of a file or an object; raises RecordingError if it cannot be read."""
         from sttbatch.caching.fingerprints import Fingerprinter
 
         with opened_stores(self._settings) as stores:
-            return (await Fingerprinter(stores.files).fingerprint(path)).sha256
+            index = Fingerprinter(stores.files)
+            if not isinstance(path, ObjectUrl):
+                return (await index.fingerprint(path)).sha256
+            from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
+
+            await index.load([path])
+            with run_folder(data_folder(self._settings) / "spool") as spool:
+                fetched = FetchedObjects(objects_of(self._settings), spool)
+                facts = await fetched.facts(path)
+                return (await fetched.fingerprint(index, facts)).sha256
 
     def warn(self, message: str) -> None:
         self.emit(Warned("", message))
@@ -168,7 +191,10 @@ class BatchRun:
         from sttbatch.outputs.output_registry import OutputRegistry
 
         stores = LedgerStores(self._settings, database)
-        fingerprinter, registry = Fingerprinter(stores.files), OutputRegistry(stores.outputs)
+        fingerprinter, registry = (
+            Fingerprinter(stores.files),
+            OutputRegistry(stores.outputs, objects=objects_of(self._settings)),
+        )
         # It creates no garbage, and collecting would take a tenth of its time.
         with _without_garbage_collection():
             await take_up_to_date(

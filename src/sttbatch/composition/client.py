@@ -18,6 +18,7 @@ from msgspec import Struct
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
 from sttbatch.composition.effective_options import RunFlags, run_config_of
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings, load_settings
 from sttbatch.composition.stores import opened_stores, statistics_sources
 from sttbatch.core.errors import UsageError
@@ -269,7 +270,7 @@ class Client:
             raise UsageError("give at least one recording or folder")
 
         def find() -> Discovery:
-            return discover(expand(named), min_age_s)
+            return discover(expand(named), min_age_s, objects_of(self._settings))
 
         flags = RunFlags(audio_stream, force, overwrite, fail_fast, max_cost, False, no_wait, level)
         return Transcription(self._settings, flags, find)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.addresses import origins
 from sttbatch.core.jobs import JobPriority
+from sttbatch.core.locations import location
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import MIB, ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -56,12 +55,15 @@ def run_config_of(
         ),
         outputs=OutputOptions(
             formats=() if to_stdout else tuple(settings.formats),
-            directory=Path(settings.output_dir) if settings.output_dir and not to_stdout else None,
+            directory=location(settings.output_dir)
+            if settings.output_dir and not to_stdout
+            else None,
             words=settings.words,
             max_line_width=settings.max_line_width,
             max_lines=settings.max_lines,
             overwrite=flags.overwrite,
             hallucinations=settings.hallucinations,
+            public_base_url=settings.public_base_url,
         ),
         run=RunOptions(
             fail_fast=flags.fail_fast,

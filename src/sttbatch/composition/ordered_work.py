@@ -35,6 +35,7 @@ def ordered_jobs(
         new_run,
         stopping,
         emit,
+        workshop.fetched,
     )
 
 

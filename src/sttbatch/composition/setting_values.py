@@ -34,8 +34,8 @@ def option_s(option: str, text: str) -> float:
         raise UsageError(f"{option} {text}: {error}") from error
 
 
-def check_base_url(url: str) -> None:
-    """Raise ValueError for an address to which the key must not be sent."""
+def check_address(url: str) -> None:
+    """Raise ValueError for what is no address of a server."""
     from urllib.parse import urlsplit
 
     if not url.isprintable() or " " in url:
@@ -43,11 +43,19 @@ def check_base_url(url: str) -> None:
     parts = urlsplit(url)
     if not parts.hostname or parts.scheme not in {"http", "https"}:
         raise ValueError("it must begin with https://")
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("the key is sent over https only (http to this machine is allowed)")
     # Both raise a ValueError with the reason.
     _ = parts.port, parts.hostname.encode("idna")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("it must be an address and a path, nothing else")
+
+
+def check_base_url(url: str) -> None:
+    """Raise ValueError for an address to which the key must not be sent."""
+    from urllib.parse import urlsplit
+
+    check_address(url)
+    parts = urlsplit(url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
+        raise ValueError("the key is sent over https only (http to this machine is allowed)")
     if parts.path.rstrip("/").endswith("/audio/transcriptions"):
         raise ValueError("omit /audio/transcriptions, which sttbatch adds")

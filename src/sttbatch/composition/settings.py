@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from sttbatch.composition.setting_values import check_base_url, duration_s, line_of
+from sttbatch.composition.setting_values import (
+    check_address,
+    check_base_url,
+    duration_s,
+    line_of,
+)
 from sttbatch.core.errors import UsageError
 from sttbatch.core.models import ChannelMode, Hallucinations, UploadCodec
 from sttbatch.core.options import OUTPUT_FORMATS, Backoff
@@ -107,6 +112,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_dir: str | None = None
     redis_url: str | None = None
     broker_url: str | None = None
+    s3_endpoint: str | None = None
+    public_base_url: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
     l1_max_mb: Annotated[float, Meta(ge=1, le=65_536)] = 64.0
     l2_max_mb: Annotated[float, Meta(ge=1, le=1_048_576)] = 1024.0
@@ -122,7 +129,7 @@ DESCRIPTIONS = {
     "prompt": "vocabulary and style, sent with every chunk",
     "temperature": "sampling temperature, 0 to 1; default: the endpoint's",
     "formats": "output formats: any of txt, srt, vtt, tsv, json",
-    "output_dir": "folder for outputs; default: beside each recording",
+    "output_dir": "folder or s3://bucket/prefix for outputs; default: beside each recording",
     "words": "word timestamps in the json output",
     "max_line_width": "maximum characters of a subtitle line",
     "max_lines": "maximum lines of a subtitle",
@@ -153,6 +160,8 @@ DESCRIPTIONS = {
     "payload_key_file": "file with such keys, one a line",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "broker_url": "broker that tells workers of jobs by Celery, such as redis://host/0",
+    "s3_endpoint": "address of the object storage of s3:// paths, such as https://s3.cloud.ru",
+    "public_base_url": "where others read the bucket of outputs, put into the json as its url",
     "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",
     "cache_max_age": "age after which results are requested again: 90d; default: never",
     "l1_max_mb": "size of the L1 cache in memory, in MiB",
@@ -305,5 +314,7 @@ def _check(name: str, value: Any) -> None:
         raise ValueError("it must be the ISO-639-1 code of a language Whisper knows, such as ru")
     if name == "base_url":
         check_base_url(value)
+    if name in {"s3_endpoint", "public_base_url"} and value is not None:
+        check_address(value)
     if name in SERVERS and value is not None and not value.startswith(SERVERS[name]):
         raise ValueError(f"it must begin with {SERVERS[name][0]}")

@@ -16,6 +16,7 @@ from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import (
     ANSWERS,
@@ -42,6 +43,7 @@ from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion
+from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
@@ -82,6 +84,7 @@ class Workshop(Struct, frozen=True):
         slots: of the chunks of all runs together that are cut and not answered.
         owned_names: of outputs, as the ledger had them lately.
         refusals: what the endpoint forbids in any run.
+        fetched: recordings of buckets that are on the disk for a while.
         runs: those that are not over, which end when others may take this process for dead.
     """
 
@@ -101,6 +104,7 @@ class Workshop(Struct, frozen=True):
     owned_names: OwnedNames | None = None
     refusals: Refusals = field(default_factory=Refusals)
     runs: WeakSet[RunControl] = field(default_factory=WeakSet)
+    fetched: FetchedObjects | None = None
 
 
 @contextlib.asynccontextmanager
@@ -161,6 +165,7 @@ async def open_workshop(
             PrioritySemaphore(concurrency + CHUNKS_AHEAD),
             OwnedNames(SqlOutputStore(database, this_host(settings))),
             runs=runs,
+            fetched=FetchedObjects(objects_of(settings), media.spool),
         )
         keeping_up = asyncio.create_task(_keep_up(workshop, emit))
         try:
@@ -246,7 +251,12 @@ def transcription_run(
         priority=priority,
         assigned=assigned,
     )
-    registry = OutputRegistry(SqlOutputStore(database, workshop.host), workshop.owned_names)
+    fetched = workshop.fetched
+    registry = OutputRegistry(
+        SqlOutputStore(database, workshop.host),
+        workshop.owned_names,
+        fetched.objects if fetched is not None else None,
+    )
     repair = GapRepair(transcriber, results, addresser, config.run, emit)
     return TranscriptionPipeline(
         config,
@@ -260,6 +270,7 @@ def transcription_run(
             registry,
             lambda: control.closed,
             emit,
+            fetched,
         ),
         claims,
         ChunkPlanner(

@@ -34,6 +34,14 @@ class Hindered(RecordingError):
     """A recording failed for a reason that is not its own, such as a full disk."""
 
 
+class ObjectRefused(RecordingError):
+    """The object storage refuses a request, such as for its key or its bucket."""
+
+
+class ObjectsUnreachable(Hindered):
+    """The object storage does not answer."""
+
+
 class MediaHindered(Hindered, MediaError):
     """A media worker cannot be started, or has no space for the chunks it cuts."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
 from enum import StrEnum
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -59,15 +59,19 @@ class ChunkingOptions(Struct, frozen=True):
 
 
 class OutputOptions(Struct, frozen=True):
-    """What is written, and where: beside each recording unless there is a `directory`."""
+    """What is written, and where: beside each recording unless there is a `directory`.
+
+    `public_base_url` is the address at which others read the objects of a bucket.
+    """
 
     formats: tuple[str, ...] = ("txt", "json")
-    directory: Path | None = None
+    directory: os.PathLike[str] | None = None
     words: bool = False
     max_line_width: int = 42
     max_lines: int = 2
     overwrite: bool = False
     hallucinations: Hallucinations = Hallucinations.DROP
+    public_base_url: str | None = None
 
 
 class Backoff(StrEnum):

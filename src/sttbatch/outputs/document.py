@@ -27,6 +27,7 @@ class Document(Struct, frozen=True):
     Attributes:
         source: the recording's display path.
         sha256: of the recording's content, in hexadecimal digits.
+        url: where others read its json; None: it is in no bucket, or that is unknown.
     """
 
     source: str
@@ -35,6 +36,7 @@ class Document(Struct, frozen=True):
     engine: str
     transcript: Transcript
     options: OutputOptions
+    url: str | None = None
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""

@@ -89,6 +89,8 @@ def json(document: Document) -> bytes:
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
         "gaps": [_gap(gap) for gap in transcript.gaps],
     }
+    if document.url is not None:
+        content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = [_dropped(each) for each in transcript.dropped]
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"

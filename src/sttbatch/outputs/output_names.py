@@ -11,20 +11,25 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from sttbatch.core.locations import Location, is_object, location
 from sttbatch.core.options import OUTPUT_FORMATS
+
+KEY_MAX_BYTES = 1024
+"""Maximum length of an object's key."""
 
 NAME_MAX_BYTES = 255
 """Maximum length of a path component on common file systems of Linux and macOS."""
 
 _LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
 _HASH_DIGITS = 8
+_LONGEST_HASH = 2 * len(sha256().hexdigest())
 
 
 class Recording(Struct, frozen=True):
     """A recording and the input folder that contains it."""
 
-    path: Path
-    root: Path
+    path: Location
+    root: Location
 
 
 class OutputPlan(Struct, frozen=True):
@@ -37,7 +42,7 @@ class OutputPlan(Struct, frozen=True):
     """
 
     recording: Recording
-    paths: dict[str, Path]
+    paths: dict[str, Location]
     source: bytes
     stem: bytes
 
@@ -63,7 +68,7 @@ class OutputLocation(NamedTuple):
 class OutputLocator:
     """Finds the `OutputLocation` of recordings, with one look at the disk for each folder."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: os.PathLike[str] | None) -> None:
         self._directory = directory
         self._folders: dict[tuple[str, str], OutputLocation] = {}
 
@@ -80,31 +85,59 @@ class OutputLocator:
     def _target(self, folder: str, root: str) -> str:
         if self._directory is None:
             return folder
+        target = os.path.join(self._directory, "")
+        if is_object(folder):
+            inside = folder.removeprefix(root)
+            return target + (inside if is_object(target) else _as_folders(inside))
         inside = os.path.relpath(folder or ".", root)
-        is_below = inside.split(os.sep, 1)[0] != os.pardir
-        return os.path.join(self._directory / inside if is_below else self._directory, "")
+        if inside == os.curdir or inside.split(os.sep, 1)[0] == os.pardir:
+            return target
+        return f"{target}{inside}/" if is_object(target) else os.path.join(target, inside, "")
+
+
+def _as_folders(inside: str) -> str:
+    """A prefix of a bucket as a path below a folder, which it cannot lead out of."""
+    parts = inside.split("/")[:-1]
+    return "".join(f"{fitted(_as_name(part))}/" for part in parts)
+
+
+def _as_name(part: str) -> str:
+    if not part.strip("."):
+        return part.replace(".", "%2E") or "%2F"
+    return part.replace("\0", "%00")
 
 
 def _real(folder: str) -> bytes:
+    if is_object(folder):
+        return os.fsencode(folder)
     return os.path.join(os.fsencode(os.path.realpath(folder)), b"")
 
 
-def stems(name: str, source: bytes) -> Iterator[str]:
+def longest_name(folder: str) -> int:
+    """The bytes that a name may have in a folder, or behind a prefix."""
+    if not is_object(folder):
+        return NAME_MAX_BYTES
+    used = len(os.fsencode(getattr(location(folder), "key", "")))
+    # With less, the store says that the key is too long.
+    return max(KEY_MAX_BYTES - used, 2 * _LONGEST_HASH)
+
+
+def stems(name: str, source: bytes, longest: int = NAME_MAX_BYTES) -> Iterator[str]:
     """Possible names, without `.txt`, of the outputs of a recording called `name`; the best first.
 
     `talk.mp3` gives `talk`, `talk.mp3`, `talk.mp3-1f3a5c7e` and then longer hashes of `source`.
     """
     short = Path(name).stem
-    yield fitted(short)
-    yield fitted(name)
+    yield fitted(short, longest=longest)
+    yield fitted(name, longest=longest)
     digest = sha256(source).hexdigest()
     for digits in (_HASH_DIGITS, 2 * _HASH_DIGITS, len(digest)):
-        yield fitted(name, f"-{digest[:digits]}")
+        yield fitted(name, f"-{digest[:digits]}", longest)
 
 
-def fitted(stem: str, suffix: str = "") -> str:
+def fitted(stem: str, suffix: str = "", longest: int = NAME_MAX_BYTES) -> str:
     """`stem` and `suffix`, shortened with a hash if the longest ending would not fit."""
-    limit = NAME_MAX_BYTES - _LONGEST_ENDING
+    limit = longest - _LONGEST_ENDING
     if len(os.fsencode(stem + suffix)) <= limit:
         return stem + suffix
     suffix = f"-{sha256(os.fsencode(stem)).hexdigest()[:_HASH_DIGITS]}{suffix}"

@@ -16,21 +16,27 @@ from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.core.locations import OBJECT_SCHEME, Location, ObjectUrl, location
 from sttbatch.core.models import Hallucinations
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
-from sttbatch.core.ports import OutputStore
+from sttbatch.core.ports import Objects, OutputStore
+from sttbatch.outputs.object_files import object_states
 from sttbatch.outputs.output_names import (
     OutputLocation,
     OutputLocator,
     OutputPlan,
     Recording,
     folded,
+    longest_name,
     stems,
 )
 from sttbatch.outputs.owned_names import NameIndex, OwnedNames
 
 OUTPUTS_VERSION = 2
 """To be raised when formatters change, so that existing outputs are rewritten."""
+
+
+_OBJECT = OBJECT_SCHEME.encode()
 
 
 class IntactOutputs(NamedTuple):
@@ -49,16 +55,23 @@ class OutputRegistry:
 
     Args:
         owned: what other runs of this process know too.
+        objects: needed for outputs in buckets.
     """
 
-    def __init__(self, store: OutputStore, owned: OwnedNames | None = None) -> None:
+    def __init__(
+        self,
+        store: OutputStore,
+        owned: OwnedNames | None = None,
+        objects: Objects | None = None,
+    ) -> None:
         self._store = store
+        self.objects = objects
         self._owned = owned or OwnedNames(store)
         self._planned: dict[str, bytes] = {}
 
     async def plan(
         self, recordings: Sequence[Recording], options: OutputOptions
-    ) -> dict[Path, OutputPlan]:
+    ) -> dict[Location, OutputPlan]:
         """Give each recording its names; the first one gets the shortest.
 
         Nothing is written: a name is reserved for this run, and owned once an output is written.
@@ -72,14 +85,15 @@ class OutputRegistry:
             naming = _Naming(index, self._planned, options.formats)
             return await asyncio.to_thread(
                 lambda: {
-                    recording.path: naming.plan(recording, location)
-                    for recording, location in zip(recordings, locations, strict=True)
+                    recording.path: naming.plan(recording, place)
+                    for recording, place in zip(recordings, locations, strict=True)
                 }
             )
 
-    async def known_outputs(self, folder: Path) -> frozenset[bytes]:
+    async def known_outputs(self, folder: Location) -> frozenset[bytes]:
         """The outputs in and below `folder`, as paths that begin with `os.fsencode(folder)`."""
-        real = await asyncio.to_thread(os.path.realpath, folder)
+        is_bucket = isinstance(folder, ObjectUrl)
+        real = folder if is_bucket else await asyncio.to_thread(os.path.realpath, folder)
         key = os.fsencode(real)
         owners = await self._store.owners_below([key])
         prefix = len(key.rstrip(b"/")) + 1
@@ -127,10 +141,16 @@ class OutputRegistry:
                 )
 
     async def remember(
-        self, plan: OutputPlan, paths: Sequence[Path], made_from: str, audio_s: float
+        self, plan: OutputPlan, paths: Sequence[Location], made_from: str, audio_s: float
     ) -> None:
         """Record the states of the outputs at `paths`, which are up to date."""
-        by_name = {path.suffix[1:]: _state_of(path) for path in paths}
+        found = await self._object_states(paths)
+        by_name = {
+            path.suffix[1:]: found[name]
+            if (name := os.fsencode(path)) in found
+            else _state_of(name)
+            for path in paths
+        }
         states = [
             OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)
             for name, file_state in by_name.items()
@@ -146,11 +166,17 @@ class OutputRegistry:
 
         `expected` has the locations of outputs, and their `made_from`.
         """
-        by_source = {location.source: (location.target, origin) for location, origin in expected}
+        by_source = {place.source: (place.target, origin) for place, origin in expected}
         found: dict[bytes, dict[str, tuple[bytes, float]]] = {}
-        for path, source, format_name, origin, file_state, audio_s in await self._store.states(
-            list(by_source)
-        ):
+        states = await self._store.states(list(by_source))
+        in_buckets = await self._object_states(
+            [
+                ObjectUrl(os.fsdecode(each.path))
+                for each in states
+                if each.path.startswith(_OBJECT) and each.made_from == by_source[each.source][1]
+            ]
+        )
+        for path, source, format_name, origin, file_state, audio_s in states:
             folder, expected_origin = by_source[source]
             name = path.removeprefix(folder)
             if (
@@ -159,7 +185,7 @@ class OutputRegistry:
                 and b"/" not in name
                 and audio_s is not None
                 and file_state is not None
-                and file_state == _state_of(path)
+                and file_state == (in_buckets[path] if path in in_buckets else _state_of(path))
             ):
                 found.setdefault(source, {})[format_name] = name, audio_s
         intact: dict[bytes, IntactOutputs] = {}
@@ -172,12 +198,22 @@ class OutputRegistry:
                 intact[source] = IntactOutputs(names, chosen[0][1])
         return intact
 
+    async def _object_states(self, paths: Sequence[Location]) -> dict[bytes, str | None]:
+        """The states of those of `paths` that are objects."""
+        urls = [path for path in paths if isinstance(path, ObjectUrl)]
+        if not urls or self.objects is None:
+            return {}
+        objects = self.objects
+        return await asyncio.to_thread(lambda: object_states(objects(), urls))
+
 
 def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
     """A digest of everything that decides an output's bytes: 32 hexadecimal digits."""
     layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
     if options.hallucinations is not Hallucinations.DROP:
         layout += f" {options.hallucinations}"
+    if options.public_base_url is not None:
+        layout += f" {options.public_base_url}"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -192,9 +228,12 @@ class _Naming:
         self._planned = planned
         self._formats = formats
 
-    def plan(self, recording: Recording, location: OutputLocation) -> OutputPlan:
-        source, target, folder = location
-        candidates = [os.fsencode(stem) for stem in stems(recording.path.name, source)]
+    def plan(self, recording: Recording, place: OutputLocation) -> OutputPlan:
+        source, target, folder = place
+        candidates = [
+            os.fsencode(stem)
+            for stem in stems(recording.path.name, source, longest_name(os.fsdecode(target)))
+        ]
         own = self._index.own[target, source]
         # A recording keeps its name, even if a better one has become free.
         preferred = [stem for stem in candidates if stem in own]
@@ -207,7 +246,7 @@ class _Naming:
         self._planned[folded(key)] = source
         own.add(stem)
         path = folder + os.fsdecode(stem)
-        paths = {name: Path(f"{path}.{name}") for name in self._formats}
+        paths = {name: location(f"{path}.{name}") for name in self._formats}
         return OutputPlan(recording, paths, source, key)
 
     def _is_free(self, stem: bytes, source: bytes) -> bool:
@@ -227,9 +266,16 @@ def _paths_of_stem(plan: OutputPlan) -> list[bytes]:
 
 
 def _is_abandoned(output: OutputOwner | OutputDigests) -> bool:
-    """Whether neither an output nor its recording exists, as far as this machine can know."""
+    """Whether neither an output nor its recording exists, as far as this machine can know.
+
+    Objects are taken to exist, as a look at each would be a request.
+    """
     return not (
-        output.is_elsewhere or os.path.lexists(output.source) or os.path.lexists(output.path)
+        output.source.startswith(_OBJECT)
+        or output.path.startswith(_OBJECT)
+        or output.is_elsewhere
+        or os.path.lexists(output.source)
+        or os.path.lexists(output.path)
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from urllib.parse import quote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sttbatch.core.locations import Location, ObjectUrl
 from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.object_files import ObjectTarget, examine_object, replace_objects
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry, made_from
 
@@ -28,8 +31,8 @@ class Written(Struct, frozen=True):
         untouched: existing files that were not written by sttbatch, or were edited since.
     """
 
-    paths: tuple[Path, ...]
-    untouched: tuple[Path, ...] = ()
+    paths: tuple[Location, ...]
+    untouched: tuple[Location, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -38,8 +41,10 @@ class OutputWriter:
 
     registry: OutputRegistry
     observe: Callable[[Document], Awaitable[None]] | None = None
-    _plans: dict[tuple[Path, OutputOptions], OutputPlan] = field(default_factory=dict, init=False)
-    _swept: set[Path] = field(default_factory=set, init=False)
+    _plans: dict[tuple[Location, OutputOptions], OutputPlan] = field(
+        default_factory=dict, init=False
+    )
+    _swept: set[Location] = field(default_factory=set, init=False)
 
     async def plan(self, recordings: Sequence[Recording], options: OutputOptions) -> None:
         """Plan the names of all outputs, before any is written."""
@@ -47,7 +52,7 @@ class OutputWriter:
         self._plans |= {(path, options): plan for path, plan in plans.items()}
 
     async def write(
-        self, document: Document, recording: Path, transcript_key: str | None = None
+        self, document: Document, recording: Location, transcript_key: str | None = None
     ) -> Written:
         """Write the outputs of a planned recording that are not up to date.
 
@@ -70,25 +75,23 @@ class OutputWriter:
             )
         return written
 
-    async def _write_planned(self, document: Document, recording: Path) -> Written:
+    async def _write_planned(self, document: Document, recording: Location) -> Written:
         options, planned = document.options, (recording, document.options)
-        formats = list(self._plans[planned].paths)
-        contents = await asyncio.to_thread(
-            lambda: {name: FORMATS[name](document) for name in formats}
-        )
         for _ in range(_ROUNDS - 1):
             plan = self._plans[planned]
             try:
-                return await self._write(plan, contents, overwrite=options.overwrite)
+                return await self._write(plan, document, overwrite=options.overwrite)
             except NameTakenError:
                 await self.plan([plan.recording], options)
-        return await self._write(self._plans[planned], contents, overwrite=options.overwrite)
+        return await self._write(self._plans[planned], document, overwrite=options.overwrite)
 
-    async def _write(
-        self, plan: OutputPlan, contents: dict[str, bytes], *, overwrite: bool
-    ) -> Written:
+    async def _write(self, plan: OutputPlan, document: Document, *, overwrite: bool) -> Written:
+        document = replace(document, url=_public_url(plan, document.options))
+        contents = await asyncio.to_thread(
+            lambda: {name: FORMATS[name](document) for name in plan.paths}
+        )
         folder = next(iter(plan.paths.values())).parent
-        if folder not in self._swept:
+        if not isinstance(folder, ObjectUrl) and folder not in self._swept:
             self._swept.add(folder)
             await asyncio.to_thread(sweep, folder)
         untouched: set[str] = set()
@@ -118,7 +121,7 @@ class OutputWriter:
         """Write the outputs that are not up to date; returns the formats of those left alone."""
         targets = await asyncio.to_thread(
             lambda: {
-                name: examine(path, contents[name], known[name])
+                name: self._examine(path, contents[name], known[name])
                 for name, path in plan.paths.items()
             }
         )
@@ -135,17 +138,41 @@ class OutputWriter:
         }
         return untouched | await self._put(plan, changed) if changed else untouched
 
-    async def _put(self, plan: OutputPlan, changed: dict[str, Target]) -> set[str]:
+    def _examine(
+        self, path: Location, content: bytes, known: frozenset[str]
+    ) -> Target | ObjectTarget:
+        if not isinstance(path, ObjectUrl):
+            return examine(path, content, known)
+        assert self.registry.objects is not None
+        return examine_object(self.registry.objects(), path, content, known)
+
+    def _replace(self, stale: Sequence[Target | ObjectTarget]) -> list[Target | ObjectTarget]:
+        files = [each for each in stale if isinstance(each, Target)]
+        skipped: list[Target | ObjectTarget] = [*replace_all(files)] if files else []
+        if objects := [each for each in stale if isinstance(each, ObjectTarget)]:
+            assert self.registry.objects is not None
+            skipped += replace_objects(self.registry.objects(), objects)
+        return skipped
+
+    async def _put(self, plan: OutputPlan, changed: dict[str, Target | ObjectTarget]) -> set[str]:
         """Write and record `changed`; returns the formats that others wrote meanwhile."""
         await self.registry.intend(plan, _sha256s(changed))
         # A file with the right content only has to be recorded.
         stale = [target for target in changed.values() if target.existing is not Existing.SAME]
-        skipped = await asyncio.to_thread(replace_all, stale) if stale else []
+        skipped = await asyncio.to_thread(self._replace, stale) if stale else []
         lost = {name for name, target in changed.items() if target in skipped}
         done = {name: target for name, target in changed.items() if name not in lost}
         await self.registry.record(plan, _sha256s(done))
         return lost
 
 
-def _sha256s(targets: dict[str, Target]) -> dict[str, str]:
+def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:
+    """Where others read the recording's json."""
+    path = plan.paths.get("json")
+    if options.public_base_url is None or not isinstance(path, ObjectUrl):
+        return None
+    return f"{options.public_base_url.rstrip('/')}/{quote(path.key)}"
+
+
+def _sha256s(targets: dict[str, Target | ObjectTarget]) -> dict[str, str]:
     return {name: target.sha256 for name, target in targets.items()}

@@ -7,11 +7,16 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import ObjectRefused, ObjectsUnreachable, UsageError
+from sttbatch.core.locations import FileStatus, Location, ObjectUrl, is_object, location
 from sttbatch.core.options import OutputOptions
+
+if TYPE_CHECKING:
+    from sttbatch.core.ports.objects import ObjectFacts, Objects
 
 MEDIA_ENDINGS = frozenset(
     {
@@ -58,7 +63,7 @@ UNFINISHED_ENDINGS = frozenset(
 
 
 class Candidate(Struct, frozen=True):
-    """A file that may be a recording.
+    """A file, or an object in a bucket, that may be a recording.
 
     Attributes:
         display_path: the path as the user gave it, or below the folder that they gave.
@@ -71,12 +76,12 @@ class Candidate(Struct, frozen=True):
     display_path: str
     root: str
     expected: bool
-    status: os.stat_result
+    status: FileStatus
     outputs: OutputOptions | None = None
 
     @property
-    def path(self) -> Path:
-        return Path(self.display_path)
+    def path(self) -> Location:
+        return location(self.display_path)
 
 
 class Discovery(Struct):
@@ -199,28 +204,76 @@ class _Walk:
         expected = named or _ending(name) in MEDIA_ENDINGS
         self.result.candidates.append(Candidate(_plain(path), root, expected, status))
 
+    def add_objects(self, named: ObjectUrl, objects: Objects) -> None:
+        """Add an object, or all whose keys are below `named`; raises UsageError without any."""
+        try:
+            store = objects()
+            if named.name and (facts := store.facts(named)):
+                self._object(facts, str(named.parent) + "/", named=True)
+                return
+            root = str(named) if not named.key or named.key.endswith("/") else f"{named}/"
+            count = 0
+            for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
+                self._object(facts, root, named=False)
+        except ObjectRefused as error:
+            raise UsageError(str(error)) from error
+        except ObjectsUnreachable as error:
+            self.result.failures.append((str(named), str(error)))
+            return
+        if not count:
+            raise UsageError(f"{named}: there is no such object, and none below it")
+
+    def _object(self, facts: ObjectFacts, root: str, *, named: bool) -> None:
+        path, name = str(facts.url), facts.url.name
+        if path in self._seen_files or (not named and (not name or _is_hidden(path, root))):
+            return
+        self._seen_files.add(path)
+        if not named and _ending(name) in UNREADABLE_ENDINGS:
+            self.result.unreadable.append(path)
+        elif not named and _ending(name) not in MEDIA_ENDINGS:
+            # To look for audio in it, all of it would have to be fetched.
+            self._skip(path, root)
+        elif self._newest is not None and facts.modified_ns > self._newest * 1e9:
+            self.result.recently_modified += 1
+        else:
+            self.result.candidates.append(Candidate(path, root, True, facts))
+
     def _skip(self, path: str, root: str) -> None:
         self.result.skipped.setdefault(root, []).append(_plain(path))
 
 
-def discover(paths: Sequence[Path], min_age_s: float = 0.0) -> Discovery:
+def discover(
+    paths: Sequence[Location], min_age_s: float = 0.0, objects: Objects | None = None
+) -> Discovery:
     """Walk `paths` in order, folders recursively and sorted by name.
 
     Hidden files are skipped, symbolic links followed, and a folder that contains itself is
-    reported as a failure.
+    reported as a failure. Raises UsageError if `objects` has none where it should, or refuses to
+    list them.
     """
     walk = _Walk(min_age_s)
     for path in paths:
-        walk.add(str(path))
+        if not isinstance(path, ObjectUrl):
+            walk.add(str(path))
+        elif objects is not None:
+            walk.add_objects(path, objects)
+        else:
+            raise UsageError(f"{path}: objects cannot be named here")
     return walk.result
 
 
-def expand(arguments: Iterable[str]) -> list[Path]:
-    """The paths that exist, and matches of patterns; raises UsageError for one without any."""
+def expand(arguments: Iterable[str]) -> list[Location]:
+    """The paths that exist, matches of patterns, and addresses of objects.
+
+    Raises UsageError for a path or a pattern without any.
+    """
     import glob
 
-    paths: list[Path] = []
+    paths: list[Location] = []
     for argument in arguments:
+        if is_object(argument):
+            paths.append(ObjectUrl(argument))
+            continue
         if os.path.lexists(argument):
             paths.append(Path(argument))
             continue
@@ -244,6 +297,12 @@ def _ending(name: str) -> str:
 def _is_other(name: str) -> bool:
     ending = _ending(name)
     return ending in OTHER_ENDINGS or ending in UNFINISHED_ENDINGS or name.endswith("~")
+
+
+def _is_hidden(path: str, root: str) -> bool:
+    """Whether an object, or what would be a folder above it, has a hidden file's name."""
+    parts = path.removeprefix(root).split("/")
+    return any(part.startswith(".") and part not in {".", ".."} for part in parts)
 
 
 def _is_unfinished(folder: str) -> bool:

@@ -71,7 +71,7 @@ def test_it_can_be_run_from_another_folder(
 
 def test_a_recording_that_is_gone_is_said_to_be(candidate: Candidate) -> None:
     spec = TranscriptionSpec.of(candidate, "ab" * 32, 60.0, CONFIG)
-    candidate.path.unlink()
+    Path(candidate.path).unlink()
     with pytest.raises(MediaError, match="No such file"):
         spec.candidate()
 

@@ -158,6 +158,7 @@ async def _contents(arguments: list[str], files: FileIndex) -> list[str]:
     await fingerprinter.load([candidate.path.absolute() for candidate in discovery.candidates])
     for candidate in discovery.candidates:
         path = candidate.path.absolute()
+        assert isinstance(path, Path)
         with contextlib.suppress(RecordingError):
             # Large files that are no recordings are not hashed.
             if candidate.expected or await fingerprinter.remembered(path) is not None:

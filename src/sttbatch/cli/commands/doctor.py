@@ -7,6 +7,7 @@ import importlib.util
 import shutil
 import stat
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -33,6 +34,10 @@ def doctor(
         bool, typer.Option("--send", help="Send one second of audio, which is billed.")
     ] = False,
     as_json: AsJson = False,
+    prefix: Annotated[
+        str | None,
+        typer.Argument(metavar="[S3://BUCKET/PREFIX]", help="Write and remove an object there."),
+    ] = None,
 ) -> None:
     """Check settings, key, endpoint, clock, disk, servers, codecs and the local engine.
 
@@ -41,7 +46,7 @@ def doctor(
     import asyncio
     import json
 
-    findings = asyncio.run(run_checks(send=send))
+    findings = asyncio.run(run_checks(send=send, prefix=prefix))
     healthy = all(finding.ok for finding in findings)
     if as_json:
         facts = {"ok": healthy, "findings": [asdict(finding) for finding in findings]}
@@ -70,7 +75,7 @@ class _Check(NamedTuple):
     advice: str
 
 
-async def run_checks(*, send: bool) -> list[Finding]:
+async def run_checks(*, send: bool, prefix: str | None = None) -> list[Finding]:
     """Run all checks; a failed one does not stop the others."""
     from sttbatch.composition.settings import load_settings
 
@@ -80,7 +85,7 @@ async def run_checks(*, send: bool) -> list[Finding]:
         advice = "fix that line; sttbatch config show prints the origin of each value"
         return [Finding("settings", ok=False, text=str(error), advice=advice)]
     findings = [Finding("settings", ok=True, text=_settings(loaded))]
-    for name, check, advice in _checks(loaded.settings, send=send):
+    for name, check, advice in _checks(loaded.settings, send=send, prefix=prefix):
         try:
             findings.append(Finding(name, ok=True, text=await check()))
         except SttbatchError as error:
@@ -88,7 +93,7 @@ async def run_checks(*, send: bool) -> list[Finding]:
     return findings
 
 
-def _checks(settings: Settings, *, send: bool) -> list[_Check]:
+def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Check]:
     from sttbatch.composition.settings import user_file
 
     is_local = settings.engine == "local"
@@ -108,6 +113,7 @@ def _checks(settings: Settings, *, send: bool) -> list[_Check]:
         ),
         *_redis_checks(settings),
         *_broker_checks(settings),
+        *_object_checks(settings, prefix),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
@@ -160,6 +166,28 @@ def _broker_checks(settings: Settings) -> list[_Check]:
         return []
     advice = "start it, or unset broker_url: workers then look into the ledger, as they do now"
     return [_Check("broker", lambda: _broker(settings), advice)]
+
+
+def _object_checks(settings: Settings, prefix: str | None) -> list[_Check]:
+    if settings.s3_endpoint is None and prefix is None:
+        return []
+    advice = "aws s3 ls --endpoint-url with the address of s3_endpoint shows the same error"
+    asked = [None] if prefix is None else [None, prefix]
+    return [
+        _Check("bucket" if each else "objects", partial(_objects, settings, each), advice)
+        for each in asked
+    ]
+
+
+async def _objects(settings: Settings, prefix: str | None) -> str:
+    import asyncio
+
+    from sttbatch.composition.object_storage import describe_objects
+    from sttbatch.core.locations import is_object
+
+    if prefix is not None and not is_object(prefix):
+        raise UsageError(f"{prefix} does not begin with s3://")
+    return await asyncio.to_thread(describe_objects, settings, prefix)
 
 
 async def _broker(settings: Settings) -> str:

@@ -60,7 +60,7 @@ def _submit(
     from sttbatch.composition.settings import load_settings
 
     loaded = load_settings(options.settings())
-    discovery = options.discover("submit")
+    discovery = options.discover("submit", loaded.settings)
     if flags.dry_run:
         session = TranscribeSession(loaded.settings, flags, mode, None, loaded.alerts, log)
         return asyncio.run(session.forecast(discovery))

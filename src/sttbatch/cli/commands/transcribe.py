@@ -40,7 +40,7 @@ def _transcribe(
     from sttbatch.composition.settings import load_settings
 
     loaded = load_settings(options.settings())
-    discovery = options.discover("transcribe")
+    discovery = options.discover("transcribe", loaded.settings)
     settings, dry_run = loaded.settings, flags.dry_run
     key = load_key(settings) if settings.engine == "cloudru" and not dry_run else None
     session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)

@@ -13,6 +13,7 @@ from sttbatch.core.ports.jobs import (
     WorkerStore,
     WorkLedger,
 )
+from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
 
@@ -24,6 +25,9 @@ __all__ = [
     "JobStore",
     "Liveness",
     "MetricsStore",
+    "ObjectFacts",
+    "ObjectStore",
+    "Objects",
     "OrderStore",
     "OutputStore",
     "RateStore",

@@ -114,7 +114,10 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
-        async with self.media.split(job.source, *plans, urgency=job.priority) as cutting:
+        async with (
+            job.reading(cuts=True) as source,
+            self.media.split(source, *plans, urgency=job.priority) as cutting,
+        ):
             job.advance(RunState.CUTTING)
             yield lambda: self._next_chunk(job, cutting)
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from sttbatch.core.errors import (
     is_hindrance,
 )
 from sttbatch.core.jobs import Job
+from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
@@ -67,7 +67,7 @@ class Completion:
         copies: dict[OutputOptions, list[Recording]] = {self.config.outputs: []}
         for each in (each for job in jobs for each in job.candidates):
             options = each.outputs or self.config.outputs
-            copies.setdefault(options, []).append(Recording(each.path, Path(each.root)))
+            copies.setdefault(options, []).append(Recording(each.path, location(each.root)))
         for options, recordings in copies.items():
             await self.outputs.plan(recordings, options)
 

@@ -14,7 +14,11 @@ from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core import events
 from sttbatch.core.errors import RecordingError, Stopped
+from sttbatch.core.file_records import FileRecord
+from sttbatch.core.locations import location
 from sttbatch.core.models import MERGE_VERSION, AudioFile
+from sttbatch.core.ports.objects import ObjectFacts
+from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -48,6 +52,7 @@ class Intake(Struct, frozen=True):
 
     Args:
         registry: identifies our outputs.
+        fetched: needed for objects.
         stopping: whether no further recording is examined.
     """
 
@@ -59,6 +64,7 @@ class Intake(Struct, frozen=True):
     registry: OutputRegistry
     stopping: Callable[[], bool]
     emit: events.Emit
+    fetched: FetchedObjects | None = None
 
     async def take_in(self, discovery: Discovery) -> IntakeResult:
         """Examine every candidate once."""
@@ -107,14 +113,16 @@ class Intake(Struct, frozen=True):
 
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
         probed = await self._probe_unknown(candidate)
-        fingerprint = await self.index.fingerprint(candidate.path.absolute(), self.stopping)
+        fingerprint = await self._fingerprint(candidate)
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
         key = self._transcript_key(sha256, self.config.chunking.likely_stream)
         mode = self.addresser.channels
-        job = jobs[sha256] = RecordingJob([candidate], fingerprint, key, channel_mode=mode)
+        job = jobs[sha256] = RecordingJob(
+            [candidate], fingerprint, key, channel_mode=mode, fetched=self.fetched
+        )
         if await self._is_stored(job):
             return job
         try:
@@ -167,6 +175,8 @@ class Intake(Struct, frozen=True):
         Short files that should be recordings are hashed, so that copies share a job.
         """
         name = os.fsencode(candidate.path.absolute())
+        if isinstance(candidate.status, ObjectFacts):
+            return await self._probe_object(name, candidate.status)
         if candidate.expected and self.index.unchanged(name, candidate.status) is not None:
             return None
         try:
@@ -176,9 +186,38 @@ class Intake(Struct, frozen=True):
                 raise
             return error
 
+    async def _probe_object(
+        self, name: bytes, facts: ObjectFacts
+    ) -> AudioFile | RecordingError | None:
+        """Fetch, hash and probe an object of unknown content, while it keeps its place."""
+        assert self.fetched is not None
+        if self.index.unchanged(name, facts) is not None:
+            return None
+        async with self.fetched.held(facts, self.stopping) as file:
+            await self.index.remember_object(facts.url, facts, file.sha256)
+            try:
+                return await self.media.probe(file.path, self.config.chunking.audio_stream)
+            except RecordingError as error:
+                return error
+
+    async def _fingerprint(self, candidate: Candidate) -> FileRecord:
+        if isinstance(candidate.status, ObjectFacts):
+            assert self.fetched is not None
+            return await self.fetched.fingerprint(self.index, candidate.status, self.stopping)
+        path = candidate.path
+        assert isinstance(path, Path)
+        return await self.index.fingerprint(path.absolute(), self.stopping)
+
     async def _probe(self, candidate: Candidate) -> AudioFile:
-        return await self.media.probe(candidate.path, self.config.chunking.audio_stream)
+        stream = self.config.chunking.audio_stream
+        if isinstance(candidate.status, ObjectFacts):
+            assert self.fetched is not None
+            async with self.fetched.held(candidate.status, self.stopping) as file:
+                return await self.media.probe(file.path, stream)
+        path = candidate.path
+        assert isinstance(path, Path)
+        return await self.media.probe(path, stream)
 
 
 def _unread(display_path: str, reason: str) -> Failure:
-    return Failure(display_path, unread_content(Path(display_path)), reason)
+    return Failure(display_path, unread_content(location(display_path)), reason)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.core.addresses import origins
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
+from sttbatch.core.locations import FileStatus, Location, location
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.options import RunOptions
 from sttbatch.core.work import Usage
@@ -22,8 +22,11 @@ class TranscriptionServices(Protocol):
     def config(self) -> RunConfig:
         """The options of its settings."""
 
-    async def content_of(self, path: Path) -> str:
-        """The SHA-256 of a file; raises RecordingError if it cannot be read."""
+    async def status_of(self, path: Location) -> FileStatus:
+        """The status of a file or an object; raises RecordingError if it cannot be read."""
+
+    async def content_of(self, path: Location) -> str:
+        """The SHA-256 of a file or an object; raises RecordingError if it cannot be read."""
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """Transcribe discovered recordings; events report the results."""
@@ -49,7 +52,8 @@ class TranscriptionKind:
 
     async def check(self, spec: JobSpec, services: TranscriptionServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
-        path, origin = asked.candidate().path, asked.request.origin
+        path, origin = location(asked.path), asked.request.origin
+        await services.status_of(path)
         if origin and origins(origin) != origins(services.config.request.origin):
             raise UsageError(f"the job is for {origin}; set STTBATCH_BASE_URL to it to run the job")
         if not asked.outputs.formats:
@@ -66,7 +70,9 @@ class TranscriptionKind:
     async def run(self, spec: JobSpec, services: TranscriptionServices) -> None:
         asked = TranscriptionSpec.from_job_spec(spec)
         config = asked.run_config(services.config)
-        await services.transcribe(Discovery([asked.candidate()]), config)
+        await services.transcribe(
+            Discovery([asked.candidate(await services.status_of(location(asked.path)))]), config
+        )
 
 
 KIND: JobKind[TranscriptionServices] = TranscriptionKind()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,9 +15,11 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.errors import RecordingError, StateError, Stopped, UsageError
 from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import Claim, Job, JobStatus, Worker
+from sttbatch.core.locations import FileStatus, ObjectUrl, location
 from sttbatch.core.orders import Assignment, Order, OrderEnd
 from sttbatch.core.ports import OrderStore
 from sttbatch.execution.worker_service import JobEnd
+from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
 from sttbatch.kinds.transcription.ordering import outputs_from_json
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.report import BatchReport, Outcome, RecordingReport
@@ -52,6 +53,7 @@ class OrderedJobs(Struct, frozen=True):
     new_run: NewRun
     stopping: Callable[[], bool]
     emit: Emit
+    fetched: FetchedObjects | None = None
 
     async def process(self, assignment: Assignment) -> JobEnd:
         """Do a job; nothing that happens to it ends the process."""
@@ -105,19 +107,25 @@ class OrderedJobs(Struct, frozen=True):
         orders, candidates, unseen = [], [], ""
         index, host = self.new_index(), self.worker.machine
         for order in await self.orders.open(job.id):
-            path = Path(order.path)
+            path = location(order.path)
+            status: FileStatus
             try:
                 TranscriptionSpec.from_job_spec(job.spec)
                 outputs = outputs_from_json(order.outputs)
-                status = await asyncio.to_thread(path.stat)
                 await index.load([path])
-                content = (await index.fingerprint(path, self.stopping)).sha256
+                if isinstance(path, ObjectUrl):
+                    assert self.fetched is not None
+                    status = facts = await self.fetched.facts(path)
+                    file = await self.fetched.fingerprint(index, facts, self.stopping)
+                else:
+                    status = await asyncio.to_thread(path.stat)
+                    file = await index.fingerprint(path, self.stopping)
             except UsageError as error:
                 unseen = f"not understood by {host}: {error}"
             except (OSError, RecordingError) as error:
                 unseen = f"not seen from {host}: {getattr(error, 'strerror', None) or error}"
             else:
-                if content == job.file_sha256:
+                if file.sha256 == job.file_sha256:
                     orders.append(order)
                     candidates.append(Candidate(order.path, order.root, True, status, outputs))
                 else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -12,10 +11,11 @@ from msgspec.structs import replace
 from sttbatch.core.addresses import origins
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION
+from sttbatch.core.locations import location
 from sttbatch.core.options import OutputOptions, RequestOptions
 from sttbatch.core.orders import Order
 from sttbatch.kinds.transcription.recording_job import RecordingJob
-from sttbatch.kinds.transcription.spec import RunConfig
+from sttbatch.kinds.transcription.spec import RunConfig, outputs_to_builtins
 
 
 class PlacedOrder(Struct, frozen=True):
@@ -37,14 +37,14 @@ def orders_of(job: RecordingJob, config: RunConfig) -> list[PlacedOrder]:
     directory = config.outputs.directory
     options = config.outputs
     if directory is not None:
-        options = replace(options, directory=directory.absolute())
+        options = replace(options, directory=location(directory).absolute())
     outputs, route = outputs_to_json(options), route_of(config.request)
     return [
         PlacedOrder(
             Order.of(
                 job.id,
                 str(copy.path.absolute()),
-                str(Path(copy.root).absolute()),
+                str(location(copy.root).absolute()),
                 outputs,
                 route,
                 force=config.run.force,
@@ -58,14 +58,14 @@ def orders_of(job: RecordingJob, config: RunConfig) -> list[PlacedOrder]:
 
 def outputs_to_json(options: OutputOptions) -> str:
     """Output options in ASCII, as databases reject lone surrogates."""
-    return json.dumps(msgspec.to_builtins(options, enc_hook=str), sort_keys=True)
+    return json.dumps(outputs_to_builtins(options), sort_keys=True)
 
 
 def outputs_from_json(text: str) -> OutputOptions:
     """Parse output options; raises UsageError if this version does not know them."""
     try:
         return msgspec.convert(
-            json.loads(text), OutputOptions, dec_hook=lambda kind, value: kind(value)
+            json.loads(text), OutputOptions, dec_hook=lambda _, value: location(value)
         )
     except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"the order is damaged, or of a newer version ({error})") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -13,6 +14,7 @@ from sttbatch.caching.result_cache import StoredSpan
 from sttbatch.core.errors import SttbatchError, is_hindrance
 from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import Claim
+from sttbatch.core.locations import ObjectUrl
 from sttbatch.core.models import (
     MIXED,
     AudioChunk,
@@ -22,6 +24,8 @@ from sttbatch.core.models import (
     GapReason,
     Transcript,
 )
+from sttbatch.core.ports.objects import ObjectFacts
+from sttbatch.kinds.transcription.fetched_objects import FetchedObjects, check_content
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.media.media_messages import Source
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
@@ -98,6 +102,7 @@ class RecordingJob:
         recheck: stored chunks that gap repair has to examine again, by channel and ends.
         repair_s: seconds of audio that gap repair has sent again, in all runs.
         reported_count: how many of its copies are in the report.
+        fetched: has its file if it is an object.
     """
 
     candidates: list[Candidate]
@@ -120,6 +125,7 @@ class RecordingJob:
     repair_s: float = 0.0
     reported_count: int = 0
     channel_mode: ChannelMode = ChannelMode.MIX
+    fetched: FetchedObjects | None = None
 
     def advance(self, state: RunState) -> None:
         """Change the state; raises RuntimeError, for a bug, if that is no legal transition."""
@@ -152,13 +158,26 @@ class RecordingJob:
         """The audio stream that is transcribed; 0 until the file is probed."""
         return self.file.stream if self.file is not None else 0
 
-    @property
-    def source(self) -> Source:
-        """The file to read, which must not have changed since it was hashed."""
-        file = self.fingerprint
+    @contextlib.asynccontextmanager
+    async def reading(self, *, cuts: bool = False) -> AsyncIterator[Source]:
+        """The file to read, which must not have changed since it was hashed.
+
+        An object's file may be removed after the one reader that `cuts`; only that one may have to
+        wait for others. Raises RecordingError if it cannot be fetched.
+        """
+        path, file = self.candidates[0].path, self.fingerprint
         state = file.size_bytes, file.mtime_ns, file.inode
-        path = bytes(self.candidates[0].path)
-        return Source(file.size_bytes, self.stream, path=path, state=state)
+        if not isinstance(path, ObjectUrl):
+            yield Source(file.size_bytes, self.stream, path=bytes(path), state=state)
+            return
+        facts, fetched = self.candidates[0].status, self.fetched
+        assert isinstance(facts, ObjectFacts)
+        assert fetched is not None
+        async with fetched.held(facts, last=True) if cuts else fetched.held_at_once(facts) as held:
+            check_content(held, file.sha256)
+            found = held.path.stat()
+            state = found.st_size, found.st_mtime_ns, found.st_ino
+            yield Source(file.size_bytes, self.stream, path=bytes(held.path), state=state)
 
     @property
     def declared_s(self) -> float:

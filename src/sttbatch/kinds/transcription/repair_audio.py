@@ -65,7 +65,8 @@ class RepairAudio(Struct, frozen=True):
         span = self._chunk.span
         parts = [each for part in spans for each in _ADJUSTER.recording_spans(span, part)]
         plan = _plan(parts, channel, self._recording)
-        pieces = await self._transcriber.cut_all(self._job.source, plan)
+        async with self._job.reading() as source:
+            pieces = await self._transcriber.cut_all(source, plan)
         return [replace(piece, span=_ADJUSTER.piece_span(span, piece.span)) for piece in pieces]
 
     def _channel(self, span: Span) -> int:
@@ -97,7 +98,8 @@ async def measure(
         return RepairAudio(measured.levels, voices, transcriber, chunk, measured, None, job)
     measured = await workers.measure(source_of(upload), spans)
     parts = [each for part in searched for each in _ADJUSTER.recording_spans(span, part)]
-    recording = await workers.measure(job.source, (), merge_spans(parts))
+    async with job.reading() as source:
+        recording = await workers.measure(source, (), merge_spans(parts))
     voices = tuple(
         Voice(_ADJUSTER.upload_span(span, voice.span), voice.channel) for voice in recording.voices
     )

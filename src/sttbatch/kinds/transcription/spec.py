@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
+from sttbatch.core.locations import FileStatus, location
 from sttbatch.core.models import ConcurrencyLimit
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
 from sttbatch.processing.discovery import Candidate
@@ -71,12 +73,12 @@ class TranscriptionSpec(Struct, frozen=True):
             chunking = replace(chunking, audio_stream=stream)
         directory = config.outputs.directory
         if directory is not None:
-            directory = directory.absolute()
+            directory = location(directory).absolute()
         return TranscriptionSpec(
             candidate.display_path,
             candidate.root,
             str(candidate.path.absolute()),
-            str(Path(candidate.root).absolute()),
+            str(location(candidate.root).absolute()),
             sha256,
             audio_s,
             config.request,
@@ -91,6 +93,7 @@ class TranscriptionSpec(Struct, frozen=True):
     def to_job_spec(self) -> JobSpec:
         """The spec as JSON values; statistics read `recording` and `audio_s`."""
         payload = msgspec.to_builtins(self, enc_hook=str)
+        payload["outputs"] = outputs_to_builtins(self.outputs)
         payload["recording"] = payload.pop("display_path")
         return JobSpec(TRANSCRIPTION, VERSION, payload)
 
@@ -106,7 +109,7 @@ class TranscriptionSpec(Struct, frozen=True):
             raise UsageError("the job was queued by a newer version; upgrade sttbatch")
         payload = {**spec.payload, "display_path": spec.payload.get("recording")}
         try:
-            return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda kind, of: kind(of))
+            return msgspec.convert(payload, TranscriptionSpec, dec_hook=lambda _, of: location(of))
         except msgspec.ValidationError as error:
             raise UsageError(
                 f"the job's record is damaged ({error}); run `sttbatch transcribe` over "
@@ -124,15 +127,24 @@ class TranscriptionSpec(Struct, frozen=True):
         )
         return RunConfig(self.request, self.chunking, self.outputs, run, config.concurrency)
 
-    def candidate(self) -> Candidate:
+    def candidate(self, status: FileStatus | None = None) -> Candidate:
         """The recording as a candidate; raises MediaError if it cannot be read.
 
-        Its display path is that of the queued job, if it is the same file in this folder.
+        Its display path is that of the queued job, if it is the same file in this folder. `status`
+        is that of an object.
         """
         try:
-            status = Path(self.path).stat()
+            status = status or Path(self.path).stat()
         except OSError as error:
             raise MediaError(f"it cannot be read: {error.strerror}") from error
-        if str(Path(self.display_path).absolute()) == self.path:
+        if str(location(self.display_path).absolute()) == self.path:
             return Candidate(self.display_path, self.display_root, True, status)
         return Candidate(self.path, self.root, True, status)
+
+
+def outputs_to_builtins(options: OutputOptions) -> dict[str, Any]:
+    """Output options as JSON values; without what earlier versions did not have, unless given."""
+    values: dict[str, Any] = msgspec.to_builtins(options, enc_hook=str)
+    if options.public_base_url is None:
+        del values["public_base_url"]
+    return values

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.events import Emit, FileProcessingCompleted, FilesSkipped, JobCompleted, Warned
+from sttbatch.core.locations import is_object, location
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.ports import ResultStore
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -73,7 +73,11 @@ async def _transcript_keys(
     stream, audit_mode = config.chunking.likely_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
     names = [
-        os.fsencode(each.display_path if each.display_path[0] == "/" else here + each.display_path)
+        os.fsencode(
+            each.display_path
+            if each.display_path[0] == "/" or is_object(each.display_path)
+            else here + each.display_path
+        )
         for each in candidates
     ]
     await fingerprinter.load(names)
@@ -94,7 +98,7 @@ async def report_skipped(
 ) -> None:
     """Report how many files were skipped, except our outputs."""
     for root, paths in discovery.skipped.items():
-        ours = await registry.known_outputs(Path(root))
+        ours = await registry.known_outputs(location(root))
         skipped += sum(os.fsencode(path) not in ours for path in paths)
     if unreadable := discovery.unreadable:
         named = ", ".join(unreadable[:_MOST_NAMED])

@@ -1,0 +1,70 @@
+"""Replacement of objects, if they have not been changed by others; as `atomic_files` for files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from msgspec import Struct
+
+from sttbatch.core.errors import RecordingError
+from sttbatch.core.locations import ObjectUrl
+from sttbatch.core.ports.objects import ObjectFacts, ObjectStore
+from sttbatch.outputs.atomic_files import Existing
+
+_AT_ONCE = 16
+_ROUNDS = 3
+
+
+class ObjectTarget(Struct, frozen=True):
+    """As `Target`; `seen` has the facts of the existing object."""
+
+    path: ObjectUrl
+    content: bytes
+    sha256: str
+    existing: Existing
+    seen: ObjectFacts | None
+
+
+def examine_object(
+    store: ObjectStore, url: ObjectUrl, content: bytes, digests: frozenset[str]
+) -> ObjectTarget:
+    """Compare the object at `url` with `content` and with the `digests` that were written.
+
+    Raises RecordingError if it cannot be examined.
+    """
+    sha256 = hashlib.sha256(content).hexdigest()
+    for _ in range(_ROUNDS):
+        facts = store.facts(url)
+        if facts is None:
+            return ObjectTarget(url, content, sha256, Existing.NOTHING, None)
+        if not digests and facts.size_bytes != len(content):
+            return ObjectTarget(url, content, sha256, Existing.FOREIGN, facts)
+        existing = store.read(facts)
+        if existing is not None:
+            digest = hashlib.sha256(existing).hexdigest()
+            kind = Existing.OURS if digest in digests else Existing.FOREIGN
+            kind = Existing.SAME if digest == sha256 else kind
+            return ObjectTarget(url, content, sha256, kind, facts)
+    raise RecordingError(f"{url} cannot be written: others change it at the same time")
+
+
+def replace_objects(store: ObjectStore, targets: Sequence[ObjectTarget]) -> list[ObjectTarget]:
+    """Write all contents; returns the targets that changed since they were examined."""
+    return [each for each in targets if not store.put(each.path, each.content, each.seen)]
+
+
+def object_state(facts: ObjectFacts | None) -> str | None:
+    """What tells that an object has not changed; None: there is none."""
+    return None if facts is None else f"{facts.size_bytes} {facts.modified_ns} {facts.etag}"
+
+
+def object_states(store: ObjectStore, urls: Sequence[ObjectUrl]) -> dict[bytes, str | None]:
+    """The states of many objects, by their addresses."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects") as threads:
+        found = threads.map(lambda url: object_state(store.facts(url)), urls)
+        return {
+            str(url).encode("utf-8", "surrogateescape"): state
+            for url, state in zip(urls, found, strict=True)
+        }

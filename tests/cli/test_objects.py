@@ -1,0 +1,292 @@
+"""Recordings and outputs in object storage, as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cloudru import CloudRu, HeardWord, make_recording
+from tests.object_server import SECRET, ObjectServer, proxy
+from tests.shell import Result, Shell, texts
+
+from .working import working
+
+
+@pytest.fixture
+def bucket(shared_objects: ObjectServer, client: Any) -> str:
+    del shared_objects
+    name = f"b-{uuid.uuid4().hex}"
+    client.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def client(shared_objects: ObjectServer) -> Iterator[Any]:
+    with shared_objects.client() as found:
+        yield found
+
+
+@pytest.fixture
+def with_objects(shell: Shell, shared_objects: ObjectServer) -> Shell:
+    shell.extra |= shared_objects.environment
+    return shell
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> tuple[bytes, list[HeardWord]]:
+    path = tmp_path / "made.wav"
+    truth = make_recording(path, duration_s=11, sample_rate=8_000, channels=1)
+    return path.read_bytes(), truth
+
+
+def another(tmp_path: Path, number: int) -> tuple[bytes, list[HeardWord]]:
+    path = tmp_path / f"made-{number}.wav"
+    truth = make_recording(
+        path, duration_s=11, sample_rate=8_000, channels=1, first_word=100 * number
+    )
+    return path.read_bytes(), truth
+
+
+def read(client: Any, bucket: str, key: str) -> bytes:
+    return bytes(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def words(content: bytes) -> list[str]:
+    text: str = json.loads(content)["text"]
+    return text.split()
+
+
+def keys(client: Any, bucket: str) -> list[str]:
+    return [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", ())]
+
+
+def transcribe(shell: Shell, *arguments: str | Path) -> Result:
+    result = shell.transcribe(*arguments)
+    assert SECRET not in result.out + result.err
+    assert "Traceback" not in result.err
+    return result
+
+
+def test_recordings_and_outputs_are_objects_and_a_second_run_fetches_nothing(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talks"
+    client.put_object(Bucket=bucket, Key="talks/a/talk.wav", Body=talk[0])
+    client.put_object(Bucket=bucket, Key="talks/notes.md", Body=b"notes")
+    first = transcribe(shell, url)
+    assert first.code == 0, first.err
+    assert first.out == f"{url}/a/talk.txt\n"
+    assert shared_objects.requests("GET", bucket) == [f"/{bucket}/talks/a/talk.wav"]
+    found = read(client, bucket, "talks/a/talk.json")
+    assert words(found) == texts(talk[1])
+    assert json.loads(found)["source"] == f"{url}/a/talk.wav"
+    assert read(client, bucket, "talks/a/talk.txt").decode().split() == texts(talk[1])
+    sent, got = len(cloudru.received), len(shared_objects.requests("GET", bucket))
+    put = len(shared_objects.requests("PUT", bucket))
+    again = transcribe(shell, url)
+    assert (again.code, again.out) == (0, first.out)
+    assert len(cloudru.received) == sent
+    assert len(shared_objects.requests("GET", bucket)) == got
+    assert len(shared_objects.requests("PUT", bucket)) == put
+    assert not list((shell.home / "data" / "spool").glob("run-*"))
+
+
+def test_outputs_are_mirrored_to_objects_and_to_files(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    shell, odd = with_objects, ("a//b.wav", "../c.wav", "control-\x01.wav", "k" * 1020 + ".wav")
+    for key in odd:
+        client.put_object(
+            Bucket=bucket, Key=key if key.startswith("k") else f"in/{key}", Body=talk[0]
+        )
+    out = f"s3://{bucket}/out"
+    mirrored = transcribe(shell, f"s3://{bucket}/", "-o", out, "-f", "txt")
+    assert mirrored.code == 0, mirrored.err
+    written = [key for key in keys(client, bucket) if key.startswith("out/")]
+    assert {"out/in/a//b.txt", "out/in/../c.txt", "out/in/control-\x01.txt"} < set(written)
+    assert len(written) == 4
+    local = tmp_path / "x" / "out"
+    assert transcribe(shell, f"s3://{bucket}/in", "-o", local, "-f", "txt").code == 0
+    files = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*.txt"))
+    assert files == ["x/out/%2E%2E/c.txt", "x/out/a/%2F/b.txt", "x/out/control-\x01.txt"]
+    assert len(cloudru.received) == 1
+    (tmp_path / "talks" / "sub").mkdir(parents=True)
+    (tmp_path / "talks" / "sub" / "talk.wav").write_bytes(talk[0])
+    shell.extra["STTBATCH_PUBLIC_BASE_URL"] = "https://cdn.example/calls/"
+    upload = transcribe(shell, tmp_path / "talks", "-o", f"{out}/up")
+    assert upload.code == 0, upload.err
+    assert upload.out == f"{out}/up/sub/talk.txt\n"
+    found = json.loads(read(client, bucket, "out/up/sub/talk.json"))
+    assert found["url"] == "https://cdn.example/calls/out/up/sub/talk.json"
+    assert len(cloudru.received) == 1
+
+
+def test_an_edited_object_is_kept_and_a_changed_recording_is_fetched(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    client.put_object(Bucket=bucket, Key="talk.txt", Body=b"not ours")
+    first = transcribe(shell, url)
+    assert first.code == 0, first.err
+    assert "talk.txt: not replaced" in first.err
+    assert read(client, bucket, "talk.txt") == b"not ours"
+    client.put_object(Bucket=bucket, Key="talk.json", Body=b"corrected")
+    assert f"s3://{bucket}/talk.json: not replaced" in transcribe(shell, url).err
+    assert read(client, bucket, "talk.json") == b"corrected"
+    assert transcribe(shell, url, "--overwrite").code == 0
+    assert words(read(client, bucket, "talk.json")) == texts(talk[1])
+    assert len(cloudru.received) == 1
+    content, truth = another(tmp_path, 7)
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=content)
+    changed = transcribe(shell, url)
+    assert changed.code == 0, changed.err
+    assert words(read(client, bucket, "talk.json")) == texts(truth)
+    assert shared_objects.requests("GET", bucket).count(f"/{bucket}/talk.wav") == 2
+
+
+def test_what_the_same_bytes_are_is_adopted(
+    with_objects: Shell,
+    client: Any,
+    shared_objects: ObjectServer,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    shell.extra["STTBATCH_DATA_DIR"] = str(shell.home / "other")
+    put = len(shared_objects.requests("PUT", bucket))
+    again = transcribe(shell, url, "-f", "txt")
+    assert (again.code, "not replaced" in again.err) == (0, False)
+    assert len(shared_objects.requests("PUT", bucket)) == put
+
+
+def test_workers_do_what_is_ordered_of_objects(
+    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    shell, truths = with_objects, {}
+    for number in range(5):
+        content, truths[number] = another(tmp_path, number)
+        client.put_object(Bucket=bucket, Key=f"talks//{number}.wav", Body=content)
+    with working(shell):
+        ordered = shell.run("submit", f"s3://{bucket}/talks", "--wait", "-o", f"s3://{bucket}/out")
+        assert ordered.code == 0, ordered.err
+    for number, truth in truths.items():
+        assert words(read(client, bucket, f"out//{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 5
+
+
+def test_more_recordings_than_places_are_all_done(
+    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    shell, truths = with_objects, {}
+    for number in range(8):
+        content, truths[number] = another(tmp_path, number)
+        client.put_object(Bucket=bucket, Key=f"{number}.wav", Body=content)
+    result = transcribe(shell, f"s3://{bucket}")
+    assert result.code == 0, result.err
+    for number, truth in truths.items():
+        assert words(read(client, bucket, f"{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 8
+
+
+def test_a_run_that_is_killed_while_it_writes_leaves_no_half_object(
+    with_objects: Shell,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talk.wav"
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    started: list[subprocess.Popen[bytes]] = []
+
+    def kill() -> None:
+        started[0].kill()
+        started[0].wait()
+
+    # It has all of the request by now; whether the store does is decided by the proxy.
+    with proxy(
+        shared_objects,
+        before_put=kill,
+        refuses=lambda verb, _: (500, b"") if verb == "PUT" else None,
+    ) as between:
+        shell.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
+        started.append(shell.start("transcribe", url))
+        started[0].communicate()
+    assert keys(client, bucket) == ["talk.wav"]
+    assert not client.list_multipart_uploads(Bucket=bucket).get("Uploads")
+    shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
+    again = transcribe(shell, url)
+    assert again.code == 0, again.err
+    assert "0 chunks sent" in again.summary
+    assert words(read(client, bucket, "talk.json")) == texts(talk[1])
+    assert not list((shell.home / "data" / "spool").glob("run-*"))
+
+
+def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: Path) -> None:
+    shell = with_objects
+    missing = transcribe(shell, "s3://no-such-bucket-here/talks")
+    assert (missing.code, "there is no such bucket" in missing.err) == (2, True)
+    nothing = transcribe(shell, f"s3://{bucket}/nothing.mp3")
+    assert (nothing.code, "there is no such object" in nothing.err) == (2, True)
+    shell.extra |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    shell.extra["AWS_EC2_METADATA_DISABLED"] = "true"
+    keyless = transcribe(shell, f"s3://{bucket}/talks")
+    assert (keyless.code, "AWS_ACCESS_KEY_ID" in keyless.err) == (2, True)
+    # A package without its parts is as if it was not installed.
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "boto3.py").write_text("raise ModuleNotFoundError(name='boto3')")
+    shell.extra["PYTHONPATH"] = str(tmp_path / "hidden")
+    extra = transcribe(shell, f"s3://{bucket}/talks")
+    assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)
+
+
+def test_doctor_checks_the_endpoint_and_a_bucket(
+    with_objects: Shell, shared_objects: ObjectServer, client: Any, bucket: str
+) -> None:
+    def found(*arguments: str) -> dict[str, Any]:
+        findings = json.loads(with_objects.run("doctor", "--json", *arguments).out)["findings"]
+        return {each["name"]: each for each in findings}
+
+    plain = found()
+    assert plain["objects"]["ok"], plain["objects"]
+    assert shared_objects.endpoint in plain["objects"]["text"]
+    assert "bucket" not in plain
+    assert "on conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+    assert keys(client, bucket) == []
+    missing = found("s3://no-such-bucket-here/out")["bucket"]
+    assert (missing["ok"], "no such bucket" in missing["text"]) == (False, True)
+
+    def refuses(method: str, headers: Message) -> tuple[int, bytes] | None:
+        is_conditional = headers.get("If-None-Match") or headers.get("If-Match")
+        return (501, b"<Error><Code>NotImplemented</Code></Error>") if is_conditional else None
+
+    with proxy(shared_objects, refuses=refuses) as between:
+        with_objects.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
+        assert "without conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+    assert keys(client, bucket) == []
