@@ -24,6 +24,9 @@ from tests.shell import Shell
 
 # A shell that starts the suite in the background ignores it for all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# nohup does the same; what has a handler is no longer ignored by the processes of tests.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 _BLOCK_BYTES = 1 << 24
 _SLOW_S = 900
