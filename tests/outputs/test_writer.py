@@ -287,6 +287,24 @@ def test_what_another_run_of_the_same_job_has_just_written_is_no_edit(
     assert say(ledger, talk, "Later.").untouched == (output,)
 
 
+def test_what_another_run_writes_with_the_same_bytes_is_no_edit(
+    ledger: Ledger, talk: Recording, output: Path
+) -> None:
+    """Its digest was known before, as it says first what it is going to write."""
+
+    async def run(store: SqlOutputStore) -> Written:
+        writer = OutputWriter(OutputRegistry(store))
+        await writer.plan([talk], OutputOptions())
+        return await writer.write(saying("Hi."), talk.path)
+
+    async def work(database: Database) -> Written:
+        await run(SqlOutputStore(database))
+        await asyncio.to_thread(output.unlink)
+        return await run(InterruptedClaim(database, lambda: run(SqlOutputStore(database))))
+
+    assert with_ledger(ledger, work) == Written((output, output.with_suffix(".json")))
+
+
 def test_many_recordings_are_written_at_once(
     ledger: Ledger, tmp_path: Path, talk: Recording
 ) -> None:

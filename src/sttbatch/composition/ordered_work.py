@@ -21,7 +21,7 @@ from sttbatch.queue.job_queue import JobQueue
 def ordered_jobs(
     workshop: Workshop, config: RunConfig, stopping: Callable[[], bool], emit: Emit
 ) -> OrderedJobs:
-    """What does jobs in a workshop; arguments as attributes of `OrderedJobs`."""
+    """The `OrderedJobs` of a workshop; the arguments are its attributes."""
 
     def new_run(config: RunConfig, emit: Emit, assigned: Assignment) -> TranscriptionPipeline:
         return transcription_run(workshop, config, emit, cutters=1, assigned=assigned)

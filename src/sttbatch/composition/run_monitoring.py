@@ -32,7 +32,7 @@ DAY_S = 86_400.0
 async def measured(
     settings: Settings, end: Callable[[], RunEnd], warn: Callable[[str], None]
 ) -> AsyncIterator[MetricsCollector | None]:
-    """The collector of one run, how which ends `end` says; None: its store cannot be used."""
+    """The collector of one run; None: its store cannot be used. `end` says how the run ended."""
     config = run_config_of(settings)
     facts = RunFacts(
         time.time(),

@@ -94,17 +94,19 @@ class OutputWriter:
         if not isinstance(folder, ObjectUrl) and folder not in self._swept:
             self._swept.add(folder)
             await asyncio.to_thread(sweep, folder)
-        untouched: set[str] = set()
+        foreign: set[str] = set()
+        lost: set[str] = set()
         known: dict[str, frozenset[str]] = {}
         # A file that is not ours may be what another run of the same job has just written.
         for _ in range(_ROUNDS):
             latest = await self.registry.digests(plan)
-            if latest == known:
+            if latest == known and not lost:
                 break
             known = latest
-            untouched = await self._write_changed(plan, contents, known, overwrite=overwrite)
-            if not untouched:
+            foreign, lost = await self._write_changed(plan, contents, known, overwrite=overwrite)
+            if not (foreign or lost):
                 break
+        untouched = foreign | lost
         return Written(
             tuple(path for name, path in plan.paths.items() if name not in untouched),
             tuple(path for name, path in plan.paths.items() if name in untouched),
@@ -117,15 +119,18 @@ class OutputWriter:
         known: Mapping[str, frozenset[str]],
         *,
         overwrite: bool,
-    ) -> set[str]:
-        """Write the outputs that are not up to date; returns the formats of those left alone."""
+    ) -> tuple[set[str], set[str]]:
+        """Write the outputs that are not up to date.
+
+        Returns the formats of files that are not ours, and of those that others wrote meanwhile.
+        """
         targets = await asyncio.to_thread(
             lambda: {
                 name: self._examine(path, contents[name], known[name])
                 for name, path in plan.paths.items()
             }
         )
-        untouched = {
+        foreign = {
             name
             for name, target in targets.items()
             if target.existing is Existing.FOREIGN and not overwrite
@@ -133,10 +138,10 @@ class OutputWriter:
         changed = {
             name: target
             for name, target in targets.items()
-            if name not in untouched
+            if name not in foreign
             and (target.existing is not Existing.SAME or known[name] != {target.sha256})
         }
-        return untouched | await self._put(plan, changed) if changed else untouched
+        return foreign, await self._put(plan, changed) if changed else set()
 
     def _examine(
         self, path: Location, content: bytes, known: frozenset[str]

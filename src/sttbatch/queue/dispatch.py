@@ -41,8 +41,6 @@ class LedgerDispatcher:
         self._unseen_s = unseen_s
         self._pace = Pace()
         self._upkeep_at = -UPKEEP_S
-        # Of the other workers that can do the same jobs.
-        self._lanes_elsewhere = 0
 
     async def next(
         self,
@@ -53,8 +51,6 @@ class LedgerDispatcher:
     ) -> Assignment | None:
         if time.monotonic() - self._upkeep_at > UPKEEP_S:
             await self.keep_up()
-            others = await self._workers_of_route()
-            self._lanes_elsewhere = sum(each.load.lanes for each in others)
         assignment = await self._ended(skip, above) or await self._queued(skip, above, ahead=ahead)
         if assignment is None and above is None and not ahead and await self.keep_up():
             assignment = await self._queued(skip, above)
@@ -92,9 +88,11 @@ class LedgerDispatcher:
         self, skip: Collection[str], above: JobPriority | None, *, ahead: bool = False
     ) -> Assignment | None:
         jobs = await self._read(JobStatus.QUEUED, skip, above)
-        # Otherwise the last jobs wait for one worker while the lanes of others are free.
-        if ahead and len(jobs) < ROWS_AHEAD and len(jobs) <= self._lanes_elsewhere:
-            return None
+        if ahead and jobs and len(jobs) < ROWS_AHEAD:
+            # Otherwise the last jobs wait for one worker while the lanes of others are free.
+            others = await self._workers_of_route()
+            if len(jobs) <= sum(each.load.lanes for each in others):
+                return None
         for position, job in enumerate(jobs):
             claim = await self._queue.claim(job.id, self._worker)
             if isinstance(claim, Claim):

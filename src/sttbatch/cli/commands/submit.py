@@ -24,8 +24,8 @@ def submit(options: TranscribeOptions, wait: Wait = False) -> None:
     """Queue recordings for `sttbatch worker`, with all options of transcribe.
 
     Needs no API key. Outputs of recordings that are already transcribed
-    are written at once, the others by workers, whose options of speed and
-    limits count.
+    are written at once, the others by workers, whose own speed and limits
+    apply.
 
     Exit codes: 0 all queued, with --wait all done, 1 some recordings failed,
     2 wrong usage, 128 + N signal N, which leaves the queue as it is.

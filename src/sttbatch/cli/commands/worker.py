@@ -25,8 +25,8 @@ def worker(
     """Transcribe what `sttbatch submit` queued, until a signal.
 
     The highest priority comes first, then the oldest. Prints the path of each
-    order's first output. The first signal takes no more recordings and
-    finishes requests in flight, the second one quits.
+    order's first output. After the first signal it takes no more recordings
+    and finishes requests in flight; the second one quits.
 
     Exit codes: 1 the ledger cannot be used, 2 wrong usage,
     3 the endpoint refuses the key, 128 + N signal N.

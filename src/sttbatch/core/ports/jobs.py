@@ -194,8 +194,8 @@ class JobDispatcher(Protocol):
         """The next job for this worker, but for the ids in `skip`; None: there is none now.
 
         The highest priority, which is higher than `above`, comes first, then the oldest; it is
-        claimed for this worker. One that is only fetched `ahead`, as its lanes have work, is left
-        to others if they can take all that is queued.
+        claimed for this worker. `ahead` says that its lanes have work already; then it gets none
+        if the lanes of the other workers are enough for all jobs that are queued.
         """
 
     async def wait(self) -> None:
