@@ -83,9 +83,10 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> 
     from sttbatch.database.opening import open_rates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
+    from sttbatch.external.cloudru.endpoint import Endpoint, RequestLimits
     from sttbatch.external.cloudru.model_check import ModelCheck
     from sttbatch.external.cloudru.rate_limit import RateLimits
-    from sttbatch.external.cloudru.transcription import CloudRuTranscription, RequestLimits
+    from sttbatch.external.cloudru.transcription import CloudRuTranscription
 
     def warn(message: str) -> None:
         emit(Warned("", message))
@@ -95,7 +96,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> 
         open_rates(data_folder, settings.database_url, origins(settings.base_url)[0], warn),
     )
     models = ModelCheck(settings.base_url, key.masked, only_internal=settings.only_internal)
-    return CloudRuTranscription(
+    endpoint = Endpoint(
         settings.base_url,
         key,
         AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up, warn=warn),
@@ -107,3 +108,4 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> 
         warn,
         models,
     )
+    return CloudRuTranscription(endpoint)

@@ -16,9 +16,9 @@ from sttbatch.core.ports import RateStore
 from sttbatch.database.rates import InMemoryRates
 from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
 from sttbatch.external.cloudru.connections import ConnectionPool
+from sttbatch.external.cloudru.endpoint import Endpoint, RequestLimits
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from sttbatch.external.cloudru.transcription import CloudRuTranscription as Engine
-from sttbatch.external.cloudru.transcription import RequestLimits
 from sttbatch.external.secret import Secret
 from tests.cloudru import CloudRu, Heard, HeardWord
 
@@ -116,7 +116,7 @@ async def lanes_to(
     limiter = RateLimiter(RateLimits(60_000), store or InMemoryRates())
     admission = AdmissionControl(limiter, outage_wait_s, probe_waits_s)
     pool = ConnectionPool("sttbatch/tests", events.append)
-    engine = Engine(
+    sender = Endpoint(
         base_url or endpoint.base_url,
         Secret(key or endpoint.key),
         admission,
@@ -124,6 +124,7 @@ async def lanes_to(
         RequestLimits(retries, stall_s, deadline_base_s, waits),
         warnings.append,
     )
+    engine = Engine(sender)
     try:
         yield Lanes(engine, pool, admission, warnings, events)
     finally:

@@ -54,7 +54,7 @@ def test_the_full_format_is_requested_again_later(
         async with lanes_to(endpoint) as lanes:
             await lanes.send(0)
             endpoint.style = Style()
-            monkeypatch.setattr(lanes.engine, "_simpler_until", 0.0)
+            monkeypatch.setattr(lanes.engine._formats, "_simpler_until", 0.0)
             await lanes.send(1)
             return lanes
 

@@ -1,0 +1,375 @@
+"""Endpoint: sends requests of any kind to an OpenAI-compatible API until it answers or refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+import tenacity
+from msgspec import Struct
+from msgspec import field as struct_field
+
+from sttbatch.core import errors
+from sttbatch.core.engine import APIRequest, RecordRequest
+from sttbatch.core.options import RetryConfig
+from sttbatch.external.cloudru.admission import AdmissionControl, AdmissionTicket, unless_stopped
+from sttbatch.external.cloudru.connections import ConnectionPool
+from sttbatch.external.cloudru.format_choice import FormatChoice
+from sttbatch.external.cloudru.http_attempt import FAULTS, HttpAnswer, HttpAttempt
+from sttbatch.external.cloudru.model_check import ModelCheck, concerns_model
+from sttbatch.external.cloudru.retry_policy import Action, RetryDecision
+from sttbatch.external.secret import Secret
+from sttbatch.external.tls import certificate_error
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+AMBIGUOUS_RETRIES = 2
+"""Maximum retries after requests that were possibly billed, since each may be billed again."""
+
+STALL_S = 20.0
+"""Seconds after which a stalled upload is given up; HTTP/2 hides an early response."""
+
+DEADLINE_BASE_S = 60.0
+
+
+class RequestLimits(Struct, frozen=True):
+    """How often one request is sent, and how long each attempt may take.
+
+    Attributes:
+        retries: failures of one request that are retried; those of an outage do not count.
+        stall_s: how long an upload may stall.
+        deadline_base_s: how long a response may take, besides what the request itself needs.
+        waits: before each retry.
+    """
+
+    retries: int
+    stall_s: float = STALL_S
+    deadline_base_s: float = DEADLINE_BASE_S
+    waits: RetryConfig = struct_field(default_factory=RetryConfig)
+
+
+class EndpointRequest(Protocol[T_co]):
+    """What is asked; it may be sent several times.
+
+    Attributes:
+        path: of the method, below the base URL.
+        audio_s: seconds of audio in it, which some rate limits count.
+        work_s: how many seconds the response may take beyond `RequestLimits.deadline_base_s`.
+        max_bytes: the maximum size of a response with status 200, decoded.
+        formats: in which the response is requested; the `format_index` of its methods counts these.
+    """
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def audio_s(self) -> float: ...
+    @property
+    def work_s(self) -> float: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @property
+    def formats(self) -> FormatChoice: ...
+
+    def check(self, format_index: int) -> None:
+        """Raises ChunkError if it is not to be sent in this format."""
+
+    def content(self, format_index: int) -> AbstractContextManager[Mapping[str, Any]]:
+        """Its body, as arguments of httpx; raises ChunkHindered if a file cannot be read."""
+
+    def understand(self, answer: HttpAnswer, mask: Callable[[str], str]) -> T_co | RetryDecision:
+        """Parse a response of whatever status, in a thread; raises nothing.
+
+        `mask` removes the key from decoded text, as some servers repeat it.
+        """
+
+
+class EndpointAnswer(Struct, Generic[T], frozen=True):
+    """The result of a request, which is not recorded yet, and the format it was given in."""
+
+    result: T
+    request: APIRequest
+    format_index: int
+
+
+class Retry(Exception):
+    """An attempt failed; another one may succeed after `wait_s` seconds."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+@dataclass(slots=True)
+class RequestState(Generic[T]):
+    """The state of one request over its attempts.
+
+    Attributes:
+        counted: failures that use up retries; those of an outage do not.
+        hindered: the latest attempt was refused like all others, by a rate limit or by an endpoint
+            that is up and answers nothing but 503.
+        ambiguous: number of failed attempts that were possibly billed.
+        http, format_index: of the latest attempt.
+        reconnected: the one free retry, after a stale connection, is used up.
+        fresh: the next attempt opens a new connection.
+        http1: the next attempt uses HTTP/1.1, which shows an early response.
+    """
+
+    asked: EndpointRequest[T]
+    record: RecordRequest
+    stopped: asyncio.Event
+    ticket: AdmissionTicket = field(init=False)
+    idempotency_key: str = field(default_factory=lambda: str(uuid.uuid4()))
+    attempt: int = 0
+    http: HttpAttempt = field(init=False)
+    format_index: int = 0
+    began_at: float = 0.0
+    began: float = 0.0
+    counted: int = 0
+    hindered: bool = False
+    ambiguous: int = 0
+    reconnected: bool = False
+    fresh: bool = False
+    http1: bool = False
+
+    def __post_init__(self) -> None:
+        self.ticket = AdmissionTicket(self.asked.audio_s, self.stopped)
+
+    def begin_attempt(self, http: HttpAttempt, format_index: int) -> None:
+        self.http, self.format_index = http, format_index
+        self.hindered = False
+        self.attempt += 1
+        self.began_at, self.began = time.time(), time.monotonic()
+
+    def api_request(self, status: int | None, **facts: Any) -> APIRequest:
+        """The record of the latest attempt, for the ledger."""
+        return APIRequest(
+            at=self.began_at,
+            attempt=self.attempt,
+            status=status,
+            latency_s=time.monotonic() - self.began,
+            sent_bytes=self.http.sent_bytes,
+            audio_s=self.asked.audio_s,
+            rate_wait_s=self.ticket.rate_wait_s,
+            **facts,
+        )
+
+    async def record_attempt(self, status: int | None, **facts: Any) -> None:
+        """Record a failed attempt."""
+        await self.record(self.api_request(status, **facts))
+
+
+class Endpoint:
+    """Sends requests over HTTP; `warn` is called once when HTTP/2 is given up."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret,
+        admission: AdmissionControl,
+        pool: ConnectionPool,
+        limits: RequestLimits,
+        warn: Callable[[str], None],
+        models: ModelCheck | None = None,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._key = key
+        self._admission = admission
+        self._pool = pool
+        self._limits = limits
+        self.warn = warn
+        self._models = models or ModelCheck(base_url, key.masked)
+        self._served_models: set[str] = set()
+
+    async def aclose(self) -> None:
+        await self._pool.aclose()
+        await self._admission.aclose()
+
+    async def send(
+        self, asked: EndpointRequest[T], record: RecordRequest, stopped: asyncio.Event
+    ) -> EndpointAnswer[T]:
+        """Send a request; `record` and `stopped` are, and it raises, as `Engine.transcribe`."""
+        state = RequestState(asked, record, stopped)
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Retry),
+            stop=lambda _: (
+                state.counted > self._limits.retries
+                or state.ambiguous > AMBIGUOUS_RETRIES
+                or stopped.is_set()
+            ),
+            wait=_wait_s,
+            sleep=lambda seconds: unless_stopped(state.ticket, asyncio.sleep(seconds)),
+            reraise=True,
+        )
+        try:
+            return await attempts(self._attempt, state)
+        except Retry as error:
+            if stopped.is_set():
+                raise errors.Stopped from error
+            kind = errors.ChunkHindered if state.hindered else errors.ChunkError
+            raise kind(f"{error} (after {state.attempt} attempts)") from error
+        finally:
+            self._admission.release(state.ticket)
+
+    async def _attempt(self, state: RequestState[T]) -> EndpointAnswer[T]:
+        asked = state.asked
+        await self._models.check_provider(asked.model)
+        await self._pool.prepare()
+        await self._admission.admit(state.ticket)
+        asked.check(asked.formats.index)
+        connection = await self._pool.take(http1=state.http1, fresh=state.fresh)
+        response_s = self._limits.deadline_base_s + asked.work_s
+        http = HttpAttempt(connection, stall_s=self._limits.stall_s, response_s=response_s)
+        state.begin_attempt(http, asked.formats.next_index())
+        try:
+            answer = await http.send(
+                self._base_url + asked.path,
+                headers={
+                    "Authorization": f"Bearer {self._key.reveal()}",
+                    "Idempotency-Key": state.idempotency_key,
+                },
+                content=asked.content(state.format_index),
+                max_bytes=asked.max_bytes,
+            )
+        except FAULTS as error:
+            raise await self._after_fault(state, error) from error
+        except BaseException as error:
+            # Cancelled, or a fault in a library: the state of the connection is unknown.
+            self._pool.retire(connection)
+            if isinstance(error, errors.SttbatchError):
+                raise
+            is_cancelled = isinstance(error, asyncio.CancelledError)
+            reason = "cancelled" if is_cancelled else self._key.masked(repr(error))
+            await state.record_attempt(None, error=reason, maybe_paid=http.complete)
+            if not isinstance(error, Exception):
+                raise
+            raise errors.ChunkError(f"the answer cannot be read: {reason}") from error
+        if answer.body.is_whole:
+            self._pool.give_back(connection, answer.http_version)
+        else:
+            self._pool.retire(connection)
+        state.fresh = state.http1 = False
+        request_id = self._key.masked(answer.headers.get("x-request-id", "")) or None
+        try:
+            # A large answer takes a while, in which signals and other lanes are heard.
+            understood = await asyncio.to_thread(asked.understand, answer, self._key.masked)
+        except asyncio.CancelledError:
+            is_maybe_paid = answer.status == 200
+            await state.record_attempt(
+                answer.status, error="cancelled", maybe_paid=is_maybe_paid, request_id=request_id
+            )
+            raise
+        if isinstance(understood, RetryDecision):
+            raise await self._after_refusal(state, understood, request_id)
+        self._admission.succeeded(state.ticket)
+        self._served_models.add(asked.model)
+        asked.formats.served(state.format_index)
+        request = state.api_request(200, paid=True, request_id=request_id)
+        return EndpointAnswer(understood, request, state.format_index)
+
+    async def _after_fault(self, state: RequestState[Any], error: Exception) -> Exception:
+        """Record a request without a response, and return the exception to raise."""
+        http = state.http
+        reason = self._key.masked(f"{type(error).__name__}: {error}".removesuffix(": "))
+        is_late = isinstance(error, TimeoutError) and http.complete
+        # Slow servers and stale connections are no faults of HTTP/2.
+        against_http2 = http.spoke_http2 and not http.reused and not is_late
+        gave_up = self._pool.retire(http.connection, http2_failed=against_http2)
+        if isinstance(error, TimeoutError):
+            waited_for = "no answer came" if http.complete else "the upload stood still"
+            reason = f"{waited_for}, given up after {time.monotonic() - state.began:.0f} s"
+        await state.record_attempt(None, error=reason, maybe_paid=http.complete)
+        if gave_up:
+            self.warn("HTTP/2 failed on three connections in a row; continuing with HTTP/1.1")
+        if (untrusted := certificate_error(error)) is not None:
+            return errors.EndpointUnreachable(untrusted)
+        state.ambiguous += http.complete
+        state.fresh = True
+        # HTTP/2 hides an early response to an upload.
+        hidden = http.spoke_http2 and not http.complete
+        state.http1 = hidden and "ConnectionTerminated" not in reason
+        if http.reused and not is_late and not state.reconnected:
+            # The server closed the idle connection, which is no failure of the endpoint.
+            state.reconnected = True
+            return Retry(reason)
+        is_outage = self._admission.failed(state.ticket, reason, answered=False)
+        return self._retry(state, reason, free=is_outage)
+
+    async def _after_refusal(
+        self, state: RequestState[Any], decision: RetryDecision, request_id: str | None
+    ) -> Exception:
+        """Record a response without a result, and return the exception to raise."""
+        # Other lanes must know before it is recorded, as recording may wait.
+        free = False
+        if decision.is_outage:
+            is_503 = decision.status == 503
+            free = self._admission.failed(
+                state.ticket, decision.message, answered=True, is_503=is_503
+            )
+        else:
+            self._admission.succeeded(state.ticket)
+        refusing = decision.is_outage and self._admission.refusing
+        state.hindered = refusing or decision.action is Action.SLOW_DOWN
+        if decision.action is Action.SLOW_DOWN:
+            # All lanes have to wait, so admission control does.
+            wait_s = max(decision.hint_s, self._limits.waits.wait_s(state.counted + 1))
+            await self._admission.slow_down(wait_s)
+        elif free:
+            # The waits of an outage may be shorter than the server's hint.
+            await self._admission.slow_down(decision.hint_s)
+        message = decision.message
+        maybe_paid = decision.status == 200
+        await state.record_attempt(
+            decision.status, error=message, maybe_paid=maybe_paid, request_id=request_id
+        )
+        state.ambiguous += maybe_paid
+        model = state.asked.model
+        if model not in self._served_models and concerns_model(decision, model):
+            return await self._models.unknown(model, message)
+        if refusing:
+            message = f"the endpoint is up and refuses these requests: {message}"
+        match decision.action:
+            case Action.RETRY_LATER:
+                back = time.localtime(time.time() + decision.hint_s)
+                at = time.strftime("%Y-%m-%d %H:%M", back)
+                return errors.RetryLater(f"{message}; the endpoint asks to come back at {at}")
+            case Action.SIMPLER_FORMAT:
+                if not state.asked.formats.refused(state.format_index, message):
+                    return errors.ChunkError(message)
+                return Retry(message)
+            case Action.RETRY | Action.SLOW_DOWN | Action.UNREADABLE:
+                return self._retry(state, message, decision.hint_s, free=free)
+        return _FINAL[decision.action](message)
+
+    def _retry(
+        self, state: RequestState[Any], reason: str, hint_s: float = 0.0, *, free: bool = False
+    ) -> Retry:
+        # In an outage admission control waits.
+        if free:
+            return Retry(reason)
+        state.counted += 1
+        return Retry(reason, max(hint_s, self._limits.waits.wait_s(state.counted)))
+
+
+_FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
+    Action.REFUSED: lambda message: errors.EndpointRefused(
+        f"the endpoint refuses requests: {message}"
+    ),
+    Action.FORBIDDEN: errors.RecordingRefused,
+    Action.SPLIT_CHUNK: errors.ChunkTooLarge,
+    Action.FAIL_CHUNK: errors.ChunkRefused,
+    Action.GIVE_UP: errors.ChunkError,
+}
+"""The errors of decisions after which retrying will not help."""
+
+
+def _wait_s(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return error.wait_s if isinstance(error, Retry) else 0.0
