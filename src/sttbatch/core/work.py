@@ -20,10 +20,14 @@ AUDIO_SECONDS = "audio_seconds"
 
 
 class Usage(Struct, frozen=True):
-    """What a request consumes, in the unit that is billed, such as seconds of audio or tokens."""
+    """What a request consumes, in the unit that is billed, such as seconds of audio or tokens.
+
+    `generated` is how much of `quantity` a language model wrote, which has a price of its own.
+    """
 
     unit: str
     quantity: float
+    generated: float = 0.0
 
 
 class IndexedSpan(Struct, frozen=True):

@@ -321,6 +321,10 @@ LEDGER: Steps = {
              OR NEW.max_retries <> OLD.max_retries OR NEW.created_at <> OLD.created_at
            BEGIN SELECT RAISE(ABORT, 'a job never changes after it was queued'); END""",
     ),
+    "0015_generated": (
+        # How much of the quantity a language model wrote, which has a price of its own.
+        "ALTER TABLE requests ADD COLUMN generated REAL NOT NULL DEFAULT 0",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

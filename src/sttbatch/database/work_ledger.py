@@ -53,9 +53,9 @@ COUNT_COMPLETED = """
 
 RECORD = """
     INSERT INTO requests (at, chunk_key, engine, model, attempt, status, error, request_id,
-                          latency_s, quantity, unit, sent_bytes, cost, maybe_paid)
+                          latency_s, quantity, unit, generated, sent_bytes, cost, maybe_paid)
     VALUES (:at, :key, :engine, :model, :attempt, :status, :error, :request_id, :latency_s,
-            :quantity, :unit, :sent_bytes, :cost, :maybe_paid)"""
+            :quantity, :unit, :generated, :sent_bytes, :cost, :maybe_paid)"""
 IS_RECORDED = "SELECT 1 FROM requests WHERE chunk_key = ? AND at = ? AND attempt = ?"
 
 # The request that was booked when a dead worker was reaped, at the time of its claim; the recovered

@@ -24,11 +24,15 @@ T = TypeVar("T")
 
 
 class Reply(Struct, Generic[T], frozen=True):
-    """An engine's answer: the result, its stored form, and the request, which is not booked yet."""
+    """An engine's answer: the result, its stored form, and the request, which is not booked yet.
+
+    `billed` is the item with the usage and the cost that the answer tells, if they were estimated.
+    """
 
     result: T
     stored: bytes
     request: APIRequest
+    billed: WorkItem | None = None
 
 
 class PaidRequest(Protocol[T]):
@@ -49,8 +53,8 @@ class PaidRequest(Protocol[T]):
     def started(self, queue_wait_s: float) -> None:
         """It has a lane."""
 
-    def requested(self, request: APIRequest) -> None:
-        """A request ended, with or without a result."""
+    def requested(self, request: APIRequest, cost: float) -> None:
+        """A request ended, with or without a result; `cost` is what it cost, or may have cost."""
 
 
 @dataclass(slots=True)
@@ -142,7 +146,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
         item = request.item
 
         async def record(failed: APIRequest) -> None:
-            self._account(request, failed)
+            self._account(request, failed, item)
             booked = RequestRecord(item, failed, None, granted.worker_id, granted.task_id)
             with self.spool.spooling(booked):
                 await self.claims.ledger.record(booked)
@@ -157,9 +161,10 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 await lane.enter()
                 request.started(time.monotonic() - queued_at_s)
                 reply = await request.send(record, self.stopped)
-            self._account(request, reply.request)
+            billed = reply.billed or item
+            self._account(request, reply.request, billed)
             answered = RequestRecord(
-                item, reply.request, reply.stored, granted.worker_id, granted.task_id
+                billed, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
             with self.spool.spooling(answered):
                 await self.claims.ledger.store(granted, answered)
@@ -175,7 +180,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             lane.leave()
         return reply.result
 
-    def _account(self, request: PaidRequest[T], ended: APIRequest) -> None:
-        if ended.paid or ended.maybe_paid:
-            self.budget.spent += request.item.cost
-        request.requested(ended)
+    def _account(self, request: PaidRequest[T], ended: APIRequest, billed: WorkItem) -> None:
+        cost = billed.cost if ended.paid or ended.maybe_paid else 0.0
+        self.budget.spent += cost
+        request.requested(ended, cost)

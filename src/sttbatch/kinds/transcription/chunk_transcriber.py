@@ -237,9 +237,8 @@ class _ChunkRequest(Struct, frozen=True):
         event = events.ChunkProcessingStarted(name, index, audio_s, queue_wait_s, piece)
         self.transcriber.emit(event)
 
-    def requested(self, request: APIRequest) -> None:
+    def requested(self, request: APIRequest, cost: float) -> None:
         self.transcriber.observe(request)
-        is_billed = request.paid or request.maybe_paid
         self.transcriber.emit(
             events.APIRequestCompleted(
                 self.context.recording,
@@ -253,7 +252,7 @@ class _ChunkRequest(Struct, frozen=True):
                 request.request_id,
                 request.rate_wait_s,
                 request.audio_s,
-                self.item.cost if is_billed else 0.0,
+                cost,
                 self.context.piece,
             )
         )
