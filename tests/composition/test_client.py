@@ -18,7 +18,7 @@ import pytest
 
 import sttbatch
 from sttbatch.composition import client as client_module
-from tests.cloudru import CloudRu, Hang, make_recording
+from tests.cloudru import CloudRu, Hang, Received, make_recording
 from tests.shell import Shell
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
@@ -63,12 +63,21 @@ def test_the_examples_of_the_page(
 
 
 def test_results_come_while_others_are_sent(spoken: dict[str, str], cloudru: CloudRu) -> None:
-    cloudru.faults = lambda post: cloudru.hold() if post.number == 1 else None
+    held = threading.Event()
+
+    def hold_the_second(post: Received) -> None:
+        if post.number == 1:
+            cloudru.hold()
+            held.set()
+
+    cloudru.faults = hold_the_second
     client = sttbatch.Client(concurrency=1)
     results = iter(client.transcribe("talks"))
     first = next(results)
     assert first.outcome == "done"
     assert first.text == spoken[first.path.name]
+    # Otherwise it could be held after it was resumed.
+    assert held.wait(60)
     cloudru.resume()
     assert sorted(result.path.name for result in results) == sorted({*spoken} - {first.path.name})
 

@@ -137,6 +137,34 @@ def filled_in(expression: str) -> str:
     return expression
 
 
+@needs_promtool
+@pytest.mark.parametrize(
+    ("panel", "metric", "label", "values"),
+    [
+        ("Living workers A", "sttbatch_workers", "state", ("active", "idle")),
+        ("Waiting recordings A", "sttbatch_queue_jobs", "priority", ("high", "low")),
+    ],
+)
+def test_what_changed_between_two_scrapes_counts_once(
+    tmp_path: Path, panel: str, metric: str, label: str, values: tuple[str, str]
+) -> None:
+    """Two workers tell of one ledger, one of them after both had changed."""
+    series = [
+        {"series": f'{metric}{{instance="{worker}", {label}="{value}"}}', "values": str(count)}
+        for worker, counts in (("a", (2, 0)), ("b", (0, 2)))
+        for value, count in zip(values, counts, strict=True)
+    ]
+    asked = {"expr": filled_in(EXPRESSIONS[panel]), "exp_samples": [{"labels": "{}", "value": 2}]}
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": [asked]}
+    path = tmp_path / "test.yml"
+    path.write_text(json.dumps({"tests": [test]}))
+    result = subprocess.run(
+        ["promtool", "test", "rules", path],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
 @needs_prometheus
 def test_every_query_of_the_dashboard_returns_figures_of_two_workers(
     home: Path, cloudru: CloudRu, postgresql_server: PostgreSQL, tmp_path: Path
