@@ -18,12 +18,14 @@ from .faults import (
     twice_per_chunk,
 )
 from .log import Received
+from .models import Asked, Said
 from .server import CloudRu
 from .service import KEY
 from .tones import Heard, HeardWord, NotAudioError, hear, make_recording
 
 __all__ = [
     "KEY",
+    "Asked",
     "Choice",
     "CloudRu",
     "Fault",
@@ -36,6 +38,7 @@ __all__ = [
     "NotJson",
     "Received",
     "ResetStream",
+    "Said",
     "Status",
     "Style",
     "Truncated",

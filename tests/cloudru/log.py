@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from .models import Asked
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -50,6 +52,9 @@ class Received:
     audio_s: float = 0.0
     words: tuple[str, ...] = ()
     """The words that the upload says, also when the answer does not tell."""
+    path: str = "/v1/audio/transcriptions"
+    asked: Asked | None = None
+    """The question of a chat completion."""
     status: int | None = None
     fault: str = ""
     client_left: bool = False
@@ -108,6 +113,7 @@ class Log:
         idempotency_key: str,
         content_length: int | None,
         user_agent: str,
+        path: str,
     ) -> Received:
         """Begin a record, at the request's headers."""
         with self._changed:
@@ -124,6 +130,7 @@ class Log:
                 attempt=self._count(f"key {idempotency_key}" if idempotency_key else ""),
                 content_length=content_length,
                 user_agent=user_agent,
+                path=path,
             )
             if not idempotency_key:
                 record = replace(record, attempt=self._count(f"length {content_length}"))

@@ -21,9 +21,20 @@ from .faults import Choice, Fault, Fin, Goaway, Hang, NotJson, ResetStream, Stat
 from .forms import BadFormError, Part, parse_form
 from .hearing import hear
 from .log import Log, Received
+from .models import (
+    Asked,
+    BadBodyError,
+    Said,
+    asked_of,
+    chat_answer,
+    embeddings_answer,
+    refusal_of,
+)
 
 MODEL = "openai/whisper-large-v3"
 _REMEMBERED_FILES = 64
+_CHAT, _EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
+_METHODS = {"/v1/audio/transcriptions", _CHAT, _EMBEDDINGS}
 
 
 KEY = "sk-canary-0d5be1f7-of-the-test-endpoint"
@@ -60,6 +71,10 @@ class Service:
     """429 with Retry-After for what exceeds it in any `rate_window_s`."""
     rate_window_s: float = 60.0
     keep_bodies: bool = False
+    chat: Callable[[Asked], Said] = lambda _: Said("{}")
+    """The chat model; runs on a recogniser's thread."""
+    refused_options: tuple[str, ...] = ()
+    """Fields and response formats of chat completions that are answered with 400."""
     models: Sequence[Mapping[str, Any]] | Status = (
         {"id": MODEL, "object": "model", "owned_by": "openai"},
     )
@@ -80,8 +95,8 @@ class Service:
         """Serve one request to its end."""
         path = exchange.path.partition("?")[0]
         try:
-            if (exchange.method, path) == ("POST", "/v1/audio/transcriptions"):
-                await self._post(exchange)
+            if exchange.method == "POST" and path in _METHODS:
+                await self._post(exchange, path)
             elif (exchange.method, path) == ("GET", "/v1/models"):
                 # Answers without a key, as the real one does: no check of the key.
                 self.log.models_asked += 1
@@ -105,7 +120,7 @@ class Service:
             return {}
         return {"date": formatdate(time.time() + self.clock_ahead_s, usegmt=True)}
 
-    async def _post(self, exchange: Exchange) -> None:
+    async def _post(self, exchange: Exchange, path: str) -> None:
         headers = exchange.headers
         length = headers.get("content-length", "")
         record = self.log.arrived(
@@ -115,6 +130,7 @@ class Service:
             idempotency_key=headers.get("idempotency-key", ""),
             content_length=int(length) if length.isdigit() else None,
             user_agent=headers.get("user-agent", ""),
+            path=path,
         )
         refusal = self._refusal(record)
         self._serving += refusal is None
@@ -144,9 +160,8 @@ class Service:
         if refusal is not None:
             await self._answer(exchange, record, refusal)
             return
-        upload = await asyncio.get_running_loop().run_in_executor(
-            self._recognisers, self._look_into, exchange
-        )
+        look = {_CHAT: self._ask, _EMBEDDINGS: self._embed}.get(record.path, self._look_into)
+        upload = await asyncio.get_running_loop().run_in_executor(self._recognisers, look, exchange)
         record = self._note(record, **upload.changes)
         if choose is not None and not early:
             fault = choose(record)
@@ -221,6 +236,26 @@ class Service:
         if heard.has_video:
             return _Upload(changes, heard, error_answer(503, "Service Unavailable"))
         return _Upload(changes, heard, None)
+
+    def _ask(self, exchange: Exchange) -> _Upload:
+        """Let the chat model answer. Runs on a recogniser's thread."""
+        try:
+            asked = asked_of(bytes(exchange.body))
+        except BadBodyError as error:
+            return _Upload({}, None, error_answer(400, str(error)))
+        finally:
+            exchange.body.clear()
+        changes = {"asked": asked, "model": asked.model}
+        refusal = refusal_of(asked, self.refused_options)
+        return _Upload(changes, None, refusal or chat_answer(asked, self.chat(asked)))
+
+    def _embed(self, exchange: Exchange) -> _Upload:
+        try:
+            return _Upload({}, None, embeddings_answer(bytes(exchange.body)))
+        except BadBodyError as error:
+            return _Upload({}, None, error_answer(400, str(error)))
+        finally:
+            exchange.body.clear()
 
     def _transcript(self, upload: _Upload, record: Received) -> Answer:
         assert upload.heard is not None  # there is either a problem or a recording

@@ -48,6 +48,7 @@ class Lanes:
     """An engine and what it has reported; chunks are known by their numbers."""
 
     engine: Engine
+    endpoint: Endpoint
     pool: ConnectionPool
     admission: AdmissionControl
     warnings: list[str]
@@ -126,7 +127,7 @@ async def lanes_to(
     )
     engine = Engine(sender)
     try:
-        yield Lanes(engine, pool, admission, warnings, events)
+        yield Lanes(engine, sender, pool, admission, warnings, events)
     finally:
         await engine.aclose()
 

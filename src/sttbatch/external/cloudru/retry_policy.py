@@ -42,7 +42,13 @@ _UNITS = re.compile(
 )
 _UNITS_S = {"ms": 0.001, "d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 
-_FORMAT_WORDS = ("response_format", "timestamp_granularities", "verbose_json")
+_FORMAT_WORDS = (
+    "response_format",
+    "timestamp_granularities",
+    "verbose_json",
+    "json_schema",
+    "chat_template_kwargs",
+)
 
 
 class Action(Enum):
