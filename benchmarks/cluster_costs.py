@@ -142,7 +142,7 @@ def component_costs(server: PostgreSQL) -> tuple[dict[str, Task], Task, float, f
         max(0.0, among.seconds - alone.seconds) / HOLDERS,
         max(0.0, among.cpu_s - alone.cpu_s) / HOLDERS,
         False,
-        f"{_SOURCE} with {HOLDERS} holders, without those with none",
+        f"{_SOURCE}, {HOLDERS} holders less none",
     )
     return tasks, ending, before, each_s
 

@@ -22,7 +22,7 @@ from sttbatch.execution.celery_dispatcher import LOOK_S, SWEEP_S
 from sttbatch.execution.worker_service import URGENT_JOBS
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from sttbatch.monitoring.collector import FLUSH_EVERY_S
-from sttbatch.queue.dispatch import UPKEEP_S
+from sttbatch.queue.dispatch import ROWS_AHEAD, UPKEEP_S
 from sttbatch.queue.job_queue import FIRST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_GROWTH
 from sttbatch.queue.liveness import Heartbeats
 
@@ -109,7 +109,7 @@ class Worker:
                     yield from look_after()
                 if "celery" not in self._changes or self.jobs >= self.most:
                     yield self._ledger.ask(self._task("busy poll"))
-                if self.jobs < self.most and self._cluster.take():
+                if self.jobs < self.most and not self._leaves() and self._cluster.take():
                     yield from self._claim()
                     pause_s = FIRST_PAUSE_S
                     continue
@@ -118,6 +118,13 @@ class Worker:
                     yield from self._keep_up()
                 break
             pause_s = yield from self._pause(pause_s)
+
+    def _leaves(self) -> bool:
+        """Whether the last recordings are for lanes of others that are free, as dispatchers do."""
+        left, plan = self._cluster.left, self._cluster.plan
+        others = (len(self._cluster.workers) - 1) * plan.lanes
+        is_ahead = self.jobs >= plan.lanes and "celery" not in self._changes
+        return is_ahead and left is not None and left < ROWS_AHEAD and left <= others
 
     def _pause(self, pause_s: float) -> Generator[float | Signal, None, float]:
         """Until a job has ended or the pause is over; the next pause."""

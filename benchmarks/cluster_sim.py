@@ -1,6 +1,6 @@
 """What 1 to 1,000 workers do to one PostgreSQL, to the endpoint's limit and to Redis: a simulation.
 
-    python -m benchmarks.cluster_sim [--round-trip 0.5] [--figures FILE] [--quick]
+    python -m benchmarks.cluster_sim [--round-trip 0.5] [--workers 1 10 1000] [--figures FILE]
 
 Measures with the real code, at private servers of Debian's PostgreSQL and Redis, what a claim, a
 chunk, a heartbeat, a poll and a rate slot cost; simulates workers that do these as often as the
@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def main() -> None:
             flush_s=figures.flush_s,
             cores=options.cores,
         )
-        print_simulations(plan, figures)
+        print_simulations(plan, figures, options.workers)
     if not options.quick:
         compare(figures)
     print(f"\nthis script took {time.monotonic() - begun_s:.0f} s", flush=True)
@@ -83,6 +84,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--round-trip", type=float, default=0.5, metavar="MS",
                         help="between workers and PostgreSQL")  # fmt: skip
+    parser.add_argument("--workers", type=int, nargs="+", default=WORKERS, help="how many")
     limits = [Settings().rate_limit, HIGH]
     parser.add_argument("--limits", type=int, nargs="+", default=limits, help="requests a minute")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="of PostgreSQL's machine")
@@ -128,9 +130,9 @@ def measured() -> Figures:
     )
 
 
-def print_simulations(plan: Plan, figures: Figures) -> None:
+def print_simulations(plan: Plan, figures: Figures, workers: Sequence[int]) -> None:
     """Without and with Celery, and what each change does for many workers."""
-    plans = [replace(plan, workers=count) for count in WORKERS]
+    plans = [replace(plan, workers=count) for count in workers]
     results = all_simulated(plans, figures)
     tables.print_results(plan, results, "PostgreSQL alone")
     if figures.redis is not None:

@@ -48,7 +48,7 @@ class Compared:
 
 def load_now() -> str:
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    busy = ": BUSY, figures are too high" if load / cores > BUSY_LOAD else ""
+    busy = ": BUSY, so times and deviations are too high" if load / cores > BUSY_LOAD else ""
     return f"load average {load:.1f} on {cores} cores{busy}"
 
 
@@ -81,9 +81,9 @@ def print_figures(figures: Figures) -> None:
 
 
 def _print_task(name: str, times: float, task: Task) -> None:
-    shown = name if times == 1 else f"{name} x {times:.2g}"
+    shown = name if times == 1 else f"{name[:25]} x {times:.2g}"
     print(
-        f"{shown[:32]:32} {task.statements:>11.1f} {1000 * task.seconds:>7.2f} "
+        f"{shown:32} {task.statements:>11.1f} {1000 * task.seconds:>7.2f} "
         f"{1000 * task.cpu_s:>7.3f}  {'yes' if task.writes else '-':4}  {task.source}"
     )
 
@@ -109,12 +109,12 @@ def print_results(plan: Plan, results: Sequence[Result], title: str) -> None:
         f"({plan.cores} cores), {1000 * plan.flush_s:.1f} ms a flush; recordings of one chunk"
     )
     print(
-        "            answers/s limit slot wait s          ledger lock other locks  commits"
-        "      conn.  beat  full  breaks"
+        "           answers/s limit slot wait s          ledger lock other locks  commits"
+        "    conn.  beat  breaks"
     )
     print(
-        "workers      of ideal  used   50%   99%  used    50%  99% ms  rate  metr      a s"
-        "  CPU asked     s     s  first"
+        "workers     of ideal  used   50%   99%  used    50%  99% ms  rate  metr    a s"
+        "  CPU asked     s  first"
     )
     for each in results:
         print(_row(each))
@@ -125,11 +125,11 @@ def _row(each: Result) -> str:
     median_ms, most_ms = (1000 * seconds for seconds in each.ledger_wait)
     used = each.used
     return (
-        f"{each.plan.workers:>7} {each.throughput:>7.2f} {each.of_ideal:>5.0%} "
+        f"{each.plan.workers:>7} {each.throughput:>6.2f} {each.of_ideal:>5.0%} "
         f"{each.limit_share:>5.0%} {each.slot_wait[0]:>5.1f} {each.slot_wait[1]:>5.1f} "
         f"{used[LEDGER]:>5.0%} {median_ms:>6.1f} {most_ms:>7.1f} {used[RATES]:>5.0%} "
-        f"{used[METRICS]:>5.0%} {each.commits:>8.0f} {used[CPU]:>4.0%} {each.connections:>5} "
-        f"{each.late_beat_s:>5.1f} {each.full_s:>5.0f}  {each.breaks}"
+        f"{used[METRICS]:>5.0%} {each.commits:>6.0f} {used[CPU]:>4.0%} {each.connections:>5} "
+        f"{each.late_beat_s:>5.1f}  {each.breaks}"
     )
 
 
@@ -151,17 +151,23 @@ def print_redis(results: Sequence[Result], redis: RedisFigures) -> None:
 def print_ladder(first: Result, steps: Iterable[tuple[str, Sequence[tuple[str, Result]]]]) -> None:
     print(f"\n{first.plan.workers} workers, limit {first.plan.per_minute} a minute: "
           f"{first.throughput:.2f} answers/s, {first.of_ideal:.0%} of the ideal")  # fmt: skip
-    before = last = first
+    before = first
     for broken, tried in steps:
-        share = "" if broken not in before.used else f" ({before.used[broken]:.0%})"
-        print(f"  breaks first: {broken}{share}")
+        print(f"  breaks first: {broken} ({before.used[broken]:.0%})")
         for name, result in tried:
             times = result.throughput / before.throughput if before.throughput else float("inf")
-            print(f"    {CHANGES[name]:52} x {times:5.2f} -> {result.throughput:7.2f} answers/s, "
-                  f"{result.of_ideal:4.0%}", flush=True)  # fmt: skip
-        before = last = tried[0][1]
-    end = last.breaks
-    print(f"  then {end}" if end in {LANES, LIMIT} else f"  then no change here helps: {end}")
+            print(
+                f"    {CHANGES[name]:47} x {times:5.2f} -> {result.throughput:6.2f} answers/s, "
+                f"{result.of_ideal:4.0%}; {result.breaks}",
+                flush=True,
+            )
+        before = tried[0][1]
+    end = before.breaks
+    print(
+        f"  then nothing breaks: {end}"
+        if end in {LANES, LIMIT}
+        else f"  then no change here helps: {end}"
+    )
 
 
 def print_compared(rows: Sequence[Compared]) -> None:

@@ -109,6 +109,13 @@ def test_one_worker_does_what_can_be_computed_by_hand() -> None:
     assert seen.of_ledger >= 3 * 12 / 7
 
 
+def test_workers_leave_the_last_recordings_to_lanes_that_are_free() -> None:
+    cluster = Cluster(replace(PLAN, workers=4, recordings=64), figures(each=0.001))
+    cluster.run(100)
+    # Four answers of each lane; a fifth would take 25 s.
+    assert cluster.seen.answered[-1] - cluster.seen.sent[0] < 21
+
+
 def test_time_in_the_lane_is_what_little_says() -> None:
     cluster = Cluster(replace(PLAN, spread=0.5, workers=3), figures(each=0.005))
     cluster.run(50)
