@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import platform
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
+from sttbatch.composition.telemetry import traced
 from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Event, MetricsServed, Warned
@@ -99,7 +102,12 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
-        async with self._seen(), self._receiving():
+        instance = f"{platform.node()}:{os.getpid()}"
+        async with (
+            traced(self._listeners, self.warn, instance),
+            self._seen(),
+            self._receiving(),
+        ):
             await self._serve_until_drained()
 
     async def _serve_until_drained(self) -> None:
