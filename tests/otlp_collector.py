@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import TypeAlias
 
 from msgspec import Struct
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from tests.listener import Listener, Request
+from tests.monitoring.exposed import Key
 
 Value: TypeAlias = str | bool | int | float
 
@@ -72,6 +78,45 @@ def traces(collector: Listener) -> dict[str, tuple[Span, list[Span]]]:
     }
 
 
+def figures(collector: Listener) -> dict[Key, float]:
+    """The figures that came last, as what takes them for Prometheus would name them."""
+    if not (sent := [*sent_to(collector, "/v1/metrics")]):
+        return {}
+    request = sent[-1]
+    (of_resource,) = ExportMetricsServiceRequest.FromString(request.body).resource_metrics
+    assert values(of_resource.resource.attributes)["service.name"] == "sttbatch"
+    found: dict[Key, float] = {}
+    for scope in of_resource.scope_metrics:
+        for metric in scope.metrics:
+            assert metric.description
+            for key, value in samples_of(metric):
+                assert key not in found
+                found[key] = value
+    return found
+
+
+def samples_of(metric: Metric) -> Iterator[tuple[Key, float]]:
+    cumulative = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    for point in metric.gauge.data_points:
+        yield (metric.name, labels_of(point.attributes)), point.as_double
+    for point in metric.sum.data_points:
+        assert (metric.sum.is_monotonic, metric.sum.aggregation_temporality) == (True, cumulative)
+        yield (f"{metric.name}_total", labels_of(point.attributes)), point.as_double
+    for distribution in metric.histogram.data_points:
+        assert metric.histogram.aggregation_temporality == cumulative
+        labels = labels_of(distribution.attributes)
+        bounds = [*map(str, distribution.explicit_bounds), "+Inf"]
+        counts = accumulate(distribution.bucket_counts)
+        for bound, count in zip(bounds, counts, strict=True):
+            yield (f"{metric.name}_bucket", labels | {("le", bound)}), count
+        yield (f"{metric.name}_count", labels), distribution.count
+        yield (f"{metric.name}_sum", labels), distribution.sum
+
+
+def labels_of(attributes: Iterable[KeyValue]) -> frozenset[tuple[str, str]]:
+    return frozenset((name, str(value)) for name, value in values(attributes).items())
+
+
 def sent_to(collector: Listener, path: str) -> Iterator[Request]:
     for request in [*collector.requests]:
         assert request.headers["content-type"] == "application/x-protobuf"
@@ -79,7 +124,7 @@ def sent_to(collector: Listener, path: str) -> Iterator[Request]:
             yield request
 
 
-def values(attributes: Iterator[KeyValue]) -> dict[str, Value]:
+def values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
     found = {}
     for each in attributes:
         found[each.key] = getattr(each.value, str(each.value.WhichOneof("value")))

@@ -1,9 +1,10 @@
-"""Traces by OTLP, to a collector that decodes them, and without one."""
+"""Traces and figures by OTLP, to a collector that decodes them, and without one."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +12,19 @@ from typing import Any
 
 import pytest
 
-from tests.cli.working import endpoint_of, record, rows, until_rows, working
+from tests.cli.working import (
+    endpoint_of,
+    metrics_port,
+    record,
+    rows,
+    scraped_until,
+    until_rows,
+    working,
+)
 from tests.cloudru import KEY, CloudRu, Status, make_recording, times_per_chunk
 from tests.listener import Listener
-from tests.otlp_collector import Span, spans, traces
+from tests.monitoring.exposed import samples, value
+from tests.otlp_collector import Span, figures, sent_to, spans, traces
 from tests.shell import Shell, texts
 
 DONE = "SELECT count(*) FROM orders WHERE done_at IS NOT NULL"
@@ -130,6 +140,41 @@ def test_a_worker_sends_traces_while_it_lives(
         assert named(children, "request")
 
 
+def test_a_run_sends_what_stats_would_export(
+    shell: Shell, cloudru: CloudRu, collector: Listener, folder: Path
+) -> None:
+    record(folder, 2)
+    cloudru.faults = times_per_chunk(1, Status(503))
+    assert shell.transcribe(folder).code == 0
+    (_,) = sent_to(collector, "/v1/metrics")
+    assert figures(collector) == samples(shell.run("stats", "--prometheus").out)
+    shell.extra["OTEL_METRICS_EXPORTER"] = "none"
+    assert shell.transcribe(folder, "--force").code == 0
+    assert len([*sent_to(collector, "/v1/metrics")]) == 1
+
+
+def test_a_worker_sends_what_a_scrape_would_find(
+    shell: Shell, collector: Listener, folder: Path
+) -> None:
+    record(folder, 2)
+    shell.run("submit", folder)
+    shell.extra["OTEL_METRIC_EXPORT_INTERVAL"] = "50"
+    with working(shell, "--metrics-port", "0") as (worker,):
+        port = metrics_port(worker)
+        until_rows(shell, DONE, [(2,)])
+
+        def all_done() -> bool:
+            done = [v for (name, labels), v in figures(collector).items()
+                    if name == "sttbatch_jobs" and ("state", "completed") in labels]  # fmt: skip
+            return done == [2]
+
+        collector.wait_for(all_done)
+        text = scraped_until(port, lambda text: value(text, "sttbatch_worker_ledger_up") == 1)
+        assert figures(collector).keys() == samples(text).keys()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("answer", [500, None])
 def test_a_collector_that_fails_is_a_warning(
     shell: Shell, collector: Listener, folder: Path, answer: int | None
@@ -213,7 +258,7 @@ def test_doctor_asks_the_collector(shell: Shell, collector: Listener, tmp_path: 
     assert finding() == {
         "name": "collector",
         "ok": True,
-        "text": f"http://{collector.address} takes traces",
+        "text": f"http://{collector.address} takes traces and metrics",
         "advice": None,
     }
     assert spans(collector) == []

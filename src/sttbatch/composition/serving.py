@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import platform
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +14,7 @@ from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
-from sttbatch.composition.telemetry import traced
+from sttbatch.composition.telemetry import exported_worker
 from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Event, MetricsServed, Warned
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from sttbatch.execution.celery_app import Messages
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
+    from sttbatch.monitoring.worker_exporter import WorkerCollector
 
 JOBS_BESIDE_LANES = 3
 """So many more recordings than lanes are processed: two are cut, one is written."""
@@ -84,6 +83,7 @@ class WorkerProcess:
         self._open_workshop: Workshop | None = None
         self._drained = asyncio.Event()
         self._messages: Messages | None = None
+        self._figures: WorkerCollector | None = None
 
     def drain(self) -> None:
         """Take no more jobs; requests in flight are finished and stored, then `run` returns."""
@@ -102,12 +102,7 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
-        instance = f"{platform.node()}:{os.getpid()}"
-        async with (
-            traced(self._listeners, self.warn, instance),
-            self._seen(),
-            self._receiving(),
-        ):
+        async with self._seen(), self._receiving():
             await self._serve_until_drained()
 
     async def _serve_until_drained(self) -> None:
@@ -214,23 +209,31 @@ class WorkerProcess:
 
     @contextlib.asynccontextmanager
     async def _seen(self) -> AsyncIterator[None]:
-        """Serve Prometheus at the port, and write to its receiver, if there are any."""
-        if self._metrics_port is None and self._remote_write is None:
-            yield
-            return
-        from sttbatch.composition.worker_metrics import served, worker_collector, written
-
-        collector = worker_collector(
-            self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
-        )
+        """Serve and send figures, and send traces, to whom the settings name."""
         async with contextlib.AsyncExitStack() as seen:
             if self._metrics_port is not None:
-                port = await seen.enter_async_context(served(self._metrics_port, collector))
-                self.emit(MetricsServed("", port))
+                from sttbatch.composition.worker_metrics import served
+
+                serving = served(self._metrics_port, self._collector())
+                self.emit(MetricsServed("", await seen.enter_async_context(serving)))
             if self._remote_write is not None:
-                writing = written(self._remote_write, collector, self.warn)
+                from sttbatch.composition.worker_metrics import written
+
+                writing = written(self._remote_write, self._collector(), self.warn)
                 await seen.enter_async_context(writing)
+            collect = lambda: self._collector().collect()  # noqa: E731 - imported when it is used
+            await seen.enter_async_context(exported_worker(self.warn, self._listeners, collect))
             yield
+
+    def _collector(self) -> WorkerCollector:
+        """What collects the figures, for all who ask for them."""
+        if self._figures is None:
+            from sttbatch.composition.worker_metrics import worker_collector
+
+            self._figures = worker_collector(
+                self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
+            )
+        return self._figures
 
     def _lost(self, error: StateError) -> None:
         if self._service is not None:

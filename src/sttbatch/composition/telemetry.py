@@ -1,4 +1,4 @@
-"""Traces by OTLP, where OpenTelemetry's own variables name a collector."""
+"""Traces and figures by OTLP, where OpenTelemetry's own variables name a collector."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from sttbatch.composition.extras import needs_otel
+from sttbatch.composition.stores import statistics_sources
 from sttbatch.core.addresses import without_password
-from sttbatch.core.errors import NotificationError, UsageError
+from sttbatch.core.errors import NotificationError, StateError, UsageError
 from sttbatch.core.events import Event
 
 if TYPE_CHECKING:
+    from sttbatch.composition.batch_run import BatchRun
+    from sttbatch.composition.settings import Settings
     from sttbatch.monitoring.otlp import Telemetry
+    from sttbatch.monitoring.otlp_metrics import Collected, Figures
+
+SIGNALS = ("traces", "metrics")
 
 
 def collector_of(signal: str) -> str | None:
@@ -29,45 +35,95 @@ def collector_of(signal: str) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def traced(
-    listeners: list[Callable[[Event], None]], warn: Callable[[str], None], instance: str = ""
-) -> AsyncIterator[None]:
-    """Send a trace of each recording of the block; nothing that happens to them fails it.
+async def exported_run(run: BatchRun, settings: Settings) -> AsyncIterator[None]:
+    """Send a trace of each recording of the block, and the ledger's totals after it.
 
-    `instance` is this process; by default the machine stands for it.
+    Nothing that happens to them fails it.
     """
-    telemetry = None
-    if collector_of("traces") is not None:
-        telemetry = _opened(instance or platform.node(), warn)
-    if telemetry is None:
+
+    def totals() -> Collected:
+        # In a thread of its own: a database that does not answer may take its time.
+        return asyncio.run(_totals(settings))
+
+    telemetry = _opened(platform.node(), run.warn, run.listeners, totals, periodic=False)
+    is_known = False
+    try:
         yield
-        return
-    listeners.append(telemetry.traces)
+        is_known = not isinstance(run.report.fatal, StateError)
+    finally:
+        await _close(telemetry, last_figures=is_known)
+
+
+@contextlib.asynccontextmanager
+async def exported_worker(
+    warn: Callable[[str], None],
+    listeners: list[Callable[[Event], None]],
+    collect: Callable[[], Coroutine[Any, Any, Collected]],
+) -> AsyncIterator[None]:
+    """Send a trace of each recording of the block, and now and then what `collect` finds."""
+    loop = asyncio.get_running_loop()
+
+    def figures() -> Collected:
+        return asyncio.run_coroutine_threadsafe(collect(), loop).result()
+
+    instance = f"{platform.node()}:{os.getpid()}"
+    telemetry = _opened(instance, warn, listeners, figures, periodic=True)
     try:
         yield
     finally:
-        # A user who quits does not wait for a collector.
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            await telemetry.aclose()
+        await _close(telemetry, last_figures=False)
 
 
-async def describe_collector() -> str:
-    """What takes traces; raises UsageError without the extra, NotificationError if nothing does."""
+async def describe_collectors() -> str:
+    """What takes what; raises UsageError without the extra, NotificationError if one does not."""
     with needs_otel():
         from sttbatch.monitoring.otlp import failure_of_check
-    reason = await asyncio.to_thread(failure_of_check)
-    if reason is not None:
-        raise NotificationError(reason)
-    address = (collector_of("traces") or "").partition("?")[0]
-    return f"{without_password(address)} takes traces"
+    found: dict[str, list[str]] = {}
+    for signal in SIGNALS:
+        if (address := collector_of(signal)) is None:
+            continue
+        reason = await asyncio.to_thread(failure_of_check, signal)
+        if reason is not None:
+            raise NotificationError(reason)
+        found.setdefault(without_password(address.partition("?")[0]), []).append(signal)
+    return "; ".join(f"{name} takes {' and '.join(taken)}" for name, taken in found.items())
 
 
-def _opened(instance: str, warn: Callable[[str], None]) -> Telemetry | None:
+def _opened(
+    instance: str,
+    warn: Callable[[str], None],
+    listeners: list[Callable[[Event], None]],
+    figures: Figures,
+    *,
+    periodic: bool,
+) -> Telemetry | None:
+    """What is sent, if anything is; its listener is added."""
+    traces, metrics = (collector_of(signal) is not None for signal in SIGNALS)
+    if not (traces or metrics):
+        return None
     try:
         with needs_otel():
             from sttbatch.monitoring.otlp import Telemetry
-        return Telemetry(instance, warn)
+        telemetry = Telemetry(
+            instance, warn, traces=traces, figures=figures if metrics else None, periodic=periodic
+        )
     except (UsageError, ValueError) as error:
         warn(f"nothing is sent to the OTLP collector: {error}")
         return None
+    if telemetry.traces is not None:
+        listeners.append(telemetry.traces)
+    return telemetry
+
+
+async def _close(telemetry: Telemetry | None, *, last_figures: bool) -> None:
+    # A user who quits does not wait for a collector.
+    task = asyncio.current_task()
+    if telemetry is not None and not (task is not None and task.cancelling()):
+        await telemetry.aclose(last_figures=last_figures)
+
+
+async def _totals(settings: Settings) -> Collected:
+    from sttbatch.monitoring.exporter import all_families
+
+    with statistics_sources(settings) as sources:
+        return await all_families(sources)

@@ -1,4 +1,4 @@
-"""Sends traces to a collector by OTLP/HTTP, in background threads; OTEL_* variables say where.
+"""Sends traces and figures by OTLP/HTTP in background threads; OTEL_* variables say where.
 
 Needs the extra `otel`.
 """
@@ -13,13 +13,17 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics.export import MetricExportResult, MetricsData
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
 from sttbatch.core.version import __version__
+from sttbatch.monitoring.otlp_metrics import FamiliesSender, Figures
 from sttbatch.monitoring.tracing import RecordingTraces
 
 FLUSH_S = 5.0
@@ -32,11 +36,14 @@ _QUERY = re.compile(r"\?[^\s)]*")
 
 
 class Telemetry:
-    """Traces on their way to a collector, whose failures are a warning and nothing else.
+    """Traces and figures for a collector, whose failures are a warning and nothing else.
 
     Args:
         instance: this process, or what stands for it; OTEL_RESOURCE_ATTRIBUTES may name another.
         warn: called in the running event loop.
+        traces: whether there are any.
+        figures: None: there are none.
+        periodic: figures are sent now and then.
 
     Attributes:
         traces: the listener that they are made by.
@@ -44,22 +51,46 @@ class Telemetry:
     Raises ValueError for variables that OpenTelemetry refuses.
     """
 
-    def __init__(self, instance: str, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        instance: str,
+        warn: Callable[[str], None],
+        *,
+        traces: bool,
+        figures: Figures | None,
+        periodic: bool,
+    ) -> None:
         self._warn = warn
         self._loop = asyncio.get_running_loop()
         self._warn_at = 0.0
         _listen(self._tell)
-        self._provider = TracerProvider(resource=resource_of(instance), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-        self.traces = RecordingTraces(self._provider.get_tracer("sttbatch", __version__))
+        resource = resource_of(instance)
+        self.traces: RecordingTraces | None = None
+        self._sender: FamiliesSender | None = None
+        self._closers: list[Callable[[], None]] = []
+        if traces:
+            provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+            provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+            self.traces = RecordingTraces(provider.get_tracer("sttbatch", __version__))
+            self._closers.append(provider.shutdown)
+        if figures is not None:
+            self._sender = FamiliesSender(figures, resource, self._tell)
+            if periodic:
+                self._sender.start()
 
-    async def aclose(self) -> None:
-        """Send what is left, for `FLUSH_S` seconds at most."""
-        # A daemon: it may wait for its collector for longer than that.
-        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
-        closing.start()
-        await asyncio.to_thread(closing.join, FLUSH_S)
-        if closing.is_alive():
+    async def aclose(self, *, last_figures: bool) -> None:
+        """Send what is left, and figures if they are asked for, for `FLUSH_S` seconds at most."""
+        closers = [*self._closers]
+        if self._sender is not None:
+            closers.append(partial(self._sender.close, last=last_figures))
+        # Daemons: they may wait for the collector for longer than that.
+        threads = [threading.Thread(target=close, daemon=True) for close in closers]
+        for thread in threads:
+            thread.start()
+        give_up_at = time.monotonic() + FLUSH_S
+        for thread in threads:
+            await asyncio.to_thread(thread.join, max(0.0, give_up_at - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
             self._warn_seldom(f"not everything was sent within {FLUSH_S:.0f} s")
 
     def _tell(self, message: str) -> None:
@@ -88,13 +119,20 @@ def resource_of(instance: str) -> Resource:
     )
 
 
-def failure_of_check() -> str | None:
-    """Why the collector does not take traces; None: it does. Blocks for `FLUSH_S` seconds."""
+def failure_of_check(signal: str) -> str | None:
+    """Why the collector takes no `traces`, or `metrics`; None: it does.
+
+    Blocks for `FLUSH_S` seconds at most.
+    """
     reasons: list[str] = []
     _listen(reasons.append)
-    # One without spans is valid, and changes nothing.
-    taken = OTLPSpanExporter(timeout=FLUSH_S).export([]) is SpanExportResult.SUCCESS
-    return None if taken else reasons[0]
+    # What is empty is valid, and changes nothing.
+    if signal == "traces":
+        is_taken = OTLPSpanExporter(timeout=FLUSH_S).export([]) is SpanExportResult.SUCCESS
+    else:
+        sent = OTLPMetricExporter(timeout=FLUSH_S).export(MetricsData([]))
+        is_taken = sent is MetricExportResult.SUCCESS
+    return None if is_taken else reasons[0]
 
 
 def _listen(tell: Callable[[str], None]) -> None:

@@ -181,12 +181,12 @@ def _object_checks(settings: Settings, prefix: str | None) -> list[_Check]:
 
 
 def _collector_checks() -> list[_Check]:
-    from sttbatch.composition.telemetry import collector_of, describe_collector
+    from sttbatch.composition.telemetry import SIGNALS, collector_of, describe_collectors
 
-    if collector_of("traces") is None:
+    if not any(map(collector_of, SIGNALS)):
         return []
     advice = "OTEL_EXPORTER_OTLP_ENDPOINT is for OTLP/HTTP, usually port 4318; runs go on without"
-    return [_Check("collector", describe_collector, advice)]
+    return [_Check("collector", describe_collectors, advice)]
 
 
 async def _objects(settings: Settings, prefix: str | None) -> str:
