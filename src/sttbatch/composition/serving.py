@@ -51,8 +51,6 @@ class WorkerProcess:
         key: the API key; None: the engine needs none.
         alerts: rules that are evaluated every minute.
         listeners: receive every event.
-        metrics_port: where Prometheus scrapes it, 0 for a free port; None: nowhere.
-        remote_write: the address of a receiver of Prometheus's remote write, if there is one.
         receives: whether it receives the messages of a broker by itself, if there is one; False: it
             runs within Celery.
     """
@@ -64,14 +62,10 @@ class WorkerProcess:
         *,
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
-        metrics_port: int | None = None,
-        remote_write: str | None = None,
         receives: bool = True,
     ) -> None:
         self._settings = settings
         self._receives = receives
-        self._metrics_port = metrics_port
-        self._remote_write = remote_write
         self._key = key
         self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
@@ -211,16 +205,16 @@ class WorkerProcess:
     async def _seen(self) -> AsyncIterator[None]:
         """Serve and send figures, and send traces, to whom the settings name."""
         async with contextlib.AsyncExitStack() as seen:
-            if self._metrics_port is not None:
+            port, url = self._settings.metrics_port, self._settings.remote_write
+            if port is not None:
                 from sttbatch.composition.worker_metrics import served
 
-                serving = served(self._metrics_port, self._collector())
+                serving = served(port, self._collector())
                 self.emit(MetricsServed("", await seen.enter_async_context(serving)))
-            if self._remote_write is not None:
+            if url is not None:
                 from sttbatch.composition.worker_metrics import written
 
-                writing = written(self._remote_write, self._collector(), self.warn)
-                await seen.enter_async_context(writing)
+                await seen.enter_async_context(written(url, self._collector(), self.warn))
             collect = lambda: self._collector().collect()  # noqa: E731 - imported when it is used
             await seen.enter_async_context(exported_worker(self.warn, self._listeners, collect))
             yield
