@@ -205,6 +205,10 @@ def test_a_collector_that_is_away_is_a_warning(shell: Shell, folder: Path) -> No
     assert result.code == 0, result.err
     (warning,) = [line for line in result.err.splitlines() if "OpenTelemetry:" in line]
     assert warning.startswith("warning: ")
+    shell.extra["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://me:secret@127.0.0.1:port"
+    result = shell.transcribe(folder, "--force")
+    assert (result.code, result.err.count("OpenTelemetry:")) == (0, 1)
+    assert "secret" not in result.err
     quiet = shell.transcribe(folder, "--force", "--quiet")
     assert (quiet.code, quiet.err) == (0, "")
 

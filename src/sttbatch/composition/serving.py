@@ -215,8 +215,8 @@ class WorkerProcess:
                 from sttbatch.composition.worker_metrics import written
 
                 await seen.enter_async_context(written(url, self._collector(), self.warn))
-            collect = lambda: self._collector().collect()  # noqa: E731 - imported when it is used
-            await seen.enter_async_context(exported_worker(self.warn, self._listeners, collect))
+            exporting = exported_worker(self.warn, self._listeners, self._collector)
+            await seen.enter_async_context(exporting)
             yield
 
     def _collector(self) -> WorkerCollector:

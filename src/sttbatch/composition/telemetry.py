@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 from sttbatch.composition.extras import needs_otel
 from sttbatch.composition.stores import statistics_sources
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sttbatch.composition.settings import Settings
     from sttbatch.monitoring.otlp import Telemetry
     from sttbatch.monitoring.otlp_metrics import Collected, Figures
+    from sttbatch.monitoring.worker_exporter import WorkerCollector
 
 SIGNALS = ("traces", "metrics")
 
@@ -58,13 +59,16 @@ async def exported_run(run: BatchRun, settings: Settings) -> AsyncIterator[None]
 async def exported_worker(
     warn: Callable[[str], None],
     listeners: list[Callable[[Event], None]],
-    collect: Callable[[], Coroutine[Any, Any, Collected]],
+    collector: Callable[[], WorkerCollector],
 ) -> AsyncIterator[None]:
-    """Send a trace of each recording of the block, and now and then what `collect` finds."""
+    """Send a trace of each recording of the block, and now and then what a scrape would find.
+
+    Nothing that happens to them fails it.
+    """
     loop = asyncio.get_running_loop()
 
     def figures() -> Collected:
-        return asyncio.run_coroutine_threadsafe(collect(), loop).result()
+        return asyncio.run_coroutine_threadsafe(collector().collect(), loop).result()
 
     instance = f"{platform.node()}:{os.getpid()}"
     telemetry = _opened(instance, warn, listeners, figures, periodic=True)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
+from sttbatch.core.addresses import without_password
 from sttbatch.core.version import __version__
 from sttbatch.monitoring.otlp_metrics import FamiliesSender, Figures
 from sttbatch.monitoring.tracing import RecordingTraces
@@ -148,5 +149,5 @@ class _Failures(logging.Handler):
         self._tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Addresses may have a token in their query.
-        self._tell(_QUERY.sub("", record.getMessage()))
+        # Addresses may have a password, or a token in their query.
+        self._tell(without_password(_QUERY.sub("", record.getMessage())))
