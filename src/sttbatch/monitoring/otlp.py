@@ -84,15 +84,25 @@ class Telemetry:
         closers = [*self._closers]
         if self._sender is not None:
             closers.append(partial(self._sender.close, last=last_figures))
-        # Daemons: they may wait for the collector for longer than that.
-        threads = [threading.Thread(target=close, daemon=True) for close in closers]
-        for thread in threads:
-            thread.start()
-        give_up_at = time.monotonic() + FLUSH_S
-        for thread in threads:
-            await asyncio.to_thread(thread.join, max(0.0, give_up_at - time.monotonic()))
-        if any(thread.is_alive() for thread in threads):
+        ends = [self._in_thread(close) for close in closers]
+        _, late = await asyncio.wait(ends, timeout=FLUSH_S)
+        if late:
             self._warn_seldom(f"not everything was sent within {FLUSH_S:.0f} s")
+
+    def _in_thread(self, work: Callable[[], None]) -> asyncio.Future[None]:
+        """The end of `work`, which may last longer than the process."""
+        end: asyncio.Future[None] = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                work()
+            finally:
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(end.set_result, None)
+
+        # Those of asyncio's pool are waited for when the loop is closed.
+        threading.Thread(target=run, daemon=True).start()
+        return end
 
     def _tell(self, message: str) -> None:
         """Warn of a failure in the event loop, from any thread."""
