@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,19 @@ from typing import Any
 import pytest
 import redis
 
-from tests.cli.working import endpoint_of, in_flight, record, rows, until_line, until_rows
+from tests.cli.working import (
+    endpoint_of,
+    in_flight,
+    metrics_port,
+    record,
+    rows,
+    scraped_until,
+    until_line,
+    until_rows,
+)
+from tests.listener import Listener
+from tests.monitoring.exposed import value
+from tests.otlp_collector import figures, traces
 from tests.redis_server import RedisServer, redis_url
 from tests.shell import Shell, texts, words_of
 
@@ -89,6 +102,49 @@ def test_a_message_carries_an_id_and_its_job_is_done(
     assert len(endpoint_of(shell).received) == 2
     for name, words in truth.items():
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
+
+
+@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+def test_its_worker_is_seen_by_prometheus_and_by_a_collector(
+    shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
+) -> None:
+    del broker
+    record(tmp_path / "talks", 1)
+    with Listener.running() as collector, Listener.running() as receiver:
+        shell.extra |= {
+            "STTBATCH_METRICS_PORT": "0",
+            "STTBATCH_REMOTE_WRITE": f"http://{receiver.address}/api/v1/write",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.address}",
+            "OTEL_METRIC_EXPORT_INTERVAL": "50",
+        }
+        shell.run("submit", tmp_path / "talks")
+        worker = shell.start("worker") if program == "sttbatch" else start_celery(shell)
+        with ended(worker):
+            text = scraped_until(
+                metrics_port(worker),
+                lambda text: (
+                    value(text, "sttbatch_worker_ledger_up") == 1
+                    and value(text, "sttbatch_jobs", state="completed") == 1
+                ),
+            )
+            assert value(text, "sttbatch_worker_lanes") == 4
+            receiver.wait_for(lambda: bool(receiver.requests))
+            collector.wait_for(lambda: bool(figures(collector)))
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(60) == (0 if program == "celery" else 128 + signal.SIGTERM)
+        ((root, children),) = traces(collector).values()
+        assert all(root.holds(child) for child in children)
+        assert {child.name for child in children} >= {"request", "write"}
+
+
+def test_a_port_that_is_taken_ends_celery_with_a_word(shell: Shell, broker: redis.Redis) -> None:
+    del broker
+    with contextlib.closing(socket.create_server(("0.0.0.0", 0))) as taken:
+        port = shell.extra["STTBATCH_METRICS_PORT"] = str(taken.getsockname()[1])
+        worker = start_celery(shell)
+        with ended(worker):
+            until_line(worker, f"--metrics-port {port}: address already in use")
+            worker.wait(60)
 
 
 @pytest.mark.parametrize("program", ["sttbatch", "celery"])

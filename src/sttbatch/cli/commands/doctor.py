@@ -114,6 +114,7 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
         *_redis_checks(settings),
         *_broker_checks(settings),
         *_object_checks(settings, prefix),
+        *_collector_checks(),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
@@ -177,6 +178,15 @@ def _object_checks(settings: Settings, prefix: str | None) -> list[_Check]:
         _Check("bucket" if each else "objects", partial(_objects, settings, each), advice)
         for each in asked
     ]
+
+
+def _collector_checks() -> list[_Check]:
+    from sttbatch.composition.telemetry import SIGNALS, collector_of, describe_collectors
+
+    if not any(map(collector_of, SIGNALS)):
+        return []
+    advice = "OTEL_EXPORTER_OTLP_ENDPOINT is for OTLP/HTTP, usually port 4318; runs go on without"
+    return [_Check("collector", describe_collectors, advice)]
 
 
 async def _objects(settings: Settings, prefix: str | None) -> str:

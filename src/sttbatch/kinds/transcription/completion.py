@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -151,7 +152,10 @@ class Completion:
         if len(missing) == len(job.outcomes):
             return missing[0].detail if missing else "it contains no audio"
         try:
+            begun_s = time.monotonic()
             job.transcript = await asyncio.to_thread(_merge, job)
+            merge_s = time.monotonic() - begun_s
+            self.emit(events.TranscriptMerged(job.display_path, merge_s))
             if job.transcript.is_complete:
                 await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
@@ -195,7 +199,9 @@ class Completion:
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
         document = Document(path, sha256, request.model, request.engine, transcript, options)
         key = job.transcript_key if is_complete else None
+        begun_s = time.monotonic()
         written = await self.outputs.write(document, copy.path, key)
+        self.emit(events.OutputsWritten(path, time.monotonic() - begun_s))
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
         self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
