@@ -193,9 +193,11 @@ async def _objects(settings: Settings, prefix: str | None) -> str:
 async def _broker(settings: Settings) -> str:
     import asyncio
 
+    from sttbatch.composition.extras import needs_celery
     from sttbatch.core.addresses import without_password
-    from sttbatch.execution.celery_app import ring
 
+    with needs_celery():
+        from sttbatch.execution.celery_app import ring
     await asyncio.to_thread(ring, "", ())
     return f"{without_password(settings.broker_url or '')} takes messages"
 
