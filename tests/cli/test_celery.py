@@ -118,14 +118,14 @@ def test_the_last_jobs_are_for_all_free_lanes(
 ) -> None:
     """No worker keeps a recording waiting while another one has nothing to do."""
     del broker
-    record(tmp_path / "talks", 4)
+    record(tmp_path / "talks", 5)
     endpoint_of(shell).hold()
-    with working(shell, "-q", "-j", "2", count=2):
+    with working(shell, "-q", "-j", "1"), working(shell, "-q", "-j", "4"):
         until_rows(shell, "SELECT state FROM workers", [("IDLE",), ("IDLE",)])
         shell.run("submit", tmp_path / "talks")
-        in_flight(shell, 4)
+        in_flight(shell, 5)
         endpoint_of(shell).resume()
-        until_rows(shell, DONE, [(4,)])
+        until_rows(shell, DONE, [(5,)])
 
 
 def test_messages_of_a_long_queue_are_not_lost(
