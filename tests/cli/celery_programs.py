@@ -9,6 +9,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,14 @@ def messages(broker: redis.Redis) -> dict[str, list[list[Any]]]:
 
 def unacknowledged(broker: redis.Redis) -> int:
     return int(broker.hlen("sttbatch:unacked"))
+
+
+def until_unacknowledged(broker: redis.Redis, count: int) -> None:
+    """Return when all messages are received, and so many are not acknowledged."""
+    deadline = time.monotonic() + 60
+    while messages(broker) or unacknowledged(broker) != count:
+        assert time.monotonic() < deadline, messages(broker)
+        time.sleep(0.02)
 
 
 def celery(shell: Shell, *arguments: str) -> subprocess.CompletedProcess[bytes]:

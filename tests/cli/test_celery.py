@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.cli.celery_programs import DONE, ended, ledger_of, messages, start_celery, unacknowledged
+from tests.cli.celery_programs import (
+    DONE,
+    ended,
+    ledger_of,
+    messages,
+    start_celery,
+    unacknowledged,
+    until_unacknowledged,
+)
 from tests.cli.working import (
     endpoint_of,
     in_flight,
@@ -146,15 +154,16 @@ def test_what_a_drained_worker_had_prepared_is_begun_by_another(
     shell: Shell, broker: redis.Redis, tmp_path: Path
 ) -> None:
     """Though it is still waiting for an answer."""
-    del broker
-    record(tmp_path / "talks", 4)
+    record(tmp_path / "first", 1)
+    record(tmp_path / "others", 3, first=1)
     endpoint_of(shell).hold()
-    shell.run("submit", tmp_path / "talks")
+    shell.run("submit", tmp_path / "first")
     with working(shell, "-q", "-j", "1") as (first,):
         in_flight(shell, 1)
-        until_rows(shell, "SELECT DISTINCT status FROM processing_jobs", [("PROCESSING",)])
+        shell.run("submit", tmp_path / "others")
+        until_rows(shell, "SELECT count(*) FROM processing_tasks", [(4,)])
         with working(shell, "-q", "-j", "1"):
-            until_rows(shell, "SELECT count(*) FROM workers", [(2,)])
+            until_unacknowledged(broker, 1)
             first.send_signal(signal.SIGTERM)
             in_flight(shell, 2)
             assert first.poll() is None
