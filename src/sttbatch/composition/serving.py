@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.ordered_work import ordered_jobs
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
@@ -24,7 +25,6 @@ from sttbatch.core.ports import JobDispatcher
 from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import JobEnd, WorkerService
 from sttbatch.kinds.transcription.ordering import route_of
-from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
 
@@ -185,8 +185,9 @@ class WorkerProcess:
                 ledger, jobs.orders, self._route, self._messages.doorbells, self.warn
             )
             process = told.acknowledging(process, lambda: service.draining)
-        lanes, jobs_at_once = config.concurrency.value, max_jobs(config)
-        service = WorkerService(dispatcher, process, lanes, jobs_at_once, stop, self.warn)
+        lanes = config.concurrency.value
+        max_jobs = lanes + JOBS_BESIDE_LANES
+        service = WorkerService(dispatcher, process, lanes, max_jobs, stop, self.warn)
         return service
 
     @contextlib.asynccontextmanager
@@ -195,10 +196,11 @@ class WorkerProcess:
         if self._settings.broker_url is None:
             yield
             return
-        from sttbatch.execution.celery_app import Messages
-
-        jobs = max_jobs(run_config_of(self._settings))
-        async with Messages(self._route, jobs, receives=self._receives) as self._messages:
+        with needs_celery():
+            from sttbatch.execution.celery_app import Messages
+        # For the lanes; what is prepared beside them is the ledger's to name.
+        lanes = run_config_of(self._settings).concurrency.value
+        async with Messages(self._route, lanes, receives=self._receives) as self._messages:
             yield
 
     @contextlib.asynccontextmanager
@@ -250,8 +252,3 @@ class WorkerProcess:
                     await workshop.workers.store.tell(workshop.worker.id, load)
                 told = load
             await asyncio.sleep(TELL_S)
-
-
-def max_jobs(config: RunConfig) -> int:
-    """How many recordings a worker processes at the same time."""
-    return config.concurrency.value + JOBS_BESIDE_LANES

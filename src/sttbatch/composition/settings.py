@@ -153,7 +153,7 @@ DESCRIPTIONS = {
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
     "payload_key": "Fernet keys that seal what jobs are asked to do, with commas, the newest first",
-    "payload_key_file": "file with such keys, one a line",
+    "payload_key_file": "file with such keys, one a line; # begins a comment",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "broker_url": "broker that tells workers of jobs by Celery, such as redis://host/0",
     "metrics_port": "where Prometheus scrapes a worker, such as 9150; default: nowhere",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -111,6 +110,7 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
             else "sttbatch cache verify lists damaged entries; restore the ledger from a backup, "
             "or move it away: its results are then transcribed and billed again",
         ),
+        *_seal_checks(settings),
         *_redis_checks(settings),
         *_broker_checks(settings),
         *_object_checks(settings, prefix),
@@ -150,6 +150,19 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
         advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
         remote.append(_Check("a real request", lambda: _send(settings), advice))
     return [*remote, *here, local]
+
+
+def _seal_checks(settings: Settings) -> list[_Check]:
+    if settings.payload_key is None and settings.payload_key_file is None:
+        return []
+    advice = "README says how to make a key, and how to take another one"
+    return [_Check("payload key", lambda: _seal(settings), advice)]
+
+
+async def _seal(settings: Settings) -> str:
+    from sttbatch.composition.credentials import describe_seal
+
+    return describe_seal(settings)
 
 
 def _redis_checks(settings: Settings) -> list[_Check]:
@@ -203,9 +216,11 @@ async def _objects(settings: Settings, prefix: str | None) -> str:
 async def _broker(settings: Settings) -> str:
     import asyncio
 
+    from sttbatch.composition.extras import needs_celery
     from sttbatch.core.addresses import without_password
-    from sttbatch.execution.celery_app import ring
 
+    with needs_celery():
+        from sttbatch.execution.celery_app import ring
     await asyncio.to_thread(ring, "", ())
     return f"{without_password(settings.broker_url or '')} takes messages"
 
@@ -219,11 +234,11 @@ def _settings(loaded: LoadedSettings) -> str:
 
 
 async def _key(settings: Settings) -> str:
-    from sttbatch.composition.credentials import key_file, load_key
+    from sttbatch.composition.credentials import is_open, key_file, load_key
 
     load_key(settings)
     file = key_file(settings)
-    if file is not None and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if file is not None and is_open(file):
         return f"in {file}, which other users may read: chmod 600 {file}"
     return f"in {file or 'CLOUDRU_API_KEY'}; --send checks whether it is accepted"
 
