@@ -186,7 +186,12 @@ def test_what_the_same_bytes_are_is_adopted(
 
 
 def test_workers_do_what_is_ordered_of_objects(
-    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     shell, truths = with_objects, {}
     for number in range(5):
@@ -195,23 +200,40 @@ def test_workers_do_what_is_ordered_of_objects(
     with working(shell):
         ordered = shell.run("submit", f"s3://{bucket}/talks", "--wait", "-o", f"s3://{bucket}/out")
         assert ordered.code == 0, ordered.err
+    fetched = shared_objects.requests("GET", bucket)
     for number, truth in truths.items():
+        # Once to be queued, and once by the worker.
+        assert fetched.count(f"/{bucket}/talks//{number}.wav") == 2
         assert words(read(client, bucket, f"out//{number}.json")) == texts(truth)
     assert len(cloudru.received) == 5
 
 
-def test_more_recordings_than_places_are_all_done(
-    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+@pytest.mark.parametrize("force", [False, True])
+def test_each_of_many_recordings_is_fetched_once(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    tmp_path: Path,
+    force: bool,
 ) -> None:
     shell, truths = with_objects, {}
-    for number in range(8):
+    for number in range(6):
         content, truths[number] = another(tmp_path, number)
         client.put_object(Bucket=bucket, Key=f"{number}.wav", Body=content)
-    result = transcribe(shell, f"s3://{bucket}")
-    assert result.code == 0, result.err
+        client.put_object(Bucket=bucket, Key=f"copies/{number}.wav", Body=content)
+    client.put_object(Bucket=bucket, Key="broken.wav", Body=b"no sound")
+    result = transcribe(shell, f"s3://{bucket}", "-f", "json", *["--force"] * force)
+    assert result.code == 1, result.err
+    assert f"s3://{bucket}/broken.wav: failed" in result.err
+    assert result.summary.startswith("12 recordings done, ")
     for number, truth in truths.items():
         assert words(read(client, bucket, f"{number}.json")) == texts(truth)
-    assert len(cloudru.received) == 8
+        assert words(read(client, bucket, f"copies/{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 6
+    fetched = [each for each in shared_objects.requests("GET", bucket) if each.endswith(".wav")]
+    assert len(fetched) == len(set(fetched)) == 13
 
 
 def test_a_run_that_is_killed_while_it_writes_leaves_no_half_object(
