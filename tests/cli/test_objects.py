@@ -312,3 +312,28 @@ def test_doctor_checks_the_endpoint_and_a_bucket(
         with_objects.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
         assert "without conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
     assert keys(client, bucket) == []
+
+
+def test_what_is_stored_of_an_object_is_loaded_and_removed_without_fetching_it(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/a//talk.wav"
+    client.put_object(Bucket=bucket, Key="a//talk.wav", Body=talk[0])
+    client.put_object(Bucket=bucket, Key="a//never-fetched.wav", Body=talk[0])
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    shell.extra["STTBATCH_CACHE_DIR"] = str(shell.home / "another")
+    warmed = shell.run("cache", "warm", f"s3://{bucket}/a")
+    assert (warmed.code, warmed.out.startswith("2 entries loaded")) == (0, True), warmed
+    removed = shell.run("cache", "invalidate", "--file", url)
+    assert removed.code == 0, removed.err
+    assert "L2 2, L3 2" in removed.out
+    assert "outputs 1" in removed.out
+    assert "files 1" in removed.out
+    assert len(shared_objects.requests("GET", bucket)) == 1
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    assert len(cloudru.received) == 2
