@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -136,6 +137,63 @@ def test_outputs_are_mirrored_to_objects_and_to_files(
     found = json.loads(read(client, bucket, "out/up/sub/talk.json"))
     assert found["url"] == "https://cdn.example/calls/out/up/sub/talk.json"
     assert len(cloudru.received) == 1
+
+
+def test_what_is_at_the_top_of_a_bucket_is_mirrored_to_the_top(
+    with_objects: Shell,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    for number, named in enumerate(("", "/", "/talk.wav")):
+        url, folder, prefix = f"s3://{bucket}{named}", tmp_path / str(number), f"out-{number}"
+        local = transcribe(with_objects, url, "-f", "txt", "-o", folder)
+        assert (local.code, local.out) == (0, f"{folder}/talk.txt\n"), local.err
+        mirrored = transcribe(with_objects, url, "-f", "txt", "-o", f"s3://{bucket}/{prefix}")
+        assert (mirrored.code, mirrored.out) == (0, f"s3://{bucket}/{prefix}/talk.txt\n")
+    assert set(keys(client, bucket)) == {
+        "talk.wav", "out-0/talk.txt", "out-1/talk.txt", "out-2/talk.txt",
+    }  # fmt: skip
+
+
+def test_a_bucket_that_could_not_be_listed_is_no_failed_job_once_it_can(
+    with_objects: Shell,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, folder = with_objects, f"s3://{bucket}/a"
+    client.put_object(Bucket=bucket, Key="a/b/talk.wav", Body=talk[0])
+    # Nobody listens on port 1.
+    shell.extra["STTBATCH_S3_ENDPOINT"] = "http://127.0.0.1:1"
+    for named in (folder, f"s3://{bucket}"):
+        away = transcribe(shell, named)
+        assert (away.code, "does not answer" in away.err) == (1, True)
+    shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
+    assert transcribe(shell, folder).code == 0
+    listed = json.loads(shell.run("jobs", "list", "--json").out)
+    assert [each["status"] for each in listed] == ["COMPLETED"]
+
+
+def test_a_recording_that_the_disk_cannot_take_fails_alone(
+    with_objects: Shell, client: Any, bucket: str, talk: tuple[bytes, list[HeardWord]]
+) -> None:
+    shell, limit_bytes = with_objects, 3 << 20
+    large = talk[0].ljust(limit_bytes + 100, b"\0")
+    client.put_object(Bucket=bucket, Key="large.wav", Body=large)
+    client.put_object(Bucket=bucket, Key="small.wav", Body=talk[0])
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    full = shell.finish(shell.start("transcribe", f"s3://{bucket}", "-f", "txt", preexec_fn=limit))
+    assert full.code == 1
+    assert "large.wav: failed: it cannot be fetched to" in full.err
+    assert full.out == f"s3://{bucket}/small.txt\n"
+    assert transcribe(shell, f"s3://{bucket}", "-f", "txt").code == 0
 
 
 def test_an_edited_object_is_kept_and_a_changed_recording_is_fetched(

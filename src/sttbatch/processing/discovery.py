@@ -209,9 +209,9 @@ class _Walk:
         try:
             store = objects()
             if named.name and (facts := store.facts(named)):
-                self._object(facts, str(named.parent) + "/", named=True)
+                self._object(facts, str(named.parent), named=True)
                 return
-            root = str(named) if not named.key or named.key.endswith("/") else f"{named}/"
+            root = str(named) if str(named).endswith("/") else f"{named}/"
             count = 0
             for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
                 self._object(facts, root, named=False)
