@@ -171,7 +171,8 @@ def test_a_bucket_that_could_not_be_listed_is_no_failed_job_once_it_can(
     shell.extra["STTBATCH_S3_ENDPOINT"] = "http://127.0.0.1:1"
     for named in (folder, f"s3://{bucket}"):
         away = transcribe(shell, named)
-        assert (away.code, "does not answer" in away.err) == (1, True)
+        assert away.code == 1
+        assert f"{named}: failed: it cannot be read: the object storage" in away.err
     shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
     assert transcribe(shell, folder).code == 0
     listed = json.loads(shell.run("jobs", "list", "--json").out)
@@ -344,6 +345,18 @@ def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: 
     shell.extra["PYTHONPATH"] = str(tmp_path / "hidden")
     extra = transcribe(shell, f"s3://{bucket}/talks")
     assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)
+
+
+def test_what_is_missing_of_a_list_fails_alone(
+    with_objects: Shell, client: Any, bucket: str, talk: tuple[bytes, list[HeardWord]]
+) -> None:
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    named = [f"s3://{bucket}/gone.wav", "s3://no-such-bucket-here/x.wav", f"s3://{bucket}/talk.wav"]
+    (with_objects.home / "list").write_text("\n".join(named))
+    result = transcribe(with_objects, "--files-from", with_objects.home / "list", "-f", "txt")
+    assert (result.code, result.out) == (1, f"s3://{bucket}/talk.txt\n")
+    assert f"{named[0]}: failed: there is no such object" in result.err
+    assert f"{named[1]}: failed: it cannot be read" in result.err
 
 
 def test_doctor_checks_the_endpoint_and_a_bucket(
