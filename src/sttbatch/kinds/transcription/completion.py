@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -63,14 +63,14 @@ class Completion:
     emit: events.Emit
     _done: set[str] = field(default_factory=set, init=False)
 
-    async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
+    async def plan_outputs(self, recordings: Iterable[Candidate]) -> None:
         """Plan the names of the outputs of all copies, before any is written."""
         copies: dict[OutputOptions, list[Recording]] = {self.config.outputs: []}
-        for each in (each for job in jobs for each in job.candidates):
+        for each in recordings:
             options = each.outputs or self.config.outputs
             copies.setdefault(options, []).append(Recording(each.path, location(each.root)))
-        for options, recordings in copies.items():
-            await self.outputs.plan(recordings, options)
+        for options, planned in copies.items():
+            await self.outputs.plan(planned, options)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; returns the cache level that had it, or None."""
@@ -100,6 +100,10 @@ class Completion:
         """Report a job that failed in another run."""
         job.advance(RunState.FAILED)
         self._report_failed_copies(job, reason)
+
+    def fail_changed(self, job: RecordingJob) -> None:
+        """Report a job whose recording is not the one that was ordered."""
+        self.fail_elsewhere(job, "it has changed since its job was queued")
 
     def hand_over(self, job: RecordingJob) -> None:
         """End a job here that was ordered from the workers, who report it."""
@@ -173,7 +177,9 @@ class Completion:
         incomplete = _shortcomings(job.transcript)
         is_ordered = self.claims.assigned is not None
         unwritten = None
-        for copy in job.candidates[job.reported_count :]:
+        # Further copies may be found meanwhile.
+        while len(job.candidates) > job.reported_count:
+            copy = job.candidates[job.reported_count]
             reason, is_left = incomplete, False
             try:
                 await self._write_copy(job, copy, is_complete=incomplete is None)
@@ -227,7 +233,7 @@ class Completion:
             self.control.abort(error)
         if reason is not None:
             self._report_failed_copies(job, reason)
-        job.release_memory()
+        job.release()
 
     def _report_failed_copies(self, job: RecordingJob, reason: str) -> None:
         for copy in self._unreported(job):
