@@ -7,7 +7,7 @@ SECONDS ?= 600
 # The disk level reads diskcache's own file.
 SQL_ROOMS := ':!src/sttbatch/database' ':!src/sttbatch/caching/disk_level.py'
 
-.PHONY: help demo test check docs slow fuzz bench clean
+.PHONY: help demo test check docs slow fuzz bench cluster clean
 help:
 	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
 	@echo "make test   everything CI runs"
@@ -16,6 +16,7 @@ help:
 	@echo "make slow   the longer proofs in tests/slow"
 	@echo "make fuzz   damaged recordings and answers, for SECONDS (600)"
 	@echo "make bench  the figures of the README"
+	@echo "make cluster  what 1 to 1,000 workers do to PostgreSQL and Redis, simulated"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -66,6 +67,10 @@ bench: $(READY)
 	$(BIN)/python benchmarks/workers.py
 	$(BIN)/python benchmarks/finished.py --recordings 2000
 	$(BIN)/python benchmarks/metrics_cost.py --requests 500 --runs 1
+
+# About ten minutes on two cores.
+cluster: $(READY)
+	$(BIN)/python -m benchmarks.cluster_sim
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache

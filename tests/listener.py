@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
+
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,31 @@ class Listener(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = 200
         self.requests: list[Request] = []
+        self._came = threading.Condition()
+        self._answers = threading.Event()
+        self._answers.set()
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server_port}"
+
+    def hold(self) -> None:
+        """Answer nobody until `resume`."""
+        self._answers.clear()
+
+    def resume(self) -> None:
+        self._answers.set()
+
+    def wait_for(self, met: Callable[[], bool]) -> None:
+        """Return when what came is as expected."""
+        with self._came:
+            assert self._came.wait_for(met, timeout=PATIENCE_S)
+
+    def take(self, request: Request) -> None:
+        with self._came:
+            self.requests.append(request)
+            self._came.notify_all()
+        self._answers.wait()
 
     @classmethod
     @contextmanager
@@ -41,6 +64,7 @@ class Listener(ThreadingHTTPServer):
             try:
                 yield server
             finally:
+                server.resume()
                 server.shutdown()
                 thread.join()
 
@@ -78,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         request = Request(self.command, self.path, dict(self.headers), body)
-        self.server.requests.append(request)
+        self.server.take(request)
         self.send_response(self.server.status)
         self.send_header("Location", f"http://{self.server.address}/elsewhere")
         self.send_header("Content-Length", "0")

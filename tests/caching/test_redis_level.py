@@ -219,6 +219,7 @@ def test_a_full_redis_stops_nothing(tmp_path: Path) -> None:
                 assert await answers(state) == {"L3"}
                 assert len(state.warnings) == 1
                 assert "maxmemory" in state.warnings[0]
+                assert "SET" not in state.warnings[0], "a value would be quoted"
 
         asyncio.run(story())
 

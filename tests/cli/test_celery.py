@@ -2,72 +2,40 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+import socket
+import uuid
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 
-from tests.cli.working import endpoint_of, in_flight, record, rows, until_line, until_rows
-from tests.redis_server import RedisServer, redis_url
+from tests.cli.celery_programs import (
+    DONE,
+    ended,
+    ledger_of,
+    messages,
+    start_celery,
+    unacknowledged,
+    until_unacknowledged,
+)
+from tests.cli.working import (
+    endpoint_of,
+    in_flight,
+    metrics_port,
+    record,
+    rows,
+    scraped_until,
+    until_line,
+    until_rows,
+    working,
+)
+from tests.listener import Listener
+from tests.monitoring.exposed import value
+from tests.otlp_collector import figures, traces
 from tests.shell import Shell, texts, words_of
-
-DONE = "SELECT count(*) FROM orders WHERE done_at IS NOT NULL AND error IS NULL"
-
-
-@pytest.fixture
-def broker(shell: Shell, shared_redis: RedisServer, tmp_path: Path) -> Iterator[redis.Redis]:
-    """An empty broker, which the command line knows."""
-    del shared_redis
-    url = redis_url(tmp_path)
-    shell.extra["STTBATCH_BROKER_URL"] = url
-    with redis.Redis.from_url(url) as client:
-        yield client
-
-
-def messages(broker: redis.Redis) -> dict[str, list[list[Any]]]:
-    """The arguments of the messages that wait, by queue."""
-    found = {}
-    for key in broker.keys("sttbatch:*-*"):
-        if broker.type(key) == b"list":
-            waiting = [json.loads(each) for each in broker.lrange(key, 0, -1)]
-            bodies = [json.loads(base64.b64decode(each["body"])) for each in waiting]
-            found[os.fsdecode(key)] = [arguments for arguments, _, _ in bodies]
-    return found
-
-
-def unacknowledged(broker: redis.Redis) -> int:
-    return int(broker.hlen("sttbatch:unacked"))
-
-
-def start_celery(shell: Shell) -> subprocess.Popen[bytes]:
-    """As people who know Celery start its worker."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "sttbatch.execution.celery_app", "worker"],
-        env=shell.environment,
-        cwd=shell.home,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-@contextlib.contextmanager
-def ended(*processes: subprocess.Popen[bytes]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
 
 
 @pytest.mark.parametrize("program", ["sttbatch", "celery"])
@@ -92,6 +60,49 @@ def test_a_message_carries_an_id_and_its_job_is_done(
 
 
 @pytest.mark.parametrize("program", ["sttbatch", "celery"])
+def test_its_worker_is_seen_by_prometheus_and_by_a_collector(
+    shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
+) -> None:
+    del broker
+    record(tmp_path / "talks", 1)
+    with Listener.running() as collector, Listener.running() as receiver:
+        shell.extra |= {
+            "STTBATCH_METRICS_PORT": "0",
+            "STTBATCH_REMOTE_WRITE": f"http://{receiver.address}/api/v1/write",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{collector.address}",
+            "OTEL_METRIC_EXPORT_INTERVAL": "50",
+        }
+        shell.run("submit", tmp_path / "talks")
+        worker = shell.start("worker") if program == "sttbatch" else start_celery(shell)
+        with ended(worker):
+            text = scraped_until(
+                metrics_port(worker),
+                lambda text: (
+                    value(text, "sttbatch_worker_ledger_up") == 1
+                    and value(text, "sttbatch_jobs", state="completed") == 1
+                ),
+            )
+            assert value(text, "sttbatch_worker_lanes") == 4
+            receiver.wait_for(lambda: bool(receiver.requests))
+            collector.wait_for(lambda: bool(figures(collector)))
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(60) == (0 if program == "celery" else 128 + signal.SIGTERM)
+        ((root, children),) = traces(collector).values()
+        assert all(root.holds(child) for child in children)
+        assert {child.name for child in children} >= {"request", "write"}
+
+
+def test_a_port_that_is_taken_ends_celery_with_a_word(shell: Shell, broker: redis.Redis) -> None:
+    del broker
+    with contextlib.closing(socket.create_server(("0.0.0.0", 0))) as taken:
+        port = shell.extra["STTBATCH_METRICS_PORT"] = str(taken.getsockname()[1])
+        worker = start_celery(shell)
+        with ended(worker):
+            until_line(worker, f"--metrics-port {port}: address already in use")
+            worker.wait(60)
+
+
+@pytest.mark.parametrize("program", ["sttbatch", "celery"])
 def test_a_drained_worker_gives_back_what_it_has_not_begun(
     shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
 ) -> None:
@@ -107,7 +118,9 @@ def test_a_drained_worker_gives_back_what_it_has_not_begun(
         endpoint_of(shell).resume()
         worker.wait(60)
     ((waiting),) = messages(broker).values()
-    assert (len(waiting), unacknowledged(broker)) == (count - 1, 0)
+    left = rows(shell, "SELECT id FROM processing_jobs WHERE status = 'QUEUED'")
+    assert {job_id for [job_id] in waiting} >= {job_id for (job_id,) in left}
+    assert (len(left), unacknowledged(broker)) == (count - 1, 0)
     other = shell.start("worker")
     with ended(other):
         until_rows(shell, DONE, [(count,)])
@@ -158,15 +171,75 @@ def test_without_its_broker_a_worker_looks_into_the_ledger(shell: Shell, tmp_pat
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
 
 
-@pytest.mark.parametrize("arguments", [["--pool", "solo"], []])
-def test_what_celery_cannot_do_is_explained(shell: Shell, arguments: list[str]) -> None:
-    if arguments:
-        shell.extra["STTBATCH_BROKER_URL"] = "redis://127.0.0.1:9"
-    program = [sys.executable, "-m", "celery", "-A", "sttbatch.execution.celery_app", "worker"]
-    done = subprocess.run(
-        [*program, *arguments], env=shell.environment, cwd=shell.home, capture_output=True,
-        timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode not in (0, None)
-    said = done.stderr.decode()
-    assert ("--pool threads" if arguments else "STTBATCH_BROKER_URL") in said
+def test_the_last_jobs_are_for_all_free_lanes(
+    shell: Shell, broker: redis.Redis, tmp_path: Path
+) -> None:
+    """No worker keeps a recording waiting while another one has nothing to do."""
+    del broker
+    record(tmp_path / "talks", 5)
+    endpoint_of(shell).hold()
+    with working(shell, "-q", "-j", "1"), working(shell, "-q", "-j", "4"):
+        until_rows(shell, "SELECT state FROM workers", [("IDLE",), ("IDLE",)])
+        shell.run("submit", tmp_path / "talks")
+        in_flight(shell, 5)
+        endpoint_of(shell).resume()
+        until_rows(shell, DONE, [(5,)])
+
+
+def test_messages_of_a_long_queue_are_not_lost(
+    shell: Shell, broker: redis.Redis, tmp_path: Path
+) -> None:
+    record(tmp_path / "talks", 8)
+    endpoint_of(shell).hold()
+    shell.run("submit", tmp_path / "talks")
+    with ledger_of(shell) as ledger:
+        ledger.execute("UPDATE processing_jobs SET rung_at = rung_at - 3600")
+    with working(shell, "-j", "1"):
+        in_flight(shell, 1)
+        ((waiting),) = messages(broker).values()
+        assert len(waiting) == 7
+
+
+def test_what_a_drained_worker_had_prepared_is_begun_by_another(
+    shell: Shell, broker: redis.Redis, tmp_path: Path
+) -> None:
+    """Though it is still waiting for an answer."""
+    record(tmp_path / "first", 1)
+    record(tmp_path / "others", 3, first=1)
+    endpoint_of(shell).hold()
+    shell.run("submit", tmp_path / "first")
+    with working(shell, "-q", "-j", "1") as (first,):
+        in_flight(shell, 1)
+        shell.run("submit", tmp_path / "others")
+        until_rows(shell, "SELECT count(*) FROM processing_tasks", [(4,)])
+        with working(shell, "-q", "-j", "1"):
+            until_unacknowledged(broker, 1)
+            first.send_signal(signal.SIGTERM)
+            in_flight(shell, 2)
+            assert first.poll() is None
+            endpoint_of(shell).resume()
+            until_rows(shell, DONE, [(4,)])
+    assert len(endpoint_of(shell).received) == 4
+
+
+def test_a_message_that_met_a_broken_ledger_is_given_back(
+    shell: Shell, broker: redis.Redis, tmp_path: Path
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    record(one, 1)
+    record(other, 1, first=1)
+    shell.run("submit", one)
+    ((key, _),) = messages(broker).items()
+    (message,) = broker.lrange(key, 0, -1)
+    with working(shell, "-j", "1") as (worker,):
+        until_rows(shell, DONE, [(1,)])
+        with ledger_of(shell) as ledger:
+            ledger.execute("ALTER TABLE processing_jobs RENAME TO away")
+        again = json.loads(message)
+        again["properties"]["delivery_tag"] = str(uuid.uuid4())
+        broker.lpush(key, json.dumps(again))
+        until_line(worker, "the worker opens it again")
+        with ledger_of(shell) as ledger:
+            ledger.execute("ALTER TABLE away RENAME TO processing_jobs")
+        shell.run("submit", other)
+        until_rows(shell, DONE, [(2,)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -138,6 +139,64 @@ def test_outputs_are_mirrored_to_objects_and_to_files(
     assert len(cloudru.received) == 1
 
 
+def test_what_is_at_the_top_of_a_bucket_is_mirrored_to_the_top(
+    with_objects: Shell,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    for number, named in enumerate(("", "/", "/talk.wav")):
+        url, folder, prefix = f"s3://{bucket}{named}", tmp_path / str(number), f"out-{number}"
+        local = transcribe(with_objects, url, "-f", "txt", "-o", folder)
+        assert (local.code, local.out) == (0, f"{folder}/talk.txt\n"), local.err
+        mirrored = transcribe(with_objects, url, "-f", "txt", "-o", f"s3://{bucket}/{prefix}")
+        assert (mirrored.code, mirrored.out) == (0, f"s3://{bucket}/{prefix}/talk.txt\n")
+    assert set(keys(client, bucket)) == {
+        "talk.wav", "out-0/talk.txt", "out-1/talk.txt", "out-2/talk.txt",
+    }  # fmt: skip
+
+
+def test_a_bucket_that_could_not_be_listed_is_no_failed_job_once_it_can(
+    with_objects: Shell,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, folder = with_objects, f"s3://{bucket}/a"
+    client.put_object(Bucket=bucket, Key="a/b/talk.wav", Body=talk[0])
+    # Nobody listens on port 1.
+    shell.extra["STTBATCH_S3_ENDPOINT"] = "http://127.0.0.1:1"
+    for named in (folder, f"s3://{bucket}"):
+        away = transcribe(shell, named)
+        assert away.code == 1
+        assert f"{named}: failed: it cannot be read: the object storage" in away.err
+    shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
+    assert transcribe(shell, folder).code == 0
+    listed = json.loads(shell.run("jobs", "list", "--json").out)
+    assert [each["status"] for each in listed] == ["COMPLETED"]
+
+
+def test_a_recording_that_the_disk_cannot_take_fails_alone(
+    with_objects: Shell, client: Any, bucket: str, talk: tuple[bytes, list[HeardWord]]
+) -> None:
+    shell, limit_bytes = with_objects, 3 << 20
+    large = talk[0].ljust(limit_bytes + 100, b"\0")
+    client.put_object(Bucket=bucket, Key="large.wav", Body=large)
+    client.put_object(Bucket=bucket, Key="small.wav", Body=talk[0])
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    full = shell.finish(shell.start("transcribe", f"s3://{bucket}", "-f", "txt", preexec_fn=limit))
+    assert full.code == 1
+    assert "large.wav: failed: it cannot be fetched to" in full.err
+    assert full.out == f"s3://{bucket}/small.txt\n"
+    assert transcribe(shell, f"s3://{bucket}", "-f", "txt").code == 0
+
+
 def test_an_edited_object_is_kept_and_a_changed_recording_is_fetched(
     with_objects: Shell,
     cloudru: CloudRu,
@@ -186,7 +245,12 @@ def test_what_the_same_bytes_are_is_adopted(
 
 
 def test_workers_do_what_is_ordered_of_objects(
-    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    tmp_path: Path,
 ) -> None:
     shell, truths = with_objects, {}
     for number in range(5):
@@ -195,23 +259,40 @@ def test_workers_do_what_is_ordered_of_objects(
     with working(shell):
         ordered = shell.run("submit", f"s3://{bucket}/talks", "--wait", "-o", f"s3://{bucket}/out")
         assert ordered.code == 0, ordered.err
+    fetched = shared_objects.requests("GET", bucket)
     for number, truth in truths.items():
+        # Once to be queued, and once by the worker.
+        assert fetched.count(f"/{bucket}/talks//{number}.wav") == 2
         assert words(read(client, bucket, f"out//{number}.json")) == texts(truth)
     assert len(cloudru.received) == 5
 
 
-def test_more_recordings_than_places_are_all_done(
-    with_objects: Shell, cloudru: CloudRu, client: Any, bucket: str, tmp_path: Path
+@pytest.mark.parametrize("force", [False, True])
+def test_each_of_many_recordings_is_fetched_once(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    tmp_path: Path,
+    force: bool,
 ) -> None:
     shell, truths = with_objects, {}
-    for number in range(8):
+    for number in range(6):
         content, truths[number] = another(tmp_path, number)
         client.put_object(Bucket=bucket, Key=f"{number}.wav", Body=content)
-    result = transcribe(shell, f"s3://{bucket}")
-    assert result.code == 0, result.err
+        client.put_object(Bucket=bucket, Key=f"copies/{number}.wav", Body=content)
+    client.put_object(Bucket=bucket, Key="broken.wav", Body=b"no sound")
+    result = transcribe(shell, f"s3://{bucket}", "-f", "json", *["--force"] * force)
+    assert result.code == 1, result.err
+    assert f"s3://{bucket}/broken.wav: failed" in result.err
+    assert result.summary.startswith("12 recordings done, ")
     for number, truth in truths.items():
         assert words(read(client, bucket, f"{number}.json")) == texts(truth)
-    assert len(cloudru.received) == 8
+        assert words(read(client, bucket, f"copies/{number}.json")) == texts(truth)
+    assert len(cloudru.received) == 6
+    fetched = [each for each in shared_objects.requests("GET", bucket) if each.endswith(".wav")]
+    assert len(fetched) == len(set(fetched)) == 13
 
 
 def test_a_run_that_is_killed_while_it_writes_leaves_no_half_object(
@@ -266,6 +347,18 @@ def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: 
     assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)
 
 
+def test_what_is_missing_of_a_list_fails_alone(
+    with_objects: Shell, client: Any, bucket: str, talk: tuple[bytes, list[HeardWord]]
+) -> None:
+    client.put_object(Bucket=bucket, Key="talk.wav", Body=talk[0])
+    named = [f"s3://{bucket}/gone.wav", "s3://no-such-bucket-here/x.wav", f"s3://{bucket}/talk.wav"]
+    (with_objects.home / "list").write_text("\n".join(named))
+    result = transcribe(with_objects, "--files-from", with_objects.home / "list", "-f", "txt")
+    assert (result.code, result.out) == (1, f"s3://{bucket}/talk.txt\n")
+    assert f"{named[0]}: failed: there is no such object" in result.err
+    assert f"{named[1]}: failed: it cannot be read" in result.err
+
+
 def test_doctor_checks_the_endpoint_and_a_bucket(
     with_objects: Shell, shared_objects: ObjectServer, client: Any, bucket: str
 ) -> None:
@@ -290,3 +383,28 @@ def test_doctor_checks_the_endpoint_and_a_bucket(
         with_objects.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
         assert "without conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
     assert keys(client, bucket) == []
+
+
+def test_what_is_stored_of_an_object_is_loaded_and_removed_without_fetching_it(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    shared_objects: ObjectServer,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/a//talk.wav"
+    client.put_object(Bucket=bucket, Key="a//talk.wav", Body=talk[0])
+    client.put_object(Bucket=bucket, Key="a//never-fetched.wav", Body=talk[0])
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    shell.extra["STTBATCH_CACHE_DIR"] = str(shell.home / "another")
+    warmed = shell.run("cache", "warm", f"s3://{bucket}/a")
+    assert (warmed.code, warmed.out.startswith("2 entries loaded")) == (0, True), warmed
+    removed = shell.run("cache", "invalidate", "--file", url)
+    assert removed.code == 0, removed.err
+    assert "L2 2, L3 2" in removed.out
+    assert "outputs 1" in removed.out
+    assert "files 1" in removed.out
+    assert len(shared_objects.requests("GET", bucket)) == 1
+    assert transcribe(shell, url, "-f", "txt").code == 0
+    assert len(cloudru.received) == 2

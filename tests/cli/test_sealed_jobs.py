@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,12 @@ def test_keys_come_from_a_file_and_are_never_shown(shell: Shell, tmp_path: Path)
     record(folder, 2)
     assert shell.run("submit", folder).code == 0
     file = tmp_path / "payload-keys"
-    file.write_text(f"{NEW}\n{OLD}\n")
+    file.write_text(f"# the newest first\n{NEW}  # of May\n{OLD}\n", "utf-8-sig")
+    file.chmod(0o644)
     shell.extra["STTBATCH_PAYLOAD_KEY_FILE"] = str(file)
     assert "talk-1" in shell.run("jobs", "list").out, "plain payloads stay readable"
+    checked = shell.run("doctor").out
+    assert f"{BOTH.key_id}, in {file}, which other users may read: chmod 600" in checked
     done = shell.run("jobs", "reseal", "--json")
     assert json.loads(done.out) == {"jobs": 2, "orders": 2}
     assert shell.run("jobs", "reseal").out == "0 jobs and 0 orders sealed\n"
@@ -139,12 +143,27 @@ def test_keys_come_from_a_file_and_are_never_shown(shell: Shell, tmp_path: Path)
     assert ran.code == 0, ran.err
     shown = named.run("config", "show").out
     assert 'payload_key = "***"  # STTBATCH_PAYLOAD_KEY' in shown
-    for text in (shown, ran.err, log.read_text()):
+    for text in (shown, checked, ran.err, log.read_text()):
         assert OLD not in text
         assert NEW not in text
     file.unlink()
     missing = shell.run("jobs", "list")
     assert (missing.code, f"cannot be read from {file}" in missing.err) == (2, True)
+
+
+def test_a_damaged_payload_can_be_removed(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "talks"
+    record(folder, 2)
+    named = sealed_with(shell, OLD)
+    assert named.run("submit", folder).code == 0
+    with sqlite3.connect(shell.home / "data" / "ledger.db") as ledger:
+        ledger.execute("UPDATE processing_jobs SET payload = substr(payload, 1, 90)")
+    ledger.close()
+    refused = named.run("jobs", "list")
+    assert (refused.code, "jobs purge --all" in refused.err) == (1, True), refused.err
+    assert named.run("jobs", "purge", "--all").out == "2 jobs removed\n"
+    assert named.run("submit", folder).code == 0
+    assert "talk-1" in named.run("jobs", "list").out
 
 
 def test_a_wrong_key_is_wrong_usage(shell: Shell) -> None:

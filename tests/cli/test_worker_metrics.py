@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
-import urllib.request
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,25 +14,9 @@ from tests.database.postgresql import PostgreSQL
 from tests.monitoring.exposed import families, samples, value
 from tests.shell import Shell
 
-from .working import endpoint_of, in_flight, metrics_port, record, working
+from .working import endpoint_of, in_flight, metrics_port, record, scraped_until, working
 
 SCRAPED = ("--metrics-port", "0")
-PATIENCE_S = 60.0
-
-
-def scrape(port: int) -> str:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
-        return str(answer.read().decode())
-
-
-def scraped_until(port: int, met: Callable[[str], bool]) -> str:
-    """The first scrape that is as expected; the ledger is asked every few seconds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not met(text := scrape(port)):
-        assert time.monotonic() < deadline, text
-        time.sleep(0.1)
-    return text
 
 
 def test_figures_of_a_worker_and_of_the_ledger_are_told_apart(shell: Shell, tmp_path: Path) -> None:

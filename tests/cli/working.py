@@ -6,7 +6,8 @@ import contextlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,21 @@ def working(
 def metrics_port(worker: subprocess.Popen[bytes]) -> int:
     """Where a worker that was started with `--metrics-port 0` is scraped."""
     return int(until_line(worker, "metrics are served at port").split()[-1])
+
+
+def scrape(port: int) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        return str(answer.read().decode())
+
+
+def scraped_until(port: int, met: Callable[[str], bool]) -> str:
+    """The first scrape that is as expected; the ledger is asked every few seconds."""
+    deadline = time.monotonic() + 60
+    while not met(text := scrape(port)):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.1)
+    return text
 
 
 def until_line(process: subprocess.Popen[bytes], wanted: str) -> str:

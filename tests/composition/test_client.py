@@ -19,6 +19,7 @@ import pytest
 import sttbatch
 from sttbatch.composition import client as client_module
 from tests.cloudru import CloudRu, Hang, Received, make_recording
+from tests.object_server import ObjectServer
 from tests.shell import Shell
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
@@ -243,7 +244,7 @@ def test_paths_are_given_one_by_one_or_as_an_iterable(spoken: dict[str, str]) ->
     paths = [Path("talks", name) for name in spoken]
     for given in ([paths[0], str(paths[1]), paths[2]], [paths], list(paths)):
         results = list(client.transcribe(*given))
-        assert sorted(result.path for result in results) == sorted(paths)
+        assert {result.path for result in results} == set(paths)
     transcription = client.transcribe(path for path in paths)
     assert len(list(transcription)) == len(list(transcription)) == len(paths)
     assert Path("out/a.txt").is_file()
@@ -332,3 +333,22 @@ def test_results_that_nobody_reads_do_not_pile_up(
     with pytest.raises(TimeoutError):
         cloudru.wait_for(lambda seen: len(seen.received) > count * 3 // 4, 3.0)
     assert len(list(results)) == count - 1
+
+
+def test_a_recording_of_a_bucket_has_its_address(
+    spoken: dict[str, str], shared_objects: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in shared_objects.environment.items():
+        monkeypatch.setenv(name, value)
+    with shared_objects.client() as bucket:
+        bucket.create_bucket(Bucket="of-the-client")
+        bucket.put_object(
+            Bucket="of-the-client", Key="x//a.wav", Body=Path("talks/a.wav").read_bytes()
+        )
+        bucket.put_object(Bucket="of-the-client", Key="x//a.txt", Body=b"theirs")
+    client = sttbatch.Client(formats=["txt", "json"])
+    (found,) = client.transcribe("s3://of-the-client/x//a.wav")
+    assert found.text == spoken["a.wav"]
+    assert str(found.path) == "s3://of-the-client/x//a.wav"
+    assert list(map(str, found.outputs)) == ["s3://of-the-client/x//a.json"]
+    assert list(map(str, found.kept)) == ["s3://of-the-client/x//a.txt"]

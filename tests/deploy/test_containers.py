@@ -201,7 +201,7 @@ def test_the_image_is_built_line_by_line(tmp_path: Path) -> None:
         assert said in result.stdout
     found = subprocess.run(
         [tmp_path / "venv" / "bin" / "python", "-c",
-         "import celery, cryptography, prometheus_client, psycopg, redis"],
+         "import celery, cryptography, opentelemetry.sdk, prometheus_client, psycopg, redis"],
         check=False,
     )  # fmt: skip
     assert found.returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import subprocess
 import time
 import uuid
@@ -14,7 +15,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.cli.working import Truth, endpoint_of, record
+from tests.cli.celery_programs import until_unacknowledged
+from tests.cli.working import Truth, endpoint_of, in_flight, record, rows, until_rows, working
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 from tests.redis_server import redis_server
@@ -29,6 +31,8 @@ EVERY_S = 5.0
 KILLS = 6
 LATENCY_S = 2.0
 STOPPED_S = 10.0
+BEGUN_AGAIN_S = 2.0
+"""Below the time between two looks for jobs that no message tells of."""
 
 
 @pytest.fixture
@@ -125,3 +129,34 @@ def test_the_broker_comes_back_empty(cluster: Shell, tmp_path: Path) -> None:
             return 0
 
         work(cluster, folder, truth, stop)
+
+
+def test_the_rest_of_a_drained_worker_begins_elsewhere_at_once(new_shell: Shell) -> None:
+    """By the ledger's clock, from the end of the first one's claims to the other's first one."""
+    shell = new_shell
+    folders = [shell.home / name for name in ("first", "others")]
+    record(folders[0], 1)
+    record(folders[1], 3, first=1)
+    endpoint_of(shell).hold()
+    with redis_server() as server:
+        shell.extra["STTBATCH_BROKER_URL"] = server.url
+        shell.run("submit", folders[0])
+        with working(shell, "-q", "-j", "1") as (first,):
+            in_flight(shell, 1)
+            shell.run("submit", folders[1])
+            until_rows(shell, "SELECT count(*) FROM processing_tasks", [(4,)])
+            with working(shell, "-q", "-j", "1"):
+                # What the first one had not received, the other one has found to be claimed.
+                with redis.Redis.from_url(server.url) as client:
+                    until_unacknowledged(client, 1)
+                first.send_signal(signal.SIGTERM)
+                in_flight(shell, 2)
+                ((pause_s,),) = rows(
+                    shell,
+                    """SELECT (SELECT min(started_at) FROM processing_tasks WHERE claim_number = 2)
+                        - min(completed_at) FROM processing_tasks WHERE status = 'RELEASED'""",
+                )
+                endpoint_of(shell).resume()
+                assert first.wait(60) == 128 + signal.SIGTERM
+    print(f"what was prepared was begun elsewhere after {pause_s:.3f} s")
+    assert float(str(pause_s)) < BEGUN_AGAIN_S

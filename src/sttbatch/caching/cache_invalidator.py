@@ -70,8 +70,10 @@ class CacheInvalidator(Struct, frozen=True):
         await self._scrub()
         return removed
 
-    async def file(self, path: Path) -> Invalidated:
+    async def file(self, path: Location) -> Invalidated:
         """Remove the entries, cuts, jobs, output rows and file index of a recording.
+
+        An object is not fetched: its content is that of its last fetch.
 
         Requests stay, anonymous, since costs are summed from them, and so do the files of the
         recording and its transcripts. Raises RecordingError if the file cannot be read.
@@ -93,13 +95,13 @@ class CacheInvalidator(Struct, frozen=True):
         await self._scrub()
         return removed
 
-    async def _contents(self, path: Path) -> tuple[str, ...]:
+    async def _contents(self, path: Location) -> tuple[str, ...]:
         """The content hashes of the file as it is now, and when it was last read."""
         known = await asyncio.to_thread(spellings, path)
         contents = {await self.fingerprinter.remembered(spelling) for spelling in known}
-        if await asyncio.to_thread(path.is_file):
+        if isinstance(path, Path) and await asyncio.to_thread(path.is_file):
             try:
-                contents.add((await self.fingerprinter.fingerprint(Path(known[0]))).sha256)
+                contents.add((await self.fingerprinter.fingerprint(path.absolute())).sha256)
             except RecordingError:
                 # A recording that could never be read has only failed jobs.
                 if not await self.files.was_unreadable(_unreadable(known)):

@@ -88,7 +88,10 @@ class RedisLevel:
                 assert limited.expires_at is not None
                 expires_ms = int(limited.expires_at * 1000)
                 pipeline.set(_name(key), sealed(key, limited), pxat=expires_ms)
-        await self._reply(pipeline.execute())
+        # Otherwise an error would quote the value.
+        for reply in await self._reply(pipeline.execute(raise_on_error=False)):
+            if isinstance(reply, Exception):
+                raise CacheUnreachable(f"{self.title}: {reply}") from reply
 
     async def delete(self, keys: Sequence[str]) -> int:
         """Remove entries; without keys it finds out whether Redis can be reached."""

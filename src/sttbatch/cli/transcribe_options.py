@@ -122,18 +122,18 @@ class TranscribeOptions:
         """The recordings that are named to `command`, or are below what is named."""
         from sttbatch.composition.object_storage import objects_of
         from sttbatch.composition.setting_values import option_s
-        from sttbatch.core.locations import location
+        from sttbatch.core.locations import Location, location
         from sttbatch.processing.discovery import discover, expand
 
         min_age_s = option_s("--min-age", self.min_age)
-        named = expand(self.paths or [])
+        named, listed = expand(self.paths or []), list[Location]()
         if self.files_from is not None:
-            named += map(location, _lines(self.files_from))
+            listed += map(location, _lines(self.files_from))
         if not named and self.files_from is None:
             raise UsageError(
                 f"give at least one recording or folder; see sttbatch {command} --help"
             )
-        return discover(named, min_age_s, objects_of(settings))
+        return discover(named, min_age_s, objects_of(settings), listed)
 
 
 def takes_transcribe_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -16,6 +16,7 @@ from sttbatch.cli.signals import Signals
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.telemetry import exported_run
 from sttbatch.core.events import Event
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -90,7 +91,8 @@ class TranscribeSession:
 
     async def transcribe(self, discovery: Discovery, config: RunConfig) -> None:
         """As `TranscriptionServices.transcribe`; the result is in the report."""
-        await self._run.transcribe(discovery, config, self._priority, self._working())
+        async with exported_run(self._run, self._settings):
+            await self._run.transcribe(discovery, config, self._priority, self._working())
 
     async def forecast(self, discovery: Discovery) -> int:
         """Print what `transcribe` would send; returns the exit code."""

@@ -32,8 +32,6 @@ class WorkerSession:
         key: Secret | None,
         alerts: Sequence[AlertRule] = (),
         log: EventLog | None = None,
-        metrics_port: int | None = None,
-        remote_write: str | None = None,
     ) -> None:
         self._mode = mode
         self._log = log
@@ -45,14 +43,7 @@ class WorkerSession:
         if log is not None:
             listeners.append(log)
         self._done = self._failed = 0
-        self._process = WorkerProcess(
-            settings,
-            key,
-            alerts=alerts,
-            listeners=listeners,
-            metrics_port=metrics_port,
-            remote_write=remote_write,
-        )
+        self._process = WorkerProcess(settings, key, alerts=alerts, listeners=listeners)
 
     async def work(self) -> int:
         """Work until a signal; returns the exit code."""

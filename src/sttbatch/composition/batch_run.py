@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import end_of, measured, watching
@@ -134,7 +135,8 @@ class BatchRun:
             async with self._opened(discovery, database, config, priority) as pipeline:
                 placed = await pipeline.submit(discovery, orders)
             if placed and self._settings.broker_url is not None:
-                from sttbatch.execution.celery_dispatcher import tell_broker
+                with needs_celery():
+                    from sttbatch.execution.celery_dispatcher import tell_broker
                 from sttbatch.kinds.transcription.ordering import route_of
 
                 await tell_broker(orders, route_of(config.request), self.warn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sttbatch.composition.effective_options import run_config_of
-from sttbatch.composition.serving import max_jobs
 from sttbatch.composition.settings import load_settings
 from sttbatch.core.errors import UsageError
 from sttbatch.execution.celery_app import queues
@@ -20,5 +19,5 @@ if _settings.broker_url is None:
 
 broker_url = _settings.broker_url
 task_queues = queues(route_of(_config.request))
-worker_concurrency = max_jobs(_config)
+worker_concurrency = _config.concurrency.value
 include = ["sttbatch.composition.celery_worker"]

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -24,6 +23,7 @@ from sttbatch.composition.stores import opened_stores, statistics_sources
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped, Warned
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
+from sttbatch.core.locations import Location, location
 from sttbatch.core.metrics import Window
 from sttbatch.core.models import Transcript
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
@@ -45,7 +45,8 @@ class RecordingResult(Struct, frozen=True):
     """How one recording ended.
 
     Attributes:
-        path: as it was given, or below the given folder.
+        path: as it was given, or below the given folder; a `Path`, or the `ObjectUrl` of an object,
+            whose `str` is `s3://bucket/key`, as in `outputs` and `kept`.
         outcome: done, failed, left (run again to continue), taken (by another run) or cancelled.
         audio_s: its length in seconds.
         cached: nothing had to be sent for it.
@@ -55,13 +56,13 @@ class RecordingResult(Struct, frozen=True):
         transcript: its words and their times; None: there is none.
     """
 
-    path: Path
+    path: Location
     outcome: Outcome
     audio_s: float
     cached: bool
     reason: str
-    outputs: tuple[Path, ...]
-    kept: tuple[Path, ...]
+    outputs: tuple[Location, ...]
+    kept: tuple[Location, ...]
     transcript: Transcript | None
 
     @property
@@ -144,10 +145,11 @@ class _Run(threading.Thread):
     def _listen(self, event: Event) -> None:
         if isinstance(event, JobCompleted | JobFailed | JobSkipped):
             ended = self._batch.report.recordings[-1]
-            outputs, kept = tuple(map(Path, ended.outputs)), tuple(map(Path, ended.kept))
+            path, transcript = ended.display_path, self._transcripts.pop(ended.display_path, None)
+            outputs, kept = tuple(map(location, ended.outputs)), tuple(map(location, ended.kept))
             result = RecordingResult(
-                Path(ended.display_path), ended.outcome, ended.audio_s, ended.cached, ended.reason,
-                outputs, kept, self._transcripts.pop(ended.display_path, None),
+                location(path), ended.outcome, ended.audio_s, ended.cached, ended.reason,
+                outputs, kept, transcript,
             )  # fmt: skip
             self._results.put_nowait(result)
 
@@ -243,7 +245,8 @@ class Client:
         """Transcribe recordings and folders of them, as `sttbatch transcribe` does.
 
         Args:
-            paths: recordings, folders or glob patterns, and lists or other iterables of them.
+            paths: recordings, folders, glob patterns or `s3://bucket/prefix`, and lists or other
+                iterables of them.
             force: send recordings again even if they are cached.
             overwrite: replace outputs that were edited.
             max_cost: send nothing beyond it, in the currency of the price setting.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,17 +63,33 @@ def payload_seal(settings: Settings) -> PayloadSeal:
     if text is None and settings.payload_key_file is not None:
         file = Path(settings.payload_key_file).expanduser()
         try:
-            text = file.read_text("utf-8")
+            text = file.read_text("utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             name = file if os.sep in str(file) else "what payload_key_file names"
             reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
             raise UsageError(f"the payload keys cannot be read from {name}: {reason}") from error
     if text is None:
         return PLAIN
-    keys = [key.strip() for line in text.splitlines() for key in line.split(",") if key.strip()]
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    keys = [key.strip() for line in lines for key in line.split(",") if key.strip()]
     if not keys:
         raise UsageError("payload_key, or the file that payload_key_file names, holds no key")
     return PayloadSeal(keys)
+
+
+def describe_seal(settings: Settings) -> str:
+    """What `doctor` shows of the payload keys; raises UsageError as `payload_seal`."""
+    text = f"jobs are sealed with the key whose id is {payload_seal(settings).key_id}"
+    if settings.payload_key is not None or settings.payload_key_file is None:
+        return text
+    file = Path(settings.payload_key_file).expanduser()
+    hint = f", which other users may read: chmod 600 {file}" if is_open(file) else ""
+    return f"{text}, in {file}{hint}"
+
+
+def is_open(file: Path) -> bool:
+    """Whether other users may read or change a file."""
+    return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def mask_of(settings: Settings) -> Callable[[str], str]:

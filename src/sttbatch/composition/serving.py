@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.ordered_work import ordered_jobs
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_ledger
+from sttbatch.composition.telemetry import exported_worker
 from sttbatch.composition.workshop import Workshop, open_workshop
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Event, MetricsServed, Warned
@@ -23,7 +25,6 @@ from sttbatch.core.ports import JobDispatcher
 from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import JobEnd, WorkerService
 from sttbatch.kinds.transcription.ordering import route_of
-from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from sttbatch.execution.celery_app import Messages
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
+    from sttbatch.monitoring.worker_exporter import WorkerCollector
 
 JOBS_BESIDE_LANES = 3
 """So many more recordings than lanes are processed: two are cut, one is written."""
@@ -49,8 +51,6 @@ class WorkerProcess:
         key: the API key; None: the engine needs none.
         alerts: rules that are evaluated every minute.
         listeners: receive every event.
-        metrics_port: where Prometheus scrapes it, 0 for a free port; None: nowhere.
-        remote_write: the address of a receiver of Prometheus's remote write, if there is one.
         receives: whether it receives the messages of a broker by itself, if there is one; False: it
             runs within Celery.
     """
@@ -62,14 +62,10 @@ class WorkerProcess:
         *,
         alerts: Sequence[AlertRule] = (),
         listeners: Sequence[Callable[[Event], None]] = (),
-        metrics_port: int | None = None,
-        remote_write: str | None = None,
         receives: bool = True,
     ) -> None:
         self._settings = settings
         self._receives = receives
-        self._metrics_port = metrics_port
-        self._remote_write = remote_write
         self._key = key
         self._route = route_of(run_config_of(settings).request)
         self._alerts = alerts
@@ -81,6 +77,7 @@ class WorkerProcess:
         self._open_workshop: Workshop | None = None
         self._drained = asyncio.Event()
         self._messages: Messages | None = None
+        self._figures: WorkerCollector | None = None
 
     def drain(self) -> None:
         """Take no more jobs; requests in flight are finished and stored, then `run` returns."""
@@ -188,8 +185,9 @@ class WorkerProcess:
                 ledger, jobs.orders, self._route, self._messages.doorbells, self.warn
             )
             process = told.acknowledging(process, lambda: service.draining)
-        lanes, jobs_at_once = config.concurrency.value, max_jobs(config)
-        service = WorkerService(dispatcher, process, lanes, jobs_at_once, stop, self.warn)
+        lanes = config.concurrency.value
+        max_jobs = lanes + JOBS_BESIDE_LANES
+        service = WorkerService(dispatcher, process, lanes, max_jobs, stop, self.warn)
         return service
 
     @contextlib.asynccontextmanager
@@ -198,31 +196,40 @@ class WorkerProcess:
         if self._settings.broker_url is None:
             yield
             return
-        from sttbatch.execution.celery_app import Messages
-
-        jobs = max_jobs(run_config_of(self._settings))
-        async with Messages(self._route, jobs, receives=self._receives) as self._messages:
+        with needs_celery():
+            from sttbatch.execution.celery_app import Messages
+        # For the lanes; what is prepared beside them is the ledger's to name.
+        lanes = run_config_of(self._settings).concurrency.value
+        async with Messages(self._route, lanes, receives=self._receives) as self._messages:
             yield
 
     @contextlib.asynccontextmanager
     async def _seen(self) -> AsyncIterator[None]:
-        """Serve Prometheus at the port, and write to its receiver, if there are any."""
-        if self._metrics_port is None and self._remote_write is None:
-            yield
-            return
-        from sttbatch.composition.worker_metrics import served, worker_collector, written
-
-        collector = worker_collector(
-            self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
-        )
+        """Serve and send figures, and send traces, to whom the settings name."""
         async with contextlib.AsyncExitStack() as seen:
-            if self._metrics_port is not None:
-                port = await seen.enter_async_context(served(self._metrics_port, collector))
-                self.emit(MetricsServed("", port))
-            if self._remote_write is not None:
-                writing = written(self._remote_write, collector, self.warn)
-                await seen.enter_async_context(writing)
+            port, url = self._settings.metrics_port, self._settings.remote_write
+            if port is not None:
+                from sttbatch.composition.worker_metrics import served
+
+                serving = served(port, self._collector())
+                self.emit(MetricsServed("", await seen.enter_async_context(serving)))
+            if url is not None:
+                from sttbatch.composition.worker_metrics import written
+
+                await seen.enter_async_context(written(url, self._collector(), self.warn))
+            exporting = exported_worker(self.warn, self._listeners, self._collector)
+            await seen.enter_async_context(exporting)
             yield
+
+    def _collector(self) -> WorkerCollector:
+        """What collects the figures, for all who ask for them."""
+        if self._figures is None:
+            from sttbatch.composition.worker_metrics import worker_collector
+
+            self._figures = worker_collector(
+                self._settings, lambda: self._open_workshop, lambda: self._metrics.store, self._load
+            )
+        return self._figures
 
     def _lost(self, error: StateError) -> None:
         if self._service is not None:
@@ -245,8 +252,3 @@ class WorkerProcess:
                     await workshop.workers.store.tell(workshop.worker.id, load)
                 told = load
             await asyncio.sleep(TELL_S)
-
-
-def max_jobs(config: RunConfig) -> int:
-    """How many recordings a worker processes at the same time."""
-    return config.concurrency.value + JOBS_BESIDE_LANES

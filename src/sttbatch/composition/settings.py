@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from sttbatch.composition.setting_values import (
+    LANGUAGES,
     check_address,
     check_base_url,
     duration_s,
@@ -53,19 +54,12 @@ SERVERS = {
     "redis_url": ("redis://", "rediss://", "unix://"),
     # Any that Celery knows.
     "broker_url": ("",),
+    "remote_write": ("",),
 }
 """How the addresses of servers begin, which may contain passwords."""
 
 PAYLOAD_KEY = "payload_key"
 """The setting that is a secret as a whole."""
-
-LANGUAGES = """
-    af am ar as az ba be bg bn bo br bs ca cs cy da de el en es et eu fa fi fo fr gl gu ha
-    haw he hi hr ht hu hy id is it ja jw ka kk km kn ko la lb ln lo lt lv mg mi mk ml mn mr
-    ms mt my ne nl nn no oc pa pl ps pt ro ru sa sd si sk sl sn so sq sr su sv sw ta te tg
-    th tk tl tr tt uk ur uz vi yi yo zh yue
-"""
-"""Whisper's language codes, from openai/whisper's `tokenizer.py`: ISO 639-1, and haw, jw, yue."""
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +106,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache_dir: str | None = None
     redis_url: str | None = None
     broker_url: str | None = None
+    metrics_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    remote_write: str | None = None
     s3_endpoint: str | None = None
     public_base_url: str | None = None
     cache_max_age: Annotated[float, Meta(ge=1, le=1e10)] | None = None
@@ -157,9 +153,11 @@ DESCRIPTIONS = {
     "data_dir": "folder of the ledger and other state",
     "database_url": "PostgreSQL as the ledger of several machines; default: a file in data_dir",
     "payload_key": "Fernet keys that seal what jobs are asked to do, with commas, the newest first",
-    "payload_key_file": "file with such keys, one a line",
+    "payload_key_file": "file with such keys, one a line; # begins a comment",
     "cache_dir": "folder of the L2 cache, which may be deleted at any time",
     "broker_url": "broker that tells workers of jobs by Celery, such as redis://host/0",
+    "metrics_port": "where Prometheus scrapes a worker, such as 9150; default: nowhere",
+    "remote_write": "where a worker writes figures by Prometheus's remote write; default: nowhere",
     "s3_endpoint": "address of the object storage of s3:// paths, such as https://s3.cloud.ru",
     "public_base_url": "where others read the bucket of outputs, put into the json as its url",
     "redis_url": "Redis as the L2 cache of several machines; default: a folder in cache_dir",

@@ -23,7 +23,6 @@ from sttbatch.kinds.transcription.ordering import route_of
 from sttbatch.monitoring.statistics import Sources
 
 with needs_prometheus():
-    from sttbatch.monitoring.remote_write import message
     from sttbatch.monitoring.worker_exporter import (
         LedgerFigures,
         MetricsServer,
@@ -79,6 +78,9 @@ async def written(
     """
     # Importing httpx is slow.
     from sttbatch.external.notifications import JOB, receiver_at, remote_write
+
+    with needs_prometheus():
+        from sttbatch.monitoring.remote_write import message
 
     receiver = receiver_at(url)
     target = {"job": JOB, "instance": f"{platform.node()}:{os.getpid()}"}

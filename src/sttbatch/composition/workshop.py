@@ -41,6 +41,7 @@ from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
+from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
 from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
@@ -284,8 +285,7 @@ def transcription_run(
             emit,
             beside_s=assigned.next_s if assigned is not None else (),
         ),
-        transcriber,
-        repair,
+        ChunkProcessor(transcriber, repair, control),
         Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
         control,
     )

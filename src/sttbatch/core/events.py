@@ -114,6 +114,14 @@ class ChunkAudited(Event, frozen=True):
         return self.filled + self.no_speech + self.refused + self.still_missing
 
 
+class AnswerStored(Event, frozen=True):
+    """The words of a request, and what it cost, are in the ledger, which took `store_s`."""
+
+    index: int
+    store_s: float
+    piece: str | None = None
+
+
 class CacheLookup(Event, frozen=True):
     """A cache lookup, or `count` without `key` and `recording`; `level` is None for a miss."""
 
@@ -165,6 +173,18 @@ class JobRetryScheduled(Event, frozen=True):
 
     retry_count: int
     reason: str
+
+
+class TranscriptMerged(Event, frozen=True):
+    """All chunks of a recording are merged into one transcript, which took `merge_s`."""
+
+    merge_s: float
+
+
+class OutputsWritten(Event, frozen=True):
+    """A recording's outputs are written, those that are up to date excepted, in `write_s`."""
+
+    write_s: float
 
 
 class FileProcessingCompleted(Event, frozen=True):

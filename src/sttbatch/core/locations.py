@@ -64,12 +64,15 @@ class ObjectUrl:
 
     @property
     def parent(self) -> ObjectUrl:
-        return ObjectUrl(f"{OBJECT_SCHEME}{self.bucket}/{self.key.rpartition('/')[0]}")
+        """The prefix that it is below, with the slash at its end."""
+        return ObjectUrl(self.text.removesuffix(self.name))
 
     @property
     def parents(self) -> tuple[ObjectUrl, ...]:
-        """No folders: a prefix is nothing that can become readable."""
-        return ()
+        """The prefixes that it is below, each with the slash at its end and without."""
+        slashes = [at for at, char in enumerate(self.text) if char == "/"]
+        ends = [end for at in reversed(slashes[OBJECT_SCHEME.count("/") :]) for end in (at + 1, at)]
+        return tuple(ObjectUrl(self.text[:end]) for end in ends)
 
     def absolute(self) -> ObjectUrl:
         return self

@@ -57,7 +57,10 @@ class PayloadSeal:
         try:
             return bytes(self._by_id[name].decrypt(token))
         except InvalidToken as error:
-            raise StateError("a sealed payload of the ledger is damaged") from error
+            raise StateError(
+                "a sealed payload of the ledger is damaged; restore the ledger from a backup, or "
+                "have `sttbatch jobs purge --all` remove what is not done, and submit it again"
+            ) from error
 
     def sealed_text(self, text: str) -> str:
         return self.sealed(text.encode()).decode()

@@ -9,22 +9,22 @@ comes twice does no harm, and one that is lost is sent again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Protocol, Self
+from typing import Any, ClassVar, Self
 
 from celery import Celery
-from celery.apps.worker import Worker
+from celery.concurrency.thread import TaskPool
 from celery.exceptions import Reject
-from celery.signals import celeryd_after_setup, worker_shutdown, worker_shutting_down
 from celery.worker import WorkController, state
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
-from sttbatch.core.errors import BrokerUnreachable, SttbatchError
+from sttbatch.core.errors import BrokerUnreachable, SttbatchError, UsageError
 from sttbatch.core.jobs import JobPriority
 
 VISIBILITY_S = 12 * 3600
@@ -35,12 +35,11 @@ CONNECT_S = 5.0
 LEAVE_S = 5.0
 
 _MANNERS = {
-    "worker_pool": "threads",
+    "worker_pool": "sttbatch.execution.celery_app:Threads",
     # Without it Celery takes a message more than it can work on, which nobody can overtake.
     "worker_disable_prefetch": True,
     "worker_prefetch_multiplier": 1,
     "worker_hijack_root_logger": False,
-    "worker_enable_remote_control": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_transport_options": {
@@ -50,6 +49,9 @@ _MANNERS = {
         "global_keyprefix": "sttbatch:",
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,
+        # Otherwise one that is reached but does not answer is waited for without end.
+        "socket_connect_timeout": CONNECT_S,
+        "socket_timeout": CONNECT_S,
     },
     "task_serializer": "json",
     "accept_content": ["json"],
@@ -62,23 +64,29 @@ app = Celery("sttbatch", changes=_MANNERS, config_source="sttbatch.composition.c
 class Doorbells:
     """The messages that a worker has received and not acknowledged, the most urgent ones first.
 
-    Celery's threads `ring` and wait; the rest is for the event loop that is `open` to them.
+    Celery's threads `ring` and wait; the rest is for the event loop that is `open` to them. A job
+    has one message that waits and one that was taken: another one that waits says nothing new.
+
+    Attributes:
+        is_deaf: no more messages are received, though nobody has closed it.
     """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened = threading.Event()
-        self._waiting: dict[str, list[Future[bool]]] = {}
-        self._taken: dict[str, list[Future[bool]]] = {}
+        self._waiting: dict[str, Future[bool]] = {}
+        self._taken: dict[str, Future[bool]] = {}
+        self._done: list[Future[bool]] = []
         self._closed = False
+        self.is_deaf = False
         self.rung = asyncio.Event()
 
     def ring(self, job_id: str) -> bool:
         """Have a job looked at; False: it has to be delivered to another worker."""
         self._opened.wait()
-        answer: Future[bool] = Future()
-        if self._loop is None:
+        if self._loop is None or self._closed:
             return False
+        answer: Future[bool] = Future()
         self._loop.call_soon_threadsafe(self._add, job_id, answer)
         return answer.result()
 
@@ -90,9 +98,13 @@ class Doorbells:
     def close(self) -> None:
         """Give back the messages that were not taken, and all that come later."""
         self._closed = True
-        for job_id in [*self._waiting]:
-            self.take(job_id)
-            self.answer(job_id, done=False)
+        # For those who wait for a loop that will never run.
+        self._opened.set()
+        for answer in self._waiting.values():
+            answer.set_result(False)
+        self._waiting.clear()
+        while self._done:
+            self.acknowledge()
 
     @property
     def waiting(self) -> list[str]:
@@ -101,19 +113,42 @@ class Doorbells:
 
     def take(self, job_id: str) -> None:
         """A job is looked at; to be answered."""
-        self._taken.setdefault(job_id, []).extend(self._waiting.pop(job_id, ()))
+        self._taken[job_id] = self._waiting.pop(job_id)
 
-    def answer(self, job_id: str, *, done: bool) -> None:
-        """Acknowledge the messages of a job that was taken, or give them back."""
-        for answer in self._taken.pop(job_id, ()):
-            answer.set_result(done)
+    def nothing_to_do(self, job_id: str) -> None:
+        """Acknowledge the message of a job that was taken."""
+        self._taken.pop(job_id).set_result(True)
+
+    def done(self, job_id: str) -> None:
+        """A job that was taken has ended; its message, if any, is acknowledged later.
+
+        Until a lane is free for another job, the next message is better received by others.
+        """
+        if (answer := self._taken.pop(job_id, None)) is not None:
+            self._done.append(answer)
+        if self._closed:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Acknowledge the message of one job that is done, so that another one is received."""
+        if self._done:
+            self._done.pop().set_result(True)
+
+    def leave(self, job_id: str) -> bool:
+        """Give back the message of a job that was taken; returns whether there was one."""
+        if (answer := self._taken.pop(job_id, None)) is None:
+            return False
+        answer.set_result(False)
+        return True
 
     def _add(self, job_id: str, answer: Future[bool]) -> None:
         if self._closed:
             answer.set_result(False)
-            return
-        self._waiting.setdefault(job_id, []).append(answer)
-        self.rung.set()
+        elif job_id in self._waiting:
+            answer.set_result(True)
+        else:
+            self._waiting[job_id] = answer
+            self.rung.set()
 
 
 doorbells = Doorbells()
@@ -143,65 +178,60 @@ def queues(route: str) -> list[Queue]:
 
 
 def ring(route: str, jobs: Sequence[tuple[str, JobPriority]]) -> None:
-    """Send a message for each job; raises BrokerUnreachable if the broker cannot be reached."""
-    try:
-        with app.producer_pool.acquire(block=True) as producer:
-            producer.connection.ensure_connection(max_retries=1, timeout=CONNECT_S)
-            for job_id, priority in jobs:
-                work.apply_async(
-                    (job_id,),
-                    queue=queue_name(priority, route),
-                    producer=producer,
-                    retry=False,
-                )
-    except OperationalError as error:
-        raise BrokerUnreachable(f"the broker cannot be reached: {error}") from error
+    """Send a message for each job, if any.
 
-
-class Serving(Protocol):
-    """What answers the messages of a process that is Celery's worker."""
-
-    def start(self) -> None: ...
-
-    def drain(self) -> None:
-        """Take no more jobs."""
-
-    def join(self) -> None:
-        """Wait until what is in flight is stored."""
-
-
-def serve(new: Callable[[], Serving]) -> None:
-    """Have `celery worker` begin, drain and end with what `new` makes.
-
-    An error of `new` ends it, which Celery has other signals survive.
+    Raises BrokerUnreachable if the broker takes none, and UsageError if its address is wrong.
     """
-    serving: list[Serving] = []
-
-    def begin(instance: Worker, **_: object) -> None:
-        if not instance.pool_cls.__module__.endswith(".thread"):
-            raise SystemExit("sttbatch: Celery's threads are needed; give --pool threads, or none")
-        try:
-            serving.append(new())
-        except SttbatchError as error:
-            raise SystemExit(f"sttbatch: {error}") from None
-        serving[0].start()
-
-    def drain(**_: object) -> None:
-        for each in serving:
-            each.drain()
-
-    def end(**_: object) -> None:
-        for each in serving:
-            each.join()
-
-    celeryd_after_setup.connect(begin, weak=False)
-    worker_shutting_down.connect(drain, weak=False)
-    worker_shutdown.connect(end, weak=False)
+    with _connection() as connection:
+        connection.ensure_connection(max_retries=1, timeout=CONNECT_S)
+        producer = app.amqp.Producer(connection, auto_declare=False)
+        for job_id, priority in jobs:
+            work.apply_async(
+                (job_id,), queue=queue_name(priority, route), producer=producer, retry=False
+            )
 
 
-def leave() -> None:
-    """Have `celery worker` end because of an error."""
-    state.should_stop = 1
+@contextlib.contextmanager
+def _connection() -> Iterator[Any]:
+    """A connection that is not open yet, whose errors are translated as `ring` says."""
+    faults: tuple[type[BaseException], ...] = (OperationalError, OSError)
+    try:
+        with app.connection_for_write() as connection:
+            _check_reach(connection.transport.driver_type)
+            faults += connection.connection_errors + connection.channel_errors
+            yield connection
+    except SttbatchError:
+        raise
+    except faults as error:
+        raise BrokerUnreachable(f"the broker cannot be reached: {error}") from error
+    except ImportError as error:
+        raise UsageError(f"broker_url needs {error.name}, which is not installed") from error
+    except Exception as error:
+        # Without its text, which may show a part of a password.
+        raise UsageError(
+            "broker_url is no address that Celery knows, such as "
+            "redis://user:password@host:6379/0 or amqp://user:password@host//"
+        ) from error
+
+
+def _check_reach(transport: str) -> None:
+    if transport == "memory":
+        raise UsageError("broker_url: memory:// reaches no other process; take redis://host/0")
+
+
+class Threads(TaskPool):  # type: ignore[misc]
+    """Celery's threads, of a worker that can quit: `quits` cancel what they wait for."""
+
+    quits: ClassVar[list[Callable[[], None]]] = []
+
+    def on_stop(self) -> None:
+        if state.should_terminate:
+            for each in self.quits:
+                each()
+        super().on_stop()
+
+    def terminate_job(self, pid: int, signal: object = None) -> None:
+        """Do nothing: without it, Celery could not quit."""
 
 
 class Messages:
@@ -211,18 +241,24 @@ class Messages:
         concurrency: number of messages that are held at the same time.
         receives: whether Celery's worker runs in a thread of this process, which keeps its own
             signals; False: this process is Celery's worker.
+
+    Raises UsageError if the address of the broker is wrong.
     """
 
     doorbells = doorbells
 
     def __init__(self, route: str, concurrency: int, *, receives: bool) -> None:
         self._receiving: threading.Thread | None = None
+        with _connection():
+            pass
         if receives:
             for name in ("celery", "kombu"):
                 # What cannot be reached, the dispatcher tells.
                 logging.getLogger(name).addHandler(logging.NullHandler())
                 logging.getLogger(name).propagate = False
             app.conf.task_queues = queues(route)
+            # It would end Celery's worker, and not this process.
+            app.conf.worker_enable_remote_control = False
             controller = WorkController(
                 app=app,
                 concurrency=concurrency,
@@ -230,7 +266,9 @@ class Messages:
                 without_mingle=True,
                 without_heartbeat=True,
             )
-            self._receiving = threading.Thread(target=controller.start, daemon=True)
+            self._receiving = threading.Thread(
+                target=self._receive, args=(controller,), daemon=True
+            )
 
     async def __aenter__(self) -> Self:
         doorbells.open()
@@ -249,3 +287,7 @@ class Messages:
         if self._receiving is not None:
             state.should_stop = 0
         doorbells.close()
+
+    def _receive(self, controller: WorkController) -> None:
+        controller.start()
+        doorbells.is_deaf = True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias
 
-from sttbatch.core.errors import BrokerUnreachable
+from sttbatch.core.errors import BrokerUnreachable, StateError, UsageError
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import OrderStore
@@ -53,7 +54,11 @@ class CeleryDispatcher:
         self._doorbells = doorbells
         self._warn = warn
         self._swept_at = -SWEEP_S
-        self._is_away = False
+        # None: it has not been tried.
+        self._is_away: bool | None = None
+        self._is_deaf = False
+        self._has_free_lanes = False
+        self._is_idle = False
 
     async def next(
         self,
@@ -63,16 +68,14 @@ class CeleryDispatcher:
         ahead: bool = False,
     ) -> Assignment | None:
         if time.monotonic() - self._swept_at > SWEEP_S:
-            await self._sweep(is_idle=above is None and not self._doorbells.waiting)
-        if above is not None or self._is_away:
-            return await self._ledger.next(skip, above, ahead=ahead)
-        for job_id in self._doorbells.waiting:
-            self._doorbells.take(job_id)
-            assignment = None if job_id in skip else await self._ledger.take(job_id)
-            if assignment is not None:
-                return assignment
-            self._doorbells.answer(job_id, done=True)
-        return None
+            await self._sweep()
+        if self._doorbells.is_deaf and not self._is_deaf:
+            self._is_deaf = True
+            self._warn("the broker lets nobody receive; this worker looks into the ledger")
+        assignment = await self._next(skip, above, ahead=ahead)
+        self._has_free_lanes = above is None and not ahead
+        self._is_idle &= assignment is None
+        return assignment
 
     async def wait(self) -> None:
         self._doorbells.rung.clear()
@@ -81,7 +84,32 @@ class CeleryDispatcher:
         try:
             await asyncio.wait_for(self._doorbells.rung.wait(), LOOK_S)
         except TimeoutError:
-            return
+            self._is_idle = self._has_free_lanes
+
+    async def _next(
+        self, skip: Collection[str], above: JobPriority | None, *, ahead: bool
+    ) -> Assignment | None:
+        if above is None and not self._is_away and not self._is_deaf:
+            for job_id in self._doorbells.waiting:
+                if job_id not in skip and (assignment := await self._take(job_id)) is not None:
+                    return assignment
+            if not ahead:
+                self._doorbells.acknowledge()
+                if not self._doorbells.waiting:
+                    return None
+        # Messages are held for the lanes only, and some are of jobs that are processed.
+        return await self._ledger.next(skip, above, ahead=ahead)
+
+    async def _take(self, job_id: str) -> Assignment | None:
+        self._doorbells.take(job_id)
+        try:
+            assignment = await self._ledger.take(job_id)
+        except BaseException:
+            self._doorbells.leave(job_id)
+            raise
+        if assignment is None:
+            self._doorbells.nothing_to_do(job_id)
+        return assignment
 
     def acknowledging(self, process: Process, draining: Callable[[], bool]) -> Process:
         """`process`, and then the job's messages are acknowledged.
@@ -90,29 +118,40 @@ class CeleryDispatcher:
         """
 
         async def acknowledge(assignment: Assignment) -> JobEnd:
-            end = JobEnd(again=True)
+            job_id = assignment.job.id
             try:
                 end = await process(assignment)
-                return end
-            finally:
-                self._doorbells.answer(assignment.job.id, done=not (end.again and draining()))
+            except BaseException:
+                self._doorbells.leave(job_id)
+                raise
+            if not end.again or not draining():
+                self._doorbells.done(job_id)
+            elif not self._doorbells.leave(job_id) and not isinstance(end.error, StateError):
+                with contextlib.suppress(StateError):
+                    await tell_broker(self._orders, self._route)
+            return end
 
         return acknowledge
 
-    async def _sweep(self, *, is_idle: bool) -> None:
+    async def _sweep(self) -> None:
         """Send messages for jobs that nobody was told of, or whose messages were lost."""
         self._swept_at = time.monotonic()
         await self._ledger.keep_up()
         # Where all are busy, messages wait, and are not lost.
-        jobs = await self._orders.ring(self._route, LOST_S if is_idle else NEVER_S, RINGS)
-        if not jobs and not self._is_away:
+        jobs = await self._orders.ring(self._route, LOST_S if self._is_idle else NEVER_S, RINGS)
+        if not jobs and self._is_away is False:
             return
-        warn = self._warn if not self._is_away else None
+        warn = None if self._is_away else self._warn
         self._is_away = not await _ring(self._orders, self._route, jobs, warn)
 
 
-async def tell_broker(orders: OrderStore, route: str, warn: Callable[[str], None]) -> None:
-    """Send messages of the first jobs that a broker has not been told of."""
+async def tell_broker(
+    orders: OrderStore, route: str, warn: Callable[[str], None] | None = None
+) -> None:
+    """Send messages of the first jobs that a broker has not been told of.
+
+    Raises UsageError if its address is wrong.
+    """
     await _ring(orders, route, await orders.ring(route, NEVER_S, RINGS), warn)
 
 
@@ -124,8 +163,10 @@ async def _ring(
 ) -> bool:
     try:
         await asyncio.to_thread(ring, route, jobs)
-    except BrokerUnreachable as error:
+    except (BrokerUnreachable, UsageError) as error:
         await orders.unring([job_id for job_id, _ in jobs])
+        if isinstance(error, UsageError):
+            raise
         if warn is not None:
             warn(f"{error}; until it is back, workers look into the ledger")
         return False

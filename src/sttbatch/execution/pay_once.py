@@ -56,6 +56,9 @@ class PaidRequest(Protocol[T]):
     def requested(self, request: APIRequest, cost: float) -> None:
         """A request ended, with or without a result; `cost` is what it cost, or may have cost."""
 
+    def stored(self, store_s: float) -> None:
+        """Its result is in the ledger, which took `store_s` seconds."""
+
 
 @dataclass(slots=True)
 class RunBudget:
@@ -166,8 +169,10 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             answered = RequestRecord(
                 billed, reply.request, reply.stored, granted.worker_id, granted.task_id
             )
+            answered_at_s = time.monotonic()
             with self.spool.spooling(answered):
                 await self.claims.ledger.store(granted, answered)
+            request.stored(time.monotonic() - answered_at_s)
             # The front levels are filled while the next request is in the lane.
             lane.leave()
             await self.cache.fill_fronts(item.key, reply.stored)

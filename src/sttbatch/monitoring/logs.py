@@ -14,6 +14,8 @@ from sttbatch.monitoring.alerts import alert_message
 
 FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
 _ENDS = (events.JobCompleted, events.JobFailed, events.JobSkipped)
+_TIMINGS = (events.AnswerStored, events.TranscriptMerged, events.OutputsWritten)
+"""Events that only scripts read."""
 
 
 class EventLog:
@@ -53,7 +55,8 @@ class EventLog:
 
     def _write_event(self, event: events.Event) -> None:
         if not self._as_json:
-            self._write(f"{_local_time()} {self._printable(event_message(event))}")
+            if not isinstance(event, _TIMINGS):
+                self._write(f"{_local_time()} {self._printable(event_message(event))}")
             return
         facts = msgspec.to_builtins(event, enc_hook=str)
         if "index" in facts:

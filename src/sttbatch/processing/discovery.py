@@ -14,52 +14,15 @@ from msgspec import Struct, field
 from sttbatch.core.errors import ObjectRefused, ObjectsUnreachable, UsageError
 from sttbatch.core.locations import FileStatus, Location, ObjectUrl, is_object, location
 from sttbatch.core.options import OutputOptions
+from sttbatch.processing.endings import (
+    MEDIA_ENDINGS,
+    OTHER_ENDINGS,
+    UNFINISHED_ENDINGS,
+    UNREADABLE_ENDINGS,
+)
 
 if TYPE_CHECKING:
-    from sttbatch.core.ports.objects import ObjectFacts, Objects
-
-MEDIA_ENDINGS = frozenset(
-    {
-        "3g2", "3gp", "aa3", "aac", "ac3", "aif", "aifc", "aiff", "amr", "ape", "asf", "au", "avi",
-        "awb", "caf", "dsf", "dss", "dts", "dv", "dvr-ms", "eac3", "ec3", "f4v", "flac", "flv",
-        "gsm", "gxf", "ilbc", "latm", "loas", "m1a", "m2a", "m2ts", "m4a", "m4b", "m4v", "mka",
-        "mkv", "mlp", "mmf", "mov", "mp2", "mp3", "mp4", "mpa", "mpc", "mpeg", "mpg", "mts", "mxf",
-        "nist", "nut", "oga", "ogg", "ogm", "ogv", "oma", "opus", "qcp", "qt", "ra", "rm", "rmvb",
-        "shn", "sph", "spx", "tak", "thd", "ts", "tta", "vob", "voc", "w64", "wav", "weba", "webm",
-        "wma", "wmv", "wtv", "wv",
-    }
-)  # fmt: skip
-"""A file with such an ending that cannot be read is a failure and is not skipped."""
-
-UNREADABLE_ENDINGS = frozenset(
-    {
-        "aax", "aaxc", "adpcm", "al", "alaw", "aptx", "dff", "ds2", "dvf", "g721", "g722", "g723",
-        "g726", "g729", "icd", "m4p", "msv", "nmf", "ofr", "ofs", "pcm", "sbc", "sln", "ul", "ulaw",
-        "vox", "vy1", "vy4",
-    }
-)  # fmt: skip
-"""Endings of recordings that libavformat cannot read, or not without being told their parameters:
-encrypted ones, those of some dictation and call recorders, and raw samples."""
-
-OTHER_ENDINGS = frozenset(
-    {
-        "7z", "bak", "bib", "bmp", "bz2", "cfg", "conf", "css", "csv", "cue", "db", "doc",
-        "docx", "epub", "gif", "gz", "htm", "html", "ico", "ini", "ipynb", "jpeg", "jpg", "js",
-        "json", "jsonl", "lock", "log", "lrc", "m3u", "m3u8", "md", "nfo", "odp", "ods", "odt",
-        "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
-        "sqlite", "srt", "ssa", "ass", "svg", "tar", "tex", "tif", "tiff", "toml", "tsv",
-        "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
-    }
-)  # fmt: skip
-"""Endings of notes, covers and our own outputs, which are skipped without being opened."""
-
-UNFINISHED_ENDINGS = frozenset(
-    {
-        "!qb", "!ut", "aria2", "bc!", "crdownload", "download", "filepart", "opdownload", "part",
-        "partial", "tmp", "ytdl",
-    }
-)  # fmt: skip
-"""What browsers and transfer programs put behind a name until the file is complete."""
+    from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 
 
 class Candidate(Struct, frozen=True):
@@ -204,24 +167,29 @@ class _Walk:
         expected = named or _ending(name) in MEDIA_ENDINGS
         self.result.candidates.append(Candidate(_plain(path), root, expected, status))
 
-    def add_objects(self, named: ObjectUrl, objects: Objects) -> None:
-        """Add an object, or all whose keys are below `named`; raises UsageError without any."""
+    def add_objects(self, named: ObjectUrl, objects: Objects, *, is_listed: bool) -> None:
+        """Add an object, or all whose keys are below `named`.
+
+        Raises UsageError without any, or if they are refused; what `is_listed` only fails then.
+        """
         try:
-            store = objects()
-            if named.name and (facts := store.facts(named)):
-                self._object(facts, str(named.parent) + "/", named=True)
-                return
-            root = str(named) if not named.key or named.key.endswith("/") else f"{named}/"
-            count = 0
-            for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
-                self._object(facts, root, named=False)
-        except ObjectRefused as error:
-            raise UsageError(str(error)) from error
-        except ObjectsUnreachable as error:
-            self.result.failures.append((str(named), str(error)))
+            self._add_objects(named, objects())
+        except (ObjectRefused, ObjectsUnreachable) as error:
+            if isinstance(error, ObjectRefused) and not is_listed:
+                raise UsageError(str(error)) from error
+            reason = str(error).removeprefix(f"{named}/: ").removeprefix(f"{named}: ")
+            self.result.failures.append((str(named), reason))
+
+    def _add_objects(self, named: ObjectUrl, store: ObjectStore) -> None:
+        if named.name and (facts := store.facts(named)):
+            self._object(facts, str(named.parent), named=True)
             return
+        root = str(named) if str(named).endswith("/") else f"{named}/"
+        count = 0
+        for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
+            self._object(facts, root, named=False)
         if not count:
-            raise UsageError(f"{named}: there is no such object, and none below it")
+            raise ObjectRefused(f"{named}: there is no such object, and none below it")
 
     def _object(self, facts: ObjectFacts, root: str, *, named: bool) -> None:
         path, name = str(facts.url), facts.url.name
@@ -243,20 +211,23 @@ class _Walk:
 
 
 def discover(
-    paths: Sequence[Location], min_age_s: float = 0.0, objects: Objects | None = None
+    paths: Sequence[Location],
+    min_age_s: float = 0.0,
+    objects: Objects | None = None,
+    listed: Sequence[Location] = (),
 ) -> Discovery:
-    """Walk `paths` in order, folders recursively and sorted by name.
+    """Walk `paths` and `listed` in order, folders recursively and sorted by name.
 
     Hidden files are skipped, symbolic links followed, and a folder that contains itself is
     reported as a failure. Raises UsageError if `objects` has none where it should, or refuses to
-    list them.
+    list them; what is `listed` only fails then.
     """
     walk = _Walk(min_age_s)
-    for path in paths:
+    for number, path in enumerate((*paths, *listed)):
         if not isinstance(path, ObjectUrl):
             walk.add(str(path))
         elif objects is not None:
-            walk.add_objects(path, objects)
+            walk.add_objects(path, objects, is_listed=number >= len(paths))
         else:
             raise UsageError(f"{path}: objects cannot be named here")
     return walk.result

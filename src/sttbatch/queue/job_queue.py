@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 1.0
-_GROWTH = 1.5
+PAUSE_GROWTH = 1.5
 
 
 class Pace:
@@ -38,7 +38,7 @@ class Pace:
 
     async def pause(self) -> None:
         await asyncio.sleep(self._next_s)
-        self._next_s = min(LONGEST_PAUSE_S, self._next_s * _GROWTH)
+        self._next_s = min(LONGEST_PAUSE_S, self._next_s * PAUSE_GROWTH)
 
 
 class JobQueue(Struct, frozen=True):

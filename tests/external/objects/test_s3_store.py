@@ -143,6 +143,7 @@ def refused(status: int, code: str) -> Any:
         (403, "AccessDenied", "may not do that"),
         (404, "NoSuchBucket", "no such bucket"),
         (418, "Teapot", "answers Teapot"),
+        (404, "", "answers 404"),
     ],
 )
 def test_refusals_say_what_to_do_and_no_secret(

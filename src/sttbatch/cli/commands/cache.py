@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from operator import methodcaller
@@ -16,6 +17,7 @@ from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.console.text import counted, local_time, printable
 from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
+from sttbatch.core.locations import location
 
 if TYPE_CHECKING:
     from sttbatch.caching.cache_invalidator import Invalidated
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from sttbatch.composition.settings import Settings
     from sttbatch.composition.stores import Caches, LedgerStores
     from sttbatch.core.cache_entries import LevelUsage
-    from sttbatch.core.ports import FileIndex
 
 MOST_USED = 1000
 """The number of entries that `warm` loads without paths."""
@@ -56,7 +57,7 @@ def invalidate(
     key: Annotated[str | None, typer.Argument(help="The key of one entry.")] = None,
     pattern: Annotated[str | None, option(
         "Entries whose keys match, such as 'transcript:*'.", metavar="P")] = None,
-    file: Annotated[Path | None, option(
+    file: Annotated[str | None, option(
         "Everything stored about a recording, even if the file is gone.", metavar="F")] = None,
     model: Annotated[str | None, option("All results of a model.", metavar="M")] = None,
     expired: Annotated[bool, option("Results older than cache_max_age.", "--expired")] = False,
@@ -70,7 +71,8 @@ def invalidate(
     from sttbatch.caching.response_spool import ResponseSpool
     from sttbatch.composition.stores import ANSWERS, data_folder
 
-    given = {"key": key, "pattern": pattern, "file": file, "model": model}
+    place = location(file) if file is not None else None
+    given = {"key": key, "pattern": pattern, "file": place, "model": model}
     removals = [methodcaller(name, value) for name, value in given.items() if value is not None]
     removals += [methodcaller("expired")] * expired + [methodcaller("all")] * everything
     if len(removals) != 1:
@@ -101,7 +103,7 @@ def warm(
     async def load(stores: LedgerStores, caches: Caches) -> tuple[int, int]:
         levels, limit_bytes = caches.levels, stores.settings.l2_max_mb * MIB
         if paths:
-            contents = await _contents(paths, stores.files)
+            contents = await _contents(paths, stores)
             return await levels.warm(await levels.authority.keys_of(contents), limit_bytes)
         most_used = await levels.authority.most_used(MOST_USED)
         return await levels.warm([key for key, _ in most_used], limit_bytes)
@@ -147,18 +149,25 @@ def _with_caches(work: Callable[[LedgerStores, Caches], Awaitable[_T]]) -> _T:
     return asyncio.run(run())
 
 
-async def _contents(arguments: list[str], files: FileIndex) -> list[str]:
-    """Content hashes of the recordings in `arguments`; unreadable files have no results."""
+async def _contents(arguments: list[str], stores: LedgerStores) -> list[str]:
+    """Content hashes of the recordings in `arguments`; unreadable files have no results.
+
+    Objects are not fetched: one that never was, or has changed since, has no results.
+    """
     from sttbatch.caching.fingerprints import Fingerprinter
+    from sttbatch.composition.object_storage import objects_of
     from sttbatch.processing.discovery import discover, expand
 
-    fingerprinter = Fingerprinter(files)
-    discovery = discover(expand(arguments))
+    fingerprinter = Fingerprinter(stores.files)
+    discovery = discover(expand(arguments), objects=objects_of(stores.settings))
     contents = []
     await fingerprinter.load([candidate.path.absolute() for candidate in discovery.candidates])
     for candidate in discovery.candidates:
         path = candidate.path.absolute()
-        assert isinstance(path, Path)
+        if not isinstance(path, Path):
+            known = fingerprinter.unchanged(os.fsencode(path), candidate.status)
+            contents += [known] if known is not None else []
+            continue
         with contextlib.suppress(RecordingError):
             # Large files that are no recordings are not hashed.
             if candidate.expected or await fingerprinter.remembered(path) is not None:

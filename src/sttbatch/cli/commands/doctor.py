@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
-import stat
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,18 +14,14 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from sttbatch.cli.console.text import counted, printable
+from sttbatch.cli.endpoint_checks import EndpointChecks, check_key, check_request
 from sttbatch.cli.options import AsJson
-from sttbatch.core.errors import EndpointUnreachable, StateError, SttbatchError, UsageError
+from sttbatch.core.errors import StateError, SttbatchError, UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings, Settings
-    from sttbatch.core.engine import APIRequest
-    from sttbatch.core.options import RequestOptions
-    from sttbatch.external.cloudru.catalogue import Model
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
-CLOCK_TOLERANCE_S = 60.0
-"""Larger differences break certificate checks and shift the days of budgets."""
 
 
 def doctor(
@@ -111,9 +106,11 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
             else "sttbatch cache verify lists damaged entries; restore the ledger from a backup, "
             "or move it away: its results are then transcribed and billed again",
         ),
+        *_seal_checks(settings),
         *_redis_checks(settings),
         *_broker_checks(settings),
         *_object_checks(settings, prefix),
+        *_collector_checks(),
         _Check("codecs", _codecs, "pip install --force-reinstall av"),
     ]
     local = _Check(
@@ -123,11 +120,11 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
     )
     if is_local:
         return [*here, local]
-    endpoint = _Endpoint(settings)
+    endpoint = EndpointChecks(settings)
     remote = [
         _Check(
             "key",
-            lambda: _key(settings),
+            lambda: check_key(settings),
             "create a key in the Cloud.ru console (Foundation Models, API keys); for cron, set "
             "CLOUDRU_API_KEY_FILE=/path/to/file",
         ),
@@ -147,8 +144,21 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
     ]
     if send:
         advice = "401 and 403: use another key; 402 and quota: check the balance of the account"
-        remote.append(_Check("a real request", lambda: _send(settings), advice))
+        remote.append(_Check("a real request", lambda: check_request(settings), advice))
     return [*remote, *here, local]
+
+
+def _seal_checks(settings: Settings) -> list[_Check]:
+    if settings.payload_key is None and settings.payload_key_file is None:
+        return []
+    advice = "README says how to make a key, and how to take another one"
+    return [_Check("payload key", lambda: _seal(settings), advice)]
+
+
+async def _seal(settings: Settings) -> str:
+    from sttbatch.composition.credentials import describe_seal
+
+    return describe_seal(settings)
 
 
 def _redis_checks(settings: Settings) -> list[_Check]:
@@ -179,6 +189,15 @@ def _object_checks(settings: Settings, prefix: str | None) -> list[_Check]:
     ]
 
 
+def _collector_checks() -> list[_Check]:
+    from sttbatch.composition.telemetry import SIGNALS, collector_of, describe_collectors
+
+    if not any(map(collector_of, SIGNALS)):
+        return []
+    advice = "OTEL_EXPORTER_OTLP_ENDPOINT is for OTLP/HTTP, usually port 4318; runs go on without"
+    return [_Check("collector", describe_collectors, advice)]
+
+
 async def _objects(settings: Settings, prefix: str | None) -> str:
     import asyncio
 
@@ -193,9 +212,11 @@ async def _objects(settings: Settings, prefix: str | None) -> str:
 async def _broker(settings: Settings) -> str:
     import asyncio
 
+    from sttbatch.composition.extras import needs_celery
     from sttbatch.core.addresses import without_password
-    from sttbatch.execution.celery_app import ring
 
+    with needs_celery():
+        from sttbatch.execution.celery_app import ring
     await asyncio.to_thread(ring, "", ())
     return f"{without_password(settings.broker_url or '')} takes messages"
 
@@ -206,65 +227,6 @@ def _settings(loaded: LoadedSettings) -> str:
     file = user_file()
     where = file if file.is_file() else f"defaults ({file} does not exist)"
     return f"{where}, {counted(len(loaded.alerts), 'alert')}"
-
-
-async def _key(settings: Settings) -> str:
-    from sttbatch.composition.credentials import key_file, load_key
-
-    load_key(settings)
-    file = key_file(settings)
-    if file is not None and file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        return f"in {file}, which other users may read: chmod 600 {file}"
-    return f"in {file or 'CLOUDRU_API_KEY'}; --send checks whether it is accepted"
-
-
-class _Endpoint:
-    """One request to the endpoint, for three checks."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._base_url = settings.base_url
-        self._ahead_s: float | None = None
-        self._models: tuple[Model, ...] | None = None
-
-    async def reach(self) -> str:
-        from sttbatch.composition.credentials import mask_of
-        from sttbatch.external.cloudru.reachability import check_reachability
-
-        answer = await check_reachability(self._base_url, mask_of(self._settings))
-        self._ahead_s, self._models = answer.clock_ahead_s, answer.models
-        hint = " (no list of models; some endpoints have none, or /v1 is missing in base_url)"
-        return (
-            f"{self._base_url} answers {answer.status} over {answer.http_version}, "
-            f"{answer.tls or 'no TLS'}{hint if answer.status in {404, 405} else ''}"
-        )
-
-    async def clock(self) -> str:
-        if self._ahead_s is None:
-            return "not compared: the endpoint did not send its time"
-        side = "ahead of" if self._ahead_s > 0 else "behind"
-        text = f"{abs(self._ahead_s):.0f} s {side} the endpoint's"
-        if abs(self._ahead_s) > CLOCK_TOLERANCE_S:
-            raise EndpointUnreachable(f"this machine's clock is {text}")
-        return text
-
-    async def model(self) -> str:
-        from sttbatch.composition.effective_options import CLOUDRU_MODEL
-        from sttbatch.external.cloudru.catalogue import choices
-        from sttbatch.external.cloudru.model_check import check_internal
-
-        name = self._settings.model or CLOUDRU_MODEL
-        if self._settings.only_internal:
-            check_internal(name, self._models)
-        if self._models is None:
-            return f"{name} is not checked: the endpoint gave no list of models"
-        listed = next((model for model in self._models if model.id == name), None)
-        if listed is None:
-            raise UsageError(f"{name} is not listed by the endpoint; {choices(self._models)}")
-        if listed.type is not None and not listed.type.startswith("audio"):
-            raise UsageError(f"{name} is no model for speech but of type {listed.type}")
-        provider = f", provider {listed.provider}" if listed.provider is not None else ""
-        return f"{name} is listed{provider}; --send checks whether it can be called"
 
 
 async def _disk(settings: Settings) -> str:
@@ -318,41 +280,3 @@ async def _local(settings: Settings, *, needed: bool) -> str:
     finally:
         await engine.aclose()
     return f"{model} loads"
-
-
-async def _send(settings: Settings) -> str:
-    from sttbatch.composition.credentials import load_key
-    from sttbatch.composition.effective_options import run_config_of
-    from sttbatch.composition.engines import engine_of
-    from sttbatch.composition.stores import data_folder
-    from sttbatch.external.cloudru.reachability import check_transcription
-
-    request = run_config_of(settings).request
-    key = load_key(settings)
-    folder = data_folder(settings)
-    requests: list[APIRequest] = []
-
-    async def record(sent: APIRequest) -> None:
-        requests.append(sent)
-
-    try:
-        async with engine_of(settings, key, lambda _: None, request.model, folder) as engine:
-            latency_s = await check_transcription(engine, request, record)
-    finally:
-        await _book(settings, request, requests)
-    return f"the key is accepted; one second of audio took {latency_s:.1f} s"
-
-
-async def _book(
-    settings: Settings, request: RequestOptions, requests: Sequence[APIRequest]
-) -> None:
-    """Record requests for budgets and `stats`; a damaged ledger is reported by another check."""
-    from sttbatch.composition.stores import opened_stores
-    from sttbatch.core.work import AUDIO_SECONDS, PROBE, RequestRecord, Usage, WorkItem
-
-    with contextlib.suppress(StateError), opened_stores(settings) as stores:
-        for sent in requests:
-            usage = Usage(AUDIO_SECONDS, sent.audio_s)
-            cost = sent.audio_s * settings.price_per_second
-            item = WorkItem(PROBE, "", 0, request.engine, request.model, usage, cost)
-            await stores.bookings.record(RequestRecord(item, sent))

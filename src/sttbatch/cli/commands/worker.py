@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -38,24 +39,23 @@ def worker(
     mode = output_mode(
         quiet=quiet, verbose=verbose, log_format=log_format, log_file=log_file, bars=False
     )
-    raise typer.Exit(logged(mode, partial(_work, concurrency, mode, metrics_port, remote_write)))
+    given = {
+        "concurrency": concurrency,
+        "metrics_port": metrics_port,
+        "remote_write": remote_write,
+    }
+    raise typer.Exit(logged(mode, partial(_work, given, mode)))
 
 
-def _work(
-    concurrency: str | None,
-    mode: OutputMode,
-    metrics_port: int | None,
-    remote_write: str | None,
-    log: EventLog | None,
-) -> int:
+def _work(given: Mapping[str, Any], mode: OutputMode, log: EventLog | None) -> int:
     import asyncio
 
     from sttbatch.cli.worker_session import WorkerSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.settings import load_settings
 
-    loaded = load_settings({"concurrency": concurrency})
+    loaded = load_settings(given)
     settings = loaded.settings
     key = load_key(settings) if settings.engine == "cloudru" else None
-    session = WorkerSession(settings, mode, key, loaded.alerts, log, metrics_port, remote_write)
+    session = WorkerSession(settings, mode, key, loaded.alerts, log)
     return asyncio.run(session.work())

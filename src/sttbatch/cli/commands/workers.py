@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import typer
+
 from sttbatch.cli.console.stdio import print_lines
+from sttbatch.cli.console.text import printable
 from sttbatch.cli.options import AsJson
+from sttbatch.core.errors import BrokerUnreachable
 from sttbatch.core.jobs import Worker
 
 
@@ -26,3 +30,18 @@ def workers(as_json: AsJson = False) -> None:
 
     known, living = asyncio.run(read())
     print_lines(workers_json(known, living) if as_json else workers_table(known, living))
+    if load_settings().settings.broker_url is not None:
+        _check_broker()
+
+
+def _check_broker() -> None:
+    """Say on standard error if the broker cannot be used."""
+    from sttbatch.composition.extras import needs_celery
+
+    try:
+        with needs_celery():
+            from sttbatch.execution.celery_app import ring
+        ring("", ())
+    except BrokerUnreachable as error:
+        text = f"warning: {error}; until it is back, workers look into the ledger"
+        typer.echo(printable(text), err=True)

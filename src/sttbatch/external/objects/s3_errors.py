@@ -41,7 +41,7 @@ _ADVICE = {
 
 def code_of(error: ClientError) -> str:
     """The store's name of an error, or its HTTP status."""
-    return str(error.response.get("Error", {}).get("Code", ""))
+    return str(error.response.get("Error", {}).get("Code") or status_of(error))
 
 
 def status_of(answer: Any) -> int:

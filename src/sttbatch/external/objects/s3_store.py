@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 import threading
@@ -97,13 +98,13 @@ class S3Store:
 
     def fetch(self, facts: ObjectFacts, path: Path, stopping: Callable[[], bool]) -> str:
         digest, breaks, done = hashlib.sha256(), 0, 0
-        with path.open("xb") as file, explained("", self._endpoint):
+        with _new_file(path) as file, explained("", self._endpoint):
             while done < facts.size_bytes:
                 try:
                     for block in self._blocks(facts, done):
                         if stopping():
                             raise Stopped("the run ended while it was fetched")
-                        _write(file, block)
+                        file.write(block)
                         digest.update(block)
                         done += len(block)
                         breaks = 0
@@ -224,8 +225,10 @@ def _facts(url: ObjectUrl, size_bytes: int, entry: dict[str, Any]) -> ObjectFact
     return ObjectFacts(url, size_bytes, entry.get("ETag", ""), modified_ns)
 
 
-def _write(file: BinaryIO, block: bytes) -> None:
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[BinaryIO]:
     try:
-        file.write(block)
+        with path.open("xb") as file:
+            yield file
     except OSError as error:
-        raise Hindered(f"it cannot be fetched to {file.name}: {error.strerror}") from error
+        raise Hindered(f"it cannot be fetched to {path}: {error.strerror or error}") from error

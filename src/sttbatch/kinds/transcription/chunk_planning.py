@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -32,10 +32,13 @@ from sttbatch.processing.scheduling.latency_model import GUESS, SAMPLES, fit_lat
 from sttbatch.processing.scheduling.orchestrator import NextChunk
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 
+GUESSED_BYTES_PER_S = 16_000.0
+"""Of recordings that are not read yet, if none was: mp3 at 128 kbit/s."""
+
 
 @dataclass(slots=True, eq=False)
 class ChunkPlanner:
-    """Plans recordings and cuts their chunks; `expect` comes first.
+    """Plans recordings and cuts their chunks, after `expect` or `expect_next`.
 
     `beside_s` are the lengths of recordings of other runs that share the lanes, in seconds.
     """
@@ -49,42 +52,61 @@ class ChunkPlanner:
     media: MediaWorkers
     emit: events.Emit
     beside_s: tuple[float, ...] = ()
-    _load: BatchLoad = field(default_factory=BatchLoad, init=False)
-    _positions: dict[RecordingJob, int] = field(default_factory=dict, init=False)
+    _loads: dict[RecordingJob, BatchLoad] = field(default_factory=dict, init=False)
+    _lengths_s: tuple[float, ...] = field(default=(), init=False)
+    _bytes_per_s: float = field(default=GUESSED_BYTES_PER_S, init=False)
     _latency: LatencyModel = field(default=GUESS, init=False)
     _sizers: dict[tuple[bool, float | None], DynamicChunkSizer] = field(
         default_factory=dict, init=False
     )
 
-    async def expect(self, jobs: Sequence[RecordingJob]) -> None:
-        """Compute the load of the batch, in the order in which it runs, and the latency model."""
-        self._positions = {job: position for position, job in enumerate(jobs)}
-        if not jobs:
+    async def expect(self, jobs: Sequence[RecordingJob], later: Iterable[int] = ()) -> None:
+        """Compute the load of the batch, in the order in which it runs, and the latency model.
+
+        `later` are the sizes in bytes of recordings that run afterwards, and are not read yet.
+        """
+        later = tuple(later)
+        if not jobs and not later:
             return
         request = self.config.request
         samples = await self.ledger.latencies(request.engine, request.model, SAMPLES)
         self._latency = fit_latency(samples)
         self._sizers.clear()
+        if declared_s := sum(job.billable_s for job in jobs):
+            self._bytes_per_s = sum(job.fingerprint.size_bytes for job in jobs) / declared_s
+        self._lengths_s = (*await self._to_send_s(jobs), *self._guessed_s(later), *self.beside_s)
+        for position, job in enumerate(jobs):
+            self._loads[job] = BatchLoad(self._lengths_s, position)
+
+    async def expect_next(self, job: RecordingJob, later: Iterable[int]) -> None:
+        """Compute the load as it is when one of the later recordings is read; `later` as above."""
+        if job.billable_s:
+            self._bytes_per_s = job.fingerprint.size_bytes / job.billable_s
+        lengths_s = (*await self._to_send_s([job]), *self._guessed_s(later), *self.beside_s)
+        self._loads[job] = BatchLoad(lengths_s)
+
+    async def _to_send_s(self, jobs: Sequence[RecordingJob]) -> list[float]:
         stored_s = {} if self.config.run.force else await self._stored_s(jobs)
-        self._load = BatchLoad(
-            tuple(
-                max(0.0, job.billable_s - stored_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
-            )
-            + self.beside_s
-        )
+        return [
+            max(0.0, job.billable_s - stored_s.get(job.fingerprint.sha256, 0.0)) for job in jobs
+        ]
+
+    def _guessed_s(self, sizes: Iterable[int]) -> list[float]:
+        """The lengths of recordings, if they have the bit rate of those that were read."""
+        return [size_bytes / self._bytes_per_s for size_bytes in sizes]
 
     def announce(self) -> None:
         """Emit the plan of the batch."""
-        if not self._positions:
+        if not self._lengths_s:
             return
-        cuts = self._sizer().cuts(self.config.concurrency, self._load)
-        audio_s = sum(self._load.lengths_s)
+        cuts = self._sizer().cuts(self.config.concurrency, BatchLoad(self._lengths_s))
+        audio_s = sum(self._lengths_s)
         self.emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
 
     async def forecast(self, jobs: Sequence[RecordingJob]) -> BatchForecast:
         """Estimate, by their headers, what they would send and how long that would take."""
         forecasts = {job: await self._forecast_of(job) for job in jobs}
-        to_send = [forecasts[job] for job in self._positions]
+        to_send = [forecasts[job] for job in self._loads]
         expected_s = 0.0
         if to_send:
             expected_s = self._sizer().makespan_s(
@@ -114,8 +136,9 @@ class ChunkPlanner:
             self._split_plan(job, channel, await self._use_stored(job, channel))
             for channel in job.channels
         ]
+        self._loads.pop(job)
         async with (
-            job.reading(cuts=True) as source,
+            job.reading() as source,
             self.media.split(source, *plans, urgency=job.priority) as cutting,
         ):
             job.advance(RunState.CUTTING)
@@ -219,8 +242,9 @@ class ChunkPlanner:
 
     def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:
         assert job.file is not None
-        load = replace(self._load, position=self._positions[job])
-        return self._sizer().calculate_chunk_size(job.file, self.config.concurrency, load)
+        return self._sizer().calculate_chunk_size(
+            job.file, self.config.concurrency, self._loads[job]
+        )
 
     def _sizer(self) -> DynamicChunkSizer:
         """The sizer for the engine's abilities, which change if its answers lack timestamps."""

@@ -256,3 +256,7 @@ class _ChunkRequest(Struct, frozen=True):
                 self.context.piece,
             )
         )
+
+    def stored(self, store_s: float) -> None:
+        name, index, piece = self.context.recording, self.context.index, self.context.piece
+        self.transcriber.emit(events.AnswerStored(name, index, store_s, piece))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -62,14 +63,14 @@ class Completion:
     emit: events.Emit
     _done: set[str] = field(default_factory=set, init=False)
 
-    async def plan_outputs(self, jobs: Sequence[RecordingJob]) -> None:
+    async def plan_outputs(self, recordings: Iterable[Candidate]) -> None:
         """Plan the names of the outputs of all copies, before any is written."""
         copies: dict[OutputOptions, list[Recording]] = {self.config.outputs: []}
-        for each in (each for job in jobs for each in job.candidates):
+        for each in recordings:
             options = each.outputs or self.config.outputs
             copies.setdefault(options, []).append(Recording(each.path, location(each.root)))
-        for options, recordings in copies.items():
-            await self.outputs.plan(recordings, options)
+        for options, planned in copies.items():
+            await self.outputs.plan(planned, options)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; returns the cache level that had it, or None."""
@@ -99,6 +100,10 @@ class Completion:
         """Report a job that failed in another run."""
         job.advance(RunState.FAILED)
         self._report_failed_copies(job, reason)
+
+    def fail_changed(self, job: RecordingJob) -> None:
+        """Report a job whose recording is not the one that was ordered."""
+        self.fail_elsewhere(job, "it has changed since its job was queued")
 
     def hand_over(self, job: RecordingJob) -> None:
         """End a job here that was ordered from the workers, who report it."""
@@ -151,7 +156,10 @@ class Completion:
         if len(missing) == len(job.outcomes):
             return missing[0].detail if missing else "it contains no audio"
         try:
+            begun_s = time.monotonic()
             job.transcript = await asyncio.to_thread(_merge, job)
+            merge_s = time.monotonic() - begun_s
+            self.emit(events.TranscriptMerged(job.display_path, merge_s))
             if job.transcript.is_complete:
                 await self.results.store_transcript(
                     job.transcript_key, job.transcript, job.fingerprint.sha256
@@ -169,7 +177,9 @@ class Completion:
         incomplete = _shortcomings(job.transcript)
         is_ordered = self.claims.assigned is not None
         unwritten = None
-        for copy in job.candidates[job.reported_count :]:
+        # Further copies may be found meanwhile.
+        while len(job.candidates) > job.reported_count:
+            copy = job.candidates[job.reported_count]
             reason, is_left = incomplete, False
             try:
                 await self._write_copy(job, copy, is_complete=incomplete is None)
@@ -195,7 +205,9 @@ class Completion:
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
         document = Document(path, sha256, request.model, request.engine, transcript, options)
         key = job.transcript_key if is_complete else None
+        begun_s = time.monotonic()
         written = await self.outputs.write(document, copy.path, key)
+        self.emit(events.OutputsWritten(path, time.monotonic() - begun_s))
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
         self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
@@ -221,7 +233,7 @@ class Completion:
             self.control.abort(error)
         if reason is not None:
             self._report_failed_copies(job, reason)
-        job.release_memory()
+        job.release()
 
     def _report_failed_copies(self, job: RecordingJob, reason: str) -> None:
         for copy in self._unreported(job):

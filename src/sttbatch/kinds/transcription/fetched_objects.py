@@ -29,6 +29,13 @@ class FetchedFile(Struct, frozen=True):
     sha256: str
 
 
+@dataclass(slots=True, eq=False)
+class _OnDisk:
+    file: FetchedFile
+    users: int = 0
+    is_forgotten: bool = False
+
+
 def _never() -> bool:
     return False
 
@@ -37,14 +44,14 @@ def _never() -> bool:
 class FetchedObjects:
     """Fetches objects into the folder of a run, `MOST_FILES` at the same time.
 
-    What was examined remains for its cut, until another recording needs the place.
+    A file that nobody uses remains until `forget`, or until another recording needs the place.
     """
 
     objects: Objects
     folder: Path
-    _idle: dict[ObjectFacts, FetchedFile] = field(default_factory=dict, init=False)
+    _files: dict[ObjectFacts, _OnDisk] = field(default_factory=dict, init=False)
     _places: asyncio.Semaphore = field(init=False)
-    _held: int = field(default=0, init=False)
+    _fetching: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._places = asyncio.Semaphore(MOST_FILES)
@@ -68,58 +75,62 @@ class FetchedObjects:
 
     @contextlib.asynccontextmanager
     async def held(
-        self,
-        facts: ObjectFacts,
-        stopping: Callable[[], bool] = _never,
-        *,
-        last: bool = False,
+        self, facts: ObjectFacts, stopping: Callable[[], bool] = _never
     ) -> AsyncIterator[FetchedFile]:
-        """An object's file, for a `with`; after the `last` use it is removed.
+        """An object's file, for a `with`, as soon as there is a place for it.
 
         Raises RecordingError if it cannot be fetched, and Stopped as `ObjectStore.fetch` does.
         """
-        async with self._places, self._one_more(facts, stopping, last=last) as file:
+        async with self._places, self.held_at_once(facts, stopping) as file:
             yield file
 
     @contextlib.asynccontextmanager
-    async def held_at_once(self, facts: ObjectFacts) -> AsyncIterator[FetchedFile]:
-        """As `held`, for those on whom what holds the other places may wait."""
-        async with self._one_more(facts, _never, last=True) as file:
-            yield file
-
-    @contextlib.asynccontextmanager
-    async def _one_more(
-        self, facts: ObjectFacts, stopping: Callable[[], bool], *, last: bool
+    async def held_at_once(
+        self, facts: ObjectFacts, stopping: Callable[[], bool] = _never
     ) -> AsyncIterator[FetchedFile]:
-        self._held += 1
-        file = self._idle.pop(facts, None)
+        """As `held`, for those on whom what holds the places may wait."""
+        on_disk = self._files.get(facts) or await self._fetched(facts, stopping)
+        on_disk.users += 1
         try:
-            while self._idle and self._held + len(self._idle) > MOST_FILES:
-                self._idle.pop(next(iter(self._idle))).path.unlink(missing_ok=True)
-            if file is None:
-                file = await self._fetched(facts, stopping)
-            yield file
+            yield on_disk.file
         finally:
-            self._held -= 1
-            if file is not None:
-                if last or facts in self._idle:
-                    file.path.unlink(missing_ok=True)
-                else:
-                    self._idle[facts] = file
+            on_disk.users -= 1
+            if on_disk.is_forgotten:
+                self.forget(facts)
 
-    async def _fetched(self, facts: ObjectFacts, stopping: Callable[[], bool]) -> FetchedFile:
+    def forget(self, facts: ObjectFacts) -> None:
+        """Remove an object's file, as soon as nobody uses it."""
+        on_disk = self._files.get(facts)
+        if on_disk is None:
+            return
+        on_disk.is_forgotten = True
+        if not on_disk.users:
+            del self._files[facts]
+            on_disk.file.path.unlink(missing_ok=True)
+
+    async def _fetched(self, facts: ObjectFacts, stopping: Callable[[], bool]) -> _OnDisk:
+        unused = [each for each, on_disk in self._files.items() if not on_disk.users]
+        for each in unused[: max(0, len(self._files) + self._fetching + 1 - MOST_FILES)]:
+            self.forget(each)
         path = self.folder / f"object-{uuid.uuid4().hex}"
         cancelled = False
         # The thread does not end with a task that is cancelled; it would go on fetching.
         fetching = asyncio.to_thread(
             lambda: self.objects().fetch(facts, path, lambda: cancelled or stopping())
         )
+        self._fetching += 1
         try:
-            return FetchedFile(path, await fetching)
+            sha256 = await fetching
         except BaseException:
             cancelled = True
             path.unlink(missing_ok=True)
             raise
+        finally:
+            self._fetching -= 1
+        if facts in self._files:
+            # Another has fetched it meanwhile.
+            path.unlink(missing_ok=True)
+        return self._files.setdefault(facts, _OnDisk(FetchedFile(path, sha256)))
 
 
 def check_content(file: FetchedFile, sha256: str) -> None:

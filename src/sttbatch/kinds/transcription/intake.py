@@ -18,7 +18,7 @@ from sttbatch.core.file_records import FileRecord
 from sttbatch.core.locations import location
 from sttbatch.core.models import MERGE_VERSION, AudioFile
 from sttbatch.core.ports.objects import ObjectFacts
-from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
+from sttbatch.kinds.transcription.fetched_objects import FetchedFile, FetchedObjects
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
@@ -40,11 +40,13 @@ class IntakeResult(Struct):
         jobs: in the order of discovery; CACHED ones need no request.
         failures: expected recordings that cannot be read.
         left: display paths of recordings that were not reached before the run ended.
+        unfetched: objects to fetch, and then to `examine`.
     """
 
     jobs: list[RecordingJob] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    unfetched: list[Candidate] = field(default_factory=list)
 
 
 class Intake(Struct, frozen=True):
@@ -66,14 +68,16 @@ class Intake(Struct, frozen=True):
     emit: events.Emit
     fetched: FetchedObjects | None = None
 
-    async def take_in(self, discovery: Discovery) -> IntakeResult:
-        """Examine every candidate once."""
-        intake = IntakeResult(failures=[_unread(*failure) for failure in discovery.failures])
+    async def take_in(self, discovery: Discovery, *, fetches: bool = True) -> IntakeResult:
+        """Examine every candidate once; objects only as far as they are known, unless `fetches`."""
+        intake = IntakeResult(failures=[unread(*failure) for failure in discovery.failures])
         await self.index.load([each.path.absolute() for each in discovery.candidates])
         skipped = 0
-        entries = await self._look_at_all(discovery.candidates)
+        entries = await self._look_at_all(discovery.candidates, fetches=fetches)
         for candidate, entry in zip(discovery.candidates, entries, strict=True):
-            if isinstance(entry, RecordingJob) and entry.state is not RunState.FAILED:
+            if isinstance(entry, Candidate):
+                intake.unfetched.append(entry)
+            elif isinstance(entry, RecordingJob) and entry.state is not RunState.FAILED:
                 if candidate is entry.candidates[0]:
                     intake.jobs.append(entry)
             elif not candidate.expected:
@@ -84,16 +88,53 @@ class Intake(Struct, frozen=True):
                 sha256 = entry.fingerprint.sha256
                 intake.failures.append(Failure(candidate.display_path, sha256, entry.reason))
             else:
-                intake.failures.append(_unread(candidate.display_path, str(entry)))
+                intake.failures.append(unread(candidate.display_path, str(entry)))
         await report_skipped(discovery, self.registry, self.emit, skipped)
         return intake
 
+    async def examine(
+        self, candidate: Candidate, file: FetchedFile, jobs: dict[str, RecordingJob]
+    ) -> RecordingJob:
+        """The job of an object that was fetched, FAILED if its content cannot be read.
+
+        `jobs` are those of the run by their content. One that has not ended gets the copy.
+        """
+        facts = candidate.status
+        assert isinstance(facts, ObjectFacts)
+        was_known = self.index.unchanged(os.fsencode(facts.url), facts) is not None
+        fingerprint = await self.index.remember_object(facts.url, facts, file.sha256)
+        earlier = jobs.get(file.sha256)
+        if earlier is not None and not earlier.state.is_final:
+            earlier.candidates.append(candidate)
+            return earlier
+        job = jobs[file.sha256] = self._new_job(candidate, fingerprint)
+        if earlier is not None and earlier.state is RunState.FAILED:
+            job.advance(RunState.FAILED)
+            job.reason = earlier.reason
+            return job
+        is_done = earlier is not None and earlier.state is RunState.DONE
+        if earlier is not None and is_done:
+            job.transcript_key = earlier.transcript_key
+        if (is_done or not was_known) and await self._is_stored(job, by_this_run=is_done):
+            return job
+        try:
+            job.file = await self.media.probe(file.path, self.config.chunking.audio_stream)
+        except RecordingError as error:
+            job.advance(RunState.FAILED)
+            job.reason = str(error)
+            return job
+        await self._probed(job)
+        return job
+
     async def _look_at_all(
-        self, candidates: Sequence[Candidate]
-    ) -> Sequence[RecordingJob | RecordingError | None]:
-        """The job of each, FAILED if its content cannot be read; None: the run ended before."""
+        self, candidates: Sequence[Candidate], *, fetches: bool
+    ) -> Sequence[RecordingJob | RecordingError | Candidate | None]:
+        """The job of each, FAILED if its content cannot be read; None: the run ended before.
+
+        An object that has to be fetched, but is not, is itself.
+        """
         jobs: dict[str, RecordingJob] = {}
-        entries: list[RecordingJob | RecordingError | None] = [None] * len(candidates)
+        entries: list[RecordingJob | RecordingError | Candidate | None] = [None] * len(candidates)
         # A task for each of a hundred thousand candidates would take too much memory.
         waiting = enumerate(candidates)
 
@@ -101,8 +142,10 @@ class Intake(Struct, frozen=True):
             for index, candidate in waiting:
                 if self.stopping():
                     return
+                is_known_only = not fetches and isinstance(candidate.status, ObjectFacts)
+                look_at = self._look_at_known if is_known_only else self._look_at
                 try:
-                    entries[index] = await self._look_at(candidate, jobs)
+                    entries[index] = await look_at(candidate, jobs)
                 except Stopped:
                     return
                 except RecordingError as error:
@@ -111,6 +154,23 @@ class Intake(Struct, frozen=True):
         await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
         return entries
 
+    async def _look_at_known(
+        self, candidate: Candidate, jobs: dict[str, RecordingJob]
+    ) -> RecordingJob | Candidate:
+        """The job of an object whose transcript is stored, or else the object."""
+        fingerprint = self.index.record(os.fsencode(candidate.path), candidate.status)
+        if fingerprint is None:
+            return candidate
+        sha256 = fingerprint.sha256
+        if sha256 not in jobs:
+            job = self._new_job(candidate, fingerprint)
+            if not await self._is_stored(job):
+                return candidate
+            if jobs.setdefault(sha256, job) is job:
+                return job
+        jobs[sha256].candidates.append(candidate)
+        return jobs[sha256]
+
     async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
         probed = await self._probe_unknown(candidate)
         fingerprint = await self._fingerprint(candidate)
@@ -118,11 +178,7 @@ class Intake(Struct, frozen=True):
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
-        key = self._transcript_key(sha256, self.config.chunking.likely_stream)
-        mode = self.addresser.channels
-        job = jobs[sha256] = RecordingJob(
-            [candidate], fingerprint, key, channel_mode=mode, fetched=self.fetched
-        )
+        job = jobs[sha256] = self._new_job(candidate, fingerprint)
         if await self._is_stored(job):
             return job
         try:
@@ -134,20 +190,29 @@ class Intake(Struct, frozen=True):
             job.advance(RunState.FAILED)
             job.reason = str(error)
             return job
-        key = self._transcript_key(sha256, job.stream)
+        await self._probed(job)
+        return job
+
+    def _new_job(self, candidate: Candidate, fingerprint: FileRecord) -> RecordingJob:
+        key = self._transcript_key(fingerprint.sha256, self.config.chunking.likely_stream)
+        mode = self.addresser.channels
+        return RecordingJob([candidate], fingerprint, key, channel_mode=mode, fetched=self.fetched)
+
+    async def _probed(self, job: RecordingJob) -> None:
+        """Look up its transcript again if it is of another stream than was likely."""
+        key = self._transcript_key(job.fingerprint.sha256, job.stream)
         if key != job.transcript_key:
             job.transcript_key = key
             await self._is_stored(job)
         self._mention_other_streams(job)
-        return job
 
     def _transcript_key(self, sha256: str, stream: int) -> str:
         mode = self.config.run.audit_mode
         return self.addresser.transcript_key(sha256, stream, MERGE_VERSION, mode)
 
-    async def _is_stored(self, job: RecordingJob) -> bool:
+    async def _is_stored(self, job: RecordingJob, *, by_this_run: bool = False) -> bool:
         """Look up its transcript; a job with one becomes CACHED."""
-        if self.config.run.force:
+        if self.config.run.force and not by_this_run:
             return False
         stored = await self.results.transcript(job.transcript_key)
         level = stored[1] if stored is not None else None
@@ -219,5 +284,6 @@ class Intake(Struct, frozen=True):
         return await self.media.probe(path, stream)
 
 
-def _unread(display_path: str, reason: str) -> Failure:
+def unread(display_path: str, reason: str) -> Failure:
+    """The failure of a recording whose content is unknown."""
     return Failure(display_path, unread_content(location(display_path)), reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -10,16 +9,15 @@ from functools import partial
 from msgspec import Struct
 
 from sttbatch.core import events
-from sttbatch.core.errors import ChunkError, SttbatchError, is_hindrance
+from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import Job, JobStatus
-from sttbatch.core.models import GapReason
 from sttbatch.core.ports import OrderStore
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
-from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
+from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.completion import Completion
-from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.intake import Intake, IntakeResult
 from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
+from sttbatch.kinds.transcription.object_intake import ObjectIntake
 from sttbatch.kinds.transcription.ordering import PlacedOrder, orders_of
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
@@ -31,8 +29,7 @@ from sttbatch.kinds.transcription.report import BatchForecast, Outcome
 from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
-from sttbatch.processing.scheduling.orchestrator import Lane, NextChunk, Steps
-from sttbatch.processing.transcript.result_merger import ChunkOutcome
+from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
 
 
 def _urgency(turn: CutterTurn) -> int:
@@ -50,14 +47,15 @@ class TranscriptionPipeline(Struct, frozen=True):
     intake: Intake
     claims: JobClaims
     planner: ChunkPlanner
-    transcriber: ChunkTranscriber
-    repair: GapRepair
+    chunks: ChunkProcessor
     completion: Completion
     control: RunControl
 
     async def run(self, discovery: Discovery) -> None:
         """Transcribe discovered recordings; each ends with an event."""
-        await self._process_new(discovery, self._transcribe)
+        intake = await self._take_in(discovery, fetches=False)
+        objects = ObjectIntake(self.intake, self.claims, self.completion, intake)
+        await self._process_new(intake, lambda jobs: self._transcribe(jobs, objects))
 
     async def submit(self, discovery: Discovery, orders: OrderStore) -> list[PlacedOrder]:
         """Queue discovered recordings for workers, with an order for the outputs of each copy.
@@ -69,14 +67,13 @@ class TranscriptionPipeline(Struct, frozen=True):
         async def order(jobs: list[RecordingJob]) -> None:
             placed.extend(await self._order(jobs, orders))
 
-        await self._process_new(discovery, order)
+        await self._process_new(await self._take_in(discovery), order)
         return placed
 
     async def _process_new(
-        self, discovery: Discovery, process: Callable[[list[RecordingJob]], Awaitable[None]]
+        self, intake: IntakeResult, process: Callable[[list[RecordingJob]], Awaitable[None]]
     ) -> None:
         """End what needs no request, and `process` the rest."""
-        intake = await self._take_in(discovery)
         for display_path in intake.left:
             self.completion.report_skipped(display_path, Outcome.LEFT)
         await self.completion.fail_unread(intake.failures)
@@ -98,6 +95,9 @@ class TranscriptionPipeline(Struct, frozen=True):
                 except SttbatchError as error:
                     self.control.abort(error)
                 self.completion.skip(job, Outcome.LEFT)
+                job.release()
+            for candidate in intake.unfetched:
+                self.completion.report_skipped(candidate.display_path, Outcome.LEFT)
         self.control.raise_bug()
 
     async def forecast(self, discovery: Discovery) -> BatchForecast:
@@ -112,31 +112,50 @@ class TranscriptionPipeline(Struct, frozen=True):
         jobs = [job for job in intake.jobs if job.state is not RunState.FAILED]
         return await self.planner.forecast(jobs)
 
-    async def _take_in(self, discovery: Discovery) -> IntakeResult:
-        intake = await self.intake.take_in(discovery)
-        await self.completion.plan_outputs(intake.jobs)
+    async def _take_in(self, discovery: Discovery, *, fetches: bool = True) -> IntakeResult:
+        intake = await self.intake.take_in(discovery, fetches=fetches)
+        copies = [each for job in intake.jobs for each in job.candidates]
+        await self.completion.plan_outputs([*copies, *intake.unfetched])
         for job in intake.jobs:
             if not self.claims.adopt(job):
-                self.completion.fail_elsewhere(job, "it has changed since its job was queued")
+                self.completion.fail_changed(job)
         return intake
 
-    async def _transcribe(self, jobs: list[RecordingJob]) -> None:
+    async def _transcribe(self, jobs: list[RecordingJob], objects: ObjectIntake) -> None:
         """Process free jobs, then wait for those of other runs, or take them over."""
-        jobs = await self._enqueue(jobs)
-        for job in jobs:
-            self.control.emit(events.JobQueued(job.display_path, job.billable_s))
+        jobs = await self._queued(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
-        await self.planner.expect(jobs)
+        await self.planner.expect(jobs, objects.sizes)
         self.planner.announce()
-        ready: Sequence[RecordingJob] = jobs
-        while ready:
-            cut = partial(self._cut, Backlog(self.claims.queue, ready))
-            turns = [CutterTurn() for _ in ready]
-            await self.control.lanes.run(turns, Steps(cut, self._process, self._complete, _urgency))
-            held = [job for job in jobs if job.state is RunState.HELD_ELSEWHERE]
+        turns = [CutterTurn() for _ in jobs]
+        turns += [CutterTurn(fetches=True) for _ in objects.sizes]
+        ready = jobs
+        while turns:
+            cut = partial(self._cut, Backlog(self.claims.queue, ready), objects)
+            steps = Steps(cut, self.chunks.process, self._complete, _urgency)
+            await self.control.lanes.run(turns, steps)
+            held = [job for job in [*jobs, *objects.jobs] if job.state is RunState.HELD_ELSEWHERE]
             if self.control.closed or not held:
-                return
+                break
             ready = await self._take_over(held)
+            turns = [CutterTurn() for _ in ready]
+        if objects.jobs and self.claims.assigned is None:
+            await self.completion.reconcile_ledger(objects.jobs)
+
+    async def _queued(self, jobs: Sequence[RecordingJob]) -> list[RecordingJob]:
+        waiting = await self._enqueue(jobs)
+        for job in waiting:
+            self.control.emit(events.JobQueued(job.display_path, job.billable_s))
+        return waiting
+
+    async def _next_object(
+        self, objects: ObjectIntake, opened: contextlib.AsyncExitStack
+    ) -> RecordingJob | None:
+        job = await objects.next(opened)
+        if job is None or not await self._queued([job]):
+            return None
+        await self.planner.expect_next(job, objects.next_sizes)
+        return await Backlog(self.claims.queue, [job]).next()
 
     async def _order(self, jobs: list[RecordingJob], orders: OrderStore) -> list[PlacedOrder]:
         if self.control.closed:
@@ -226,12 +245,16 @@ class TranscriptionPipeline(Struct, frozen=True):
         return True
 
     @contextlib.asynccontextmanager
-    async def _cut(self, backlog: Backlog, turn: CutterTurn) -> AsyncIterator[NextChunk[ChunkWork]]:
+    async def _cut(
+        self, backlog: Backlog, objects: ObjectIntake, turn: CutterTurn
+    ) -> AsyncIterator[NextChunk[ChunkWork]]:
         """Reserve a media worker while a recording is cut, if this run processes it."""
         async with contextlib.AsyncExitStack() as opened:
             next_chunk: NextChunk[ChunkWork] = _no_chunk
             with self.control.guard():
-                turn.job = await backlog.next()
+                turn.job = await (
+                    self._next_object(objects, opened) if turn.fetches else backlog.next()
+                )
             with self.control.guard(turn.job):
                 if turn.job is not None:
                     next_chunk = await self._open(turn.job, opened)
@@ -257,57 +280,6 @@ class TranscriptionPipeline(Struct, frozen=True):
 
     def _announce_retry(self, job: RecordingJob, reason: str) -> None:
         self.control.emit(events.JobRetryScheduled(job.display_path, job.retry_count, reason))
-
-    async def _process(self, work: ChunkWork, lane: Lane) -> None:
-        """Process one chunk; its errors do not affect other chunks."""
-        job, chunk = work.job, work.chunk
-        name, index, audio_s = job.display_path, chunk.span.index, chunk.span.duration_s
-        try:
-            with self.control.guard(job):
-                outcome = await self._outcome(work, lane)
-                job.outcomes.append(await asyncio.to_thread(outcome.compressed))
-                self.control.emit(
-                    events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
-                    if outcome.gap is GapReason.STILL_MISSING
-                    else events.ChunkProcessingCompleted(name, index, audio_s, outcome.cached)
-                )
-        finally:
-            chunk.upload.discard()
-            job.pending -= 1
-
-    async def _outcome(self, work: ChunkWork, lane: Lane) -> ChunkOutcome:
-        job, chunk, span = work.job, work.chunk, work.chunk.span
-        stored = job.recheck.get((span.channel, span.start, span.end))
-        if stored is None and chunk.silent:
-            return ChunkOutcome(span, None, gap=GapReason.NO_SPEECH)
-        assert job.claim is not None
-        sha256 = job.fingerprint.sha256
-        context = ChunkContext(
-            job.display_path, sha256, job.claim, lane, span.index, stream=job.stream
-        )
-        try:
-            if stored is None:
-                words, cached = await self.transcriber.transcribe(context, chunk)
-            else:
-                words, cached = stored.value.transcription, True
-                if stored.chunk_key != self.transcriber.addresser.chunk_key(chunk.audio_sha256):
-                    # It was cut by another version, so its upload cannot be repaired.
-                    return ChunkOutcome(stored.span, words, cached)
-        except ChunkError as error:
-            job.hindered |= is_hindrance(error)
-            return ChunkOutcome(span, None, gap=GapReason.STILL_MISSING, detail=str(error))
-        if not cached:
-            self.control.served()
-        repaired = await self.repair.repair(job, context, chunk, words)
-        if repaired.over_budget is not None:
-            self.control.budget_reached(repaired.over_budget)
-        return ChunkOutcome(
-            span,
-            repaired.transcription,
-            cached and not repaired.sent,
-            gaps=repaired.gaps,
-            dropped=repaired.dropped,
-        )
 
     async def _complete(self, turn: CutterTurn) -> None:
         if turn.job is not None:

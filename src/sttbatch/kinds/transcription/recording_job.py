@@ -159,11 +159,10 @@ class RecordingJob:
         return self.file.stream if self.file is not None else 0
 
     @contextlib.asynccontextmanager
-    async def reading(self, *, cuts: bool = False) -> AsyncIterator[Source]:
+    async def reading(self) -> AsyncIterator[Source]:
         """The file to read, which must not have changed since it was hashed.
 
-        An object's file may be removed after the one reader that `cuts`; only that one may have to
-        wait for others. Raises RecordingError if it cannot be fetched.
+        Raises RecordingError if it is an object that has to be fetched again and cannot.
         """
         path, file = self.candidates[0].path, self.fingerprint
         state = file.size_bytes, file.mtime_ns, file.inode
@@ -173,7 +172,7 @@ class RecordingJob:
         facts, fetched = self.candidates[0].status, self.fetched
         assert isinstance(facts, ObjectFacts)
         assert fetched is not None
-        async with fetched.held(facts, last=True) if cuts else fetched.held_at_once(facts) as held:
+        async with fetched.held_at_once(facts) as held:
             check_content(held, file.sha256)
             found = held.path.stat()
             state = found.st_size, found.st_mtime_ns, found.st_ino
@@ -205,8 +204,10 @@ class RecordingJob:
         """Whether nothing had to be sent, as its words were stored, or it has none."""
         return all(each.cached or each.gap is GapReason.NO_SPEECH for each in self.outcomes)
 
-    def release_memory(self) -> None:
-        """Drop the words after they are written, as a run may have many recordings."""
+    def release(self) -> None:
+        """Drop the words after they are written, as a run may have many, and an object's file."""
+        if self.fetched is not None and isinstance(facts := self.candidates[0].status, ObjectFacts):
+            self.fetched.forget(facts)
         self.transcript = None
         self.outcomes.clear()
         self.recheck.clear()
@@ -221,9 +222,14 @@ class ChunkWork(Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class CutterTurn:
-    """A cutter's turn, whose recording is chosen when it begins."""
+    """A cutter's turn, whose recording is chosen when it begins.
+
+    Attributes:
+        fetches: it is one of those that have to be fetched first.
+    """
 
     job: RecordingJob | None = None
+    fetches: bool = False
 
 
 Lanes: TypeAlias = ParallelOrchestrator[CutterTurn, ChunkWork]
