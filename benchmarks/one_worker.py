@@ -4,6 +4,7 @@
 
 Both have 4 lanes. From the start of `submit --wait`, or of `transcribe`, to its end: with the
 worker looking into the ledger, and with Celery telling it. Broker: Debian's Redis on loopback.
+Then a worker is drained by SIGTERM while all lanes are busy: from the last answer to its end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -34,6 +35,8 @@ RECORDING_S = 20.0
 LANES = "4"
 LATENCY_S, PER_AUDIO_S = 0.3, 0.004
 BOUND = 1.3
+DRAIN_BOUND_S = 2.0
+DRAINED_LATENCY_S = 8.0
 TIMEOUT_S = 120.0
 
 
@@ -68,6 +71,14 @@ def main() -> None:
             )
             for name, taken in (("ledger alone", ledger), ("Celery", celery))
         ]
+        with stand_in("--latency", DRAINED_LATENCY_S) as slow:
+            for name, variables in (("ledger alone", {}), ("Celery", broker)):
+                seconds = statistics.median(
+                    drained(base, slow, variables) for _ in range(options.runs)
+                )
+                claims.append(
+                    Claim(f"end after the last answer, {name}", seconds, DRAIN_BOUND_S, unit="s")
+                )
         print_claims(f"{RECORDINGS} recordings of {RECORDING_S:.0f} s, {LANES} lanes", claims)
 
 
@@ -84,16 +95,37 @@ def ordered(base: Path, endpoint: StandIn, variables: Mapping[str, str]) -> floa
     return taken_s
 
 
+def drained(base: Path, endpoint: StandIn, variables: Mapping[str, str]) -> float:
+    """Seconds from the last answer to the end of a worker that was told to drain while busy."""
+    state = fresh_state(base)
+    with working(state, endpoint, variables) as worker:
+        submitted = ("submit", str(base / "talks"), "-q", "-o", str(state.folder / "out"))
+        finish(start(state, endpoint, variables, *submitted))
+        until(lambda: workers(state, endpoint, variables)[0]["busy_lanes"] == int(LANES))
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(TIMEOUT_S)
+        ended_at_s = time.monotonic()
+    traffic = endpoint.traffic()
+    assert len(traffic.requests) < RECORDINGS, "it did all before it was drained"
+    return ended_at_s - traffic.last_at_s
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < deadline, "the worker did not come to it in time"
+        time.sleep(0.2)
+
+
 @contextlib.contextmanager
-def working(state: State, endpoint: StandIn, variables: Mapping[str, str]) -> Iterator[None]:
+def working(
+    state: State, endpoint: StandIn, variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[str]]:
     """An idle worker, which drains at the end."""
     worker = start(state, endpoint, variables, "worker", "-q", "-j", LANES)
     try:
-        deadline = time.monotonic() + TIMEOUT_S
-        while [each["state"] for each in workers(state, endpoint, variables)] != ["IDLE"]:
-            assert time.monotonic() < deadline, "the worker was not idle in time"
-            time.sleep(0.2)
-        yield
+        until(lambda: [each["state"] for each in workers(state, endpoint, variables)] == ["IDLE"])
+        yield worker
         worker.send_signal(signal.SIGTERM)
         worker.wait(TIMEOUT_S)
     finally:
