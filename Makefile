@@ -70,6 +70,7 @@ bench: $(READY)
 
 # About ten minutes on two cores.
 cluster: $(READY)
+	$(BIN)/python benchmarks/one_worker.py
 	$(BIN)/python -m benchmarks.cluster_sim
 
 clean:

@@ -59,7 +59,7 @@ def test_a_message_carries_an_id_and_its_job_is_done(
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
 
 
-@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+@pytest.mark.parametrize("program", ["celery", pytest.param("sttbatch", marks=pytest.mark.slow)])
 def test_its_worker_is_seen_by_prometheus_and_by_a_collector(
     shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
 ) -> None:
@@ -102,7 +102,7 @@ def test_a_port_that_is_taken_ends_celery_with_a_word(shell: Shell, broker: redi
             worker.wait(60)
 
 
-@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+@pytest.mark.parametrize("program", ["sttbatch", pytest.param("celery", marks=pytest.mark.slow)])
 def test_a_drained_worker_gives_back_what_it_has_not_begun(
     shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
 ) -> None:
@@ -200,6 +200,7 @@ def test_messages_of_a_long_queue_are_not_lost(
         assert len(waiting) == 7
 
 
+@pytest.mark.slow
 def test_what_a_drained_worker_had_prepared_is_begun_by_another(
     shell: Shell, broker: redis.Redis, tmp_path: Path
 ) -> None:

@@ -34,9 +34,14 @@ def test_who_may_not_receive_looks_into_the_ledger(shell: Shell, tmp_path: Path)
     ("url", "reason"),
     [
         ("redis://:s3cr3t@127.0.0.1:port/0", "no address that Celery knows"),
-        ("redis://:s3c/r3t@127.0.0.1:9/0", "no address that Celery knows"),
-        ("redis://:s3cr3t@127.0.0.1:9/none", "no address that Celery knows"),
-        ("redis://127.0.0.1:9/0?password=s3cr3t", "no address that Celery knows"),
+        *(
+            pytest.param(url, "no address that Celery knows", marks=pytest.mark.slow)
+            for url in (
+                "redis://:s3c/r3t@127.0.0.1:9/0",
+                "redis://:s3cr3t@127.0.0.1:9/none",
+                "redis://127.0.0.1:9/0?password=s3cr3t",
+            )
+        ),
         ("nobody://user:s3cr3t@db", "no address that Celery knows"),
         ("memory://", "reaches no other process"),
     ],
@@ -66,7 +71,14 @@ def test_without_celery_a_broker_is_wrong_usage(shell: Shell, tmp_path: Path) ->
         assert "broker_url needs celery: pip install 'sttbatch[cluster]'" in refused.err
 
 
-@pytest.mark.parametrize("how", ["shutdown", "QUIT", "INT INT"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("shutdown", marks=pytest.mark.slow),
+        "QUIT",
+        pytest.param("INT INT", marks=pytest.mark.slow),
+    ],
+)
 def test_celery_ends_as_it_is_told(
     shell: Shell, broker: redis.Redis, tmp_path: Path, how: str
 ) -> None:

@@ -139,6 +139,7 @@ def test_outputs_are_mirrored_to_objects_and_to_files(
     assert len(cloudru.received) == 1
 
 
+@pytest.mark.slow
 def test_what_is_at_the_top_of_a_bucket_is_mirrored_to_the_top(
     with_objects: Shell,
     client: Any,
@@ -158,6 +159,7 @@ def test_what_is_at_the_top_of_a_bucket_is_mirrored_to_the_top(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_bucket_that_could_not_be_listed_is_no_failed_job_once_it_can(
     with_objects: Shell,
     shared_objects: ObjectServer,
@@ -179,6 +181,7 @@ def test_a_bucket_that_could_not_be_listed_is_no_failed_job_once_it_can(
     assert [each["status"] for each in listed] == ["COMPLETED"]
 
 
+@pytest.mark.slow
 def test_a_recording_that_the_disk_cannot_take_fails_alone(
     with_objects: Shell, client: Any, bucket: str, talk: tuple[bytes, list[HeardWord]]
 ) -> None:
@@ -267,7 +270,7 @@ def test_workers_do_what_is_ordered_of_objects(
     assert len(cloudru.received) == 5
 
 
-@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("force", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_of_many_recordings_is_fetched_once(
     with_objects: Shell,
     cloudru: CloudRu,

@@ -153,6 +153,7 @@ def test_doctor_describes_redis_without_its_password(
     assert PASSWORD not in str(found) + str(unknown)
 
 
+@pytest.mark.slow
 def test_redis_is_reached_over_tls(home: Path, shared_redis: RedisServer, tmp_path: Path) -> None:
     del shared_redis
     authority, names = trustme.CA(), ("ca.pem", "cert.pem", "key.pem")

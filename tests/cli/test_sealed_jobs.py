@@ -60,7 +60,9 @@ def test_what_is_ordered_is_sealed_and_done(shell: Shell, tmp_path: Path) -> Non
         assert KEY not in BOTH.opened_text(str(outputs))
 
 
-@pytest.mark.parametrize("keys", [(), (NEW,)], ids=["none", "another"])
+@pytest.mark.parametrize(
+    "keys", [(), pytest.param((NEW,), marks=pytest.mark.slow)], ids=["none", "another"]
+)
 def test_without_the_key_it_is_said_which_setting_to_give(
     shell: Shell, tmp_path: Path, keys: tuple[str, ...]
 ) -> None:
@@ -151,6 +153,7 @@ def test_keys_come_from_a_file_and_are_never_shown(shell: Shell, tmp_path: Path)
     assert (missing.code, f"cannot be read from {file}" in missing.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_damaged_payload_can_be_removed(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "talks"
     record(folder, 2)

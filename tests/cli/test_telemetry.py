@@ -108,6 +108,7 @@ def test_a_trace_for_each_recording(
     assert {request.headers["x-tenant"] for request in collector.requests} == {"secret-token"}
 
 
+@pytest.mark.slow
 def test_what_is_up_to_date_has_no_trace(shell: Shell, collector: Listener, folder: Path) -> None:
     record(folder, 1)
     deadline = time.monotonic() + 60
@@ -120,6 +121,7 @@ def test_what_is_up_to_date_has_no_trace(shell: Shell, collector: Listener, fold
     assert sent > 0
 
 
+@pytest.mark.slow
 def test_copies_and_names_that_are_not_in_utf_8(
     shell: Shell, collector: Listener, folder: Path
 ) -> None:
@@ -183,7 +185,7 @@ def test_a_worker_sends_what_a_scrape_would_find(
         assert worker.wait(60) == 128 + signal.SIGTERM
 
 
-@pytest.mark.parametrize("answer", [500, None])
+@pytest.mark.parametrize("answer", [500, pytest.param(None, marks=pytest.mark.slow)])
 def test_a_collector_that_fails_is_a_warning(
     shell: Shell, collector: Listener, folder: Path, answer: int | None
 ) -> None:
@@ -261,6 +263,7 @@ def test_without_a_collector_nothing_of_it_is_imported(
     assert (result.code, "otel" in result.err) == (0, False)
 
 
+@pytest.mark.slow
 def test_doctor_asks_the_collector(shell: Shell, collector: Listener, tmp_path: Path) -> None:
     def finding() -> dict[str, Any]:
         facts = json.loads(shell.run("doctor", "--json").out)

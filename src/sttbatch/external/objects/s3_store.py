@@ -185,7 +185,7 @@ class S3Store:
                 if code_of(error) != "AccessDenied":
                     raise
                 return f"{where} answers; the key may not list buckets"
-        return f"{where} takes the key, {count} buckets"
+        return f"{where} takes the key, which may list {count} bucket{'' if count == 1 else 's'}"
 
     def probe(self, prefix: ObjectUrl) -> str:
         """Say how safely outputs are written below `prefix`, where an object is left for no time.
