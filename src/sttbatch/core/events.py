@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
+from sttbatch.core.engine import APIRequest
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.models import LatencyModel
 
@@ -151,6 +152,27 @@ class APIRequestCompleted(Event, frozen=True):
     audio_s: float = 0.0
     cost: float = 0.0
     piece: str | None = None
+
+    @staticmethod
+    def of(
+        recording: str, index: int, request: APIRequest, cost: float, piece: str | None = None
+    ) -> APIRequestCompleted:
+        """The event of a request that was sent for chunk or question `index`."""
+        return APIRequestCompleted(
+            recording,
+            index,
+            request.status,
+            request.latency_s,
+            request.sent_bytes,
+            request.attempt,
+            request.maybe_paid,
+            request.error,
+            request.request_id,
+            request.rate_wait_s,
+            request.audio_s,
+            cost,
+            piece,
+        )
 
 
 class ConnectionsClosed(Event, frozen=True):

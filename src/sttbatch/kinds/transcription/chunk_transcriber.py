@@ -239,23 +239,8 @@ class _ChunkRequest(Struct, frozen=True):
 
     def requested(self, request: APIRequest, cost: float) -> None:
         self.transcriber.observe(request)
-        self.transcriber.emit(
-            events.APIRequestCompleted(
-                self.context.recording,
-                self.item.index,
-                request.status,
-                request.latency_s,
-                request.sent_bytes,
-                request.attempt,
-                request.maybe_paid,
-                request.error,
-                request.request_id,
-                request.rate_wait_s,
-                request.audio_s,
-                cost,
-                self.context.piece,
-            )
-        )
+        name, index, piece = self.context.recording, self.context.index, self.context.piece
+        self.transcriber.emit(events.APIRequestCompleted.of(name, index, request, cost, piece))
 
     def stored(self, store_s: float) -> None:
         name, index, piece = self.context.recording, self.context.index, self.context.piece

@@ -1,0 +1,1 @@
+"""What kinds of jobs share that ask language models about transcripts."""
