@@ -1,0 +1,1 @@
+"""Translations of transcripts, line by line: times never move."""
