@@ -189,11 +189,12 @@ def listing(keys: int, page: int) -> Any:
     return answer
 
 
+@pytest.mark.slow
 def test_a_large_bucket_is_listed_in_the_memory_of_a_page(
     shared_objects: ObjectServer,
 ) -> None:
     peaks = []
-    for keys in (2_000, 8_000):
+    for keys in (5_000, 20_000):
         with proxy(shared_objects, refuses=listing(keys, 1_000)) as between:
             store = S3Store(between.endpoint)
             listed = store.list(url("bucket", "talks/"))

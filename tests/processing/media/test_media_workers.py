@@ -60,8 +60,19 @@ async def interrupted(workers: MediaWorkers, source: Source, between: Callable[[
         await cutting.next()
 
 
+_servers: set[psutil.Process] = set()
+
+
+@pytest.fixture(autouse=True)
+def _know_servers() -> None:
+    """Processes of tests before these, which serve the whole session."""
+    _servers.clear()
+    _servers.update(psutil.Process().children(recursive=True))
+
+
 def children() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
+    found = psutil.Process().children(recursive=True)
+    return [each for each in found if each not in _servers]
 
 
 def _wav(path: Path, rate: int, channels: int, seconds: float) -> None:
