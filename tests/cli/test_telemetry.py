@@ -254,6 +254,19 @@ def test_without_the_extra_a_run_goes_on(
     assert collector.requests == []
 
 
+@pytest.mark.parametrize("interval", ["0", "-1", "soon"])
+def test_figures_that_cannot_be_sent_so_often_are_not_sent(
+    shell: Shell, collector: Listener, folder: Path, interval: str
+) -> None:
+    record(folder, 1)
+    shell.extra["OTEL_METRIC_EXPORT_INTERVAL"] = interval
+    result = shell.transcribe(folder)
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if "OTEL_METRIC_EXPORT_INTERVAL" in line]
+    assert line.startswith("warning: nothing is sent to the OTLP collector")
+    assert collector.requests == []
+
+
 def test_without_a_collector_nothing_of_it_is_imported(
     shell: Shell, folder: Path, tmp_path: Path
 ) -> None:
