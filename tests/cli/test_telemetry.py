@@ -223,6 +223,20 @@ def test_a_collector_that_is_away_is_a_warning(shell: Shell, folder: Path) -> No
     assert (quiet.code, quiet.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "headers", ["Authorization: Bearer s3cret", "authorization=Bearer%20s3cret%0A-"]
+)
+def test_headers_that_cannot_be_sent_are_not_quoted(
+    shell: Shell, collector: Listener, folder: Path, headers: str
+) -> None:
+    del collector
+    record(folder, 1)
+    shell.extra["OTEL_EXPORTER_OTLP_HEADERS"] = headers
+    result = shell.transcribe(folder)
+    assert (result.code, result.err.count("OpenTelemetry:")) == (0, 1)
+    assert "s3cret" not in result.err
+
+
 @pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
 def test_it_can_be_off(
     shell: Shell, collector: Listener, folder: Path, off: dict[str, str]
