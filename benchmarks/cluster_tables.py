@@ -19,7 +19,7 @@ from benchmarks.cluster_ladder import (
     Result,
 )
 from benchmarks.cluster_store import Plan
-from sttbatch.caching.sealed_values import MAX_TTL_S
+from sttbatch.caching.stored_values import MAX_TTL_S
 
 MB = 1_000_000
 BACKLOG = 10_000

@@ -16,7 +16,7 @@ from sttbatch.caching.cache_invalidator import CacheInvalidator
 from sttbatch.caching.cache_verifier import verified
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.caching.redis_level import PREFIX, RedisLevel
-from sttbatch.core.cache_entries import CacheValue, seal
+from sttbatch.core.cache_entries import CacheValue, checksum
 from sttbatch.core.errors import CacheUnreachable, UsageError
 from tests.redis_server import PROGRAM, RedisServer, redis_server, redis_url
 
@@ -131,11 +131,11 @@ def planted(name: str) -> list[bytes]:
         b"words",
         pickle.dumps(CacheValue(b"words")),
         bytes(32) + body,
-        seal("chunk:another", body) + body,
-        seal(name, body)[:31],
-        seal(name, b"") + b"",
-        seal(name, body) + body[:-1],
-        seal(name, body) + body + b"\0",
+        checksum("chunk:another", body) + body,
+        checksum(name, body)[:31],
+        checksum(name, b"") + b"",
+        checksum(name, body) + body[:-1],
+        checksum(name, body) + body + b"\0",
     ]
 
 

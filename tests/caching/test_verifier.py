@@ -165,7 +165,7 @@ def test_the_memory_of_damage_has_a_bound(tmp_path: Path) -> None:
         async with harness(tmp_path) as state:
             keys = [f"chunk:{number}" for number in range(2500)]
             for name in keys:
-                assert state.ledger.unsealed(name, b"v", b"another", 0.0, None) is None
+                assert state.ledger.undamaged(name, b"v", b"another", 0.0, None) is None
             assert len(state.warnings) == len(keys)
             assert len(state.ledger._damaged) <= 1000
 

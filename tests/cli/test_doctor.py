@@ -73,6 +73,31 @@ def test_all_that_can_be_wrong_at_once(home: Path, tmp_path: Path) -> None:
     assert "401" in refused["a real request"]["text"]
 
 
+def test_what_is_not_installed_is_to_be_installed(new_shell: Shell, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    for package in ("psycopg", "redis", "celery", "boto3", "cryptography", "opentelemetry"):
+        text = f"raise ModuleNotFoundError('no such module', name={package!r})\n"
+        (hidden / f"{package}.py").write_text(text)
+    new_shell.extra |= {
+        "PYTHONPATH": str(hidden),
+        "STTBATCH_REDIS_URL": "redis://127.0.0.1:9",
+        "STTBATCH_BROKER_URL": "redis://127.0.0.1:9",
+        "STTBATCH_S3_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+    }
+    names = ["redis", "broker", "objects", "collector"]
+    found = findings(new_shell)
+    new_shell.extra["STTBATCH_PAYLOAD_KEY"] = "x"
+    found["payload key"] = findings(new_shell)["payload key"]
+    del new_shell.extra["STTBATCH_PAYLOAD_KEY"]
+    new_shell.extra["STTBATCH_DATABASE_URL"] = "postgresql://127.0.0.1:9/none"
+    found["database"] = findings(new_shell)["database"]
+    for name in (*names, "payload key", "database"):
+        assert "pip install 'sttbatch[" in found[name]["text"], found[name]
+        assert found[name]["advice"] == "install it, or do without the setting"
+
+
 def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("STTBATCH_DATA_DIR", str(home / "data"))

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.object_server import SECRET, ObjectServer, proxy
 from tests.shell import Result, Shell, texts
 
-from .working import working
+from .working import until_line, working
 
 
 @pytest.fixture
@@ -342,12 +343,38 @@ def test_what_is_wrong_is_explained(with_objects: Shell, bucket: str, tmp_path: 
     shell.extra["AWS_EC2_METADATA_DISABLED"] = "true"
     keyless = transcribe(shell, f"s3://{bucket}/talks")
     assert (keyless.code, "AWS_ACCESS_KEY_ID" in keyless.err) == (2, True)
-    # A package without its parts is as if it was not installed.
-    (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "boto3.py").write_text("raise ModuleNotFoundError(name='boto3')")
-    shell.extra["PYTHONPATH"] = str(tmp_path / "hidden")
-    extra = transcribe(shell, f"s3://{bucket}/talks")
+    extra = transcribe(without_the_extra(shell, tmp_path), f"s3://{bucket}/talks")
     assert (extra.code, "pip install 'sttbatch[s3]'" in extra.err) == (2, True)
+
+
+def without_the_extra(shell: Shell, tmp_path: Path) -> Shell:
+    # A module that raises this is as if it was not installed.
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "boto3.py").write_text("raise ModuleNotFoundError(name='boto3')")
+    return replace(shell, extra=shell.extra | {"PYTHONPATH": str(hidden)})
+
+
+def test_nothing_is_sent_for_outputs_that_only_others_could_write(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+    tmp_path: Path,
+) -> None:
+    path, to_bucket = tmp_path / "talk.wav", ("-o", f"s3://{bucket}/out")
+    path.write_bytes(talk[0])
+    without = without_the_extra(with_objects, tmp_path)
+    refused = transcribe(without, path, *to_bucket)
+    assert (refused.code, refused.err.count("pip install 'sttbatch[s3]'")) == (2, 1)
+    assert with_objects.run("submit", path, *to_bucket).code == 0
+    with working(without) as (worker,):
+        assert "sttbatch[s3]" in until_line(worker, "it is left to other workers")
+    assert cloudru.received == []
+    with working(with_objects):
+        assert with_objects.run("submit", path, *to_bucket, "--wait").code == 0
+    assert words(read(client, bucket, "out/talk.json")) == texts(talk[1])
 
 
 def test_what_is_missing_of_a_list_fails_alone(

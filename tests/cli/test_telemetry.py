@@ -223,6 +223,20 @@ def test_a_collector_that_is_away_is_a_warning(shell: Shell, folder: Path) -> No
     assert (quiet.code, quiet.err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "headers", ["Authorization: Bearer s3cret", "authorization=Bearer%20s3cret%0A-"]
+)
+def test_headers_that_cannot_be_sent_are_not_quoted(
+    shell: Shell, collector: Listener, folder: Path, headers: str
+) -> None:
+    del collector
+    record(folder, 1)
+    shell.extra["OTEL_EXPORTER_OTLP_HEADERS"] = headers
+    result = shell.transcribe(folder)
+    assert (result.code, result.err.count("OpenTelemetry:")) == (0, 1)
+    assert "s3cret" not in result.err
+
+
 @pytest.mark.parametrize("off", [{"OTEL_SDK_DISABLED": "true"}, {"OTEL_TRACES_EXPORTER": "none"}])
 def test_it_can_be_off(
     shell: Shell, collector: Listener, folder: Path, off: dict[str, str]
@@ -254,13 +268,36 @@ def test_without_the_extra_a_run_goes_on(
     assert collector.requests == []
 
 
-def test_without_a_collector_nothing_of_it_is_imported(
+@pytest.mark.parametrize("interval", ["0", "-1", "soon"])
+def test_figures_that_cannot_be_sent_so_often_are_not_sent(
+    shell: Shell, collector: Listener, folder: Path, interval: str
+) -> None:
+    record(folder, 1)
+    shell.extra["OTEL_METRIC_EXPORT_INTERVAL"] = interval
+    result = shell.transcribe(folder)
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if "OTEL_METRIC_EXPORT_INTERVAL" in line]
+    assert line.startswith("warning: nothing is sent to the OTLP collector")
+    assert collector.requests == []
+
+
+def test_without_their_settings_no_extra_is_imported(
     shell: Shell, folder: Path, tmp_path: Path
 ) -> None:
     record(folder, 1)
-    without_the_extra(shell, tmp_path)
+    hidden = tmp_path / "path"
+    hidden.mkdir()
+    for package in (
+        "boto3", "botocore", "celery", "cramjam", "cryptography", "faster_whisper", "kombu",
+        "opentelemetry", "prometheus_client", "psycopg", "psycopg_pool", "redis", "tzlocal",
+    ):  # fmt: skip
+        # Who only asks whether it is there would not see this.
+        (hidden / f"{package}.py").write_text("raise SystemExit(f'{__name__} was imported')")
+    shell.extra["PYTHONPATH"] = str(hidden)
     result = shell.transcribe(folder)
-    assert (result.code, "otel" in result.err) == (0, False)
+    assert (result.code, "was imported" in result.err) == (0, False)
+    with working(shell):
+        assert shell.run("submit", folder, "--wait", "--force").code == 0
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 CRON_PATH = "/usr/bin:/bin"
 UNIT_FOLDER = ROOT / "deploy" / "systemd"
 UNITS = ("sttbatch.service", "sttbatch-worker.service")
+UNIT_PROGRAM = "/opt/sttbatch/bin/sttbatch"
 
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="needs systemd-analyze"
@@ -121,7 +122,7 @@ def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     program = tmp_path / "sttbatch"
     installed(program)
     path = tmp_path / source.name
-    path.write_text(source.read_text().replace("/opt/sttbatch/bin/sttbatch", str(program)))
+    path.write_text(source.read_text().replace(UNIT_PROGRAM, str(program)))
     assert str(program) in path.read_text()
     if source.with_suffix(".timer").exists():
         shutil.copy(source.with_suffix(".timer"), tmp_path)
@@ -156,6 +157,46 @@ def test_the_unit_hands_over_the_key_under_the_name_that_is_read(unit: Path) -> 
     from sttbatch.composition.credentials import CREDENTIAL
 
     assert f"LoadCredential={CREDENTIAL}:" in unit.read_text()
+
+
+def install_lines() -> list[str]:
+    text = (UNIT_FOLDER / "sttbatch.service").read_text()
+    return re.findall(r"^#   (.+)$", text, re.MULTILINE)
+
+
+def test_what_the_unit_names_is_there_once_it_is_installed(unit: Path, home: Path) -> None:
+    lines = install_lines()
+    values = dict(
+        line.split("=", 1) for line in unit.read_text().splitlines() if re.match(r"\w+=", line)
+    )
+    config = values["Environment"].rpartition("STTBATCH_CONFIG=")[2]
+    _, _, key = values["LoadCredential"].partition(":")
+    for path in (key, values["ReadWritePaths"]):
+        assert any(line.startswith("install ") and path in line.split() for line in lines), path
+    (init,) = (line for line in lines if config in line)
+    program = unit.parent / "sttbatch"
+    for path, mine in ((config, home / "etc" / "config.toml"), (UNIT_PROGRAM, program)):
+        init = init.replace(path, str(mine))
+    environment = {"HOME": str(home), "PATH": CRON_PATH}
+    subprocess.run(["/bin/sh", "-c", init], env=environment, cwd=home, check=True)
+    environment["STTBATCH_CONFIG"] = str(home / "etc" / "config.toml")
+    subprocess.run([program, "config", "show"], env=environment, cwd=home, check=True)
+
+
+def test_what_is_submitted_as_the_worker_says_is_what_it_may_write() -> None:
+    text = (UNIT_FOLDER / "sttbatch-worker.service").read_text()
+    (said,) = re.findall(r"^#   (sudo .+\\\n#.+)$", text, re.MULTILINE)
+    words = said.replace("\\\n#", "").split()
+    program = words.index(UNIT_PROGRAM)
+    assert words[program + 1] == "submit"
+    recordings, option, outputs = words[program + 2 :]
+    assert f"\nReadOnlyPaths={recordings}\n" in text
+    assert (option, f"\nReadWritePaths={outputs}\n" in text) == ("-o", True)
+    # Its own settings say for which workers a job is.
+    assert {each for each in words if each.startswith("STTBATCH_")} == {
+        "STTBATCH_CONFIG=/etc/sttbatch/config.toml",
+        "STTBATCH_DATA_DIR=/var/lib/sttbatch",
+    }
 
 
 def test_the_unit_leaves_the_boot_id_in_sight(unit: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_receiver_that_refuses_is_told_without_the_password(
     shell: Shell, gateway: Listener
 ) -> None:
     gateway.status = 500
-    url = f"http://me:{QUOTED}@{gateway.address}/api/v1/write"
+    url = f"http://me:{QUOTED}@{gateway.address}/api/v1/write?token=hunter2"
     result = shell.run("stats", "--remote-write", url)
     assert (result.code, result.out) == (1, "")
     assert f"the receiver at http://{gateway.address}/api/v1/write answered 500" in result.err

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
-from sttbatch.caching.sealed_values import MAX_TTL_S, sealed, unsealed
+from sttbatch.caching.stored_values import MAX_TTL_S, decoded, encoded
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import StateError
 from sttbatch.database.private_files import private_file, private_folder
@@ -186,7 +186,7 @@ class DiskLevel:
 
     def _get_all(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         cache = self._open()
-        values = {key: unsealed(key, cache.get(key)) for key in keys}
+        values = {key: decoded(key, cache.get(key)) for key in keys}
         return {key: value for key, value in values.items() if value is not None}
 
     def _put_all(self, values: Mapping[str, CacheValue], now: float) -> None:
@@ -194,7 +194,7 @@ class DiskLevel:
         with cache.transact():
             for key, value in values.items():
                 assert value.expires_at is not None
-                cache.set(key, sealed(key, value), expire=value.expires_at - now)
+                cache.set(key, encoded(key, value), expire=value.expires_at - now)
 
     def _usage(self) -> LevelUsage:
         self._open()
@@ -240,4 +240,4 @@ def _matches(pattern: str, key: bytes | None) -> bool:
 
 def _checked(row: int, key: bytes | None, is_ours: int | None, data: bytes | None) -> CheckedEntry:
     name = (key or b"").decode("utf-8", "backslashreplace")
-    return CheckedEntry(name, row, bool(is_ours) and unsealed(name, data) is not None)
+    return CheckedEntry(name, row, bool(is_ours) and decoded(name, data) is not None)

@@ -1,6 +1,6 @@
 """L2 in a Redis that several machines share, and that may be emptied, damaged or away at any time.
 
-Redis removes what has expired. Values are sealed as on the disk, and nothing is ever unpickled.
+Redis removes what has expired. Values have checksums as on the disk, and nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from sttbatch.caching.sealed_values import MAX_TTL_S, sealed, unsealed
+from sttbatch.caching.stored_values import MAX_TTL_S, decoded, encoded
 from sttbatch.core.addresses import without_password
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import CacheUnreachable, StateError, UsageError
@@ -71,7 +71,7 @@ class RedisLevel:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         stored = await self._reply(self._redis.mget([_name(key) for key in keys])) if keys else []
-        values = {key: unsealed(key, data) for key, data in zip(keys, stored, strict=True)}
+        values = {key: decoded(key, data) for key, data in zip(keys, stored, strict=True)}
         now = self._clock()
         return {
             key: value
@@ -87,7 +87,7 @@ class RedisLevel:
             if not limited.is_expired(now):
                 assert limited.expires_at is not None
                 expires_ms = int(limited.expires_at * 1000)
-                pipeline.set(_name(key), sealed(key, limited), pxat=expires_ms)
+                pipeline.set(_name(key), encoded(key, limited), pxat=expires_ms)
         # Otherwise an error would quote the value.
         for reply in await self._reply(pipeline.execute(raise_on_error=False)):
             if isinstance(reply, Exception):
@@ -146,7 +146,7 @@ class RedisLevel:
                 some = names[at : at + _VALUES_AT_A_TIME]
                 stored = await self._reply(self._redis.mget(some))
                 for name, data in zip(some, stored, strict=True):
-                    is_sound = unsealed(_key(name), data) is not None
+                    is_sound = decoded(_key(name), data) is not None
                     # A value of another type comes as None, as one does that has just expired.
                     if data is None and not await self._reply(self._redis.exists(name)):
                         continue

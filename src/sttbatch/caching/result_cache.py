@@ -2,7 +2,7 @@
 
 A chunk's value is JSON. A transcript's is compressed JSON lines: the first is the transcript
 without its segments, each further one a segment. Uncompressed, ten hours of words are 7 MB, which
-every level, seal and transaction would copy.
+every level, checksum and transaction would copy.
 """
 
 from __future__ import annotations

@@ -42,7 +42,8 @@ AsJson = Annotated[bool, option("Print JSON, for programs.", "--json")]
 
 # fmt: off
 OutputDir = Annotated[str | None, option(
-    "Folder for the outputs, which mirrors the input tree; - prints the text.",
+    "Folder, or s3://bucket/prefix, for the outputs, which mirrors the input tree; - prints the "
+    "text.",
     "--output-dir", "-o", metavar="DIR", default="beside each recording")]
 Formats = Annotated[str | None, option(
     "Output formats, separated by commas: txt, srt, vtt, tsv, json.",

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH...", help="Recordings, folders or glob patterns."),
+    typer.Argument(
+        metavar="PATH...", help="Recordings, folders, glob patterns or s3://bucket/prefix."
+    ),
 ]
 
 

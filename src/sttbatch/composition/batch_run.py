@@ -18,7 +18,7 @@ from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger
 from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
-from sttbatch.core.locations import FileStatus, Location, ObjectUrl
+from sttbatch.core.locations import FileStatus, Location, ObjectUrl, is_object
 from sttbatch.database.database import Database
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
@@ -84,9 +84,12 @@ class BatchRun:
     ) -> None:
         """Transcribe all recordings; `working` is entered while there are any to process.
 
-        Raises UsageError if the process may use too little memory, or too few files.
+        Raises UsageError if the process may use too little memory, or too few files, or if outputs
+        are objects and the extra `s3` is not installed.
         """
         check_process_limits()
+        if config.outputs.directory is not None and is_object(config.outputs.directory):
+            await asyncio.to_thread(objects_of(self._settings))
         async with contextlib.AsyncExitStack() as opened:
             database = opened.enter_context(opened_ledger(self._settings))
             config = await _at_known_origin(config, database)

@@ -6,7 +6,7 @@ import functools
 import threading
 
 from sttbatch.composition.settings import Settings
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import ExtraMissing
 from sttbatch.core.locations import ObjectUrl
 from sttbatch.core.ports import Objects, ObjectStore
 
@@ -36,5 +36,5 @@ def _store(endpoint: str | None) -> ObjectStore:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in {"boto3", "botocore"}:
             raise
-        raise UsageError("s3:// needs the extra s3: pip install 'sttbatch[s3]'") from error
+        raise ExtraMissing("s3:// needs the extra s3: pip install 'sttbatch[s3]'") from error
     return S3Store(endpoint)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from sttbatch.composition.credentials import payload_seal
 from sttbatch.composition.settings import Settings
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import ExtraMissing
 from sttbatch.core.options import MIB
 from sttbatch.core.work import Budgets
 from sttbatch.database.database import Database
@@ -192,12 +192,12 @@ def disk_level(settings: Settings) -> DiskLevel:
 
 
 def redis_level(settings: Settings) -> RedisLevel:
-    """L2 at `redis_url`; raises UsageError if Redis's client is not installed."""
+    """L2 at `redis_url`; raises ExtraMissing if Redis's client is not installed."""
     assert settings.redis_url is not None
     try:
         from sttbatch.caching.redis_level import RedisLevel
     except ImportError as error:
-        raise UsageError(
+        raise ExtraMissing(
             f"redis_url needs {error.name}: pip install 'sttbatch[cluster]', or unset it"
         ) from error
     return RedisLevel(settings.redis_url)
@@ -207,7 +207,7 @@ def redis_level(settings: Settings) -> RedisLevel:
 async def open_caches(
     settings: Settings, database: Database, warn: Callable[[str], None]
 ) -> AsyncIterator[Caches]:
-    """L1, L2 and L3; `warn` is called once per incident. Raises UsageError as `redis_level`."""
+    """L1, L2 and L3; `warn` is called once per incident. Raises ExtraMissing as `redis_level`."""
     from sttbatch.caching.memory_level import MemoryLevel
     from sttbatch.caching.multi_level_cache import MultiLevelCache
     from sttbatch.database.results import SqlResultStore

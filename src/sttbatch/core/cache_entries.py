@@ -70,7 +70,7 @@ class IndexedResult(Struct, frozen=True):
     data: bytes
 
 
-def seal(key: str, data: bytes) -> bytes:
+def checksum(key: str, data: bytes) -> bytes:
     """SHA-256 over key and value: a value under a wrong key is as invalid as a damaged one."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass") + b"\0" + data).digest()
 

@@ -14,6 +14,10 @@ class UsageError(SttbatchError):
     """The command line, a setting, the key or the model is wrong; nothing was paid (exit 2)."""
 
 
+class ExtraMissing(UsageError):
+    """A setting needs packages that are not installed; the message says which."""
+
+
 class RecordingError(SttbatchError):
     """One recording fails; the others continue (exit 1)."""
 

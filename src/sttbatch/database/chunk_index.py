@@ -82,11 +82,11 @@ class SqlChunkIndex:
 
     def _indexed(self, row: Sequence[Any]) -> IndexedResult | None:
         start_pts, end_pts, start_overlap, end_overlap, start_s, end_s, times, key, *entry = row
-        value = self._results.unsealed(key, *entry)
+        value = self._results.undamaged(key, *entry)
         try:
             time_map = _time_map_decoder.decode(times)
         except msgspec.DecodeError:
-            # No seal covers it. If the span is cut again, its answer is looked up by key.
+            # No checksum covers it. If the span is cut again, its answer is looked up by key.
             return None
         if value is None:
             return None

@@ -6,7 +6,7 @@ from sttbatch.database.migrations import Steps
 
 FIRST_STEPS: Steps = {
     "0001_results": (
-        # Results that were paid for. `value` is JSON; `sha256` is the seal of key and value.
+        # Results that were paid for. `value` is JSON; `sha256` is the checksum of key and value.
         """CREATE TABLE cache_entries (
             key TEXT PRIMARY KEY,
             value BLOB NOT NULL,

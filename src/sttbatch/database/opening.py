@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.core.errors import UsageError
+from sttbatch.core.errors import ExtraMissing
 from sttbatch.database.database import Database, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
@@ -28,7 +28,7 @@ RATES = "rate.db"
 def ledger_store(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Store:
     """The ledger at `url`, or ledger.db, whose times are all by `clock`, in epoch seconds.
 
-    Raises UsageError if PostgreSQL's driver is not installed.
+    Raises ExtraMissing if PostgreSQL's driver is not installed.
     """
     if url is not None:
         return postgresql_store(url, LEDGER_HISTORY)
@@ -81,11 +81,11 @@ def stop_waiting(url: str | None) -> None:
 
 
 def postgresql_store(url: str, history: History, *, durable: bool = True) -> PostgreSQLStore:
-    """The tables of `history` in PostgreSQL; raises UsageError if its driver is not installed."""
+    """The tables of `history` in PostgreSQL; raises ExtraMissing if its driver is not installed."""
     try:
         from sttbatch.database.postgresql import PostgreSQLStore
     except ImportError as error:
-        raise UsageError(
+        raise ExtraMissing(
             f"a ledger in PostgreSQL needs {error.name}: pip install 'sttbatch[cluster]'"
         ) from error
     return PostgreSQLStore(url, history, durable=durable)

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.core.errors import StateError, UsageError
+from sttbatch.core.errors import ExtraMissing, StateError, UsageError
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -83,7 +83,7 @@ def _named(key: str, number: int) -> tuple[str, Fernet]:
     try:
         from cryptography.fernet import Fernet
     except ImportError as error:
-        raise UsageError(
+        raise ExtraMissing(
             f"payload_key needs {error.name}: pip install 'sttbatch[sealed]'"
         ) from error
     try:

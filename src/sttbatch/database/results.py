@@ -14,8 +14,8 @@ from sttbatch.core.cache_entries import (
     CacheValue,
     CheckedEntry,
     LevelUsage,
+    checksum,
     expression_of,
-    seal,
 )
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
@@ -111,7 +111,7 @@ class SqlResultStore:
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         rows = await self.database.batched_rows(GET, keys, self.max_age_s)
-        values = {key: self.unsealed(key, *row) for key, *row in rows}
+        values = {key: self.undamaged(key, *row) for key, *row in rows}
         return {key: value for key, value in values.items() if value is not None}
 
     async def present(self, keys: Sequence[str]) -> set[str]:
@@ -213,7 +213,7 @@ class SqlResultStore:
         self, session: Session, key: str, value: CacheValue, model: str, file_sha256: str
     ) -> None:
         """As `put`, within the caller's transaction."""
-        row = asdict(value) | {"key": key, "sha256": seal(key, value.data), "model": model}
+        row = asdict(value) | {"key": key, "sha256": checksum(key, value.data), "model": model}
         session.execute(PUT, row)
         session.execute(LINK, (file_sha256, key))
 
@@ -222,7 +222,7 @@ class SqlResultStore:
         rows = session.execute(expand(GET, 1), (key, self.max_age_s))
         return any(_is_sound(*row) for row in rows)
 
-    def unsealed(
+    def undamaged(
         self, key: str, value: Any, sha256: object, created_at: Any, expires_at: Any
     ) -> CacheValue | None:
         """A row's value, or None if it is damaged; it may warn, so call it after a transaction."""
@@ -250,7 +250,7 @@ def _is_sound(
 ) -> bool:
     return (
         isinstance(value, bytes)
-        and seal(key, value) == sha256
+        and checksum(key, value) == sha256
         and isinstance(created_at, float)
         and isinstance(expires_at, float | None)
     )
@@ -258,7 +258,7 @@ def _is_sound(
 
 def _checked(row: int, key: bytes | None, data: bytes | None, sha256: object) -> CheckedEntry:
     name = (key or b"").decode("utf-8", "backslashreplace")
-    return CheckedEntry(name, row, data is not None and seal(name, data) == sha256)
+    return CheckedEntry(name, row, data is not None and checksum(name, data) == sha256)
 
 
 def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:

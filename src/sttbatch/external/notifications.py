@@ -105,7 +105,8 @@ async def remote_write(receiver: httpx.URL, message: bytes) -> None:
 
 
 async def _deliver(what: str, address: httpx.URL, method: str, url: str, **content: Any) -> None:
-    display_url = address.copy_with(userinfo=b"")
+    # A query may have a token.
+    display_url = address.copy_with(userinfo=b"", query=None)
     try:
         status = await _status(method, url, PUSH_DEADLINE_S, **content)
     except TimeoutError as error:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import platform
 import re
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from urllib.parse import unquote
 
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -32,6 +34,9 @@ FLUSH_S = 5.0
 
 RETELL_S = 3600.0
 """A collector that fails is warned of at most so often."""
+
+_SHORT = 3
+"""Characters of a value that is no key, and that any message may contain."""
 
 _QUERY = re.compile(r"\?[^\s)]*")
 
@@ -160,4 +165,16 @@ class _Failures(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         # Addresses may have a password, or a token in their query.
-        self._tell(without_password(_QUERY.sub("", record.getMessage())))
+        self._tell(_without_headers(without_password(_QUERY.sub("", record.getMessage()))))
+
+
+def _without_headers(text: str) -> str:
+    """A message without the values of the collector's headers, which may be keys."""
+    for signal in ("", "_TRACES", "_METRICS"):
+        for header in os.environ.get(f"OTEL_EXPORTER_OTLP{signal}_HEADERS", "").split(","):
+            value = (header.partition("=")[2] or header).strip()
+            # As it is given, as it is sent, and as an exception quotes it.
+            for form in (value, unquote(value), repr(unquote(value))[1:-1]):
+                if len(form) > _SHORT:
+                    text = text.replace(form, "***")
+    return text

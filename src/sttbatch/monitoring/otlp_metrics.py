@@ -5,6 +5,7 @@ Needs the extra `otel`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -60,7 +61,7 @@ class FamiliesSender(threading.Thread):
         self._resource = resource
         self._tell = tell
         self._exporter = OTLPMetricExporter()
-        self._every_s = float(os.environ.get(OTEL_METRIC_EXPORT_INTERVAL) or EVERY_MS) / 1000
+        self._every_s = _interval_s()
         self._closed = threading.Event()
 
     def run(self) -> None:
@@ -85,6 +86,16 @@ class FamiliesSender(threading.Thread):
         if last:
             self.send()
         self._exporter.shutdown()
+
+
+def _interval_s() -> float:
+    """Raises ValueError for an interval that cannot be waited for."""
+    text = os.environ.get(OTEL_METRIC_EXPORT_INTERVAL) or str(EVERY_MS)
+    with contextlib.suppress(ValueError):
+        interval_s = float(text) / 1000
+        if 0 < interval_s < threading.TIMEOUT_MAX:
+            return interval_s
+    raise ValueError(f"{OTEL_METRIC_EXPORT_INTERVAL} = {text!r} is no number of milliseconds")
 
 
 def metrics_data(families: Iterable[Family], resource: Resource, at_ns: int) -> MetricsData:

@@ -94,7 +94,8 @@ def invalidate(
 @app.command()
 def warm(
     paths: Annotated[list[str] | None, typer.Argument(
-        metavar="[PATH]...", help="Recordings or folders. \\[default: the most read entries]")
+        metavar="[PATH]...",
+        help="Recordings, folders or s3://bucket/prefix. \\[default: the most read entries]")
     ] = None,
 ) -> None:  # fmt: skip
     """Load results into the L2 cache in advance."""

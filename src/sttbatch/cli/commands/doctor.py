@@ -16,12 +16,13 @@ from msgspec.structs import asdict
 from sttbatch.cli.console.text import counted, printable
 from sttbatch.cli.endpoint_checks import EndpointChecks, check_key, check_request
 from sttbatch.cli.options import AsJson
-from sttbatch.core.errors import StateError, SttbatchError, UsageError
+from sttbatch.core.errors import ExtraMissing, StateError, SttbatchError, UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings, Settings
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
+WITHOUT_EXTRA = "install it, or do without the setting"
 
 
 def doctor(
@@ -84,7 +85,8 @@ async def run_checks(*, send: bool, prefix: str | None = None) -> list[Finding]:
         try:
             findings.append(Finding(name, ok=True, text=await check()))
         except SttbatchError as error:
-            findings.append(Finding(name, ok=False, text=str(error), advice=advice))
+            todo = WITHOUT_EXTRA if isinstance(error, ExtraMissing) else advice
+            findings.append(Finding(name, ok=False, text=str(error), advice=todo))
     return findings
 
 

@@ -15,7 +15,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.errors import RecordingError, StateError, Stopped, UsageError
 from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import Claim, Job, JobStatus, Worker
-from sttbatch.core.locations import FileStatus, ObjectUrl, location
+from sttbatch.core.locations import FileStatus, ObjectUrl, is_object, location
 from sttbatch.core.orders import Assignment, Order, OrderEnd
 from sttbatch.core.ports import OrderStore
 from sttbatch.execution.worker_service import JobEnd
@@ -112,6 +112,9 @@ class OrderedJobs(Struct, frozen=True):
             try:
                 TranscriptionSpec.from_job_spec(job.spec)
                 outputs = outputs_from_json(order.outputs)
+                if outputs.directory is not None and is_object(outputs.directory):
+                    assert self.fetched is not None
+                    await asyncio.to_thread(self.fetched.objects)
                 await index.load([path])
                 if isinstance(path, ObjectUrl):
                     assert self.fetched is not None
