@@ -1,0 +1,156 @@
+"""Words as they are searched for: taken out of a text, folded, and reduced to stems."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
+import Stemmer
+
+from sttbatch.core.scripts import UNSPACED_RANGES
+
+WORDS_VERSION = f"1-{Stemmer.version()}"
+"""Of everything in this module: an index that was made by another one is made again."""
+
+_LONGEST = 64
+_CACHED_WORDS = 50_000
+
+# Marks that are no letters to `re`, and make one word with the letters around them: accents,
+# Hebrew and Arabic points, Indic vowels.
+_MARKS = (
+    "\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
+    "\u064b-\u065f\u0670\u06d6-\u06dc\u0900-\u0963\u0966-\u0df3\u1ab0-\u1aff\u1dc0-\u1dff"
+)
+_WORD = re.compile(f"[{UNSPACED_RANGES}]|(?:[^\\W_{UNSPACED_RANGES}]|[{_MARKS}])+")
+
+# Canonical combining classes of what is part of a letter: none, nukta, kana's voiced marks, virama.
+_KEPT_CLASSES = frozenset({0, 7, 8, 9})
+_YE = "\N{CYRILLIC SMALL LETTER IE}"
+_STRESS = "\u0300\u0301"
+_IS_CYRILLIC = re.compile("[\u0400-\u052f]")
+_IS_LATIN = re.compile("[a-z\u00c0-\u024f\u1e00-\u1eff]", re.IGNORECASE)
+
+_ALGORITHMS = {
+    "ar": "arabic", "ca": "catalan", "cs": "czech", "da": "danish", "de": "german", "el": "greek",
+    "en": "english", "es": "spanish", "et": "estonian", "eu": "basque", "fa": "persian",
+    "fi": "finnish", "fr": "french", "hi": "hindi", "hu": "hungarian", "hy": "armenian",
+    "id": "indonesian", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch",
+    "nn": "norwegian", "no": "norwegian", "pl": "polish", "pt": "portuguese", "ro": "romanian",
+    "ru": "russian", "sr": "serbian", "sv": "swedish", "ta": "tamil", "tr": "turkish",
+    "yi": "yiddish",
+}  # fmt: skip
+_NO_LATIN = frozenset({
+    "am", "ar", "as", "bn", "bo", "el", "fa", "gu", "he", "hi", "hy", "ja", "ka", "km", "kn", "ko",
+    "lo", "ml", "mr", "my", "ne", "pa", "ps", "sa", "sd", "si", "ta", "te", "th", "ur", "yi", "yue",
+    "zh",
+})  # fmt: skip
+_CYRILLIC = frozenset({"ba", "be", "bg", "kk", "mk", "mn", "ru", "sr", "tg", "tt", "uk"})
+_NAMES = {name: code for code, name in _ALGORITHMS.items()} | {
+    "norwegian": "no", "bashkir": "ba", "belarusian": "be", "bulgarian": "bg", "kazakh": "kk",
+    "macedonian": "mk", "mongolian": "mn", "tajik": "tg", "tatar": "tt", "ukrainian": "uk",
+    "chinese": "zh", "japanese": "ja", "korean": "ko", "thai": "th", "hebrew": "he",
+    "georgian": "ka", "vietnamese": "vi",
+}  # fmt: skip
+"""Codes by the names that Whisper's servers call languages."""
+
+
+class SearchedWord(NamedTuple):
+    """A word of a text.
+
+    Attributes:
+        exact: folded, for prefixes.
+        stems: what its forms have in common; two where accents decide the stem, as some leave
+            them out.
+    """
+
+    exact: str
+    stems: tuple[str, ...]
+
+
+PlacedWord: TypeAlias = tuple[int, int, SearchedWord]
+"""Where a word begins and ends in its text, and the word."""
+
+
+class Language:
+    """The words of texts in one language; not for several threads.
+
+    A word of another script is taken for Russian or English, which are mixed into most languages.
+    """
+
+    def __init__(self, name: str | None) -> None:
+        lowered = (name or "").lower()
+        self.code = _NAMES.get(lowered, lowered)
+        self._stemmers: dict[str, Stemmer.Stemmer] = {}
+        self._known: dict[str, SearchedWord | None] = {}
+
+    def words(self, text: str) -> Iterator[PlacedWord]:
+        for match in _WORD.finditer(text):
+            word = self.word(match[0])
+            if word is not None:
+                yield match.start(), match.end(), word
+
+    def word(self, text: str) -> SearchedWord | None:
+        """A word that `_WORD` found; None: it is punctuation."""
+        try:
+            return self._known[text]
+        except KeyError:
+            if len(self._known) >= _CACHED_WORDS:
+                self._known.clear()
+            word = self._known[text] = self._searched(text)
+            return word
+
+    def _searched(self, text: str) -> SearchedWord | None:
+        lowered = unicodedata.normalize("NFKC", text).casefold().replace("ё", _YE)[:_LONGEST]
+        exact = folded(lowered)
+        if not exact:
+            return None
+        algorithm = self._algorithm(lowered)
+        if algorithm is None:
+            return SearchedWord(exact, (exact,))
+        if algorithm not in self._stemmers:
+            # A cache of its own would hold every word twice.
+            self._stemmers[algorithm] = Stemmer.Stemmer(algorithm, 0)
+        stem = self._stemmers[algorithm].stemWord
+        forms = (lowered,) if exact == lowered else (lowered, exact)
+        # Nothing is left of some words.
+        stems = dict.fromkeys(folded(stem(form)) or exact for form in forms)
+        return SearchedWord(exact, tuple(stems))
+
+    def _algorithm(self, text: str) -> str | None:
+        own = _ALGORITHMS.get(self.code)
+        if _IS_CYRILLIC.search(text):
+            return own if self.code in _CYRILLIC else "russian"
+        if _IS_LATIN.search(text) and (
+            not self.code or self.code in _NO_LATIN or self.code in _CYRILLIC
+        ):
+            return "english"
+        return own
+
+
+def found_words(text: str) -> Iterator[tuple[int, int]]:
+    """Where words begin and end, or characters in a script without spaces."""
+    return (match.span() for match in _WORD.finditer(text))
+
+
+def folded(text: str) -> str:
+    """Lower-case text without accents: as few write them as leave them out.
+
+    Cyrillic letters keep theirs, such as й, as they are other letters; ё alone is taken for its
+    plain letter.
+    """
+    if text.isascii():
+        return text.replace("'", "")
+    kept: list[str] = []
+    for character in unicodedata.normalize("NFKD", text):
+        is_mark = unicodedata.combining(character) not in _KEPT_CLASSES
+        if is_mark and not (_is_cyrillic(kept) and character not in _STRESS):
+            continue
+        if character.isalnum() or unicodedata.category(character)[0] == "M":
+            kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def _is_cyrillic(before: list[str]) -> bool:
+    return bool(before) and _IS_CYRILLIC.match(before[-1]) is not None

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.search import Term
+from sttbatch.kinds.indexing.matching import Matcher
+from sttbatch.kinds.indexing.passages import Utterance
+from sttbatch.kinds.indexing.query import Alternative, Phrase, Query, QueryWord, parsed
+from sttbatch.kinds.indexing.words import Language
+
+
+def phrase(*words: str) -> Phrase:
+    return Phrase(tuple(QueryWord(word.rstrip("*"), word.endswith("*")) for word in words))
+
+
+@pytest.mark.parametrize(
+    ("text", "alternatives"),
+    [
+        ("a b", [Alternative((phrase("a"), phrase("b")))]),
+        ('«a b» -c OR "d"', [
+            Alternative((phrase("a", "b"),), (phrase("c"),)), Alternative((phrase("d"),))]),
+        ('x -"a b" y* "p q*"', [
+            Alternative(
+                (phrase("x"), phrase("y*"), phrase("p", "q*")), (phrase("a", "b"),))]),
+        ("e-mail — or", [Alternative((phrase("e", "mail"), phrase("or")))]),
+        ("会议", [Alternative((phrase("会", "议"),))]),
+    ],
+)  # fmt: skip
+def test_a_query_is_read(text: str, alternatives: list[Alternative]) -> None:
+    assert parsed(text) == Query(tuple(alternatives))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no word to look for"),
+        ("  ...  ", "no word to look for"),
+        ('"open', "a quote of the query is not closed"),
+        ('a -"open', "a quote of the query is not closed"),
+        ("-a", "needs a word to look for too"),
+        ("a OR -b", "needs a word to look for too"),
+        ("a OR", "OR stands between"),
+        ("OR", "OR stands between"),
+        ("*", "a \\* stands at the end of a word"),
+        ("a*b", "a \\* stands at the end of a word"),
+        ("a**", "a \\* stands at the end of a word"),
+        ("w " * 65, "at most 64"),
+    ],
+)
+def test_what_is_wrong_is_said(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        parsed(text)
+
+
+@given(st.text(st.characters(codec=None) | st.sampled_from('"*- OR«»ёé会'), max_size=60))
+def test_any_text_is_a_query_or_says_what_is_wrong(text: str) -> None:
+    try:
+        query = parsed(text)
+    except UsageError:
+        return
+    for name in ("ru", None, "zh"):
+        language = Language(name)
+        terms = [term for each in query.selection([language]) for any_of in each for term in any_of]
+        # No store can take one of them for a part of its own language.
+        assert all(not set(term.text) & set("\"'*\\:()&|! \0") for term in terms)
+        assert all(terms)
+        Matcher(query, language).matches([Utterance(text, 0.0, 1.0)], 1)
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=30))
+def test_what_matches_is_always_selected(texts: list[str]) -> None:
+    """The store may select too much, but never too little."""
+    text, language = " ".join(texts), Language("en")
+    try:
+        query = parsed(
+            text.replace('"', " ").replace("*", " ").replace("OR", " ").replace("-", " ")
+        )
+    except UsageError:
+        return
+    words = {each for *_, word in language.words(text) for each in (word.exact, *word.stems)}
+    for alternative in query.selection([language]):
+        assert all(any(term.text in words for term in any_of) for any_of in alternative)
+
+
+def test_terms_are_those_of_every_language() -> None:
+    (((*terms,),),) = parsed("été*").selection([Language("fr")])
+    assert terms == [Term("ete", is_prefix=True)]
+    ((words,),) = parsed("buildings").selection([Language("ru"), Language("de")])
+    assert list(words) == [Term("build"), Term("building")]
