@@ -10,8 +10,12 @@ from collections.abc import Callable
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder
 from sttbatch.core.errors import StateError
+from sttbatch.core.models import Transcript
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_search
+
+WAITING_LIMIT = 4
+"""Transcripts in memory that wait to be indexed."""
 
 
 class BackgroundIndexer:
@@ -25,12 +29,14 @@ class BackgroundIndexer:
         self._stores = LedgerStores(settings, database)
         self._warn = warn
         self._has_warned = False
-        self._keys: deque[str] = deque()
+        self._waiting: deque[tuple[str, Transcript]] = deque()
         self._task: asyncio.Task[None] | None = None
 
-    def add(self, key: str) -> None:
-        """Have the transcript of a cache entry indexed."""
-        self._keys.append(key)
+    def add(self, key: str, transcript: Transcript) -> None:
+        """Have the transcript of a cache entry indexed, unless others wait for that already."""
+        if len(self._waiting) == WAITING_LIMIT:
+            return
+        self._waiting.append((key, transcript))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
@@ -50,11 +56,12 @@ class BackgroundIndexer:
             with contextlib.closing(index.database):
                 source = transcript_source(self._settings, self._stores.database)
                 indexer = indexer_of(self._stores, index)
-                while self._keys:
-                    for stored in await source.stored_as([self._keys.popleft()]):
-                        await indexer.add(stored)
+                while self._waiting:
+                    key, transcript = self._waiting.popleft()
+                    for stored in await source.stored_as([key]):
+                        await indexer.add(stored, transcript)
         except StateError as error:
-            self._keys.clear()
+            self._waiting.clear()
             if not self._has_warned:
                 self._has_warned = True
                 self._warn(f"{error}. `sttbatch search` indexes what is missing")

@@ -31,6 +31,7 @@ from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker, WorkerLoad
+from sttbatch.core.models import Transcript
 from sttbatch.core.orders import Assignment
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
@@ -87,7 +88,7 @@ class Workshop(Struct, frozen=True):
         owned_names: of outputs, as the ledger had them lately.
         refusals: what the endpoint forbids in any run.
         fetched: recordings of buckets that are on the disk for a while.
-        on_transcript: is called with the key of each transcript that is stored.
+        on_transcript: is called with each transcript that is stored, and its key.
         runs: those that are not over, which end when others may take this process for dead.
     """
 
@@ -108,7 +109,7 @@ class Workshop(Struct, frozen=True):
     refusals: Refusals = field(default_factory=Refusals)
     runs: WeakSet[RunControl] = field(default_factory=WeakSet)
     fetched: FetchedObjects | None = None
-    on_transcript: Callable[[str], None] = lambda key: None
+    on_transcript: Callable[[str, Transcript], None] = lambda key, transcript: None
 
 
 @contextlib.asynccontextmanager

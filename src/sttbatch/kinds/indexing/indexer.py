@@ -35,9 +35,9 @@ class Indexer:
         # Used by one call at a time, in whatever thread.
         self._languages: dict[str | None, Language] = {}
 
-    async def add(self, stored: StoredTranscript) -> None:
+    async def add(self, stored: StoredTranscript, transcript: Transcript) -> None:
         """Index a transcript that has just been stored."""
-        await self._put([stored], {})
+        await self._index.put(*await asyncio.to_thread(self._made, stored, transcript))
 
     async def prune(self) -> int:
         """Remove what the ledger no longer has; returns the number of transcripts."""
@@ -82,17 +82,14 @@ class Indexer:
             if each.key not in values:
                 continue
             edit = edits.get(each.key)
-            data = values[each.key].data
-            made = await asyncio.to_thread(self._made, each, data, edit)
-            if made is not None:
+            transcript = await asyncio.to_thread(decode_transcript, values[each.key].data)
+            if transcript is not None:
+                made = await asyncio.to_thread(self._made, each, transcript, edit)
                 await self._index.put(*made)
 
     def _made(
-        self, stored: StoredTranscript, data: bytes, edit: EditedOutput | None
-    ) -> tuple[IndexedTranscript, list[Passage]] | None:
-        transcript = decode_transcript(data)
-        if transcript is None:
-            return None
+        self, stored: StoredTranscript, transcript: Transcript, edit: EditedOutput | None = None
+    ) -> tuple[IndexedTranscript, list[Passage]]:
         name = transcript.language
         language = self._languages.setdefault(name, Language(name))
         segments = transcript.segments

@@ -29,11 +29,6 @@ class Match(Struct, frozen=True):
     marks: tuple[Mark, ...]
 
 
-class _Spoken(NamedTuple):
-    mark: Mark
-    word: SearchedWord
-
-
 _Occurrence: TypeAlias = tuple[int, int]
 """The first and the last word of a phrase that was found, by their numbers in a window."""
 
@@ -44,10 +39,13 @@ class _Wanted(NamedTuple):
     prefix: str
     stems: frozenset[str]
 
-    def is_in(self, word: SearchedWord) -> bool:
+    def numbers(self, words: Sequence[SearchedWord]) -> list[int]:
+        """Where it is among `words`."""
         if self.prefix:
-            return word.exact.startswith(self.prefix)
-        return not self.stems.isdisjoint(word.stems)
+            prefix = self.prefix
+            return [at for at, word in enumerate(words) if word.exact.startswith(prefix)]
+        stems = self.stems
+        return [at for at, word in enumerate(words) if not stems.isdisjoint(word.stems)]
 
 
 class Matcher:
@@ -66,52 +64,55 @@ class Matcher:
         Of words of `speaker` alone, if one is named. A single phrase gives a match for each
         utterance where it begins, several give one where they are nearest to each other.
         """
-        spoken = [
-            _Spoken(Mark(number, begin, end), word)
-            for number, utterance in enumerate(window)
-            if speaker is None or utterance.speaker == speaker
-            for begin, end, word in self._language.words(utterance.text)
+        heard = [speaker is None or each.speaker == speaker for each in window]
+        sequences = [
+            self._language.sequence(each.text) if is_heard else []
+            for each, is_heard in zip(window, heard, strict=True)
         ]
+        words = list(chain.from_iterable(sequences))
         found: dict[int, Match] = {}
+        # Where words stand is asked only when something was found.
+        marks: list[Mark] = []
         for alternative in self._query.alternatives:
-            for match in self._of_alternative(spoken, alternative, own):
+            occurrences = self._occurrences_of(words, alternative)
+            if not occurrences:
+                continue
+            marks = marks or self._marks(window, heard)
+            for match in _matches(marks, occurrences, own):
                 earlier = found.get(match.first)
                 found[match.first] = match if earlier is None else _joined(earlier, match)
         return [found[first] for first in sorted(found)]
 
-    def _of_alternative(
-        self, spoken: Sequence[_Spoken], alternative: Alternative, own: int
-    ) -> list[Match]:
-        occurrences = []
-        for phrase in dict.fromkeys(alternative.required):
-            occurrences.append(self._occurrences(spoken, phrase))
-            if not occurrences[-1]:
-                return []
-        if any(self._occurrences(spoken, phrase) for phrase in alternative.excluded):
-            return []
-        ranges = [_nearest(occurrences)] if len(occurrences) > 1 else occurrences[0]
-        every = sorted(chain.from_iterable(occurrences))
-        matches: dict[int, Match] = {}
-        for begin, end in ranges:
-            first, last = spoken[begin].mark.utterance, spoken[end].mark.utterance
-            if first >= own:
-                # It is found with the next passage.
-                break
-            inside = [(a, b) for a, b in every if _within(spoken, a, b, first, last)]
-            numbers = sorted({number for a, b in inside for number in range(a, b + 1)})
-            match = Match(first, last, tuple(spoken[number].mark for number in numbers))
-            matches[first] = _joined(matches[first], match) if first in matches else match
-        return list(matches.values())
-
-    def _occurrences(self, spoken: Sequence[_Spoken], phrase: Phrase) -> list[_Occurrence]:
-        wanted = self._wanted_words(phrase)
-        head, length = wanted[0], len(wanted)
+    def _marks(self, window: Sequence[Utterance], heard: Sequence[bool]) -> list[Mark]:
         return [
-            (at, at + length - 1)
-            for at in range(len(spoken) - length + 1)
-            if head.is_in(spoken[at].word)
-            and all(wanted[after].is_in(spoken[at + after].word) for after in range(1, length))
+            Mark(number, begin, end)
+            for number, (each, is_heard) in enumerate(zip(window, heard, strict=True))
+            if is_heard
+            for begin, end, _ in self._language.words(each.text)
         ]
+
+    def _occurrences_of(
+        self, words: Sequence[SearchedWord], alternative: Alternative
+    ) -> list[list[_Occurrence]]:
+        """Those of each phrase; empty: it does not match."""
+        every = []
+        for phrase in dict.fromkeys(alternative.required):
+            every.append(self._occurrences(words, phrase))
+            if not every[-1]:
+                return []
+        if any(self._occurrences(words, phrase) for phrase in alternative.excluded):
+            return []
+        return every
+
+    def _occurrences(self, words: Sequence[SearchedWord], phrase: Phrase) -> list[_Occurrence]:
+        head, *others = self._wanted_words(phrase)
+        begins = head.numbers(words)
+        for distance, wanted in enumerate(others, 1):
+            if not begins:
+                return []
+            following = {at - distance for at in wanted.numbers(words)}
+            begins = [at for at in begins if at in following]
+        return [(at, at + len(others)) for at in begins]
 
     def _wanted_words(self, phrase: Phrase) -> tuple[_Wanted, ...]:
         if phrase not in self._wanted:
@@ -125,8 +126,26 @@ class Matcher:
         return self._wanted[phrase]
 
 
-def _within(spoken: Sequence[_Spoken], begin: int, end: int, first: int, last: int) -> bool:
-    return spoken[begin].mark.utterance >= first and spoken[end].mark.utterance <= last
+def _matches(
+    marks: Sequence[Mark], occurrences: Sequence[Sequence[_Occurrence]], own: int
+) -> list[Match]:
+    ranges = [_nearest(occurrences)] if len(occurrences) > 1 else occurrences[0]
+    every = sorted(chain.from_iterable(occurrences))
+    matches: dict[int, Match] = {}
+    for begin, end in ranges:
+        first, last = marks[begin].utterance, marks[end].utterance
+        if first >= own:
+            # It is found with the next passage.
+            break
+        inside = [(a, b) for a, b in every if _within(marks, a, b, first, last)]
+        numbers = sorted({number for a, b in inside for number in range(a, b + 1)})
+        match = Match(first, last, tuple(marks[number] for number in numbers))
+        matches[first] = _joined(matches[first], match) if first in matches else match
+    return list(matches.values())
+
+
+def _within(marks: Sequence[Mark], begin: int, end: int, first: int, last: int) -> bool:
+    return marks[begin].utterance >= first and marks[end].utterance <= last
 
 
 def _nearest(occurrences: Sequence[Sequence[_Occurrence]]) -> _Occurrence:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from sttbatch.core.models import Segment, Word
 from sttbatch.core.search import PASSAGE_LIMIT, Passage
-from sttbatch.kinds.indexing.words import Language, SearchedWord, found_words
+from sttbatch.kinds.indexing.words import Language
 
 PASSAGE_WORDS = 60
 OVERLAP_WORDS = 20
@@ -58,75 +59,75 @@ def decoded_passage(data: bytes) -> StoredPassage:
     return _decoder.decode(data)
 
 
+class _Indexed(NamedTuple):
+    """An utterance, the number of its words, and what it is found by."""
+
+    utterance: Utterance
+    number: int
+    words: set[str]
+
+
 def passages_of(segments: Sequence[Segment], language: Language) -> list[Passage]:
     """The passages of a transcript, in the order of time."""
     ordered = sorted(segments, key=lambda segment: segment.start_s)
-    utterances = [utterance for segment in ordered for utterance in _utterances(segment)]
-    words = [[word for *_, word in language.words(utterance.text)] for utterance in utterances]
-    return list(islice(_grouped(utterances, words), PASSAGE_LIMIT))
+    utterances = [each for segment in ordered for each in _utterances(segment, language)]
+    return list(islice(_grouped(utterances), PASSAGE_LIMIT))
 
 
-def _grouped(
-    utterances: Sequence[Utterance], words: Sequence[Sequence[SearchedWord]]
-) -> Iterator[Passage]:
+def _grouped(utterances: Sequence[_Indexed]) -> Iterator[Passage]:
     begin = 0
     while begin < len(utterances):
-        end = _after(words, begin, PASSAGE_WORDS)
-        overlap = _after(words, end, OVERLAP_WORDS) - end
-        found = dict.fromkeys(
-            text
-            for utterance in words[begin : end + overlap]
-            for word in utterance
-            for text in (word.exact, *word.stems)
-        )
-        stored = StoredPassage(tuple(utterances[begin:end]), overlap)
-        yield Passage(tuple(found), _encoder.encode(stored))
+        end = _after(utterances, begin, PASSAGE_WORDS)
+        last = _after(utterances, end, OVERLAP_WORDS)
+        words = set[str]().union(*(each.words for each in utterances[begin:last]))
+        own = tuple(each.utterance for each in utterances[begin:end])
+        yield Passage(tuple(words), _encoder.encode(StoredPassage(own, last - end)))
         begin = end
 
 
-def _after(words: Sequence[Sequence[SearchedWord]], begin: int, limit: int) -> int:
+def _after(utterances: Sequence[_Indexed], begin: int, limit: int) -> int:
     """The end of the fewest utterances from `begin` on that have `limit` words together."""
     count, end = 0, begin
-    while end < len(words) and count < limit:
-        count += len(words[end])
+    while end < len(utterances) and count < limit:
+        count += utterances[end].number
         end += 1
     return end
 
 
-def _utterances(segment: Segment) -> Iterator[Utterance]:
+def _utterances(segment: Segment, language: Language) -> Iterator[_Indexed]:
     # Half a surrogate pair cannot be stored, and PostgreSQL takes no NUL.
     text = segment.text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
-    word_times = _word_times(text, segment.words, segment.start_s)
-    spans = list(found_words(text)) if len(text) > PASSAGE_WORDS else ()
-    if len(spans) <= PASSAGE_WORDS:
+    times = _word_times(text, segment.words, segment.start_s)
+    number, words = language.indexed(text)
+    if number <= PASSAGE_WORDS:
         if text.strip():
-            yield _utterance(segment, text, 0, len(text), word_times)
+            start_s, end_s = segment.start_s, segment.end_s
+            whole = Utterance(text.rstrip(), start_s, end_s, segment.speaker, tuple(times))
+            yield _Indexed(whole, number, words)
         return
-    cuts = [0, *(begin for begin, _ in spans[PASSAGE_WORDS::PASSAGE_WORDS]), len(text)]
-    for begin, end in pairwise(cuts):
-        yield _utterance(segment, text, begin, end, word_times)
+    begins = [begin for begin, *_ in language.words(text)][PASSAGE_WORDS::PASSAGE_WORDS]
+    for begin, end in pairwise([0, *begins, len(text)]):
+        part = _part(segment, text, begin, end, times)
+        yield _Indexed(part, *language.indexed(part.text))
 
 
-def _utterance(
-    segment: Segment, text: str, begin: int, end: int, word_times: Sequence[tuple[int, int]]
-) -> Utterance:
-    own = [(at, hundredths) for at, hundredths in word_times if begin <= at < end]
+def _part(segment: Segment, text: str, begin: int, end: int, times: Sequence[int]) -> Utterance:
+    pairs = zip(times[::2], times[1::2], strict=True)
+    own = [(at, hundredths) for at, hundredths in pairs if begin <= at < end]
     # Without times of words, a part begins when its segment does.
     first = own[0][1] if own and begin else 0
     flat = (number for at, hundredths in own for number in (at - begin, hundredths - first))
-    part = text[begin:end]
-    stripped = part.rstrip()
     start_s = segment.start_s + first / _DECIMALS
-    return Utterance(stripped, start_s, segment.end_s, segment.speaker, tuple(flat))
+    return Utterance(text[begin:end].rstrip(), start_s, segment.end_s, segment.speaker, tuple(flat))
 
 
-def _word_times(text: str, words: Sequence[Word], start_s: float) -> list[tuple[int, int]]:
-    """Where the words stand in the text that do, and hundredths of a second until they begin."""
-    word_times: list[tuple[int, int]] = []
+def _word_times(text: str, words: Sequence[Word], start_s: float) -> list[int]:
+    """The `word_times` of a text, of those words that it has."""
+    times: list[int] = []
     after = 0
     for word in words:
         at = text.find(word.text, after)
         if at >= 0 and word.text:
-            word_times.append((at, max(0, round((word.start_s - start_s) * _DECIMALS))))
+            times += (at, max(0, int((word.start_s - start_s) * _DECIMALS + 0.5)))
             after = at + len(word.text)
-    return word_times
+    return times

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.search import Selection, Term
-from sttbatch.kinds.indexing.words import Language, found_words
+from sttbatch.kinds.indexing.words import Language, beginnings, found_words
 
 MAX_WORDS = 64
 
@@ -55,7 +55,7 @@ class Query(Struct, frozen=True):
 def _terms(word: QueryWord, languages: Iterable[Language]) -> list[Term]:
     found = [known for language in languages if (known := language.word(word.text)) is not None]
     if word.is_prefix:
-        return list(dict.fromkeys(Term(each.exact, is_prefix=True) for each in found))
+        return list(dict.fromkeys(term for each in found for term in beginnings(each.exact)))
     return list(dict.fromkeys(Term(stem) for each in found for stem in each.stems))
 
 
