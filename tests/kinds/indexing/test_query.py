@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sttbatch.core.errors import UsageError
+from sttbatch.core.models import Segment
 from sttbatch.core.search import Term
 from sttbatch.kinds.indexing.matching import Matcher
-from sttbatch.kinds.indexing.passages import Utterance
+from sttbatch.kinds.indexing.passages import Utterance, passages_of
 from sttbatch.kinds.indexing.query import Alternative, Phrase, Query, QueryWord, parsed
 from sttbatch.kinds.indexing.words import Language
 
@@ -77,16 +78,26 @@ TEXTS = st.lists(st.text(min_size=1, max_size=12) | st.sampled_from(WORDS), min_
 @given(TEXTS)
 def test_what_matches_is_always_selected(texts: list[str]) -> None:
     """The store may select too much, but never too little."""
-    text, language = " ".join(texts), Language("en")
-    _, words = language.indexed(text)
-    for begin, end, _ in language.words(text):
-        said = text[begin:end]
+    language = Language("en")
+    segments = [Segment(each, at, at) for at, each in enumerate(texts)]
+    words = {word for each in passages_of(segments, language) for word in each.words}
+    whole = [Utterance(each, 0.0, 1.0) for each in texts]
+    said_words = [word for each in texts for *_, word in language.words(each)]
+    for length in (2, 3):
+        for at in range(len(said_words) - length + 1):
+            phrase = Phrase(tuple(QueryWord(word.exact) for word in said_words[at : at + length]))
+            query = Query((Alternative((phrase,)),))
+            if all(language.word(word.text) for word in phrase.words) and Matcher(
+                query, language
+            ).matches(whole, len(whole)):
+                assert is_selected(query, language, words), phrase
+    for said in [each[begin:end] for each in texts for begin, end, _ in language.words(each)]:
         # The word itself, and all of its beginnings.
         for part in (said, *(said[:length] for length in range(1, len(said) + 1))):
             if language.word(part) is None:
                 continue
             query = Query((Alternative((Phrase((QueryWord(part, part is not said),)),)),))
-            if Matcher(query, language).matches([Utterance(text, 0.0, 1.0)], 1):
+            if Matcher(query, language).matches(whole, len(whole)):
                 assert is_selected(query, language, words), part
 
 

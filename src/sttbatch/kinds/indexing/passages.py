@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sttbatch.core.models import Segment, Word
 from sttbatch.core.search import PASSAGE_LIMIT, Passage
-from sttbatch.kinds.indexing.words import Language
+from sttbatch.kinds.indexing.words import IndexedText, Language, pairs
 
 PASSAGE_WORDS = 60
 OVERLAP_WORDS = 20
@@ -60,11 +60,10 @@ def decoded_passage(data: bytes) -> StoredPassage:
 
 
 class _Indexed(NamedTuple):
-    """An utterance, the number of its words, and what it is found by."""
+    """An utterance, and what it is found by."""
 
     utterance: Utterance
-    number: int
-    words: set[str]
+    text: IndexedText
 
 
 def passages_of(segments: Sequence[Segment], language: Language) -> list[Passage]:
@@ -79,17 +78,24 @@ def _grouped(utterances: Sequence[_Indexed]) -> Iterator[Passage]:
     while begin < len(utterances):
         end = _after(utterances, begin, PASSAGE_WORDS)
         last = _after(utterances, end, OVERLAP_WORDS)
-        words = set[str]().union(*(each.words for each in utterances[begin:last]))
+        words = _words([each.text for each in utterances[begin:last]])
         own = tuple(each.utterance for each in utterances[begin:end])
         yield Passage(tuple(words), _encoder.encode(StoredPassage(own, last - end)))
         begin = end
+
+
+def _words(texts: Sequence[IndexedText]) -> set[str]:
+    words = set[str]().union(*(each.words for each in texts))
+    for before, after in pairwise([each for each in texts if each.number]):
+        words.update(pairs(before.last, after.first))
+    return words
 
 
 def _after(utterances: Sequence[_Indexed], begin: int, limit: int) -> int:
     """The end of the fewest utterances from `begin` on that have `limit` words together."""
     count, end = 0, begin
     while end < len(utterances) and count < limit:
-        count += utterances[end].number
+        count += utterances[end].text.number
         end += 1
     return end
 
@@ -98,17 +104,17 @@ def _utterances(segment: Segment, language: Language) -> Iterator[_Indexed]:
     # Half a surrogate pair cannot be stored, and PostgreSQL takes no NUL.
     text = segment.text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
     times = _word_times(text, segment.words, segment.start_s)
-    number, words = language.indexed(text)
-    if number <= PASSAGE_WORDS:
+    indexed = language.indexed(text)
+    if indexed.number <= PASSAGE_WORDS:
         if text.strip():
             start_s, end_s = segment.start_s, segment.end_s
             whole = Utterance(text.rstrip(), start_s, end_s, segment.speaker, tuple(times))
-            yield _Indexed(whole, number, words)
+            yield _Indexed(whole, indexed)
         return
     begins = [begin for begin, *_ in language.words(text)][PASSAGE_WORDS::PASSAGE_WORDS]
     for begin, end in pairwise([0, *begins, len(text)]):
         part = _part(segment, text, begin, end, times)
-        yield _Indexed(part, *language.indexed(part.text))
+        yield _Indexed(part, language.indexed(part.text))
 
 
 def _part(segment: Segment, text: str, begin: int, end: int, times: Sequence[int]) -> Utterance:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.search import Selection, Term
-from sttbatch.kinds.indexing.words import Language, beginnings, found_words
+from sttbatch.kinds.indexing.words import (
+    Language,
+    SearchedWord,
+    beginnings,
+    found_words,
+    paired_stems,
+    pairs,
+)
 
 MAX_WORDS = 64
 
@@ -43,13 +51,43 @@ class Query(Struct, frozen=True):
 
     alternatives: tuple[Alternative, ...]
 
-    def selection(self, languages: Iterable[Language]) -> Selection:
-        """The words that passages are selected by, if they are in one of `languages`."""
+    def selection(self, languages: Iterable[Language], *, in_sequence: bool = True) -> Selection:
+        """The words that passages are selected by, if they are in one of `languages`.
+
+        `in_sequence`: words of a phrase follow one another in the text, so that it is selected by
+        pairs of them too.
+        """
         known = tuple(languages)
         return [
-            [_terms(word, known) for phrase in alternative.required for word in phrase.words]
+            [
+                terms
+                for phrase in alternative.required
+                for terms in (
+                    *(_terms(word, known) for word in phrase.words),
+                    *(_pairs(phrase, known) if in_sequence else ()),
+                )
+            ]
             for alternative in self.alternatives
         ]
+
+
+def _pairs(phrase: Phrase, languages: Sequence[Language]) -> Iterator[list[Term]]:
+    """The pairs of words in a phrase that are indexed, whichever its language is."""
+    for before, after in pairwise(phrase.words):
+        terms: list[Term] = []
+        for language in languages:
+            words = language.word(before.text), language.word(after.text)
+            if before.is_prefix or after.is_prefix or not all(map(_has_pairs, words)):
+                break
+            one, other = (paired_stems(word) for word in words if word is not None)
+            terms += (Term(pair) for pair in pairs(one, other))
+        else:
+            if terms:
+                yield list(dict.fromkeys(terms))
+
+
+def _has_pairs(word: SearchedWord | None) -> bool:
+    return word is not None and paired_stems(word) == word.stems
 
 
 def _terms(word: QueryWord, languages: Iterable[Language]) -> list[Term]:

@@ -74,7 +74,9 @@ class Search:
             return
         names = {each.language for each in transcripts.values()}
         self._languages = {name: Language(name) for name in names}
-        selection = self.query.selection(self._languages.values())
+        # Others may speak between the words of one speaker.
+        in_sequence = self.options.speaker is None
+        selection = self.query.selection(self._languages.values(), in_sequence=in_sequence)
         after, limit, read = min(transcripts) * PASSAGE_LIMIT - 1, _SELECTED_FIRST, _READ_FIRST
         end = (max(transcripts) + 1) * PASSAGE_LIMIT
         while True:

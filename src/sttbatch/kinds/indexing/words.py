@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import Stemmer
@@ -17,6 +19,7 @@ WORDS_VERSION = f"1-{Stemmer.version()}"
 
 _LONGEST = 64
 _CACHED_WORDS = 50_000
+_PAIRED_LENGTH = 4
 
 # Marks that are no letters to `re`, and make one word with the letters around them: accents,
 # Hebrew and Arabic points, Indic vowels.
@@ -79,6 +82,21 @@ class SearchedWord(NamedTuple):
         return (self.exact, *self.stems)
 
 
+class IndexedText(NamedTuple):
+    """What an index finds a text by.
+
+    Attributes:
+        number: of its words.
+        words: what of them is indexed, and pairs of short ones.
+        first, last: stems of the first and of the last word; empty: they have no pairs.
+    """
+
+    number: int
+    words: AbstractSet[str]
+    first: tuple[str, ...]
+    last: tuple[str, ...]
+
+
 PlacedWord: TypeAlias = tuple[int, int, SearchedWord]
 """Where a word begins and ends in its text, and the word."""
 
@@ -94,7 +112,7 @@ class Language:
         self.code = _NAMES.get(lowered, lowered)
         self._stemmers: dict[str, Stemmer.Stemmer] = {}
         self._known: dict[str, SearchedWord | None] = {}
-        self._indexed: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._indexed: dict[str, IndexedText] = {}
 
     def words(self, text: str) -> Iterator[PlacedWord]:
         for match in _WORD.finditer(text):
@@ -107,21 +125,28 @@ class Language:
         known = map(self.word, _WORD.findall(text))
         return [word for word in known if word is not None]
 
-    def indexed(self, text: str) -> tuple[int, set[str]]:
-        """The number of words in a text, and what an index finds it by."""
+    def indexed(self, text: str) -> IndexedText:
+        """What an index finds a text by."""
         count, found, known = 0, set[str](), self._indexed
+        first: tuple[str, ...] = ()
+        last: tuple[str, ...] = ()
         # Most pieces between spaces were seen before, and need no other look.
         for piece in text.split():
             if piece not in known:
                 if len(known) >= _CACHED_WORDS:
                     known.clear()
-                words = self.sequence(piece)
-                forms = (form for word in words for form in word.indexed)
-                known[piece] = len(words), tuple(dict.fromkeys(forms))
-            number, forms_of_it = known[piece]
-            count += number
-            found.update(forms_of_it)
-        return count, found
+                known[piece] = _indexed(self.sequence(piece))
+            here = known[piece]
+            if not here.number:
+                continue
+            found.update(here.words)
+            if not count:
+                first = here.first
+            elif last and here.first:
+                found.update(pairs(last, here.first))
+            count += here.number
+            last = here.last
+        return IndexedText(count, found, first, last)
 
     def word(self, text: str) -> SearchedWord | None:
         """A word that `_WORD` found; None: it is punctuation."""
@@ -163,6 +188,28 @@ class Language:
         ):
             return "english"
         return own
+
+
+def _indexed(words: Sequence[SearchedWord]) -> IndexedText:
+    found = {form for word in words for form in word.indexed}
+    short = [paired_stems(word) for word in words]
+    for before, after in pairwise(short):
+        found.update(pairs(before, after))
+    return IndexedText(len(words), found, short[0] if short else (), short[-1] if short else ())
+
+
+def paired_stems(word: SearchedWord) -> tuple[str, ...]:
+    """The stems of a word that are indexed together with those of the words beside it.
+
+    Short ones are frequent, such as particles and Chinese characters: to look at each passage that
+    has them somewhere would take seconds.
+    """
+    return tuple(stem for stem in word.stems if len(stem) <= _PAIRED_LENGTH)
+
+
+def pairs(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """What is indexed for two words that follow one another."""
+    return [f"{one}\N{MIDDLE DOT}{other}" for one in before for other in after]
 
 
 def found_words(text: str) -> Iterator[tuple[int, int]]:
