@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import hashlib
 import itertools
 import os
@@ -136,18 +137,20 @@ async def fill(
             spent_s += time.process_time() - begun_s
             if number % 20 == 0:
                 sample.append(transcript)
+                # A run holds none of them, so that collecting garbage does not look at them.
+                gc.freeze()
         return sample, spent_s, await index.size_bytes()
 
 
-async def ask(settings: Settings, query: str) -> tuple[float, int]:
-    """Seconds until the first hits are there, and their number."""
-    begun_s, count = time.perf_counter(), 0
+async def ask(settings: Settings, query: str) -> tuple[float, float, int]:
+    """Seconds until the first hits are there, CPU seconds, and the number of hits."""
+    begun_s, begun_cpu_s, count = time.perf_counter(), time.process_time(), 0
     async with contextlib.aclosing(search(settings, parsed(query), SearchOptions())) as hits:
         async for _ in hits:
             count += 1
             if count == HITS:
                 break
-    return time.perf_counter() - begun_s, count
+    return time.perf_counter() - begun_s, time.process_time() - begun_cpu_s, count
 
 
 def run_cpu_s(base: Path, hours: int) -> float:
@@ -178,11 +181,11 @@ def main() -> None:
         queries = speech.queries(sample, options.queries)
         answers = [asyncio.run(ask(settings, query)) for query in queries]
         run_s = run_cpu_s(base, options.run_hours) if options.run_hours else 0.0
-    spent = sorted(seconds for seconds, _ in answers)
-    p95 = statistics.quantiles(spent, n=20)[-1]
+    spent, cpu = sorted(each[0] for each in answers), [each[1] for each in answers]
+    p95, cpu_p95 = (statistics.quantiles(each, n=20)[-1] for each in (spent, cpu))
     an_hour_s = index_s / options.hours
     print(f"\nSearch\n{machine()}, {os.cpu_count()} cores")
-    print(f"{options.hours} hours, {len(queries)} queries, {sum(n == 0 for _, n in answers)} empty")
+    print(f"{options.hours} hours, {len(queries)} queries, {sum(not n for *_, n in answers)} empty")
     print(f"indexing: {an_hour_s * 1000:.0f} CPU ms an hour of speech")
     if run_s:
         share = an_hour_s / run_s
@@ -190,10 +193,10 @@ def main() -> None:
         print(f"of the CPU time of its run: {share:.2%} (bound {INDEX_BOUND:.0%}: {verdict})")
     verdict = "met" if p95 <= ANSWER_BOUND_S else "not met"
     print(f"answers: p50 {statistics.median(spent):.3f} s, p95 {p95:.3f} s, max {spent[-1]:.3f} s")
-    print(f"(bound of p95 {ANSWER_BOUND_S} s: {verdict})")
+    print(f"(bound of p95 {ANSWER_BOUND_S} s: {verdict}; CPU time: p95 {cpu_p95:.3f} s)")
     print(f"index: {size / options.hours / texts:.2f} x the text, {size / 1e6:.0f} MB")
     slow = sorted(zip(answers, queries, strict=True), reverse=True)[:5]
-    print("slowest:", "; ".join(f"{query} {seconds:.2f} s" for (seconds, _), query in slow))
+    print("slowest:", "; ".join(f"{query} {seconds:.2f} s" for (seconds, *_), query in slow))
 
 
 if __name__ == "__main__":
