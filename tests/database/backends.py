@@ -20,11 +20,13 @@ from sttbatch.database.database import Database, Rows, Session, Store, Values, W
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
+from sttbatch.database.opening import open_search
 from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.database.postgresql import PostgreSQLStore, taking_lock
 from sttbatch.database.postgresql_schema import in_postgresql
 from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, SqliteRates
 from sttbatch.database.sealing import check_keys
+from sttbatch.database.search_index import SqlSearchIndex
 from sttbatch.database.sqlite_file import SqliteFile, connect
 from sttbatch.database.store_facts import Scan
 from tests.database import sqlite
@@ -43,6 +45,9 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def open_rates(self, folder: Path, clock: Clock) -> RateStore: ...
+
+    @abc.abstractmethod
+    def open_search(self, folder: Path) -> SqlSearchIndex: ...
 
     @abc.abstractmethod
     def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -95,6 +100,9 @@ class SqliteBackend(Backend):
 
     def open_rates(self, folder: Path, clock: Clock) -> RateStore:
         return SqliteRates(folder / "rate.db", "here", clock=clock)
+
+    def open_search(self, folder: Path) -> SqlSearchIndex:
+        return open_search(folder, None)
 
     def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(folder / "ledger.db")) as db:
@@ -192,6 +200,9 @@ class PostgreSQLBackend(Backend):
 
     def open_rates(self, folder: Path, clock: Clock) -> RateStore:
         return SharedRates(Database(ClockedStore(folder, RATES_HISTORY, clock)), "here")
+
+    def open_search(self, folder: Path) -> SqlSearchIndex:
+        return open_search(folder, schema_url(folder))
 
     def rows(self, folder: Path, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         with psycopg.connect(schema_url(folder)) as connection:

@@ -15,7 +15,10 @@ import sttbatch.database
 COMPOSED = {"copying"}
 """Modules whose statements are about any table."""
 
-STORES = {"migrations", "postgresql", "postgresql_connections", "sqlite_file"}
+STORES = {
+    "migrations", "postgresql", "postgresql_connections", "search_index", "search_postgresql",
+    "search_sqlite", "sqlite_file",
+}  # fmt: skip
 """Modules of the databases themselves, each with statements for one."""
 
 _STATEMENT = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s")

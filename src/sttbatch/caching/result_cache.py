@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -71,11 +71,13 @@ def decoded(data: bytes, kind: type[T]) -> T | None:
 class ResultCache(Struct, frozen=True):
     """Reads and writes results other than paid ones; writes are on the disk when they return.
 
-    Every method raises StateError if the authority cannot be read or written.
+    Every method raises StateError if the authority cannot be read or written. `on_transcript` is
+    called with the key of each transcript that was stored, and the transcript.
     """
 
     cache: MultiLevelCache
     options: RequestOptions
+    on_transcript: Callable[[str, Transcript], None] = lambda key, transcript: None
 
     async def audit(self, key: str, file_sha256: str) -> StoredAudit | None:
         """The stored result of a chunk's gap repair."""
@@ -97,6 +99,7 @@ class ResultCache(Struct, frozen=True):
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
         data = await asyncio.to_thread(encode_transcript, transcript)
         await self.cache.put(key, data, self.options.model, file_sha256)
+        self.on_transcript(key, transcript)
 
 
 class StoredSpan(Struct, frozen=True):

@@ -15,8 +15,10 @@ from sttbatch.cli.commands import (
     config,
     database,
     doctor,
+    index,
     jobs,
     models,
+    search,
     stats,
     submit,
     transcribe,
@@ -41,6 +43,8 @@ app.command("transcribe")(transcribe.transcribe)
 app.command("submit")(submit.submit)
 app.command("worker")(worker.worker)
 app.command("workers")(workers.workers)
+app.command("search")(search.search)
+app.command("index")(index.index)
 app.command("stats", cls=stats.StatsCommand)(stats.stats)
 app.command("models")(models.models)
 app.command("doctor")(doctor.doctor)

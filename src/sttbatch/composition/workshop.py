@@ -14,6 +14,7 @@ from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.background_indexer import BackgroundIndexer
 from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
 from sttbatch.composition.engines import engine_of
 from sttbatch.composition.object_storage import objects_of
@@ -30,6 +31,7 @@ from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker, WorkerLoad
+from sttbatch.core.models import Transcript
 from sttbatch.core.orders import Assignment
 from sttbatch.core.work import Budgets
 from sttbatch.database.chunk_index import SqlChunkIndex
@@ -86,6 +88,7 @@ class Workshop(Struct, frozen=True):
         owned_names: of outputs, as the ledger had them lately.
         refusals: what the endpoint forbids in any run.
         fetched: recordings of buckets that are on the disk for a while.
+        on_transcript: is called with each transcript that is stored, and its key.
         runs: those that are not over, which end when others may take this process for dead.
     """
 
@@ -106,6 +109,7 @@ class Workshop(Struct, frozen=True):
     refusals: Refusals = field(default_factory=Refusals)
     runs: WeakSet[RunControl] = field(default_factory=WeakSet)
     fetched: FetchedObjects | None = None
+    on_transcript: Callable[[str, Transcript], None] = lambda key, transcript: None
 
 
 @contextlib.asynccontextmanager
@@ -130,6 +134,9 @@ async def open_workshop(
     workers.load = load
     runs = WeakSet[RunControl]()
 
+    def warn(message: str) -> None:
+        emit(Warned("", message))
+
     def lost(error: StateError) -> None:
         for run in runs:
             run.abort(error)
@@ -138,12 +145,13 @@ async def open_workshop(
         on_lost(error)
 
     async with (
-        open_caches(settings, database, lambda message: emit(Warned("", message))) as caches,
+        open_caches(settings, database, warn) as caches,
         workers.registered(lost) as worker,
         MediaWorkers(media.spool, count=1) as splitters,
         engine_of(settings, key, emit, run_config_of(settings).request.model, folder) as engine,
         # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
+        contextlib.aclosing(BackgroundIndexer(settings, database, warn)) as indexer,
     ):
         caches.l2.start()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
@@ -167,6 +175,7 @@ async def open_workshop(
             OwnedNames(SqlOutputStore(database, this_host(settings))),
             runs=runs,
             fetched=FetchedObjects(objects_of(settings), media.spool),
+            on_transcript=indexer.add,
         )
         keeping_up = asyncio.create_task(_keep_up(workshop, emit))
         try:
@@ -220,7 +229,7 @@ def transcription_run(
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans, ledger = SqlChunkIndex(database, workshop.caches.ledger), workshop.claims.ledger
-    results = ResultCache(levels, config.request)
+    results = ResultCache(levels, config.request, workshop.on_transcript)
     lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters, workshop.slots)
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast, refusals=workshop.refusals)
     workshop.runs.add(control)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Word(Struct, frozen=True):
@@ -264,7 +264,8 @@ MERGE_VERSION = 3
 class Transcript(Struct, frozen=True):
     """A whole recording's words, in its time; `duration_s` was counted while reading.
 
-    `dropped` are not among its `segments`.
+    `dropped` are not among its `segments`. `stream` as in `AudioFile`, unset for the first one: its
+    stored form is as it was before there were others.
     """
 
     duration_s: float
@@ -273,6 +274,7 @@ class Transcript(Struct, frozen=True):
     chunks: tuple[ChunkSummary, ...]
     gaps: tuple[Gap, ...] = ()
     dropped: tuple[DroppedSegment, ...] = ()
+    stream: int | UnsetType = UNSET
 
     @property
     def text(self) -> str:

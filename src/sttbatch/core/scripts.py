@@ -8,13 +8,15 @@ from collections.abc import Iterable
 
 # Thai, Lao, Tibetan, Burmese, Khmer and the Tai scripts; Chinese, Japanese, Yi and their
 # punctuation, without Korean, which has spaces.
-_RANGES = (
+UNSPACED_RANGES = (
     "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\u2e80-\u2fdf\u3001-\u312f\u3190-\u4dbf"
     "\u4e00-\ua4cf\ua9e0-\ua9ff\uaa60-\uaadf\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff"
 )
-_UNSPACED = re.compile(f"[{_RANGES}]")
-_TOKEN = re.compile(f"[{_RANGES}]|[^\\s{_RANGES}]+")
-_LETTERS = re.compile(f"[{_RANGES}]|[^\\W{_RANGES}]+")
+"""For a set in a regular expression."""
+
+_UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
+_TOKEN = re.compile(f"[{UNSPACED_RANGES}]|[^\\s{UNSPACED_RANGES}]+")
+_LETTERS = re.compile(f"[{UNSPACED_RANGES}]|[^\\W{UNSPACED_RANGES}]+")
 
 
 def is_unspaced(character: str) -> bool:

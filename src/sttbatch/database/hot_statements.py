@@ -15,6 +15,7 @@ from sttbatch.database import (
     orders,
     outputs,
     results,
+    search_source,
     work_ledger,
     workers,
 )
@@ -52,6 +53,8 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ("look outputs up", expand(outputs.DIGESTS, 1), (b"/",)),
     ("look at the outputs of recordings", expand(outputs.STATES, 1), (b"/",)),
     ("find the outputs below a folder", outputs.owners_below(1), (b"/a/", b"/a0")),
+    ("list transcripts", search_source.STORED, (1.0,)),
+    ("find the files of recordings", expand(search_source.PATHS, 1), (_SHA,)),
     ("beat", workers.BEAT, ("id",)),
     ("free the jobs of a dead worker", workers.REQUEUE, ("id",)),
     ("close the chunks of a dead worker", workers.CLOSE_CHUNKS, ("killed", "id")),

@@ -72,6 +72,12 @@ LEDGER: Steps = {
         # How much of the quantity a language model wrote, which has a price of its own.
         "ALTER TABLE requests ADD COLUMN generated REAL NOT NULL DEFAULT 0",
     ),
+    "0016_search": (
+        # Which transcripts there are, without reading them.
+        """CREATE INDEX cache_entries_transcripts ON cache_entries (key, created_at, expires_at)
+           WHERE key >= 'transcript:' AND key < 'transcript;'""",
+        "CREATE INDEX files_sha256 ON files (sha256)",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -20,9 +20,11 @@ from sttbatch.database.sqlite_file import Clock, SqliteFile
 if TYPE_CHECKING:
     from sttbatch.core.ports import RateStore
     from sttbatch.database.postgresql import PostgreSQLStore
+    from sttbatch.database.search_index import SqlSearchIndex
 
 
 RATES = "rate.db"
+SEARCH = "search.db"
 
 
 def ledger_store(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Store:
@@ -70,6 +72,28 @@ def open_rates(
     if url is not None:
         return SharedRates(Database(postgresql_store(url, RATES_HISTORY, durable=False)), bucket)
     return SqliteRates(data_folder / RATES, bucket, warn)
+
+
+def open_search(data_folder: Path, url: str | None) -> SqlSearchIndex:
+    """The search index beside the ledger, which can be made again; raises as `open_ledger`."""
+    if url is not None:
+        from sttbatch.database.search_postgresql import PostgreSQLSearchIndex
+        from sttbatch.database.search_schema import POSTGRESQL_SEARCH_HISTORY
+
+        store = postgresql_store(url, POSTGRESQL_SEARCH_HISTORY, durable=False)
+        return PostgreSQLSearchIndex(Database(store))
+    from sttbatch.database.search_schema import SQLITE_SEARCH_HISTORY
+    from sttbatch.database.search_sqlite import SqliteSearchIndex
+
+    file = SqliteFile(data_folder / SEARCH, SQLITE_SEARCH_HISTORY, "NORMAL")
+    file.advice = "Is the disk full? `sttbatch index --rebuild` makes the index anew"
+    return SqliteSearchIndex(Database(file))
+
+
+def remove_search(data_folder: Path) -> None:
+    """Remove the file of the search index, such as one that is damaged."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        data_folder.joinpath(SEARCH + suffix).unlink(missing_ok=True)
 
 
 def stop_waiting(url: str | None) -> None:

@@ -18,7 +18,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Some network file systems need no flush of a folder and refuse it; others deny the permission.
 _UNFLUSHABLE = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES, errno.EPERM})
 
-_OURS = frozenset({"ledger.db", "metrics.db", "rate.db", "l2", "cache.db"})
+_OURS = frozenset({"ledger.db", "metrics.db", "rate.db", "search.db", "l2", "cache.db"})
 """Names of which a data folder or a cache folder holds at least one."""
 
 

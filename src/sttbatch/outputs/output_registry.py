@@ -146,9 +146,7 @@ class OutputRegistry:
         """Record the states of the outputs at `paths`, which are up to date."""
         found = await self._object_states(paths)
         by_name = {
-            path.suffix[1:]: found[name]
-            if (name := os.fsencode(path)) in found
-            else _state_of(name)
+            path.suffix[1:]: found[name] if (name := os.fsencode(path)) in found else state_of(name)
             for path in paths
         }
         states = [
@@ -185,7 +183,7 @@ class OutputRegistry:
                 and b"/" not in name
                 and audio_s is not None
                 and file_state is not None
-                and file_state == (in_buckets[path] if path in in_buckets else _state_of(path))
+                and file_state == (in_buckets[path] if path in in_buckets else state_of(path))
             ):
                 found.setdefault(source, {})[format_name] = name, audio_s
         intact: dict[bytes, IntactOutputs] = {}
@@ -279,7 +277,7 @@ def _is_abandoned(output: OutputOwner | OutputDigests) -> bool:
     )
 
 
-def _state_of(path: Path | bytes) -> str | None:
+def state_of(path: Path | bytes) -> str | None:
     """A file's size, times and inode; None: it does not exist."""
     try:
         status = os.lstat(path)

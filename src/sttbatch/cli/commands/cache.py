@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar, cast
 import typer
 
 from sttbatch.cli.console.stdio import print_lines
-from sttbatch.cli.console.text import counted, local_time, printable
+from sttbatch.cli.console.text import counted, local_time, printable, size_text
 from sttbatch.cli.options import AsJson, option
 from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.locations import location
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 MOST_USED = 1000
 """The number of entries that `warm` loads without paths."""
-
-_KIB = 1024
 
 _T = TypeVar("_T")
 
@@ -69,6 +67,7 @@ def invalidate(
     from sttbatch.caching.cache_invalidator import CacheInvalidator
     from sttbatch.caching.fingerprints import Fingerprinter
     from sttbatch.caching.response_spool import ResponseSpool
+    from sttbatch.composition.searching import forget_removed
     from sttbatch.composition.stores import ANSWERS, data_folder
 
     place = location(file) if file is not None else None
@@ -86,6 +85,7 @@ def invalidate(
         await spool.recover_into(stores.bookings)
         invalidator = CacheInvalidator(caches.levels, stores.files, Fingerprinter(stores.files))
         removed = await cast("Awaitable[Invalidated]", removals[0](invalidator))
+        await forget_removed(stores)
         return [*_invalidated_lines(removed), *_out_of_reach(stores.settings)]
 
     print_lines(_with_caches(remove))
@@ -110,7 +110,7 @@ def warm(
         return await levels.warm([key for key, _ in most_used], limit_bytes)
 
     count, size_bytes = _with_caches(load)
-    print_lines([f"{count} {'entry' if count == 1 else 'entries'} loaded, {_size(size_bytes)}"])
+    print_lines([f"{count} {'entry' if count == 1 else 'entries'} loaded, {size_text(size_bytes)}"])
 
 
 @app.command()
@@ -275,16 +275,8 @@ def _usage_line(name: str, usage: LevelUsage | None, remedy: str) -> str:
         return f"{name:<7}cannot be read; {remedy}"
     if name == "L1":
         return f"{name:<7}in the memory of each run"
-    on_disk = "in Redis" if usage.disk_bytes is None else _size(usage.disk_bytes)
+    on_disk = "in Redis" if usage.disk_bytes is None else size_text(usage.disk_bytes)
     return (
-        f"{name:<7}{usage.entries:>9}{_size(usage.size_bytes):>12}{on_disk:>12}"
+        f"{name:<7}{usage.entries:>9}{size_text(usage.size_bytes):>12}{on_disk:>12}"
         f"  {local_time(usage.oldest_at):<18}{local_time(usage.newest_at)}"
     )
-
-
-def _size(size_bytes: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size_bytes < _KIB:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= _KIB
-    return f"{size_bytes:.1f} GiB"

@@ -22,22 +22,23 @@ class _LossyStream(io.FileIO):
 class StandardOutput:
     """Standard output that may close early: after `| head -1` writing has no effect.
 
-    `fault` is why writing failed, except for a closed pipe.
+    `is_open`: what is written may still be read. `fault` is why writing failed, except for a closed
+    pipe.
     """
 
     def __init__(self) -> None:
-        self._open = True
+        self.is_open = True
         self.fault: str | None = None
 
     def write(self, data: bytes) -> None:
-        if not self._open:
+        if not self.is_open:
             return
         try:
             sys.stdout.flush()
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         except OSError as error:
-            self._open = False
+            self.is_open = False
             if not isinstance(error, BrokenPipeError):
                 self.fault = error.strerror
             discard_stdout()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 # These include bidirectional marks, which change how a line is read.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_KIB = 1024
 
 
 def printable(text: str) -> str:
@@ -55,3 +56,12 @@ def aligned(rows: Sequence[Sequence[str]], numbers: int = 0) -> list[str]:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 chunk`, `2 chunks`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size_text(size_bytes: float) -> str:
+    """A number of bytes in the unit that suits it: 512 B, 1.5 KiB."""
+    for unit in ("B", "KiB", "MiB"):
+        if size_bytes < _KIB:
+            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= _KIB
+    return f"{size_bytes:.1f} GiB"

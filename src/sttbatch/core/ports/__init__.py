@@ -16,6 +16,7 @@ from sttbatch.core.ports.jobs import (
 from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
+from sttbatch.core.ports.search import SearchIndex, TranscriptSource
 
 __all__ = [
     "AlertStore",
@@ -32,6 +33,8 @@ __all__ = [
     "OutputStore",
     "RateStore",
     "ResultStore",
+    "SearchIndex",
+    "TranscriptSource",
     "UsageStore",
     "WorkLedger",
     "WorkerStore",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import unread_content
@@ -271,7 +272,8 @@ def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:
 def _merge(job: RecordingJob) -> Transcript:
     """Merge the outcomes of a recording that is cut to its end and has no pending chunks."""
     assert job.counted_s is not None
-    transcript = ResultMerger().merge(job.outcomes, job.counted_s)
+    merged = ResultMerger().merge(job.outcomes, job.counted_s)
+    transcript = replace(merged, stream=job.stream or UNSET)
     missing = _missing_end(job)
     if missing is None:
         return transcript

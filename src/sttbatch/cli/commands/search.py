@@ -1,0 +1,92 @@
+"""sttbatch search: words in transcripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sttbatch.cli.console.progress_line import ProgressLine
+from sttbatch.cli.console.stdio import StandardOutput
+from sttbatch.cli.exit_codes import SOME_FAILED
+from sttbatch.cli.options import AsJson, option
+
+if TYPE_CHECKING:
+    from sttbatch.kinds.indexing.searching import Hit, SearchOptions
+
+
+# fmt: off
+def search(
+    query: Annotated[str, typer.Argument(
+        metavar="QUERY", show_default=False,
+        help="Words in any of their forms, all within some sentences; 'a phrase' in double quotes, "
+        "begin*, -without, one OR another.")],
+    paths: Annotated[list[str] | None, typer.Argument(
+        metavar="[PATH]...", show_default=False,
+        help="Recordings or folders. \\[default: all]")] = None,
+    since: Annotated[str | None, option(
+        "Only what was transcribed in this period: 90m, 24h, 30d.", metavar="D")] = None,
+    speaker: Annotated[str | None, option(
+        "Only what this speaker said, where channels were split.", metavar="N")] = None,
+    context: Annotated[int, option(
+        "Show N segments before and after each hit.", metavar="N", minimum=0, maximum=100)] = 0,
+    number: Annotated[int | None, option(
+        "Show the first N hits.", "-n", metavar="N", minimum=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find words in transcripts, the newest first; exit 1 if there are none. Nothing is sent."""
+    # fmt: on
+    import asyncio
+
+    from sttbatch.composition.setting_values import option_s
+    from sttbatch.composition.settings import load_settings
+    from sttbatch.kinds.indexing.query import parsed
+
+    since_at = None if since is None else time.time() - option_s("--since", since)
+    wanted = parsed(query)
+    from sttbatch.composition.searching import search as hits_of
+    from sttbatch.composition.searching import spellings_of
+    from sttbatch.kinds.indexing.searching import SearchOptions
+
+    below = spellings_of(paths) if paths else None
+    options = SearchOptions(below, since_at, speaker, context)
+    settings = load_settings().settings
+
+    async def run() -> int:
+        with ProgressLine("indexing transcripts") as progress:
+            hits = hits_of(settings, wanted, options, progress)
+            return await _print(hits, options, number, progress, as_json=as_json)
+
+    if not asyncio.run(run()):
+        raise typer.Exit(SOME_FAILED)
+
+
+async def _print(
+    hits: AsyncIterator[Hit],
+    options: SearchOptions,
+    number: int | None,
+    progress: ProgressLine,
+    *,
+    as_json: bool,
+) -> int:
+    """Print hits as they are found, or as one document; returns their number."""
+    from sttbatch.cli.console.search_lines import SearchLines, search_json
+
+    output = StandardOutput()
+    found: list[Hit] = []
+    lines = SearchLines(output, with_context=options.context > 0)
+    count = 0
+    async for hit in hits:
+        progress.clear()
+        count += 1
+        if as_json:
+            found.append(hit)
+        else:
+            lines.show(hit)
+        if count == number or not output.is_open:
+            break
+    if as_json:
+        output.write(search_json(found).encode() + b"\n")
+    return count

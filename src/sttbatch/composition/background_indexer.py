@@ -1,0 +1,67 @@
+"""BackgroundIndexer: indexes the transcripts of a run for search."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from sttbatch.composition.settings import Settings
+from sttbatch.composition.stores import LedgerStores, data_folder
+from sttbatch.core.errors import StateError
+from sttbatch.core.models import Transcript
+from sttbatch.database.database import Database
+from sttbatch.database.opening import open_search
+
+WAITING_LIMIT = 4
+"""Transcripts in memory that wait to be indexed."""
+
+
+class BackgroundIndexer:
+    """Indexes what a run stores, one transcript after another.
+
+    What it does not get to, or cannot index, `sttbatch search` adds.
+    """
+
+    def __init__(self, settings: Settings, database: Database, warn: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._stores = LedgerStores(settings, database)
+        self._warn = warn
+        self._has_warned = False
+        self._waiting: deque[tuple[str, Transcript]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, key: str, transcript: Transcript) -> None:
+        """Have the transcript of a cache entry indexed, unless others wait for that already."""
+        if len(self._waiting) == WAITING_LIMIT:
+            return
+        self._waiting.append((key, transcript))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def aclose(self) -> None:
+        """Return when everything is indexed."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        # A run that stores nothing imports nothing for it.
+        from sttbatch.composition.searching import indexer_of, transcript_source
+
+        folder, url = data_folder(self._settings), self._settings.database_url
+        try:
+            # Not kept open: a run has as few connections as possible.
+            index = await asyncio.to_thread(open_search, folder, url)
+            with contextlib.closing(index.database):
+                source = transcript_source(self._settings, self._stores.database)
+                indexer = indexer_of(self._stores, index)
+                while self._waiting:
+                    key, transcript = self._waiting.popleft()
+                    for stored in await source.stored_as([key]):
+                        await indexer.add(stored, transcript)
+        except StateError as error:
+            self._waiting.clear()
+            if not self._has_warned:
+                self._has_warned = True
+                self._warn(f"{error}. `sttbatch search` indexes what is missing")

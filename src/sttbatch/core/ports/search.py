@@ -1,0 +1,75 @@
+"""Ports of search: the index, and what it is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sttbatch.core.search import (
+    ExaminedOutput,
+    IndexedTranscript,
+    KnownOutput,
+    Passage,
+    Selection,
+    StoredTranscript,
+)
+
+
+class SearchIndex(Protocol):
+    """Passages of transcripts, numbered from the newest transcript on, in the order of time.
+
+    Every method raises StateError if the index cannot be used.
+    """
+
+    async def transcripts(self) -> dict[int, IndexedTranscript]:
+        """All of them by place: what is before another one is newer."""
+
+    async def superseded(self) -> dict[str, IndexedTranscript]:
+        """By key, those of which a newer transcript of the same content and stream is indexed."""
+
+    async def put(self, transcript: IndexedTranscript, passages: Sequence[Passage]) -> None:
+        """Index a transcript in place of what its key and its content and stream had.
+
+        If a newer one of the same content and stream is indexed, it is only remembered as
+        superseded.
+        """
+
+    async def remove(self, keys: Sequence[str]) -> int:
+        """Remove transcripts; those that they superseded are forgotten, to be indexed again."""
+
+    async def clear(self) -> None: ...
+
+    async def scrub(self) -> None:
+        """Erase what is left of removed transcripts in the files."""
+
+    async def select(self, selection: Selection, after: int, limit: int) -> list[int]:
+        """The first `limit` numbers above `after` of passages that may match, in order."""
+
+    async def passages(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        """The data of passages by number; those that do not exist are left out."""
+
+    async def examined(self) -> dict[bytes, ExaminedOutput]: ...
+
+    async def examine(self, outputs: Sequence[ExaminedOutput]) -> None:
+        """Remember what was found about outputs, in place of all that was known of any."""
+
+    async def size_bytes(self) -> int: ...
+
+
+class TranscriptSource(Protocol):
+    """What the ledger knows about transcripts; raises StateError if it cannot be read."""
+
+    async def stored(self) -> list[StoredTranscript]:
+        """All that lookups would find."""
+
+    async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:
+        """Those of them with these keys."""
+
+    async def outputs(self) -> list[KnownOutput]:
+        """All outputs."""
+
+    async def contents(self) -> list[tuple[bytes, str]]:
+        """The path and content hash of every file that was read."""
+
+    async def paths_by_content(self, file_sha256s: Sequence[str]) -> dict[str, list[bytes]]:
+        """The files that had these contents when they were last read."""

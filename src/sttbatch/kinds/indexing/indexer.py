@@ -1,0 +1,130 @@
+"""Indexer: keeps the index of transcripts as the ledger and edited outputs are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from sttbatch.caching.result_cache import decode_transcript
+from sttbatch.core.models import Segment, Transcript
+from sttbatch.core.ports import ResultStore, SearchIndex, TranscriptSource
+from sttbatch.core.search import IndexedTranscript, Passage, StoredTranscript
+from sttbatch.kinds.indexing.alignment import with_times
+from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
+from sttbatch.kinds.indexing.passages import OVERLAP_WORDS, PASSAGE_WORDS, passages_of
+from sttbatch.kinds.indexing.words import WORDS_VERSION, Language
+from sttbatch.outputs.edited_text import UNTIMED_FORMATS, edited_segments
+
+INDEX_VERSION = f"1 {PASSAGE_WORDS}+{OVERLAP_WORDS} {WORDS_VERSION}"
+"""Transcripts that were indexed by another version are indexed again."""
+
+_AT_ONCE = 8
+"""Transcripts that are read together; each may have a megabyte."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many of how many transcripts are indexed."""
+
+
+class Indexer:
+    """Indexes transcripts, one after another; raises StateError if a store cannot be used."""
+
+    def __init__(self, index: SearchIndex, results: ResultStore, source: TranscriptSource) -> None:
+        self._index = index
+        self._results = results
+        self._source = source
+        # Used by one call at a time, in whatever thread.
+        self._languages: dict[str | None, Language] = {}
+
+    async def add(self, stored: StoredTranscript, transcript: Transcript) -> None:
+        """Index a transcript that has just been stored."""
+        await self._index.put(*await asyncio.to_thread(self._made, stored, transcript))
+
+    async def prune(self) -> int:
+        """Remove what the ledger no longer has; returns the number of transcripts."""
+        kept = {each.key for each in await self._source.stored()}
+        known = {each.key for each in (await self._index.transcripts()).values()}
+        known.update(await self._index.superseded())
+        gone = sorted(known - kept)
+        return await self._index.remove(gone) if gone else 0
+
+    async def update(self, progress: Progress = lambda done, total: None) -> None:
+        """Remove what the ledger no longer has, and index what is missing, changed or edited."""
+        await self.prune()
+        edits = await edited_outputs(self._source, self._index)
+        # The newest first, as passages are numbered.
+        stored = sorted(await self._source.stored(), key=lambda each: (-each.created_at, each.key))
+        newest: dict[str, str] = {}
+        for each in stored:
+            newest.setdefault(each.file_sha256, each.key)
+        wanted = {key: edits[sha256] for sha256, key in newest.items() if sha256 in edits}
+        indexed = {each.key: each for each in (await self._index.transcripts()).values()}
+        superseded = await self._index.superseded()
+        missing = [
+            each
+            for each in stored
+            if not (
+                _is_current(indexed.get(each.key), each, wanted.get(each.key))
+                or _is_current(superseded.get(each.key), each, None)
+            )
+        ]
+        for at in range(0, len(missing), _AT_ONCE):
+            progress(at, len(missing))
+            await self._put(missing[at : at + _AT_ONCE], wanted)
+        if missing:
+            progress(len(missing), len(missing))
+
+    async def _put(
+        self, stored: Sequence[StoredTranscript], edits: Mapping[str, EditedOutput]
+    ) -> None:
+        values = await self._results.get_many([each.key for each in stored])
+        for each in stored:
+            # What was removed meanwhile, or is damaged, is not there.
+            if each.key not in values:
+                continue
+            edit = edits.get(each.key)
+            transcript = await asyncio.to_thread(decode_transcript, values[each.key].data)
+            if transcript is not None:
+                made = await asyncio.to_thread(self._made, each, transcript, edit)
+                await self._index.put(*made)
+
+    def _made(
+        self, stored: StoredTranscript, transcript: Transcript, edit: EditedOutput | None = None
+    ) -> tuple[IndexedTranscript, list[Passage]]:
+        name = transcript.language
+        language = self._languages.setdefault(name, Language(name))
+        segments = transcript.segments
+        if edit is not None:
+            segments = _edited(edit, transcript, language)
+        indexed = IndexedTranscript(
+            stored.key,
+            stored.file_sha256,
+            stored.created_at,
+            INDEX_VERSION,
+            transcript.stream or 0,
+            name,
+            edit.id if edit is not None else "",
+        )
+        return indexed, passages_of(segments, language)
+
+
+def _is_current(
+    known: IndexedTranscript | None, stored: StoredTranscript, edit: EditedOutput | None
+) -> bool:
+    return (
+        known is not None
+        and known.created_at == stored.created_at
+        and known.version == INDEX_VERSION
+        and known.edit == (edit.id if edit is not None else "")
+    )
+
+
+def _edited(edit: EditedOutput, transcript: Transcript, language: Language) -> tuple[Segment, ...]:
+    """The segments of an edited output, or those that were stored if it cannot be read."""
+    data = edit.read()
+    speakers = sorted({each.speaker for each in transcript.segments if each.speaker is not None})
+    segments = edited_segments(data, edit.format, speakers) if data is not None else None
+    if segments is None:
+        return transcript.segments
+    if edit.format in UNTIMED_FORMATS:
+        segments = with_times(segments, transcript.segments, language)
+    return tuple(segments)
