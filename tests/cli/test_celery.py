@@ -59,7 +59,8 @@ def test_a_message_carries_an_id_and_its_job_is_done(
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
 
 
-@pytest.mark.parametrize("program", ["celery", pytest.param("sttbatch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("program", ["celery", "sttbatch"])
+@pytest.mark.slow
 def test_its_worker_is_seen_by_prometheus_and_by_a_collector(
     shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
 ) -> None:
@@ -171,6 +172,7 @@ def test_without_its_broker_a_worker_looks_into_the_ledger(shell: Shell, tmp_pat
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
 
 
+@pytest.mark.slow
 def test_the_last_jobs_are_for_all_free_lanes(
     shell: Shell, broker: redis.Redis, tmp_path: Path
 ) -> None:
@@ -223,6 +225,7 @@ def test_what_a_drained_worker_had_prepared_is_begun_by_another(
     assert len(endpoint_of(shell).received) == 4
 
 
+@pytest.mark.slow
 def test_a_message_that_met_a_broken_ledger_is_given_back(
     shell: Shell, broker: redis.Redis, tmp_path: Path
 ) -> None:

@@ -71,14 +71,8 @@ def test_without_celery_a_broker_is_wrong_usage(shell: Shell, tmp_path: Path) ->
         assert "broker_url needs celery: pip install 'sttbatch[cluster]'" in refused.err
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param("shutdown", marks=pytest.mark.slow),
-        "QUIT",
-        pytest.param("INT INT", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("how", ["shutdown", "QUIT", "INT INT"])
+@pytest.mark.slow
 def test_celery_ends_as_it_is_told(
     shell: Shell, broker: redis.Redis, tmp_path: Path, how: str
 ) -> None:

@@ -231,6 +231,7 @@ def test_an_edited_object_is_kept_and_a_changed_recording_is_fetched(
     assert shared_objects.requests("GET", bucket).count(f"/{bucket}/talk.wav") == 2
 
 
+@pytest.mark.slow
 def test_what_the_same_bytes_are_is_adopted(
     with_objects: Shell,
     client: Any,
@@ -389,6 +390,7 @@ def test_what_is_missing_of_a_list_fails_alone(
     assert f"{named[1]}: failed: it cannot be read" in result.err
 
 
+@pytest.mark.slow
 def test_doctor_checks_the_endpoint_and_a_bucket(
     with_objects: Shell, shared_objects: ObjectServer, client: Any, bucket: str
 ) -> None:
@@ -415,6 +417,7 @@ def test_doctor_checks_the_endpoint_and_a_bucket(
     assert keys(client, bucket) == []
 
 
+@pytest.mark.slow
 def test_what_is_stored_of_an_object_is_loaded_and_removed_without_fetching_it(
     with_objects: Shell,
     cloudru: CloudRu,

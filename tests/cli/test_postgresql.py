@@ -100,6 +100,7 @@ def test_no_job_is_taken_from_a_living_machine(
     assert len(cloudru.received) == 1
 
 
+@pytest.mark.slow
 def test_a_ledger_moves_to_postgresql_and_back(
     machines: tuple[Shell, Shell], cloudru: CloudRu, talk: Path, url: str, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_without_redis_all_goes_on_after_one_warning(
     assert PASSWORD not in told + shell.run("config", "show").out
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_its_redis(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     truth = record(one, 1) | record(other, 3, first=1)

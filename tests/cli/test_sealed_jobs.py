@@ -125,6 +125,7 @@ def test_keys_are_rotated_while_workers_run(shell: Shell, tmp_path: Path) -> Non
     assert sealed_with(shell, OLD).run("jobs", "list").code == 2
 
 
+@pytest.mark.slow
 def test_keys_come_from_a_file_and_are_never_shown(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "talks"
     record(folder, 2)

@@ -163,6 +163,7 @@ def test_a_run_sends_what_stats_would_export(
     assert len([*sent_to(collector, "/v1/metrics")]) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_sends_what_a_scrape_would_find(
     shell: Shell, collector: Listener, folder: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_priorities_and_cancelled_jobs_count_while_it_works(shell: Shell, tmp_pa
     assert order.index(urgent) < min(order.index(name) for name in waiting[1:-1])
 
 
+@pytest.mark.slow
 def test_an_idle_worker_wakes_within_a_second_and_two_share_a_queue(
     shell: Shell, tmp_path: Path
 ) -> None:
