@@ -13,7 +13,7 @@ from sttbatch.composition.serving import WorkerProcess
 from sttbatch.composition.settings import load_settings
 from sttbatch.core.errors import SttbatchError
 from sttbatch.execution.celery_app import LEAVE_S
-from sttbatch.execution.celery_program import leave, serve
+from sttbatch.execution.celery_program import end_worker, serve
 from sttbatch.monitoring.logs import EventLog
 
 
@@ -41,7 +41,7 @@ class ServingThread(threading.Thread):
                 runner.run(self._ended())
             except SttbatchError as error:
                 self._process.warn(str(error))
-                leave()
+                end_worker()
 
     async def _ended(self) -> None:
         with contextlib.suppress(asyncio.CancelledError):

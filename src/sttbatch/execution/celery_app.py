@@ -68,7 +68,7 @@ class Doorbells:
     has one message that waits and one that was taken: another one that waits says nothing new.
 
     Attributes:
-        is_deaf: no more messages are received, though nobody has closed it.
+        receives_nothing: no more messages are received, though nobody has closed it.
     """
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Doorbells:
         self._taken: dict[str, Future[bool]] = {}
         self._done: list[Future[bool]] = []
         self._closed = False
-        self.is_deaf = False
+        self.receives_nothing = False
         self.rung = asyncio.Event()
 
     def ring(self, job_id: str) -> bool:
@@ -134,7 +134,7 @@ class Doorbells:
         if self._done:
             self._done.pop().set_result(True)
 
-    def leave(self, job_id: str) -> bool:
+    def return_message(self, job_id: str) -> bool:
         """Give back the message of a job that was taken; returns whether there was one."""
         if (answer := self._taken.pop(job_id, None)) is None:
             return False
@@ -290,4 +290,4 @@ class Messages:
 
     def _receive(self, controller: WorkController) -> None:
         controller.start()
-        doorbells.is_deaf = True
+        doorbells.receives_nothing = True

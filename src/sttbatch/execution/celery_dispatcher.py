@@ -56,7 +56,7 @@ class CeleryDispatcher:
         self._swept_at = -SWEEP_S
         # None: it has not been tried.
         self._is_away: bool | None = None
-        self._is_deaf = False
+        self._has_warned = False
         self._has_free_lanes = False
         self._is_idle = False
 
@@ -69,8 +69,8 @@ class CeleryDispatcher:
     ) -> Assignment | None:
         if time.monotonic() - self._swept_at > SWEEP_S:
             await self._sweep()
-        if self._doorbells.is_deaf and not self._is_deaf:
-            self._is_deaf = True
+        if self._doorbells.receives_nothing and not self._has_warned:
+            self._has_warned = True
             self._warn("the broker lets nobody receive; this worker looks into the ledger")
         assignment = await self._next(skip, above, ahead=ahead)
         self._has_free_lanes = above is None and not ahead
@@ -89,7 +89,7 @@ class CeleryDispatcher:
     async def _next(
         self, skip: Collection[str], above: JobPriority | None, *, ahead: bool
     ) -> Assignment | None:
-        if above is None and not self._is_away and not self._is_deaf:
+        if above is None and not self._is_away and not self._doorbells.receives_nothing:
             for job_id in self._doorbells.waiting:
                 if job_id not in skip and (assignment := await self._take(job_id)) is not None:
                     return assignment
@@ -105,7 +105,7 @@ class CeleryDispatcher:
         try:
             assignment = await self._ledger.take(job_id)
         except BaseException:
-            self._doorbells.leave(job_id)
+            self._doorbells.return_message(job_id)
             raise
         if assignment is None:
             self._doorbells.nothing_to_do(job_id)
@@ -122,11 +122,13 @@ class CeleryDispatcher:
             try:
                 end = await process(assignment)
             except BaseException:
-                self._doorbells.leave(job_id)
+                self._doorbells.return_message(job_id)
                 raise
             if not end.again or not draining():
                 self._doorbells.done(job_id)
-            elif not self._doorbells.leave(job_id) and not isinstance(end.error, StateError):
+            elif not self._doorbells.return_message(job_id) and not isinstance(
+                end.error, StateError
+            ):
                 with contextlib.suppress(StateError):
                     await tell_broker(self._orders, self._route)
             return end

@@ -74,7 +74,7 @@ def serve(new: Callable[[int | None], Serving]) -> None:
     app.steps["worker"].add(Step)
 
 
-def leave() -> None:
+def end_worker() -> None:
     """Have `celery worker` end because of an error."""
     state.should_stop = 1
 
