@@ -83,12 +83,27 @@ class Embeddings(Struct, frozen=True):
     tokens: TokenCount | None = None
 
 
+class ModelFacts(Struct, frozen=True):
+    """What a server's list says of a model.
+
+    Attributes:
+        context_tokens: the longest question and answer together; None: it does not say.
+        prices: None: it does not say.
+    """
+
+    context_tokens: int | None = None
+    prices: TokenPrices | None = None
+
+
 class LanguageModels(Protocol):
     """A server of language models.
 
     Its methods raise as `Engine.transcribe` does, and pass failed requests to `record`; that which
     was answered is for the caller to book.
     """
+
+    async def facts(self, model: str) -> ModelFacts:
+        """What is known of a model; nothing is if the server cannot be reached."""
 
     async def answer(
         self, question: Question, record: RecordRequest, stopped: asyncio.Event
@@ -99,5 +114,3 @@ class LanguageModels(Protocol):
         self, texts: Sequence[str], model: str, record: RecordRequest, stopped: asyncio.Event
     ) -> tuple[Embeddings, APIRequest]:
         """The embeddings of texts; raises ChunkError if the answer lacks one of them."""
-
-    async def aclose(self) -> None: ...
