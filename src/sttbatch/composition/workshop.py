@@ -153,6 +153,7 @@ async def open_workshop(
         contextlib.aclosing(BackgroundIndexer(settings, database, warn)) as indexer,
     ):
         caches.l2.start()
+        await indexer.create()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker was registered, which reaps dead ones and books their reservations.
