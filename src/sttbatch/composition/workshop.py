@@ -41,6 +41,7 @@ from sttbatch.database.opening import stop_waiting
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
+from sttbatch.kinds.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
@@ -51,7 +52,6 @@ from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import Lanes
-from sttbatch.kinds.transcription.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_registry import OutputRegistry
