@@ -54,6 +54,7 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ("look at the outputs of recordings", expand(outputs.STATES, 1), (b"/",)),
     ("find the outputs below a folder", outputs.owners_below(1), (b"/a/", b"/a0")),
     ("list transcripts", search_source.STORED, (1.0,)),
+    ("find the transcripts of recordings", expand(search_source.STORED_OF, 1), (_SHA, 1.0)),
     ("find the files of recordings", expand(search_source.PATHS, 1), (_SHA,)),
     ("beat", workers.BEAT, ("id",)),
     ("free the jobs of a dead worker", workers.REQUEUE, ("id",)),

@@ -8,8 +8,21 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from sttbatch.core.jobs import Claim, Worker
+from sttbatch.core.jobs import Claim, Job, Worker
 from sttbatch.queue.job_queue import JobQueue
+
+
+def dead_letter_reason(row: Job) -> str:
+    """Why a dead letter is not processed, and what a user can do."""
+    return (
+        f"{times_failed(row)}: {row.error_message}; `sttbatch jobs retry {row.short_id}` or "
+        "--force sends it again"
+    )
+
+
+def times_failed(row: Job) -> str:
+    times = row.retry_count + 1
+    return f"dead letter, failed {times} time{'s' * (times > 1)}"
 
 
 class ClaimedJob(Protocol):

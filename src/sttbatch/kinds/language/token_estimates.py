@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
+from msgspec import Struct
+
 from sttbatch.core.language_models import Question, TokenCount
+from sttbatch.kinds.language.task import ExpectedQuestion
 
 # Tokens a character, rather too many than too few, as a window must fit into the model's context.
 # Tokenizers with 100,000 and more entries need about 0.22 for English and 0.3 for Russian.
@@ -27,3 +33,30 @@ def most_tokens(question: Question) -> TokenCount:
     """What a question may consume at most, as far as it can be known before it is asked."""
     prompt = estimated_tokens(question.instruction) + estimated_tokens(question.data)
     return TokenCount(prompt + FRAME_TOKENS, question.max_tokens)
+
+
+class TokenRates(Struct, frozen=True):
+    """Tokens for each byte that was sent, of earlier questions of the same kind and model."""
+
+    prompt: float
+    generated: float
+
+
+def expected_tokens(
+    expected: Sequence[ExpectedQuestion], rates: TokenRates | None = None
+) -> TokenCount:
+    """What questions consume, by `rates`, or else by the estimates of their texts."""
+    if rates is not None:
+        size = sum(_sent_bytes(each.question) for each in expected)
+        return TokenCount(round(rates.prompt * size), round(rates.generated * size))
+    prompt = sum(most_tokens(each.question).prompt for each in expected)
+    return TokenCount(prompt, sum(each.generated for each in expected))
+
+
+_ENVELOPE_BYTES = 250
+"""Of names and options in the body of a request."""
+
+
+def _sent_bytes(question: Question) -> int:
+    parts = [question.instruction, question.data, question.schema]
+    return _ENVELOPE_BYTES + len(json.dumps(parts, ensure_ascii=False).encode())
