@@ -28,6 +28,14 @@ class TokenCount(Struct, frozen=True):
         return TokenCount(self.prompt + other.prompt, self.generated + other.generated)
 
 
+class TokensSent(Struct, frozen=True):
+    """Tokens of some questions and their answers, and the bytes of the requests."""
+
+    prompt: int
+    generated: int
+    sent_bytes: int
+
+
 class TokenPrices(Struct, frozen=True):
     """In the currency of the price setting, per million tokens."""
 

@@ -15,7 +15,7 @@ from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, RecordingError, SttbatchError, is_hindrance
 from sttbatch.core.jobs import Claim, JobPriority, JobStatus
-from sttbatch.core.language_models import ChatAnswer, Question
+from sttbatch.core.language_models import ChatAnswer, Question, TokensSent
 from sttbatch.core.locations import location
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.orders import Assignment
@@ -24,7 +24,7 @@ from sttbatch.kinds.language.asking import Asker, QuestionContext, sha256_of
 from sttbatch.kinds.language.spec import LanguageSpec
 from sttbatch.kinds.language.spoken_text import SpokenText, StoredText
 from sttbatch.kinds.language.task import Ask, LanguageTask
-from sttbatch.kinds.language.token_estimates import TokenRates, expected_tokens
+from sttbatch.kinds.language.token_estimates import expected_tokens
 from sttbatch.kinds.language.transcripts import TranscriptFinder
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.report import SKIPPED, Outcome
@@ -110,7 +110,7 @@ class LanguagePipeline(Generic[R]):
     """One run of a task over recordings; each ends with an event.
 
     Args:
-        rates: how many tokens earlier questions had; None: there were none.
+        earlier: what questions like these consumed, from which estimates are made.
         transcribe: makes missing transcripts; None: recordings without one fail.
         assigned: the only job of a worker's run, whose claim it holds.
     """
@@ -124,7 +124,7 @@ class LanguagePipeline(Generic[R]):
     outputs: OutputWriter
     control: RunControl
     emit: events.Emit
-    rates: TokenRates | None = None
+    earlier: TokensSent | None = None
     transcribe: Transcribe | None = None
     assigned: Assignment | None = None
     _number: int = field(init=False)
@@ -201,9 +201,9 @@ class LanguagePipeline(Generic[R]):
                 return
             with self.control.guard(job):
                 text = await self.transcripts.read(job.stored)
-                job.audio_s, job.result_key = text.transcript.duration_s, self._key(text)
+                job.audio_s, job.result_key = text.transcript.duration_s, self.key(text)
                 if not await self._write_stored(job, text):
-                    job.tokens = expected_tokens(self.task.expected(text), self.rates).total
+                    job.tokens = expected_tokens(self.task.expected(text), self.earlier).total
             await self._end_failed(job)
 
     async def _queued(self, jobs: Sequence[TextJob]) -> list[TextJob]:
@@ -384,7 +384,7 @@ class LanguagePipeline(Generic[R]):
     def _outputs_of(self, copy: Candidate) -> OutputOptions:
         return copy.outputs or self.config.outputs
 
-    def _key(self, text: SpokenText) -> str:
+    def key(self, text: SpokenText) -> str:
         """The key of the result: a hash of everything that decides it."""
         facts = {"version": RESULT_VERSION, "text": text.digest(), **self._request()}
         return f"{self.task.kind}:{sha256_of(facts)}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from msgspec import Struct
-
-from sttbatch.core.language_models import Question, TokenCount
+from sttbatch.core.language_models import Question, TokenCount, TokensSent
 from sttbatch.kinds.language.task import ExpectedQuestion
 
 # Tokens a character, rather too many than too few, as a window must fit into the model's context.
@@ -35,20 +33,13 @@ def most_tokens(question: Question) -> TokenCount:
     return TokenCount(prompt + FRAME_TOKENS, question.max_tokens)
 
 
-class TokenRates(Struct, frozen=True):
-    """Tokens for each byte that was sent, of earlier questions of the same kind and model."""
-
-    prompt: float
-    generated: float
-
-
 def expected_tokens(
-    expected: Sequence[ExpectedQuestion], rates: TokenRates | None = None
+    expected: Sequence[ExpectedQuestion], earlier: TokensSent | None = None
 ) -> TokenCount:
-    """What questions consume, by `rates`, or else by the estimates of their texts."""
-    if rates is not None:
-        size = sum(_sent_bytes(each.question) for each in expected)
-        return TokenCount(round(rates.prompt * size), round(rates.generated * size))
+    """What questions consume, as `earlier` ones did, or else by the estimates of their texts."""
+    if earlier is not None and earlier.sent_bytes:
+        share = sum(_sent_bytes(each.question) for each in expected) / earlier.sent_bytes
+        return TokenCount(round(share * earlier.prompt), round(share * earlier.generated))
     prompt = sum(most_tokens(each.question).prompt for each in expected)
     return TokenCount(prompt, sum(each.generated for each in expected))
 
