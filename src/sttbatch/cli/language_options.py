@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +15,9 @@ from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sttbatch.cli.console.progress import OutputMode
-    from sttbatch.composition.language_runs import ChosenModel
+    from sttbatch.cli.language_tasks import KindOfTask
     from sttbatch.composition.settings import Settings
     from sttbatch.core.options import OutputOptions
-    from sttbatch.kinds.language.task import LanguageTask
     from sttbatch.monitoring.logs import EventLog
 
 # fmt: off
@@ -93,25 +91,21 @@ takes_language_arguments = with_options(LanguageArguments)
 def run_task(
     arguments: LanguageArguments,
     command: str,
-    done: str,
-    formats: tuple[str, ...],
-    task: Callable[[ChosenModel], LanguageTask[Any]],
+    task: KindOfTask,
     settings: dict[str, Any] | None = None,
 ) -> None:
     """Run a task as `command`, and exit; `settings` are further options that are settings."""
     from sttbatch.cli.run_log import logged
 
     mode = arguments.mode()
-    work = partial(_run_task, arguments, command, done, formats, task, settings or {}, mode)
+    work = partial(_run_task, arguments, command, task, settings or {}, mode)
     raise typer.Exit(logged(mode, work))
 
 
 def _run_task(
     arguments: LanguageArguments,
     command: str,
-    done: str,
-    formats: tuple[str, ...],
-    task: Callable[[ChosenModel], LanguageTask[Any]],
+    task: KindOfTask,
     further: dict[str, Any],
     mode: OutputMode,
     log: EventLog | None,
@@ -126,8 +120,8 @@ def _run_task(
     loaded = load_settings(arguments.settings() | further)
     settings = loaded.settings
     options = LanguageOptions(
-        task,
-        arguments.outputs(settings, formats),
+        task.make,
+        arguments.outputs(settings, task.formats),
         arguments.transcribe,
         arguments.force,
         arguments.no_wait,
@@ -137,6 +131,6 @@ def _run_task(
     )
     discovery = arguments.discover(command, settings)
     key = None if arguments.dry_run else load_key(settings)
-    session = LanguageSession(settings, mode, key, done, loaded.alerts, log)
+    session = LanguageSession(settings, mode, key, task.done, loaded.alerts, log)
     work = session.forecast if arguments.dry_run else session.run
     return asyncio.run(work(discovery, options))

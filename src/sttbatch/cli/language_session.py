@@ -11,11 +11,16 @@ from sttbatch.cli.console.progress import OutputMode
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.exit_codes import exit_code
 from sttbatch.cli.run_session import RunSession
+from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.language_batch import LanguageBatch, LanguageOptions
+from sttbatch.composition.language_runs import language_origin
 from sttbatch.composition.settings import Settings
+from sttbatch.kinds.language.spec import LanguageSpec
+from sttbatch.kinds.language.task import LanguageTask
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
+    from sttbatch.core.locations import FileStatus, Location
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
@@ -36,6 +41,7 @@ class LanguageSession(RunSession):
         log: EventLog | None = None,
     ) -> None:
         super().__init__(mode, log, done)
+        self._settings = settings
         self._run = LanguageBatch(
             settings, key, alerts=alerts, listeners=self._listeners, ends_process=True
         )
@@ -43,6 +49,22 @@ class LanguageSession(RunSession):
     async def run(self, discovery: Discovery, options: LanguageOptions) -> int:
         """Run the task over the discovered recordings; returns the exit code."""
         return await self._run_to_end(lambda: self._run.run(discovery, options, self._working()))
+
+    @property
+    def origin(self) -> str:
+        """As `LanguageServices.origin`, like the methods below."""
+        return language_origin(self._settings)
+
+    async def status_of(self, path: Location) -> FileStatus:
+        return await BatchRun(self._settings).status_of(path)
+
+    async def content_of(self, path: Location) -> str:
+        return await BatchRun(self._settings).content_of(path)
+
+    async def run_task(
+        self, discovery: Discovery, spec: LanguageSpec, task: LanguageTask[Any]
+    ) -> None:
+        await self._run.run_spec(discovery, spec, task, self._working())
 
     async def forecast(self, discovery: Discovery, options: LanguageOptions) -> int:
         """Print what `run` would send; returns the exit code."""

@@ -14,9 +14,10 @@ from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
 from sttbatch.core.events import Event
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 
 if TYPE_CHECKING:
+    from sttbatch.core.jobs import JobSpec
     from sttbatch.monitoring.logs import EventLog
 
 
@@ -58,6 +59,21 @@ class RunSession:
             run_summary.summary_line(report, wall_s),
             run_summary.summary_facts(report, wall_s, code),
         )
+
+    async def run_job(self, spec: JobSpec, queue: Callable[[], Awaitable[object]]) -> int:
+        """Run a job by its spec; returns the exit code. `queue` queues it again after the check.
+
+        The session has the services of the job's kind.
+        """
+        from sttbatch.kinds.registry import job_kind
+
+        async def work() -> None:
+            kind = job_kind(spec.kind)
+            await kind.check(spec, self)
+            await queue()
+            await kind.run(spec, self)
+
+        return await self._run_to_end(work)
 
     @contextlib.contextmanager
     def _working(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sttbatch.cli.console import run_summary
@@ -15,12 +15,11 @@ from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.telemetry import exported_run
-from sttbatch.kinds.transcription.report import BatchForecast
+from sttbatch.kinds.report import BatchForecast
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
-    from sttbatch.core.jobs import JobSpec
     from sttbatch.core.locations import FileStatus, Location
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
@@ -62,18 +61,6 @@ class TranscribeSession(RunSession):
     async def transcribe_all(self, discovery: Discovery) -> int:
         """Transcribe the discovered recordings; returns the exit code."""
         return await self._run_to_end(lambda: self.transcribe(discovery, self.config))
-
-    async def run_job(self, spec: JobSpec, queue: Callable[[], Awaitable[object]]) -> int:
-        """Run a job by its spec; returns the exit code. `queue` queues it again after the check."""
-        from sttbatch.kinds.registry import job_kind
-
-        async def work() -> None:
-            kind = job_kind(spec.kind)
-            await kind.check(spec, self)
-            await queue()
-            await kind.run(spec, self)
-
-        return await self._run_to_end(work)
 
     async def status_of(self, path: Location) -> FileStatus:
         return await self._run.status_of(path)

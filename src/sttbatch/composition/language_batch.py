@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.known_origin import at_known_origin
 from sttbatch.composition.language_runs import (
     ChosenModel,
@@ -18,21 +19,26 @@ from sttbatch.composition.language_runs import (
     known_prices,
     language_origin,
     language_run,
+    spec_run,
 )
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import data_folder, opened_ledger
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
 from sttbatch.composition.workshop import Workshop, open_workshop, transcription_run
+from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.language_models import TokenPrices
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.private_files import run_folder
 from sttbatch.kinds.language.forecast import LanguageForecast, forecast, with_transcription
-from sttbatch.kinds.language.pipeline import LanguageConfig, LanguagePipeline
+from sttbatch.kinds.language.pipeline import LanguagePipeline
+from sttbatch.kinds.language.spec import LanguageSpec, Recognition
 from sttbatch.kinds.language.task import LanguageTask
-from sttbatch.kinds.transcription.report import BatchReport
+from sttbatch.kinds.language.text_job import LanguageConfig
+from sttbatch.kinds.ordering import ENDPOINT_ENGINE, PlacedOrder, route_to
+from sttbatch.kinds.report import BatchReport
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
@@ -111,6 +117,61 @@ class LanguageBatch:
             with working or contextlib.nullcontext():
                 pipeline = await self._pipeline(workshop, options, model, prices, self.emit)
                 await pipeline.run(discovery)
+                await self._fulfil_orders(workshop, pipeline)
+
+    async def run_spec(
+        self,
+        discovery: Discovery,
+        spec: LanguageSpec,
+        task: LanguageTask[Any],
+        working: contextlib.AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Run a job by its spec; raises as `run`."""
+        async with self._opened() as workshop:
+            with working or contextlib.nullcontext():
+                pipeline = await spec_run(workshop, self._settings, spec, task, self.emit)
+                if self._stopped:
+                    pipeline.control.stop()
+                await pipeline.run(discovery)
+                await self._fulfil_orders(workshop, pipeline)
+
+    async def submit(self, discovery: Discovery, options: LanguageOptions) -> list[PlacedOrder]:
+        """Queue recordings for workers, and return their orders; the rest is in `report`.
+
+        Outputs of what is stored are written.
+        """
+        async with self._opened() as workshop:
+            orders = LedgerStores(self._settings, workshop.database).orders
+            # Workers know what it costs.
+            model = await chosen_model(self._settings, workshop.engines.models)
+            pipeline = await self._pipeline(workshop, options, model, None, self.emit)
+            placed = await pipeline.submit(discovery, orders)
+        if placed and self._settings.broker_url is not None:
+            with needs_celery():
+                from sttbatch.execution.celery_dispatcher import tell_broker
+
+            route = route_to(ENDPOINT_ENGINE, language_origin(self._settings))
+            with opened_stores(self._settings) as stores:
+                await tell_broker(stores.orders, route, self.warn)
+        return placed
+
+    async def _fulfil_orders(self, workshop: Workshop, pipeline: LanguagePipeline[Any]) -> None:
+        """Write what others ordered of the jobs that this run completed, unless it ended early."""
+        completed = pipeline.completion.claims.completed
+        if pipeline.control.closed or not completed:
+            return
+        from sttbatch.composition.ordered_work import fulfil_orders
+
+        # Workers find them too.
+        with contextlib.suppress(StateError):
+            await fulfil_orders(
+                workshop,
+                self._settings,
+                run_config_of(self._settings),
+                completed,
+                lambda: self._stopped,
+                self.emit,
+            )
 
     async def forecast(self, discovery: Discovery, options: LanguageOptions) -> LanguageForecast:
         """Estimate what `run` would send, without sending."""
@@ -151,6 +212,7 @@ class LanguageBatch:
         config = LanguageConfig(
             language_origin(self._settings),
             options.outputs,
+            Recognition.of(run_config_of(self._settings)) if options.transcribes else None,
             options.force,
             options.no_wait,
             self._settings.job_retries,
@@ -165,7 +227,6 @@ class LanguageBatch:
             emit,
             max_cost=options.max_cost,
             fail_fast=options.fail_fast,
-            transcribes=options.transcribes,
         )
         if self._stopped:
             pipeline.control.stop()

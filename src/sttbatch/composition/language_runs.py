@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,11 +31,17 @@ from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.kinds.claims import RunClaims
 from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
 from sttbatch.kinds.language.asking import ENGINE, Asker
-from sttbatch.kinds.language.pipeline import LanguageConfig, LanguagePipeline, Transcribe
+from sttbatch.kinds.language.completion import TextCompletion
+from sttbatch.kinds.language.kind import LanguageKind
+from sttbatch.kinds.language.pipeline import LanguagePipeline, Transcribe
+from sttbatch.kinds.language.spec import LanguageSpec, Recognition
 from sttbatch.kinds.language.task import LanguageTask
+from sttbatch.kinds.language.text_job import LanguageConfig
 from sttbatch.kinds.language.transcripts import TranscriptFinder
+from sttbatch.kinds.ordering import route_of
+from sttbatch.kinds.registry import job_kind
+from sttbatch.kinds.report import BatchReport
 from sttbatch.kinds.run_control import RunControl
-from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
@@ -97,15 +103,14 @@ async def language_run(
     *,
     max_cost: float | None = None,
     fail_fast: bool = False,
-    transcribes: bool = True,
     assigned: Assignment | None = None,
 ) -> LanguagePipeline[R]:
-    """The pipeline of one run of a task.
-
-    `transcribes`: recordings without a transcript get one, with the options of the settings.
-    """
+    """The pipeline of one run of a task."""
     database, levels = workshop.database, workshop.caches.levels
-    transcription = await at_known_origin(run_config_of(settings), database)
+    transcription = run_config_of(settings)
+    if config.recognition is not None:
+        transcription = config.recognition.run_config(transcription)
+    transcription = await at_known_origin(transcription, database)
     lanes: ParallelOrchestrator[object, object] = ParallelOrchestrator(
         workshop.lanes, 1, workshop.slots
     )
@@ -141,13 +146,20 @@ async def language_run(
             prices=prices or TokenPrices(),
             emit=emit,
         ),
-        RunClaims(JobQueue(LedgerJobs(database), workshop.workers), workshop.worker),
-        OutputWriter(registry),
+        TextCompletion(
+            task,
+            config,
+            levels,
+            RunClaims(JobQueue(LedgerJobs(database), workshop.workers), workshop.worker),
+            OutputWriter(registry),
+            control,
+            emit,
+            is_ordered=assigned is not None,
+        ),
         control,
-        emit,
         await ledger.tokens_sent(ENGINE, task.model, task.kind, _EARLIER_QUESTIONS),
         _transcribing(workshop, transcription, config, control, budget, emit)
-        if transcribes
+        if config.recognition is not None
         else None,
         assigned,
     )
@@ -232,3 +244,54 @@ def _transcribing(
         return reported
 
     return transcribe
+
+
+async def ordered_language_run(
+    workshop: Workshop,
+    settings: Settings,
+    assigned: Assignment,
+    emit: events.Emit,
+    *,
+    forced: bool,
+) -> LanguagePipeline[Any]:
+    """The pipeline of a worker's run for one job.
+
+    Raises UsageError if its spec is damaged, or a budget needs a price that nobody says.
+    """
+    spec = LanguageSpec.from_job_spec(assigned.job.spec)
+    kind = job_kind(assigned.job.spec.kind)
+    assert isinstance(kind, LanguageKind)
+    task = kind.task(spec)
+    return await spec_run(workshop, settings, spec, task, emit, assigned, forced=forced)
+
+
+async def spec_run(
+    workshop: Workshop,
+    settings: Settings,
+    spec: LanguageSpec,
+    task: LanguageTask[Any],
+    emit: events.Emit,
+    assigned: Assignment | None = None,
+    *,
+    forced: bool = False,
+) -> LanguagePipeline[Any]:
+    """The pipeline of a run for one spec; raises UsageError as `known_prices`."""
+    settings = replace(settings, chat_model=spec.model)
+    model = await chosen_model(settings, workshop.engines.models)
+    config = LanguageConfig(
+        spec.origin,
+        spec.outputs,
+        _possible(spec.recognition, run_config_of(settings)),
+        force=forced,
+        no_wait=assigned is not None,
+        job_retries=settings.job_retries,
+    )
+    prices = known_prices(model, settings, None)
+    return await language_run(workshop, settings, task, config, prices, emit, assigned=assigned)
+
+
+def _possible(recognition: Recognition | None, own: RunConfig) -> Recognition | None:
+    """How a recording is transcribed; None: it is not, or not by the engine of this process."""
+    if recognition is None or route_of(recognition.request) != route_of(own.request):
+        return None
+    return recognition

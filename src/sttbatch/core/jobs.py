@@ -79,6 +79,12 @@ class JobSpec(Struct, frozen=True):
         quantity = self.payload.get("quantity", self.payload.get("audio_s", 0.0))
         return Usage(str(self.payload.get("unit", AUDIO_SECONDS)), float(quantity))
 
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that were expected to be billed; 0 for a job that sends none."""
+        usage = self.usage
+        return usage.quantity if usage.unit == AUDIO_SECONDS else 0.0
+
     def to_json(self) -> str:
         """The payload with its version, in ASCII, as databases reject lone surrogates."""
         version = {"version": self.version} if self.version > 1 else {}

@@ -21,7 +21,6 @@ from sttbatch.core.metrics import (
     RequestTotal,
     Window,
 )
-from sttbatch.core.work import AUDIO_SECONDS
 from sttbatch.database.database import Database
 from sttbatch.database.workers import FREE
 
@@ -121,6 +120,6 @@ class UsageFigures:
         outcomes = []
         for job_type, payload, *rest in await self._database.rows(query, (*window, limit)):
             spec = JobSpec.from_json(job_type.lower(), self._database.seal.opened_text(payload))
-            audio_s = spec.usage.quantity if spec.usage.unit == AUDIO_SECONDS else 0.0
+            audio_s = spec.audio_s
             outcomes.append(RecordingOutcome(spec.title, audio_s, *rest))
         return outcomes

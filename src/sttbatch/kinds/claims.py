@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sttbatch.core.jobs import Claim, Job, Worker
 from sttbatch.queue.job_queue import JobQueue
@@ -33,10 +33,14 @@ class ClaimedJob(Protocol):
 
 
 class RunClaims(Struct, frozen=True):
-    """Claims and ends jobs in the queue for `worker`."""
+    """Claims and ends jobs in the queue for `worker`.
+
+    `completed` are the ids of jobs that the run has completed.
+    """
 
     queue: JobQueue
     worker: Worker
+    completed: list[str] = field(default_factory=list)
 
     async def take(self, job: ClaimedJob) -> bool:
         """Claim a job; False: another run is processing it, or has ended it."""
@@ -53,6 +57,8 @@ class RunClaims(Struct, frozen=True):
 
     async def complete(self, job: ClaimedJob) -> None:
         """End a job whose outputs are written."""
+        if job.claim is not None:
+            self.completed.append(job.id)
         await self._end(job, self.queue.jobs.complete)
 
     async def fail(self, job: ClaimedJob, reason: str) -> None:

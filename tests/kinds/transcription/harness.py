@@ -25,8 +25,8 @@ from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.workers import LedgerWorkers
 from sttbatch.external.cloudru.endpoint import Endpoint
+from sttbatch.kinds.report import BatchReport
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.processing.discovery import discover

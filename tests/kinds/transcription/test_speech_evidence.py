@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.models import ConcurrencyLimit, Hallucinations, Segment, Transcription, Upload
 from sttbatch.core.options import OutputOptions, RequestOptions, RunOptions
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from tests.encoding import encode
 from tests.shell import load
 from tests.speech import RATE_HZ, Samples, at_peak, melody, noise, spoken, write

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from sttbatch.cli import options
 from sttbatch.cli.language_options import LanguageArguments, run_task, takes_language_arguments
+from sttbatch.cli.language_tasks import check_language, translation
 from sttbatch.cli.options import option
-from sttbatch.core.errors import UsageError
-
-if TYPE_CHECKING:
-    from sttbatch.composition.language_runs import ChosenModel
-    from sttbatch.kinds.language.task import LanguageTask
 
 # fmt: off
 To = Annotated[str, option(
@@ -47,29 +43,9 @@ def translate(
     2 wrong usage, 3 the endpoint refuses the key, 4 a budget is reached,
     128 + N signal N.
     """
-    from sttbatch.core.options import OUTPUT_FORMATS
     from sttbatch.kinds.language.glossaries import read_glossary
 
-    names = [name.strip() for name in formats.split(",") if name.strip()]
-    unknown = [name for name in names if name not in OUTPUT_FORMATS]
-    if unknown or not names:
-        raise UsageError(f"--format: formats are {', '.join(OUTPUT_FORMATS)}")
-    _check_language(to)
+    check_language("--to", to)
     terms = read_glossary(glossary) if glossary is not None else {}
-
-    def task(model: ChosenModel) -> LanguageTask[Any]:
-        from sttbatch.kinds.translation.task import TranslationTask
-        from sttbatch.kinds.translation.translator import TranslationOptions
-
-        return TranslationTask(TranslationOptions(model.name, to, terms, max_cps))
-
-    endings = tuple(f"{to}.{name}" for name in dict.fromkeys(names))
     further = {"max_line_width": max_line_width, "max_lines": max_lines}
-    run_task(arguments, "translate", f"translated ({to})", endings, task, further)
-
-
-def _check_language(code: str) -> None:
-    from sttbatch.composition.setting_values import LANGUAGES
-
-    if code not in LANGUAGES.split():
-        raise UsageError(f"--to {code}: it must be an ISO-639-1 code, such as en")
+    run_task(arguments, "translate", translation(to, formats, terms, max_cps), further)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sttbatch.cli.console.text import clock, counted, printable
 from sttbatch.kinds.language.forecast import LanguageForecast
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
+from sttbatch.kinds.report import BatchForecast, BatchReport, Outcome
 
 CURRENCY = "RUB"
 

@@ -13,7 +13,7 @@ from sttbatch.core.models import Segment, Transcript
 from sttbatch.kinds.language.pipeline import LanguagePipeline
 from sttbatch.kinds.language.spoken_text import SpokenText
 from sttbatch.kinds.language.token_estimates import expected_tokens
-from sttbatch.kinds.transcription.report import Forecast
+from sttbatch.kinds.report import Forecast
 from sttbatch.processing.discovery import Candidate, Discovery
 
 _SEGMENT_S = 5.0
@@ -57,7 +57,7 @@ async def forecast(pipeline: LanguagePipeline[Any], discovery: Discovery) -> Lan
     """Estimate what `LanguagePipeline.run` would ask; unreadable recordings are reported."""
     found = await pipeline.transcripts.find(discovery.candidates)
     for display_path, reason in [*discovery.failures, *found.failures]:
-        pipeline.emit(events.JobFailed(display_path, 0.0, reason))
+        pipeline.control.emit(events.JobFailed(display_path, 0.0, reason))
     recordings = []
     contents: set[str] = set()
     for stored in found.texts:
@@ -67,11 +67,13 @@ async def forecast(pipeline: LanguagePipeline[Any], discovery: Discovery) -> Lan
         try:
             text = await pipeline.transcripts.read(stored)
         except RecordingError as error:
-            pipeline.emit(events.JobFailed(stored.candidate.display_path, 0.0, str(error)))
+            pipeline.control.emit(events.JobFailed(stored.candidate.display_path, 0.0, str(error)))
             continue
         recordings.append(await _forecast_of(pipeline, stored.candidate.display_path, text))
     earlier = pipeline.earlier is not None and pipeline.earlier.sent_bytes > 0
-    return LanguageForecast(tuple(recordings), tuple(found.missing), earlier)
+    return LanguageForecast(
+        tuple(recordings), tuple(each.candidate for each in found.missing), earlier
+    )
 
 
 def with_transcription(pipeline: LanguagePipeline[Any], transcription: Forecast) -> TextForecast:

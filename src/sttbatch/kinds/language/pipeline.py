@@ -8,31 +8,30 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-import msgspec
-from msgspec import Struct
-
 from sttbatch.core import events
-from sttbatch.core.errors import ChunkError, RecordingError, SttbatchError, is_hindrance
-from sttbatch.core.jobs import Claim, JobPriority, JobStatus
+from sttbatch.core.errors import ChunkError
+from sttbatch.core.jobs import JobStatus
 from sttbatch.core.language_models import ChatAnswer, Question, TokensSent
-from sttbatch.core.locations import location
-from sttbatch.core.options import OutputOptions
 from sttbatch.core.orders import Assignment
-from sttbatch.kinds.claims import RunClaims, dead_letter_reason
+from sttbatch.core.ports import OrderStore
+from sttbatch.kinds.claims import dead_letter_reason
 from sttbatch.kinds.language.asking import Asker, QuestionContext, sha256_of
+from sttbatch.kinds.language.completion import TextCompletion
 from sttbatch.kinds.language.spec import LanguageSpec
-from sttbatch.kinds.language.spoken_text import SpokenText, StoredText
+from sttbatch.kinds.language.spoken_text import RecordingText, SpokenText
 from sttbatch.kinds.language.task import Ask, LanguageTask
+from sttbatch.kinds.language.text_job import LanguageConfig, TextJob, jobs_of
 from sttbatch.kinds.language.token_estimates import expected_tokens
-from sttbatch.kinds.language.transcripts import TranscriptFinder
+from sttbatch.kinds.language.transcripts import Finding, TranscriptFinder
+from sttbatch.kinds.ordering import ENDPOINT_ENGINE, PlacedOrder, orders_of, route_to
+from sttbatch.kinds.report import Outcome
 from sttbatch.kinds.run_control import RunControl
-from sttbatch.kinds.transcription.report import SKIPPED, Outcome
-from sttbatch.outputs.output_names import Recording
-from sttbatch.outputs.writer import OutputWriter
-from sttbatch.processing.discovery import Candidate, Discovery
+from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.scheduling.orchestrator import Lane
 
 R = TypeVar("R")
+
+NO_TRANSCRIPT = "it has no transcript; transcribe it first"
 
 RESULT_VERSION = 1
 """Raising it makes all results anew, of answers that are stored."""
@@ -42,62 +41,6 @@ RECORDINGS_BESIDE_LANES = 1
 
 STREAM = 0
 """Jobs about a transcript do not say of which audio stream it is."""
-
-
-@dataclass(slots=True, eq=False)
-class TextJob:
-    """A recording's text and its state in the run; copies of the same content are one job.
-
-    Attributes:
-        result_key: of what the task makes of it.
-        audio_s: the recording's length.
-        sent: whether a question had to be sent for it.
-        is_ended: it is reported.
-    """
-
-    copies: list[Candidate]
-    stored: StoredText
-    result_key: str = ""
-    audio_s: float = 0.0
-    tokens: float = 0.0
-    id: str = ""
-    priority: JobPriority = JobPriority.MEDIUM
-    claim: Claim | None = None
-    error: SttbatchError | None = None
-    hindered: bool = False
-    sent: bool = False
-    is_ended: bool = False
-
-    def fail(self, error: SttbatchError) -> None:
-        if self.error is None:
-            self.error = error
-            self.hindered |= is_hindrance(error)
-
-    def interrupt(self) -> None:
-        """Nothing is to be noted: what has no error and has not ended is left."""
-
-    @property
-    def display_path(self) -> str:
-        return self.copies[0].display_path
-
-
-class LanguageConfig(Struct, frozen=True):
-    """The options of one run over transcripts.
-
-    Attributes:
-        origin: of the server of language models.
-        outputs: their formats are those of the task.
-        force: ask again what is stored.
-        no_wait: skip what another run is processing.
-        job_retries: how many later runs try a recording again that failed.
-    """
-
-    origin: str
-    outputs: OutputOptions
-    force: bool = False
-    no_wait: bool = False
-    job_retries: int = 3
-    priority: JobPriority = JobPriority.MEDIUM
 
 
 Transcribe = Callable[[Discovery], Awaitable[set[str]]]
@@ -118,10 +61,8 @@ class LanguagePipeline(Generic[R]):
     config: LanguageConfig
     transcripts: TranscriptFinder
     asker: Asker
-    claims: RunClaims
-    outputs: OutputWriter
+    completion: TextCompletion[R]
     control: RunControl
-    emit: events.Emit
     earlier: TokensSent | None = None
     transcribe: Transcribe | None = None
     assigned: Assignment | None = None
@@ -141,56 +82,88 @@ class LanguagePipeline(Generic[R]):
         finally:
             for job in jobs:
                 with self.control.guard():
-                    await self.claims.release(job)
-                self._skip(job, Outcome.LEFT)
+                    await self.completion.claims.release(job)
+                self.completion.skip(job, Outcome.LEFT)
         self.control.raise_bug()
+
+    async def submit(self, discovery: Discovery, orders: OrderStore) -> list[PlacedOrder]:
+        """Queue discovered recordings for workers, with an order for the outputs of each copy.
+
+        Those that are not ordered end with an event; outputs of stored results are written.
+        """
+        placed: list[PlacedOrder] = []
+        with self.control.guard():
+            found = await self._find(discovery)
+            # Workers transcribe what has no transcript, if it is to be.
+            is_missing_ordered = self.config.recognition is not None
+            ordered = [each for each in found.missing if each.candidate.expected]
+            if not is_missing_ordered:
+                self._report_missing(found.missing, set())
+            with_text = await self.completion.planned(found.texts)
+            await self._examine(with_text)
+            for job in [*with_text, *jobs_of(ordered if is_missing_ordered else [])]:
+                if not job.is_ended and not self.control.closed:
+                    placed += await self._order(job, orders)
+        self.control.raise_bug()
+        return placed
+
+    async def _order(self, job: TextJob, orders: OrderStore) -> list[PlacedOrder]:
+        await self._enqueue(job)
+        if job.is_ended:
+            return []
+        route = route_to(ENDPOINT_ENGINE, self.config.origin)
+        outputs, force = self.config.outputs, self.config.force
+        placed = orders_of(job.id, job.copies, job.audio_s, outputs, route, force=force)
+        if not await orders.place([each.order for each in placed]):
+            self.completion.report_failed(job, "its job was purged; submit it again")
+            return []
+        job.is_ended = True
+        for each in placed:
+            self.control.emit(events.JobQueued(each.display_path, each.audio_s))
+        return placed
+
+    async def _find(self, discovery: Discovery) -> Finding:
+        """The texts of all recordings, without those that cannot be read, which are reported."""
+        found = await self.transcripts.find(discovery.candidates)
+        for display_path, reason in [*discovery.failures, *found.failures]:
+            self.completion.report_failure(display_path, 0.0, reason)
+        for candidate in found.left:
+            self.completion.report_skipped(candidate.display_path, 0.0, Outcome.LEFT)
+        return found
 
     async def _take_in(self, discovery: Discovery) -> list[TextJob]:
         """A job for each content that has a transcript, or gets one now; the others are reported.
 
         A worker's job holds its claim.
         """
-        for display_path, reason in discovery.failures:
-            self._report_failure(display_path, 0.0, reason)
-        jobs: dict[str, TextJob] = {}
-        for stored in await self._texts(discovery.candidates):
-            job = jobs.setdefault(stored.sha256, TextJob([], stored))
-            job.copies.append(stored.candidate)
+        found = await self._find(discovery)
+        texts, missing, reported = found.texts, found.missing, set[str]()
+        if missing and self.transcribe is not None:
+            with self.control.guard():
+                candidates = [each.candidate for each in missing]
+                reported = await self.transcribe(Discovery(candidates))
+                again = await self.transcripts.find(candidates)
+                texts, missing = [*texts, *again.texts], again.missing
+        self._report_missing(missing, reported)
+        jobs = await self.completion.planned(texts)
         assigned = self.assigned
-        if assigned is not None and assigned.job.file_sha256 in jobs:
-            job = jobs[assigned.job.file_sha256]
-            job.id, job.claim = assigned.job.id, assigned.claim
-        for job in jobs.values():
-            by_options: dict[OutputOptions, list[Recording]] = {}
-            for copy in job.copies:
-                recording = Recording(copy.path, location(copy.root))
-                by_options.setdefault(self._outputs_of(copy), []).append(recording)
-            for options, recordings in by_options.items():
-                await self.outputs.plan(recordings, options)
-        return list(jobs.values())
+        for job in jobs:
+            if assigned is not None and job.text.sha256 == assigned.job.file_sha256:
+                job.id, job.claim = assigned.job.id, assigned.claim
+        return jobs
 
-    async def _texts(self, candidates: Sequence[Candidate]) -> list[StoredText]:
-        found = await self.transcripts.find(candidates)
-        reported: set[str] = set()
-        missing = found.missing
-        if missing and self.transcribe is not None and not self.control.closed:
-            reported = await self.transcribe(Discovery(missing))
-            again = await self.transcripts.find(missing)
-            found.texts.extend(again.texts)
-            missing = again.missing
-        for display_path, reason in found.failures:
-            self._report_failure(display_path, 0.0, reason)
-        if self.control.closed:
-            found.left.extend(missing)
-        else:
-            for candidate in missing:
-                if candidate.expected and candidate.display_path not in reported:
-                    self._report_failure(
-                        candidate.display_path, 0.0, "it has no transcript; transcribe it first"
-                    )
-        for candidate in found.left:
-            self._report_skipped(candidate.display_path, 0.0, Outcome.LEFT)
-        return found.texts
+    def _report_missing(self, missing: Sequence[RecordingText], reported: set[str]) -> None:
+        """Report recordings without a transcript, but for those that are reported already."""
+        for each in missing:
+            path = each.candidate.display_path
+            if not each.candidate.expected or path in reported:
+                continue
+            if self.control.closed:
+                self.completion.report_skipped(path, 0.0, Outcome.LEFT)
+            else:
+                self.completion.report_failure(
+                    path, 0.0, "it has no transcript; transcribe it first"
+                )
 
     async def _examine(self, jobs: Sequence[TextJob]) -> None:
         """Write the outputs of jobs whose results are stored, and look at what the others need."""
@@ -198,11 +171,11 @@ class LanguagePipeline(Generic[R]):
             if self.control.closed:
                 return
             with self.control.guard(job):
-                text = await self.transcripts.read(job.stored)
+                text = await self.transcripts.read(job.text)
                 job.audio_s, job.result_key = text.transcript.duration_s, self.key(text)
-                if not await self._write_stored(job, text):
+                if not await self.completion.write_stored(job, text):
                     job.tokens = expected_tokens(self.task.expected(text), self.earlier).total
-            await self._end_failed(job)
+            await self.completion.end_failed(job)
 
     async def _queued(self, jobs: Sequence[TextJob]) -> list[TextJob]:
         """Those of `jobs` that this run may process, in their order, with rows in the queue."""
@@ -211,21 +184,22 @@ class LanguagePipeline(Generic[R]):
                 await self._enqueue(job)
         waiting = [job for job in jobs if not job.is_ended]
         for job in waiting:
-            self.emit(events.JobQueued(job.display_path, job.audio_s))
+            self.control.emit(events.JobQueued(job.display_path, job.audio_s))
         return sorted(waiting, key=lambda job: (-job.priority, -job.tokens))
 
     async def _enqueue(self, job: TextJob) -> None:
         config, options = self.config, self.task.options()
         spec = LanguageSpec.of(
             job.copies[0],
-            job.stored.sha256,
+            job.text.sha256,
             config.origin,
             self.task.model,
             options,
             config.outputs,
+            config.recognition,
         )
-        row = await self.claims.queue.jobs.enqueue(
-            job.stored.sha256,
+        row = await self.completion.claims.queue.jobs.enqueue(
+            job.text.sha256,
             STREAM,
             self._request_sha256(),
             spec.to_job_spec(self.task.kind, job.tokens),
@@ -235,9 +209,9 @@ class LanguagePipeline(Generic[R]):
         )
         job.id, job.priority = row.id, row.priority
         if row.status is JobStatus.CANCELLED:
-            self._skip(job, Outcome.CANCELLED)
+            self.completion.skip(job, Outcome.CANCELLED)
         elif row.is_dead_letter:
-            self._report_failed(job, dead_letter_reason(row))
+            self.completion.report_failed(job, dead_letter_reason(row))
 
     async def _process(self, jobs: Sequence[TextJob]) -> None:
         turns = enumerate(jobs)
@@ -248,47 +222,41 @@ class LanguagePipeline(Generic[R]):
                     return
                 with self.control.guard(job):
                     await self._process_one(job, rank)
-                await self._end_failed(job)
+                await self.completion.end_failed(job)
 
         async with asyncio.TaskGroup() as running:
             for _ in range(self.control.lanes.lanes.limit + RECORDINGS_BESIDE_LANES):
                 running.create_task(work())
 
     async def _process_one(self, job: TextJob, rank: int) -> None:
-        while not await self.claims.take(job):
+        while not await self.completion.claims.take(job):
             if not await self._wait_for_holder(job):
                 return
-        text = await self.transcripts.read(job.stored)
+        text = await self.transcripts.read(job.text)
         # Another run may have made it since this one looked.
-        if await self._write_stored(job, text):
+        if await self.completion.write_stored(job, text):
             return
-        self.emit(events.JobStarted(job.display_path, job.id))
+        self.control.emit(events.JobStarted(job.display_path, job.id))
         try:
             result = await self.task.run(text, self._ask(job, rank))
         except ChunkError as error:
             job.fail(error)
             return
-        reason = self.task.shortcoming(text, result)
-        if reason is None:
-            stored = msgspec.json.encode(result)
-            await self.asker.pay_once.cache.put(
-                job.result_key, stored, self.task.model, job.stored.sha256
-            )
-        await self._write(job, text, result, reason)
+        await self.completion.complete(job, text, result)
 
     async def _wait_for_holder(self, job: TextJob) -> bool:
         """Whether to claim a job again, which another run is processing, or has ended."""
         if self.config.no_wait:
-            self._skip(job, Outcome.TAKEN)
+            self.completion.skip(job, Outcome.TAKEN)
             return False
-        free = self.claims.queue.wait_until_free([job.id], lambda: self.control.closed)
+        free = self.completion.claims.queue.wait_until_free([job.id], lambda: self.control.closed)
         async for rows in free:
             row = rows[job.id]
             if row is not None and row.status is JobStatus.FAILED:
-                self._report_failed(job, row.error_message or "another run failed on it")
+                self.completion.report_failed(job, row.error_message or "another run failed on it")
             elif row is not None and row.status is JobStatus.CANCELLED:
-                self._skip(job, Outcome.CANCELLED)
-            elif not await self._write_stored(job, await self.transcripts.read(job.stored)):
+                self.completion.skip(job, Outcome.CANCELLED)
+            elif not await self.completion.write_stored(job, await self.transcripts.read(job.text)):
                 await self._enqueue(job)
             return not job.is_ended
         return False
@@ -302,87 +270,12 @@ class LanguagePipeline(Generic[R]):
         async def ask(question: Question) -> ChatAnswer:
             index = next(numbers)
             lane = Lane(lanes.lanes, (-job.priority, self._number, rank, index), lanes)
-            context = QuestionContext(job.display_path, job.stored.sha256, claim, lane, index)
+            context = QuestionContext(job.display_path, job.text.sha256, claim, lane, index)
             answer, was_stored = await self.asker.ask(context, question)
             job.sent |= not was_stored
             return answer
 
         return ask
-
-    async def _write_stored(self, job: TextJob, text: SpokenText) -> bool:
-        """End a job whose result is stored; False: it is not, or is to be made again."""
-        if self.config.force:
-            return False
-        hit = await self.asker.pay_once.cache.get(job.result_key, job.stored.sha256)
-        if hit is None:
-            return False
-        try:
-            result = msgspec.json.decode(hit.value, type=self.task.result)
-        except msgspec.DecodeError:
-            return False
-        await self._write(job, text, result, None)
-        return True
-
-    async def _write(
-        self, job: TextJob, text: SpokenText, result: R, shortcoming: str | None
-    ) -> None:
-        """Write the outputs of every copy, and end the job."""
-        unwritten = None
-        for copy in job.copies:
-            path = copy.display_path
-            options = self._outputs_of(copy)
-            contents = await asyncio.to_thread(self.task.contents, path, text, result, options)
-            reason = shortcoming
-            try:
-                written = await self.outputs.write_contents(copy.path, options, contents)
-                outputs, kept = map(str, written.paths), map(str, written.untouched)
-                self.emit(events.FileProcessingCompleted(path, tuple(outputs), tuple(kept)))
-            except RecordingError as error:
-                job.hindered |= is_hindrance(error)
-                reason = str(error)
-                # What cannot be written for one order must not fail the job, and so all others.
-                unwritten = unwritten if self.assigned is not None else reason
-            if reason is None:
-                self.emit(events.JobCompleted(path, job.audio_s, not job.sent))
-            else:
-                self._report_failure(path, job.audio_s, reason)
-        job.is_ended = True
-        await self._end_claim(job, shortcoming or unwritten)
-
-    async def _end_failed(self, job: TextJob) -> None:
-        if job.error is not None and not job.is_ended:
-            self._report_failed(job, str(job.error))
-            await self._end_claim(job, str(job.error))
-
-    async def _end_claim(self, job: TextJob, reason: str | None) -> None:
-        with self.control.guard():
-            if reason is None:
-                await self.claims.complete(job)
-            elif job.hindered:
-                await self.claims.release(job, reason)
-            else:
-                await self.claims.fail(job, reason)
-
-    def _report_failed(self, job: TextJob, reason: str) -> None:
-        job.is_ended = True
-        for copy in job.copies:
-            self._report_failure(copy.display_path, job.audio_s, reason)
-
-    def _skip(self, job: TextJob, outcome: Outcome) -> None:
-        if not job.is_ended:
-            job.is_ended = True
-            for copy in job.copies:
-                self._report_skipped(copy.display_path, job.audio_s, outcome)
-
-    def _report_failure(self, display_path: str, audio_s: float, reason: str) -> None:
-        self.emit(events.JobFailed(display_path, audio_s, reason))
-        self.control.recording_failed()
-
-    def _report_skipped(self, display_path: str, audio_s: float, outcome: Outcome) -> None:
-        self.emit(events.JobSkipped(display_path, audio_s, outcome, SKIPPED[outcome]))
-
-    def _outputs_of(self, copy: Candidate) -> OutputOptions:
-        return copy.outputs or self.config.outputs
 
     def key(self, text: SpokenText) -> str:
         """The key of the result: a hash of everything that decides it."""

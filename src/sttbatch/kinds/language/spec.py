@@ -14,12 +14,46 @@ from sttbatch.core.errors import RecordingError, UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.language_models import TOKENS
 from sttbatch.core.locations import FileStatus, location
-from sttbatch.core.options import OutputOptions
-from sttbatch.kinds.transcription.spec import outputs_to_builtins
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions
+from sttbatch.kinds.transcription.spec import RunConfig, outputs_to_builtins
 from sttbatch.processing.discovery import Candidate
 
 VERSION = 2
 """As of the specs of transcriptions; 1 is of those that cannot be run by their id."""
+
+
+class Recognition(Struct, frozen=True):
+    """How a recording is transcribed that has no transcript; the fields as in `RunConfig`."""
+
+    request: RequestOptions
+    chunking: ChunkingOptions
+    audit: bool
+    audit_share: float
+    vad: bool
+    price_per_second: float
+
+    @staticmethod
+    def of(config: RunConfig) -> Recognition:
+        run = config.run
+        return Recognition(
+            config.request,
+            config.chunking,
+            run.audit,
+            run.audit_share,
+            run.vad,
+            run.price_per_second,
+        )
+
+    def run_config(self, config: RunConfig) -> RunConfig:
+        """The options to transcribe in a process with `config`."""
+        run = replace(
+            config.run,
+            audit=self.audit,
+            audit_share=self.audit_share,
+            vad=self.vad,
+            price_per_second=self.price_per_second,
+        )
+        return replace(config, request=self.request, chunking=self.chunking, run=run)
 
 
 class LanguageSpec(Struct, frozen=True):
@@ -29,6 +63,7 @@ class LanguageSpec(Struct, frozen=True):
         display_path, display_root, path, root, sha256: as in `TranscriptionSpec`.
         origin: of the server of language models.
         options: of the task, which its kind understands.
+        recognition: None: it has a transcript, or fails.
         outputs: with an absolute folder; None: beside the recording.
     """
 
@@ -41,6 +76,7 @@ class LanguageSpec(Struct, frozen=True):
     model: str
     options: Mapping[str, Any]
     outputs: OutputOptions
+    recognition: Recognition | None = None
 
     @staticmethod
     def of(
@@ -50,6 +86,7 @@ class LanguageSpec(Struct, frozen=True):
         model: str,
         options: Mapping[str, Any],
         outputs: OutputOptions,
+        recognition: Recognition | None = None,
     ) -> LanguageSpec:
         """The spec of a recording in a run."""
         if outputs.directory is not None:
@@ -64,6 +101,7 @@ class LanguageSpec(Struct, frozen=True):
             model,
             options,
             outputs,
+            recognition,
         )
 
     def to_job_spec(self, kind: str, tokens: float) -> JobSpec:

@@ -12,12 +12,18 @@ from sttbatch.kinds.indexing.edits import EditedOutput
 from sttbatch.processing.discovery import Candidate
 
 
-class StoredText(Struct, frozen=True):
-    """A recording with a stored transcript; `edit`: the output in which somebody changed it."""
+class RecordingText(Struct, frozen=True):
+    """Where the text of a recording is.
+
+    Attributes:
+        sha256: of the recording's content.
+        transcript_key: of its transcript; None: it has none yet.
+        edit: the output in which somebody has changed the text.
+    """
 
     candidate: Candidate
     sha256: str
-    transcript_key: str
+    transcript_key: str | None = None
     edit: EditedOutput | None = None
 
 

@@ -17,7 +17,7 @@ from sttbatch.core.ports.objects import ObjectFacts
 from sttbatch.kinds.indexing.edits import EditedOutput
 from sttbatch.kinds.indexing.indexer import edited_segments_of
 from sttbatch.kinds.indexing.words import Language
-from sttbatch.kinds.language.spoken_text import SpokenText, StoredText
+from sttbatch.kinds.language.spoken_text import RecordingText, SpokenText
 from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
 from sttbatch.processing.discovery import Candidate
 
@@ -26,13 +26,14 @@ class Finding(Struct, frozen=True):
     """What was found for some recordings.
 
     Attributes:
-        missing: those without a transcript.
+        texts: those that have a transcript.
+        missing: those that have none.
         failures: display path and reason of those that cannot be read.
         left: those that were not looked at, as the run ended.
     """
 
-    texts: list[StoredText] = field(default_factory=list)
-    missing: list[Candidate] = field(default_factory=list)
+    texts: list[RecordingText] = field(default_factory=list)
+    missing: list[RecordingText] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     left: list[Candidate] = field(default_factory=list)
 
@@ -73,14 +74,16 @@ class TranscriptFinder(Struct, frozen=True):
         edits = await self.edits() if keys else {}
         for candidate, sha256 in contents:
             if sha256 in keys:
-                found.texts.append(StoredText(candidate, sha256, keys[sha256], edits.get(sha256)))
+                key, edit = keys[sha256], edits.get(sha256)
+                found.texts.append(RecordingText(candidate, sha256, key, edit))
             else:
-                found.missing.append(candidate)
+                found.missing.append(RecordingText(candidate, sha256))
         return found
 
-    async def read(self, stored: StoredText) -> SpokenText:
+    async def read(self, stored: RecordingText) -> SpokenText:
         """Read a text; raises RecordingError if its transcript is gone."""
-        hit = await self.results.transcript(stored.transcript_key)
+        key = stored.transcript_key
+        hit = await self.results.transcript(key) if key is not None else None
         if hit is None:
             raise RecordingError("its transcript was removed meanwhile; run again")
         transcript, _ = hit

@@ -25,10 +25,10 @@ from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.claims import dead_letter_reason, times_failed
+from sttbatch.kinds.report import SKIPPED, Outcome
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.kinds.transcription.report import SKIPPED, Outcome
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording

@@ -6,7 +6,7 @@ import asyncio
 import heapq
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from sttbatch.caching.fingerprints import UNREAD
@@ -19,7 +19,7 @@ from sttbatch.core.jobs import (
     JobStatus,
 )
 from sttbatch.core.orders import Assignment
-from sttbatch.kinds.claims import ClaimedJob, RunClaims
+from sttbatch.kinds.claims import RunClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import VERSION, RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
@@ -43,7 +43,7 @@ class Failure(Struct, frozen=True):
     audio_s: float = 0.0
 
 
-class JobClaims(RunClaims, frozen=True):
+class JobClaims(RunClaims, frozen=True, kw_only=True):
     """Enqueues, claims and ends the jobs of one run.
 
     `request_sha256` identifies a job together with a recording's content and stream. `assigned` is
@@ -55,7 +55,6 @@ class JobClaims(RunClaims, frozen=True):
     request_sha256: str
     priority: JobPriority
     assigned: Assignment | None = None
-    completed: list[str] = field(default_factory=list)
 
     def adopt(self, job: RecordingJob) -> bool:
         """Give a recording the claim that this run began with; False: it is another recording."""
@@ -99,11 +98,6 @@ class JobClaims(RunClaims, frozen=True):
             for job in found.values()
             if job.is_dead_letter and not job.is_outdated(VERSION)
         }
-
-    async def complete(self, job: ClaimedJob) -> None:
-        if job.claim is not None:
-            self.completed.append(job.id)
-        await RunClaims.complete(self, job)
 
     async def note(self, failures: Sequence[Failure]) -> dict[str, Job]:
         """Give each a FAILED row, unless another run is processing it.
