@@ -237,7 +237,9 @@ def _transcribing(
         pipeline = transcription_run(workshop, nested_config, nested, priority=config.priority)
         if control.closed:
             pipeline.control.stop()
-        await pipeline.run(discovery)
+        # Their outputs, if there are any, are those of the task.
+        plain = [replace(each, outputs=None) for each in discovery.candidates]
+        await pipeline.run(Discovery(plain))
         budget.spent += report.cost
         if report.fatal is not None:
             raise report.fatal
