@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pysubs2
@@ -184,8 +185,8 @@ def test_a_killed_run_pays_no_window_twice(
     result = shell.run("translate", folder, "--to", "en")
     assert result.code == 0, result.err
     asked = [tuple(ids) for ids in model.ids]
-    assert len(asked) > 3
-    assert len(set(asked)) == len(asked), "no window that was answered is asked for again"
+    # The model heard the third one, and nobody got its answer.
+    assert Counter(asked) == Counter({ids: 1 for ids in asked}) + Counter([asked[2]])
 
 
 def test_an_edited_transcript_is_translated_as_it_reads_now(
