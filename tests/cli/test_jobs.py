@@ -274,8 +274,17 @@ def test_a_job_at_work_is_left_to_its_process_until_that_dies(bare: Shell) -> No
     assert statuses(bare) == {"a": "CANCELLED"}
 
 
-@pytest.mark.parametrize("command", ["show", "retry", "cancel"])
-@pytest.mark.parametrize("unknown", ["0000", ""])
+@pytest.mark.parametrize(
+    ("command", "unknown"),
+    [
+        ("show", "0000"),
+        ("retry", ""),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("show", ""), ("retry", "0000"), ("cancel", "0000"), ("cancel", ""))
+        ),
+    ],
+)
 def test_an_unknown_id_is_wrong_usage(
     bare: Shell, jobs: dict[str, Job], command: str, unknown: str
 ) -> None:
