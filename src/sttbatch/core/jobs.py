@@ -16,6 +16,8 @@ SHORT_ID = 8
 """Characters of an id in tables and messages; commands accept any unique prefix."""
 
 TRANSCRIPTION = "transcription"
+SUMMARY = "summary"
+TRANSLATION = "translation"
 
 
 class JobStatus(StrEnum):

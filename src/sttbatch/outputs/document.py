@@ -15,6 +15,7 @@ from sttbatch.core.models import (
     Transcript,
 )
 from sttbatch.core.options import OutputOptions
+from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.unicode_text import plain
 
 
@@ -70,9 +71,5 @@ def _note(gap: Gap) -> str:
     # Rounded outwards to whole seconds, so that a short gap does not seem to be empty.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
     channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
-    facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]
+    facts = [f"{timestamp(start)} - {timestamp(end)}", channel, plain(gap.detail)]
     return f"[not transcribed: {', '.join(filter(None, facts))}]"
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.outputs.document import Document
@@ -71,6 +71,15 @@ def tsv(document: Document) -> bytes:
 
 def json(document: Document) -> bytes:
     """Everything, in the form of Whisper's JSON with additional fields."""
+    return json_document(document)
+
+
+def json_document(
+    document: Document,
+    facts: Mapping[str, object] = {},
+    marks: Callable[[int], Mapping[str, object]] = lambda number: {},
+) -> bytes:
+    """As `json`, with further `facts`, and `marks` of segments by their number from 0."""
     import msgspec
 
     transcript, segments = document.transcript, document.segments()
@@ -81,9 +90,10 @@ def json(document: Document) -> bytes:
         "language": transcript.language,
         "model": encodable(document.model),
         "engine": document.engine,
+        **_encodable(facts),
         "text": encodable(" ".join(each.text for each in segments if each.text)),
         "segments": [
-            _segment(number, segment, words=document.options.words)
+            _segment(number, segment, words=document.options.words) | _encodable(marks(number))
             for number, segment in enumerate(segments)
         ],
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
@@ -124,6 +134,12 @@ def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]
             for word in segment.words
         ]
     return entry
+
+
+def _encodable(facts: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: encodable(value) if isinstance(value, str) else value for name, value in facts.items()
+    }
 
 
 def _chunk(chunk: ChunkSummary) -> dict[str, object]:

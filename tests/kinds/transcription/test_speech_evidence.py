@@ -52,8 +52,6 @@ class WritingEngine:
         request = APIRequest(0.0, 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
         return Answer(Transcription(text, segments, "ru"), request, "verbose_json")
 
-    async def aclose(self) -> None: ...
-
 
 def transcribed(
     path: Path,

@@ -62,6 +62,9 @@ class TranscriptSource(Protocol):
     async def stored(self) -> list[StoredTranscript]:
         """All that lookups would find."""
 
+    async def stored_of(self, file_sha256s: Sequence[str]) -> list[StoredTranscript]:
+        """The transcripts of these contents."""
+
     async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:
         """Those of them with these keys."""
 

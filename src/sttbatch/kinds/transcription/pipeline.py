@@ -12,6 +12,7 @@ from sttbatch.core import events
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.ports import OrderStore
+from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.completion import Completion
@@ -26,7 +27,6 @@ from sttbatch.kinds.transcription.recording_job import (
     RunState,
 )
 from sttbatch.kinds.transcription.report import BatchForecast, Outcome
-from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps

@@ -26,6 +26,14 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+SKIPPED = {
+    Outcome.LEFT: "the run ended before it was done",
+    Outcome.TAKEN: "another run is working on it",
+    Outcome.CANCELLED: "it was cancelled; `sttbatch jobs retry` queues it again",
+}
+"""Why a recording was not processed, which is no failure."""
+
+
 class RecordingReport(Struct, frozen=True):
     """How one recording ended.
 
