@@ -116,8 +116,11 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
     assert everything["dead.mp3"]["dead_letter"] is True
     assert everything["queued.mp3"] | {} == {
         "id": jobs["queued"].id,
+        "kind": "transcription",
         "recording": "queued.mp3",
         "audio_s": 60.0,
+        "quantity": 60.0,
+        "unit": "audio_seconds",
         "request": {},
         "file_sha256": "queued" * 64,
         "stream": 0,
