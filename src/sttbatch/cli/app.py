@@ -22,6 +22,7 @@ from sttbatch.cli.commands import (
     stats,
     submit,
     transcribe,
+    translate,
     worker,
     workers,
 )
@@ -44,6 +45,7 @@ app.command("submit")(submit.submit)
 app.command("worker")(worker.worker)
 app.command("workers")(workers.workers)
 app.command("search")(search.search)
+app.command("translate")(translate.translate)
 app.command("index")(index.index)
 app.command("stats", cls=stats.StatsCommand)(stats.stats)
 app.command("models")(models.models)

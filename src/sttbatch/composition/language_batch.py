@@ -117,7 +117,7 @@ class LanguageBatch:
         async with self._opened() as workshop:
             model = await chosen_model(self._settings, workshop.engines.models)
             pipeline = await self._pipeline(workshop, options, model, model.prices, self.emit)
-            found = await forecast(pipeline, discovery)
+            found = replace(await forecast(pipeline, discovery), is_priced=model.prices is not None)
             if not found.missing or not options.transcribes:
                 return found
             config = await at_known_origin(run_config_of(self._settings), workshop.database)

@@ -30,7 +30,7 @@ from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.kinds.claims import RunClaims
 from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
-from sttbatch.kinds.language.asking import Asker
+from sttbatch.kinds.language.asking import ENGINE, Asker
 from sttbatch.kinds.language.pipeline import LanguageConfig, LanguagePipeline, Transcribe
 from sttbatch.kinds.language.task import LanguageTask
 from sttbatch.kinds.language.transcripts import TranscriptFinder
@@ -141,12 +141,11 @@ async def language_run(
             prices=prices or TokenPrices(),
             emit=emit,
         ),
-        levels,
         RunClaims(JobQueue(LedgerJobs(database), workshop.workers), workshop.worker),
         OutputWriter(registry),
         control,
         emit,
-        await ledger.tokens_sent(task.kind, task.model, _EARLIER_QUESTIONS),
+        await ledger.tokens_sent(ENGINE, task.model, task.kind, _EARLIER_QUESTIONS),
         _transcribing(workshop, transcription, config, control, budget, emit)
         if transcribes
         else None,

@@ -175,6 +175,14 @@ class APIRequestCompleted(Event, frozen=True):
         )
 
 
+class QuestionAnswered(Event, frozen=True):
+    """A language model has answered; its tokens as they are billed."""
+
+    index: int
+    prompt_tokens: int
+    generated_tokens: int
+
+
 class ConnectionsClosed(Event, frozen=True):
     """The run closed its connections; `reused` counts requests on open ones."""
 

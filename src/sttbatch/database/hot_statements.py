@@ -51,7 +51,11 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ("sum what was spent", work_ledger.SPENT, (0.0,)),
     ("sum what is reserved", work_ledger.RESERVED, ()),
     ("look at the latest latencies", work_ledger.LATENCIES, ("cloudru", "model", 100)),
-    ("look at the latest questions", work_ledger.TOKENS_SENT, ("model", "kind", "kind", 100)),
+    (
+        "look at the latest questions",
+        work_ledger.TOKENS_SENT,
+        ("engine", "model", "k", "k", 9),
+    ),
     ("look outputs up", expand(outputs.DIGESTS, 1), (b"/",)),
     ("look at the outputs of recordings", expand(outputs.STATES, 1), (b"/",)),
     ("find the outputs below a folder", outputs.owners_below(1), (b"/a/", b"/a0")),

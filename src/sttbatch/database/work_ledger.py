@@ -95,7 +95,7 @@ TOKENS_SENT = f"""
     SELECT coalesce(sum(quantity - generated), 0), coalesce(sum(generated), 0),
            coalesce(sum(sent_bytes), 0)
     FROM (SELECT quantity, generated, sent_bytes FROM requests
-          WHERE engine = 'cloudru' AND model = ? AND error IS NULL AND unit = '{TOKENS}'
+          WHERE engine = ? AND model = ? AND error IS NULL AND unit = '{TOKENS}'
               AND chunk_key >= ? || ':' AND chunk_key < ? || ';'
           ORDER BY at DESC LIMIT ?) AS latest"""  # noqa: S608 - of a constant
 
@@ -197,8 +197,8 @@ class SqlWorkLedger:
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         return await self._database.rows(LATENCIES, (engine, model, limit))
 
-    async def tokens_sent(self, kind: str, model: str, limit: int) -> TokensSent:
-        rows = await self._database.rows(TOKENS_SENT, (model, kind, kind, limit))
+    async def tokens_sent(self, engine: str, model: str, kind: str, limit: int) -> TokensSent:
+        rows = await self._database.rows(TOKENS_SENT, (engine, model, kind, kind, limit))
         return TokensSent(*map(int, rows[0]))
 
     def _put(self, session: Session, record: RequestRecord) -> None:

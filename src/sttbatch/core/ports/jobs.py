@@ -287,5 +287,5 @@ class WorkLedger(Protocol):
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         """(quantity, seconds until the answer) of the latest answered requests."""
 
-    async def tokens_sent(self, kind: str, model: str, limit: int) -> TokensSent:
+    async def tokens_sent(self, engine: str, model: str, kind: str, limit: int) -> TokensSent:
         """The tokens of the latest answered questions of a kind, such as `summary`."""

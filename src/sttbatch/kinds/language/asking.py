@@ -131,6 +131,8 @@ class _QuestionRequest(Struct, frozen=True):
             prompt = most_tokens(self.question).prompt
             tokens = TokenCount(prompt, estimated_tokens(answer.text))
         billed = self.asker.billed(self.item, tokens)
+        name, index = self.context.recording, self.context.index
+        self.asker.emit(events.QuestionAnswered(name, index, tokens.prompt, tokens.generated))
         return Reply(answer, msgspec.json.encode(answer), request, billed)
 
     def looked_up(self, level: str | None) -> None:

@@ -44,11 +44,13 @@ class LanguageForecast(Struct, frozen=True):
     Attributes:
         missing: recordings without a transcript.
         earlier: whether it is estimated from earlier questions, or else by the texts alone.
+        is_priced: whether the model's price is known.
     """
 
     recordings: tuple[TextForecast, ...]
     missing: tuple[Candidate, ...]
     earlier: bool
+    is_priced: bool = True
 
 
 async def forecast(pipeline: LanguagePipeline[Any], discovery: Discovery) -> LanguageForecast:
@@ -92,7 +94,7 @@ async def _forecast_of(
     pipeline: LanguagePipeline[Any], display_path: str, text: SpokenText
 ) -> TextForecast:
     audio_s = text.transcript.duration_s
-    cache, is_forced = pipeline.cache, pipeline.config.force
+    cache, is_forced = pipeline.asker.pay_once.cache, pipeline.config.force
     if not is_forced and await cache.get(pipeline.key(text)) is not None:
         return TextForecast(display_path, audio_s, 0, TokenCount(), 0.0)
     expected = [

@@ -11,7 +11,6 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, RecordingError, SttbatchError, is_hindrance
 from sttbatch.core.jobs import Claim, JobPriority, JobStatus
@@ -119,7 +118,6 @@ class LanguagePipeline(Generic[R]):
     config: LanguageConfig
     transcripts: TranscriptFinder
     asker: Asker
-    cache: MultiLevelCache
     claims: RunClaims
     outputs: OutputWriter
     control: RunControl
@@ -273,7 +271,9 @@ class LanguagePipeline(Generic[R]):
         reason = self.task.shortcoming(text, result)
         if reason is None:
             stored = msgspec.json.encode(result)
-            await self.cache.put(job.result_key, stored, self.task.model, job.stored.sha256)
+            await self.asker.pay_once.cache.put(
+                job.result_key, stored, self.task.model, job.stored.sha256
+            )
         await self._write(job, text, result, reason)
 
     async def _wait_for_holder(self, job: TextJob) -> bool:
@@ -313,7 +313,7 @@ class LanguagePipeline(Generic[R]):
         """End a job whose result is stored; False: it is not, or is to be made again."""
         if self.config.force:
             return False
-        hit = await self.cache.get(job.result_key, job.stored.sha256)
+        hit = await self.asker.pay_once.cache.get(job.result_key, job.stored.sha256)
         if hit is None:
             return False
         try:
