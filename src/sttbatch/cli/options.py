@@ -85,6 +85,9 @@ Overwrite = Annotated[bool, option(
 
 Temperature = Annotated[float | None, option(
     "Sampling temperature, 0 to 1.", metavar="X", default="the endpoint's", panel=RECOGNITION)]
+TaskName = Annotated[str, option(
+    "transcribe, or translate: to English by the local engine, written to talk.en.txt.",
+    "--task", metavar="NAME", panel=RECOGNITION)]
 Channels = Annotated[str | None, option(
     "Mix the channels, or split them: each is one speaker, billed on its own.",
     metavar="mix|split", default="mix", panel=RECOGNITION)]

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from sttbatch.cli import options
 from sttbatch.cli.batch_options import BatchOptions, Paths, level_of, limit_of_cost, with_options
+from sttbatch.core.errors import UsageError
 
 if TYPE_CHECKING:
     from sttbatch.composition.effective_options import RunFlags
+    from sttbatch.core.options import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class TranscribeOptions(BatchOptions):
     max_lines: options.MaxLines = None
     overwrite: options.Overwrite = False
     temperature: options.Temperature = None
+    task: options.TaskName = "transcribe"
     channels: options.Channels = None
     audit: options.Audit = None
     vad: options.Vad = None
@@ -80,7 +83,16 @@ class TranscribeOptions(BatchOptions):
         return RunFlags(
             self.audio_stream, self.force, self.overwrite, self.fail_fast,
             limit_of_cost(self.max_cost), self.dry_run, self.no_wait, level_of(self.priority),
+            _task(self.task),
         )  # fmt: skip
+
+
+def _task(name: str) -> Task:
+    from sttbatch.core.options import Task
+
+    if name not in [*Task]:
+        raise UsageError(f"--task is {' or '.join(Task)}, not {name!r}")
+    return Task(name)
 
 
 takes_transcribe_options = with_options(TranscribeOptions)

@@ -287,6 +287,7 @@ class AlertTriggered(Event, frozen=True):
         comparison: of value and threshold: > >= < <= =.
         severity: info, warning or critical.
         notify: log, webhook or log,webhook.
+        kind: of the requests or jobs that count; None: all.
     """
 
     alert: str
@@ -297,6 +298,7 @@ class AlertTriggered(Event, frozen=True):
     window_s: float
     severity: str
     notify: str
+    kind: str | None = None
 
 
 Emit = Callable[[Event], None]

@@ -18,6 +18,9 @@ SHORT_ID = 8
 TRANSCRIPTION = "transcription"
 SUMMARY = "summary"
 TRANSLATION = "translation"
+EMBEDDING = "embedding"
+KINDS = (TRANSCRIPTION, SUMMARY, TRANSLATION, EMBEDDING)
+"""The kinds of jobs and of requests. Keys of the answers of language models begin with theirs."""
 
 
 class JobStatus(StrEnum):
@@ -78,12 +81,6 @@ class JobSpec(Struct, frozen=True):
         """What was expected to be billed when it was queued."""
         quantity = self.payload.get("quantity", self.payload.get("audio_s", 0.0))
         return Usage(str(self.payload.get("unit", AUDIO_SECONDS)), float(quantity))
-
-    @property
-    def audio_s(self) -> float:
-        """Seconds of audio that were expected to be billed; 0 for a job that sends none."""
-        usage = self.usage
-        return usage.quantity if usage.unit == AUDIO_SECONDS else 0.0
 
     def to_json(self) -> str:
         """The payload with its version, in ASCII, as databases reject lone surrogates."""
@@ -260,6 +257,7 @@ class ChunkTask(Struct, frozen=True):
     Attributes:
         status: PROCESSING, COMPLETED or FAILED.
         reserved_cost: counted against budgets while it is PROCESSING.
+        quantity: what it consumes, in `unit`.
         request_id: what the endpoint called the last request that it answered; for its support.
     """
 
@@ -270,7 +268,8 @@ class ChunkTask(Struct, frozen=True):
     status: str
     retry_count: int
     reserved_cost: float
-    audio_s: float
+    quantity: float
+    unit: str
     started_at: float
     completed_at: float | None
     error_message: str | None

@@ -42,6 +42,7 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ("look orders up", expand(orders.BY_IDS, 1), ("id",)),
     ("update the route of a job", order_rows.ROUTE, ("id",)),
     ("list jobs by state", jobs.ACTIVE, ("QUEUED", 100)),
+    ("list jobs of a kind", jobs.ACTIVE_OF_KIND, ("QUEUED", "SUMMARY", 100)),
     ("list ended jobs", jobs.ENDED, ("COMPLETED", 100)),
     ("list the attempts at a job", jobs.ATTEMPTS, ("id",)),
     ("find who sends a chunk", work_ledger.HOLDER, ("key",)),

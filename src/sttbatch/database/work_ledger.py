@@ -10,6 +10,7 @@ from msgspec.structs import asdict
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.language_models import TOKENS, TokensSent
 from sttbatch.core.work import (
+    AUDIO_SECONDS,
     PROBE,
     ROUNDING,
     Answered,
@@ -86,6 +87,7 @@ COMPLETE_LATE = """
 LATENCIES = f"""
     SELECT quantity, latency_s FROM requests
     WHERE engine = ? AND model = ? AND error IS NULL AND chunk_key <> '{PROBE}'
+      AND unit = '{AUDIO_SECONDS}'
     ORDER BY at DESC LIMIT ?"""  # noqa: S608 - of a constant
 
 # Of the latest questions whose keys begin with one word.

@@ -14,7 +14,7 @@ from sttbatch.core.models import (
     Segment,
     Transcript,
 )
-from sttbatch.core.options import OutputOptions
+from sttbatch.core.options import OutputOptions, Task
 from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.unicode_text import plain
 
@@ -28,6 +28,7 @@ class Document(Struct, frozen=True):
     Attributes:
         source: the recording's display path.
         sha256: of the recording's content, in hexadecimal digits.
+        task: what the engine was asked for.
         url: where others read its json; None: it is in no bucket, or that is unknown.
     """
 
@@ -38,6 +39,7 @@ class Document(Struct, frozen=True):
     transcript: Transcript
     options: OutputOptions
     url: str | None = None
+    task: Task = Task.TRANSCRIBE
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
+from sttbatch.core.options import Task
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 from sttbatch.outputs.unicode_text import encodable, joined
@@ -90,7 +91,7 @@ def json_document(
         "language": transcript.language,
         "model": encodable(document.model),
         "engine": document.engine,
-        **_encodable(facts),
+        **_encodable({**_of_task(document), **facts}),
         "text": encodable(" ".join(each.text for each in segments if each.text)),
         "segments": [
             _segment(number, segment, words=document.options.words) | _encodable(marks(number))
@@ -106,6 +107,13 @@ def json_document(
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
+
+
+def _of_task(document: Document) -> dict[str, object]:
+    if document.task is Task.TRANSCRIBE:
+        return {}
+    spoken = document.transcript.source_language
+    return {"task": str(document.task), **({"source_language": spoken} if spoken else {})}
 
 
 FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}

@@ -147,8 +147,9 @@ class OutputRegistry:
         """Record the states of the outputs at `paths`, which are up to date."""
         found = await self._object_states(paths)
         by_name = {
-            path.suffix[1:]: found[name] if (name := os.fsencode(path)) in found else state_of(name)
-            for path in paths
+            ending: found[name] if (name := os.fsencode(path)) in found else state_of(name)
+            for ending, path in plan.paths.items()
+            if path in paths
         }
         states = [
             OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)

@@ -68,7 +68,7 @@ class OutputWriter:
 
         def contents(plan: OutputPlan) -> dict[str, bytes]:
             shown = replace(document, url=_public_url(plan, options))
-            return {name: FORMATS[name](shown) for name in plan.paths}
+            return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
 
         if self._plans[planned].paths:
             written = await self._write_planned(planned, contents)

@@ -117,7 +117,7 @@ def test_music_between_speech_is_no_failure_and_a_credit_over_it_is_left_out(
         pytest.param("Мы здесь поём.", True, melody(MUSIC_S), False, marks=pytest.mark.slow),
         ("Кто знает, что.", True, spoken(MUSIC_S), True),
         pytest.param(FILLER, True, spoken(MUSIC_S), False, marks=pytest.mark.slow),
-        (f"{FILLER} для нас", False, melody(MUSIC_S), True),
+        pytest.param(f"{FILLER} для нас", False, melody(MUSIC_S), True, marks=pytest.mark.slow),
     ],
     ids=["filler over music", "spoken", "sung", "improbable over music", "mumbled", "both", "part"],
 )
@@ -166,7 +166,9 @@ def test_what_a_share_forbids_to_send_again_is_a_failure_only_where_somebody_spe
         assert len(engine.sent) == 1
 
 
-@pytest.mark.parametrize("vad", [True, False], ids=["auto", "off"])
+@pytest.mark.parametrize(
+    "vad", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["auto", "off"]
+)
 @pytest.mark.parametrize("dbfs", [pytest.param(-54.0, marks=pytest.mark.slow), -64.0])
 def test_quiet_speech_is_sent_and_quiet_noise_is_not(
     dbfs: float, vad: bool, tmp_path: Path

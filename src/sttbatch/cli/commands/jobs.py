@@ -10,7 +10,7 @@ import typer
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import TERMINAL, TRANSCRIPTION, Job, JobPriority, JobStatus
+from sttbatch.core.jobs import KINDS, TERMINAL, TRANSCRIPTION, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
     from sttbatch.cli.run_session import RunSession
@@ -33,14 +33,21 @@ def list_(
     status: Annotated[
         JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs in this state.")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help=f"Only jobs of this kind: {', '.join(KINDS)}."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"a kind of job is one of {', '.join(KINDS)}, not {kind!r}")
+
     async def read(stores: LedgerStores) -> tuple[list[Job], set[str]]:
-        jobs = await stores.jobs.list(status, limit)
+        jobs = await stores.jobs.list(status, limit, kind)
         holders = {job.worker_id for job in jobs if job.worker_id is not None}
         return jobs, set(await stores.workers.living(holders))
 

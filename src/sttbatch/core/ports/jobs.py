@@ -101,7 +101,7 @@ class JobStore(Protocol):
         """Priorities above `priority`, by id, of the first `limit` queued jobs and of `ids`."""
 
     async def list(
-        self, status: JobStatus | None = None, limit: int | None = None
+        self, status: JobStatus | None = None, limit: int | None = None, kind: str | None = None
     ) -> builtins.list[Job]:
         """PROCESSING, then QUEUED, both in the order of the queue, then ended ones newest first."""
 

@@ -195,7 +195,9 @@ class Completion:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
-        document = Document(path, sha256, request.model, request.engine, transcript, options)
+        document = Document(
+            path, sha256, request.model, request.engine, transcript, options, task=request.task
+        )
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
         written = await self.outputs.write(document, copy.path, key)
