@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.outputs.document import Document
@@ -71,8 +71,6 @@ def tsv(document: Document) -> bytes:
 
 def json(document: Document) -> bytes:
     """Everything, in the form of Whisper's JSON with additional fields."""
-    import msgspec
-
     transcript, segments = document.transcript, document.segments()
     content: dict[str, object] = {
         "source": encodable(document.source),
@@ -93,6 +91,13 @@ def json(document: Document) -> bytes:
         content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = [_dropped(each) for each in transcript.dropped]
+    return json_bytes(content)
+
+
+def json_bytes(content: Mapping[str, object]) -> bytes:
+    """A file of JSON for people too, safe to print."""
+    import msgspec
+
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
