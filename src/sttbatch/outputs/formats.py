@@ -81,8 +81,6 @@ def json_document(
     marks: Callable[[int], Mapping[str, object]] = lambda number: {},
 ) -> bytes:
     """As `json`, with further `facts`, and `marks` of segments by their number from 0."""
-    import msgspec
-
     transcript, segments = document.transcript, document.segments()
     content: dict[str, object] = {
         "source": encodable(document.source),
@@ -104,6 +102,13 @@ def json_document(
         content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = [_dropped(each) for each in transcript.dropped]
+    return json_bytes(content)
+
+
+def json_bytes(content: Mapping[str, object]) -> bytes:
+    """A file of JSON for people too, safe to print."""
+    import msgspec
+
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)

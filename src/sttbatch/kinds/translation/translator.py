@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from itertools import takewhile
 from typing import Any
 
 from msgspec import Struct
@@ -14,9 +13,10 @@ from msgspec import Struct
 from sttbatch.core.language_models import Question
 from sttbatch.core.scripts import letters
 from sttbatch.kinds.language.json_values import json_value
+from sttbatch.kinds.language.language_checks import can_be_in
 from sttbatch.kinds.language.task import Ask, ExpectedQuestion
 from sttbatch.kinds.language.token_estimates import estimated_tokens
-from sttbatch.kinds.translation.language_checks import can_be_in
+from sttbatch.kinds.language.word_forms import are_forms, words_of
 from sttbatch.kinds.translation.line_checks import trusted_lines
 from sttbatch.kinds.translation.windows import Line, windows_of
 
@@ -214,22 +214,8 @@ def _question(
 
 def _has_term(text: str, term: str) -> bool:
     """Whether a text has the words of a term one after another, in whatever form."""
-    words, wanted = _words(text), _words(term)
+    words, wanted = words_of(text), words_of(term)
     return any(
-        all(map(_are_forms, words[at : at + len(wanted)], wanted))
+        all(map(are_forms, words[at : at + len(wanted)], wanted))
         for at in range(len(words) - len(wanted) + 1)
     )
-
-
-def _words(text: str) -> list[str]:
-    return [word for word in map(letters, text.split()) if word]
-
-
-_STEM, _ENDING = 4, 3
-
-
-def _are_forms(word: str, other: str) -> bool:
-    """Whether two words differ in their endings at most, as inflected ones do."""
-    pairs = zip(word, other, strict=False)
-    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    return word == other or (common >= _STEM and max(len(word), len(other)) - common <= _ENDING)

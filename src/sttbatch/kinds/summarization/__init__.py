@@ -1,0 +1,1 @@
+"""Summaries of transcripts, whose every point says where it was said."""
