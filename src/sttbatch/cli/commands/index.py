@@ -12,14 +12,32 @@ from sttbatch.cli.options import option
 
 def index(
     rebuild: Annotated[bool, option("Make the index anew.", "--rebuild")] = False,
+    semantic: Annotated[
+        bool,
+        option(
+            "Have passages found by their meaning too: by the embedding model of the settings, or "
+            "offline.",
+            "--semantic",
+        ),
+    ] = False,
 ) -> None:
     """Bring the index of transcripts up to date, as search does; nothing is sent."""
     import asyncio
 
+    from sttbatch.composition.extras import check_search
     from sttbatch.composition.searching import update_index
     from sttbatch.composition.settings import load_settings
 
     settings = load_settings().settings
+    if semantic:
+        check_search(None)
     with ProgressLine("indexing transcripts") as progress:
         count, size_bytes = asyncio.run(update_index(settings, progress, rebuild=rebuild))
-    print_lines([f"{counted(count, 'transcript')} indexed, {size_text(size_bytes)}"])
+    lines = [f"{counted(count, 'transcript')} indexed, {size_text(size_bytes)}"]
+    if semantic:
+        from sttbatch.composition.meaning import fill_vectors
+
+        with ProgressLine("making vectors") as progress:
+            made = asyncio.run(fill_vectors(settings, progress))
+        lines.append(f"{counted(made.filled, 'transcript')} got vectors by {made.model}")
+    print_lines(lines)

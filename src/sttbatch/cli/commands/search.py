@@ -16,13 +16,16 @@ from sttbatch.cli.options import AsJson, option
 if TYPE_CHECKING:
     from sttbatch.kinds.indexing.searching import Hit, SearchOptions
 
+SEMANTIC_HITS = 20
+"""There is always a next best one."""
+
 
 # fmt: off
 def search(
     query: Annotated[str, typer.Argument(
         metavar="QUERY", show_default=False,
         help="Words in any of their forms, all within some sentences; 'a phrase' in double quotes, "
-        "begin*, -without, one OR another.")],
+        "begin*, -without, one OR another. With --semantic any text.")],
     paths: Annotated[list[str] | None, typer.Argument(
         metavar="[PATH]...", show_default=False,
         help="Recordings or folders. \\[default: all]")] = None,
@@ -33,19 +36,27 @@ def search(
     context: Annotated[int, option(
         "Show N segments before and after each hit.", metavar="N", minimum=0, maximum=100)] = 0,
     number: Annotated[int | None, option(
-        "Show the first N hits.", "-n", metavar="N", minimum=1)] = None,
+        "Show the first N hits.", "-n", metavar="N", minimum=1,
+        default="all; with --semantic 20")] = None,
+    semantic: Annotated[bool, option(
+        "Find passages that mean what QUERY says, the best first, by their words too.",
+        "--semantic")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find words in transcripts, the newest first; exit 1 if there are none. Nothing is sent."""
     # fmt: on
     import asyncio
 
+    from sttbatch.composition.extras import check_search
     from sttbatch.composition.setting_values import option_s
     from sttbatch.composition.settings import load_settings
-    from sttbatch.kinds.indexing.query import parsed
+    from sttbatch.core.errors import UsageError
+    from sttbatch.kinds.indexing.query import free_query, parsed
 
     since_at = None if since is None else time.time() - option_s("--since", since)
-    wanted = parsed(query)
+    wanted = free_query(query) if semantic else parsed(query)
+    if semantic and not query.strip():
+        raise UsageError("the query is empty")
     from sttbatch.composition.searching import search as hits_of
     from sttbatch.composition.searching import spellings_of
     from sttbatch.kinds.indexing.searching import SearchOptions
@@ -53,10 +64,18 @@ def search(
     below = spellings_of(paths) if paths else None
     options = SearchOptions(below, since_at, speaker, context)
     settings = load_settings().settings
+    if semantic and number is None:
+        number = SEMANTIC_HITS
 
     async def run() -> int:
         with ProgressLine("indexing transcripts") as progress:
-            hits = hits_of(settings, wanted, options, progress)
+            if semantic:
+                check_search(None)
+                from sttbatch.composition.meaning import search_by_meaning
+
+                hits = search_by_meaning(settings, query, wanted, options, progress)
+            else:
+                hits = hits_of(settings, wanted, options, progress)
             return await _print(hits, options, number, progress, as_json=as_json)
 
     if not asyncio.run(run()):
