@@ -56,17 +56,7 @@ class MeaningIndexer:
 
     async def missing(self) -> dict[int, IndexedTranscript]:
         """The transcripts without vectors of this model, by place."""
-        facts, transcripts = await self._index.vector_facts(), await self._index.transcripts()
-        made_by = (self._embedder.model, VECTORS_VERSION)
-        if facts is None or (facts.model, facts.version) != made_by:
-            return transcripts
-        known = await self._index.vector_bytes()
-        return {place: each for place, each in transcripts.items() if place not in known}
-
-    async def texts(self, place: int) -> list[str]:
-        """What a transcript's vectors are of."""
-        data = await self._index.passages_at(place)
-        return await asyncio.to_thread(joined_texts, data)
+        return await missing_vectors(self._index, self._embedder.model)
 
     async def fill(
         self,
@@ -105,7 +95,8 @@ class MeaningIndexer:
         return failed
 
     async def _put(self, place: int, transcript: IndexedTranscript) -> None:
-        texts = await self.texts(place)
+        data = await self._index.passages_at(place)
+        texts = await asyncio.to_thread(joined_texts, data)
         made = await self._embedder.embed(transcript, texts) if texts else None
         facts = await self._index.vector_facts()
         if made is not None:
@@ -113,6 +104,15 @@ class MeaningIndexer:
         if facts is not None:
             vectors = await asyncio.to_thread(normalized, made.vectors if made else ())
             await self._index.put_vectors(place, transcript.key, facts, vectors)
+
+
+async def missing_vectors(index: Index, model: EmbeddingModel) -> dict[int, IndexedTranscript]:
+    """The transcripts without vectors of a model, by place."""
+    facts, transcripts = await index.vector_facts(), await index.transcripts()
+    if facts is None or (facts.model, facts.version) != (model, VECTORS_VERSION):
+        return transcripts
+    known = await index.vector_bytes()
+    return {place: each for place, each in transcripts.items() if place not in known}
 
 
 def check_vectors(facts: VectorFacts, model: EmbeddingModel, dimension: int | None = None) -> None:
