@@ -63,6 +63,9 @@ Concurrency = Annotated[str | None, option(
 DryRun = Annotated[bool, option("Show what would be sent and what it would cost.", "--dry-run")]
 MaxCost = Annotated[float | None, option(
     "Send nothing beyond a cost of N RUB, then exit with code 4.", metavar="N", minimum=0)]
+EmbeddingModel = Annotated[str | None, option(
+    "Model of the endpoint that is sent the text of transcripts, to search by meaning.",
+    metavar="NAME", default="one that works offline")]
 Quiet = Annotated[bool, option("Print nothing unless something fails.", "--quiet", "-q")]
 
 FilesFrom = Annotated[str | None, option(

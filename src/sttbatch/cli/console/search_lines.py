@@ -85,6 +85,14 @@ def _entry(hit: Hit) -> dict[str, Any]:
         "language": hit.transcript.language,
         "transcript": hit.transcript.key,
     }
+    if hit.score is not None:
+        passage = hit.passage
+        entry["score"] = round(hit.score, 6)
+        entry["passage"] = {
+            "second": round(passage[0].start_s, 3),
+            "end": round(passage[-1].end_s, 3),
+            "text": running_text(" ".join(each.text.split()) for each in passage),
+        }
     if hit.before or hit.after:
         entry |= {"before": _context(hit.before), "after": _context(hit.after)}
     return entry

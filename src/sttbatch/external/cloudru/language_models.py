@@ -19,6 +19,7 @@ from sttbatch.core.language_models import (
     TokenPrices,
 )
 from sttbatch.external.cloudru.answer_reading import understood
+from sttbatch.external.cloudru.catalogue import EMBEDDER
 from sttbatch.external.cloudru.endpoint import Endpoint
 from sttbatch.external.cloudru.format_choice import FormatChoice
 from sttbatch.external.cloudru.http_attempt import HttpAnswer
@@ -66,6 +67,9 @@ class CloudRuLanguageModels:
         prompt, generated = listed.prompt_price, listed.generated_price
         if listed.billable is False:
             prompt = generated = 0.0
+        if listed.type == EMBEDDER:
+            # It writes nothing.
+            generated = 0.0
         if prompt is None or generated is None:
             return ModelFacts(listed.context_tokens)
         return ModelFacts(listed.context_tokens, TokenPrices(prompt, generated))
