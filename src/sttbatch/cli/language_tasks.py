@@ -47,7 +47,29 @@ def task_of_kind(kind: str, language: str | None, formats: str | None) -> KindOf
         if language is None:
             raise UsageError("--kind translation needs --to, such as --to en")
         return translation(language, formats or "srt")
-    raise UsageError(f"there is no task {kind!r}")
+    return summary("brief", language, formats or "md,json")
+
+
+def summary(
+    style: str, language: str | None, formats: str, instruction: str | None = None
+) -> KindOfTask:
+    """The task of a summary; raises UsageError for an unknown style."""
+    from sttbatch.kinds.summarization.summary import Style, SummaryOptions
+
+    if style not in set(Style):
+        raise UsageError(f"--style is {', '.join(Style)}, not {style!r}")
+
+    def make(model: ChosenModel) -> LanguageTask[Any]:
+        from sttbatch.kinds.summarization.task import SummaryTask
+
+        return SummaryTask(
+            SummaryOptions(
+                model.name, model.context_tokens, Style(style), language, instruction=instruction
+            )
+        )
+
+    endings = tuple(f"summary.{name}" for name in formats_of(formats, ("md", "json")))
+    return KindOfTask(make, endings, "summarized")
 
 
 def translation(

@@ -221,7 +221,8 @@ class FileProcessingCompleted(Event, frozen=True):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
-    span without words, `dropped` the number of segments that nobody spoke.
+    span without words, `dropped` the number of segments that nobody spoke, or
+    of statements that nobody made.
     """
 
     outputs: tuple[str, ...]

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import TRANSCRIPTION, TRANSLATION, JobSpec
+from sttbatch.core.jobs import SUMMARY, TRANSCRIPTION, TRANSLATION, JobSpec
 from sttbatch.core.work import Usage
 
 ServicesT_contra = TypeVar("ServicesT_contra", contravariant=True)
@@ -39,6 +39,7 @@ class JobKind(Protocol[ServicesT_contra]):
 
 _KINDS = {
     TRANSCRIPTION: "sttbatch.kinds.transcription.kind",
+    SUMMARY: "sttbatch.kinds.summarization.kind",
     TRANSLATION: "sttbatch.kinds.translation.kind",
 }
 

@@ -27,7 +27,9 @@ def summary_line(report: BatchReport, wall_s: float, *, is_language: bool = Fals
         gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
         parts.append(f"gaps: {' + '.join(gaps)}")
     optional = {
-        f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
+        f"{counted(report.dropped, 'statement')} left out"
+        if is_language
+        else f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
         f"{report.count(Outcome.LEFT)} left for the next run": report.count(Outcome.LEFT),
         f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),
         f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),

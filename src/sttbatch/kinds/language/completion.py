@@ -73,7 +73,10 @@ class TextCompletion(Generic[R]):
         if shortcoming is None:
             stored = msgspec.json.encode(result)
             await self.cache.put(job.result_key, stored, self.task.model, job.text.sha256)
-        await self._write(job, text, result, shortcoming)
+            await self._write(job, text, result, None)
+            return
+        job.hindered |= shortcoming.is_hindered
+        await self._write(job, text, result, shortcoming.reason)
 
     async def end_failed(self, job: TextJob) -> None:
         if job.error is not None and not job.is_ended:
@@ -114,7 +117,7 @@ class TextCompletion(Generic[R]):
         self, job: TextJob, text: SpokenText, result: R, shortcoming: str | None
     ) -> None:
         """Write the outputs of every copy, and end the job."""
-        unwritten = None
+        unwritten, left_out = None, self.task.left_out(result)
         for copy in job.copies:
             path = copy.display_path
             options = self._outputs_of(copy)
@@ -123,7 +126,9 @@ class TextCompletion(Generic[R]):
             try:
                 written = await self.outputs.write_contents(copy.path, options, contents)
                 outputs, kept = map(str, written.paths), map(str, written.untouched)
-                self.emit(events.FileProcessingCompleted(path, tuple(outputs), tuple(kept)))
+                self.emit(
+                    events.FileProcessingCompleted(path, tuple(outputs), tuple(kept), (), left_out)
+                )
             except RecordingError as error:
                 job.hindered |= is_hindrance(error)
                 reason = str(error)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
-
-from msgspec import Struct
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sttbatch.core.language_models import ChatAnswer, Question
 from sttbatch.core.options import OutputOptions
@@ -17,11 +15,18 @@ Ask: TypeAlias = Callable[[Question], Awaitable[ChatAnswer]]
 """Answers a question; raises as `Asker.ask`."""
 
 
-class ExpectedQuestion(Struct, frozen=True):
+class ExpectedQuestion(NamedTuple):
     """A question that is expected to be asked, and about how many tokens its answer has."""
 
     question: Question
     generated: int
+
+
+class Shortcoming(NamedTuple):
+    """What a result lacks; `is_hindered`: for a reason that is not the recording's own."""
+
+    reason: str
+    is_hindered: bool = False
 
 
 class LanguageTask(Protocol[R]):
@@ -45,7 +50,10 @@ class LanguageTask(Protocol[R]):
     async def run(self, text: SpokenText, ask: Ask) -> R:
         """Make the result; raises as `ask`."""
 
-    def shortcoming(self, text: SpokenText, result: R) -> str | None:
+    def left_out(self, result: R) -> int:
+        """How much of what the model said is not in a result, as it could not be trusted."""
+
+    def shortcoming(self, text: SpokenText, result: R) -> Shortcoming | None:
         """What a result lacks, so that its recording counts as failed; None: nothing."""
 
     def contents(

@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.scripts import letters
-from sttbatch.kinds.summarization.answering import Answering, Ask, Findings, NoAnswer
+from sttbatch.kinds.language.task import Ask
+from sttbatch.kinds.summarization.answering import Answering, Findings, NoAnswer
 from sttbatch.kinds.summarization.checks import Checker, Reason
 from sttbatch.kinds.summarization.merging import groups_of, in_order, tokens_of, without_repeats
 from sttbatch.kinds.summarization.questions import budget_of, extraction, merging

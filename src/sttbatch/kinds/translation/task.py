@@ -13,7 +13,7 @@ from sttbatch.core.jobs import TRANSLATION
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.timestamps import timestamp
 from sttbatch.kinds.language.spoken_text import SpokenText
-from sttbatch.kinds.language.task import Ask, ExpectedQuestion
+from sttbatch.kinds.language.task import Ask, ExpectedQuestion, Shortcoming
 from sttbatch.kinds.translation.translator import (
     Translation,
     TranslationOptions,
@@ -51,7 +51,10 @@ class TranslationTask(Struct, frozen=True):
     async def run(self, text: SpokenText, ask: Ask) -> Translation:
         return await Translator(ask, self.settings).translate(lines_of(text))
 
-    def shortcoming(self, text: SpokenText, result: Translation) -> str | None:
+    def left_out(self, result: Translation) -> int:
+        return 0
+
+    def shortcoming(self, text: SpokenText, result: Translation) -> Shortcoming | None:
         if not result.kept:
             return None
         segments = text.transcript.segments
@@ -59,7 +62,9 @@ class TranslationTask(Struct, frozen=True):
         times = [timestamp(segments[line_id - 1].start_s) for line_id in result.kept[:_NAMED_LINES]]
         more = f" and {count - _NAMED_LINES} more" if count > _NAMED_LINES else ""
         lines = "line is" if count == 1 else "lines are"
-        return f"{count} {lines} not translated: at {', '.join(times)}{more}; --force asks again"
+        return Shortcoming(
+            f"{count} {lines} not translated: at {', '.join(times)}{more}; --force asks again"
+        )
 
     def contents(
         self, source: str, text: SpokenText, result: Translation, outputs: OutputOptions
