@@ -132,8 +132,12 @@ class _Run:
                 ]
                 return list(chain.from_iterable(asked))
             return [_Part(lost=(self._lost(task.cited, error),))]
-        lost = () if findings.problem is None else (self._lost(task.cited, findings.problem),)
         reasons = tuple(fault.reason for fault in findings.faults)
+        problem = findings.problem
+        if problem is None and reasons and not findings.statements:
+            known = ", ".join(sorted(set(map(str, reasons))))
+            problem = NoAnswer(f"nothing that the model said can be trusted ({known})")
+        lost = () if problem is None else (self._lost(task.cited, problem),)
         return [_Part(findings.statements, findings.title, reasons, findings.title_fault, lost)]
 
     async def _merged_in_levels(self, statements: Iterable[Statement]) -> _Merged:
