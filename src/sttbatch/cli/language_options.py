@@ -131,6 +131,6 @@ def _run_task(
     )
     discovery = arguments.discover(command, settings)
     key = None if arguments.dry_run else load_key(settings)
-    session = LanguageSession(settings, mode, key, task.done, loaded.alerts, log)
+    session = LanguageSession(settings, mode, key, loaded.alerts, log)
     work = session.forecast if arguments.dry_run else session.run
     return asyncio.run(work(discovery, options))

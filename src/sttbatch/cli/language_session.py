@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LanguageSession(RunSession):
-    """Runs one task from opening the ledger to its exit code; `done` as in `RunSession`."""
+    """Runs one task from opening the ledger to its exit code."""
 
     _run: LanguageBatch
 
@@ -36,11 +36,10 @@ class LanguageSession(RunSession):
         settings: Settings,
         mode: OutputMode,
         key: Secret | None,
-        done: str,
         alerts: Sequence[AlertRule] = (),
         log: EventLog | None = None,
     ) -> None:
-        super().__init__(mode, log, done)
+        super().__init__(mode, log)
         self._settings = settings
         self._run = LanguageBatch(
             settings, key, alerts=alerts, listeners=self._listeners, ends_process=True

@@ -18,11 +18,10 @@ MakeTask: TypeAlias = "Callable[[ChosenModel], LanguageTask[Any]]"
 
 
 class KindOfTask(NamedTuple):
-    """A task's maker, the formats of its outputs, and what is said of what is done."""
+    """What makes a task, and the formats of its outputs."""
 
     make: MakeTask
     formats: tuple[str, ...]
-    done: str
 
 
 def check_language(option: str, code: str) -> None:
@@ -69,7 +68,7 @@ def summary(
         )
 
     endings = tuple(f"summary.{name}" for name in formats_of(formats, ("md", "json")))
-    return KindOfTask(make, endings, "summarized")
+    return KindOfTask(make, endings)
 
 
 def translation(
@@ -87,4 +86,4 @@ def translation(
         return TranslationTask(TranslationOptions(model.name, language, glossary, max_cps))
 
     endings = tuple(f"{language}.{name}" for name in formats_of(formats, OUTPUT_FORMATS))
-    return KindOfTask(make, endings, f"translated ({language})")
+    return KindOfTask(make, endings)

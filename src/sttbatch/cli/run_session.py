@@ -31,21 +31,18 @@ class Run(Protocol):
 
 
 class RunSession:
-    """What the sessions of all runs share; a subclass sets `_run`, which has `listeners`.
-
-    `done` is what is said of a recording that is done.
-    """
+    """What the sessions of all runs share; a subclass sets `_run`, which has `listeners`."""
 
     _run: Run
 
-    def __init__(self, mode: OutputMode, log: EventLog | None, done: str = "transcribed") -> None:
+    def __init__(self, mode: OutputMode, log: EventLog | None) -> None:
         self._mode = mode
         self._output = StandardOutput()
         self._log = log
         # A log on standard error already has the events.
         self._display = Display(
             self._output, bars=mode.draws, quiet=mode.quiet, paths=not mode.text,
-            verbose=not mode.logs_to_stderr, done=done,
+            verbose=not mode.logs_to_stderr,
         )  # fmt: skip
         self._listeners: list[Callable[[Event], None]] = [self._display]
         if log is not None:

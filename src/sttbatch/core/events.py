@@ -232,10 +232,11 @@ class FileProcessingCompleted(Event, frozen=True):
 
 
 class JobCompleted(Event, frozen=True):
-    """A recording is done; `cached`: nothing had to be sent."""
+    """A recording is done; `cached`: nothing had to be sent. `how`: what was done."""
 
     audio_s: float
     cached: bool
+    how: str = "transcribed"
 
 
 class JobFailed(Event, frozen=True):

@@ -55,7 +55,7 @@ def _report(placed: PlacedOrder, order: Order | None, emit: events.Emit) -> None
     if order is None:
         emit(events.JobFailed(path, audio_s, "its job was purged"))
     elif order.error is None:
-        emit(events.JobCompleted(path, audio_s, False))
+        emit(events.JobCompleted(path, audio_s, False, placed.how))
     elif order.error == CANCELLED:
         emit(events.JobSkipped(path, audio_s, Outcome.CANCELLED, CANCELLED))
     else:

@@ -23,11 +23,15 @@ ENDPOINT_ENGINE = "cloudru"
 
 
 class PlacedOrder(Struct, frozen=True):
-    """An order, the recording's path as the user gave it, and its length in seconds."""
+    """An order, the recording's path as the user gave it, and its length in seconds.
+
+    `how` as in `JobCompleted`.
+    """
 
     order: Order
     display_path: str
     audio_s: float
+    how: str = "transcribed"
 
 
 def route_of(request: RequestOptions) -> str:

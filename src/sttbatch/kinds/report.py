@@ -89,7 +89,7 @@ class BatchReport:
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
                 self.dropped += event.dropped
-            case events.JobCompleted(recording, audio_s, cached):
+            case events.JobCompleted(recording, audio_s, cached, _):
                 self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
             case events.JobFailed(recording, audio_s, reason):
                 self._add(recording, Outcome.FAILED, audio_s, reason)

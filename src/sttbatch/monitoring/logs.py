@@ -109,6 +109,8 @@ _TEXTS: dict[type[events.Event], str] = {
     events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
     events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} modified too recently",
     events.RunStopped: "the run stops: {0.error}",
+    events.QuestionAnswered: "question {0.index}: {0.prompt_tokens} tokens, "
+    "{0.generated_tokens} in the answer",
     events.MetricsServed: "metrics are served at port {0.port}",
     events.Warned: "warning: {0.message}",
 }
@@ -121,7 +123,9 @@ def event_message(event: events.Event) -> str:
     chunk = f"chunk {getattr(event, 'index', '')}" + (f", piece {piece}" if piece else "")
     match event:
         case events.APIRequestCompleted():
-            text = f"{chunk}: {_request(event)}"
+            # What has no audio asks a language model.
+            what = chunk if event.audio_s else f"question {event.index}"
+            text = f"{what}: {_request(event)}"
         case events.ChunkAudited():
             text = f"{chunk}: audit: {_audit(event)}"
         case events.FileProcessingCompleted(_, outputs):
@@ -133,7 +137,8 @@ def event_message(event: events.Event) -> str:
         case events.AlertTriggered():
             text = alert_message(event)
         case _:
-            how = "from cache" if getattr(event, "cached", False) else "transcribed"
+            how = getattr(event, "how", "transcribed")
+            how = "from cache" if getattr(event, "cached", False) else how
             text = _TEXTS.get(type(event), type(event).__name__).format(event, chunk=chunk, how=how)
     return f"{event.recording}: {text}" if event.recording else text
 

@@ -123,9 +123,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
             flags = RunFlags(priority=job.priority)
             session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)
         else:
-            session = LanguageSession(
-                loaded.settings, mode, key, f"{job.spec.kind} written", loaded.alerts, log
-            )
+            session = LanguageSession(loaded.settings, mode, key, loaded.alerts, log)
         return asyncio.run(
             session.run_job(job.spec, lambda: _serve(lambda stores: stores.queue.retry(job.id)))
         )

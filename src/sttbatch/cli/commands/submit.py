@@ -140,7 +140,7 @@ def _submit_task(
         task.make, outputs, force=flags.force, no_wait=flags.no_wait, priority=flags.priority
     )
     if flags.dry_run:
-        session = LanguageSession(settings, mode, None, task.done, loaded.alerts, log)
+        session = LanguageSession(settings, mode, None, loaded.alerts, log)
         return asyncio.run(session.forecast(discovery, options))
     submitting = SubmitSession(
         settings,

@@ -90,7 +90,6 @@ class Display:
         quiet: print failures only.
         paths: print the path of each finished recording.
         verbose: print other events too.
-        done: what is said of a recording that is done.
     """
 
     def __init__(
@@ -101,11 +100,9 @@ class Display:
         quiet: bool,
         paths: bool,
         verbose: bool,
-        done: str = "transcribed",
     ) -> None:
         self._output = output
         self._verbose = verbose
-        self._done = done
         self._quiet = quiet
         self._paths = paths and not quiet
         self._bars: ProgressBars | None = None
@@ -140,9 +137,9 @@ class Display:
         if self._quiet and not isinstance(event, events.JobFailed | events.AlertTriggered):
             return
         match event:
-            case events.JobCompleted(recording, audio_s, cached):
-                how = "from cache" if cached else self._done
-                self.say(f"{printable(recording)}: {how}, {clock(audio_s)}")
+            case events.JobCompleted(recording, audio_s, cached, how):
+                done = "from cache" if cached else how
+                self.say(f"{printable(recording)}: {done}, {clock(audio_s)}")
             case events.JobFailed(recording, _, reason):
                 self.say(f"{printable(recording)}: failed: {printable(reason)}", important=True)
             case events.Warned(recording, message):

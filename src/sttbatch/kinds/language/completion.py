@@ -135,7 +135,7 @@ class TextCompletion(Generic[R]):
                 # What cannot be written for one order must not fail the job, and so all others.
                 unwritten = unwritten if self.is_ordered else reason
             if reason is None:
-                self.emit(events.JobCompleted(path, job.audio_s, not job.sent))
+                self.emit(events.JobCompleted(path, job.audio_s, not job.sent, self.task.how))
             else:
                 self.report_failure(path, job.audio_s, reason)
         job.is_ended = True

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError
 from sttbatch.core.jobs import JobStatus
@@ -120,7 +122,7 @@ class LanguagePipeline(Generic[R]):
         job.is_ended = True
         for each in placed:
             self.control.emit(events.JobQueued(each.display_path, each.audio_s))
-        return placed
+        return [replace(each, how=self.task.how) for each in placed]
 
     async def _find(self, discovery: Discovery) -> Finding:
         """The texts of all recordings, without those that cannot be read, which are reported."""

@@ -34,11 +34,14 @@ class LanguageTask(Protocol[R]):
 
     Attributes:
         kind: the kind of its jobs, with which the keys of its answers begin.
+        how: what it does with a recording, as in `JobCompleted`.
         result: the type of its results, which can be stored as JSON.
     """
 
     @property
     def kind(self) -> str: ...
+    @property
+    def how(self) -> str: ...
     @property
     def model(self) -> str: ...
     @property

@@ -37,6 +37,10 @@ class SummaryTask(Struct, frozen=True):
         return SUMMARY
 
     @property
+    def how(self) -> str:
+        return "summarized"
+
+    @property
     def model(self) -> str:
         return self.settings.model
 

@@ -38,6 +38,10 @@ class TranslationTask(Struct, frozen=True):
         return TRANSLATION
 
     @property
+    def how(self) -> str:
+        return f"translated ({self.settings.language})"
+
+    @property
     def model(self) -> str:
         return self.settings.model
 
