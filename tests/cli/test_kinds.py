@@ -107,7 +107,7 @@ def test_stats_keep_seconds_and_tokens_apart(summarized: Shell, cloudru: CloudRu
     screen = shell.run("stats", "--by", "kind").out
     read, written = tokens["prompt"], tokens["generated"]
     assert f"summary: {cost:.2f} RUB, 1 request, {read} tokens read, {written} written" in screen
-    assert "tokens read" in screen.split("p50")[-2]
+    assert "tokens in" in screen.split("p50")[-2]
     page = shell.home / "page.html"
     assert shell.run("stats", "--html", page).code == 0
     assert "Spending by kind" in page.read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.known_origin import at_known_origin
+from sttbatch.composition.run_monitoring import end_of, measured
 from sttbatch.composition.searching import opened_index, transcript_source
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.workshop import Workshop, transcription_run
@@ -40,7 +42,7 @@ from sttbatch.kinds.language.text_job import LanguageConfig
 from sttbatch.kinds.language.transcripts import TranscriptFinder
 from sttbatch.kinds.ordering import route_of
 from sttbatch.kinds.registry import job_kind
-from sttbatch.kinds.report import BatchReport
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -158,7 +160,9 @@ async def language_run(
         ),
         control,
         await ledger.tokens_sent(ENGINE, task.model, task.kind, _EARLIER_QUESTIONS),
-        _transcribing(workshop, transcription, config, control, budget, emit)
+        _transcribing(
+            workshop, settings, transcription, config, control, budget, emit, measures=not assigned
+        )
         if config.recognition is not None
         else None,
         assigned,
@@ -206,30 +210,30 @@ def _finder(
 
 def _transcribing(
     workshop: Workshop,
+    settings: Settings,
     transcription: RunConfig,
     config: LanguageConfig,
     control: RunControl,
     budget: RunBudget,
     emit: events.Emit,
+    *,
+    measures: bool,
 ) -> Transcribe:
-    """Transcribes recordings for their texts alone: `transcribe` writes their outputs later."""
+    """Transcribes recordings for their texts alone: `transcribe` writes their outputs later.
+
+    `measures`: it is measured as a run of its own; what a worker does is measured anyway.
+    """
+
+    def warn(message: str) -> None:
+        emit(events.Warned("", message))
 
     async def transcribe(discovery: Discovery) -> set[str]:
-        reported: set[str] = set()
         report = BatchReport()
+        listeners: list[events.Emit] = [report, _forwarded(emit)]
 
         def nested(event: events.Event) -> None:
-            report(event)
-            match event:
-                case events.JobFailed() | events.JobSkipped():
-                    reported.add(event.recording)
-                    emit(event)
-                case events.JobCompleted() | events.FileProcessingCompleted():
-                    pass
-                case events.RunStopped() | events.FilesSkipped():
-                    pass
-                case _:
-                    emit(event)
+            for listener in listeners:
+                listener(event)
 
         left = None if budget.limit is None else max(0.0, budget.limit - budget.spent)
         run = replace(transcription.run, max_cost=left, no_wait=config.no_wait)
@@ -239,13 +243,34 @@ def _transcribing(
             pipeline.control.stop()
         # Their outputs, if there are any, are those of the task.
         plain = [replace(each, outputs=None) for each in discovery.candidates]
-        await pipeline.run(Discovery(plain))
+        async with contextlib.AsyncExitStack() as opened:
+            if measures:
+                measuring = measured(settings, lambda: end_of(report), warn)
+                collector = await opened.enter_async_context(measuring)
+                listeners += [] if collector is None else [collector]
+            await pipeline.run(Discovery(plain))
         budget.spent += report.cost
         if report.fatal is not None:
             raise report.fatal
-        return reported
+        ended = (each for each in report.recordings if each.outcome is not Outcome.DONE)
+        return {each.display_path for each in ended}
 
     return transcribe
+
+
+def _forwarded(emit: events.Emit) -> events.Emit:
+    """Forwards the events of a transcription but for those of what is to be done with it yet."""
+
+    def forward(event: events.Event) -> None:
+        match event:
+            case events.JobCompleted() | events.FileProcessingCompleted():
+                pass
+            case events.RunStopped() | events.FilesSkipped():
+                pass
+            case _:
+                emit(event)
+
+    return forward
 
 
 async def ordered_language_run(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sttbatch.cli.console.text import clock, counted, printable
-from sttbatch.kinds.language.forecast import LanguageForecast
+from sttbatch.kinds.language.forecast import LanguageForecast, TextForecast
 from sttbatch.kinds.report import BatchForecast, BatchReport, Outcome
 
 CURRENCY = "RUB"
@@ -113,11 +113,13 @@ def language_forecast_lines(forecast: LanguageForecast) -> list[str]:
         if one.expected and not any(each.transcription for each in forecast.recordings)
     ]
     total = language_forecast_facts(forecast)
+    minutes = total["audio_seconds"] / 60
+    audio = f"{minutes:.1f} min to transcribe, and " if minutes else ""
     basis = "estimated from earlier questions" if forecast.earlier else "estimated from the texts"
     price = "" if forecast.is_priced else ", without the model's price, which nobody says"
     lines.append(
-        f"would send {counted(total['questions'], 'question')}, "
-        f"{total['prompt_tokens']:,} + {total['generated_tokens']:,} tokens, "
+        f"would send {audio}{counted(total['questions'], 'question')}: "
+        f"{total['prompt_tokens']:,} tokens, {total['generated_tokens']:,} in the answers, "
         f"cost {total['cost']:.2f} {CURRENCY}{price} ({basis})"
     )
     return lines
@@ -131,8 +133,14 @@ def language_forecast_facts(forecast: LanguageForecast) -> dict[str, Any]:
         "questions": sum(one.questions for one in recordings),
         "prompt_tokens": sum(one.tokens.prompt for one in recordings),
         "generated_tokens": sum(one.tokens.generated for one in recordings),
+        "audio_seconds": round(sum(map(_audio_to_send_s, recordings)), 3),
         "cost": round(sum(one.cost for one in recordings), 6),
     }
+
+
+def _audio_to_send_s(one: TextForecast) -> float:
+    sent = one.transcription
+    return sent.audio_s if sent is not None and sent.chunks else 0.0
 
 
 def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from sttbatch.cli.console.run_summary import CURRENCY
 from sttbatch.cli.console.text import clock, counted, local_time, printable
+from sttbatch.core.jobs import TRANSCRIPTION
 from sttbatch.core.metrics import RecordingOutcome
 from sttbatch.monitoring.statistics import (
     Distribution,
@@ -192,11 +193,21 @@ def _counts(counts: Mapping[str, int], times: str = "") -> str:
 
 def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    table.add_column(by, overflow="fold")
+    # Names of models may have to be folded, those of kinds not.
+    longest = max((len(group.name) for group in groups), default=0)
+    table.add_column(by, overflow="fold", min_width=min(len(TRANSCRIPTION), longest))
     # Beside minutes only where there are any.
     has_tokens = any(group.requests.tokens for group in groups)
-    tokens = ("tokens read", "written") if has_tokens else ()
-    for name in ("requests", "failed", "min paid", *tokens, CURRENCY, "p50", "p95"):
+    tokens = ("tokens in", "out") if has_tokens else ()
+    for name in (
+        "requests",
+        "failed",
+        "min" if has_tokens else "min paid",
+        *tokens,
+        CURRENCY,
+        "p50",
+        "p95",
+    ):
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups:
         of = group.requests
