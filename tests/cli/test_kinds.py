@@ -113,7 +113,7 @@ def test_stats_keep_seconds_and_tokens_apart(summarized: Shell, cloudru: CloudRu
     assert "Spending by kind" in page.read_text("utf-8")
 
 
-def test_without_language_models_nothing_is_said_of_them(shell: Shell, folder: Path) -> None:
+def test_nothing_is_said_of_models_that_were_not_asked(shell: Shell, folder: Path) -> None:
     make_recording(folder / "talk.wav", duration_s=LENGTH_S, sample_rate=8_000, channels=1)
     assert shell.transcribe(folder).code == 0
     screen = shell.run("stats", "--by", "kind").out
