@@ -156,3 +156,4 @@ def test_titles_are_checked_but_for_capitals_where_all_words_have_them() -> None
     assert checker.title_fault("Renting a New Warehouse Together", {1: (1,)}) is None
     assert checker.title_fault("Renting from Smith", {1: (1,)}) is Reason.NAME
     assert checker.title_fault("A warehouse for 2500", {1: (1,)}) is Reason.FIGURE
+    assert Checker(TALK, OPTIONS).title_fault("Склад Сидорова", CITED) is Reason.NAME
