@@ -105,7 +105,7 @@ def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Home of somebody who has used sttbatch before: its databases are made, and empty."""
     folder = tmp_path_factory.mktemp("used") / "home"
     folder.mkdir()
-    for command in ("jobs list", "stats"):
+    for command in ("jobs list", "stats", "index"):
         result = Shell(folder).run(*command.split())
         assert result.code == 0, result.err
     return folder

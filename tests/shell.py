@@ -56,10 +56,9 @@ class Shell:
             [sys.executable, "-m", "sttbatch", *map(str, arguments)],
             env=self.environment,
             cwd=cwd or self.home,
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **options,
+            **{"stdin": subprocess.DEVNULL, **options},
         )
 
     def finish(self, process: subprocess.Popen[bytes]) -> Result:

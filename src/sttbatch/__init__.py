@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from sttbatch.composition.client import Client, RecordingResult, Result, Transcription
     from sttbatch.core.errors import SttbatchError
     from sttbatch.core.jobs import JobStatus
-    from sttbatch.kinds.transcription.report import BatchForecast, Outcome
+    from sttbatch.kinds.report import BatchForecast, Outcome
 
 _MODULES = {
-    "BatchForecast": "sttbatch.kinds.transcription.report",
+    "BatchForecast": "sttbatch.kinds.report",
     "Client": "sttbatch.composition.client",
     "JobStatus": "sttbatch.core.jobs",
-    "Outcome": "sttbatch.kinds.transcription.report",
+    "Outcome": "sttbatch.kinds.report",
     "RecordingResult": "sttbatch.composition.client",
     "Result": "sttbatch.composition.client",
     "SttbatchError": "sttbatch.core.errors",

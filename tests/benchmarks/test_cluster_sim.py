@@ -146,7 +146,7 @@ def test_a_round_trip_prolongs_the_lock_by_each_statement() -> None:
     assert at_once.used[LEDGER] < near.used[LEDGER] / 2
 
 
-@pytest.mark.parametrize("workers", [1, 8, 30])
+@pytest.mark.parametrize("workers", [1, 8, pytest.param(30, marks=pytest.mark.slow)])
 def test_the_limit_is_never_exceeded_and_nearly_used(workers: int) -> None:
     plan = replace(PLAN, workers=workers, per_minute=240, latency_s=0.5)
     cluster = Cluster(plan, figures(each=0.001))
@@ -158,6 +158,7 @@ def test_the_limit_is_never_exceeded_and_nearly_used(workers: int) -> None:
     assert result.breaks == LIMIT
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_always_held_breaks_first_and_bounds_all() -> None:
     plan = replace(PLAN, workers=20)
     result = simulated(plan, figures(prepare=0.2), SHORT_S)
@@ -168,6 +169,7 @@ def test_a_lock_that_is_always_held_breaks_first_and_bounds_all() -> None:
     assert striped.breaks == LANES
 
 
+@pytest.mark.slow
 def test_workers_without_connections_do_nothing_until_a_pool_is_between() -> None:
     plan = replace(PLAN, workers=40)
     result = simulated(plan, figures(), SHORT_S)

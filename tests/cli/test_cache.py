@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -264,24 +262,16 @@ def in_ledger(shell: Shell, statement: str) -> None:
         db.execute(statement)
 
 
-@pytest.mark.parametrize(("answer", "left"), [(b"n\n", 1), (b"y\n", 0)])
-def test_all_is_confirmed_on_a_terminal(
-    shell: Shell, folder: Path, other: list[HeardWord], answer: bytes, left: int
-) -> None:
+def test_all_is_confirmed_on_a_terminal(shell: Shell, folder: Path, other: list[HeardWord]) -> None:
     assert shell.transcribe(folder).code == 0
-    keyboard, terminal = os.openpty()
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sttbatch", "cache", "invalidate", "--all"],
-            env=shell.environment,
-            cwd=shell.home,
-            stdin=terminal,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.write(keyboard, answer)
-        assert process.wait(60) == left
-    finally:
-        os.close(keyboard)
-        os.close(terminal)
-    assert shown(shell, "stats")["levels"]["L3"]["entries"] == left * (sent(shell) + 1)
+    for answer, left in ((b"n\n", 1), (b"y\n", 0)):
+        keyboard, terminal = os.openpty()
+        try:
+            process = shell.start("cache", "invalidate", "--all", stdin=terminal)
+            os.write(keyboard, answer)
+            process.communicate(timeout=60)
+            assert process.returncode == left
+        finally:
+            os.close(keyboard)
+            os.close(terminal)
+        assert shown(shell, "stats")["levels"]["L3"]["entries"] == left * (sent(shell) + 1)

@@ -38,7 +38,7 @@ from tests.otlp_collector import figures, traces
 from tests.shell import Shell, texts, words_of
 
 
-@pytest.mark.parametrize("program", ["sttbatch", "celery"])
+@pytest.mark.parametrize("program", [pytest.param("sttbatch", marks=pytest.mark.slow), "celery"])
 def test_a_message_carries_an_id_and_its_job_is_done(
     shell: Shell, broker: redis.Redis, tmp_path: Path, program: str
 ) -> None:

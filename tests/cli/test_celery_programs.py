@@ -16,6 +16,7 @@ from tests.shell import Shell
 pytestmark = pytest.mark.usefixtures("shared_redis")
 
 
+@pytest.mark.slow
 def test_who_may_not_receive_looks_into_the_ledger(shell: Shell, tmp_path: Path) -> None:
     record(tmp_path / "talks", 1)
     with redis_server() as own, redis.Redis.from_url(own.url) as client:
@@ -33,10 +34,10 @@ def test_who_may_not_receive_looks_into_the_ledger(shell: Shell, tmp_path: Path)
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("redis://:s3cr3t@127.0.0.1:port/0", "no address that Celery knows"),
         *(
             pytest.param(url, "no address that Celery knows", marks=pytest.mark.slow)
             for url in (
+                "redis://:s3cr3t@127.0.0.1:port/0",
                 "redis://:s3c/r3t@127.0.0.1:9/0",
                 "redis://:s3cr3t@127.0.0.1:9/none",
                 "redis://127.0.0.1:9/0?password=s3cr3t",
@@ -120,7 +121,10 @@ def test_the_number_of_lanes_is_celerys_concurrency(
         until_rows(shell, "SELECT lanes FROM workers", [(7,)])
 
 
-@pytest.mark.parametrize("arguments", [["--pool", "solo"], ["--queues", "celery"], []])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--pool", "solo"], pytest.param(["--queues", "celery"], marks=pytest.mark.slow), []],
+)
 def test_what_celery_cannot_do_is_explained(shell: Shell, arguments: list[str]) -> None:
     if arguments:
         shell.extra["STTBATCH_BROKER_URL"] = "redis://127.0.0.1:9"

@@ -39,7 +39,7 @@ FAULTS: dict[str, Fault] = {
     "not JSON": NotJson(),
 }
 
-RARE = set(FAULTS) - {"429", "GOAWAY while uploading", "FIN"}
+RARE = set(FAULTS) - {"429"}
 """Like others of the list to the command line; the tests of external/cloudru take all."""
 
 
@@ -72,7 +72,7 @@ def test_twice_per_chunk_loses_nothing(
 
 @pytest.mark.parametrize(
     "server",
-    [{"http_versions": ("http/1.1",)}, {"tls": False}],
+    [{"http_versions": ("http/1.1",)}, pytest.param({"tls": False}, marks=pytest.mark.slow)],
     ids=["HTTP/1.1", "plain HTTP to this machine"],
 )
 def test_the_server_chooses_the_protocol(

@@ -116,8 +116,11 @@ def test_a_list_for_people_and_one_for_programs(bare: Shell, jobs: dict[str, Job
     assert everything["dead.mp3"]["dead_letter"] is True
     assert everything["queued.mp3"] | {} == {
         "id": jobs["queued"].id,
+        "kind": "transcription",
         "recording": "queued.mp3",
         "audio_s": 60.0,
+        "quantity": 60.0,
+        "unit": "audio_seconds",
         "request": {},
         "file_sha256": "queued" * 64,
         "stream": 0,
@@ -274,8 +277,17 @@ def test_a_job_at_work_is_left_to_its_process_until_that_dies(bare: Shell) -> No
     assert statuses(bare) == {"a": "CANCELLED"}
 
 
-@pytest.mark.parametrize("command", ["show", "retry", "cancel"])
-@pytest.mark.parametrize("unknown", ["0000", ""])
+@pytest.mark.parametrize(
+    ("command", "unknown"),
+    [
+        ("show", "0000"),
+        ("retry", ""),
+        *(
+            pytest.param(*each, marks=pytest.mark.slow)
+            for each in (("show", ""), ("retry", "0000"), ("cancel", "0000"), ("cancel", ""))
+        ),
+    ],
+)
 def test_an_unknown_id_is_wrong_usage(
     bare: Shell, jobs: dict[str, Job], command: str, unknown: str
 ) -> None:

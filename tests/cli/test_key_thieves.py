@@ -98,7 +98,7 @@ SPELLED = {
 @pytest.mark.parametrize(
     "spelling",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in ("plain", "UTF-16") else [])
+        pytest.param(name, marks=[] if name == "in segments" else [pytest.mark.slow])
         for name in SPELLED
     ],
 )
@@ -112,7 +112,7 @@ def test_a_transcript_that_repeats_the_key_is_stored_without_it(
     assert holders(tmp_path) == []
 
 
-@pytest.mark.parametrize("status", [302, 308])
+@pytest.mark.parametrize("status", [302, pytest.param(308, marks=pytest.mark.slow)])
 def test_a_redirect_gets_nothing(shell: Shell, talk: Path, status: int) -> None:
     assert shell.endpoint is not None
     with CloudRu() as thief:

@@ -77,7 +77,13 @@ def test_every_name_gets_its_outputs_and_one_harmless_line(shell: Shell, folder:
     assert len(shell.endpoint.received) == 1
 
 
-@pytest.mark.parametrize("name", ["\x1b[31mx", "[/b]", "\u202ex", "x\ny"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\x1b[31m[/b]",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("[/b]", "\u202ex", "x\ny")),
+    ],
+)
 def test_a_name_that_is_not_there_is_shown_harmlessly(shell: Shell, name: str) -> None:
     for arguments in ((name,), ("--files-from", name), ("-l", name)):
         assert run(shell, *arguments)[0] == 2

@@ -94,6 +94,7 @@ def test_without_the_key_it_is_said_which_setting_to_give(
     assert endpoint_of(shell).received == []
 
 
+@pytest.mark.slow
 def test_keys_are_rotated_while_workers_run(shell: Shell, tmp_path: Path) -> None:
     """Each worker knows both keys: first the new one is added everywhere, then it seals."""
     folders = [tmp_path / name for name in ("one", "other")]

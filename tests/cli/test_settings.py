@@ -120,12 +120,17 @@ def test_a_folder_cannot_redirect_the_key(
     "text",
     [
         "channels = 'split'",
-        "audit = true",
-        "vad = 'off'",
-        "chunk_duration = 299",
-        "max_chunk_mb = 1.5",
         "model = 'a/dearer-one'",
-        "model = './weights'",
+        *(
+            pytest.param(text, marks=pytest.mark.slow)
+            for text in (
+                "audit = true",
+                "vad = 'off'",
+                "chunk_duration = 299",
+                "max_chunk_mb = 1.5",
+                "model = './weights'",
+            )
+        ),
     ],
 )
 def test_a_folder_cannot_raise_the_cost(shell: Shell, home: Path, text: str) -> None:

@@ -53,6 +53,8 @@ class Received:
     words: tuple[str, ...] = ()
     """The words that the upload says, also when the answer does not tell."""
     path: str = "/v1/audio/transcriptions"
+    texts: tuple[str, ...] = ()
+    """Whose embeddings were asked for."""
     asked: Asked | None = None
     """The question of a chat completion."""
     status: int | None = None

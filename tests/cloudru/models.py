@@ -108,8 +108,8 @@ def chat_answer(asked: Asked, said: Said) -> Answer:
     return json_answer(200, answer)
 
 
-def embeddings_answer(body: bytes) -> Answer:
-    """Embeddings in OpenAI's shape: texts that share words are near one another.
+def embeddings_answer(body: bytes) -> tuple[tuple[str, ...], Answer]:
+    """The texts, and their embeddings in OpenAI's shape: those that share words are near.
 
     Raises BadBodyError.
     """
@@ -118,7 +118,7 @@ def embeddings_answer(body: bytes) -> Answer:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise BadBodyError("input must be a list of texts")
     count = sum(map(tokens, texts))
-    return json_answer(
+    return tuple(texts), json_answer(
         200,
         {
             "object": "list",

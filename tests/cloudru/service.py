@@ -251,11 +251,12 @@ class Service:
 
     def _embed(self, exchange: Exchange) -> _Upload:
         try:
-            return _Upload({}, None, embeddings_answer(bytes(exchange.body)))
+            texts, answer = embeddings_answer(bytes(exchange.body))
         except BadBodyError as error:
             return _Upload({}, None, error_answer(400, str(error)))
         finally:
             exchange.body.clear()
+        return _Upload({"texts": texts}, None, answer)
 
     def _transcript(self, upload: _Upload, record: Received) -> Answer:
         assert upload.heard is not None  # there is either a problem or a recording

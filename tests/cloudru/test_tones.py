@@ -37,7 +37,13 @@ FORMATS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+USUAL = {"cbr.mp3", "aac.m4a", "opus.ogg", "pcm.wav", "telephone.wav"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.slow]) for name in FORMATS],
+)
 def test_every_word_is_heard_where_it_was_said(name: str, tmp_path: Path) -> None:
     """Each word once, in order, its edges within 10 ms; the duration within 100 ms."""
     path = tmp_path / name

@@ -242,7 +242,7 @@ def test_jobs_stats_and_forecasts_in_a_running_loop(spoken: dict[str, str]) -> N
 def test_paths_are_given_one_by_one_or_as_an_iterable(spoken: dict[str, str]) -> None:
     client = sttbatch.Client(output_dir=Path("out"), data_dir=Path("other"))
     paths = [Path("talks", name) for name in spoken]
-    for given in ([paths[0], str(paths[1]), paths[2]], [paths], list(paths)):
+    for given in ([paths[0], str(paths[1]), paths[2]], [paths]):
         results = list(client.transcribe(*given))
         assert {result.path for result in results} == set(paths)
     transcription = client.transcribe(path for path in paths)

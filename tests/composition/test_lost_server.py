@@ -14,7 +14,7 @@ from sttbatch.composition.settings import load_settings
 from sttbatch.core.events import Event, RunStopped
 from sttbatch.database import postgresql_connections
 from sttbatch.database.postgresql import PostgreSQLStore
-from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.kinds.report import Outcome
 from sttbatch.processing.discovery import discover
 from tests.cloudru import CloudRu, make_recording
 from tests.database.backends import schema_url

@@ -21,7 +21,7 @@ from sttbatch.core.events import Event
 from sttbatch.core.jobs import JobStatus
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
 from tests.cloudru import CloudRu, make_recording

@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -88,6 +89,27 @@ class Backend(abc.ABC):
         return Database(self.store(folder, METRICS_HISTORY, clock))
 
 
+def _make(path: Path, history: History) -> None:
+    """Put an empty database there, unless there is one: to apply all steps takes much longer."""
+    if not path.exists() and path.parent.is_dir():
+        with tempfile.NamedTemporaryFile(dir=path.parent) as file:
+            file.write(_empty(history.name))
+            file.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+
+
+@functools.cache
+def _empty(name: str) -> bytes:
+    (history,) = (each for each in (LEDGER_HISTORY, METRICS_HISTORY) if each.name == name)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "empty.db")
+        made = SqliteFile(path, history)
+        made.open()
+        made.close()
+        return path.read_bytes()
+
+
 _REFUSAL = "CREATE TRIGGER refuse {} BEGIN SELECT RAISE(ABORT, '{}'); END"
 
 
@@ -95,8 +117,10 @@ class SqliteBackend(Backend):
     """A file in each folder."""
 
     def store(self, folder: Path, history: History, clock: Clock) -> SqliteFile:
-        name = history.name.removeprefix("sttbatch.")
-        return SqliteFile(folder / f"{name}.db", history, clock=clock)
+        path = folder / f"{history.name.removeprefix('sttbatch.')}.db"
+        if history in (LEDGER_HISTORY, METRICS_HISTORY):
+            _make(path, history)
+        return SqliteFile(path, history, clock=clock)
 
     def open_rates(self, folder: Path, clock: Clock) -> RateStore:
         return SqliteRates(folder / "rate.db", "here", clock=clock)

@@ -33,7 +33,7 @@ def test_jobs_of_every_kind_have_an_outcome(backend: Backend, tmp_path: Path) ->
                 assert isinstance(claim, Claim)
                 await jobs.fail(claim, "no")
             assert sorted(await usage.failed(EVER, 5), key=lambda each: each.name) == [
-                RecordingOutcome("", 0.0, 0.0, "no", NOW),
+                RecordingOutcome("", 0.0, 0.0, "no", NOW, "summary", 900),
                 RecordingOutcome("a.mp3", 60.0, 0.0, "no", NOW),
             ]
             states = await usage.jobs_by_state()

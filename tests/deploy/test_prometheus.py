@@ -236,6 +236,7 @@ def test_every_query_of_the_dashboard_returns_figures_of_two_workers(
             wait_until(lambda: server.query('up{job="sttbatch"} == 0') != [])
 
 
+@pytest.mark.slow
 @needs_prometheus
 def test_what_nothing_can_scrape_is_written(shell: Shell, cloudru: CloudRu, tmp_path: Path) -> None:
     cloudru.faults = times_per_chunk(1, Status(503))

@@ -346,9 +346,9 @@ def test_labels_are_few_and_everything_that_lasts_is_there(stores: Stores) -> No
     labels = {name for family in found for each in family.samples for name in each.labels}
     assert labels <= {
         "cause", "engine", "event", "finding", "kind", "le", "ledger", "level", "model", "outcome",
-        "result", "state", "version",
+        "result", "state", "type", "version",
     }  # fmt: skip
-    assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7
+    assert sum(family.type != "gauge" for family in found) == len(LIFETIME_METRICS) + 2 + 7 + 3
 
 
 def test_hits_of_a_level_that_is_new_are_counted_and_shown(stores: Stores) -> None:

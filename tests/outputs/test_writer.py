@@ -361,8 +361,15 @@ def killed_while_writing(ledger: Ledger, talk: Recording, moment: str) -> None:
     assert died.returncode == -9
 
 
-@pytest.mark.parametrize("first", ["First.", None])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("moment", "first"),
+    [
+        ("before", None),
+        ("after", "First."),
+        pytest.param("before", "First.", marks=pytest.mark.slow),
+        pytest.param("after", None, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_leaves_nothing_that_the_next_takes_for_an_edit(
     ledger: Ledger, tmp_path: Path, talk: Recording, output: Path, moment: str, first: str | None
 ) -> None:

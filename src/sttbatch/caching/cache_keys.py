@@ -8,7 +8,7 @@ import json
 from msgspec.structs import asdict
 
 from sttbatch.core.models import MIXED, ChannelMode
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.options import RequestOptions, Task
 
 KEY_VERSION = 1
 """Raising it makes all stored results unusable, so that everything is sent and paid for again."""
@@ -27,6 +27,10 @@ class ContentAddresser:
         # The default mode is left out, so that a new mode changes no key.
         self._mode = {} if channels is ChannelMode.MIX else {"channels": str(channels)}
         facts = asdict(options)
+        if options.task is Task.TRANSCRIBE:
+            del facts["task"]
+        # A translation is no transcript that is searched, or that models are asked about.
+        self._result = "transcript" if options.task is Task.TRANSCRIBE else "translated"
         self._request = {name: _canonical(value) for name, value in facts.items()}
         self._frames: dict[tuple[int, int, str], tuple[bytes, bytes]] = {}
 
@@ -76,7 +80,9 @@ class ContentAddresser:
             before, empty, after = text.partition(b'"file": "')
             self._frames[frame] = before + empty, after
         before, after = self._frames[frame]
-        return "transcript:" + hashlib.sha256(before + file_sha256.encode() + after).hexdigest()
+        return (
+            f"{self._result}:" + hashlib.sha256(before + file_sha256.encode() + after).hexdigest()
+        )
 
     def _digest(self, tag: str, **facts: object) -> str:
         return hashlib.sha256(self._canonical(tag, **facts)).hexdigest()

@@ -48,6 +48,7 @@ class SpooledResponse(Struct, frozen=True, rename={"request": "post"}):
         value: the answer as the ledger stores it; None: the request brought none.
         worker_id, task_id: of the claim that it was sent under.
         quantity: in `unit`; None: an older version wrote this, and `request` has seconds of audio.
+        generated: how much of it a language model wrote.
     """
 
     key: str
@@ -61,11 +62,13 @@ class SpooledResponse(Struct, frozen=True, rename={"request": "post"}):
     unit: str = ""
     quantity: float | None = None
     task_id: int = 0
+    generated: float = 0.0
 
 
 _SPOOLED = attrgetter(
     *("item.key", "value", "request", "cost", "item.file_sha256", "item.engine", "item.model"),
     *("worker_id", "item.usage.unit", "item.usage.quantity", "task_id"),
+    "item.usage.generated",
 )
 """The values of a `SpooledResponse` from a `RequestRecord`."""
 
@@ -216,7 +219,7 @@ def _response(descriptor: int) -> SpooledResponse | None:
 def _record(response: SpooledResponse) -> RequestRecord:
     usage = Usage(AUDIO_SECONDS, response.request.audio_s)
     if response.quantity is not None:
-        usage = Usage(response.unit, response.quantity)
+        usage = Usage(response.unit, response.quantity, response.generated)
     of = (response.engine, response.model, usage, response.cost)
     item = WorkItem(response.key, response.file_sha256, 0, *of)
     claim = (response.worker_id, response.task_id)

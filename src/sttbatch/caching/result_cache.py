@@ -26,7 +26,7 @@ from sttbatch.core.models import (
     Transcript,
     Transcription,
 )
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.options import RequestOptions, Task
 from sttbatch.core.ports import ChunkIndex
 
 T = TypeVar("T")
@@ -99,7 +99,8 @@ class ResultCache(Struct, frozen=True):
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
         data = await asyncio.to_thread(encode_transcript, transcript)
         await self.cache.put(key, data, self.options.model, file_sha256)
-        self.on_transcript(key, transcript)
+        if self.options.task is Task.TRANSCRIBE:
+            self.on_transcript(key, transcript)
 
 
 class StoredSpan(Struct, frozen=True):

@@ -21,7 +21,9 @@ from sttbatch.cli.commands import (
     search,
     stats,
     submit,
+    summarize,
     transcribe,
+    translate,
     worker,
     workers,
 )
@@ -44,6 +46,8 @@ app.command("submit")(submit.submit)
 app.command("worker")(worker.worker)
 app.command("workers")(workers.workers)
 app.command("search")(search.search)
+app.command("summarize")(summarize.summarize)
+app.command("translate")(translate.translate)
 app.command("index")(index.index)
 app.command("stats", cls=stats.StatsCommand)(stats.stats)
 app.command("models")(models.models)

@@ -82,7 +82,7 @@ async def check_request(settings: Settings) -> str:
     """Send one second of audio, which is billed; raises SttbatchError if it is refused."""
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import run_config_of
-    from sttbatch.composition.engines import engine_of
+    from sttbatch.composition.engines import open_engines
     from sttbatch.composition.stores import data_folder
     from sttbatch.external.cloudru.reachability import check_transcription
 
@@ -95,8 +95,8 @@ async def check_request(settings: Settings) -> str:
         requests.append(sent)
 
     try:
-        async with engine_of(settings, key, lambda _: None, request.model, folder) as engine:
-            latency_s = await check_transcription(engine, request, record)
+        async with open_engines(settings, key, lambda _: None, folder) as engines:
+            latency_s = await check_transcription(engines.engine, request, record)
     finally:
         await _book(settings, request, requests)
     return f"the key is accepted; one second of audio took {latency_s:.1f} s"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sttbatch.core.errors import BudgetReached, EndpointRefused, SttbatchError, UsageError
 
 if TYPE_CHECKING:
-    from sttbatch.kinds.transcription.report import BatchReport
+    from sttbatch.kinds.report import BatchReport
 
 OK = 0
 SOME_FAILED = 1

@@ -63,6 +63,9 @@ Concurrency = Annotated[str | None, option(
 DryRun = Annotated[bool, option("Show what would be sent and what it would cost.", "--dry-run")]
 MaxCost = Annotated[float | None, option(
     "Send nothing beyond a cost of N RUB, then exit with code 4.", metavar="N", minimum=0)]
+EmbeddingModel = Annotated[str | None, option(
+    "Model of the endpoint that is sent the text of transcripts, to search by meaning.",
+    metavar="NAME", default="one that works offline")]
 Quiet = Annotated[bool, option("Print nothing unless something fails.", "--quiet", "-q")]
 
 FilesFrom = Annotated[str | None, option(
@@ -85,6 +88,9 @@ Overwrite = Annotated[bool, option(
 
 Temperature = Annotated[float | None, option(
     "Sampling temperature, 0 to 1.", metavar="X", default="the endpoint's", panel=RECOGNITION)]
+TaskName = Annotated[str, option(
+    "transcribe, or translate: to English by the local engine, written to talk.en.txt.",
+    "--task", metavar="NAME", panel=RECOGNITION)]
 Channels = Annotated[str | None, option(
     "Mix the channels, or split them: each is one speaker, billed on its own.",
     metavar="mix|split", default="mix", panel=RECOGNITION)]

@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sttbatch.cli.console.progress import Display, OutputMode
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.console.text import clock, counted, printable
 from sttbatch.cli.exit_codes import OK, SOME_FAILED, exit_code
 from sttbatch.cli.signals import Signals
-from sttbatch.composition.batch_run import BatchRun
-from sttbatch.composition.effective_options import RunFlags, run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import opened_stores
 from sttbatch.core.events import Event, JobQueued
 from sttbatch.core.jobs import Worker
-from sttbatch.kinds.transcription.report import Outcome
-from sttbatch.processing.discovery import Discovery
+from sttbatch.kinds.report import BatchReport, Outcome
 
 if TYPE_CHECKING:
-    from sttbatch.kinds.transcription.ordering import PlacedOrder
+    from sttbatch.kinds.ordering import PlacedOrder
     from sttbatch.monitoring.logs import EventLog
 
 PROGRESS_S = 10.0
 """Seconds between the lines that a terminal shows while it waits."""
 
 
-class SubmitSession:
-    """Queues recordings, and waits for the workers if that is wanted."""
+class SubmittingRun(Protocol):
+    """What queues recordings: a `BatchRun` or a `LanguageBatch`."""
+
+    report: BatchReport
+
+    def stop(self) -> None: ...
+    def emit(self, event: Event) -> None: ...
+
+
+RunT = TypeVar("RunT", bound=SubmittingRun)
+
+
+class SubmitSession(Generic[RunT]):
+    """Queues recordings, and waits for the workers if that is wanted.
+
+    `new_run` makes what queues them, with its listeners.
+    """
 
     def __init__(
-        self, settings: Settings, flags: RunFlags, mode: OutputMode, log: EventLog | None
+        self,
+        settings: Settings,
+        mode: OutputMode,
+        log: EventLog | None,
+        new_run: Callable[[Sequence[Callable[[Event], None]]], RunT],
     ) -> None:
         self._settings = settings
-        self._flags = flags
         self._mode = mode
         self._log = log
         self._output = StandardOutput()
@@ -43,22 +58,20 @@ class SubmitSession:
             self._output, bars=mode.draws, quiet=mode.quiet, paths=True,
             verbose=not mode.logs_to_stderr,
         )  # fmt: skip
-        listeners: list[Callable[[Event], None]] = [self._display]
-        if log is not None:
-            listeners.append(log)
-        self._run = BatchRun(settings, listeners=listeners, ends_process=True)
+        self._run = new_run([self._display] if log is None else [self._display, log])
         self._placed: list[PlacedOrder] = []
         # What was queued; None: it is not waited for.
         self._awaited: dict[str, Any] | None = None
         self._told_at = time.monotonic()
 
-    async def submit(self, discovery: Discovery, wait: bool) -> int:
-        """Queue what was discovered; returns the exit code."""
+    async def submit(
+        self, place: Callable[[RunT], Awaitable[list[PlacedOrder]]], *, wait: bool
+    ) -> int:
+        """Queue what `place` orders; returns the exit code."""
         started_at, signals = time.monotonic(), Signals(self._say)
-        config = run_config_of(self._settings, self._flags)
         with signals, signals.absorb_cancellation():
             signals.stop = self._run.stop
-            self._placed = await self._run.submit(discovery, config, self._flags.priority)
+            self._placed = await place(self._run)
             # From now on a signal ends this process, and no work.
             signals.stop = None
             if signals.first is None and wait and self._placed:
@@ -72,7 +85,7 @@ class SubmitSession:
         return code
 
     async def _wait(self) -> None:
-        from sttbatch.kinds.transcription.order_watch import watch_orders
+        from sttbatch.kinds.order_watch import watch_orders
 
         with opened_stores(self._settings) as stores, self._display:
             for each in self._placed:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from sttbatch.composition.setting_values import duration_s, line_of
 from sttbatch.core.addresses import LOOPBACK
 from sttbatch.core.errors import UsageError
+from sttbatch.core.jobs import KINDS
 from sttbatch.monitoring.alerts import ALERT_METRICS, AlertRule, Channel, Comparison, Severity
 
 MAX_WINDOW_S = 366 * 86_400.0
@@ -21,6 +22,7 @@ MAX_WINDOW_S = 366 * 86_400.0
 _KEYS: Mapping[str, tuple[str, Any]] = {
     "name": ("name", str),
     "metric": ("metric", str),
+    "kind": ("kind", str),
     "comparison": ("comparison", Comparison),
     "threshold": ("threshold", float),
     "window": ("window_s", float),
@@ -70,6 +72,8 @@ def _rule(table: dict[str, Any], others: Sequence[AlertRule]) -> AlertRule:
         raise _TableError(
             "metric", f"there is no metric {rule.metric!r}, only {', '.join(ALERT_METRICS)}"
         )
+    if rule.kind is not None and rule.kind not in KINDS:
+        raise _TableError("kind", f"kind = {rule.kind!r}; it is one of {' '.join(KINDS)}")
     if not 1 <= rule.window_s <= MAX_WINDOW_S:
         raise _TableError("window", f"window = {table['window']!r}: it must be 1s to 366d")
     _check_channels(rule)

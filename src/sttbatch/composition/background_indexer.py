@@ -12,7 +12,7 @@ from sttbatch.composition.stores import LedgerStores, data_folder
 from sttbatch.core.errors import StateError
 from sttbatch.core.models import Transcript
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_search
+from sttbatch.database.opening import SEARCH, open_search
 
 WAITING_LIMIT = 4
 """Transcripts in memory that wait to be indexed."""
@@ -31,6 +31,14 @@ class BackgroundIndexer:
         self._has_warned = False
         self._waiting: deque[tuple[str, Transcript]] = deque()
         self._task: asyncio.Task[None] | None = None
+
+    async def create(self) -> None:
+        """Create the index if it is missing, while there is memory for what only that imports."""
+        folder = data_folder(self._settings)
+        if self._settings.database_url is None and not (folder / SEARCH).exists():
+            with contextlib.suppress(StateError):
+                index = await asyncio.to_thread(open_search, folder, None)
+                index.database.close()
 
     def add(self, key: str, transcript: Transcript) -> None:
         """Have the transcript of a cache entry indexed, unless others wait for that already."""

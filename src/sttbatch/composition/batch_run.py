@@ -21,14 +21,14 @@ from sttbatch.core.jobs import JobPriority
 from sttbatch.core.locations import FileStatus, Location, ObjectUrl, is_object
 from sttbatch.database.database import Database
 from sttbatch.database.private_files import run_folder
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport
+from sttbatch.kinds.report import BatchForecast, BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
     from sttbatch.composition.workshop import Workshop
     from sttbatch.external.secret import Secret
-    from sttbatch.kinds.transcription.ordering import PlacedOrder
+    from sttbatch.kinds.ordering import PlacedOrder
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
@@ -118,7 +118,14 @@ class BatchRun:
 
         # Workers find them too.
         with contextlib.suppress(StateError):
-            await fulfil_orders(self._workshop, config, completed, lambda: self._stopped, self.emit)
+            await fulfil_orders(
+                self._workshop,
+                self._settings,
+                config,
+                completed,
+                lambda: self._stopped,
+                self.emit,
+            )
 
     async def submit(
         self, discovery: Discovery, config: RunConfig, priority: JobPriority = JobPriority.MEDIUM
@@ -140,7 +147,7 @@ class BatchRun:
             if placed and self._settings.broker_url is not None:
                 with needs_celery():
                     from sttbatch.execution.celery_dispatcher import tell_broker
-                from sttbatch.kinds.transcription.ordering import route_of
+                from sttbatch.kinds.ordering import route_of
 
                 await tell_broker(orders, route_of(config.request), self.warn)
             return placed

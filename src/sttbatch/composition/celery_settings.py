@@ -6,7 +6,7 @@ from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.settings import load_settings
 from sttbatch.core.errors import UsageError
 from sttbatch.execution.celery_app import queues
-from sttbatch.kinds.transcription.ordering import route_of
+from sttbatch.kinds.ordering import route_of
 
 # Celery shows everything else with a traceback.
 try:

@@ -26,7 +26,7 @@ from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.locations import Location, location
 from sttbatch.core.metrics import Window
 from sttbatch.core.models import Transcript
-from sttbatch.kinds.transcription.report import BatchForecast, Outcome
+from sttbatch.kinds.report import BatchForecast, Outcome
 from sttbatch.processing.discovery import Discovery, discover, expand
 
 if TYPE_CHECKING:

@@ -6,10 +6,19 @@ from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
 from sttbatch.core.addresses import origins
+from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.locations import location
 from sttbatch.core.models import ConcurrencyLimit
-from sttbatch.core.options import MIB, ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.core.options import (
+    ENGLISH_ONLY,
+    MIB,
+    ChunkingOptions,
+    OutputOptions,
+    RequestOptions,
+    RunOptions,
+    Task,
+)
 from sttbatch.kinds.transcription.spec import RunConfig
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"
@@ -27,6 +36,7 @@ class RunFlags(Struct, frozen=True):
     dry_run: bool = False
     no_wait: bool = False
     priority: JobPriority = JobPriority.MEDIUM
+    task: Task = Task.TRANSCRIBE
 
 
 def run_config_of(
@@ -35,8 +45,13 @@ def run_config_of(
     *,
     to_stdout: bool = False,
 ) -> RunConfig:
-    """The effective options of a run."""
+    """The effective options of a run; raises UsageError for a task that its model cannot do."""
     is_local = settings.engine == "local"
+    formats = tuple(settings.formats)
+    if flags.task is Task.TRANSLATE:
+        _check_translates(settings)
+        # Beside a transcript in its own language, which has the shorter name.
+        formats = tuple(f"en.{name}" for name in formats)
     return RunConfig(
         request=RequestOptions(
             engine=settings.engine,
@@ -45,6 +60,7 @@ def run_config_of(
             language=settings.language,
             prompt=settings.prompt,
             temperature=settings.temperature,
+            task=flags.task,
         ),
         chunking=ChunkingOptions(
             target_duration_s=settings.chunk_duration,
@@ -54,7 +70,7 @@ def run_config_of(
             channels=settings.channels,
         ),
         outputs=OutputOptions(
-            formats=() if to_stdout else tuple(settings.formats),
+            formats=() if to_stdout else formats,
             directory=location(settings.output_dir)
             if settings.output_dir and not to_stdout
             else None,
@@ -80,6 +96,17 @@ def run_config_of(
         ),
         concurrency=concurrency_of(settings),
     )
+
+
+def _check_translates(settings: Settings) -> None:
+    if settings.engine != "local":
+        raise UsageError(
+            "--task translate needs --engine local: the endpoint has no translations; "
+            "`sttbatch translate` does it"
+        )
+    model = settings.model or LOCAL_MODEL
+    if model.endswith(".en"):
+        raise UsageError(f"the model {model} {ENGLISH_ONLY}")
 
 
 def concurrency_of(settings: Settings) -> ConcurrencyLimit:

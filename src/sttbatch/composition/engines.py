@@ -1,20 +1,35 @@
-"""The engine of the settings, created on demand, as some load a model."""
+"""What a process asks, created on demand: the engine of the settings, and language models."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.core.addresses import is_loopback, origins
-from sttbatch.core.engine import Answer, Engine, RecordRequest
+from sttbatch.core.engine import Answer, APIRequest, Engine, RecordRequest
 from sttbatch.core.events import Emit, Warned
+from sttbatch.core.language_models import (
+    ChatAnswer,
+    Embeddings,
+    LanguageModels,
+    ModelFacts,
+    Question,
+)
 from sttbatch.core.models import Upload
 from sttbatch.core.options import RequestOptions, RetryConfig
 from sttbatch.core.version import __version__
 from sttbatch.external.secret import Secret
+
+if TYPE_CHECKING:
+    from sttbatch.external.cloudru.endpoint import Endpoint
 
 
 class DeferredEngine:
@@ -41,10 +56,6 @@ class DeferredEngine:
     ) -> Answer:
         return await self._engine.transcribe(upload, options, record, stopped)
 
-    async def aclose(self) -> None:
-        if self._created is not None:
-            await self._created.aclose()
-
     @property
     def _engine(self) -> Engine:
         if self._created is None:
@@ -52,41 +63,86 @@ class DeferredEngine:
         return self._created
 
 
+class DeferredModels:
+    """The `LanguageModels` of an endpoint, which is connected by their first use."""
+
+    def __init__(self, endpoint: Callable[[], Endpoint]) -> None:
+        self._endpoint = endpoint
+        self._created: LanguageModels | None = None
+
+    async def facts(self, model: str) -> ModelFacts:
+        return await self._models.facts(model)
+
+    async def answer(
+        self, question: Question, record: RecordRequest, stopped: asyncio.Event
+    ) -> tuple[ChatAnswer, APIRequest]:
+        return await self._models.answer(question, record, stopped)
+
+    async def embed(
+        self, texts: Sequence[str], model: str, record: RecordRequest, stopped: asyncio.Event
+    ) -> tuple[Embeddings, APIRequest]:
+        return await self._models.embed(texts, model, record, stopped)
+
+    @property
+    def _models(self) -> LanguageModels:
+        if self._created is None:
+            from sttbatch.external.cloudru.language_models import CloudRuLanguageModels
+
+            self._created = CloudRuLanguageModels(self._endpoint())
+        return self._created
+
+
+class Engines(Struct, frozen=True):
+    """What a process asks: the engine of its settings, and language models.
+
+    Requests of both to the endpoint share its connections and its rate limit.
+    """
+
+    engine: Engine
+    models: LanguageModels
+
+
 @contextlib.asynccontextmanager
-async def engine_of(
-    settings: Settings, key: Secret | None, emit: Emit, model: str, data_folder: Path
-) -> AsyncIterator[Engine]:
-    """The engine for all runs of a workshop; without a key it must not send.
+async def open_engines(
+    settings: Settings, key: Secret | None, emit: Emit, data_folder: Path
+) -> AsyncIterator[Engines]:
+    """The engines for all runs of a workshop; without a key they must not send.
 
     All runs at one ledger share the rate limit.
     """
+    async with contextlib.AsyncExitStack() as opened:
 
-    def create() -> Engine:
-        if settings.engine == "local":
-            from sttbatch.external.local.whisper_engine import LocalEngine
+        @functools.cache
+        def endpoint() -> Endpoint:
+            created = _endpoint(settings, key or Secret(""), emit, data_folder)
+            opened.push_async_callback(created.aclose)
+            return created
 
-            return LocalEngine(model)
-        return _cloudru(settings, key or Secret(""), emit, data_folder)
+        def engine() -> Engine:
+            if settings.engine == "local":
+                from sttbatch.external.local.whisper_engine import LocalEngine
 
-    if settings.engine == "cloudru":
-        # Imported now, while the media workers load their modules.
-        import sttbatch.external.cloudru.transcription  # noqa: F401
+                local = LocalEngine(run_config_of(settings).request.model)
+                opened.push_async_callback(local.aclose)
+                return local
+            from sttbatch.external.cloudru.transcription import CloudRuTranscription
 
-    engine = DeferredEngine(create)
-    try:
-        yield engine
-    finally:
-        await engine.aclose()
+            return CloudRuTranscription(endpoint())
+
+        if settings.engine == "cloudru":
+            # Imported now, while the media workers load their modules.
+            import sttbatch.external.cloudru.transcription  # noqa: F401
+
+        yield Engines(DeferredEngine(engine), DeferredModels(endpoint))
 
 
-def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> Engine:
+def _endpoint(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> Endpoint:
     from sttbatch.database.opening import open_rates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
     from sttbatch.external.cloudru.endpoint import Endpoint, RequestLimits
     from sttbatch.external.cloudru.model_check import ModelCheck
     from sttbatch.external.cloudru.rate_limit import RateLimits
-    from sttbatch.external.cloudru.transcription import CloudRuTranscription
 
     def warn(message: str) -> None:
         emit(Warned("", message))
@@ -96,7 +152,7 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> 
         open_rates(data_folder, settings.database_url, origins(settings.base_url)[0], warn),
     )
     models = ModelCheck(settings.base_url, key.masked, only_internal=settings.only_internal)
-    endpoint = Endpoint(
+    return Endpoint(
         settings.base_url,
         key,
         AdmissionControl(limiter, settings.outage_wait, is_up=models.is_up, warn=warn),
@@ -108,4 +164,3 @@ def _cloudru(settings: Settings, key: Secret, emit: Emit, data_folder: Path) -> 
         warn,
         models,
     )
-    return CloudRuTranscription(endpoint)

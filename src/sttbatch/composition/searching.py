@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
 from sttbatch.composition.settings import Settings
@@ -42,7 +42,7 @@ async def search(
     query: Query,
     options: SearchOptions,
     progress: Progress = lambda done, total: None,
-) -> AsyncIterator[Hit]:
+) -> AsyncGenerator[Hit, None]:
     """The hits of a query, after what is missing in the index was added."""
     with opened_stores(settings) as stores, opened_index(settings) as index:
         await indexer_of(stores, index).update(progress)

@@ -24,7 +24,7 @@ from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
 from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import JobEnd, WorkerService
-from sttbatch.kinds.transcription.ordering import route_of
+from sttbatch.kinds.ordering import route_of
 from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
 
@@ -167,7 +167,7 @@ class WorkerProcess:
 
     def _service_of(self, workshop: Workshop) -> WorkerService:
         config = run_config_of(self._settings)
-        jobs = ordered_jobs(workshop, config, lambda: service.draining, self.emit)
+        jobs = ordered_jobs(workshop, self._settings, config, lambda: service.draining, self.emit)
 
         def stop() -> None:
             for run in workshop.runs:

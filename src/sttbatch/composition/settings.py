@@ -96,7 +96,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry_cap: Annotated[float, Meta(ge=0, le=3600)] = 60.0
     job_retries: Annotated[int, Meta(ge=0, le=1000)] = 3
     outage_wait: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    chat_model: str = "openai/gpt-oss-120b"
+    chat_context: Annotated[int, Meta(ge=1024, le=10_000_000)] | None = None
+    embedding_model: str | None = None
     price_per_second: Annotated[float, Meta(ge=0, le=1e6)] = 0.01
+    chat_price_in: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    chat_price_out: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    embedding_price: Annotated[float, Meta(ge=0, le=1e6)] | None = None
     budget_per_day: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     budget_per_month: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     data_dir: str | None = None
@@ -147,7 +153,13 @@ DESCRIPTIONS = {
     "retry_cap": "longest wait before a retry, unless the endpoint asks for more: 60, 2m",
     "job_retries": "how many later runs retry a recording that failed",
     "outage_wait": "how long to wait for the endpoint to recover: 600, 10m, 1h",
+    "chat_model": "model of summaries and translations",
+    "chat_context": "tokens of its longest question and answer; default: what the endpoint says",
+    "embedding_model": "the endpoint's model for search by meaning; default: an offline one",
     "price_per_second": "RUB per second of audio, for estimates and --max-cost",
+    "chat_price_in": "RUB per million tokens that it reads; default: what the endpoint says",
+    "chat_price_out": "RUB per million tokens that it writes; default: what the endpoint says",
+    "embedding_price": "RUB per million tokens of embedding_model; default: what the endpoint says",
     "budget_per_day": "maximum cost of all runs in a calendar day, in RUB; default: no limit",
     "budget_per_month": "maximum cost of all runs in a calendar month, in RUB; default: no limit",
     "data_dir": "folder of the ledger and other state",

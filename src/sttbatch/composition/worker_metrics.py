@@ -19,7 +19,7 @@ from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.ports import MetricsStore
 from sttbatch.database.orders import SqlOrders
 from sttbatch.database.usage_queries import UsageFigures
-from sttbatch.kinds.transcription.ordering import route_of
+from sttbatch.kinds.ordering import route_of
 from sttbatch.monitoring.statistics import Sources
 
 with needs_prometheus():

@@ -15,8 +15,8 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.background_indexer import BackgroundIndexer
-from sttbatch.composition.effective_options import adapts, concurrency_of, run_config_of
-from sttbatch.composition.engines import engine_of
+from sttbatch.composition.effective_options import adapts, concurrency_of
+from sttbatch.composition.engines import Engines, open_engines
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import (
@@ -27,7 +27,6 @@ from sttbatch.composition.stores import (
     work_ledger,
     worker_registry,
 )
-from sttbatch.core.engine import Engine
 from sttbatch.core.errors import StateError
 from sttbatch.core.events import Emit, Warned
 from sttbatch.core.jobs import JobPriority, Worker, WorkerLoad
@@ -42,6 +41,7 @@ from sttbatch.database.opening import stop_waiting
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
+from sttbatch.kinds.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkTranscriber
@@ -52,7 +52,6 @@ from sttbatch.kinds.transcription.intake import Intake
 from sttbatch.kinds.transcription.job_claims import JobClaims
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.recording_job import Lanes
-from sttbatch.kinds.transcription.run_control import Refusals, RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -98,7 +97,7 @@ class Workshop(Struct, frozen=True):
     spool: ResponseSpool
     workers: WorkerRegistry
     worker: Worker
-    engine: Engine
+    engines: Engines
     media: MediaWorkers
     splitters: MediaWorkers
     lanes: PrioritySemaphore
@@ -148,12 +147,13 @@ async def open_workshop(
         open_caches(settings, database, warn) as caches,
         workers.registered(lost) as worker,
         MediaWorkers(media.spool, count=1) as splitters,
-        engine_of(settings, key, emit, run_config_of(settings).request.model, folder) as engine,
+        open_engines(settings, key, emit, folder) as engines,
         # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
         contextlib.aclosing(BackgroundIndexer(settings, database, warn)) as indexer,
     ):
         caches.l2.start()
+        await indexer.create()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker was registered, which reaps dead ones and books their reservations.
@@ -165,7 +165,7 @@ async def open_workshop(
             spool,
             workers,
             worker,
-            engine,
+            engines,
             media,
             splitters,
             PrioritySemaphore(concurrency),
@@ -234,7 +234,7 @@ def transcription_run(
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast, refusals=workshop.refusals)
     workshop.runs.add(control)
     transcriber = ChunkTranscriber(
-        engine=workshop.engine,
+        engine=workshop.engines.engine,
         pay_once=PayOnce(
             cache=levels,
             claims=workshop.claims,
@@ -285,7 +285,7 @@ def transcription_run(
         claims,
         ChunkPlanner(
             config,
-            workshop.engine,
+            workshop.engines.engine,
             spans,
             ledger,
             addresser,

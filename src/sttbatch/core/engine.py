@@ -101,5 +101,3 @@ class Engine(Protocol):
             EndpointError: nothing more can be sent.
             Stopped: `stopped` was set while it waited.
         """
-
-    async def aclose(self) -> None: ...

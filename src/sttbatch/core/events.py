@@ -175,6 +175,14 @@ class APIRequestCompleted(Event, frozen=True):
         )
 
 
+class QuestionAnswered(Event, frozen=True):
+    """A language model has answered; its tokens as they are billed."""
+
+    index: int
+    prompt_tokens: int
+    generated_tokens: int
+
+
 class ConnectionsClosed(Event, frozen=True):
     """The run closed its connections; `reused` counts requests on open ones."""
 
@@ -213,7 +221,8 @@ class FileProcessingCompleted(Event, frozen=True):
     """A recording's outputs are written.
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
-    span without words, `dropped` the number of segments that nobody spoke.
+    span without words, `dropped` the number of segments that nobody spoke, or
+    of statements that nobody made.
     """
 
     outputs: tuple[str, ...]
@@ -279,6 +288,7 @@ class AlertTriggered(Event, frozen=True):
         comparison: of value and threshold: > >= < <= =.
         severity: info, warning or critical.
         notify: log, webhook or log,webhook.
+        kind: of the requests or jobs that count; None: all.
     """
 
     alert: str
@@ -289,6 +299,7 @@ class AlertTriggered(Event, frozen=True):
     window_s: float
     severity: str
     notify: str
+    kind: str | None = None
 
 
 Emit = Callable[[Event], None]

@@ -16,6 +16,11 @@ SHORT_ID = 8
 """Characters of an id in tables and messages; commands accept any unique prefix."""
 
 TRANSCRIPTION = "transcription"
+SUMMARY = "summary"
+TRANSLATION = "translation"
+EMBEDDING = "embedding"
+KINDS = (TRANSCRIPTION, SUMMARY, TRANSLATION, EMBEDDING)
+"""The kinds of jobs and of requests. Keys of the answers of language models begin with theirs."""
 
 
 class JobStatus(StrEnum):
@@ -252,6 +257,7 @@ class ChunkTask(Struct, frozen=True):
     Attributes:
         status: PROCESSING, COMPLETED or FAILED.
         reserved_cost: counted against budgets while it is PROCESSING.
+        quantity: what it consumes, in `unit`.
         request_id: what the endpoint called the last request that it answered; for its support.
     """
 
@@ -262,7 +268,8 @@ class ChunkTask(Struct, frozen=True):
     status: str
     retry_count: int
     reserved_cost: float
-    audio_s: float
+    quantity: float
+    unit: str
     started_at: float
     completed_at: float | None
     error_message: str | None

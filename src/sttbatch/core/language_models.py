@@ -28,6 +28,14 @@ class TokenCount(Struct, frozen=True):
         return TokenCount(self.prompt + other.prompt, self.generated + other.generated)
 
 
+class TokensSent(Struct, frozen=True):
+    """Tokens of some questions and their answers, and the bytes of the requests."""
+
+    prompt: int
+    generated: int
+    sent_bytes: int
+
+
 class TokenPrices(Struct, frozen=True):
     """In the currency of the price setting, per million tokens."""
 
@@ -83,12 +91,27 @@ class Embeddings(Struct, frozen=True):
     tokens: TokenCount | None = None
 
 
+class ModelFacts(Struct, frozen=True):
+    """What a server's list says of a model.
+
+    Attributes:
+        context_tokens: the longest question and answer together; None: it does not say.
+        prices: None: it does not say.
+    """
+
+    context_tokens: int | None = None
+    prices: TokenPrices | None = None
+
+
 class LanguageModels(Protocol):
     """A server of language models.
 
     Its methods raise as `Engine.transcribe` does, and pass failed requests to `record`; that which
     was answered is for the caller to book.
     """
+
+    async def facts(self, model: str) -> ModelFacts:
+        """What is known of a model; nothing is if the server cannot be reached."""
 
     async def answer(
         self, question: Question, record: RecordRequest, stopped: asyncio.Event
@@ -99,5 +122,3 @@ class LanguageModels(Protocol):
         self, texts: Sequence[str], model: str, record: RecordRequest, stopped: asyncio.Event
     ) -> tuple[Embeddings, APIRequest]:
         """The embeddings of texts; raises ChunkError if the answer lacks one of them."""
-
-    async def aclose(self) -> None: ...

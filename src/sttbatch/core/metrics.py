@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+from sttbatch.core.jobs import TRANSCRIPTION
+
 OK = "ok"
 """The label of a request that brought its answer; others are labelled with what went wrong."""
 
@@ -113,6 +115,7 @@ class RequestFigures(Struct, frozen=True):
         retried: requests that were not a chunk's first.
         maybe_paid: failed requests that were possibly billed.
         paid_s: seconds of audio that were billed or possibly billed.
+        prompt_tokens, generated_tokens: read and written by language models in their answers.
     """
 
     total: int = 0
@@ -123,6 +126,12 @@ class RequestFigures(Struct, frozen=True):
     cost: float = 0.0
     sent_bytes: int = 0
     paid_s: float = 0.0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.generated_tokens
 
 
 class RequestTotal(Struct, frozen=True):
@@ -144,6 +153,17 @@ class RequestTotal(Struct, frozen=True):
     paid_micros: int
 
 
+class KindTotal(Struct, frozen=True):
+    """All requests ever answered of one kind by one model; micros are millionths."""
+
+    kind: str
+    model: str
+    count: int
+    cost_micros: int
+    prompt_tokens: int
+    generated_tokens: int
+
+
 class Bucket(Struct, frozen=True):
     """Count and sum of the values above the previous bound, up to this one."""
 
@@ -153,13 +173,18 @@ class Bucket(Struct, frozen=True):
 
 
 class RecordingOutcome(Struct, frozen=True):
-    """How a recording's job ended, `at` seconds since the epoch."""
+    """How a recording's job ended, `at` seconds since the epoch.
+
+    `tokens` is what a job of a language model was expected to consume.
+    """
 
     name: str
     audio_s: float
     took_s: float | None
     failure: str | None
     at: float
+    kind: str = TRANSCRIPTION
+    tokens: int = 0
 
 
 class RunCounts(Struct, frozen=True):

@@ -34,11 +34,15 @@ class Segment(Struct, frozen=True):
 
 
 class Transcription(Struct, frozen=True):
-    """An engine's transcription of one upload, in the upload's own time."""
+    """An engine's transcription of one upload, in the upload's own time.
+
+    `source_language` is what was spoken, where the text is its translation.
+    """
 
     text: str
     segments: tuple[Segment, ...]
     language: str | None = None
+    source_language: str | UnsetType = UNSET
 
 
 class UploadCodec(StrEnum):
@@ -265,7 +269,7 @@ class Transcript(Struct, frozen=True):
     """A whole recording's words, in its time; `duration_s` was counted while reading.
 
     `dropped` are not among its `segments`. `stream` as in `AudioFile`, unset for the first one: its
-    stored form is as it was before there were others.
+    stored form is as it was before there were others. `source_language` as in `Transcription`.
     """
 
     duration_s: float
@@ -275,6 +279,7 @@ class Transcript(Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     dropped: tuple[DroppedSegment, ...] = ()
     stream: int | UnsetType = UNSET
+    source_language: str | UnsetType = UNSET
 
     @property
     def text(self) -> str:

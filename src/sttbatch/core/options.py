@@ -19,8 +19,20 @@ OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 """Formats of outputs; `outputs.formats` has a function for each."""
 
 
+class Task(StrEnum):
+    """What an engine writes: the words as they are spoken, or their translation into English."""
+
+    TRANSCRIBE = "transcribe"
+    TRANSLATE = "translate"
+
+
+ENGLISH_ONLY = "knows English only and translates nothing; give a multilingual one, --model small"
+
+
 class RequestOptions(Struct, frozen=True):
     """Everything that decides the answer for given audio; every field is part of the cache key.
+
+    A `task` other than the default is, so that older keys stay as they are.
 
     Attributes:
         engine: `cloudru` or `local`.
@@ -34,6 +46,7 @@ class RequestOptions(Struct, frozen=True):
     language: str | None = None
     prompt: str | None = None
     temperature: float | None = None
+    task: Task = Task.TRANSCRIBE
 
 
 class ChunkingOptions(Struct, frozen=True):

@@ -74,8 +74,7 @@ class Assignment(Struct, frozen=True):
 
     Attributes:
         claim: on the job; None: it has ended, and open orders of it wait for its outputs.
-        next_s: the lengths of the jobs that follow it in the queue, a few of them, in the unit of
-            their kind.
+        next_s: seconds of audio that the jobs which follow it in the queue send, a few of them.
     """
 
     job: Job

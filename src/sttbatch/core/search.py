@@ -37,6 +37,32 @@ class Passage(Struct, frozen=True):
     data: bytes
 
 
+class EmbeddingModel(Struct, frozen=True):
+    """Who makes the vectors of passages; those of different ones say nothing of each other.
+
+    Attributes:
+        origin: of the endpoint that has the model, or the package with its version.
+    """
+
+    name: str
+    origin: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.origin})"
+
+
+class VectorFacts(Struct, frozen=True):
+    """Of all vectors in an index: who made them, by which rules of passages, and how long they are.
+
+    Attributes:
+        dimension: numbers in a vector.
+    """
+
+    model: EmbeddingModel
+    version: str
+    dimension: int
+
+
 class Term(NamedTuple):
     """A word of an index, or the beginning of one."""
 

@@ -29,6 +29,11 @@ class Usage(Struct, frozen=True):
     quantity: float
     generated: float = 0.0
 
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio; 0 if it is measured in another unit."""
+        return self.quantity if self.unit == AUDIO_SECONDS else 0.0
+
 
 class IndexedSpan(Struct, frozen=True):
     """Where a recording was cut, so that a later run finds the result of that part.

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from sttbatch.core.errors import UsageError, WorkerReaped
 from sttbatch.core.jobs import (
     TERMINAL,
+    TRANSCRIPTION,
     ChunkTask,
     Claim,
     Ended,
@@ -42,6 +43,8 @@ QUEUED_ABOVE = """
 QUEUED_ABOVE_BY_IDS = """SELECT id, priority FROM processing_jobs
     WHERE id IN (?*) AND status = 'QUEUED' AND priority > ?"""
 ENDED = f"{SELECT} WHERE status = ? ORDER BY completed_at DESC LIMIT ?"
+ACTIVE_OF_KIND = ACTIVE.replace("status = ?", "status = ? AND job_type = ?")
+ENDED_OF_KIND = ENDED.replace("status = ?", "status = ? AND job_type = ?")
 UNFINISHED = """SELECT file_sha256, id FROM processing_jobs
     WHERE status IN ('QUEUED', 'FAILED') AND stream = ? AND request_sha256 = ?"""
 INSERT = f"""INSERT INTO processing_jobs
@@ -75,7 +78,7 @@ ATTEMPTS = """SELECT claim_number, worker_id, status, total_chunks, completed_ch
         started_at, completed_at
     FROM processing_tasks WHERE job_id = ? ORDER BY claim_number"""
 CHUNKS = """SELECT chunk_key, chunk_index, claim_number, chunk.worker_id, chunk.status,
-        chunk.retry_count, reserved_cost, quantity, chunk.started_at, chunk.completed_at,
+        chunk.retry_count, reserved_cost, quantity, unit, chunk.started_at, chunk.completed_at,
         chunk.error_message,
         (SELECT request_id FROM requests
          WHERE requests.chunk_key = chunk.chunk_key AND request_id IS NOT NULL
@@ -163,8 +166,9 @@ class LedgerJobs:
     async def retry(self, job_id: str) -> Job | TakenBy:
         def change(db: Session, job: Job) -> Job:
             if job.status is JobStatus.COMPLETED:
+                how = "; `sttbatch transcribe --force` sends it again"
                 raise UsageError(
-                    f"job {job.short_id} is done; `sttbatch transcribe --force` sends it again"
+                    f"job {job.short_id} is done" + how * (job.spec.kind == TRANSCRIPTION)
                 )
             return self._retry(db, job)
 
@@ -220,8 +224,9 @@ class LedgerJobs:
         return dict(rows)
 
     async def list(
-        self, status: JobStatus | None = None, limit: int | None = None
+        self, status: JobStatus | None = None, limit: int | None = None, kind: str | None = None
     ) -> builtins.list[Job]:
+        of_kind = () if kind is None else (kind.upper(),)
         limit = _NO_LIMIT if limit is None else limit
 
         def read(db: Session) -> builtins.list[Job]:
@@ -231,11 +236,14 @@ class LedgerJobs:
                     job
                     for state in states
                     if status in {None, state}
-                    for job in self._rows.read(db, query, (state, limit))
+                    for job in self._rows.read(db, query, (state, *of_kind, limit))
                 ]
                 for query, states in (
-                    (ACTIVE, (JobStatus.PROCESSING, JobStatus.QUEUED)),
-                    (ENDED, TERMINAL),
+                    (
+                        ACTIVE_OF_KIND if of_kind else ACTIVE,
+                        (JobStatus.PROCESSING, JobStatus.QUEUED),
+                    ),
+                    (ENDED_OF_KIND if of_kind else ENDED, TERMINAL),
                 )
             )
             ended.sort(key=lambda job: (job.completed_at or 0.0, job.created_at), reverse=True)

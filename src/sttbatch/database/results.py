@@ -20,6 +20,7 @@ from sttbatch.core.cache_entries import (
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
 from sttbatch.database.database import Database, Session, expand
+from sttbatch.database.request_kinds import KEY_PREFIX
 
 _T = TypeVar("_T")
 
@@ -79,7 +80,7 @@ RUNNING_JOBS = """
 # Requests keep their cost and whether they failed, but neither the chunk's key nor the text of an
 # error response.
 ANONYMIZE = f"""
-    UPDATE requests SET chunk_key = '{FORGOTTEN}',
+    UPDATE requests SET chunk_key = {KEY_PREFIX} || '{FORGOTTEN}',
         error = CASE WHEN status IS NULL OR error IS NULL THEN error ELSE '{FORGOTTEN}' END
     WHERE chunk_key = ?"""  # noqa: S608 - of constants
 

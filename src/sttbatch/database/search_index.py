@@ -8,11 +8,13 @@ from typing import Any
 
 from sttbatch.core.search import (
     PASSAGE_LIMIT,
+    EmbeddingModel,
     ExaminedOutput,
     IndexedTranscript,
     Passage,
     Selection,
     Term,
+    VectorFacts,
 )
 from sttbatch.database.database import Database, Session
 
@@ -34,12 +36,20 @@ FORGET_SUPERSEDED = """
     DELETE FROM search_transcripts WHERE file_sha256 = ? AND stream = ? AND place IS NULL"""
 PASSAGES = "SELECT id, data FROM search_passages WHERE id IN (?*)"
 DELETE_PASSAGES = "DELETE FROM search_passages WHERE id BETWEEN ? AND ?"
+VECTOR_FACTS = "SELECT name, origin, version, dimension FROM search_model"
+INSERT_FACTS = "INSERT INTO search_model (name, origin, version, dimension) VALUES (?, ?, ?, ?)"
+IS_PLACED = "SELECT 1 FROM search_transcripts WHERE place = ? AND key = ?"
+DELETE_VECTORS = "DELETE FROM search_vectors WHERE place = ?"
+INSERT_VECTORS = "INSERT INTO search_vectors (place, vectors) VALUES (?, ?)"
+VECTOR_BYTES = "SELECT place, length(vectors) FROM search_vectors"
+VECTORS = "SELECT place, vectors FROM search_vectors WHERE place IN (?*)"
+PASSAGES_AT = "SELECT data FROM search_passages WHERE id BETWEEN ? AND ? ORDER BY id"
 EXAMINED = "SELECT path, file_state, is_edited FROM search_outputs"
 EXAMINE = "INSERT INTO search_outputs (path, file_state, is_edited) VALUES (?, ?, ?)"
 
 
 class SqlSearchIndex(abc.ABC):
-    """A `SearchIndex` in a database, without what differs between databases."""
+    """A `SearchIndex` and `VectorIndex`, without what differs between databases."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -116,6 +126,33 @@ class SqlSearchIndex(abc.ABC):
 
         await self.database.write(replace)
 
+    async def vector_facts(self) -> VectorFacts | None:
+        return await self.database.read(_vector_facts)
+
+    async def vector_bytes(self) -> dict[int, int]:
+        return dict(await self.database.rows(VECTOR_BYTES))
+
+    async def put_vectors(self, place: int, key: str, facts: VectorFacts, vectors: bytes) -> None:
+        def put(session: Session) -> None:
+            if _vector_facts(session) != facts:
+                session.execute("DELETE FROM search_vectors")
+                session.execute("DELETE FROM search_model")
+                model = facts.model
+                row = (model.name, model.origin, facts.version, facts.dimension)
+                session.execute(INSERT_FACTS, row)
+            if session.execute(IS_PLACED, (place, key)).fetchone():
+                session.execute(DELETE_VECTORS, (place,))
+                session.execute(INSERT_VECTORS, (place, vectors))
+
+        await self.database.write(put)
+
+    async def vectors(self, places: Sequence[int]) -> list[tuple[int, bytes]]:
+        return await self.database.batched_rows(VECTORS, places)
+
+    async def passages_at(self, place: int) -> list[bytes]:
+        numbers = (number_of(place), number_of(place + 1) - 1)
+        return [data for (data,) in await self.database.rows(PASSAGES_AT, numbers)]
+
     async def size_bytes(self) -> int:
         return await self.database.maintain(lambda store: store.size_bytes())
 
@@ -130,6 +167,7 @@ class SqlSearchIndex(abc.ABC):
         if place is not None:
             self._delete_words(session, place)
             session.execute(DELETE_PASSAGES, (number_of(place), number_of(place + 1) - 1))
+            session.execute(DELETE_VECTORS, (place,))
 
 
 def number_of(place: int) -> int:
@@ -154,6 +192,11 @@ def _free_place(session: Session, created_at: float) -> int:
     while session.execute(IS_TAKEN, (place,)).fetchone():
         place -= 1
     return place
+
+
+def _vector_facts(session: Session) -> VectorFacts | None:
+    row = session.execute(VECTOR_FACTS).fetchone()
+    return None if row is None else VectorFacts(EmbeddingModel(row[0], row[1]), row[2], row[3])
 
 
 def _facts(transcript: IndexedTranscript) -> tuple[object, ...]:

@@ -12,7 +12,8 @@ INSERT = "INSERT INTO search_passages (id, data, words) VALUES (?, ?, array_to_t
 SELECT = """
     SELECT id FROM search_passages WHERE words @@ CAST(? AS tsquery) AND id > ?
     ORDER BY id LIMIT ?"""
-CLEAR = "TRUNCATE search_passages, search_transcripts, search_outputs"
+CLEAR = """
+    TRUNCATE search_passages, search_transcripts, search_outputs, search_vectors, search_model"""
 
 
 class PostgreSQLSearchIndex(SqlSearchIndex):

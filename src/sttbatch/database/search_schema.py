@@ -26,6 +26,19 @@ _TRANSCRIPTS = (
     ) STRICT, WITHOUT ROWID""",
 )
 
+_VECTORS = (
+    # At most one row: all vectors are by one model.
+    """CREATE TABLE search_model (
+        name TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        version TEXT NOT NULL,
+        dimension INTEGER NOT NULL
+    ) STRICT""",
+    # float32, those of a transcript one after another.
+    """CREATE TABLE search_vectors (
+        place INTEGER NOT NULL PRIMARY KEY, vectors BLOB NOT NULL) STRICT""",
+)
+
 SQLITE_SEARCH_HISTORY = History(
     "sttbatch.search",
     "the search index",
@@ -39,7 +52,8 @@ SQLITE_SEARCH_HISTORY = History(
             # Words are letters and digits, in which its tokenizer changes nothing.
             """CREATE VIRTUAL TABLE search_words USING fts5(
                 words, content = '', columnsize = 0, detail = none, tokenize = 'ascii')""",
-        )
+        ),
+        "0002_vectors": _VECTORS,
     },
 )
 POSTGRESQL_SEARCH_HISTORY = History(
@@ -51,6 +65,11 @@ POSTGRESQL_SEARCH_HISTORY = History(
             """CREATE TABLE search_passages (
                 id INTEGER NOT NULL PRIMARY KEY, data BLOB NOT NULL, words tsvector NOT NULL)""",
             "CREATE INDEX search_passages_words ON search_passages USING gin (words)",
-        )
+        ),
+        # They do not get smaller.
+        "0002_vectors": (
+            *_VECTORS,
+            "ALTER TABLE search_vectors ALTER COLUMN vectors SET STORAGE EXTERNAL",
+        ),
     },
 )

@@ -17,6 +17,7 @@ _STORED = """
 # An index holds all of it.
 STORED = f"{_STORED} AND created_at > (SELECT ledger_now()) - ?"
 STORED_AS = f"{_STORED} AND cache_entries.key IN (?*)"
+STORED_OF = f"{_STORED} AND file_sha256 IN (?*) AND created_at > (SELECT ledger_now()) - ?"
 OUTPUTS = "SELECT path, source, format, sha256, file_state FROM outputs"
 CONTENTS = "SELECT path, sha256 FROM files"
 PATHS = "SELECT sha256, path FROM files WHERE sha256 IN (?*)"
@@ -31,6 +32,10 @@ class SqlTranscriptSource:
 
     async def stored(self) -> list[StoredTranscript]:
         rows = await self._database.rows(STORED, (self._max_age_s,))
+        return [StoredTranscript(*row) for row in rows]
+
+    async def stored_of(self, file_sha256s: Sequence[str]) -> list[StoredTranscript]:
+        rows = await self._database.batched_rows(STORED_OF, file_sha256s, self._max_age_s)
         return [StoredTranscript(*row) for row in rows]
 
     async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:

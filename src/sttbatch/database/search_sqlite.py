@@ -23,6 +23,8 @@ CLEAR = (
     "DELETE FROM search_passages",
     "DELETE FROM search_transcripts",
     "DELETE FROM search_outputs",
+    "DELETE FROM search_vectors",
+    "DELETE FROM search_model",
 )
 MERGE = "INSERT INTO search_words (search_words) VALUES ('optimize')"
 

@@ -12,17 +12,21 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from sttbatch.core.jobs import JobSpec, JobStatus
+from sttbatch.core.language_models import TOKENS
 from sttbatch.core.metrics import (
     DURATION_BOUNDS_S,
     Bucket,
+    KindTotal,
     RecordingOutcome,
     RequestFigures,
     RequestTotal,
     Window,
 )
-from sttbatch.core.work import AUDIO_SECONDS
 from sttbatch.database.database import Database
+from sttbatch.database.request_kinds import KIND
 from sttbatch.database.workers import FREE
 
 MILLION = 1_000_000
@@ -54,15 +58,21 @@ def buckets_by(rows: Iterable[tuple[Key, float, int, int]]) -> dict[Key, list[Bu
 _SENT_S = "CASE WHEN unit = 'audio_seconds' THEN quantity ELSE 0.0 END"
 PAID_S = f"""CASE WHEN unit = 'audio_seconds' AND engine NOT IN ({FREE})
                 AND (error IS NULL OR maybe_paid <> 0) THEN quantity ELSE 0.0 END"""
+# Reservations of killed runs have no part in them, as they may be replaced by less.
+_TOKENS = ", ".join(
+    f"CAST(sum(CASE WHEN unit = 'tokens' AND error IS NULL THEN {part} ELSE 0.0 END) AS BIGINT)"
+    for part in ("quantity - generated", "generated")
+)
 
 REQUESTS_BY = {
     by: f"""
     SELECT {group}, count(*), count(*) FILTER (WHERE error IS NULL),
            count(*) FILTER (WHERE attempt > 1), count(*) FILTER (WHERE error IS NOT NULL),
-           sum(maybe_paid), sum(cost), sum(sent_bytes), sum({PAID_S})
+           sum(maybe_paid), sum(cost), sum(sent_bytes), sum({PAID_S}), {_TOKENS}
     FROM requests WHERE at >= ? AND at < ? GROUP BY 1 ORDER BY 1"""  # noqa: S608 - of constants
     for by, group in (
-        ("all", "''"), ("model", "model"), ("engine", "engine"), ("day", "local_day(at)"),
+        ("all", "''"), ("model", "model"), ("engine", "engine"), ("kind", KIND),
+        ("day", "local_day(at)"),
     )
 }  # fmt: skip
 REQUEST_TOTALS = f"""
@@ -71,6 +81,12 @@ REQUEST_TOTALS = f"""
     FROM requests GROUP BY 1, 2, 3, 4
     UNION ALL SELECT engine, model, NULL, error, count, maybe_paid, cost_micros, 0, 0, paid_micros
     FROM replaced_requests"""  # noqa: S608 - of constants
+KIND_TOTALS = f"""
+    SELECT {KIND}, model, count(*), {micros("cost")}, {_TOKENS}
+    FROM requests WHERE error IS NULL GROUP BY 1, 2 ORDER BY 1, 2"""  # noqa: S608 - of constants
+LATENCIES_BY_KIND = f"""
+    SELECT {KIND}, latency_s FROM requests
+    WHERE at >= ? AND at < ? AND error IS NULL"""  # noqa: S608 - of constants
 DURATIONS = f"""
     SELECT engine, model, {bound_of("latency_s", DURATION_BOUNDS_S)}, count(*),
            {micros("latency_s")}
@@ -100,6 +116,12 @@ class UsageFigures:
     async def request_totals(self) -> list[RequestTotal]:
         return [RequestTotal(*row) for row in await self._database.rows(REQUEST_TOTALS)]
 
+    async def kind_totals(self) -> list[KindTotal]:
+        return [KindTotal(*row) for row in await self._database.rows(KIND_TOTALS)]
+
+    async def latencies_by_kind(self, window: Window) -> list[tuple[str, float]]:
+        return await self._database.rows(LATENCIES_BY_KIND, window)
+
     async def durations(self) -> Mapping[tuple[str, str], list[Bucket]]:
         rows = await self._database.rows(DURATIONS)
         return buckets_by(((engine, model), *bucket) for engine, model, *bucket in rows)
@@ -121,6 +143,8 @@ class UsageFigures:
         outcomes = []
         for job_type, payload, *rest in await self._database.rows(query, (*window, limit)):
             spec = JobSpec.from_json(job_type.lower(), self._database.seal.opened_text(payload))
-            audio_s = spec.usage.quantity if spec.usage.unit == AUDIO_SECONDS else 0.0
-            outcomes.append(RecordingOutcome(spec.title, audio_s, *rest))
+            usage = spec.usage
+            tokens = int(usage.quantity) if usage.unit == TOKENS else 0
+            outcome = RecordingOutcome(spec.title, usage.audio_s, *rest)
+            outcomes.append(replace(outcome, kind=spec.kind, tokens=tokens))
         return outcomes

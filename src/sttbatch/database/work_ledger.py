@@ -8,7 +8,9 @@ import time
 from msgspec.structs import asdict
 
 from sttbatch.core.cache_entries import CacheValue
+from sttbatch.core.language_models import TOKENS, TokensSent
 from sttbatch.core.work import (
+    AUDIO_SECONDS,
     PROBE,
     ROUNDING,
     Answered,
@@ -85,7 +87,17 @@ COMPLETE_LATE = """
 LATENCIES = f"""
     SELECT quantity, latency_s FROM requests
     WHERE engine = ? AND model = ? AND error IS NULL AND chunk_key <> '{PROBE}'
+      AND unit = '{AUDIO_SECONDS}'
     ORDER BY at DESC LIMIT ?"""  # noqa: S608 - of a constant
+
+# Of the latest questions whose keys begin with one word.
+TOKENS_SENT = f"""
+    SELECT coalesce(sum(quantity - generated), 0), coalesce(sum(generated), 0),
+           coalesce(sum(sent_bytes), 0)
+    FROM (SELECT quantity, generated, sent_bytes FROM requests
+          WHERE engine = ? AND model = ? AND error IS NULL AND unit = '{TOKENS}'
+              AND chunk_key >= ? || ':' AND chunk_key < ? || ';'
+          ORDER BY at DESC LIMIT ?) AS latest"""  # noqa: S608 - of a constant
 
 SPENT = "SELECT coalesce(sum(cost), 0.0) FROM requests WHERE at >= ?"
 RESERVED = """
@@ -184,6 +196,10 @@ class SqlWorkLedger:
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         return await self._database.rows(LATENCIES, (engine, model, limit))
+
+    async def tokens_sent(self, engine: str, model: str, kind: str, limit: int) -> TokensSent:
+        rows = await self._database.rows(TOKENS_SENT, (engine, model, kind, kind, limit))
+        return TokensSent(*map(int, rows[0]))
 
     def _put(self, session: Session, record: RequestRecord) -> None:
         assert record.value is not None

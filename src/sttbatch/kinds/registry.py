@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
+from sttbatch.core.jobs import SUMMARY, TRANSCRIPTION, TRANSLATION, JobSpec
 from sttbatch.core.work import Usage
 
 ServicesT_contra = TypeVar("ServicesT_contra", contravariant=True)
@@ -16,8 +16,8 @@ ServicesT_contra = TypeVar("ServicesT_contra", contravariant=True)
 class JobKind(Protocol[ServicesT_contra]):
     """One kind of job; `spec` is that of the job's row."""
 
-    def key(self, spec: JobSpec) -> str:
-        """The key of its result."""
+    def key(self, spec: JobSpec) -> str | None:
+        """The key of its result; None: its spec does not decide it alone."""
 
     def engine(self, spec: JobSpec) -> tuple[str, str]:
         """Its engine and model."""
@@ -37,7 +37,11 @@ class JobKind(Protocol[ServicesT_contra]):
         """Run it, after `check`."""
 
 
-_KINDS = {TRANSCRIPTION: "sttbatch.kinds.transcription.kind"}
+_KINDS = {
+    TRANSCRIPTION: "sttbatch.kinds.transcription.kind",
+    SUMMARY: "sttbatch.kinds.summarization.kind",
+    TRANSLATION: "sttbatch.kinds.translation.kind",
+}
 
 
 def job_kind(name: str) -> JobKind[Any]:

@@ -37,6 +37,7 @@ ALERT_METRICS = {
     "latency_p99": "99th percentile of the latency",
     "cost": "cost in RUB, possibly billed requests included",
     "audio_seconds": "seconds of audio transcribed",
+    "tokens": "tokens that language models read and wrote",
     "jobs_failed": "recordings that failed, and have not been done since",
 }
 """The metrics that a rule may compare, and their meaning over a window."""
@@ -76,6 +77,7 @@ class AlertRule(Struct, frozen=True):
     Attributes:
         metric: one of ALERT_METRICS.
         window_s: seconds up to now over which the metric is computed.
+        kind: of the requests or jobs that count; None: all.
         urls: of webhooks; they may contain tokens, so they are never shown in full.
     """
 
@@ -88,6 +90,7 @@ class AlertRule(Struct, frozen=True):
     channels: tuple[Channel, ...] = (Channel.LOG,)
     urls: tuple[str, ...] = ()
     enabled: bool = True
+    kind: str | None = None
 
     def is_triggered(self, value: float | None) -> bool:
         """Whether the rule is enabled and its condition holds, which needs a value."""
@@ -98,7 +101,12 @@ class AlertRule(Struct, frozen=True):
     def condition(self) -> str:
         """The condition in words, `failed_share > 0.1 over 3600 s`, which identifies incidents."""
         over = f"over {self.window_s:g} s"
-        return f"{self.metric} {self.comparison} {self.threshold:g} {over}"
+        return f"{self.measured} {self.comparison} {self.threshold:g} {over}"
+
+    @property
+    def measured(self) -> str:
+        """The metric, and of which kind: `cost of summary`."""
+        return self.metric if self.kind is None else f"{self.metric} of {self.kind}"
 
     @property
     def notify(self) -> str:
@@ -129,10 +137,10 @@ class AlertEvaluator:
         await asyncio.gather(*map(self._evaluate, self._rules))
 
     async def _evaluate(self, rule: AlertRule) -> None:
-        value = await self._store.value(rule.metric, rule.window_s)
+        value = await self._store.value(rule.metric, rule.window_s, rule.kind)
         if value is None or not rule.is_triggered(value):
             # A job that is tried again may fail again, which is no new incident.
-            value = await self._store.value(rule.metric, rule.window_s, unresolved=True)
+            value = await self._store.value(rule.metric, rule.window_s, rule.kind, unresolved=True)
             if not rule.is_triggered(value):
                 self._retry_at.pop(rule, None)
                 await self._store.clear(rule.name, rule.condition)
@@ -176,13 +184,13 @@ def triggered(rule: AlertRule, value: float) -> AlertTriggered:
     """The event for a rule whose condition holds."""
     return AlertTriggered(
         "", rule.name, rule.metric, value, rule.comparison, rule.threshold, rule.window_s,
-        rule.severity, rule.notify,
+        rule.severity, rule.notify, rule.kind,
     )  # fmt: skip
 
 
 def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[str, Any]:
     """The JSON object for a webhook; chat services show its `text`."""
-    return {
+    facts = {
         "text": f"sttbatch: {'test of ' if test else ''}{alert_message(event)}",
         "event": "AlertTriggered",
         "time": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
@@ -195,13 +203,15 @@ def payload(event: AlertTriggered, now: float, *, test: bool = False) -> dict[st
         "window_seconds": event.window_s,
         "test": test,
     }
+    return facts if event.kind is None else facts | {"kind": event.kind}
 
 
 def alert_message(event: AlertTriggered) -> str:
     """The alert as one line of text."""
     name = "" if event.alert.startswith(f"{event.metric} ") else f"{event.alert}: "
+    measured = event.metric if event.kind is None else f"{event.metric} of {event.kind}"
     return (
-        f"{event.severity} alert: {name}{event.metric} is {event.value:.4g} over the last "
+        f"{event.severity} alert: {name}{measured} is {event.value:.4g} over the last "
         f"{event.window_s:g} s ({event.comparison} {event.threshold:g})"
     )
 

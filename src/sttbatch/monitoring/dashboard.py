@@ -14,6 +14,7 @@ from sttbatch.monitoring.statistics import (
     RepairFigures,
     Sources,
     Statistics,
+    of_language_models,
     statistics,
 )
 
@@ -83,6 +84,7 @@ async def page(sources: Sources, window: Window, currency: str) -> str:
 {_figure("Cache", _cache(totals), "lookups by the level that had the answer")}
 {_repair(totals.repair)}
 {_figure("Spending per day", bars("money", days, "Spending") if days else _NOTHING, "")}
+{_kinds(totals, currency)}
 </body></html>
 """
 
@@ -144,6 +146,17 @@ def _repair(figures: RepairFigures) -> str:
         f"{figures.asked_s / 60:.1f} min sent again"
     )
     return _figure("Audit", chart, caption)
+
+
+def _kinds(totals: Statistics, currency: str) -> str:
+    """A chart; empty if all was transcription."""
+    if not of_language_models(totals):
+        return ""
+    rows = [
+        (kind, of.cost, f"{of.cost:.2f} {currency}, {of.total} requests, {of.tokens:,} tokens")
+        for kind, of in totals.kinds.items()
+    ]
+    return _figure("Spending by kind", bars("money", rows, "Spending by kind"), "")
 
 
 def _figure(title: str, chart: str, caption: str) -> str:

@@ -19,6 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric as Family
 
+from sttbatch.core.jobs import KINDS, TRANSCRIPTION
 from sttbatch.core.metrics import (
     BOUNDS,
     DURATION_BOUNDS_S,
@@ -31,6 +32,7 @@ from sttbatch.core.metrics import (
     RUNS_ENDED,
     SUSPECT_SEGMENTS,
     Bucket,
+    KindTotal,
     Metric,
     RequestTotal,
     RunEnd,
@@ -155,6 +157,8 @@ async def _families(sources: Sources) -> AsyncIterator[Family]:
     metrics, usage = sources.metrics, sources.usage
     for family in _request_families(await usage.request_totals()):
         yield family
+    for family in _kind_families(await usage.kind_totals()):
+        yield family
     yield _histogram(
         "request_duration_seconds",
         "How long answered requests took, from their start to the end of the answer",
@@ -243,6 +247,28 @@ def _histogram(
         ]
         family.add_metric(values, counts, sum(bucket.total for bucket in buckets))
     return family
+
+
+def _kind_families(totals: Sequence[KindTotal]) -> Iterator[Family]:
+    """Of answered requests alone, as those that were possibly billed may be booked anew."""
+    for name, text, field, unit in (
+        ("kind_requests", "Requests that were answered, by kind of job", "count", 1),
+        ("kind_cost_rubles", "What answered requests cost, by kind of job", "cost_micros", MICROS),
+    ):
+        sums = dict.fromkeys(KINDS, 0.0)
+        for total in totals:
+            sums[total.kind] += getattr(total, field) / unit
+        yield family_of(CounterMetricFamily, name, text, sums, "kind")
+    tokens = CounterMetricFamily(
+        "sttbatch_tokens",
+        "Tokens that language models read (prompt) and wrote (generated)",
+        labels=("kind", "model", "type"),
+    )
+    for total in totals:
+        if total.kind != TRANSCRIPTION:
+            tokens.add_metric([total.kind, total.model, "prompt"], total.prompt_tokens)
+            tokens.add_metric([total.kind, total.model, "generated"], total.generated_tokens)
+    yield tokens
 
 
 def _request_families(totals: Sequence[RequestTotal]) -> Iterator[Family]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from sttbatch.core.jobs import TRANSCRIPTION
 from sttbatch.core.metrics import (
     GAP_ENDS,
     MISS,
@@ -85,7 +86,7 @@ class Aggregator:
 
 
 class Group(Struct, frozen=True):
-    """Requests of one model, engine or day, and the latencies of those that were answered."""
+    """Requests of one model, engine, kind or day, and the latencies of those that were answered."""
 
     name: str
     requests: RequestFigures
@@ -157,6 +158,8 @@ class Statistics(Struct, frozen=True):
     Attributes:
         recordings: by outcome: transcribed, cached, unchanged (nothing had to be written), failed.
         audio_s: of transcribed and of cached recordings.
+        requests: of all kinds together.
+        kinds: requests by kind.
         jobs: current numbers by state.
         errors: requests without an answer, by cause.
         retries: by the cause of the failure before.
@@ -181,6 +184,7 @@ class Statistics(Struct, frozen=True):
     repair: RepairFigures
     slowest: Sequence[RecordingOutcome]
     failed: Sequence[RecordingOutcome]
+    kinds: Mapping[str, RequestFigures]
 
 
 class Sources(Struct, frozen=True):
@@ -215,18 +219,29 @@ async def statistics(sources: Sources, window: Window) -> Statistics:
         await _repair_figures(metrics, window),
         await usage.slowest(window, LISTED),
         await usage.failed(window, LISTED),
+        await usage.requests_by("kind", window),
     )
 
 
 async def groups(sources: Sources, window: Window, by: str) -> list[Group]:
-    """The requests of a window by `model`, `engine` or `day` (local)."""
+    """The requests of a window by `model`, `engine`, `kind` or `day` (local)."""
     latencies: defaultdict[str, list[float]] = defaultdict(list)
-    for name, latency_s in await sources.metrics.latencies(by, window):
+    answered = (
+        sources.usage.latencies_by_kind(window)
+        if by == "kind"
+        else sources.metrics.latencies(by, window)
+    )
+    for name, latency_s in await answered:
         latencies[name].append(latency_s)
     return [
         Group(name, requests, Distribution(sorted(latencies[name])))
         for name, requests in (await sources.usage.requests_by(by, window)).items()
     ]
+
+
+def of_language_models(stats: Statistics) -> Mapping[str, RequestFigures]:
+    """Requests of other kinds than transcription, where there were any."""
+    return {kind: found for kind, found in stats.kinds.items() if kind != TRANSCRIPTION}
 
 
 def hits_by_level(lookups: Mapping[str, _Count]) -> dict[str, _Count]:

@@ -14,7 +14,8 @@ from sttbatch.core.models import (
     Segment,
     Transcript,
 )
-from sttbatch.core.options import OutputOptions
+from sttbatch.core.options import OutputOptions, Task
+from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.unicode_text import plain
 
 
@@ -27,6 +28,7 @@ class Document(Struct, frozen=True):
     Attributes:
         source: the recording's display path.
         sha256: of the recording's content, in hexadecimal digits.
+        task: what the engine was asked for.
         url: where others read its json; None: it is in no bucket, or that is unknown.
     """
 
@@ -37,6 +39,7 @@ class Document(Struct, frozen=True):
     transcript: Transcript
     options: OutputOptions
     url: str | None = None
+    task: Task = Task.TRANSCRIBE
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""
@@ -70,9 +73,5 @@ def _note(gap: Gap) -> str:
     # Rounded outwards to whole seconds, so that a short gap does not seem to be empty.
     start, end = math.floor(round(gap.start_s, 3)), math.ceil(round(gap.end_s, 3))
     channel = f"channel {gap.channel}" if gap.channel != MIXED else ""
-    facts = [f"{_clock(start)} - {_clock(end)}", channel, plain(gap.detail)]
+    facts = [f"{timestamp(start)} - {timestamp(end)}", channel, plain(gap.detail)]
     return f"[not transcribed: {', '.join(filter(None, facts))}]"
-
-
-def _clock(seconds: int) -> str:
-    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

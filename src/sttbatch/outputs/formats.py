@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
+from sttbatch.core.options import Task
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 from sttbatch.outputs.unicode_text import encodable, joined
@@ -71,6 +72,15 @@ def tsv(document: Document) -> bytes:
 
 def json(document: Document) -> bytes:
     """Everything, in the form of Whisper's JSON with additional fields."""
+    return json_document(document)
+
+
+def json_document(
+    document: Document,
+    facts: Mapping[str, object] = {},
+    marks: Callable[[int], Mapping[str, object]] = lambda number: {},
+) -> bytes:
+    """As `json`, with further `facts`, and `marks` of segments by their number from 0."""
     transcript, segments = document.transcript, document.segments()
     content: dict[str, object] = {
         "source": encodable(document.source),
@@ -79,9 +89,10 @@ def json(document: Document) -> bytes:
         "language": transcript.language,
         "model": encodable(document.model),
         "engine": document.engine,
+        **_encodable({**_of_task(document), **facts}),
         "text": encodable(" ".join(each.text for each in segments if each.text)),
         "segments": [
-            _segment(number, segment, words=document.options.words)
+            _segment(number, segment, words=document.options.words) | _encodable(marks(number))
             for number, segment in enumerate(segments)
         ],
         "chunks": [_chunk(chunk) for chunk in transcript.chunks],
@@ -101,6 +112,13 @@ def json_bytes(content: Mapping[str, object]) -> bytes:
     encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
+
+
+def _of_task(document: Document) -> dict[str, object]:
+    if document.task is Task.TRANSCRIBE:
+        return {}
+    spoken = document.transcript.source_language
+    return {"task": str(document.task), **({"source_language": spoken} if spoken else {})}
 
 
 FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
@@ -129,6 +147,12 @@ def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]
             for word in segment.words
         ]
     return entry
+
+
+def _encodable(facts: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: encodable(value) if isinstance(value, str) else value for name, value in facts.items()
+    }
 
 
 def _chunk(chunk: ChunkSummary) -> dict[str, object]:

@@ -20,7 +20,8 @@ KEY_MAX_BYTES = 1024
 NAME_MAX_BYTES = 255
 """Maximum length of a path component on common file systems of Linux and macOS."""
 
-_LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
+LONGEST_ENDING = max(len(name) for name in OUTPUT_FORMATS) + len(".")
+STEM_MAX_BYTES = NAME_MAX_BYTES - LONGEST_ENDING
 _HASH_DIGITS = 8
 _LONGEST_HASH = 2 * len(sha256().hexdigest())
 
@@ -122,7 +123,7 @@ def longest_name(folder: str) -> int:
     return max(KEY_MAX_BYTES - used, 2 * _LONGEST_HASH)
 
 
-def stems(name: str, source: bytes, longest: int = NAME_MAX_BYTES) -> Iterator[str]:
+def stems(name: str, source: bytes, longest: int = STEM_MAX_BYTES) -> Iterator[str]:
     """Possible names, without `.txt`, of the outputs of a recording called `name`; the best first.
 
     `talk.mp3` gives `talk`, `talk.mp3`, `talk.mp3-1f3a5c7e` and then longer hashes of `source`.
@@ -135,13 +136,12 @@ def stems(name: str, source: bytes, longest: int = NAME_MAX_BYTES) -> Iterator[s
         yield fitted(name, f"-{digest[:digits]}", longest)
 
 
-def fitted(stem: str, suffix: str = "", longest: int = NAME_MAX_BYTES) -> str:
-    """`stem` and `suffix`, shortened with a hash if the longest ending would not fit."""
-    limit = longest - _LONGEST_ENDING
-    if len(os.fsencode(stem + suffix)) <= limit:
+def fitted(stem: str, suffix: str = "", longest: int = STEM_MAX_BYTES) -> str:
+    """`stem` and `suffix`, shortened with a hash to `longest` bytes if they are more."""
+    if len(os.fsencode(stem + suffix)) <= longest:
         return stem + suffix
     suffix = f"-{sha256(os.fsencode(stem)).hexdigest()[:_HASH_DIGITS]}{suffix}"
-    while len(os.fsencode(stem + suffix)) > limit:
+    while len(os.fsencode(stem + suffix)) > longest:
         stem = stem[:-1]
     return stem + suffix
 

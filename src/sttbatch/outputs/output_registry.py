@@ -22,6 +22,7 @@ from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.core.ports import Objects, OutputStore
 from sttbatch.outputs.object_files import object_states
 from sttbatch.outputs.output_names import (
+    LONGEST_ENDING,
     OutputLocation,
     OutputLocator,
     OutputPlan,
@@ -30,7 +31,7 @@ from sttbatch.outputs.output_names import (
     longest_name,
     stems,
 )
-from sttbatch.outputs.owned_names import NameIndex, OwnedNames
+from sttbatch.outputs.owned_names import NameIndex, OwnedNames, stems_of
 
 OUTPUTS_VERSION = 2
 """To be raised when formatters change, so that existing outputs are rewritten."""
@@ -146,8 +147,9 @@ class OutputRegistry:
         """Record the states of the outputs at `paths`, which are up to date."""
         found = await self._object_states(paths)
         by_name = {
-            path.suffix[1:]: found[name] if (name := os.fsencode(path)) in found else state_of(name)
-            for path in paths
+            ending: found[name] if (name := os.fsencode(path)) in found else state_of(name)
+            for ending, path in plan.paths.items()
+            if path in paths
         }
         states = [
             OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)
@@ -228,11 +230,10 @@ class _Naming:
 
     def plan(self, recording: Recording, place: OutputLocation) -> OutputPlan:
         source, target, folder = place
-        candidates = [
-            os.fsencode(stem)
-            for stem in stems(recording.path.name, source, longest_name(os.fsdecode(target)))
-        ]
-        own = self._index.own[target, source]
+        ending = max(map(len, self._formats), default=0) + len(".")
+        longest = longest_name(os.fsdecode(target)) - max(ending, LONGEST_ENDING)
+        candidates = [os.fsencode(stem) for stem in stems(recording.path.name, source, longest)]
+        own = {stem for stem in self._index.own[target, source] if len(stem) <= longest}
         # A recording keeps its name, even if a better one has become free.
         preferred = [stem for stem in candidates if stem in own]
         for stem in [*preferred, *sorted(own.difference(preferred)), *candidates]:
@@ -241,26 +242,33 @@ class _Naming:
                 break
         else:
             raise AssertionError("a SHA-256 of the path is taken by another path")
-        self._planned[folded(key)] = source
-        own.add(stem)
+        self._planned |= dict.fromkeys(self._taken(key), source)
+        self._index.own[target, source].add(stem)
         path = folder + os.fsdecode(stem)
         paths = {name: location(f"{path}.{name}") for name in self._formats}
         return OutputPlan(recording, paths, source, key)
 
     def _is_free(self, stem: bytes, source: bytes) -> bool:
         key = folded(stem)
-        if self._planned.get(key, source) != source:
-            return False
         if any(f"{key}.{name}" in self._index.recordings for name in self._formats):
             return False
-        others = self._index.owners.get(key, {})
         return all(
-            other == source or all(map(_is_abandoned, outputs)) for other, outputs in others.items()
+            self._planned.get(taken, source) == source
+            and all(
+                other == source or all(map(_is_abandoned, outputs))
+                for other, outputs in self._index.owners.get(taken, {}).items()
+            )
+            for taken in self._taken(stem)
         )
+
+    def _taken(self, stem: bytes) -> set[str]:
+        """The folded stems that the outputs would take."""
+        taken = set[bytes]({stem}).union(*(stems_of(stem, name) for name in self._formats))
+        return set(map(folded, taken))
 
 
 def _paths_of_stem(plan: OutputPlan) -> list[bytes]:
-    return [plan.key(name) for name in OUTPUT_FORMATS]
+    return [plan.key(name) for name in {*OUTPUT_FORMATS, *plan.paths}]
 
 
 def _is_abandoned(output: OutputOwner | OutputDigests) -> bool:

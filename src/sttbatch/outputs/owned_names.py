@@ -17,11 +17,17 @@ MAX_AGE_S = 30.0
 taken meanwhile. A worker would read a whole folder for each of its recordings."""
 
 
+def stems_of(stem: bytes, format_name: str) -> set[bytes]:
+    """The stems that an output takes: `talk` and `talk.en` by the `en.srt` of `talk`."""
+    ending = format_name.rpartition(".")[0].encode()
+    return {stem, stem + b"." + ending} if ending else {stem}
+
+
 class NameIndex:
     """The owned names of folders.
 
     Attributes:
-        owners: by folded stem and recording, its outputs.
+        owners: by folded stem and recording, the outputs that take it.
         own: by folder and recording, its stems.
         recordings: folded paths of recordings, which no output may replace.
     """
@@ -42,7 +48,8 @@ class NameIndex:
             if folder in folders:
                 self.recordings.add(folded(source))
                 self.own[folder, source].add(name)
-                self.owners[folded(folder + name)].setdefault(source, []).append(owner)
+                for stem in stems_of(folder + name, owner.format):
+                    self.owners[folded(stem)].setdefault(source, []).append(owner)
 
 
 class OwnedNames:

@@ -63,9 +63,15 @@ class OutputWriter:
             RecordingError: a file cannot be written; says which one and what to do.
             StateError: the ledger cannot be used.
         """
-        written, planned = Written(()), (recording, document.options)
+        options = document.options
+        written, planned = Written(()), (recording, options)
+
+        def contents(plan: OutputPlan) -> dict[str, bytes]:
+            shown = replace(document, url=_public_url(plan, options))
+            return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
+
         if self._plans[planned].paths:
-            written = await self._write_planned(document, recording)
+            written = await self._write_planned(planned, contents)
         if self.observe is not None:
             await self.observe(document)
         if written.paths and transcript_key is not None:
@@ -75,21 +81,34 @@ class OutputWriter:
             )
         return written
 
-    async def _write_planned(self, document: Document, recording: Location) -> Written:
-        options, planned = document.options, (recording, document.options)
+    async def write_contents(
+        self, recording: Location, options: OutputOptions, contents: Mapping[str, bytes]
+    ) -> Written:
+        """Write outputs, by format, of a planned recording that are not up to date; as `write`."""
+        return await self._write_planned((recording, options), lambda _: contents)
+
+    async def _write_planned(
+        self,
+        planned: tuple[Location, OutputOptions],
+        contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
+    ) -> Written:
+        _, options = planned
         for _ in range(_ROUNDS - 1):
             plan = self._plans[planned]
             try:
-                return await self._write(plan, document, overwrite=options.overwrite)
+                return await self._write(plan, contents_of, overwrite=options.overwrite)
             except NameTakenError:
                 await self.plan([plan.recording], options)
-        return await self._write(self._plans[planned], document, overwrite=options.overwrite)
+        return await self._write(self._plans[planned], contents_of, overwrite=options.overwrite)
 
-    async def _write(self, plan: OutputPlan, document: Document, *, overwrite: bool) -> Written:
-        document = replace(document, url=_public_url(plan, document.options))
-        contents = await asyncio.to_thread(
-            lambda: {name: FORMATS[name](document) for name in plan.paths}
-        )
+    async def _write(
+        self,
+        plan: OutputPlan,
+        contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
+        *,
+        overwrite: bool,
+    ) -> Written:
+        contents = await asyncio.to_thread(contents_of, plan)
         folder = next(iter(plan.paths.values())).parent
         if not isinstance(folder, ObjectUrl) and folder not in self._swept:
             self._swept.add(folder)
@@ -115,7 +134,7 @@ class OutputWriter:
     async def _write_changed(
         self,
         plan: OutputPlan,
-        contents: dict[str, bytes],
+        contents: Mapping[str, bytes],
         known: Mapping[str, frozenset[str]],
         *,
         overwrite: bool,

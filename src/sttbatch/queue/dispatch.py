@@ -132,7 +132,7 @@ class LedgerDispatcher:
 
 
 def _assignment(job: Job, claim: Claim, following: Sequence[Job]) -> Assignment:
-    return Assignment(job, claim, tuple(each.spec.usage.quantity for each in following))
+    return Assignment(job, claim, tuple(each.spec.usage.audio_s for each in following))
 
 
 async def fail_ordered(

@@ -129,7 +129,7 @@ async def lanes_to(
     try:
         yield Lanes(engine, sender, pool, admission, warnings, events)
     finally:
-        await engine.aclose()
+        await sender.aclose()
 
 
 def all_heard(count: int) -> dict[int, str]:

@@ -312,7 +312,7 @@ ITEMS = st.lists(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     VALUES | st.fixed_dictionaries({"text": VALUES, "segments": ITEMS, "words": ITEMS}),
     st.floats(0.1, 1e6),

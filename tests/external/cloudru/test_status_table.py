@@ -44,7 +44,15 @@ def one(endpoint: CloudRu, status: Status, **options: Any) -> tuple[Exception, L
     return error, lanes
 
 
-@pytest.mark.parametrize("code", [408, 409, 425, 429, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize(
+    "code",
+    [
+        408,
+        429,
+        503,
+        *(pytest.param(code, marks=pytest.mark.slow) for code in (409, 425, 500, 502, 504, 529)),
+    ],
+)
 def test_each_retryable_status_twice_per_chunk(code: int, endpoint: CloudRu) -> None:
     """All words, in 3 posts a chunk: the two that fail and the one that does not."""
     endpoint.faults = twice_per_chunk(Status(code))

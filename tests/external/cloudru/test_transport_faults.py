@@ -53,10 +53,10 @@ LARGE = 3 * MIB  # three times what an h2 stream takes before the endpoint reads
 @pytest.mark.parametrize(
     ("versions", "size"),
     [
-        pytest.param(("h2", "http/1.1"), 2000, id="h2-small"),
+        pytest.param(("h2", "http/1.1"), 2000, id="h2-small", marks=pytest.mark.slow),
         pytest.param(("h2", "http/1.1"), LARGE, id="h2-large"),
         pytest.param(("http/1.1",), 2000, id="h1-small", marks=pytest.mark.slow),
-        pytest.param(("http/1.1",), LARGE, id="h1-large"),
+        pytest.param(("http/1.1",), LARGE, id="h1-large", marks=pytest.mark.slow),
     ],
 )
 def test_each_fault_twice_per_chunk(

@@ -59,10 +59,11 @@ def test_phrases_are_found_over_every_border_and_once(run: Run) -> None:
     async def test(library: Library) -> None:
         await library.add("a.mp3", numbered(60))
         await library.indexer.update()
-        for at in range(415):
+        # Of the two phrases over a border, one.
+        for at in range(0, 415, 2):
             assert await library.found(f'"w{at} w{at + 1} w{at + 2}"') == [f"a.mp3 {at // 7 * 10}"]
         # Some words apart, as far as a passage is found by words of the next one.
-        for at in range(395):
+        for at in range(2, 395, 3):
             assert len(await library.found(f"w{at} w{at + 20}")) == 1
         assert await library.found("w0 w400") == []
 

@@ -36,6 +36,7 @@ from tests.external.cloudru.lanes import lanes_to
 
 PRICES = TokenPrices(prompt=100.0, generated=1000.0)
 FILE_SHA256 = "f" * 64
+SPEC = JobSpec("summary", 2, {"recording": "talk.mp3"})
 
 
 @dataclass
@@ -64,6 +65,7 @@ async def conversation(
     max_cost: float | None = None,
     budgets: Budgets | None = None,
     prices: TokenPrices = PRICES,
+    spec: JobSpec = SPEC,
 ) -> AsyncIterator[Conversation]:
     """State in `folder`; to be entered once for each run."""
     events: list[Event] = []
@@ -81,7 +83,6 @@ async def conversation(
             lanes_to(endpoint) as connected,
         ):
             queue = JobQueue(LedgerJobs(database), workers)
-            spec = JobSpec("summary", 2, {"recording": "talk.mp3"})
             job = await queue.jobs.enqueue(FILE_SHA256, 0, "r" * 64, spec)
             claim = await queue.claim(job.id, worker)
             if not isinstance(claim, Claim):

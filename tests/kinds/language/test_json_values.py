@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sttbatch.kinds.language.json_values import json_value
@@ -15,7 +15,8 @@ TEXT = json.dumps(VALUE)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
 )
 
 
@@ -41,7 +42,8 @@ def test_there_is_none(said: str) -> None:
     assert json_value(said) is None
 
 
-@given(st.dictionaries(st.text(), VALUES) | st.lists(VALUES))
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(), VALUES, max_size=3) | st.lists(VALUES, max_size=3))
 def test_every_value_is_read(value: object) -> None:
     assert json_value(json.dumps(value)) == value
     assert json_value(f"```json\n{json.dumps(value, ensure_ascii=False)}\n```") == value

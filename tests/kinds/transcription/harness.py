@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
+from sttbatch.composition.engines import DeferredModels, Engines
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import ANSWERS, open_caches, work_ledger
 from sttbatch.composition.workshop import Workshop, transcription_run
@@ -23,8 +24,9 @@ from sttbatch.database.database import Database
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.workers import LedgerWorkers
+from sttbatch.external.cloudru.endpoint import Endpoint
+from sttbatch.kinds.report import BatchReport
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.report import BatchReport
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.processing.discovery import discover
@@ -86,7 +88,9 @@ class FakeEngine:
         text = " ".join(word.text for word in said)
         return Answer(Transcription(text, segments, "en"), post, "verbose_json")
 
-    async def aclose(self) -> None: ...
+
+def no_endpoint() -> Endpoint:
+    raise AssertionError("a transcription asks no language model")
 
 
 @dataclass
@@ -148,7 +152,7 @@ async def opened(
                 answers,
                 workers,
                 worker,
-                engine,
+                Engines(engine, DeferredModels(no_endpoint)),
                 media,
                 splitters,
                 PrioritySemaphore(config.concurrency.value),

@@ -15,9 +15,9 @@ from sttbatch.core.file_records import FileRecord
 from sttbatch.core.jobs import TRANSCRIPTION, Claim, Job, JobPriority, JobSpec, JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload
 from sttbatch.core.options import RunOptions
+from sttbatch.kinds.report import Outcome
 from sttbatch.kinds.transcription.job_claims import QUEUE_HEAD
 from sttbatch.kinds.transcription.recording_job import TRANSITIONS, RecordingJob, RunState
-from sttbatch.kinds.transcription.report import Outcome
 from sttbatch.processing.discovery import Candidate
 from tests.cloudru import make_recording
 

@@ -17,7 +17,7 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.events import CacheLookup, Event, JobCompleted, Warned
 from sttbatch.core.models import Transcript, Upload
 from sttbatch.core.options import OutputOptions
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.outputs.document import Document
 from sttbatch.processing.scheduling.orchestrator import COMPLETIONS_AT_ONCE
 from tests.cloudru import make_recording

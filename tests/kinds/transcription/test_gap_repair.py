@@ -18,7 +18,7 @@ from sttbatch.core.events import (
 )
 from sttbatch.core.models import ChannelMode, ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions, RunOptions
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.kinds.transcription.spec import RunConfig
 from tests.calls import make_call
 from tests.cloudru import make_recording

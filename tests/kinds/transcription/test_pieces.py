@@ -18,7 +18,7 @@ from sttbatch.core.events import (
 from sttbatch.core.jobs import JobStatus
 from sttbatch.core.models import ConcurrencyLimit, Upload, UploadCodec
 from sttbatch.core.options import ChunkingOptions
-from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.kinds.report import Outcome
 from tests.cloudru import make_recording
 
 from .harness import CONFIG, FakeEngine, Harness, opened

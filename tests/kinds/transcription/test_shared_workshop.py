@@ -10,7 +10,7 @@ import pytest
 from sttbatch.composition.workshop import transcription_run
 from sttbatch.core.errors import ChunkError, StateError
 from sttbatch.core.models import Upload
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.processing.discovery import discover
 from tests.cloudru import make_recording
 

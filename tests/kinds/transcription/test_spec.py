@@ -112,7 +112,9 @@ def test_a_jobs_row_says_under_which_key_its_transcript_is_stored_and_what_it_ta
             await harness.transcribe(recording)
             [job] = await harness.queue.jobs.list()
             kind = job_kind(job.spec.kind)
-            assert await harness.results.transcript(kind.key(job.spec)) is not None
+            key = kind.key(job.spec)
+            assert key is not None
+            assert await harness.results.transcript(key) is not None
             # Of one channel: how many there are is known once it is probed.
             assert kind.estimate(job.spec) == Usage(AUDIO_SECONDS, 4.0)
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest
 from sttbatch.core.models import ConcurrencyLimit, Hallucinations, Segment, Transcription, Upload
 from sttbatch.core.options import OutputOptions, RequestOptions, RunOptions
-from sttbatch.kinds.transcription.report import BatchReport, Outcome
+from sttbatch.kinds.report import BatchReport, Outcome
 from tests.encoding import encode
 from tests.shell import load
 from tests.speech import RATE_HZ, Samples, at_peak, melody, noise, spoken, write
@@ -51,8 +51,6 @@ class WritingEngine:
         text = " ".join(each.text for each in segments)
         request = APIRequest(0.0, 1, 200, 0.1, upload.size_bytes, upload.duration_s, paid=True)
         return Answer(Transcription(text, segments, "ru"), request, "verbose_json")
-
-    async def aclose(self) -> None: ...
 
 
 def transcribed(
@@ -119,7 +117,7 @@ def test_music_between_speech_is_no_failure_and_a_credit_over_it_is_left_out(
         pytest.param("Мы здесь поём.", True, melody(MUSIC_S), False, marks=pytest.mark.slow),
         ("Кто знает, что.", True, spoken(MUSIC_S), True),
         pytest.param(FILLER, True, spoken(MUSIC_S), False, marks=pytest.mark.slow),
-        (f"{FILLER} для нас", False, melody(MUSIC_S), True),
+        pytest.param(f"{FILLER} для нас", False, melody(MUSIC_S), True, marks=pytest.mark.slow),
     ],
     ids=["filler over music", "spoken", "sung", "improbable over music", "mumbled", "both", "part"],
 )
@@ -168,7 +166,9 @@ def test_what_a_share_forbids_to_send_again_is_a_failure_only_where_somebody_spe
         assert len(engine.sent) == 1
 
 
-@pytest.mark.parametrize("vad", [True, False], ids=["auto", "off"])
+@pytest.mark.parametrize(
+    "vad", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["auto", "off"]
+)
 @pytest.mark.parametrize("dbfs", [pytest.param(-54.0, marks=pytest.mark.slow), -64.0])
 def test_quiet_speech_is_sent_and_quiet_noise_is_not(
     dbfs: float, vad: bool, tmp_path: Path

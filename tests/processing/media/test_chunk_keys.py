@@ -61,7 +61,9 @@ def test_keys_are_the_same_in_each_run(codec: UploadCodec, record: Record) -> No
         ("cbr.mp3", {}),
         pytest.param("aac.m4a", {}, marks=pytest.mark.slow),
         pytest.param("opus.webm", {}, marks=pytest.mark.slow),
-        ("vorbis.ogg", {"codec": "vorbis", "sample_rate": 44_100}),
+        pytest.param(
+            "vorbis.ogg", {"codec": "vorbis", "sample_rate": 44_100}, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_copy_and_an_encoded_chunk_share_key_and_timeline(

@@ -246,8 +246,8 @@ def test_a_file_that_changes_while_it_is_cut_fails(
     ("number", "reason"),
     [
         (signal.SIGKILL, "killed"),
-        (signal.SIGXCPU, "CPU time"),
-        (signal.SIGSEGV, "crashed .SIGSEGV"),
+        pytest.param(signal.SIGXCPU, "CPU time", marks=pytest.mark.slow),
+        pytest.param(signal.SIGSEGV, "crashed .SIGSEGV", marks=pytest.mark.slow),
     ],
 )
 def test_a_worker_that_dies_fails_its_recording_only(
@@ -366,7 +366,7 @@ def test_memory_has_a_limit(record: Record, tmp_path: Path) -> None:
     run(tmp_path, use)
 
 
-@pytest.mark.parametrize("hard_s", ["unlimited", "1"])
+@pytest.mark.parametrize("hard_s", ["unlimited", pytest.param("1", marks=pytest.mark.slow)])
 def test_cpu_time_has_a_limit(hard_s: str) -> None:
     """One answer may not take for ever, and a lower limit of the shell's is no error."""
     program = textwrap.dedent("""

@@ -18,6 +18,7 @@ from .mutations import FIXTURES, MUTATIONS, mutated
 COUNT = 16
 
 
+@pytest.mark.slow
 def test_each_is_read_or_named(tmp_path: Path, home: Path) -> None:
     """Some of the thousand that tests/slow takes through the command line."""
     with CloudRu(recognise=lambda _: Heard((), 0.0)) as endpoint:

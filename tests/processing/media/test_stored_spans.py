@@ -15,7 +15,7 @@ from .cutting import assert_says, cut, outcomes, plan_for
 
 CASES = [
     pytest.param("opus.webm", UploadCodec.COPY, {"sentence_pause_s": 0.1}, marks=pytest.mark.slow),
-    ("cbr.mp3", UploadCodec.COPY, {"words_per_sentence": 2}),
+    pytest.param("cbr.mp3", UploadCodec.COPY, {"words_per_sentence": 2}, marks=pytest.mark.slow),
     ("flac.flac", UploadCodec.FLAC, {"sentence_pause_s": 0.1}),
     pytest.param("aac.m4a", UploadCodec.FLAC, {"words_per_sentence": 2}, marks=pytest.mark.slow),
 ]

@@ -175,8 +175,10 @@ def test_words_beside_known_ones_are_there_once(error_s: float) -> None:
     "name",
     [
         "pcm.wav",
-        "cbr.mp3",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("aac.m4a", "opus.ogg")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("cbr.mp3", "aac.m4a", "opus.ogg")
+        ),
     ],
 )
 def test_a_worker_measures_only_what_it_is_asked_for(
@@ -203,7 +205,8 @@ def test_a_worker_measures_only_what_it_is_asked_for(
 
 @pytest.mark.parametrize("codec", [UploadCodec.COPY, UploadCodec.FLAC])
 @pytest.mark.parametrize(
-    "name", ["cbr.mp3", pytest.param("aac.m4a", marks=pytest.mark.slow), "opus.ogg"]
+    "name",
+    ["cbr.mp3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("aac.m4a", "opus.ogg"))],
 )
 def test_a_span_that_is_cut_again_is_the_same(
     record: Record, name: str, codec: UploadCodec

@@ -102,7 +102,7 @@ async def _rule_states(loaded: LoadedSettings) -> list[_RuleState]:
         return [
             _RuleState(
                 rule,
-                await stores.alerts.value(rule.metric, rule.window_s),
+                await stores.alerts.value(rule.metric, rule.window_s, rule.kind),
                 await stores.alerts.since(rule.name, rule.condition),
             )
             for rule in loaded.alerts

@@ -10,9 +10,10 @@ import typer
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.options import AsJson
 from sttbatch.core.errors import UsageError
-from sttbatch.core.jobs import TERMINAL, Job, JobPriority, JobStatus
+from sttbatch.core.jobs import KINDS, TERMINAL, TRANSCRIPTION, Job, JobPriority, JobStatus
 
 if TYPE_CHECKING:
+    from sttbatch.cli.run_session import RunSession
     from sttbatch.composition.stores import LedgerStores
 
 T = TypeVar("T")
@@ -32,14 +33,21 @@ def list_(
     status: Annotated[
         JobStatus | None, typer.Option(case_sensitive=False, help="Only jobs in this state.")
     ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help=f"Only jobs of this kind: {', '.join(KINDS)}."),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List running jobs, queued ones in the order of the queue, then ended ones, newest first."""
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
+    if kind is not None and kind not in KINDS:
+        raise UsageError(f"a kind of job is one of {', '.join(KINDS)}, not {kind!r}")
+
     async def read(stores: LedgerStores) -> tuple[list[Job], set[str]]:
-        jobs = await stores.jobs.list(status, limit)
+        jobs = await stores.jobs.list(status, limit, kind)
         holders = {job.worker_id for job in jobs if job.worker_id is not None}
         return jobs, set(await stores.workers.living(holders))
 
@@ -96,6 +104,7 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
     from msgspec.structs import replace
 
     from sttbatch.cli.console.progress import OutputMode, event_log
+    from sttbatch.cli.language_session import LanguageSession
     from sttbatch.cli.transcribe_session import TranscribeSession
     from sttbatch.composition.credentials import load_key
     from sttbatch.composition.effective_options import RunFlags
@@ -105,13 +114,18 @@ def _run_now(job_id: str, *, as_json: bool) -> int:
     job = _with_stores(lambda stores: stores.jobs.find(job_id))
     loaded = load_settings()
     engine, model = job_kind(job.spec.kind).engine(job.spec)
-    settings = replace(loaded.settings, engine=engine, model=model)
     mode = OutputMode(False, False, as_json, False, False, None)
-    key = load_key(settings) if engine == "cloudru" else None
+    key = load_key(loaded.settings) if engine == "cloudru" else None
     with event_log(mode) as log:
-        session = TranscribeSession(
-            settings, RunFlags(priority=job.priority), mode, key, loaded.alerts, log
-        )
+        session: RunSession
+        if job.spec.kind == TRANSCRIPTION:
+            settings = replace(loaded.settings, engine=engine, model=model)
+            flags = RunFlags(priority=job.priority)
+            session = TranscribeSession(settings, flags, mode, key, loaded.alerts, log)
+        else:
+            session = LanguageSession(
+                loaded.settings, mode, key, f"{job.spec.kind} written", loaded.alerts, log
+            )
         return asyncio.run(
             session.run_job(job.spec, lambda: _serve(lambda stores: stores.queue.retry(job.id)))
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +12,14 @@ import typer
 from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.exit_codes import SOME_FAILED
-from sttbatch.cli.options import AsJson, option
+from sttbatch.cli.meaning_session import run_by_meaning
+from sttbatch.cli.options import AsJson, EmbeddingModel, MaxCost, option
 
 if TYPE_CHECKING:
     from sttbatch.kinds.indexing.searching import Hit, SearchOptions
+
+SEMANTIC_HITS = 20
+"""There is always a next best one."""
 
 
 # fmt: off
@@ -22,7 +27,7 @@ def search(
     query: Annotated[str, typer.Argument(
         metavar="QUERY", show_default=False,
         help="Words in any of their forms, all within some sentences; 'a phrase' in double quotes, "
-        "begin*, -without, one OR another.")],
+        "begin*, -without, one OR another. With --semantic any text.")],
     paths: Annotated[list[str] | None, typer.Argument(
         metavar="[PATH]...", show_default=False,
         help="Recordings or folders. \\[default: all]")] = None,
@@ -33,38 +38,62 @@ def search(
     context: Annotated[int, option(
         "Show N segments before and after each hit.", metavar="N", minimum=0, maximum=100)] = 0,
     number: Annotated[int | None, option(
-        "Show the first N hits.", "-n", metavar="N", minimum=1)] = None,
+        "Show the first N hits.", "-n", metavar="N", minimum=1,
+        default="all; with --semantic 20")] = None,
+    semantic: Annotated[bool, option(
+        "Find passages that mean what QUERY says, the best first, by their words too.",
+        "--semantic")] = False,
+    embedding_model: EmbeddingModel = None,
+    max_cost: MaxCost = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find words in transcripts, the newest first; exit 1 if there are none. Nothing is sent."""
+    """Find words in transcripts, the newest first; exit 1 if there are none.
+
+    Nothing is sent, unless --semantic is used with an embedding model of the endpoint.
+    """
     # fmt: on
     import asyncio
 
+    from sttbatch.composition.extras import check_search
     from sttbatch.composition.setting_values import option_s
     from sttbatch.composition.settings import load_settings
-    from sttbatch.kinds.indexing.query import parsed
+    from sttbatch.core.errors import UsageError
+    from sttbatch.kinds.indexing.query import free_query, parsed
 
     since_at = None if since is None else time.time() - option_s("--since", since)
-    wanted = parsed(query)
+    if not semantic and (embedding_model, max_cost) != (None, None):
+        raise UsageError("--embedding-model and --max-cost are for --semantic")
+    if semantic and not query.strip():
+        raise UsageError("the query is empty")
+    wanted = free_query(query) if semantic else parsed(query)
     from sttbatch.composition.searching import search as hits_of
     from sttbatch.composition.searching import spellings_of
     from sttbatch.kinds.indexing.searching import SearchOptions
 
     below = spellings_of(paths) if paths else None
     options = SearchOptions(below, since_at, speaker, context)
-    settings = load_settings().settings
-
-    async def run() -> int:
-        with ProgressLine("indexing transcripts") as progress:
+    settings = load_settings({"embedding_model": embedding_model}).settings
+    with ProgressLine("indexing transcripts") as progress:
+        if semantic:
+            check_search(settings.embedding_model)
+            limit = number or SEMANTIC_HITS
+            count = run_by_meaning(
+                settings,
+                max_cost,
+                progress,
+                lambda run: _print(
+                    run.search(query, wanted, options), options, limit, progress, as_json=as_json
+                ),
+            )
+        else:
             hits = hits_of(settings, wanted, options, progress)
-            return await _print(hits, options, number, progress, as_json=as_json)
-
-    if not asyncio.run(run()):
+            count = asyncio.run(_print(hits, options, number, progress, as_json=as_json))
+    if not count:
         raise typer.Exit(SOME_FAILED)
 
 
 async def _print(
-    hits: AsyncIterator[Hit],
+    hits: AsyncGenerator[Hit, None],
     options: SearchOptions,
     number: int | None,
     progress: ProgressLine,
@@ -78,15 +107,16 @@ async def _print(
     found: list[Hit] = []
     lines = SearchLines(output, with_context=options.context > 0)
     count = 0
-    async for hit in hits:
-        progress.clear()
-        count += 1
-        if as_json:
-            found.append(hit)
-        else:
-            lines.show(hit)
-        if count == number or not output.is_open:
-            break
+    async with contextlib.aclosing(hits):
+        async for hit in hits:
+            progress.clear()
+            count += 1
+            if as_json:
+                found.append(hit)
+            else:
+                lines.show(hit)
+            if count == number or not output.is_open:
+                break
     if as_json:
         output.write(search_json(found).encode() + b"\n")
     return count

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sttbatch.monitoring.statistics import Group, Sources, Statistics
 
 WATCH_EVERY_S = 1.0
-GROUPINGS = ("model", "engine", "day")
+GROUPINGS = ("model", "engine", "kind", "day")
 
 # node_exporter runs as another user, and the file names no recording.
 _READABLE = 0o644
@@ -71,7 +71,7 @@ def stats(
     since: Annotated[str, option(
         "Period to show: 90m, 24h, 7d; latencies are kept for 30d.", metavar="D")] = "7d",
     by: Annotated[str | None, option(
-        "Add a table by model, engine or day.", metavar="NAME")] = None,
+        "Add a table by model, engine, kind (of job) or day.", metavar="NAME")] = None,
     as_json: AsJson = False,
     watch: Annotated[bool, option(
         "Refresh the screen every second until Ctrl-C.", "--watch")] = False,

@@ -7,20 +7,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sttbatch.cli.language_tasks import check_language, task_of_kind
 from sttbatch.cli.options import option
 from sttbatch.cli.transcribe_options import TranscribeOptions, takes_transcribe_options
 from sttbatch.core.errors import UsageError
+from sttbatch.core.jobs import SUMMARY, TRANSCRIPTION, TRANSLATION
 
 if TYPE_CHECKING:
     from sttbatch.cli.console.progress import OutputMode
+    from sttbatch.cli.language_tasks import KindOfTask
     from sttbatch.composition.effective_options import RunFlags
+    from sttbatch.composition.settings import LoadedSettings
     from sttbatch.monitoring.logs import EventLog
+    from sttbatch.processing.discovery import Discovery
 
+KINDS = (TRANSCRIPTION, SUMMARY, TRANSLATION)
+
+# fmt: off
 Wait = Annotated[bool, option("Wait for the workers, and exit as transcribe.", "--wait")]
+Kind = Annotated[str, option(
+    "What workers make: transcription, summary or translation. Those two transcribe recordings "
+    "first that have no transcript.", metavar="KIND")]
+To = Annotated[str | None, option(
+    "Language of the translation, or of the summary, as an ISO-639-1 code.", "--to",
+    metavar="CODE")]
+# fmt: on
 
 
 @takes_transcribe_options
-def submit(options: TranscribeOptions, wait: Wait = False) -> None:
+def submit(
+    options: TranscribeOptions,
+    wait: Wait = False,
+    kind: Kind = TRANSCRIPTION,
+    to: To = None,
+) -> None:
     """Queue recordings for `sttbatch worker`, with all options of transcribe.
 
     Needs no API key. Outputs of recordings that are already transcribed
@@ -34,8 +54,15 @@ def submit(options: TranscribeOptions, wait: Wait = False) -> None:
 
     if not options.dry_run:
         _check(options)
+    if kind not in KINDS:
+        raise UsageError(f"--kind is {', '.join(KINDS)}, not {kind!r}")
+    if to is not None:
+        check_language("--to", to)
+        if kind == TRANSCRIPTION:
+            raise UsageError("--to is for --kind translation, or summary")
+    task = None if kind == TRANSCRIPTION else task_of_kind(kind, to, options.formats)
     mode = options.mode()
-    raise typer.Exit(logged(mode, partial(_submit, options, options.flags(), mode, wait)))
+    raise typer.Exit(logged(mode, partial(_submit, options, options.flags(), mode, wait, task)))
 
 
 def _check(options: TranscribeOptions) -> None:
@@ -51,17 +78,74 @@ def _check(options: TranscribeOptions) -> None:
 
 
 def _submit(
-    options: TranscribeOptions, flags: RunFlags, mode: OutputMode, wait: bool, log: EventLog | None
+    options: TranscribeOptions,
+    flags: RunFlags,
+    mode: OutputMode,
+    wait: bool,
+    task: KindOfTask | None,
+    log: EventLog | None,
 ) -> int:
     import asyncio
 
     from sttbatch.cli.submit_session import SubmitSession
     from sttbatch.cli.transcribe_session import TranscribeSession
+    from sttbatch.composition.batch_run import BatchRun
+    from sttbatch.composition.effective_options import run_config_of
     from sttbatch.composition.settings import load_settings
 
-    loaded = load_settings(options.settings())
-    discovery = options.discover("submit", loaded.settings)
+    given = options.settings()
+    if task is not None:
+        given["formats"] = None
+    loaded = load_settings(given)
+    settings = loaded.settings
+    discovery = options.discover("submit", settings)
+    if task is not None:
+        return _submit_task(loaded, discovery, flags, mode, wait, task, log)
     if flags.dry_run:
-        session = TranscribeSession(loaded.settings, flags, mode, None, loaded.alerts, log)
+        session = TranscribeSession(settings, flags, mode, None, loaded.alerts, log)
         return asyncio.run(session.forecast(discovery))
-    return asyncio.run(SubmitSession(loaded.settings, flags, mode, log).submit(discovery, wait))
+    submitting = SubmitSession(
+        settings,
+        mode,
+        log,
+        lambda listeners: BatchRun(settings, listeners=listeners, ends_process=True),
+    )
+    config = run_config_of(settings, flags)
+    return asyncio.run(
+        submitting.submit(lambda run: run.submit(discovery, config, flags.priority), wait=wait)
+    )
+
+
+def _submit_task(
+    loaded: LoadedSettings,
+    discovery: Discovery,
+    flags: RunFlags,
+    mode: OutputMode,
+    wait: bool,
+    task: KindOfTask,
+    log: EventLog | None,
+) -> int:
+    import asyncio
+
+    from msgspec.structs import replace
+
+    from sttbatch.cli.language_session import LanguageSession
+    from sttbatch.cli.submit_session import SubmitSession
+    from sttbatch.composition.effective_options import run_config_of
+    from sttbatch.composition.language_batch import LanguageBatch, LanguageOptions
+
+    settings = loaded.settings
+    outputs = replace(run_config_of(settings, flags).outputs, formats=task.formats)
+    options = LanguageOptions(
+        task.make, outputs, force=flags.force, no_wait=flags.no_wait, priority=flags.priority
+    )
+    if flags.dry_run:
+        session = LanguageSession(settings, mode, None, task.done, loaded.alerts, log)
+        return asyncio.run(session.forecast(discovery, options))
+    submitting = SubmitSession(
+        settings,
+        mode,
+        log,
+        lambda listeners: LanguageBatch(settings, listeners=listeners, ends_process=True),
+    )
+    return asyncio.run(submitting.submit(lambda run: run.submit(discovery, options), wait=wait))

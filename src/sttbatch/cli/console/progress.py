@@ -90,13 +90,22 @@ class Display:
         quiet: print failures only.
         paths: print the path of each finished recording.
         verbose: print other events too.
+        done: what is said of a recording that is done.
     """
 
     def __init__(
-        self, output: StandardOutput, *, bars: bool, quiet: bool, paths: bool, verbose: bool
+        self,
+        output: StandardOutput,
+        *,
+        bars: bool,
+        quiet: bool,
+        paths: bool,
+        verbose: bool,
+        done: str = "transcribed",
     ) -> None:
         self._output = output
         self._verbose = verbose
+        self._done = done
         self._quiet = quiet
         self._paths = paths and not quiet
         self._bars: ProgressBars | None = None
@@ -132,7 +141,7 @@ class Display:
             return
         match event:
             case events.JobCompleted(recording, audio_s, cached):
-                how = "from cache" if cached else "transcribed"
+                how = "from cache" if cached else self._done
                 self.say(f"{printable(recording)}: {how}, {clock(audio_s)}")
             case events.JobFailed(recording, _, reason):
                 self.say(f"{printable(recording)}: failed: {printable(reason)}", important=True)

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from sttbatch.cli.console.text import clock, counted, printable
-from sttbatch.kinds.transcription.report import BatchForecast, BatchReport, Outcome
+from sttbatch.kinds.language.forecast import LanguageForecast
+from sttbatch.kinds.report import BatchForecast, BatchReport, Outcome
 
 CURRENCY = "RUB"
 
 
-def summary_line(report: BatchReport, wall_s: float) -> str:
-    """The line that every run ends with."""
+def summary_line(report: BatchReport, wall_s: float, *, is_language: bool = False) -> str:
+    """The line that every run ends with; `is_language`: it asked language models."""
     parts = [
         f"{counted(report.count(Outcome.DONE), 'recording')} done",
         f"{report.audio_s / 60:.1f} min",
-        f"{counted(report.sent, 'chunk')} sent",
+        f"{counted(report.sent, 'request')} sent, {report.tokens:,} tokens"
+        if is_language
+        else f"{counted(report.sent, 'chunk')} sent",
         f"{report.from_cache} from cache",
         f"{report.count(Outcome.FAILED)} failed",
     ]
@@ -24,7 +27,9 @@ def summary_line(report: BatchReport, wall_s: float) -> str:
         gaps = (f"{count} {reason}" for reason, count in sorted(report.gaps.items()))
         parts.append(f"gaps: {' + '.join(gaps)}")
     optional = {
-        f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
+        f"{counted(report.dropped, 'statement')} left out"
+        if is_language
+        else f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
         f"{report.count(Outcome.LEFT)} left for the next run": report.count(Outcome.LEFT),
         f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),
         f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),
@@ -56,6 +61,12 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
     }
 
 
+def language_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[str, Any]:
+    """The last object of the JSON log of a run that asked language models."""
+    facts = summary_facts(report, wall_s, exit_code)
+    return facts | {"requests_sent": facts.pop("chunks_sent"), "tokens": report.tokens}
+
+
 def error_facts(error: object, exit_code: int) -> Mapping[str, Any]:
     """The last object of the log of a run that failed before it began."""
     return summary_facts(BatchReport(), 0.0, exit_code) | {"error": str(error)}
@@ -81,6 +92,47 @@ def forecast_lines(forecast: BatchForecast) -> list[str]:
         f"cost {total['cost']:.2f} {CURRENCY}, about {clock(forecast.expected_s)} ({basis})"
     )
     return lines
+
+
+def language_forecast_lines(forecast: LanguageForecast) -> list[str]:
+    """The lines that --dry-run of a task prints: one per recording, then the total."""
+    lines = []
+    for one in forecast.recordings:
+        name = printable(one.display_path)
+        if not one.questions:
+            lines.append(f"{name}: nothing to send")
+            continue
+        text = f"{counted(one.questions, 'question')}, {one.tokens.total:,} tokens"
+        if one.transcription is not None:
+            minutes = f"{one.transcription.audio_s / 60:.1f} min"
+            text = f"{minutes} to transcribe first, then about {text}: a guess"
+        lines.append(f"{name}: {text}")
+    lines += [
+        f"{printable(one.display_path)}: no transcript yet"
+        for one in forecast.missing
+        if one.expected and not any(each.transcription for each in forecast.recordings)
+    ]
+    total = language_forecast_facts(forecast)
+    basis = "estimated from earlier questions" if forecast.earlier else "estimated from the texts"
+    price = "" if forecast.is_priced else ", without the model's price, which nobody says"
+    lines.append(
+        f"would send {counted(total['questions'], 'question')}, "
+        f"{total['prompt_tokens']:,} + {total['generated_tokens']:,} tokens, "
+        f"cost {total['cost']:.2f} {CURRENCY}{price} ({basis})"
+    )
+    return lines
+
+
+def language_forecast_facts(forecast: LanguageForecast) -> dict[str, Any]:
+    """The totals of a task's forecast, for the log."""
+    recordings = forecast.recordings
+    return {
+        "recordings": sum(one.questions > 0 for one in recordings),
+        "questions": sum(one.questions for one in recordings),
+        "prompt_tokens": sum(one.tokens.prompt for one in recordings),
+        "generated_tokens": sum(one.tokens.generated for one in recordings),
+        "cost": round(sum(one.cost for one in recordings), 6),
+    }
 
 
 def forecast_facts(forecast: BatchForecast) -> dict[str, Any]:

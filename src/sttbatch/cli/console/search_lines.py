@@ -12,6 +12,7 @@ from typing import Any
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.console.text import printable
 from sttbatch.core.scripts import running_text
+from sttbatch.core.timestamps import timestamp
 from sttbatch.kinds.indexing.passages import Utterance
 from sttbatch.kinds.indexing.searching import Hit, MarkedUtterance
 
@@ -38,10 +39,10 @@ class SearchLines:
             self._write(_BETWEEN)
         self._is_first = False
         for utterance in hit.before:
-            self._write(f"{name}-{_clock(utterance.start_s)}- {printable(utterance.text)}")
-        self._write(f"{name}:{_clock(hit.second)}: {self._text(hit.utterances)}")
+            self._write(f"{name}-{timestamp(utterance.start_s)}- {printable(utterance.text)}")
+        self._write(f"{name}:{timestamp(hit.second)}: {self._text(hit.utterances)}")
         for utterance in hit.after:
-            self._write(f"{name}-{_clock(utterance.start_s)}- {printable(utterance.text)}")
+            self._write(f"{name}-{timestamp(utterance.start_s)}- {printable(utterance.text)}")
 
     def _name(self, hit: Hit) -> str:
         if hit.path is None:
@@ -84,6 +85,14 @@ def _entry(hit: Hit) -> dict[str, Any]:
         "language": hit.transcript.language,
         "transcript": hit.transcript.key,
     }
+    if hit.score is not None:
+        passage = hit.passage
+        entry["score"] = round(hit.score, 6)
+        entry["passage"] = {
+            "second": round(passage[0].start_s, 3),
+            "end": round(passage[-1].end_s, 3),
+            "text": running_text(" ".join(each.text.split()) for each in passage),
+        }
     if hit.before or hit.after:
         entry |= {"before": _context(hit.before), "after": _context(hit.after)}
     return entry
@@ -91,8 +100,3 @@ def _entry(hit: Hit) -> dict[str, Any]:
 
 def _context(utterances: Sequence[Utterance]) -> list[dict[str, Any]]:
     return [{"second": round(each.start_s, 3), "text": each.text} for each in utterances]
-
-
-def _clock(seconds: float) -> str:
-    whole = int(seconds)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"

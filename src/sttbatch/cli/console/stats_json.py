@@ -23,6 +23,10 @@ def stats_json(stats: Statistics, by: str | None, groups: Sequence[Group]) -> st
         "until": utc_time(stats.window.until),
         "audio_seconds": sum(stats.audio_s.values()),
         **_requests(stats.requests, stats.latency),
+        "kinds": {
+            kind: {"requests": of.total, "cost": of.cost, "tokens": _tokens(of)}
+            for kind, of in stats.kinds.items()
+        },
         "saved_seconds": stats.cache.saved_s,
         "saved_cost": stats.cache.saved_cost,
         "runs": asdict(stats.runs),
@@ -71,12 +75,18 @@ def _cache(stats: Statistics) -> dict[str, Any]:
 
 def _requests(figures: RequestFigures, latency: Distribution) -> dict[str, Any]:
     requests = asdict(figures)
+    del requests["prompt_tokens"], requests["generated_tokens"]
     return {
         "paid_seconds": requests.pop("paid_s"),
         "cost": requests.pop("cost"),
+        "tokens": _tokens(figures),
         "requests": requests,
         "latency_seconds": latency.summary(),
     }
+
+
+def _tokens(figures: RequestFigures) -> dict[str, int]:
+    return {"prompt": figures.prompt_tokens, "generated": figures.generated_tokens}
 
 
 def _recording(outcome: RecordingOutcome) -> dict[str, Any]:

@@ -14,7 +14,12 @@ from rich.text import Text
 from sttbatch.cli.console.run_summary import CURRENCY
 from sttbatch.cli.console.text import clock, counted, local_time, printable
 from sttbatch.core.metrics import RecordingOutcome
-from sttbatch.monitoring.statistics import Distribution, RepairFigures, Statistics
+from sttbatch.monitoring.statistics import (
+    Distribution,
+    RepairFigures,
+    Statistics,
+    of_language_models,
+)
 from sttbatch.monitoring.statistics import Group as RequestGroup
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -61,6 +66,7 @@ def _facts(stats: Statistics) -> list[tuple[str, str]]:
         ("recordings", recordings),
         ("audio", f"{audio_s / 60:.1f} min done, {stats.requests.paid_s / 60:.1f} min paid for"),
         ("money", _money(stats)),
+        ("language", _language(stats)),
         ("cache", _cache(stats)),
         ("requests", _requests(stats)),
     ]
@@ -99,6 +105,15 @@ def _money(stats: Statistics) -> str:
     if stats.requests.maybe_paid:
         text += f"; {stats.requests.maybe_paid} requests possibly billed"
     return text
+
+
+def _language(stats: Statistics) -> str:
+    """What language models cost, a line for each kind."""
+    return "\n".join(
+        f"{kind}: {of.cost:.2f} {CURRENCY}, {counted(of.total, 'request')}, "
+        f"{of.prompt_tokens:,} tokens read, {of.generated_tokens:,} written"
+        for kind, of in of_language_models(stats).items()
+    )
 
 
 def _cache(stats: Statistics) -> str:
@@ -178,14 +193,19 @@ def _counts(counts: Mapping[str, int], times: str = "") -> str:
 def _groups_table(by: str, groups: Sequence[RequestGroup]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column(by, overflow="fold")
-    for name in ("requests", "failed", "min paid", CURRENCY, "p50", "p95"):
+    # Beside minutes only where there are any.
+    has_tokens = any(group.requests.tokens for group in groups)
+    tokens = ("tokens read", "written") if has_tokens else ()
+    for name in ("requests", "failed", "min paid", *tokens, CURRENCY, "p50", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     for group in groups:
+        of = group.requests
         table.add_row(
             Text(printable(group.name)),
             str(group.requests.total),
             str(group.requests.failed),
             f"{group.requests.paid_s / 60:.1f}",
+            *((f"{of.prompt_tokens:,}", f"{of.generated_tokens:,}") if has_tokens else ()),
             f"{group.requests.cost:.2f}",
             _seconds(group.latency.percentile(50)),
             _seconds(group.latency.percentile(95)),
@@ -205,7 +225,8 @@ def _recordings(title: str, outcomes: Sequence[RecordingOutcome]) -> list[Render
         if outcome.failure:
             text += f": {printable(outcome.failure[:_REASON_CHARS])}"
         elif outcome.took_s is not None:
-            text += f" ({clock(outcome.audio_s)} of audio)"
+            tokens = f"{outcome.kind}, {outcome.tokens:,} tokens"
+            text += f" ({tokens if outcome.tokens else clock(outcome.audio_s) + ' of audio'})"
         when = datetime.fromtimestamp(outcome.at).astimezone()
         figure = f"{when:%m-%d %H:%M}" if outcome.failure else _seconds(outcome.took_s)
         table.add_row("" if number else title, figure, Text(text))

@@ -16,7 +16,7 @@ from sttbatch.core.ports.jobs import (
 from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 from sttbatch.core.ports.rates import RateStore
 from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
-from sttbatch.core.ports.search import SearchIndex, TranscriptSource
+from sttbatch.core.ports.search import SearchIndex, TranscriptSource, VectorIndex
 
 __all__ = [
     "AlertStore",
@@ -36,6 +36,7 @@ __all__ = [
     "SearchIndex",
     "TranscriptSource",
     "UsageStore",
+    "VectorIndex",
     "WorkLedger",
     "WorkerStore",
 ]

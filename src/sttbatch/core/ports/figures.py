@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from sttbatch.core.metrics import (
     Bucket,
     BusyRun,
+    KindTotal,
     MeasuredRequest,
     Measurement,
     Metric,
@@ -72,9 +73,14 @@ class UsageStore(Protocol):
     """Requests and jobs as the ledger counts them."""
 
     async def requests_by(self, by: str, window: Window) -> dict[str, RequestFigures]:
-        """Requests by `all` (one group, ''), `model`, `engine` or `day` (local)."""
+        """Requests by `all` (one group, ''), `model`, `engine`, `kind` or `day` (local)."""
+
+    async def latencies_by_kind(self, window: Window) -> list[tuple[str, float]]:
+        """(kind, seconds) of every answer."""
 
     async def request_totals(self) -> list[RequestTotal]: ...
+
+    async def kind_totals(self) -> list[KindTotal]: ...
 
     async def durations(self) -> Mapping[tuple[str, str], Sequence[Bucket]]:
         """Seconds until an answer came, by engine and model, in `DURATION_BOUNDS_S`."""
@@ -96,11 +102,12 @@ class AlertStore(Protocol):
     """Values that alert rules compare, and incidents that were notified, of all runs."""
 
     async def value(
-        self, metric: str, window_s: float, *, unresolved: bool = False
+        self, metric: str, window_s: float, kind: str | None = None, *, unresolved: bool = False
     ) -> float | None:
         """The metric over the last `window_s` seconds of the store's clock; None: no data.
 
-        `unresolved` includes jobs that failed at any time and are being tried again.
+        `kind` is that of its requests or jobs; None: all. `unresolved` includes jobs that failed at
+        any time and are being tried again.
         """
 
     async def fire(self, name: str, condition: str) -> bool:

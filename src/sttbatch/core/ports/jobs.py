@@ -21,6 +21,7 @@ from sttbatch.core.jobs import (
     Worker,
     WorkerLoad,
 )
+from sttbatch.core.language_models import TokensSent
 from sttbatch.core.orders import Assignment, NotSeen, Order, OrderEnd
 from sttbatch.core.work import Granted, RequestRecord, Verdict, WorkItem
 
@@ -100,7 +101,7 @@ class JobStore(Protocol):
         """Priorities above `priority`, by id, of the first `limit` queued jobs and of `ids`."""
 
     async def list(
-        self, status: JobStatus | None = None, limit: int | None = None
+        self, status: JobStatus | None = None, limit: int | None = None, kind: str | None = None
     ) -> builtins.list[Job]:
         """PROCESSING, then QUEUED, both in the order of the queue, then ended ones newest first."""
 
@@ -285,3 +286,6 @@ class WorkLedger(Protocol):
 
     async def latencies(self, engine: str, model: str, limit: int) -> list[tuple[float, float]]:
         """(quantity, seconds until the answer) of the latest answered requests."""
+
+    async def tokens_sent(self, engine: str, model: str, kind: str, limit: int) -> TokensSent:
+        """The tokens of the latest answered questions of a kind, such as `summary`."""

@@ -12,6 +12,7 @@ from sttbatch.core.search import (
     Passage,
     Selection,
     StoredTranscript,
+    VectorFacts,
 )
 
 
@@ -56,11 +57,40 @@ class SearchIndex(Protocol):
     async def size_bytes(self) -> int: ...
 
 
+class VectorIndex(Protocol):
+    """The vectors of indexed transcripts, all by one model.
+
+    Those of a transcript are removed with it. Every method raises StateError if the index cannot be
+    used.
+    """
+
+    async def vector_facts(self) -> VectorFacts | None:
+        """None: there are no vectors."""
+
+    async def vector_bytes(self) -> dict[int, int]:
+        """How long the vectors of transcripts are together, of those that have some, by place."""
+
+    async def put_vectors(self, place: int, key: str, facts: VectorFacts, vectors: bytes) -> None:
+        """Store the vectors of the transcript that has this place and key, if one has.
+
+        `vectors` are float32, one vector after another. All vectors of other facts are removed.
+        """
+
+    async def vectors(self, places: Sequence[int]) -> list[tuple[int, bytes]]:
+        """Those of these transcripts that have some, by place."""
+
+    async def passages_at(self, place: int) -> list[bytes]:
+        """The data of all passages of a transcript, in order."""
+
+
 class TranscriptSource(Protocol):
     """What the ledger knows about transcripts; raises StateError if it cannot be read."""
 
     async def stored(self) -> list[StoredTranscript]:
         """All that lookups would find."""
+
+    async def stored_of(self, file_sha256s: Sequence[str]) -> list[StoredTranscript]:
+        """The transcripts of these contents."""
 
     async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:
         """Those of them with these keys."""

@@ -13,6 +13,9 @@ from sttbatch.external.cloudru.json_values import finite_number, storable
 MAX_CATALOGUE_BYTES = 4 << 20
 _MAX_ENTRIES = 10_000
 _MAX_TEXT = 200
+EMBEDDER = "embedder"
+"""The type of models for embeddings."""
+
 EXTERNAL = "external"
 """The provider of models whose data leaves the endpoint's operator."""
 

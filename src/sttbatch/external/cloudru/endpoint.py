@@ -185,7 +185,7 @@ class Endpoint:
         self._pool = pool
         self._limits = limits
         self.warn = warn
-        self._models = models or ModelCheck(base_url, key.masked)
+        self.models = models or ModelCheck(base_url, key.masked)
         self._served_models: set[str] = set()
 
     async def aclose(self) -> None:
@@ -220,7 +220,7 @@ class Endpoint:
 
     async def _attempt(self, state: RequestState[T]) -> EndpointAnswer[T]:
         asked = state.asked
-        await self._models.check_provider(asked.model)
+        await self.models.check_provider(asked.model)
         await self._pool.prepare()
         await self._admission.admit(state.ticket)
         asked.check(asked.formats.index)
@@ -332,7 +332,7 @@ class Endpoint:
         state.ambiguous += maybe_paid
         model = state.asked.model
         if model not in self._served_models and concerns_model(decision, model):
-            return await self._models.unknown(model, message)
+            return await self.models.unknown(model, message)
         if refusing:
             message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:

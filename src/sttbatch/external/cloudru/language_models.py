@@ -11,8 +11,15 @@ from typing import Any
 from msgspec import Struct
 
 from sttbatch.core.engine import APIRequest, RecordRequest
-from sttbatch.core.language_models import ChatAnswer, Embeddings, Question
+from sttbatch.core.language_models import (
+    ChatAnswer,
+    Embeddings,
+    ModelFacts,
+    Question,
+    TokenPrices,
+)
 from sttbatch.external.cloudru.answer_reading import understood
+from sttbatch.external.cloudru.catalogue import EMBEDDER
 from sttbatch.external.cloudru.endpoint import Endpoint
 from sttbatch.external.cloudru.format_choice import FormatChoice
 from sttbatch.external.cloudru.http_attempt import HttpAnswer
@@ -53,8 +60,19 @@ class CloudRuLanguageModels:
         self._chat_formats = FormatChoice(CHAT_FORMATS, endpoint.warn)
         self._embedding_formats = FormatChoice(("embeddings",), endpoint.warn)
 
-    async def aclose(self) -> None:
-        await self._endpoint.aclose()
+    async def facts(self, model: str) -> ModelFacts:
+        listed = await self._endpoint.models.listed(model)
+        if listed is None:
+            return ModelFacts()
+        prompt, generated = listed.prompt_price, listed.generated_price
+        if listed.billable is False:
+            prompt = generated = 0.0
+        if listed.type == EMBEDDER:
+            # It writes nothing.
+            generated = 0.0
+        if prompt is None or generated is None:
+            return ModelFacts(listed.context_tokens)
+        return ModelFacts(listed.context_tokens, TokenPrices(prompt, generated))
 
     async def answer(
         self, question: Question, record: RecordRequest, stopped: asyncio.Event

@@ -46,6 +46,14 @@ class ModelCheck:
             "--model or STTBATCH_MODEL"
         )
 
+    async def listed(self, name: str) -> Model | None:
+        """The model's entry in the list; None: there is none, or the list cannot be read."""
+        try:
+            models = (await self._ask()).models
+        except EndpointUnreachable:
+            return None
+        return next((model for model in models or () if model.id == name), None)
+
     async def is_up(self) -> bool:
         """Whether the endpoint answers a request for its models with 200."""
         try:

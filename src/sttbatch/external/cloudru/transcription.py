@@ -44,9 +44,6 @@ class CloudRuTranscription:
     def timestamps(self) -> bool:
         return _has_times(self._formats.index)
 
-    async def aclose(self) -> None:
-        await self._endpoint.aclose()
-
     async def transcribe(
         self,
         upload: Upload,

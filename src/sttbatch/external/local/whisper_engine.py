@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest, is_unlikely
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
-from sttbatch.core.options import RequestOptions
+from sttbatch.core.options import ENGLISH_ONLY, RequestOptions, Task
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -135,6 +135,9 @@ class LocalEngine:
 
         if self._loaded is None:
             self._loaded = self._load()
+        is_translation = options.task is Task.TRANSLATE
+        if is_translation and not self._loaded.model.is_multilingual:
+            raise UsageError(f"the model {options.model} {ENGLISH_ONLY}")
         at, begun = time.time(), time.monotonic()
         try:
             with upload.open() as file:
@@ -146,6 +149,7 @@ class LocalEngine:
                 windows, info = pipeline.transcribe(
                     samples,
                     language=options.language,
+                    task=str(options.task),
                     initial_prompt=options.prompt,
                     temperature=options.temperature or 0.0,
                     word_timestamps=True,
@@ -170,7 +174,10 @@ class LocalEngine:
             sent_bytes=0,
             audio_s=upload.duration_s,
         )
-        return Answer(Transcription(text, segments, info.language), api_request, "local")
+        transcription = Transcription(text, segments, info.language)
+        if is_translation:
+            transcription = Transcription(text, segments, "en", info.language)
+        return Answer(transcription, api_request, "local")
 
 
 def _unless(

@@ -94,7 +94,7 @@ class Indexer:
         language = self._languages.setdefault(name, Language(name))
         segments = transcript.segments
         if edit is not None:
-            segments = _edited(edit, transcript, language)
+            segments = edited_segments_of(edit, transcript, language)
         indexed = IndexedTranscript(
             stored.key,
             stored.file_sha256,
@@ -118,7 +118,9 @@ def _is_current(
     )
 
 
-def _edited(edit: EditedOutput, transcript: Transcript, language: Language) -> tuple[Segment, ...]:
+def edited_segments_of(
+    edit: EditedOutput, transcript: Transcript, language: Language
+) -> tuple[Segment, ...]:
     """The segments of an edited output, or those that were stored if it cannot be read."""
     data = edit.read()
     speakers = sorted({each.speaker for each in transcript.segments if each.speaker is not None})

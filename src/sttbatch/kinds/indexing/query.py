@@ -118,6 +118,17 @@ def parsed(text: str) -> Query:
     return query
 
 
+def free_query(text: str) -> Query:
+    """Any of the words in `text`, in which nothing has a special meaning; it may have none."""
+    words = dict.fromkeys(
+        text[begin:end]
+        for begin, end in found_words(text)
+        if _PLAIN.word(text[begin:end]) is not None
+    )
+    phrases = [Phrase((QueryWord(word),)) for word in words]
+    return Query(tuple(Alternative((phrase,)) for phrase in phrases[:MAX_WORDS]))
+
+
 def _missing(text: str, *, is_excluding: bool) -> str:
     if is_excluding:
         return "a query with -words needs a word to look for too"

@@ -45,7 +45,13 @@ class MarkedUtterance(Struct, frozen=True):
 
 
 class Hit(Struct, frozen=True):
-    """A place in a recording; `path` is a file that has its content, None: none is known."""
+    """A place in a recording.
+
+    Attributes:
+        path: a file that has its content; None: none is known.
+        score: how well it fits a search by meaning; only its order says something.
+        passage: what was found by its meaning, of which the utterances are a part.
+    """
 
     transcript: IndexedTranscript
     path: bytes | None
@@ -53,6 +59,8 @@ class Hit(Struct, frozen=True):
     utterances: tuple[MarkedUtterance, ...]
     before: tuple[Utterance, ...] = ()
     after: tuple[Utterance, ...] = ()
+    score: float | None = None
+    passage: tuple[Utterance, ...] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -69,7 +77,7 @@ class Search:
 
     async def hits(self) -> AsyncIterator[Hit]:
         """The hits in the newest transcript first, in each by time."""
-        transcripts = await self._transcripts()
+        transcripts = await self.transcripts()
         if not transcripts:
             return
         names = {each.language for each in transcripts.values()}
@@ -91,7 +99,7 @@ class Search:
                 return
             after, limit = numbers[-1], min(4 * limit, _SELECTED_LIMIT)
 
-    async def _transcripts(self) -> Mapping[int, IndexedTranscript]:
+    async def transcripts(self) -> Mapping[int, IndexedTranscript]:
         """Those to search, by place."""
         transcripts = await self.index.transcripts()
         since, below = self.options.since, self.options.below
@@ -149,35 +157,39 @@ class Search:
             for at in range(match.first, match.last + 1)
         )
         head = match.marks[0]
-        before, after = await self._around(number, match)
+        before, after = await self.around(number, match.first, match.last)
         return Hit(
             transcript,
-            await self._path(transcript.file_sha256),
+            await self.path(transcript.file_sha256),
             window[head.utterance].second_at(head.begin),
             utterances,
             before,
             after,
         )
 
-    async def _around(
-        self, number: int, match: Match
+    async def around(
+        self, number: int, first: int, last: int, passages: int = 2
     ) -> tuple[tuple[Utterance, ...], tuple[Utterance, ...]]:
-        """The utterances before and after a match."""
+        """The utterances before `first` and after `last`, counted from a passage on.
+
+        `last` is in one of so many `passages`.
+        """
         wanted = self.options.context
         if not wanted:
             return (), ()
         # Each has at least one utterance.
-        reach = range(number - wanted, number + wanted + 2)
+        reach = range(number - wanted, number + passages + wanted)
         place = number // PASSAGE_LIMIT
         data = await self.index.passages([at for at in reach if at // PASSAGE_LIMIT == place])
         known = {at: decoded_passage(data[at]).utterances for at in sorted(data)}
         earlier = sum(len(utterances) for at, utterances in known.items() if at < number)
         every = [utterance for utterances in known.values() for utterance in utterances]
-        first, last = earlier + match.first, earlier + match.last
+        first, last = earlier + first, earlier + last
         before = every[max(0, first - wanted) : first]
         return tuple(before), tuple(every[last + 1 : last + 1 + wanted])
 
-    async def _path(self, sha256: str) -> bytes | None:
+    async def path(self, sha256: str) -> bytes | None:
+        """A file that has this content; None: none is known."""
         if sha256 not in self._paths:
             found = await self.source.paths_by_content([sha256])
             self._paths[sha256] = _present(found.get(sha256, ()))

@@ -34,6 +34,12 @@ ENGINE = "cloudru"
 _canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False)
 
 
+def sha256_of(facts: object) -> str:
+    """A hash of values that JSON knows, whatever the order of their names."""
+    text = _canonical_json.encode(facts).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(text).hexdigest()
+
+
 class QuestionContext(Struct, frozen=True):
     """The recording that a question is about.
 
@@ -82,8 +88,7 @@ class Asker(Struct, frozen=True, kw_only=True):
             "origin": self.origin,
             "question": asdict(question),
         }
-        text = _canonical_json.encode(facts).encode("utf-8", "surrogatepass")
-        return f"{self.kind}:{hashlib.sha256(text).hexdigest()}"
+        return f"{self.kind}:{sha256_of(facts)}"
 
     def item(self, context: QuestionContext, question: Question) -> WorkItem:
         """The question as it is claimed, with the most that it may cost."""
@@ -126,6 +131,8 @@ class _QuestionRequest(Struct, frozen=True):
             prompt = most_tokens(self.question).prompt
             tokens = TokenCount(prompt, estimated_tokens(answer.text))
         billed = self.asker.billed(self.item, tokens)
+        name, index = self.context.recording, self.context.index
+        self.asker.emit(events.QuestionAnswered(name, index, tokens.prompt, tokens.generated))
         return Reply(answer, msgspec.json.encode(answer), request, billed)
 
     def looked_up(self, level: str | None) -> None:

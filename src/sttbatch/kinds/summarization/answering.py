@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, is_hindrance
 from sttbatch.core.language_models import ChatAnswer, Question
 from sttbatch.kinds.language.json_values import json_value
+from sttbatch.kinds.language.task import Ask
 from sttbatch.kinds.language.token_estimates import estimated_tokens
 from sttbatch.kinds.summarization.checks import Candidate, Checker, Draft, Fault, Reason, draft_of
 from sttbatch.kinds.summarization.names import compared_words
@@ -23,8 +24,6 @@ from sttbatch.kinds.summarization.questions import (
 )
 from sttbatch.kinds.summarization.summary import ACTIONS, Statement, SummaryOptions
 from sttbatch.outputs.unicode_text import plain
-
-Ask: TypeAlias = Callable[[Question], Awaitable[ChatAnswer]]
 
 _CUT_OFF = "length"
 _REFUSALS = frozenset({"refusal", "content_filter"})

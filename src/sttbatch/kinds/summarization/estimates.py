@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sttbatch.core.language_models import Question
+from sttbatch.kinds.language.task import ExpectedQuestion
 from sttbatch.kinds.summarization.merging import groups_of, tokens_of
 from sttbatch.kinds.summarization.questions import (
     Task,
@@ -31,18 +31,19 @@ _ID_TOKENS = 6
 
 def expected_questions(
     utterances: Sequence[Utterance], options: SummaryOptions
-) -> list[tuple[Question, int]]:
+) -> list[ExpectedQuestion]:
     """The questions of a summary, and about how many tokens the model will generate for each.
 
     Those about windows are exactly those that will be asked; those that merge what was found have
     texts that are about as long. Raises UsageError as `Summarizer.summarize`.
     """
     budget = budget_of(options)
-    expected: list[tuple[Question, int]] = []
+    expected: list[ExpectedQuestion] = []
 
     def asked(task: Task, statements: Sequence[Statement]) -> None:
         tokens = _TITLE_TOKENS + sum(tokens_of(statement) + _ID_TOKENS for statement in statements)
-        expected.append((question_of(task, options, budget.answer), min(tokens, budget.answer)))
+        question = question_of(task, options, budget.answer)
+        expected.append(ExpectedQuestion(question, min(tokens, budget.answer)))
 
     statements: list[Statement] = []
     windows = list(windows_of(spoken_of(utterances), budget.window))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from sttbatch.core.timestamps import timestamp
 from sttbatch.kinds.summarization.summary import (
     ACTIONS,
     DECISIONS,
@@ -104,19 +105,13 @@ def json(document: SummaryDocument) -> bytes:
 FORMATS = {"md": markdown, "json": json}
 
 
-def clock(seconds: float) -> str:
-    """A time of a recording, as 00:12:04."""
-    whole = max(int(seconds), 0)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
-
-
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is, on one line."""
     return _SPECIAL.sub(r"\\\g<0>", plain(text))
 
 
 def _bullet(statement: Statement) -> str:
-    text = f"- [{clock(statement.time_s)}] {_escaped(statement.text)}"
+    text = f"- [{timestamp(statement.time_s)}] {_escaped(statement.text)}"
     facts = ", ".join(_facts(statement))
     return f"{text} — {facts}" if facts else text
 
@@ -129,7 +124,7 @@ def _facts(statement: Statement) -> Iterator[str]:
 
 
 def _missing(window: LostWindow) -> str:
-    return f"- {clock(window.start_s)} – {clock(window.end_s)}: {_escaped(window.reason)}"
+    return f"- {timestamp(window.start_s)} – {timestamp(window.end_s)}: {_escaped(window.reason)}"
 
 
 def _statement(statement: Statement) -> dict[str, object]:

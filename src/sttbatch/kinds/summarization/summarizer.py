@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.scripts import letters
-from sttbatch.kinds.summarization.answering import Answering, Ask, Findings, NoAnswer
+from sttbatch.kinds.language.task import Ask
+from sttbatch.kinds.summarization.answering import Answering, Findings, NoAnswer
 from sttbatch.kinds.summarization.checks import Checker, Reason
 from sttbatch.kinds.summarization.merging import groups_of, in_order, tokens_of, without_repeats
 from sttbatch.kinds.summarization.questions import budget_of, extraction, merging
@@ -131,8 +132,12 @@ class _Run:
                 ]
                 return list(chain.from_iterable(asked))
             return [_Part(lost=(self._lost(task.cited, error),))]
-        lost = () if findings.problem is None else (self._lost(task.cited, findings.problem),)
         reasons = tuple(fault.reason for fault in findings.faults)
+        problem = findings.problem
+        if problem is None and reasons and not findings.statements:
+            known = ", ".join(sorted(set(map(str, reasons))))
+            problem = NoAnswer(f"nothing that the model said can be trusted ({known})")
+        lost = () if problem is None else (self._lost(task.cited, problem),)
         return [_Part(findings.statements, findings.title, reasons, findings.title_fault, lost)]
 
     async def _merged_in_levels(self, statements: Iterable[Statement]) -> _Merged:

@@ -15,9 +15,9 @@ from sttbatch.core import events
 from sttbatch.core.engine import Engine
 from sttbatch.core.models import CutPoint, LatencyModel
 from sttbatch.core.ports import ChunkIndex, WorkLedger
+from sttbatch.kinds.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, RunState
-from sttbatch.kinds.transcription.report import BatchForecast, Forecast
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.media_workers import Cutting, MediaWorkers

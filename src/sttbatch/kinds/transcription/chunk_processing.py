@@ -9,10 +9,10 @@ from msgspec import Struct
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, is_hindrance
 from sttbatch.core.models import GapReason
+from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.gap_repair import GapRepair
 from sttbatch.kinds.transcription.recording_job import ChunkWork
-from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.processing.transcript.result_merger import ChunkOutcome
 

@@ -24,10 +24,11 @@ from sttbatch.core.jobs import Job
 from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
+from sttbatch.kinds.claims import dead_letter_reason, times_failed
+from sttbatch.kinds.report import SKIPPED, Outcome
+from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
-from sttbatch.kinds.transcription.report import Outcome
-from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
@@ -44,12 +45,6 @@ LEAST_DIFFERENCE_S = 0.1
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
 """A recording that ends so much before the declared end is truncated."""
-
-_SKIPPED = {
-    Outcome.LEFT: "the run ended before it was done",
-    Outcome.TAKEN: "another run is working on it",
-    Outcome.CANCELLED: "it was cancelled; `sttbatch jobs retry` queues it again",
-}
 
 
 @dataclass(slots=True, eq=False)
@@ -113,11 +108,7 @@ class Completion:
 
     def fail_dead_letter(self, job: RecordingJob, row: Job) -> None:
         """End a dead letter, which is not processed until a user queues it again."""
-        self.fail_elsewhere(
-            job,
-            f"{_times_failed(row)}: {row.error_message}; `sttbatch jobs retry {row.short_id}` or "
-            "--force sends it again",
-        )
+        self.fail_elsewhere(job, dead_letter_reason(row))
 
     async def fail_unread(self, failures: Sequence[Failure]) -> None:
         """Report recordings that cannot be read, and record them in the ledger."""
@@ -126,7 +117,7 @@ class Completion:
             dead = await self.claims.note(failures)
         for each in failures:
             row = dead.get(each.content)
-            reason = each.reason if row is None else f"{_times_failed(row)}: {each.reason}"
+            reason = each.reason if row is None else f"{times_failed(row)}: {each.reason}"
             self.report_failure(each.display_path, each.audio_s, reason)
 
     def skip(self, job: RecordingJob, outcome: Outcome) -> None:
@@ -138,7 +129,7 @@ class Completion:
             self.report_skipped(copy.display_path, outcome, job.declared_s)
 
     def report_skipped(self, display_path: str, outcome: Outcome, audio_s: float = 0.0) -> None:
-        self.emit(events.JobSkipped(display_path, audio_s, outcome, _SKIPPED[outcome]))
+        self.emit(events.JobSkipped(display_path, audio_s, outcome, SKIPPED[outcome]))
 
     def report_failure(self, display_path: str, audio_s: float, reason: str) -> None:
         self.emit(events.JobFailed(display_path, audio_s, reason))
@@ -204,7 +195,9 @@ class Completion:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
-        document = Document(path, sha256, request.model, request.engine, transcript, options)
+        document = Document(
+            path, sha256, request.model, request.engine, transcript, options, task=request.task
+        )
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
         written = await self.outputs.write(document, copy.path, key)
@@ -291,11 +284,6 @@ def _missing_end(job: RecordingJob) -> Gap | None:
         f"truncated: the header declares {job.declared_s:.1f} s, {job.counted_s:.1f} s are there"
     )
     return Gap(job.counted_s, job.declared_s, GapReason.TRUNCATED, detail)
-
-
-def _times_failed(row: Job) -> str:
-    times = row.retry_count + 1
-    return f"dead letter, failed {times} time{'s' * (times > 1)}"
 
 
 def _shortcomings(transcript: Transcript) -> str | None:

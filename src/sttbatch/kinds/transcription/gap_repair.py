@@ -136,7 +136,7 @@ class GapRepair(Struct, frozen=True):
             self.emit(events.Warned(job.display_path, message))
             return RepairedChunk(transcription)
         self.emit(report.event(job.display_path, chunk.span.index))
-        repaired = report.transcription(transcription.language)
+        repaired = report.transcription(transcription)
         if all(gap.reason is not GapReason.STILL_MISSING for gap in report.gaps):
             key = self.addresser.audit_key(chunk_key, vad=self.run.vad)
             value = StoredAudit(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from sttbatch.caching.fingerprints import UNREAD
@@ -17,9 +17,9 @@ from sttbatch.core.jobs import (
     JobPriority,
     JobSpec,
     JobStatus,
-    Worker,
 )
 from sttbatch.core.orders import Assignment
+from sttbatch.kinds.claims import RunClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import VERSION, RunConfig, TranscriptionSpec
 from sttbatch.queue.job_queue import JobQueue
@@ -43,7 +43,7 @@ class Failure(Struct, frozen=True):
     audio_s: float = 0.0
 
 
-class JobClaims(Struct, frozen=True):
+class JobClaims(RunClaims, frozen=True, kw_only=True):
     """Enqueues, claims and ends the jobs of one run.
 
     `request_sha256` identifies a job together with a recording's content and stream. `assigned` is
@@ -51,13 +51,10 @@ class JobClaims(Struct, frozen=True):
     ids of jobs that the run has completed.
     """
 
-    queue: JobQueue
-    worker: Worker
     config: RunConfig
     request_sha256: str
     priority: JobPriority
     assigned: Assignment | None = None
-    completed: list[str] = field(default_factory=list)
 
     def adopt(self, job: RecordingJob) -> bool:
         """Give a recording the claim that this run began with; False: it is another recording."""
@@ -101,38 +98,6 @@ class JobClaims(Struct, frozen=True):
             for job in found.values()
             if job.is_dead_letter and not job.is_outdated(VERSION)
         }
-
-    async def take(self, job: RecordingJob) -> bool:
-        """Claim a job; False: another run is processing it, or has ended it."""
-        if job.claim is not None:
-            return True
-        claiming = asyncio.ensure_future(self.queue.claim(job.id, self.worker))
-        try:
-            await asyncio.shield(claiming)
-        finally:
-            # After a cancellation the claim is written even so; the end of the run releases it.
-            taken = await claiming
-            job.claim = taken if isinstance(taken, Claim) else None
-        return job.claim is not None
-
-    async def complete(self, job: RecordingJob) -> None:
-        """End a job whose outputs are written."""
-        if job.claim is not None:
-            self.completed.append(job.id)
-        await self._end(job, self.queue.jobs.complete)
-
-    async def fail(self, job: RecordingJob, reason: str) -> None:
-        """End a job that failed; later runs try it again while it has retries left."""
-        await self._end(job, lambda claim: self.queue.jobs.fail(claim, reason))
-
-    async def release(self, job: RecordingJob, reason: str | None = None) -> None:
-        """Queue a job again, so that another run may process it; `reason`: of a hindrance."""
-        await self._end(job, lambda claim: self.queue.jobs.release(claim, reason))
-
-    async def _end(self, job: RecordingJob, end: Callable[[Claim], Awaitable[object]]) -> None:
-        claim, job.claim = job.claim, None
-        if claim is not None:
-            await self.queue.workers.end_claim(lambda: end(claim))
 
     async def note(self, failures: Sequence[Failure]) -> dict[str, Job]:
         """Give each a FAILED row, unless another run is processing it.

@@ -12,21 +12,21 @@ from sttbatch.core import events
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.jobs import Job, JobStatus
 from sttbatch.core.ports import OrderStore
+from sttbatch.kinds.ordering import PlacedOrder, orders_of, route_of
+from sttbatch.kinds.report import BatchForecast, Outcome
+from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.chunk_planning import ChunkPlanner
 from sttbatch.kinds.transcription.chunk_processing import ChunkProcessor
 from sttbatch.kinds.transcription.completion import Completion
 from sttbatch.kinds.transcription.intake import Intake, IntakeResult
 from sttbatch.kinds.transcription.job_claims import Backlog, JobClaims
 from sttbatch.kinds.transcription.object_intake import ObjectIntake
-from sttbatch.kinds.transcription.ordering import PlacedOrder, orders_of
 from sttbatch.kinds.transcription.recording_job import (
     ChunkWork,
     CutterTurn,
     RecordingJob,
     RunState,
 )
-from sttbatch.kinds.transcription.report import BatchForecast, Outcome
-from sttbatch.kinds.transcription.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.scheduling.orchestrator import NextChunk, Steps
@@ -172,7 +172,12 @@ class TranscriptionPipeline(Struct, frozen=True):
                 self.completion.skip(job, Outcome.TAKEN)
             else:
                 waiting.append(job)
-        wanted = {job: orders_of(job, self.config) for job in waiting}
+        outputs, route = self.config.outputs, route_of(self.config.request)
+        force = self.config.run.force
+        wanted = {
+            job: orders_of(job.id, job.candidates, job.billable_s, outputs, route, force=force)
+            for job in waiting
+        }
         known = await orders.place([each.order for of_job in wanted.values() for each in of_job])
         placed: list[PlacedOrder] = []
         for job, of_job in wanted.items():

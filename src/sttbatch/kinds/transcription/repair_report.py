@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sttbatch.core.errors import BudgetReached
 from sttbatch.core.events import ChunkAudited
@@ -63,10 +64,10 @@ class RepairReport(Struct):
     def add_gaps(self, reason: GapReason, *spans: Span, detail: str = "") -> None:
         self.gaps += [Gap(span.start_s, span.end_s, reason, detail) for span in spans]
 
-    def transcription(self, language: str | None) -> Transcription:
-        """The trusted and filled segments as a transcription."""
+    def transcription(self, before: Transcription) -> Transcription:
+        """The trusted and filled segments as a transcription, instead of `before`."""
         segments = tuple(sorted([*self.trusted, *self.filled], key=lambda each: each.start_s))
-        return Transcription(joined_text(segments), segments, language)
+        return replace(before, text=joined_text(segments), segments=segments)
 
     def resolve_loops(self) -> None:
         """Restore loops that came back as loops, or could not be sent again."""

@@ -13,7 +13,7 @@ from sttbatch.core.errors import MediaError, UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, JobSpec
 from sttbatch.core.locations import FileStatus, location
 from sttbatch.core.models import ConcurrencyLimit
-from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions
+from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions, RunOptions, Task
 from sttbatch.processing.discovery import Candidate
 
 VERSION = 2
@@ -95,6 +95,9 @@ class TranscriptionSpec(Struct, frozen=True):
         payload = msgspec.to_builtins(self, enc_hook=str)
         payload["outputs"] = outputs_to_builtins(self.outputs)
         payload["recording"] = payload.pop("display_path")
+        if self.request.task is Task.TRANSCRIBE:
+            # As it was before there were others.
+            del payload["request"]["task"]
         return JobSpec(TRANSCRIPTION, VERSION, payload)
 
     @staticmethod

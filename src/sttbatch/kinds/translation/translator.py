@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
-from sttbatch.core.language_models import ChatAnswer, Question
+from sttbatch.core.language_models import Question
 from sttbatch.core.scripts import letters
 from sttbatch.kinds.language.json_values import json_value
 from sttbatch.kinds.language.language_checks import can_be_in
+from sttbatch.kinds.language.task import Ask, ExpectedQuestion
 from sttbatch.kinds.language.token_estimates import estimated_tokens
 from sttbatch.kinds.language.word_forms import are_forms, words_of
 from sttbatch.kinds.translation.line_checks import trusted_lines
 from sttbatch.kinds.translation.windows import Line, windows_of
-
-Ask: TypeAlias = Callable[[Question], Awaitable[ChatAnswer]]
 
 CONTEXT_LINES = 5
 """Translated lines that show the style of those before a window."""
@@ -53,14 +52,12 @@ class TranslationOptions(Struct, frozen=True):
         language: ISO 639-1 code of the target.
         glossary: terms and how they are to be translated.
         max_cps: the most characters a second that a line may take to read; None: any number.
-        instruction: in place of the prompt that sttbatch has.
     """
 
     model: str
     language: str
     glossary: Mapping[str, str] = {}
     max_cps: float | None = None
-    instruction: str | None = None
 
 
 class Translation(Struct, frozen=True):
@@ -146,33 +143,10 @@ class Translator(Struct, frozen=True):
         before: Sequence[str],
         limits: Mapping[int, int] | None = None,
     ) -> dict[int, str]:
-        answer = await self.ask(self._question(lines, before, limits))
+        answer = await self.ask(_question(self.options, lines, before, limits))
         trusted = trusted_lines(lines, json_value(answer.text))
         language = self.options.language
         return {line_id: text for line_id, text in trusted.items() if can_be_in(language, text)}
-
-    def _question(
-        self, lines: Sequence[Line], before: Sequence[str], limits: Mapping[int, int] | None
-    ) -> Question:
-        options = self.options
-        glossary = {
-            term: translated
-            for term, translated in options.glossary.items()
-            if any(_has_term(line.text, term) for line in lines)
-        }
-        context = {"to": options.language, "before": list(before), "glossary": glossary}
-        if limits:
-            context["limits"] = {str(line_id): most for line_id, most in limits.items()}
-        segments = [{"id": line.id, "text": line.text} for line in lines]
-        data = json.dumps({"segments": segments, "context": context}, ensure_ascii=False)
-        tokens = sum(_GROWTH * estimated_tokens(line.text) + _TOKENS_A_LINE for line in lines)
-        return Question(
-            options.model,
-            options.instruction or prompt(),
-            data,
-            ANSWER_SCHEMA,
-            tokens + _THINKING_TOKENS,
-        )
 
     def _missing_terms(self, line: Line, text: str) -> list[str]:
         return [
@@ -195,6 +169,47 @@ class Translator(Struct, frozen=True):
         if len(missing) != len(missed):
             return len(missing) < len(missed)
         return self._is_long(line, than) and len(text) < len(than)
+
+
+def expected_questions(
+    options: TranslationOptions, lines: Sequence[Line]
+) -> list[ExpectedQuestion]:
+    """The questions about `lines`, if none is asked again; the lines before them are guessed."""
+    spoken = [line for line in lines if letters(line.text)]
+    expected = []
+    begin = 0
+    for window in windows_of(spoken):
+        before = [line.text for line in spoken[max(0, begin - CONTEXT_LINES) : begin]]
+        generated = sum(estimated_tokens(line.text) + _TOKENS_A_LINE // 2 for line in window)
+        expected.append(ExpectedQuestion(_question(options, window, before, None), generated))
+        begin += len(window)
+    return expected
+
+
+def _question(
+    options: TranslationOptions,
+    lines: Sequence[Line],
+    before: Sequence[str],
+    limits: Mapping[int, int] | None,
+) -> Question:
+    glossary = {
+        term: translated
+        for term, translated in options.glossary.items()
+        if any(_has_term(line.text, term) for line in lines)
+    }
+    context = {"to": options.language, "before": list(before), "glossary": glossary}
+    if limits:
+        context["limits"] = {str(line_id): most for line_id, most in limits.items()}
+    segments = [{"id": line.id, "text": line.text} for line in lines]
+    data = json.dumps({"segments": segments, "context": context}, ensure_ascii=False)
+    tokens = sum(_GROWTH * estimated_tokens(line.text) + _TOKENS_A_LINE for line in lines)
+    return Question(
+        options.model,
+        prompt(),
+        data,
+        ANSWER_SCHEMA,
+        tokens + _THINKING_TOKENS,
+    )
 
 
 def _has_term(text: str, term: str) -> bool:

@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import attrgetter
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from sttbatch.core.models import (
@@ -113,6 +113,7 @@ class ResultMerger:
             ),
             gaps=tuple(sorted(gaps, key=lambda gap: gap.start_s)),
             dropped=tuple(each for outcome in ordered for each in _dropped(outcome)),
+            source_language=_source_language(ordered),
         )
 
     def _joined(self, ordered: Sequence[ChunkOutcome], languages: list[str]) -> list[Segment]:
@@ -136,6 +137,13 @@ class ResultMerger:
             if transcription.language:
                 languages.append(transcription.language)
         return list(_monotonic(segments))
+
+
+def _source_language(outcomes: Sequence[ChunkOutcome]) -> str | UnsetType:
+    """The first language that was spoken, if this is a translation."""
+    decoded = (outcome.decoded() for outcome in outcomes)
+    found = (each.source_language for each in decoded if each is not None)
+    return next((each for each in found if each is not UNSET), UNSET)
 
 
 def _gaps(outcomes: Sequence[ChunkOutcome]) -> list[Gap]:

@@ -26,6 +26,14 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
+SKIPPED = {
+    Outcome.LEFT: "the run ended before it was done",
+    Outcome.TAKEN: "another run is working on it",
+    Outcome.CANCELLED: "it was cancelled; `sttbatch jobs retry` queues it again",
+}
+"""Why a recording was not processed, which is no failure."""
+
+
 class RecordingReport(Struct, frozen=True):
     """How one recording ended.
 
@@ -50,6 +58,7 @@ class BatchReport:
 
     Attributes:
         sent: requests that were answered.
+        tokens: of questions to language models, and of their answers.
         cost: of this run, in the currency of the price setting; possibly billed ones included.
         gaps: spans without words in what this run wrote, by their reason.
         dropped: segments that nobody spoke in what this run wrote.
@@ -60,6 +69,7 @@ class BatchReport:
     skipped: int = 0
     recently_modified: int = 0
     sent: int = 0
+    tokens: int = 0
     cost: float = 0.0
     maybe_paid: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
@@ -73,6 +83,8 @@ class BatchReport:
                 self.sent += event.error is None
                 self.cost += event.cost
                 self.maybe_paid += event.maybe_paid
+            case events.QuestionAnswered(_, _, prompt_tokens, generated_tokens):
+                self.tokens += prompt_tokens + generated_tokens
             case events.FileProcessingCompleted():
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
@@ -14,8 +15,11 @@ from sttbatch.core.jobs import TRANSCRIPTION
 from sttbatch.core.locations import location
 from sttbatch.core.options import OutputOptions, RequestOptions
 from sttbatch.core.orders import Order
-from sttbatch.kinds.transcription.recording_job import RecordingJob
-from sttbatch.kinds.transcription.spec import RunConfig, outputs_to_builtins
+from sttbatch.kinds.transcription.spec import outputs_to_builtins
+from sttbatch.processing.discovery import Candidate
+
+ENDPOINT_ENGINE = "cloudru"
+"""The engine whose workers ask an endpoint, which has language models too."""
 
 
 class PlacedOrder(Struct, frozen=True):
@@ -28,31 +32,46 @@ class PlacedOrder(Struct, frozen=True):
 
 def route_of(request: RequestOptions) -> str:
     """The route of a request: workers with the same engine and endpoint, or local model."""
-    where = origins(request.origin)[0] if request.origin else request.model
-    return f"{TRANSCRIPTION} {request.engine} {where}"
+    return route_to(request.engine, request.origin or request.model)
 
 
-def orders_of(job: RecordingJob, config: RunConfig) -> list[PlacedOrder]:
+def route_to(engine: str, where: str) -> str:
+    """The route to workers with an engine at an origin, or with a local model.
+
+    They take jobs of every kind; the name is that of the first one.
+    """
+    where = origins(where)[0] if engine == ENDPOINT_ENGINE else where
+    return f"{TRANSCRIPTION} {engine} {where}"
+
+
+def orders_of(
+    job_id: str,
+    copies: Sequence[Candidate],
+    audio_s: float,
+    options: OutputOptions,
+    route: str,
+    *,
+    force: bool,
+) -> list[PlacedOrder]:
     """An order for each copy of a recording, for the job in its row."""
-    directory = config.outputs.directory
-    options = config.outputs
+    directory = options.directory
     if directory is not None:
         options = replace(options, directory=location(directory).absolute())
-    outputs, route = outputs_to_json(options), route_of(config.request)
+    outputs = outputs_to_json(options)
     return [
         PlacedOrder(
             Order.of(
-                job.id,
+                job_id,
                 str(copy.path.absolute()),
                 str(location(copy.root).absolute()),
                 outputs,
                 route,
-                force=config.run.force,
+                force=force,
             ),
             copy.display_path,
-            job.billable_s,
+            audio_s,
         )
-        for copy in job.candidates
+        for copy in copies
     ]
 
 

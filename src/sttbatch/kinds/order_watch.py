@@ -8,8 +8,8 @@ from sttbatch.core import events
 from sttbatch.core.jobs import Worker
 from sttbatch.core.orders import CANCELLED, Order
 from sttbatch.core.ports import OrderStore
-from sttbatch.kinds.transcription.ordering import PlacedOrder
-from sttbatch.kinds.transcription.report import Outcome
+from sttbatch.kinds.ordering import PlacedOrder
+from sttbatch.kinds.report import Outcome
 from sttbatch.queue.job_queue import Pace
 from sttbatch.queue.worker import WorkerRegistry
 

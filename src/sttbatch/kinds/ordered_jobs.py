@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.errors import RecordingError, StateError, Stopped, UsageError
@@ -19,33 +18,39 @@ from sttbatch.core.locations import FileStatus, ObjectUrl, is_object, location
 from sttbatch.core.orders import Assignment, Order, OrderEnd
 from sttbatch.core.ports import OrderStore
 from sttbatch.execution.worker_service import JobEnd
+from sttbatch.kinds.ordering import outputs_from_json
+from sttbatch.kinds.registry import job_kind
+from sttbatch.kinds.report import BatchReport, Outcome, RecordingReport
+from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
-from sttbatch.kinds.transcription.ordering import outputs_from_json
-from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
-from sttbatch.kinds.transcription.report import BatchReport, Outcome, RecordingReport
-from sttbatch.kinds.transcription.spec import RunConfig, TranscriptionSpec
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.queue.dispatch import fail_ordered
 from sttbatch.queue.job_queue import JobQueue
 
 
-class NewRun(Protocol):
-    """Makes the pipeline of a run for one job."""
+class OrderedRun(Protocol):
+    """A run for one job."""
 
-    def __call__(
-        self, config: RunConfig, emit: Emit, assigned: Assignment
-    ) -> TranscriptionPipeline: ...
+    @property
+    def control(self) -> RunControl: ...
+
+    async def run(self, discovery: Discovery) -> None:
+        """Run to the end; events report the results."""
+
+
+class NewRun(Protocol):
+    """Makes the run for a job of any kind; `forced`: it is done again though it is stored."""
+
+    async def __call__(self, assigned: Assignment, emit: Emit, *, forced: bool) -> OrderedRun: ...
 
 
 class OrderedJobs(Struct, frozen=True):
-    """Transcribes the recordings of jobs, and writes the outputs of every order.
+    """Does jobs of all kinds, and writes the outputs of every order.
 
     Attributes:
-        config: of this process; a job's own options replace the others.
         stopping: whether nothing new is begun.
     """
 
-    config: RunConfig
     worker: Worker
     queue: JobQueue
     orders: OrderStore
@@ -82,20 +87,22 @@ class OrderedJobs(Struct, frozen=True):
         orders, candidates = await self._visible(job)
         if not orders:
             return JobEnd()
-        spec = TranscriptionSpec.from_job_spec(job.spec)
-        config = spec.run_config(self.config)
         forced = assignment.claim is not None and any(order.force for order in orders)
-        run = replace(config.run, no_wait=True, force=forced)
         report = BatchReport()
 
         def emit(event: Event) -> None:
             report(event)
             self.emit(event)
 
-        pipeline = self.new_run(replace(config, run=run), emit, assignment)
+        try:
+            run = await self.new_run(assignment, emit, forced=forced)
+        except UsageError as error:
+            # Such as a price that a budget needs.
+            await fail_ordered(self.queue, self.orders, self.worker, job.id, str(error))
+            return JobEnd()
         if self.stopping():
-            pipeline.control.stop()
-        await pipeline.run(Discovery(candidates))
+            run.control.stop()
+        await run.run(Discovery(candidates))
         if isinstance(report.fatal, UsageError):
             # Such as a model that the endpoint does not have.
             await fail_ordered(self.queue, self.orders, self.worker, job.id, str(report.fatal))
@@ -110,7 +117,7 @@ class OrderedJobs(Struct, frozen=True):
             path = location(order.path)
             status: FileStatus
             try:
-                TranscriptionSpec.from_job_spec(job.spec)
+                job_kind(job.spec.kind).engine(job.spec)
                 outputs = outputs_from_json(order.outputs)
                 if outputs.directory is not None and is_object(outputs.directory):
                     assert self.fetched is not None

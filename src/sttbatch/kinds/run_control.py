@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from sttbatch.core import events
 from sttbatch.core.errors import (
@@ -15,21 +16,33 @@ from sttbatch.core.errors import (
     Stopped,
     SttbatchError,
 )
-from sttbatch.kinds.transcription.recording_job import Lanes, RecordingJob
+from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
+
+
+class RunningJob(Protocol):
+    """A job that an error may end; `hindered`: the error is a hindrance, so it loses no retry."""
+
+    hindered: bool
+
+    def fail(self, error: SttbatchError) -> None:
+        """Begin to fail; the first reason counts."""
+
+    def interrupt(self) -> None:
+        """Note that the run does not continue with it."""
 
 
 @dataclass(slots=True, eq=False)
 class Refusals:
     """The recording that the endpoint forbade last, in any run of the process; None: it served."""
 
-    forbidden: RecordingJob | None = None
+    forbidden: RunningJob | None = None
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class RunControl:
     """Stops one run; `error` is why it ended early, of which the first reason counts."""
 
-    lanes: Lanes
+    lanes: ParallelOrchestrator[Any, Any]
     emit: events.Emit
     fail_fast: bool
     refusals: Refusals = field(default_factory=Refusals)
@@ -70,7 +83,7 @@ class RunControl:
             raise self._bug
 
     @contextlib.contextmanager
-    def guard(self, job: RecordingJob | None = None) -> Iterator[None]:
+    def guard(self, job: RunningJob | None = None) -> Iterator[None]:
         """Let an error end only the recording or the run, whichever it concerns."""
         try:
             yield
@@ -91,7 +104,7 @@ class RunControl:
                 self._bug = self._bug or error
                 self.stop()
 
-    def _after_forbidden(self, job: RecordingJob, error: RecordingRefused) -> None:
+    def _after_forbidden(self, job: RunningJob, error: RecordingRefused) -> None:
         """End the run if the recording before was forbidden too."""
         if self.refusals.forbidden not in (None, job):
             job.hindered = True

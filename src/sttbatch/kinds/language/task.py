@@ -1,0 +1,65 @@
+"""LanguageTask: what one kind of job makes of a transcript, without knowing how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from sttbatch.core.language_models import ChatAnswer, Question
+from sttbatch.core.options import OutputOptions
+from sttbatch.kinds.language.spoken_text import SpokenText
+
+R = TypeVar("R")
+
+Ask: TypeAlias = Callable[[Question], Awaitable[ChatAnswer]]
+"""Answers a question; raises as `Asker.ask`."""
+
+
+class ExpectedQuestion(NamedTuple):
+    """A question that is expected to be asked, and about how many tokens its answer has."""
+
+    question: Question
+    generated: int
+
+
+class Shortcoming(NamedTuple):
+    """What a result lacks; `is_hindered`: for a reason that is not the recording's own."""
+
+    reason: str
+    is_hindered: bool = False
+
+
+class LanguageTask(Protocol[R]):
+    """A task over transcripts with certain options.
+
+    Attributes:
+        kind: the kind of its jobs, with which the keys of its answers begin.
+        result: the type of its results, which can be stored as JSON.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def result(self) -> type[R]: ...
+
+    def options(self) -> Mapping[str, Any]:
+        """Everything but the transcript that decides the result, as values that JSON knows."""
+
+    async def run(self, text: SpokenText, ask: Ask) -> R:
+        """Make the result; raises as `ask`."""
+
+    def left_out(self, result: R) -> int:
+        """How much of what the model said is not in a result, as it could not be trusted."""
+
+    def shortcoming(self, text: SpokenText, result: R) -> Shortcoming | None:
+        """What a result lacks, so that its recording counts as failed; None: nothing."""
+
+    def contents(
+        self, source: str, text: SpokenText, result: R, outputs: OutputOptions
+    ) -> Mapping[str, bytes]:
+        """The outputs by the formats of `outputs`; `source` is the recording's display path."""
+
+    def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:
+        """What `run` is going to ask, if no answer has to be asked for again."""

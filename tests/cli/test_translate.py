@@ -1,0 +1,202 @@
+"""`sttbatch translate` as its users meet it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pysubs2
+import pytest
+
+from tests.cloudru import CloudRu, Hang, Status, make_recording
+from tests.cloudru.service import MODEL
+from tests.cloudru.translating import TranslatingModel, translated
+from tests.shell import Shell, load
+
+from .working import working
+
+CHAT = "openai/gpt-oss-120b"
+PRICED = {"metadata": {"prompt_tokens_cost": 100, "generated_tokens_cost": 1000}}
+
+
+@pytest.fixture
+def model(cloudru: CloudRu) -> TranslatingModel:
+    model = TranslatingModel()
+    cloudru.chat = model
+    cloudru.models = ({"id": MODEL}, {"id": CHAT, "context_length": 131_072, **PRICED})
+    return model
+
+
+@pytest.fixture
+def talk(folder: Path) -> Path:
+    make_recording(folder / "talk.flac", duration_s=65, sample_rate=8_000, channels=1)
+    return folder / "talk.flac"
+
+
+def chats(cloudru: CloudRu) -> int:
+    return sum(each.path.endswith("/chat/completions") for each in cloudru.received)
+
+
+def test_every_line_is_translated_at_its_time_and_paid_once(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk, "-f", "json,srt").code == 0
+    result = shell.run("translate", talk, "--to", "en", "-f", "srt,vtt,txt,tsv,json")
+    assert result.code == 0, result.err
+    assert result.out == f"{talk.with_suffix('.en.srt')}\n"
+    assert "1 recording done" in result.summary
+    source, target = load(talk.with_suffix(".json")), load(talk.with_suffix(".en.json"))
+    assert target["language"] == "en"
+    for before, after in zip(source["segments"], target["segments"], strict=True):
+        assert after["text"] == translated(before["text"])
+        assert (after["start"], after["end"]) == (before["start"], before["end"])
+        assert after["source_text"] == before["text"]
+    ours, theirs = (pysubs2.load(str(talk.with_suffix(end))) for end in (".srt", ".en.srt"))
+    assert (ours[0].start, ours[-1].end) == (theirs[0].start, theirs[-1].end)
+    sent = len(cloudru.received)
+    for more in ((), ("-f", "vtt")):
+        again = shell.run("translate", talk, "--to", "en", *more)
+        assert again.code == 0, again.err
+        assert "1 from cache" in again.summary
+    assert len(cloudru.received) == sent, "nothing is paid twice"
+
+
+def test_what_has_no_transcript_gets_one_first(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    without = shell.run("translate", talk, "--to", "en", "--no-transcribe")
+    assert without.code == 1
+    assert "it has no transcript; transcribe it first" in without.err
+    assert cloudru.received == []
+    result = shell.run("translate", talk.parent, "--to", "en")
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in talk.parent.iterdir()) == ["talk.en.srt", "talk.flac"]
+    sent = len(cloudru.received)
+    assert shell.transcribe(talk).code == 0
+    assert len(cloudru.received) == sent, "its transcript was stored"
+
+
+def test_a_dry_run_says_what_is_booked(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    sent = len(cloudru.received)
+    expected = shell.run("translate", talk, "--to", "en", "--dry-run")
+    assert expected.code == 0, expected.err
+    assert "would send 1 question" in expected.out
+    assert len(cloudru.received) == sent
+    assert not talk.with_suffix(".en.srt").exists()
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    again = shell.run("translate", talk, "--to", "en", "--dry-run")
+    assert "nothing to send" in again.out
+
+
+def test_a_line_that_nobody_translates_stays_and_is_named(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    def lose(number: int, entries: list[dict[str, object]]) -> None:
+        entries[:] = [each for each in entries if each["id"] != 2]
+
+    model.wrong = lose
+    result = shell.run("translate", talk, "--to", "en", "-f", "srt,json")
+    assert result.code == 1
+    assert f"{talk}: failed: 1 line is not translated: at 00:00:" in result.err
+    segments = load(talk.with_suffix(".en.json"))["segments"]
+    assert [each["id"] for each in segments if each.get("translated") is False] == [1]
+    assert segments[1]["text"] == segments[1]["source_text"]
+    model.wrong = lambda number, entries: None
+    again = shell.run("translate", talk, "--to", "en", "-f", "srt,json", "--force")
+    assert again.code == 0, again.err
+    assert "translated" not in load(talk.with_suffix(".en.json"))["segments"][1]
+
+
+def test_workers_translate_what_is_submitted_and_transcribe_it_first(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    other = talk.parent / "other"
+    submit = ("submit", talk, "--kind", "translation", "--to", "en", "--wait")
+    with working(shell):
+        result = shell.run(*submit, "-f", "srt,json")
+        assert result.code == 0, result.err
+        assert result.out == f"{talk.with_suffix('.en.srt')}\n"
+        sent = len(cloudru.received)
+        # It is stored, so that another order is fulfilled at once.
+        result = shell.run(*submit, "-o", other)
+        assert result.code == 0, result.err
+        assert (other / "talk.en.srt").is_file()
+    assert len(cloudru.received) == sent
+    assert chats(cloudru) == 1
+    jobs = json.loads(shell.run("jobs", "list", "--json").out)
+    assert {(job["kind"], job["status"]) for job in jobs} == {
+        ("transcription", "COMPLETED"),
+        ("translation", "COMPLETED"),
+    }
+
+
+def test_a_failed_translation_is_run_again_by_its_id(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    cloudru.faults = lambda post: Status(400) if post.path.endswith("completions") else None
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 1, result.err
+    assert f"{talk}: failed: " in result.err
+    assert not talk.with_suffix(".en.srt").exists()
+    cloudru.faults = None
+    jobs = json.loads(shell.run("jobs", "list", "--status", "failed", "--json").out)
+    result = shell.run("jobs", "retry", jobs[0]["id"], "--now")
+    assert result.code == 0, result.err
+    assert talk.with_suffix(".en.srt").is_file()
+
+
+def test_limits_of_cost_count_what_models_cost(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    shell.extra["STTBATCH_BUDGET_PER_DAY"] = "0.66"
+    result = shell.run("translate", talk, "--to", "en", "--max-cost", "0.001")
+    assert result.code == 4, result.err
+    assert "1 left for the next run" in result.summary
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 4, result.err
+    assert "budget_per_day" in result.err
+    assert chats(cloudru) == 0
+    cloudru.models = ()
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 2
+    assert "set chat_price_in and chat_price_out" in result.err
+    shell.extra |= {"STTBATCH_CHAT_PRICE_IN": "1", "STTBATCH_CHAT_PRICE_OUT": "2"}
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    assert chats(cloudru) == 1
+
+
+def test_a_killed_run_pays_no_window_twice(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, folder: Path
+) -> None:
+    make_recording(folder / "long.flac", duration_s=600, sample_rate=8_000, channels=1)
+    assert shell.transcribe(folder, "--chunk-duration", "300").code == 0
+    cloudru.faults = lambda post: Hang() if chats(cloudru) == 3 else None
+    process = shell.start("translate", folder, "--to", "en")
+    cloudru.wait_for(lambda _: chats(cloudru) == 3, 60)
+    process.kill()
+    process.communicate()
+    cloudru.faults = None
+    result = shell.run("translate", folder, "--to", "en")
+    assert result.code == 0, result.err
+    asked = [tuple(ids) for ids in model.ids]
+    # The model heard the third one, and nobody got its answer.
+    assert Counter(asked) == Counter(dict.fromkeys(asked, 1)) + Counter([asked[2]])
+
+
+def test_an_edited_transcript_is_translated_as_it_reads_now(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk, "-f", "srt").code == 0
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    subtitles = talk.with_suffix(".srt")
+    changed = subtitles.read_text("utf-8").splitlines()
+    changed[2] = "Corrected words by hand"
+    subtitles.write_text("\n".join(changed) + "\n", "utf-8")
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    assert translated("Corrected words") in talk.with_suffix(".en.srt").read_text("utf-8")
