@@ -9,7 +9,7 @@ from typing import Any
 from .models import Asked, Said
 
 DECIDED, TO_DO = ("Решили", "We decided"), ("Нужно", "Please")
-_TITLE_WORDS = 5
+_TITLE_WORDS, _IDS = 5, 3
 
 
 def summarised(asked: Asked) -> Said:
@@ -34,7 +34,8 @@ def summary_of(values: Mapping[str, Any]) -> dict[str, Any]:
     for section in most:
         answer[section] = list(statements[section])
     if "points" in most:
-        answer["points"] = _fewer(answer["points"], most["points"])
+        ids = _IDS if "segments" in values else None
+        answer["points"] = _fewer(answer["points"], most["points"], ids)
     texts = [entry["text"] for entries in statements.values() for entry in entries]
     answer["title"] = " ".join(texts[0].split()[:_TITLE_WORDS]) if texts else ""
     return answer
@@ -68,10 +69,11 @@ def _known(values: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _fewer(points: Sequence[dict[str, Any]], most: int) -> list[dict[str, Any]]:
-    """At most so many points, of which each has the ids of those up to the next."""
+def _fewer(points: Sequence[dict[str, Any]], most: int, ids: int | None) -> list[dict[str, Any]]:
+    """At most so many points, of which each has so many ids of those up to the next; None: all."""
     step = max(-(-len(points) // most), 1) if most else 1
     groups = [points[at : at + step] for at in range(0, len(points), step)]
     return [
-        {**group[0], "ids": [each for point in group for each in point["ids"]]} for group in groups
+        {**group[0], "ids": [each for point in group for each in point["ids"]][:ids]}
+        for group in groups
     ]

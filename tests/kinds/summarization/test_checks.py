@@ -18,6 +18,8 @@ TALK = said(
     "Иван Петрович сказал, что склад арендуем за пять тысяч двести рублей.",
     "Договор подпишет Ольга до пятницы.",
     "На Газпром уйдёт 12 процентов.",
+    "Оплата двенадцатого мая",
+    "две тысячи двадцать четвёртого года.",
 )
 CITED = {each.id: (each.id,) for each in TALK}
 
@@ -56,6 +58,7 @@ def test_an_answer_may_lack_sections_and_have_more() -> None:
         {"text": "Склад стоит 5200 рублей", "ids": [1]},
         {"text": "Склад стоит 5 200 рублей, как сказал Иван", "ids": [1, 3]},
         {"text": "  Доля\nГазпрома: 12 % ", "ids": ["3", 3]},
+        {"text": "Оплатить 12.05.2024", "ids": [4, 5]},
         {"text": "OK", "ids": [1]},
     ],
 )
@@ -73,8 +76,8 @@ def test_what_was_said_is_trusted(entry: Any) -> None:
         ({"text": "Об этом говорил Иван", "ids": [3]}, Reason.NAME),
         ({"text": "The warehouse costs 5200 roubles", "ids": [1]}, Reason.LANGUAGE),
         ({"text": "Склад", "ids": []}, Reason.IDS),
-        ({"text": "Склад", "ids": [4]}, Reason.IDS),
-        ({"text": "Склад", "ids": [1, 4]}, Reason.IDS),
+        ({"text": "Склад", "ids": [6]}, Reason.IDS),
+        ({"text": "Склад", "ids": [1, 6]}, Reason.IDS),
         ({"text": "Склад", "ids": [1, None]}, Reason.IDS),
         ({"text": "Склад", "ids": [True]}, Reason.IDS),
         ({"text": "Склад", "ids": 1}, Reason.IDS),
@@ -153,3 +156,4 @@ def test_titles_are_checked_but_for_capitals_where_all_words_have_them() -> None
     assert checker.title_fault("Renting a New Warehouse Together", {1: (1,)}) is None
     assert checker.title_fault("Renting from Smith", {1: (1,)}) is Reason.NAME
     assert checker.title_fault("A warehouse for 2500", {1: (1,)}) is Reason.FIGURE
+    assert Checker(TALK, OPTIONS).title_fault("Склад Сидорова", CITED) is Reason.NAME

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sttbatch.kinds.summarization.figures import figures_of, values_said
@@ -38,6 +38,7 @@ def is_said(text: str, source: str) -> bool:
         ("May 15", "the fifteenth of May"),
         ("в 2025 году", "в двадцать пятом году"),
         ("10:30", "в десять тридцать"),
+        ("10:00", "в десять утра"),
         ("25 тысяч", "двадцать пять тысяч"),
         ("двадцать пять", "25 штук"),
         ("250", "two hundred and fifty"),
@@ -70,6 +71,8 @@ def test_figures_that_were_said(text: str, source: str) -> None:
         ("10 000", "10"),
         ("10,5", "10 и 6"),
         ("1830", "30"),
+        ("11:00", "в десять утра"),
+        ("100", "в десять утра"),
         ("3", ""),
         ("9" * 5000, "9"),
     ],
@@ -78,6 +81,7 @@ def test_figures_that_were_not_said(text: str, source: str) -> None:
     assert not is_said(text, source)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_a_number_is_itself_however_it_is_grouped(number: int) -> None:
     for text in (str(number), f"{number:,}", f"{number:,}".replace(",", " ")):
@@ -85,6 +89,7 @@ def test_a_number_is_itself_however_it_is_grouped(number: int) -> None:
         assert is_said(f"стало {number}", text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_can_be_read(text: str, source: str) -> None:
     assert is_said(text, text)

@@ -92,7 +92,10 @@ def test_a_window_without_an_answer_is_lost_and_named(answer: ChatAnswer, reason
         segments = values.get("segments", ())
         return answer if [each["id"] for each in segments] == second else None
 
-    summary = summarize(Model(wrong), utterances, SMALL)
+    model = Model(wrong)
+    summary = summarize(model, utterances, SMALL)
+    asked_about = model.asked_windows().count(second)
+    assert asked_about == (1 if answer.finish in {"refusal", "content_filter"} else 2)
     start_s, end_s = 5.0 * second[0] - 5.0, 5.0 * second[-1]
     assert summary.lost == (LostWindow(start_s, end_s, reason),)
     assert not summary.is_complete

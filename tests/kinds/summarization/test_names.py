@@ -66,5 +66,6 @@ def test_another_name(name: str, source: str) -> None:
 
 def test_capitals_of_a_title_tell_nothing() -> None:
     assert is_title_case("Quarterly Budget Review and Plans")
+    assert is_title_case("Budget Review")
     assert not is_title_case("Review of the budget with Ivanov")
     assert not is_title_case("Ivanov")

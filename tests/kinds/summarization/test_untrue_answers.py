@@ -76,6 +76,18 @@ def test_a_title_that_was_not_said_is_asked_for_once_more() -> None:
     assert (summary.title, summary.left_out) == ("", {"figure": 1})
 
 
+def test_a_title_of_a_part_is_not_asked_for_again() -> None:
+    def wrong(_: int, values: Values, answer: Values) -> None:
+        if "segments" in values:
+            answer["title"] = "Договор на 77700"
+
+    model = Model(wrong)
+    summary = summarize(model, talk(200), SMALL)
+    assert summary.title
+    assert summary.left_out == {}
+    assert all("faults" not in model.values(n)["context"] for n in range(len(model.questions)))
+
+
 def test_a_correction_that_fails_keeps_what_is_right_and_names_the_window() -> None:
     def wrong(_: int, values: Values, answer: Values) -> None:
         if "faults" in values["context"]:

@@ -197,7 +197,8 @@ class Checker:
         self, text: str, evidence: _Evidence, *, is_title: bool = False
     ) -> list[tuple[Reason, str]]:
         faults = self._figure_faults(text, evidence)
-        if self._checks_names and not (is_title and is_title_case(text)):
+        has_capitals = is_title and self._has_title_case and is_title_case(text)
+        if self._checks_names and not has_capitals:
             unsaid = [name for name in names_of(text) if not evidence.names(name)]
             if unsaid:
                 message = f"nothing that it cites names {_listed(unsaid)}"
@@ -243,6 +244,10 @@ class Checker:
     def _checks_names(self) -> bool:
         options = self._options
         return not options.is_translated and options.answer_language not in _CAPITALISED_NOUNS
+
+    @property
+    def _has_title_case(self) -> bool:
+        return self._options.answer_language in {None, "en"}
 
     def _segment_of(self, segment: int) -> _Segment:
         utterance = self.utterance(segment)

@@ -78,7 +78,8 @@ def _numbers(text: str) -> Iterator[tuple[Figure | None, set[Decimal]]]:
             if scale > 1:
                 meanings = [(each[0] * scale,) for each in meanings if len(each) == 1] or meanings
                 said |= {value for each in meanings for value in each}
-            yield Figure(spelled, tuple(meanings)), said
+            # Nobody says the minutes of 10:00.
+            yield None if spelled == "00" else Figure(spelled, tuple(meanings)), said
         elif kind == "word":
             spelled = spelled.casefold().replace("ё", "е")
             if (month := month_of(spelled)) is not None:

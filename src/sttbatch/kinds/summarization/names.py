@@ -33,8 +33,8 @@ def names_of(text: str) -> list[str]:
 
 def is_title_case(text: str) -> bool:
     """Whether all words of some length are capitalised, so that capitals tell nothing."""
-    words = [word[0] for word in _WORD.finditer(text) if len(word[0]) > 4]
-    return len(words) > 2 and all(word[0].isupper() for word in words)
+    words = [word[0] for word in _WORD.finditer(text) if len(word[0]) > 3]
+    return len(words) > 1 and all(word[0].isupper() for word in words)
 
 
 def compared_words(text: str) -> frozenset[str]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from sttbatch.core.jobs import SUMMARY
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.timestamps import timestamp
+from sttbatch.kinds.indexing.words import Language
 from sttbatch.kinds.language.spoken_text import SpokenText
 from sttbatch.kinds.language.task import Ask, ExpectedQuestion, Shortcoming
 from sttbatch.kinds.summarization.estimates import expected_questions
@@ -78,7 +79,13 @@ class SummaryTask(Struct, frozen=True):
         return expected_questions(utterances_of(text), self._of(text))
 
     def _of(self, text: SpokenText) -> SummaryOptions:
-        return replace(self.settings, transcript_language=text.transcript.language)
+        return replace(self.settings, transcript_language=_code(text.transcript.language))
+
+
+def _code(name: str | None) -> str | None:
+    """The code of a language, which some servers call by its name; None: it is unknown."""
+    code = Language(name).code.partition("-")[0]
+    return code if len(code) in {2, 3} else None
 
 
 def _named(what: str, windows: Sequence[LostWindow]) -> str:

@@ -1,0 +1,28 @@
+"""The task of a summary: a transcript as it is stored, and what a model says of it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sttbatch.core.models import Segment, Transcript
+from sttbatch.kinds.language.spoken_text import SpokenText
+from sttbatch.kinds.summarization.summary import SummaryOptions
+from sttbatch.kinds.summarization.task import SummaryTask
+
+from .models import Model, texts
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("ru", "ru"), ("russian", "ru"), ("Russian", "ru"), ("ru-RU", "ru"), ("uzbek", None)],
+)
+def test_a_language_may_be_called_by_its_name(name: str, code: str | None) -> None:
+    said = "Обсудили сроки договора на поставку."
+    transcript = Transcript(5.0, name, (Segment(said, 0.0, 5.0),), ())
+    task = SummaryTask(SummaryOptions("a/model", 32_000))
+    summary = asyncio.run(task.run(SpokenText("", transcript), Model().answer))
+    assert summary.language == code
+    assert texts(summary) == [said]
+    assert summary.is_complete
