@@ -63,7 +63,7 @@ def test_what_was_said_is_written_with_its_times_and_paid_once(
     assert SAID[3] in [each["text"] for each in written["questions"]]
     for section in ("points", "decisions", "actions", "questions"):
         for statement in written[section]:
-            first = subtitles[statement["segments"][0] - 1]
+            first = subtitles[statement["segments"][0]]
             assert statement["time_s"] == first.start / 1000
     markdown = talk.with_suffix(".summary.md").read_text("utf-8")
     assert markdown.startswith("# ")

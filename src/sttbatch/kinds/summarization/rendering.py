@@ -82,7 +82,7 @@ def markdown(document: SummaryDocument) -> bytes:
 
 
 def json(document: SummaryDocument) -> bytes:
-    """Everything: `segments` are ordinals in the transcript, counted from 1, times are seconds."""
+    """Everything: `segments` are ids as in the transcript's json, times are seconds."""
     summary = document.summary
     content: dict[str, object] = {
         "version": SUMMARY_VERSION,
@@ -136,7 +136,11 @@ def _statement(statement: Statement) -> dict[str, object]:
         }
     else:
         facts = {"text": encodable(statement.text)}
-    return {**facts, "time_s": round(statement.time_s, 3), "segments": list(statement.segments)}
+    return {
+        **facts,
+        "time_s": round(statement.time_s, 3),
+        "segments": [each - 1 for each in statement.segments],
+    }
 
 
 def _window(window: LostWindow) -> dict[str, object]:
