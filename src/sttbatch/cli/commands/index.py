@@ -10,7 +10,6 @@ from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.console.text import counted, size_text
 from sttbatch.cli.exit_codes import SOME_FAILED
-from sttbatch.cli.meaning_session import run_by_meaning
 from sttbatch.cli.options import DryRun, EmbeddingModel, MaxCost, option
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ def index(
     # fmt: on
     import asyncio
 
+    from sttbatch.cli.meaning_session import run_by_meaning
     from sttbatch.composition.extras import check_search
     from sttbatch.composition.searching import update_index
     from sttbatch.composition.settings import load_settings

@@ -12,7 +12,6 @@ import typer
 from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.exit_codes import SOME_FAILED
-from sttbatch.cli.meaning_session import run_by_meaning
 from sttbatch.cli.options import AsJson, EmbeddingModel, MaxCost, option
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ def search(
     if semantic and not query.strip():
         raise UsageError("the query is empty")
     wanted = free_query(query) if semantic else parsed(query)
+    from sttbatch.cli.meaning_session import run_by_meaning
     from sttbatch.composition.searching import search as hits_of
     from sttbatch.composition.searching import spellings_of
     from sttbatch.kinds.indexing.searching import SearchOptions
