@@ -47,16 +47,14 @@ def search(
     since_at = None if since is None else time.time() - option_s("--since", since)
     wanted = parsed(query)
     from sttbatch.composition.searching import search as hits_of
-    from sttbatch.composition.searching import spellings_of
     from sttbatch.kinds.indexing.searching import SearchOptions
 
-    below = spellings_of(paths) if paths else None
-    options = SearchOptions(below, since_at, speaker, context)
+    options = SearchOptions(None, since_at, speaker, context)
     settings = load_settings().settings
 
     async def run() -> int:
         with ProgressLine("indexing transcripts") as progress:
-            hits = hits_of(settings, wanted, options, progress)
+            hits = hits_of(settings, wanted, options, progress, paths or ())
             return await _print(hits, options, number, progress, as_json=as_json)
 
     if not asyncio.run(run()):
