@@ -12,12 +12,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from sttbatch.core.locations import is_object
+from sttbatch.core.locations import OBJECT_SCHEME
 from sttbatch.core.ports import SearchIndex, TranscriptSource
 from sttbatch.core.search import ExaminedOutput, KnownOutput
 from sttbatch.outputs.edited_text import READABLE_FORMATS
 from sttbatch.outputs.output_registry import state_of
 
+_OBJECT = OBJECT_SCHEME.encode()
 _LARGEST_BYTES = 1 << 26
 """A larger file is no transcript."""
 
@@ -39,9 +40,11 @@ async def edited_outputs(source: TranscriptSource, index: SearchIndex) -> dict[s
 
     Outputs in buckets are not looked at, as each look would be a request.
     """
-    outputs = [each for each in await source.outputs() if each.format in READABLE_FORMATS]
+    written = await source.output_states(READABLE_FORMATS)
+    states = await asyncio.to_thread(_changed, written)
+    outputs = await source.outputs(list(states)) if states else []
     known = await index.examined()
-    changed = await asyncio.to_thread(_examined, outputs, known)
+    changed = await asyncio.to_thread(_examined, outputs, states, known)
     if changed != known:
         await index.examine(list(changed.values()))
     edited = [each for each in outputs if each.path in changed and changed[each.path].is_edited]
@@ -58,17 +61,21 @@ async def edited_outputs(source: TranscriptSource, index: SearchIndex) -> dict[s
     return {sha256: output for sha256, (_, output) in latest.items()}
 
 
+def _changed(written: Sequence[tuple[bytes, str | None]]) -> dict[bytes, str]:
+    """The states of files that are not in the one in which they were written."""
+    found = ((path, state_of(path), state) for path, state in written if path[:5] != _OBJECT)
+    return {path: now for path, now, state in found if now is not None and now != state}
+
+
 def _examined(
-    outputs: Sequence[KnownOutput], known: Mapping[bytes, ExaminedOutput]
+    outputs: Sequence[KnownOutput],
+    states: Mapping[bytes, str],
+    known: Mapping[bytes, ExaminedOutput],
 ) -> dict[bytes, ExaminedOutput]:
-    """Those of `outputs` whose files are not in the state in which they were written."""
+    """What is known of `outputs`, whose files are in these states by now."""
     changed = {}
     for output in outputs:
-        if is_object(os.fsdecode(output.path)):
-            continue
-        state = state_of(output.path)
-        if state is None or state == output.file_state:
-            continue
+        state = states[output.path]
         earlier = known.get(output.path)
         if earlier is None or earlier.file_state != state:
             data = _read(output.path)
