@@ -10,6 +10,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
 from sttbatch.core.errors import StateError, UsageError
@@ -37,7 +38,9 @@ def transcript_source(settings: Settings, database: Database) -> SqlTranscriptSo
 
 
 def indexer_of(stores: LedgerStores, index: SearchIndex) -> Indexer:
-    return Indexer(index, stores.results, transcript_source(stores.settings, stores.database))
+    settings = stores.settings
+    source = transcript_source(settings, stores.database)
+    return Indexer(index, stores.results, source, objects_of(settings))
 
 
 async def search(
