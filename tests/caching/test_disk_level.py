@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+import diskcache
 import pytest
 
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
@@ -217,5 +218,28 @@ def test_what_expired_is_deleted_too(tmp_path: Path) -> None:
             await state.l2.put_many({key(1): CacheValue(b"word", state.clock.now + 0.001)})
             await asyncio.sleep(0.01)
             assert await state.l2.delete([key(1)]) == 1
+
+    asyncio.run(story())
+
+
+def test_a_lock_while_it_is_opened_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As diskcache drops its indexes without waiting for others that write."""
+    drop, locked = diskcache.Cache.drop_tag_index, iter([True, True, False])
+
+    def drop_tag_index(cache: object) -> None:
+        if next(locked):
+            raise sqlite3.OperationalError("database is locked")
+        drop(cache)
+
+    monkeypatch.setattr(diskcache.Cache, "drop_tag_index", drop_tag_index)
+
+    async def story() -> None:
+        async with harness(tmp_path) as state:
+            await store(state)
+            await state.memory.clear()
+            assert await answers(state) == {"L2"}
+            assert state.warnings == []
 
     asyncio.run(story())

@@ -441,3 +441,30 @@ def test_what_is_stored_of_an_object_is_loaded_and_removed_without_fetching_it(
     assert len(shared_objects.requests("GET", bucket)) == 1
     assert transcribe(shell, url, "-f", "txt").code == 0
     assert len(cloudru.received) == 2
+
+
+def test_an_edited_object_is_found_by_its_text(
+    with_objects: Shell,
+    client: Any,
+    shared_objects: ObjectServer,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, word = with_objects, talk[1][3].text
+    client.put_object(Bucket=bucket, Key="a/talk.wav", Body=talk[0])
+    assert transcribe(shell, f"s3://{bucket}/a", "-f", "txt,json").code == 0
+    looked = len(shared_objects.requests("HEAD", bucket))
+    assert shell.run("search", word).code == 0
+    text = read(client, bucket, "a/talk.txt").decode()
+    client.put_object(Bucket=bucket, Key="a/talk.txt", Body=text.replace(word, "exhibit").encode())
+    found = shell.run("search", "exhibits", f"s3://{bucket}/a")
+    assert (found.code, f"s3://{bucket}/a/talk.wav:" in found.out) == (0, True), found.err
+    assert shell.run("search", word).code == 1
+    # Only what had changed was looked at by itself, when it was read: twice.
+    assert len(shared_objects.requests("HEAD", bucket)) <= looked + 2
+    # Nobody listens on port 1.
+    shell.extra["STTBATCH_S3_ENDPOINT"] = "http://127.0.0.1:1"
+    assert shell.run("search", "exhibits").code == 0
+    shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
+    client.put_object(Bucket=bucket, Key="a/talk.txt", Body=text.encode())
+    assert [shell.run("search", each).code for each in ("exhibits", word)] == [1, 0]

@@ -77,8 +77,20 @@ def test_what_is_not_found_and_what_is_wrong_have_exit_codes_of_their_own(
     word = talk[40].text
     nothing = shell.run("search", "nowhere")
     assert (nothing.code, nothing.out, nothing.err) == (1, "", "")
-    for arguments in (("nowhere", folder), (word, tmp_path / "other"), (word, "--speaker", "1")):
+    (tmp_path / "other").mkdir()
+    for arguments in (
+        ("nowhere", folder),
+        (word, tmp_path / "other"),
+        (word, "--speaker", "1"),
+        (f"{word} -{word}",),
+    ):
         assert hits(shell, *arguments) == []
+    for missing in (tmp_path / "none", folder / "none.flac", "s3://bucket/none"):
+        unknown = shell.run("search", word, folder, missing)
+        assert (unknown.code, unknown.out) == (2, "")
+        assert f"{missing}: it does not exist, and nothing of it is transcribed" in unknown.err
+    (folder / "talk.flac").rename(tmp_path / "moved.flac")
+    assert len(hits(shell, word, folder / "talk.flac")) == 1, "the ledger knows it"
     assert len(hits(shell, word, "--since", "1h")) == 1
     for query, reason in (
         ('"open', "a quote of the query is not closed"),
@@ -210,3 +222,25 @@ def test_two_processes_index_at_once(shell: Shell, folder: Path, talk: list[Hear
     assert [each.code for each in results] == [0, 0, 0], [each.err for each in results]
     assert len({each.out for each in results}) == 1
     assert len(indexed(shell)) == 5
+
+
+def test_a_copied_ledger_is_searched_and_nothing_stale_is_found(
+    shell: Shell, folder: Path, talk: list[HeardWord], tmp_path: Path
+) -> None:
+    assert shell.transcribe(folder, *OPTIONS).code == 0
+    (hit,) = hits(shell, talk[40].text)
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700)
+    # What another ledger in that folder had.
+    (other / "search.db").write_bytes((shell.home / "data" / "search.db").read_bytes())
+    with closing(sqlite3.connect(other / "search.db")) as database:
+        database.execute("UPDATE search_transcripts SET key = 'transcript:gone', file_sha256 = 'g'")
+        database.commit()
+    (other / "search.db").chmod(0o600)
+    copied = shell.run("database", "copy", shell.home / "data", other)
+    assert copied.code == 0, copied.err
+    shell.extra["STTBATCH_DATA_DIR"] = str(other)
+    assert hits(shell, talk[40].text) == [hit]
+    with closing(sqlite3.connect(other / "search.db")) as database:
+        ((key,),) = database.execute("SELECT key FROM search_transcripts").fetchall()
+    assert key == hit["transcript"]

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from sttbatch.caching.bytes_disk import BytesDisk, DiskCache, open_cache
+from sttbatch.caching.bytes_disk import LOCK_TIMEOUT_S, BytesDisk, DiskCache, open_cache
 from sttbatch.caching.stored_values import MAX_TTL_S, decoded, encoded
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import StateError
@@ -27,6 +27,7 @@ _T = TypeVar("_T")
 _SHARE_OF_LIMIT = 8
 """Values larger than this fraction of the limit are not stored: they would evict all others."""
 _ROWS_AT_A_TIME = 16
+_LOCKED_PAUSE_S = 0.01
 _USAGE = """
     SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(store_time), MAX(store_time) FROM Cache"""
 
@@ -176,8 +177,19 @@ class DiskLevel:
     def _open(self) -> DiskCache:
         if self._cache is None:
             private_file(private_folder(self.folder) / self._file.name)
-            self._cache = open_cache(self.folder, self._limit_bytes)
+            self._cache = self._opened()
         return self._cache
+
+    def _opened(self) -> DiskCache:
+        until = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                return open_cache(self.folder, self._limit_bytes)
+            except sqlite3.OperationalError as error:
+                # Some of what diskcache prepares fails at once beside others that write.
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_LOCKED_PAUSE_S)
 
     def _close(self) -> None:
         if self._cache is not None:

@@ -14,6 +14,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.known_origin import at_known_origin
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.run_monitoring import end_of, measured
 from sttbatch.composition.searching import opened_index, transcript_source
 from sttbatch.composition.settings import Settings
@@ -188,7 +189,7 @@ def _finder(
     async def edits() -> Mapping[str, EditedOutput]:
         try:
             with opened_index(settings) as index:
-                return await edited_outputs(source, index)
+                return await edited_outputs(source, index, objects_of(settings))
         except StateError as error:
             emit(events.Warned("", f"{error}. Texts of edited outputs are not used"))
             return {}

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
-from sttbatch.core.errors import StateError
+from sttbatch.core.errors import StateError, UsageError
 from sttbatch.core.locations import location
-from sttbatch.core.ports import SearchIndex
+from sttbatch.core.ports import SearchIndex, TranscriptSource
 from sttbatch.database.database import Database
 from sttbatch.database.opening import open_search, remove_search
 from sttbatch.database.search_index import SqlSearchIndex
 from sttbatch.database.search_source import SqlTranscriptSource
 from sttbatch.kinds.indexing.indexer import Indexer, Progress
 from sttbatch.kinds.indexing.query import Query
-from sttbatch.kinds.indexing.searching import Hit, Search, SearchOptions
+from sttbatch.kinds.indexing.searching import Hit, Search, SearchOptions, is_below
 
 
 @contextlib.contextmanager
@@ -34,7 +38,9 @@ def transcript_source(settings: Settings, database: Database) -> SqlTranscriptSo
 
 
 def indexer_of(stores: LedgerStores, index: SearchIndex) -> Indexer:
-    return Indexer(index, stores.results, transcript_source(stores.settings, stores.database))
+    settings = stores.settings
+    source = transcript_source(settings, stores.database)
+    return Indexer(index, stores.results, source, objects_of(settings))
 
 
 async def search(
@@ -42,11 +48,18 @@ async def search(
     query: Query,
     options: SearchOptions,
     progress: Progress = lambda done, total: None,
+    paths: Sequence[str] = (),
 ) -> AsyncGenerator[Hit, None]:
-    """The hits of a query, after what is missing in the index was added."""
+    """The hits of a query, after what is missing in the index was added.
+
+    Where `paths` are given, in recordings that they name or have below them. Raises UsageError for
+    one that is neither on the disk nor known to the ledger.
+    """
     with opened_stores(settings) as stores, opened_index(settings) as index:
-        await indexer_of(stores, index).update(progress)
         source = transcript_source(settings, stores.database)
+        if paths:
+            options = replace(options, below=await _spellings_of(paths, source))
+        await indexer_of(stores, index).update(progress)
         async for hit in Search(index, source, query, options).hits():
             yield hit
 
@@ -96,14 +109,25 @@ def _file(settings: Settings) -> Path:
     return data_folder(settings) / SEARCH
 
 
-def spellings_of(paths: Sequence[str]) -> tuple[bytes, ...]:
+async def _spellings_of(paths: Sequence[str], source: TranscriptSource) -> tuple[bytes, ...]:
     """Every spelling of `paths` that the ledger may have."""
-    from sttbatch.caching.cache_invalidator import spellings
-
     found: list[bytes] = []
     for text in paths:
-        path = location(text)
-        found += [os.fsencode(each) for each in spellings(path)]
-        if isinstance(path, Path):
-            found.append(os.fsencode(path.resolve()))
+        spelled, is_there = await asyncio.to_thread(_spelled, text)
+        if not is_there:
+            known = await source.contents()
+            if not any(is_below(each, folder) for each, _ in known for folder in spelled):
+                raise UsageError(f"{text}: it does not exist, and nothing of it is transcribed")
+        found += spelled
     return tuple(dict.fromkeys(found))
+
+
+def _spelled(text: str) -> tuple[list[bytes], bool]:
+    """The spellings of a path, and whether it is on the disk."""
+    from sttbatch.caching.cache_invalidator import spellings
+
+    path = location(text)
+    found = [os.fsencode(each) for each in spellings(path)]
+    if not isinstance(path, Path):
+        return found, False
+    return [*found, os.fsencode(path.resolve())], os.path.lexists(path)

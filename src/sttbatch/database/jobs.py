@@ -167,9 +167,8 @@ class LedgerJobs:
         def change(db: Session, job: Job) -> Job:
             if job.status is JobStatus.COMPLETED:
                 how = "; `sttbatch transcribe --force` sends it again"
-                raise UsageError(
-                    f"job {job.short_id} is done" + how * (job.spec.kind == TRANSCRIPTION)
-                )
+                is_spoken = job.spec.kind == TRANSCRIPTION
+                raise UsageError(f"job {job.short_id} is done{how if is_spoken else ''}")
             return self._retry(db, job)
 
         return await self._change(job_id, change)

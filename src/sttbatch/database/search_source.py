@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sttbatch.core.search import KnownOutput, StoredTranscript
 from sttbatch.database.database import Database
@@ -18,7 +18,9 @@ _STORED = """
 STORED = f"{_STORED} AND created_at > (SELECT ledger_now()) - ?"
 STORED_AS = f"{_STORED} AND cache_entries.key IN (?*)"
 STORED_OF = f"{_STORED} AND file_sha256 IN (?*) AND created_at > (SELECT ledger_now()) - ?"
-OUTPUTS = "SELECT path, source, format, sha256, file_state FROM outputs"
+# A search looks at each of many thousand: nothing more is read of what did not change.
+OUTPUT_STATES = "SELECT path, file_state FROM outputs WHERE format IN (?*)"
+OUTPUTS = "SELECT path, source, format, sha256, file_state FROM outputs WHERE path IN (?*)"
 CONTENTS = "SELECT path, sha256 FROM files"
 PATHS = "SELECT sha256, path FROM files WHERE sha256 IN (?*)"
 
@@ -43,8 +45,11 @@ class SqlTranscriptSource:
             StoredTranscript(*row) for row in await self._database.batched_rows(STORED_AS, keys)
         ]
 
-    async def outputs(self) -> list[KnownOutput]:
-        rows = await self._database.rows(OUTPUTS)
+    async def output_states(self, formats: Collection[str]) -> list[tuple[bytes, str | None]]:
+        return await self._database.batched_rows(OUTPUT_STATES, [*formats])
+
+    async def outputs(self, paths: Sequence[bytes]) -> list[KnownOutput]:
+        rows = await self._database.batched_rows(OUTPUTS, paths)
         return [
             KnownOutput(path, source, name, tuple(sha256s.split()), state)
             for path, source, name, sha256s, state in rows

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -58,6 +60,26 @@ def replace_objects(store: ObjectStore, targets: Sequence[ObjectTarget]) -> list
 def object_state(facts: ObjectFacts | None) -> str | None:
     """What tells that an object has not changed; None: there is none."""
     return None if facts is None else f"{facts.size_bytes} {facts.modified_ns} {facts.etag}"
+
+
+def listed_objects(store: ObjectStore, urls: Sequence[ObjectUrl]) -> dict[bytes, ObjectFacts]:
+    """The facts of those of many objects that exist, by their addresses: a listing a bucket."""
+    keys: defaultdict[str, list[str]] = defaultdict(list)
+    for url in urls:
+        keys[url.bucket].append(url.key)
+    wanted = {str(url) for url in urls}
+    return {
+        str(facts.url).encode("utf-8", "surrogateescape"): facts
+        for bucket, of_bucket in keys.items()
+        for facts in store.list(ObjectUrl(f"s3://{bucket}/{_beginning(of_bucket)}"))
+        if str(facts.url) in wanted
+    }
+
+
+def _beginning(keys: Sequence[str]) -> str:
+    """What all keys begin with."""
+    both = zip(min(keys), max(keys), strict=False)
+    return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], both))
 
 
 def object_states(store: ObjectStore, urls: Sequence[ObjectUrl]) -> dict[bytes, str | None]:

@@ -121,3 +121,20 @@ def test_terms_are_those_of_every_language() -> None:
     assert terms == [Term("ete", is_prefix=True), Term("e"), Term("et")]
     ((words,),) = parsed("buildings").selection([Language("ru"), Language("de")])
     assert list(words) == [Term("build"), Term("building")]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("слово -слова", 0),
+        ('"новое слово" -слово', 0),
+        ("слово -слов*", 1),
+        ("слов* -сло*", 0),
+        ("слово -словарь", 1),
+        ('слово -"новое слово"', 1),
+        ("слово -слова OR дом", 1),
+    ],
+)
+def test_what_excludes_all_that_it_requires_selects_nothing(text: str, left: int) -> None:
+    languages = [Language("ru"), Language("en"), Language(None)]
+    assert len(parsed(text).selection(languages)) == left

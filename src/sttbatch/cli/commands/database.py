@@ -68,7 +68,8 @@ def copy(
 ) -> None:
     """Copy a ledger and its metrics; nothing that it knows is paid for again.
 
-    No process may work at either of them. FROM stays as it is.
+    No process may work at either of them. FROM stays as it is. The index of search is not copied:
+    the next search, or `sttbatch index`, makes it of what was copied.
     """
     import asyncio
 

@@ -67,11 +67,9 @@ def search(
     wanted = free_query(query) if semantic else parsed(query)
     from sttbatch.cli.meaning_session import run_by_meaning
     from sttbatch.composition.searching import search as hits_of
-    from sttbatch.composition.searching import spellings_of
     from sttbatch.kinds.indexing.searching import SearchOptions
 
-    below = spellings_of(paths) if paths else None
-    options = SearchOptions(below, since_at, speaker, context)
+    options = SearchOptions(None, since_at, speaker, context)
     settings = load_settings({"embedding_model": embedding_model}).settings
     with ProgressLine("indexing transcripts") as progress:
         if semantic:
@@ -82,11 +80,11 @@ def search(
                 max_cost,
                 progress,
                 lambda run: _print(
-                    run.search(query, wanted, options), options, limit, progress, as_json=as_json
+                    run.search(query, wanted, options, paths or ()), options, limit, progress, as_json=as_json
                 ),
             )
         else:
-            hits = hits_of(settings, wanted, options, progress)
+            hits = hits_of(settings, wanted, options, progress, paths or ())
             count = asyncio.run(_print(hits, options, number, progress, as_json=as_json))
     if not count:
         raise typer.Exit(SOME_FAILED)

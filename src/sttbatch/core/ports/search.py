@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from sttbatch.core.search import (
@@ -95,8 +95,11 @@ class TranscriptSource(Protocol):
     async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:
         """Those of them with these keys."""
 
-    async def outputs(self) -> list[KnownOutput]:
-        """All outputs."""
+    async def output_states(self, formats: Collection[str]) -> list[tuple[bytes, str | None]]:
+        """The paths of all outputs in these formats, and the states in which they were written."""
+
+    async def outputs(self, paths: Sequence[bytes]) -> list[KnownOutput]:
+        """The outputs at these paths."""
 
     async def contents(self) -> list[tuple[bytes, str]]:
         """The path and content hash of every file that was read."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sttbatch.caching.result_cache import decode_transcript
 from sttbatch.core.models import Segment, Transcript
-from sttbatch.core.ports import ResultStore, SearchIndex, TranscriptSource
+from sttbatch.core.ports import Objects, ResultStore, SearchIndex, TranscriptSource
 from sttbatch.core.search import IndexedTranscript, Passage, StoredTranscript
 from sttbatch.kinds.indexing.alignment import with_times
 from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
@@ -28,10 +28,17 @@ Progress = Callable[[int, int], None]
 class Indexer:
     """Indexes transcripts, one after another; raises StateError if a store cannot be used."""
 
-    def __init__(self, index: SearchIndex, results: ResultStore, source: TranscriptSource) -> None:
+    def __init__(
+        self,
+        index: SearchIndex,
+        results: ResultStore,
+        source: TranscriptSource,
+        objects: Objects | None = None,
+    ) -> None:
         self._index = index
         self._results = results
         self._source = source
+        self._objects = objects
         # Used by one call at a time, in whatever thread.
         self._languages: dict[str | None, Language] = {}
 
@@ -50,7 +57,7 @@ class Indexer:
     async def update(self, progress: Progress = lambda done, total: None) -> None:
         """Remove what the ledger no longer has, and index what is missing, changed or edited."""
         await self.prune()
-        edits = await edited_outputs(self._source, self._index)
+        edits = await edited_outputs(self._source, self._index, self._objects)
         # The newest first, as passages are numbered.
         stored = sorted(await self._source.stored(), key=lambda each: (-each.created_at, each.key))
         newest: dict[str, str] = {}

@@ -55,7 +55,8 @@ class Query(Struct, frozen=True):
         """The words that passages are selected by, if they are in one of `languages`.
 
         `in_sequence`: words of a phrase follow one another in the text, so that it is selected by
-        pairs of them too.
+        pairs of them too. Alternatives that exclude what they require are left out: every passage
+        with their words would be read in vain.
         """
         known = tuple(languages)
         return [
@@ -68,7 +69,38 @@ class Query(Struct, frozen=True):
                 )
             ]
             for alternative in self.alternatives
+            if not all(_is_contradiction(alternative, language) for language in known)
         ]
+
+
+def _is_contradiction(alternative: Alternative, language: Language) -> bool:
+    """Whether each text that has what is required has what is excluded, as in `word -words`."""
+    return any(
+        _implies(required, excluded, language)
+        for required in alternative.required
+        for excluded in alternative.excluded
+    )
+
+
+def _implies(phrase: Phrase, part: Phrase, language: Language) -> bool:
+    count = len(part.words)
+    return any(
+        all(
+            _is_form_of(word, other, language)
+            for word, other in zip(phrase.words[at : at + count], part.words, strict=True)
+        )
+        for at in range(len(phrase.words) - count + 1)
+    )
+
+
+def _is_form_of(word: QueryWord, other: QueryWord, language: Language) -> bool:
+    """Whether all that is found by `word` is found by `other`."""
+    one, more = language.word(word.text), language.word(other.text)
+    if one is None or more is None:
+        return False
+    if other.is_prefix:
+        return word.is_prefix and one.exact.startswith(more.exact)
+    return not word.is_prefix and set(one.stems) <= set(more.stems)
 
 
 def _pairs(phrase: Phrase, languages: Sequence[Language]) -> Iterator[list[Term]]:

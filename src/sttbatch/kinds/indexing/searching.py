@@ -84,7 +84,10 @@ class Search:
         self._languages = {name: Language(name) for name in names}
         # Others may speak between the words of one speaker.
         in_sequence = self.options.speaker is None
-        selection = self.query.selection(self._languages.values(), in_sequence=in_sequence)
+        languages = self._languages.values()
+        selection = self.query.selection(languages, in_sequence=in_sequence)
+        if not selection:
+            return
         after, limit, read = min(transcripts) * PASSAGE_LIMIT - 1, _SELECTED_FIRST, _READ_FIRST
         end = (max(transcripts) + 1) * PASSAGE_LIMIT
         while True:
@@ -108,7 +111,7 @@ class Search:
         if below is not None:
             paths: dict[str, list[bytes]] = {}
             for path, sha256 in await self.source.contents():
-                if any(_is_below(path, folder) for folder in below):
+                if any(is_below(path, folder) for folder in below):
                     paths.setdefault(sha256, []).append(path)
             self._paths = {sha256: _present(found) for sha256, found in paths.items()}
             transcripts = {
@@ -196,7 +199,8 @@ class Search:
         return self._paths[sha256]
 
 
-def _is_below(path: bytes, folder: bytes) -> bool:
+def is_below(path: bytes, folder: bytes) -> bool:
+    """Whether it is that folder, or in it at any depth."""
     return path == folder or path.startswith(folder.rstrip(b"/") + b"/")
 
 
