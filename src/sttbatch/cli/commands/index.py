@@ -10,7 +10,6 @@ from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import print_lines
 from sttbatch.cli.console.text import counted, size_text
 from sttbatch.cli.exit_codes import SOME_FAILED
-from sttbatch.cli.meaning_session import run_by_meaning
 from sttbatch.cli.options import DryRun, EmbeddingModel, MaxCost, option
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def index(
         count, size_bytes = asyncio.run(update_index(settings, progress, rebuild=rebuild))
     print_lines([f"{counted(count, 'transcript')} indexed, {size_text(size_bytes)}"])
     if semantic:
+        from sttbatch.cli.meaning_session import run_by_meaning
+
         with ProgressLine("making vectors") as progress:
             failed = run_by_meaning(settings, max_cost, progress, _plan if dry_run else _fill)
         if failed:

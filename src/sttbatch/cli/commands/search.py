@@ -12,7 +12,6 @@ import typer
 from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.exit_codes import SOME_FAILED
-from sttbatch.cli.meaning_session import run_by_meaning
 from sttbatch.cli.options import AsJson, EmbeddingModel, MaxCost, option
 
 if TYPE_CHECKING:
@@ -75,6 +74,8 @@ def search(
     settings = load_settings({"embedding_model": embedding_model}).settings
     with ProgressLine("indexing transcripts") as progress:
         if semantic:
+            from sttbatch.cli.meaning_session import run_by_meaning
+
             check_search(settings.embedding_model)
             limit = number or SEMANTIC_HITS
             count = run_by_meaning(

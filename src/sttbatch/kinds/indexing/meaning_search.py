@@ -19,7 +19,7 @@ from sttbatch.kinds.indexing.words import Language
 NEAREST = 1000
 """So many passages are ordered by their meaning."""
 
-FREQUENT = 20_000
+FREQUENT = 5_000
 FREQUENT_SHARE = 0.1
 """A word in more passages, or in more of them all, does not say which one is meant."""
 
