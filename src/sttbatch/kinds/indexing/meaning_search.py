@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,10 +65,17 @@ class MeaningSearch:
     async def _cosines(self, places: Collection[int]) -> dict[int, float]:
         """Of the passages with the nearest vectors."""
         nearest = Nearest(self.vector, NEAREST)
-        ordered = sorted(places)
-        for at in range(0, len(ordered), _READ_AT_ONCE):
-            for place, vectors in await self.index.vectors(ordered[at : at + _READ_AT_ONCE]):
+        ordered, read = sorted(places), list[tuple[int, bytes]]()
+
+        def compare() -> None:
+            for place, vectors in read:
                 nearest.add(place * PASSAGE_LIMIT, PASSAGES_JOINED, vectors)
+
+        for at in range(0, len(ordered), _READ_AT_ONCE):
+            # What was read is compared while the next ones are.
+            reading = self.index.vectors(ordered[at : at + _READ_AT_ONCE])
+            read, _ = await asyncio.gather(reading, asyncio.to_thread(compare))
+        compare()
         return nearest.cosines()
 
     async def _word_counts(self, transcripts: Mapping[int, IndexedTranscript]) -> dict[int, int]:
