@@ -68,6 +68,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/finished.py --recordings 2000
 	$(BIN)/python benchmarks/metrics_cost.py --requests 500 --runs 1
 	$(BIN)/python benchmarks/search.py --hours 100 --queries 160 --run-hours 1
+	$(BIN)/python benchmarks/semantic_search.py
 
 # About ten minutes on two cores.
 cluster: $(READY)

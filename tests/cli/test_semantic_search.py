@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from sttbatch.database.opening import open_ledger, open_search
-from tests.cloudru import Hang, Status, in_turn
+from tests.cloudru import CloudRu, Hang, Status, in_turn
+from tests.database.backends import schema_url
+from tests.database.postgresql import PostgreSQL
 from tests.kinds.indexing.library import Library, sentences
 from tests.kinds.indexing.talks import TALKS
 from tests.shell import Result, Shell
@@ -27,8 +29,9 @@ def put(shell: Shell, **talks: str) -> None:
     """Store transcripts of recordings with these names in the shell's ledger."""
     folder = shell.home / "data"
     folder.mkdir(mode=0o700, exist_ok=True)
-    index = open_search(folder, None)
-    with closing(index.database), closing(open_ledger(folder)) as database:
+    url = shell.extra.get("STTBATCH_DATABASE_URL")
+    index = open_search(folder, url)
+    with closing(index.database), closing(open_ledger(folder, url)) as database:
         library = Library(database, index)
 
         async def add() -> None:
@@ -240,8 +243,8 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     shell.extra["STTBATCH_EMBEDDING_PRICE"] = "1000"
     refused = shell.run("search", "--semantic", "рассада")
     assert (refused.code, refused.out) == (2, "")
-    assert "45 passages have no vectors by a/model (https://127.0.0.1" in refused.err
-    assert "RUB for " in refused.err
+    assert "passages without vectors by a/model (https://127.0.0.1" in refused.err
+    assert re.search(r": 45, \d+ tokens, about \d+\.\d\d RUB; ", refused.err)
     assert "`sttbatch index --semantic`" in refused.err
     planned = shell.run("index", "--semantic", "--dry-run")
     assert planned.code == 0
@@ -258,7 +261,7 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     assert len(paid.sent) == 0 or len(paid.endpoint.received) == 1
     enough = shell.run("search", "--semantic", "рассада", "--max-cost", str(2 * cost), "--json")
     assert enough.code == 0, enough.err
-    assert "passages have no vectors by a/model" in enough.err
+    assert "they are made now" in enough.err
     assert len(paid.sent) == 46
     rows = paid.booked()
     assert sum(row[2] for row in rows) == pytest.approx(tokens, rel=0.15)
@@ -266,7 +269,7 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     put(shell, short="ещё два слова")
     trifle = shell.run("search", "--semantic", "рассада", "--json")
     assert trifle.code == 0
-    assert "1 passages have no vectors" in trifle.err
+    assert "): 1, 5 tokens, about 0.01 RUB; they are made now" in trifle.err
 
 
 def test_budgets_hold_and_need_a_price(paid: Paid, talks: dict[str, str]) -> None:
@@ -360,3 +363,37 @@ def test_what_one_transcript_is_refused_for_the_others_get(
     assert "transcript:" in some.err
     assert paid.shell.run("index", "--semantic").code == 0
     assert made(paid.shell)[0][2] == 4
+
+
+def test_machines_at_one_postgresql_share_what_was_paid(
+    tmp_path: Path, cloudru: CloudRu, postgresql_server: PostgreSQL
+) -> None:
+    del postgresql_server
+    shells = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shells.append(Shell(tmp_path / name, cloudru))
+        shells[-1].extra["STTBATCH_DATABASE_URL"] = schema_url(tmp_path)
+    one, other = map(Paid, shells)
+    put(one.shell, **{name.removesuffix(".mp3"): text for name, text in TALKS.items()})
+    assert one.shell.run("index", "--semantic").code == 0
+    assert len(one.sent) == len(TALKS)
+    best, *_ = hits(other.shell, "маршрутизатор упал")
+    assert best["path"] == str(one.shell.home / "network.mp3")
+    assert hits(one.shell, "маршрутизатор упал")[0] == best
+    assert one.shell.run("index", "--rebuild", "--semantic").code == 0
+    assert hits(other.shell, "маршрутизатор упал")[0] == best
+    assert one.sent[len(TALKS) :] == ["маршрутизатор упал"]
+    assert other.jobs() == []
+    figures = json.loads(other.shell.run("stats", "--by", "kind", "--json").out)
+    assert "embedding" in json.dumps(figures)
+
+
+def test_what_is_erased_of_a_recording_leaves_no_vectors(paid: Paid, talks: dict[str, str]) -> None:
+    shell = paid.shell
+    assert shell.run("index", "--semantic").code == 0
+    assert shell.run("cache", "invalidate", "--file", shell.home / "network.mp3").code == 0
+    assert made(shell)[0][2] == 3
+    with closing(sqlite3.connect(shell.home / "data" / "ledger.db")) as database:
+        query = "SELECT count(*) FROM cache_entries WHERE key LIKE 'embedding:%'"
+        assert database.execute(query).fetchone() == (3,)

@@ -30,7 +30,7 @@ def needs_celery() -> contextlib.AbstractContextManager[None]:
 
 def check_search(embedding_model: str | None) -> None:
     """Raises ExtraMissing if nothing can make vectors for a search by meaning."""
-    needed = ("numpy",) if embedding_model is not None else ("numpy", ENCODER)
+    needed = ("numpy",) if embedding_model else ("numpy", ENCODER)
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise ExtraMissing(

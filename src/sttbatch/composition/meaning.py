@@ -106,7 +106,7 @@ class MeaningRun(Struct, frozen=True):
         """What `fill` would send; nothing is sent."""
         settings = self.settings
         with opened_stores(settings) as stores, opened_index(settings) as index:
-            if settings.embedding_model is None:
+            if not settings.embedding_model:
                 return await _plan(index, LocalEmbedder(), None)
             async with open_engines(settings, None, lambda _: None, data_folder(settings)) as ends:
                 prices = await prices_of(settings, ends.models)
@@ -152,14 +152,15 @@ class MeaningRun(Struct, frozen=True):
         plan = await _plan(index, embedder.stored, prices)
         if not plan.texts:
             return
-        what = f"{plan.texts} passages have no vectors by {plan.model}"
-        cost = "at an unknown price" if plan.cost is None else f"about {plan.cost:.2f} RUB"
+        price = "price unknown" if plan.cost is None else f"about {plan.cost:.2f} RUB"
+        what = (
+            f"passages without vectors by {plan.model}: {plan.texts}, {plan.tokens} tokens, {price}"
+        )
         if self.max_cost is None and (plan.cost is None or plan.cost > TRIFLE):
             raise UsageError(
-                f"{what}: {cost} for {plan.tokens} tokens; `sttbatch index --semantic` makes them, "
-                "or this search with --max-cost"
+                f"{what}; `sttbatch index --semantic` makes them, or a search with --max-cost"
             )
-        self.warn(f"{what}, which are made now: {cost} for {plan.tokens} tokens")
+        self.warn(f"{what}; they are made now")
 
     async def _fill(self, index: SqlSearchIndex, embedder: Embedder) -> Filled:
         indexer = MeaningIndexer(index, embedder)
@@ -181,7 +182,7 @@ class MeaningRun(Struct, frozen=True):
     async def _opened(self) -> AsyncIterator[tuple[LedgerStores, SqlSearchIndex, Embedder]]:
         settings = self.settings
         with opened_stores(settings) as stores, opened_index(settings) as index:
-            if settings.embedding_model is None:
+            if not settings.embedding_model:
                 yield stores, index, LocalEmbedder()
                 return
             async with paid_embedder(settings, stores, self.max_cost, self.warn) as embedder:

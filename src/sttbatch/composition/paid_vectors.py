@@ -23,7 +23,7 @@ from sttbatch.composition.stores import (
 from sttbatch.core.addresses import origins
 from sttbatch.core.errors import StateError, UsageError
 from sttbatch.core.events import Event, Warned
-from sttbatch.core.jobs import Claim, JobSpec, Worker
+from sttbatch.core.jobs import EMBEDDING, Claim, JobSpec, Worker
 from sttbatch.core.language_models import TOKENS, LanguageModels, TokenPrices
 from sttbatch.core.ports import ResultStore
 from sttbatch.core.search import EmbeddingModel
@@ -35,8 +35,6 @@ from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.kinds.indexing.paid_vectors import PaidEmbedder, StoredVectors
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator, PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
-
-INDEXING = "indexing"
 
 
 def stored_vectors(settings: Settings, results: ResultStore) -> StoredVectors:
@@ -91,7 +89,7 @@ async def paid_embedder(
             stored_vectors(settings, caches.ledger),
             lanes,
             partial(_prices_for, settings, engines.models, max_cost),
-            partial(_claimed, queue, worker),
+            partial(_claimed, queue, worker, warn),
         )
 
 
@@ -118,16 +116,17 @@ async def _prices_for(
 
 @contextlib.asynccontextmanager
 async def _claimed(
-    queue: JobQueue, worker: Worker, title: str, content: str
+    queue: JobQueue, worker: Worker, warn: Callable[[str], None], title: str, content: str
 ) -> AsyncIterator[Claim]:
     """The claim on a job that is forgotten afterwards, once no other process has one."""
-    spec = JobSpec(INDEXING, 2, {"recording": title, "unit": TOKENS})
-    request = hashlib.sha256(INDEXING.encode()).hexdigest()
+    spec = JobSpec(EMBEDDING, 2, {"recording": title, "unit": TOKENS})
+    request = hashlib.sha256(EMBEDDING.encode()).hexdigest()
     while True:
         job = await queue.jobs.enqueue(content, 0, request, spec, revive=True)
         taken = await queue.claim(job.id, worker, revive_failed=True)
         if isinstance(taken, Claim):
             break
+        warn(f"waiting for another process that makes vectors for {title}")
         async for _ in queue.wait_until_free([job.id]):
             pass
     try:

@@ -50,6 +50,8 @@ def index(
         count, size_bytes = asyncio.run(update_index(settings, progress, rebuild=rebuild))
     print_lines([f"{counted(count, 'transcript')} indexed, {size_text(size_bytes)}"])
     if semantic:
+        from sttbatch.cli.meaning_session import run_by_meaning
+
         with ProgressLine("making vectors") as progress:
             failed = run_by_meaning(settings, max_cost, progress, _plan if dry_run else _fill)
         if failed:

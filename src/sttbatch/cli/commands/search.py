@@ -73,6 +73,8 @@ def search(
     settings = load_settings({"embedding_model": embedding_model}).settings
     with ProgressLine("indexing transcripts") as progress:
         if semantic:
+            from sttbatch.cli.meaning_session import run_by_meaning
+
             check_search(settings.embedding_model)
             limit = number or SEMANTIC_HITS
             count = run_by_meaning(

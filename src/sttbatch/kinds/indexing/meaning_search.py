@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sttbatch.core.search import PASSAGE_LIMIT, IndexedTranscript
@@ -19,13 +20,15 @@ from sttbatch.kinds.indexing.words import Language
 NEAREST = 1000
 """So many passages are ordered by their meaning."""
 
-FREQUENT = 20_000
+FREQUENT = 5_000
 FREQUENT_SHARE = 0.1
 """A word in more passages, or in more of them all, does not say which one is meant."""
 
 EXCERPT_WORDS = 40
 
-_READ_AT_ONCE = 256
+_READ_BYTES = 3_000_000
+"""Vectors that are read together; more would not stay in the processor's caches."""
+
 _SHOWN_AT_ONCE = 20
 
 
@@ -46,7 +49,10 @@ class MeaningSearch:
     async def hits(self) -> AsyncIterator[Hit]:
         """The best passages first; the newer one of two that are as good."""
         transcripts = await self.search.transcripts()
-        scores = fused(await self._cosines(transcripts), await self._word_counts(transcripts))
+        sizes = await self.index.vector_bytes()
+        total = sum(sizes.values()) // max(1, len(self.vector))
+        wanted = {place: size for place, size in sizes.items() if place in transcripts}
+        scores = fused(await self._cosines(wanted), await self._word_counts(transcripts, total))
         ordered = sorted(scores, key=lambda number: (-scores[number], number))
         for at in range(0, len(ordered), _SHOWN_AT_ONCE):
             numbers = ordered[at : at + _SHOWN_AT_ONCE]
@@ -61,23 +67,32 @@ class MeaningSearch:
                 if hit is not None:
                     yield hit
 
-    async def _cosines(self, places: Collection[int]) -> dict[int, float]:
-        """Of the passages with the nearest vectors."""
+    async def _cosines(self, sizes: Mapping[int, int]) -> dict[int, float]:
+        """Of the passages with the nearest vectors; `sizes` are the bytes of each transcript's."""
         nearest = Nearest(self.vector, NEAREST)
-        ordered = sorted(places)
-        for at in range(0, len(ordered), _READ_AT_ONCE):
-            for place, vectors in await self.index.vectors(ordered[at : at + _READ_AT_ONCE]):
+        read = list[tuple[int, bytes]]()
+
+        def compare() -> None:
+            for place, vectors in read:
                 nearest.add(place * PASSAGE_LIMIT, PASSAGES_JOINED, vectors)
+
+        for places in _batches(sizes):
+            # What was read is compared while the next ones are.
+            reading = self.index.vectors(places)
+            read, _ = await asyncio.gather(reading, asyncio.to_thread(compare))
+        compare()
         return nearest.cosines()
 
-    async def _word_counts(self, transcripts: Mapping[int, IndexedTranscript]) -> dict[int, int]:
-        """How many words of the query are in passages that have some of them."""
+    async def _word_counts(
+        self, transcripts: Mapping[int, IndexedTranscript], total: int
+    ) -> dict[int, int]:
+        """How many words of the query are in passages that have some; `total`: of all vectors."""
         counts: Counter[int] = Counter()
         if not transcripts:
             return counts
         languages = [Language(name) for name in {each.language for each in transcripts.values()}]
         after = min(transcripts) * PASSAGE_LIMIT - 1
-        limit = max(1, min(FREQUENT, int(FREQUENT_SHARE * await self._vectors())))
+        limit = max(1, min(FREQUENT, int(FREQUENT_SHARE * total)))
         for alternative in self.search.query.alternatives:
             selection = Query((alternative,)).selection(languages)
             found = await self.index.select(selection, after, PASSAGES_JOINED * limit + 1)
@@ -85,11 +100,6 @@ class MeaningSearch:
             if len(joined) <= limit:
                 counts.update(joined)
         return {number: n for number, n in counts.items() if number // PASSAGE_LIMIT in transcripts}
-
-    async def _vectors(self) -> int:
-        """How many there are, in this search or not."""
-        sizes = await self.index.vector_bytes()
-        return sum(sizes.values()) // max(1, len(self.vector))
 
     async def _hit(
         self,
@@ -132,6 +142,19 @@ class MeaningSearch:
         if name not in self._matchers:
             self._matchers[name] = Matcher(self.search.query, Language(name))
         return self._matchers[name]
+
+
+def _batches(sizes: Mapping[int, int]) -> Iterator[list[int]]:
+    """Places whose vectors have `_READ_BYTES` together."""
+    batch, size = list[int](), 0
+    for place in sorted(sizes):
+        batch.append(place)
+        size += sizes[place]
+        if size >= _READ_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _parts(number: int) -> range:

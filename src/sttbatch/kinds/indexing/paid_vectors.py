@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import ChunkError
-from sttbatch.core.jobs import Claim
+from sttbatch.core.jobs import EMBEDDING, Claim
 from sttbatch.core.language_models import TOKENS, Embeddings, LanguageModels, TokenPrices
 from sttbatch.core.ports import ResultStore
 from sttbatch.core.search import EmbeddingModel, IndexedTranscript
@@ -24,8 +24,7 @@ from sttbatch.execution.pay_once import PayOnce, Reply
 from sttbatch.kinds.language.token_estimates import estimated_tokens
 from sttbatch.processing.scheduling.orchestrator import Lane, ParallelOrchestrator
 
-EMBEDDING = "embedding:"
-"""Keys of stored answers begin so."""
+_PREFIX = f"{EMBEDDING}:"
 
 KEY_VERSION = 1
 """Raising it makes all stored vectors unusable, so that everything is sent and paid for again."""
@@ -58,7 +57,7 @@ class StoredVectors(Struct, frozen=True):
     async def of(self, file_sha256: str) -> StoredEmbeddings:
         """Those of the texts of a recording."""
         keys = await self.results.keys_of([file_sha256])
-        values = await self.results.get_many([key for key in keys if key.startswith(EMBEDDING)])
+        values = await self.results.get_many([key for key in keys if key.startswith(_PREFIX)])
         answers = [decoded(value.data) for value in values.values()]
         own = [each for each in answers if each is not None and each.model == self.model]
         return merged(own) if own else StoredEmbeddings(self.model, 0, {})
@@ -148,7 +147,7 @@ class PaidEmbedder:
         digest = hashlib.sha256("".join(texts).encode()).hexdigest()
         self._count += 1
         item = WorkItem(
-            f"{EMBEDDING}{digest}",
+            f"{_PREFIX}{digest}",
             sha256,
             self._count,
             ENGINE,

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_KEPT = 20
+"""So many times more are collected than are wanted, before they are sorted."""
+
 
 def normalized(vectors: Sequence[bytes]) -> bytes:
     """float32 vectors of length 1, one after another; those of length 0 stay as they are."""
@@ -23,20 +26,28 @@ class Nearest:
     def __init__(self, vector: bytes, limit: int) -> None:
         self._vector = np.frombuffer(vector, np.float32)
         self._limit = limit
-        self._numbers = np.empty(0, np.int64)
-        self._cosines = np.empty(0, np.float32)
+        self._numbers: list[np.ndarray] = []
+        self._cosines: list[np.ndarray] = []
+        self._count = 0
 
     def add(self, first: int, step: int, vectors: bytes) -> None:
         """Consider vectors of length 1; the first one is `first`, the others `step` apart."""
         matrix = np.frombuffer(vectors, np.float32).reshape(-1, len(self._vector))
-        numbers = first + step * np.arange(len(matrix), dtype=np.int64)
-        self._numbers = np.concatenate((self._numbers, numbers))
-        self._cosines = np.concatenate((self._cosines, matrix @ self._vector))
-        if len(self._numbers) > 2 * self._limit:
-            best = np.argpartition(self._cosines, -self._limit)[-self._limit :]
-            self._numbers, self._cosines = self._numbers[best], self._cosines[best]
+        self._numbers.append(np.arange(first, first + step * len(matrix), step))
+        self._cosines.append(matrix @ self._vector)
+        self._count += len(matrix)
+        if self._count > _KEPT * self._limit:
+            self._keep_best()
 
     def cosines(self) -> dict[int, float]:
         """By number, the best first."""
-        best = np.argsort(-self._cosines, kind="stable")[: self._limit]
-        return dict(zip(self._numbers[best].tolist(), self._cosines[best].tolist(), strict=True))
+        self._keep_best()
+        (numbers,), (cosines,) = self._numbers, self._cosines
+        return dict(zip(numbers.tolist(), cosines.tolist(), strict=True))
+
+    def _keep_best(self) -> None:
+        numbers = np.concatenate([np.empty(0, np.int64), *self._numbers])
+        cosines = np.concatenate([np.empty(0, np.float32), *self._cosines])
+        best = np.argsort(-cosines, kind="stable")[: self._limit]
+        self._numbers, self._cosines = [numbers[best]], [cosines[best]]
+        self._count = len(best)
