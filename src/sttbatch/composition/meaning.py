@@ -8,11 +8,17 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sttbatch.composition.effective_options import concurrency_of
 from sttbatch.composition.engines import open_engines
 from sttbatch.composition.paid_vectors import paid_embedder, prices_of, stored_vectors
-from sttbatch.composition.searching import indexer_of, opened_index, transcript_source
+from sttbatch.composition.searching import (
+    indexer_of,
+    opened_index,
+    spellings_of,
+    transcript_source,
+)
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_stores
 from sttbatch.core.errors import UsageError
@@ -118,15 +124,18 @@ class MeaningRun(Struct, frozen=True):
             return await self._fill(index, embedder)
 
     async def search(
-        self, text: str, words: Query, options: SearchOptions
+        self, text: str, words: Query, options: SearchOptions, paths: Sequence[str] = ()
     ) -> AsyncGenerator[Hit, None]:
         """The hits of a text and its words, after transcripts and vectors that miss were added.
 
-        Raises UsageError if the index has vectors by another model, or if vectors would cost more
+        `paths` as of `searching.search`. Raises UsageError as that, if the index has vectors by another model, or if vectors would cost more
         than a trifle and there is no `max_cost`.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
         async with self._opened() as (stores, index, embedder):
+            source = transcript_source(self.settings, stores.database)
+            if paths:
+                options = replace(options, below=await spellings_of(paths, source))
             await indexer_of(stores, index).update(self.progress)
             facts = await index.vector_facts()
             if facts is not None:
@@ -139,7 +148,6 @@ class MeaningRun(Struct, frozen=True):
                 return
             query = await embedder.embed_query(text)
             check_vectors(facts, embedder.model, query.dimension)
-            source = transcript_source(self.settings, stores.database)
             search = Search(index, source, words, options)
             async for hit in MeaningSearch(index, search, normalized(query.vectors)).hits():
                 yield hit

@@ -58,7 +58,7 @@ async def search(
     with opened_stores(settings) as stores, opened_index(settings) as index:
         source = transcript_source(settings, stores.database)
         if paths:
-            options = replace(options, below=await _spellings_of(paths, source))
+            options = replace(options, below=await spellings_of(paths, source))
         await indexer_of(stores, index).update(progress)
         async for hit in Search(index, source, query, options).hits():
             yield hit
@@ -109,7 +109,7 @@ def _file(settings: Settings) -> Path:
     return data_folder(settings) / SEARCH
 
 
-async def _spellings_of(paths: Sequence[str], source: TranscriptSource) -> tuple[bytes, ...]:
+async def spellings_of(paths: Sequence[str], source: TranscriptSource) -> tuple[bytes, ...]:
     """Every spelling of `paths` that the ledger may have."""
     found: list[bytes] = []
     for text in paths:
