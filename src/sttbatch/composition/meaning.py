@@ -128,8 +128,8 @@ class MeaningRun(Struct, frozen=True):
     ) -> AsyncGenerator[Hit, None]:
         """The hits of a text and its words, after transcripts and vectors that miss were added.
 
-        `paths` as of `searching.search`. Raises UsageError as that, if the index has vectors by another model, or if vectors would cost more
-        than a trifle and there is no `max_cost`.
+        `paths` as of `searching.search`. Raises UsageError as that, if the index has vectors by
+        another model, or if vectors would cost more than a trifle and there is no `max_cost`.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
         async with self._opened() as (stores, index, embedder):

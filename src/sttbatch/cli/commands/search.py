@@ -82,7 +82,11 @@ def search(
                 max_cost,
                 progress,
                 lambda run: _print(
-                    run.search(query, wanted, options, paths or ()), options, limit, progress, as_json=as_json
+                    run.search(query, wanted, options, paths or ()),
+                    options,
+                    limit,
+                    progress,
+                    as_json=as_json,
                 ),
             )
         else:
