@@ -152,6 +152,22 @@ def test_a_dry_run_names_what_is_booked(shell: Shell, cloudru: CloudRu, folder: 
     assert facts["cost"] == pytest.approx(booked["cost"], rel=0.15)
 
 
+def test_a_summary_that_was_edited_is_not_replaced(
+    shell: Shell, cloudru: CloudRu, folder: Path
+) -> None:
+    talk = speech(shell, folder, SAID)
+    assert shell.run("summarize", talk, "-l", "ru").code == 0
+    summary = talk.with_suffix(".summary.md")
+    written = summary.read_text("utf-8")
+    summary.write_text("# Мой заголовок\n", "utf-8")
+    result = shell.run("summarize", talk, "-l", "ru")
+    assert f"{summary}: not replaced, edited or not ours" in result.err
+    assert summary.read_text("utf-8") == "# Мой заголовок\n"
+    assert shell.run("summarize", talk, "-l", "ru", "--overwrite").code == 0
+    assert summary.read_text("utf-8") == written
+    assert chats(cloudru) == 1
+
+
 def test_workers_summarize_what_is_submitted(shell: Shell, cloudru: CloudRu, folder: Path) -> None:
     make_recording(folder / "monday.flac", duration_s=30, sample_rate=8_000, channels=1)
     with working(shell):

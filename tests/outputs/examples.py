@@ -17,6 +17,7 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.outputs.document import Document
+from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter, Written
@@ -88,7 +89,9 @@ def names(
         await writer.plan(recordings, OutputOptions(**options))
         for item in recordings if write else ():
             content = replace(saying(str(item.path), **options), source=str(item.path))
-            await writer.write(content, item.path)
+            formats = content.options.formats
+            contents = {name: FORMATS[name.rpartition(".")[2]](content) for name in formats}
+            await writer.write_contents(item.path, content.options, contents)
         return [next(iter(plans[item.path].paths.values())).name for item in recordings]
 
     return with_ledger(ledger, work)

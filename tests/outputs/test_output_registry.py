@@ -73,6 +73,40 @@ def test_a_name_belongs_to_its_owner_in_every_format(ledger: Ledger, talks: Path
     assert names(ledger, [wav], formats=("srt",)) == ["talk.srt"]
 
 
+@pytest.mark.parametrize("formats", [("en.srt",), ("summary.md", "summary.json")])
+def test_outputs_with_two_endings_stand_beside_the_others(
+    ledger: Ledger, talks: Path, formats: tuple[str, ...]
+) -> None:
+    wav, mp3 = recording(talks / "talk.wav"), recording(talks / "talk.mp3")
+    assert names(ledger, [wav, mp3], write=True) == ["talk.txt", "talk.mp3.txt"]
+    plans = planned(ledger, [mp3, wav], formats=formats)
+    for item, stem in ((wav, "talk"), (mp3, "talk.mp3")):
+        found = [path.name for path in plans[item.path].paths.values()]
+        assert found == [f"{stem}.{name}" for name in formats]
+
+
+def test_a_translation_and_the_transcript_of_a_recording_called_like_it_never_share_a_file(
+    ledger: Ledger, talks: Path
+) -> None:
+    talk, english = recording(talks / "talk.mp3"), recording(talks / "talk.en.mp3")
+    assert names(ledger, [talk], write=True, formats=("en.srt",)) == ["talk.en.srt"]
+    assert names(ledger, [english], formats=("srt",)) == ["talk.en.mp3.srt"]
+    assert names(ledger, [english], formats=("txt",)) == ["talk.en.mp3.txt"]
+    other, german = recording(talks / "call.mp3"), recording(talks / "call.de.mp3")
+    assert names(ledger, [german], write=True, formats=("srt",)) == ["call.de.srt"]
+    assert names(ledger, [other], formats=("de.srt",)) == ["call.mp3.de.srt"]
+    assert names(ledger, [other], formats=("en.srt",)) == ["call.en.srt"]
+
+
+def test_a_long_name_is_shortened_for_a_long_ending(ledger: Ledger, talks: Path) -> None:
+    talk = recording(talks / f"{'x' * 250}.mp3")
+    (name,) = names(ledger, [talk], write=True, formats=("summary.json",))
+    assert len(name) == 255
+    assert names(ledger, [talk], write=True, formats=("summary.json",)) == [name]
+    (transcript,) = names(ledger, [talk], write=True)
+    assert transcript.endswith(".txt")
+
+
 def test_a_recording_keeps_its_long_name_when_the_short_one_becomes_free(
     ledger: Ledger, talks: Path
 ) -> None:
