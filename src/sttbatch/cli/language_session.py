@@ -15,6 +15,7 @@ from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.language_batch import LanguageBatch, LanguageOptions
 from sttbatch.composition.language_runs import language_origin
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.telemetry import exported_run
 from sttbatch.kinds.language.spec import LanguageSpec
 from sttbatch.kinds.language.task import LanguageTask
 from sttbatch.processing.discovery import Discovery
@@ -47,7 +48,12 @@ class LanguageSession(RunSession):
 
     async def run(self, discovery: Discovery, options: LanguageOptions) -> int:
         """Run the task over the discovered recordings; returns the exit code."""
-        return await self._run_to_end(lambda: self._run.run(discovery, options, self._working()))
+
+        async def work() -> None:
+            async with exported_run(self._run, self._settings):
+                await self._run.run(discovery, options, self._working())
+
+        return await self._run_to_end(work)
 
     @property
     def origin(self) -> str:
@@ -63,7 +69,8 @@ class LanguageSession(RunSession):
     async def run_task(
         self, discovery: Discovery, spec: LanguageSpec, task: LanguageTask[Any]
     ) -> None:
-        await self._run.run_spec(discovery, spec, task, self._working())
+        async with exported_run(self._run, self._settings):
+            await self._run.run_spec(discovery, spec, task, self._working())
 
     async def forecast(self, discovery: Discovery, options: LanguageOptions) -> int:
         """Print what `run` would send; returns the exit code."""

@@ -17,6 +17,7 @@ from sttbatch.core.events import Event
 
 if TYPE_CHECKING:
     from sttbatch.composition.batch_run import BatchRun
+    from sttbatch.composition.language_batch import LanguageBatch
     from sttbatch.composition.settings import Settings
     from sttbatch.monitoring.otlp import Telemetry
     from sttbatch.monitoring.otlp_metrics import Collected, Figures
@@ -36,7 +37,7 @@ def collector_of(signal: str) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def exported_run(run: BatchRun, settings: Settings) -> AsyncIterator[None]:
+async def exported_run(run: BatchRun | LanguageBatch, settings: Settings) -> AsyncIterator[None]:
     """Send a trace of each recording of the block, and the ledger's totals after it.
 
     Nothing that happens to them fails it.

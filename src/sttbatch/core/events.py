@@ -50,9 +50,13 @@ class BatchPlanned(Event, frozen=True):
 
 
 class JobStarted(Event, frozen=True):
-    """Its first chunk is being cut; `job` is its id in the queue."""
+    """Its first chunk is being cut, or its first question asked.
+
+    `job` is its id in the queue, `kind` that of the job.
+    """
 
     job: str
+    kind: str = "transcription"
 
 
 class ChunkPrepared(Event, frozen=True):

@@ -19,6 +19,7 @@ from opentelemetry.semconv.attributes.http_attributes import (
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
 from sttbatch.core import events
+from sttbatch.core.jobs import TRANSCRIPTION
 from sttbatch.core.metrics import OK
 from sttbatch.monitoring.collector import cause_of
 
@@ -81,14 +82,20 @@ class RecordingTraces:
         if handler is not None:
             handler(event)
 
-    def _begin(self, event: events.Event, before_s: float, attributes: Attributes) -> None:
+    def _begin(
+        self,
+        event: events.Event,
+        before_s: float,
+        attributes: Attributes,
+        name: str = "transcribe",
+    ) -> None:
         """Begin the trace of a recording `before_s` seconds ago."""
         offset = time.time_ns() - time.monotonic_ns()
         begun = time.monotonic_ns() + offset - int(before_s * _NS)
         # A name that is not in UTF-8 cannot be sent.
         path = event.recording.encode("utf-8", "backslashreplace").decode()
         span = self._tracer.start_span(
-            "transcribe", Context(), attributes={FILE_PATH: path, **attributes}, start_time=begun
+            name, Context(), attributes={FILE_PATH: path, **attributes}, start_time=begun
         )
         self._traces[event.recording] = _Trace(span, begun, offset)
 
@@ -126,7 +133,12 @@ class RecordingTraces:
         span.end(end)
 
     def _started(self, event: events.JobStarted) -> None:
-        self._begin(event, 0.0, {"sttbatch.job.id": event.job})
+        transcribed = self._traces.pop(event.recording, None)
+        if transcribed is not None:
+            # For the job that begins now, which reports the recording.
+            transcribed.span.end(time.monotonic_ns() + transcribed.offset)
+        name = "transcribe" if event.kind == TRANSCRIPTION else event.kind
+        self._begin(event, 0.0, {"sttbatch.job.id": event.job}, name)
 
     def _requested(self, event: events.APIRequestCompleted) -> None:
         attributes: dict[str, str | bool | int | float] = _chunk(event) | {

@@ -238,7 +238,7 @@ class LanguagePipeline(Generic[R]):
         # Another run may have made it since this one looked.
         if await self.completion.write_stored(job, text):
             return
-        self.control.emit(events.JobStarted(job.display_path, job.id))
+        self.control.emit(events.JobStarted(job.display_path, job.id, self.task.kind))
         try:
             result = await self.task.run(text, self._ask(job, rank))
         except ChunkError as error:
