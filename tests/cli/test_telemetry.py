@@ -23,6 +23,7 @@ from tests.cli.working import (
     working,
 )
 from tests.cloudru import KEY, CloudRu, Status, make_recording, times_per_chunk
+from tests.cloudru.translating import TranslatingModel
 from tests.listener import Listener
 from tests.monitoring.exposed import samples, value
 from tests.otlp_collector import Span, figures, sent_to, spans, traces
@@ -122,6 +123,18 @@ def test_what_is_up_to_date_has_no_trace(shell: Shell, collector: Listener, fold
 
 
 @pytest.mark.slow
+def test_what_is_translated_has_a_trace_of_its_own(
+    shell: Shell, cloudru: CloudRu, collector: Listener, folder: Path
+) -> None:
+    cloudru.chat = TranslatingModel()
+    record(folder, 1)
+    assert shell.run("translate", folder, "--to", "en").code == 0
+    roots = [span for span in spans(collector) if not span.parent]
+    assert [root.name for root in roots] == ["transcribe", "translation"]
+    children = [span.name for span in spans(collector) if span.parent == roots[1].id]
+    assert {"request", "store"} <= set(children)
+
+
 def test_copies_and_names_that_are_not_in_utf_8(
     shell: Shell, collector: Listener, folder: Path
 ) -> None:

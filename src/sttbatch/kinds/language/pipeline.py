@@ -181,9 +181,8 @@ class LanguagePipeline(Generic[R]):
 
     async def _queued(self, jobs: Sequence[TextJob]) -> list[TextJob]:
         """Those of `jobs` that this run may process, in their order, with rows in the queue."""
-        for job in jobs:
-            if job.claim is None:
-                await self._enqueue(job)
+        # Concurrently, as each waits for the same commit.
+        await asyncio.gather(*(self._enqueue(job) for job in jobs if job.claim is None))
         waiting = [job for job in jobs if not job.is_ended]
         for job in waiting:
             self.control.emit(events.JobQueued(job.display_path, job.audio_s))
