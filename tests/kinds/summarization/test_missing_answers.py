@@ -153,7 +153,7 @@ def test_other_errors_end_the_summary_after_what_is_in_flight(error: Exception) 
         return ChatAnswer('{"points": []}', "stop")
 
     with pytest.raises(type(error)):
-        asyncio.run(Summarizer(answer, replace(OPTIONS, context_tokens=2500)).summarize(talk(4000)))
+        asyncio.run(Summarizer(answer, replace(OPTIONS, context_tokens=2800)).summarize(talk(4000)))
     assert begun == ended + 1
     assert begun < 20
 

@@ -49,6 +49,6 @@ def test_a_short_rest_is_no_window_of_its_own() -> None:
 
 
 def test_long_lines_make_short_windows() -> None:
-    windows = windows_of(lines(*["очень длинная строка " * 100] * 10))
-    assert len(windows) == 3
+    windows = windows_of(lines(*["очень длинная строка " * 150] * 10))
+    assert len(windows) == 4
     assert len(windows_of(lines("слово " * 100_000))) == 1
