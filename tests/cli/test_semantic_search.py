@@ -86,7 +86,10 @@ def test_texts_are_found_by_their_meaning_and_nothing_is_sent(
     assert shell.endpoint.received == []
     # Below a folder, in files that are not there any more, too.
     assert len(hits(shell, "интернет", shell.home)) == 4
-    assert shell.run("search", "--semantic", "интернет", shell.home / "other").code == 1
+    other = shell.home / "other"
+    assert shell.run("search", "--semantic", "интернет", other).code == 2
+    other.mkdir()
+    assert shell.run("search", "--semantic", "интернет", other).code == 1
 
 
 def test_there_is_always_an_answer_but_from_nothing(shell: Shell) -> None:
