@@ -9,7 +9,7 @@ from pathlib import Path
 import pysubs2
 import pytest
 
-from tests.cloudru import CloudRu, Hang, Status, make_recording
+from tests.cloudru import CloudRu, Hang, Said, Status, make_recording
 from tests.cloudru.service import MODEL
 from tests.cloudru.translating import TranslatingModel, translated
 from tests.shell import Shell, load
@@ -109,6 +109,20 @@ def test_a_line_that_nobody_translates_stays_and_is_named(
     again = shell.run("translate", talk, "--to", "en", "-f", "srt,json", "--force")
     assert again.code == 0, again.err
     assert "translated" not in load(talk.with_suffix(".en.json"))["segments"][1]
+
+
+def test_half_a_character_in_an_answer_ends_no_run(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    def halve(number: int, entries: list[dict[str, object]]) -> Said:
+        for each in entries:
+            each["text"] = f"{each['text']} \ud83d"
+        return Said(json.dumps({"segments": entries}))
+
+    model.wrong = halve
+    result = shell.run("translate", talk, "--to", "en", "-f", "srt,json")
+    assert result.code == 0, result.err
+    assert load(talk.with_suffix(".en.json"))["segments"][0]["text"].endswith(" \ufffd")
 
 
 def test_workers_translate_what_is_submitted_and_transcribe_it_first(

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sttbatch.core.scripts import letters
+from sttbatch.kinds.language.json_values import one_line
 from sttbatch.kinds.translation.windows import Line
 
 BESIDE = 3
@@ -61,10 +62,7 @@ def _texts(asked: Sequence[Line], value: Any) -> dict[int, str] | None:
         line_id = _id(entry)
         if line_id is None or line_id not in sources:
             return None
-        text = entry.get("text")
-        texts.setdefault(line_id, []).append(
-            " ".join(text.split()) if isinstance(text, str) else ""
-        )
+        texts.setdefault(line_id, []).append(one_line(entry.get("text")))
     return {
         line_id: said[0]
         for line_id, said in texts.items()
