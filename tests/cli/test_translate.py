@@ -125,6 +125,22 @@ def test_half_a_character_in_an_answer_ends_no_run(
     assert load(talk.with_suffix(".en.json"))["segments"][0]["text"].endswith(" \ufffd")
 
 
+def test_a_job_ends_when_its_stored_result_is_written_by_a_later_run(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    target = talk.with_suffix(".en.srt")
+    target.mkdir()
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 1
+    assert "a folder has this name" in result.err
+    target.rmdir()
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    assert chats(cloudru) == 1
+    jobs = json.loads(shell.run("jobs", "list", "--json").out)
+    assert {job["status"] for job in jobs} == {"COMPLETED"}
+
+
 def test_workers_translate_what_is_submitted_and_transcribe_it_first(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:

@@ -80,6 +80,7 @@ class LanguagePipeline(Generic[R]):
             with self.control.guard():
                 jobs = await self._take_in(discovery)
                 await self._examine(jobs)
+                await self._reconcile_ledger()
                 await self._process(await self._queued([job for job in jobs if not job.is_ended]))
         finally:
             for job in jobs:
@@ -103,6 +104,7 @@ class LanguagePipeline(Generic[R]):
                 self._report_missing(found.missing, set())
             with_text = await self.completion.planned(found.texts)
             await self._examine(with_text)
+            await self._reconcile_ledger()
             for job in [*with_text, *jobs_of(ordered if is_missing_ordered else [])]:
                 if not job.is_ended and not self.control.closed:
                     placed += await self._order(job, orders)
@@ -178,6 +180,13 @@ class LanguagePipeline(Generic[R]):
                 if not await self.completion.write_stored(job, text):
                     job.tokens = expected_tokens(self.task.expected(text), self.earlier).total
             await self.completion.end_failed(job)
+
+    async def _reconcile_ledger(self) -> None:
+        """End jobs of earlier runs that ended otherwise after their results were stored."""
+        claims, done = self.completion.claims, self.completion.unclaimed
+        if done and self.assigned is None:
+            rows = await claims.queue.jobs.unfinished(STREAM, self._request_sha256())
+            await claims.complete_done(rows, done)
 
     async def _queued(self, jobs: Sequence[TextJob]) -> list[TextJob]:
         """Those of `jobs` that this run may process, in their order, with rows in the queue."""
