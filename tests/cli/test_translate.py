@@ -141,6 +141,37 @@ def test_a_job_ends_when_its_stored_result_is_written_by_a_later_run(
     assert {job["status"] for job in jobs} == {"COMPLETED"}
 
 
+def test_each_recording_is_left_once_when_the_budget_ends_before_all_are_transcribed(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    for name in ("b", "c"):
+        make_recording(
+            talk.with_name(f"{name}.flac"),
+            duration_s=65,
+            sample_rate=8_000,
+            channels=1,
+            first_word=100 * ord(name),
+        )
+    result = shell.run("translate", talk.parent, "--to", "en", "--max-cost", "0.7")
+    assert result.code == 4, result.err
+    assert "3 left for the next run" in result.summary
+    assert chats(cloudru) == 0
+
+
+def test_fail_fast_ends_with_a_recording_that_cannot_be_transcribed(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    make_recording(
+        talk.with_name("other.flac"), duration_s=65, sample_rate=8_000, channels=1, first_word=500
+    )
+    cloudru.faults = lambda post: Status(400) if post.path.endswith("transcriptions") else None
+    result = shell.run("translate", talk.parent, "--to", "en", "--fail-fast")
+    assert result.code == 1, result.err
+    assert "1 failed, 1 left for the next run" in result.summary
+    assert chats(cloudru) == 0
+
+
 def test_workers_translate_what_is_submitted_and_transcribe_it_first(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:

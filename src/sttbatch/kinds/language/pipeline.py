@@ -143,11 +143,12 @@ class LanguagePipeline(Generic[R]):
         found = await self._find(discovery)
         texts, missing, reported = found.texts, found.missing, set[str]()
         if missing and self.transcribe is not None:
+            candidates = [each.candidate for each in missing]
             with self.control.guard():
-                candidates = [each.candidate for each in missing]
                 reported = await self.transcribe(Discovery(candidates))
-                again = await self.transcripts.find(candidates)
-                texts, missing = [*texts, *again.texts], again.missing
+                if not self.control.closed:
+                    again = await self.transcripts.find(candidates)
+                    texts, missing = [*texts, *again.texts], again.missing
         self._report_missing(missing, reported)
         jobs = await self.completion.planned(texts)
         assigned = self.assigned
