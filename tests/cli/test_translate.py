@@ -9,7 +9,7 @@ from pathlib import Path
 import pysubs2
 import pytest
 
-from tests.cloudru import CloudRu, Hang, Status, make_recording
+from tests.cloudru import CloudRu, Hang, Said, Status, make_recording
 from tests.cloudru.service import MODEL
 from tests.cloudru.translating import TranslatingModel, translated
 from tests.shell import Shell, load
@@ -109,6 +109,67 @@ def test_a_line_that_nobody_translates_stays_and_is_named(
     again = shell.run("translate", talk, "--to", "en", "-f", "srt,json", "--force")
     assert again.code == 0, again.err
     assert "translated" not in load(talk.with_suffix(".en.json"))["segments"][1]
+
+
+def test_half_a_character_in_an_answer_ends_no_run(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    def halve(number: int, entries: list[dict[str, object]]) -> Said:
+        for each in entries:
+            each["text"] = f"{each['text']} \ud83d"
+        return Said(json.dumps({"segments": entries}))
+
+    model.wrong = halve
+    result = shell.run("translate", talk, "--to", "en", "-f", "srt,json")
+    assert result.code == 0, result.err
+    assert load(talk.with_suffix(".en.json"))["segments"][0]["text"].endswith(" \ufffd")
+
+
+def test_a_job_ends_when_its_stored_result_is_written_by_a_later_run(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    target = talk.with_suffix(".en.srt")
+    target.mkdir()
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 1
+    assert "a folder has this name" in result.err
+    target.rmdir()
+    assert shell.run("translate", talk, "--to", "en").code == 0
+    assert chats(cloudru) == 1
+    jobs = json.loads(shell.run("jobs", "list", "--json").out)
+    assert {job["status"] for job in jobs} == {"COMPLETED"}
+
+
+def test_each_recording_is_left_once_when_the_budget_ends_before_all_are_transcribed(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    for name in ("b", "c"):
+        make_recording(
+            talk.with_name(f"{name}.flac"),
+            duration_s=65,
+            sample_rate=8_000,
+            channels=1,
+            first_word=100 * ord(name),
+        )
+    result = shell.run("translate", talk.parent, "--to", "en", "--max-cost", "0.7")
+    assert result.code == 4, result.err
+    assert "3 left for the next run" in result.summary
+    assert chats(cloudru) == 0
+
+
+def test_fail_fast_ends_with_a_recording_that_cannot_be_transcribed(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    assert shell.transcribe(talk).code == 0
+    make_recording(
+        talk.with_name("other.flac"), duration_s=65, sample_rate=8_000, channels=1, first_word=500
+    )
+    cloudru.faults = lambda post: Status(400) if post.path.endswith("transcriptions") else None
+    result = shell.run("translate", talk.parent, "--to", "en", "--fail-fast")
+    assert result.code == 1, result.err
+    assert "1 failed, 1 left for the next run" in result.summary
+    assert chats(cloudru) == 0
 
 
 def test_workers_translate_what_is_submitted_and_transcribe_it_first(

@@ -237,7 +237,12 @@ def _transcribing(
                 listener(event)
 
         left = None if budget.limit is None else max(0.0, budget.limit - budget.spent)
-        run = replace(transcription.run, max_cost=left, no_wait=config.no_wait)
+        run = replace(
+            transcription.run,
+            max_cost=left,
+            no_wait=config.no_wait,
+            fail_fast=control.fail_fast,
+        )
         nested_config = replace(transcription, run=run, outputs=OutputOptions(formats=()))
         pipeline = transcription_run(workshop, nested_config, nested, priority=config.priority)
         if control.closed:
@@ -251,8 +256,12 @@ def _transcribing(
                 listeners += [] if collector is None else [collector]
             await pipeline.run(Discovery(plain))
         budget.spent += report.cost
-        if report.fatal is not None:
-            raise report.fatal
+        if report.count(Outcome.FAILED):
+            control.recording_failed()
+        # It ends this run too, which must yet know what is reported.
+        with control.guard():
+            if report.fatal is not None:
+                raise report.fatal
         ended = (each for each in report.recordings if each.outcome is not Outcome.DONE)
         return {each.display_path for each in ended}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -68,6 +68,14 @@ class RunClaims(Struct, frozen=True):
     async def release(self, job: ClaimedJob, reason: str | None = None) -> None:
         """Queue a job again, so that another run may process it; `reason`: of a hindrance."""
         await self._end(job, lambda claim: self.queue.jobs.release(claim, reason))
+
+    async def complete_done(self, rows: Mapping[str, str], done: set[str]) -> None:
+        """Complete those of unfinished jobs whose content is `done`; `rows` are ids by content."""
+        for content in rows.keys() & done:
+            taken = await self.queue.claim(rows[content], self.worker, revive_failed=True)
+            if isinstance(taken, Claim):
+                await self.queue.jobs.complete(taken)
+                self.completed.append(taken.job_id)
 
     async def _end(self, job: ClaimedJob, end: Callable[[Claim], Awaitable[object]]) -> None:
         claim, job.claim = job.claim, None

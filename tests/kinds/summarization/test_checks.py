@@ -46,6 +46,14 @@ def test_what_is_no_answer(value: object) -> None:
     assert draft_of(value, SECTIONS) is None
 
 
+def test_halves_of_characters_can_be_stored_and_sent() -> None:
+    entry = {"text": "Склад\ud83d", "who": "\udfffОльга", "ids": [1]}
+    draft = draft_of({"title": "a\ud83d", "actions": [entry]}, SECTIONS)
+    assert draft is not None
+    (candidate,) = draft.candidates
+    assert (draft.title, candidate.text, candidate.who) == ("a\ufffd", "Склад\ufffd", "\ufffdОльга")
+
+
 def test_an_answer_may_lack_sections_and_have_more() -> None:
     draft = draft_of({"points": [], "remarks": [{"text": "a", "ids": [1]}]}, SECTIONS)
     assert draft is not None

@@ -143,3 +143,22 @@ def test_shifted_lines_without_figures_are_told_by_their_lengths() -> None:
         shift(entries, 20)
         found += trusted_lines(lines, {"segments": entries}) == {}
     assert found >= 45
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("всего 10000 рублей", "10,000 rubles in all"),
+        ("12 500 человек", "12500 people"),
+        ("номера 45 123", "numbers 45, 123"),
+        ("عام ٢٠٢٤", "the year 2024"),
+    ],
+)
+def test_figures_may_be_written_as_the_language_does(source: str, text: str) -> None:
+    assert trusted_lines([Line(1, source)], {"segments": [{"id": 1, "text": text}]}) == {1: text}
+
+
+def test_figures_of_the_next_line_are_known_however_they_are_written() -> None:
+    lines = [Line(1, "и ещё"), Line(2, "10000 рублей")]
+    entries = [{"id": 1, "text": "and 10,000"}, {"id": 2, "text": "10,000 rubles"}]
+    assert trusted_lines(lines, {"segments": entries}) == {2: "10,000 rubles"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import msgspec
@@ -42,6 +42,8 @@ class TextCompletion(Generic[R]):
     control: RunControl
     emit: events.Emit
     is_ordered: bool = False
+    unclaimed: set[str] = field(default_factory=set, init=False)
+    """Contents of recordings that are done without a claim, as their results were stored."""
 
     async def planned(self, texts: Sequence[RecordingText]) -> list[TextJob]:
         """The jobs of texts, the names of whose outputs are planned before any is written."""
@@ -85,7 +87,9 @@ class TextCompletion(Generic[R]):
 
     async def _end_claim(self, job: TextJob, reason: str | None) -> None:
         with self.control.guard():
-            if reason is None:
+            if reason is None and job.claim is None:
+                self.unclaimed.add(job.text.sha256)
+            elif reason is None:
                 await self.claims.complete(job)
             elif job.hindered:
                 await self.claims.release(job, reason)

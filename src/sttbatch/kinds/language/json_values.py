@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from sttbatch.outputs.unicode_text import encodable
+
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _FENCE = re.compile(r"```[a-zA-Z]*\s*\n(.*?)```", re.DOTALL)
 _BEGIN = re.compile(r"[{\[]")
@@ -37,6 +39,14 @@ def json_value(text: str) -> Any | None:
         if at - begin.start() > longest:
             found, longest = value[0], at - begin.start()
     return found
+
+
+def one_line(value: Any) -> str:
+    """A text among the values, on one line and as it can be stored; empty if it is no text.
+
+    JSON can escape the halves of surrogate pairs, which models that are cut off write.
+    """
+    return " ".join(encodable(value).split()) if isinstance(value, str) else ""
 
 
 def _value_at(text: str, at: int) -> tuple[Any, int] | None:

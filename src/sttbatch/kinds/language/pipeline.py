@@ -80,6 +80,7 @@ class LanguagePipeline(Generic[R]):
             with self.control.guard():
                 jobs = await self._take_in(discovery)
                 await self._examine(jobs)
+                await self._reconcile_ledger()
                 await self._process(await self._queued([job for job in jobs if not job.is_ended]))
         finally:
             for job in jobs:
@@ -103,6 +104,7 @@ class LanguagePipeline(Generic[R]):
                 self._report_missing(found.missing, set())
             with_text = await self.completion.planned(found.texts)
             await self._examine(with_text)
+            await self._reconcile_ledger()
             for job in [*with_text, *jobs_of(ordered if is_missing_ordered else [])]:
                 if not job.is_ended and not self.control.closed:
                     placed += await self._order(job, orders)
@@ -141,11 +143,12 @@ class LanguagePipeline(Generic[R]):
         found = await self._find(discovery)
         texts, missing, reported = found.texts, found.missing, set[str]()
         if missing and self.transcribe is not None:
+            candidates = [each.candidate for each in missing]
             with self.control.guard():
-                candidates = [each.candidate for each in missing]
                 reported = await self.transcribe(Discovery(candidates))
-                again = await self.transcripts.find(candidates)
-                texts, missing = [*texts, *again.texts], again.missing
+                if not self.control.closed:
+                    again = await self.transcripts.find(candidates)
+                    texts, missing = [*texts, *again.texts], again.missing
         self._report_missing(missing, reported)
         jobs = await self.completion.planned(texts)
         assigned = self.assigned
@@ -178,6 +181,13 @@ class LanguagePipeline(Generic[R]):
                 if not await self.completion.write_stored(job, text):
                     job.tokens = expected_tokens(self.task.expected(text), self.earlier).total
             await self.completion.end_failed(job)
+
+    async def _reconcile_ledger(self) -> None:
+        """End jobs of earlier runs that ended otherwise after their results were stored."""
+        claims, done = self.completion.claims, self.completion.unclaimed
+        if done and self.assigned is None:
+            rows = await claims.queue.jobs.unfinished(STREAM, self._request_sha256())
+            await claims.complete_done(rows, done)
 
     async def _queued(self, jobs: Sequence[TextJob]) -> list[TextJob]:
         """Those of `jobs` that this run may process, in their order, with rows in the queue."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from sttbatch.kinds.language.json_values import one_line
 from sttbatch.kinds.language.language_checks import can_be_in
 from sttbatch.kinds.summarization.figures import Figure, figures_of, values_said
 from sttbatch.kinds.summarization.names import compared_words, is_named, is_title_case, names_of
@@ -107,7 +108,7 @@ def draft_of(value: Any, sections: Sequence[str]) -> Draft | None:
         return None
     title = value.get("title")
     return Draft(
-        _line(title),
+        one_line(title),
         tuple(_candidate(section, entry) for section, each in lists.items() for entry in each),
     )
 
@@ -118,7 +119,7 @@ def _candidate(section: str, entry: Any) -> Candidate:
     ids = entry.get("ids")
     found = [_id(each) for each in ids] if isinstance(ids, list) else [None]
     known = () if None in found else tuple(sorted({each for each in found if each is not None}))
-    text = _line(entry.get("text"))
+    text = one_line(entry.get("text"))
     if section != ACTIONS:
         return Candidate(section, text, known)
     return Candidate(section, text, known, _said(entry.get("who")), _said(entry.get("when")))
@@ -130,14 +131,10 @@ def _id(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _line(value: Any) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
-
-
 def _said(value: Any) -> str | None:
     if isinstance(value, list):
-        value = ", ".join(filter(None, map(_line, value)))
-    text = _line(value)
+        value = ", ".join(filter(None, map(one_line, value)))
+    text = one_line(value)
     return None if text.casefold() in _NOBODY else text
 
 

@@ -120,11 +120,7 @@ class JobClaims(RunClaims, frozen=True, kw_only=True):
             rows |= await self.queue.jobs.unfinished(stream, self.request_sha256)
         if any(content.startswith(UNREAD) for content in rows):
             await self.queue.jobs.forget([rows[each] for each in rows.keys() & readable()])
-        for content in rows.keys() & done:
-            taken = await self.queue.claim(rows[content], self.worker, revive_failed=True)
-            if isinstance(taken, Claim):
-                await self.queue.jobs.complete(taken)
-                self.completed.append(taken.job_id)
+        await self.complete_done(rows, done)
 
     async def _note(self, failure: Failure) -> Job:
         # The paths of its outputs are unknown, so it cannot be run by its id.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 import statistics
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sttbatch.core.scripts import letters
+from sttbatch.kinds.language.json_values import one_line
 from sttbatch.kinds.translation.windows import Line
 
 BESIDE = 3
@@ -24,6 +26,7 @@ _SOFTENING = 4.0
 """Characters that are added to lengths, since those of short lines say little."""
 
 _FIGURES = re.compile(r"\d{2,}")
+_BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[ \u00a0\u202f.,'’٬](?=\d{3}(?!\d))")  # noqa: RUF001
 
 
 def trusted_lines(asked: Sequence[Line], value: Any) -> dict[int, str]:
@@ -61,10 +64,7 @@ def _texts(asked: Sequence[Line], value: Any) -> dict[int, str] | None:
         line_id = _id(entry)
         if line_id is None or line_id not in sources:
             return None
-        text = entry.get("text")
-        texts.setdefault(line_id, []).append(
-            " ".join(text.split()) if isinstance(text, str) else ""
-        )
+        texts.setdefault(line_id, []).append(one_line(entry.get("text")))
     return {
         line_id: said[0]
         for line_id, said in texts.items()
@@ -82,15 +82,28 @@ def _id(entry: object) -> int | None:
 def _has_its_figures(asked: Sequence[Line], place: int, text: str) -> bool:
     """Whether a text has the figures of its source, and none of the lines beside it.
 
-    Small numbers may have become words, and words figures.
+    Small numbers may have become words, and words figures; thousands may be parted otherwise.
     """
-    own, said = _figures(asked[place].text), _figures(text)
+    source = asked[place].text
     beside = [*asked[max(place - 1, 0) : place], *asked[place + 1 : place + 2]]
-    return own <= said and not (said - own) & set().union(*(_figures(each.text) for each in beside))
+    ways = (_figures, _whole_figures)
+    return any(figures(source) <= figures(text) for figures in ways) and not any(
+        (figures(text) - figures(source)) & figures(" / ".join(each.text for each in beside))
+        for figures in ways
+    )
 
 
 def _figures(text: str) -> set[str]:
-    return set(_FIGURES.findall(text))
+    """The figures of a text in Western digits."""
+    return {
+        "".join(str(unicodedata.decimal(digit)) for digit in figure)
+        for figure in _FIGURES.findall(text)
+    }
+
+
+def _whole_figures(text: str) -> set[str]:
+    """As `_figures`, with thousands joined."""
+    return _figures(_BETWEEN_THOUSANDS.sub("", text))
 
 
 def _is_shifted(asked: Sequence[Line], found: Mapping[int, str]) -> bool:
