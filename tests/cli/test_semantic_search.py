@@ -272,7 +272,7 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     put(shell, short="ещё два слова")
     trifle = shell.run("search", "--semantic", "рассада", "--json")
     assert trifle.code == 0
-    assert "): 1, 5 tokens, about 0.01 RUB; they are made now" in trifle.err
+    assert "): 1, 4 tokens, about 0.00 RUB; they are made now" in trifle.err
 
 
 def test_budgets_hold_and_need_a_price(paid: Paid, talks: dict[str, str]) -> None:
