@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from sttbatch.core.errors import RecordingError, UsageError
+from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import JobSpec
 from sttbatch.core.language_models import TOKENS
 from sttbatch.core.locations import FileStatus, location
 from sttbatch.core.options import ChunkingOptions, OutputOptions, RequestOptions
-from sttbatch.kinds.transcription.spec import RunConfig, outputs_to_builtins
+from sttbatch.kinds.transcription.spec import RunConfig, outputs_to_builtins, queued_candidate
 from sttbatch.processing.discovery import Candidate
 
 VERSION = 2
@@ -126,11 +125,5 @@ class LanguageSpec(Struct, frozen=True):
             ) from error
 
     def candidate(self, status: FileStatus | None = None) -> Candidate:
-        """As `TranscriptionSpec.candidate`, but raises RecordingError."""
-        try:
-            status = status or Path(self.path).stat()
-        except OSError as error:
-            raise RecordingError(f"it cannot be read: {error.strerror}") from error
-        if str(location(self.display_path).absolute()) == self.path:
-            return Candidate(self.display_path, self.display_root, True, status)
-        return Candidate(self.path, self.root, True, status)
+        """As `queued_candidate`."""
+        return queued_candidate(self, status)

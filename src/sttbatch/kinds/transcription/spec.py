@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -131,18 +131,36 @@ class TranscriptionSpec(Struct, frozen=True):
         return RunConfig(self.request, self.chunking, self.outputs, run, config.concurrency)
 
     def candidate(self, status: FileStatus | None = None) -> Candidate:
-        """The recording as a candidate; raises MediaError if it cannot be read.
+        """As `queued_candidate`."""
+        return queued_candidate(self, status)
 
-        Its display path is that of the queued job, if it is the same file in this folder. `status`
-        is that of an object.
-        """
-        try:
-            status = status or Path(self.path).stat()
-        except OSError as error:
-            raise MediaError(f"it cannot be read: {error.strerror}") from error
-        if str(location(self.display_path).absolute()) == self.path:
-            return Candidate(self.display_path, self.display_root, True, status)
-        return Candidate(self.path, self.root, True, status)
+
+class QueuedRecording(Protocol):
+    """A recording as a job's spec names it; the attributes are those of `TranscriptionSpec`."""
+
+    @property
+    def display_path(self) -> str: ...
+    @property
+    def display_root(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def root(self) -> str: ...
+
+
+def queued_candidate(queued: QueuedRecording, status: FileStatus | None = None) -> Candidate:
+    """The recording as a candidate; raises MediaError if it cannot be read.
+
+    Its display path is that of the queued job, if it is the same file in this folder. `status` is
+    that of an object.
+    """
+    try:
+        status = status or Path(queued.path).stat()
+    except OSError as error:
+        raise MediaError(f"it cannot be read: {error.strerror}") from error
+    if str(location(queued.display_path).absolute()) == queued.path:
+        return Candidate(queued.display_path, queued.display_root, True, status)
+    return Candidate(queued.path, queued.root, True, status)
 
 
 def outputs_to_builtins(options: OutputOptions) -> dict[str, Any]:
