@@ -211,6 +211,16 @@ def test_a_failed_translation_is_run_again_by_its_id(
     assert talk.with_suffix(".en.srt").is_file()
 
 
+def test_a_model_that_is_not_served_is_named_with_what_chooses_it(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    cloudru.faults = lambda post: Status(404) if post.path.endswith("completions") else None
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 2, result.err
+    assert f"the endpoint does not serve the model {CHAT}" in result.err
+    assert "Choose one by --model or STTBATCH_CHAT_MODEL\n" in result.err
+
+
 def test_limits_of_cost_count_what_models_cost(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:
