@@ -211,6 +211,20 @@ def test_a_failed_translation_is_run_again_by_its_id(
     assert talk.with_suffix(".en.srt").is_file()
 
 
+def test_what_is_not_taken_is_counted(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    talk.with_name("cover.jpg").write_bytes(b"no sound")
+    recent = shell.run("translate", talk.parent, "--to", "en", "--min-age", "1h")
+    assert recent.code == 0, recent.err
+    assert "modified too recently" in recent.summary
+    # Its own outputs are not counted.
+    for _ in range(2):
+        result = shell.run("translate", talk.parent, "--to", "en")
+        assert result.code == 0, result.err
+        assert "1 other file skipped" in result.summary
+
+
 def test_a_model_that_is_not_served_is_named_with_what_chooses_it(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:
