@@ -195,6 +195,17 @@ def test_workers_translate_what_is_submitted_and_transcribe_it_first(
     }
 
 
+def test_submit_says_how_the_chat_model_is_chosen(shell: Shell, talk: Path) -> None:
+    submit = ("submit", talk, "--kind", "translation", "--to", "en")
+    refused = shell.run(*submit, "--model", "a/chat")
+    assert refused.code == 2
+    assert "for --kind translation set STTBATCH_CHAT_MODEL" in refused.err
+    shell.extra["STTBATCH_CHAT_MODEL"] = "a/chat"
+    assert shell.run(*submit).code == 0
+    (job,) = json.loads(shell.run("jobs", "list", "--json").out)
+    assert job["request"] == {"model": "a/chat"}
+
+
 def test_a_failed_translation_is_run_again_by_its_id(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:
