@@ -95,6 +95,22 @@ def test_the_bar_of_the_batch_shows_it() -> None:
     assert "left" not in recording
 
 
+def test_the_bar_of_a_recording_is_gone_when_it_is_transcribed() -> None:
+    seen = io.StringIO()
+    bars = ProgressBars(Console(file=seen, force_terminal=True, width=100, color_system=None))
+    bars.start()
+    for name in ("one", "other"):
+        bars.follow(events.JobQueued(name, 600.0))
+        bars.follow(events.JobStarted(name, "id"))
+        bars.follow(events.ChunkProcessingCompleted(name, 0, 600.0, False))
+        bars.follow(events.TranscriptMerged(name, 0.1))
+    bars.follow(events.JobStarted("one", "id"))
+    bars.stop()
+    *_, batch, recording, _ = seen.getvalue().splitlines()
+    assert "batch" in batch
+    assert recording.startswith("one")
+
+
 def test_pieces_of_gap_repair_move_no_bar() -> None:
     seen = io.StringIO()
     bars = ProgressBars(Console(file=seen, force_terminal=True, width=100, color_system=None))

@@ -16,7 +16,10 @@ import pytest
 
 from sttbatch.processing.scheduling.orchestrator import CHUNKS_AHEAD
 from tests.cloudru import CloudRu, HeardWord, Status, make_recording
+from tests.cloudru.translating import TranslatingModel
 from tests.shell import Result, Shell, texts, words_of
+
+from .working import until_line, working
 
 LANES = 3
 BLOCK_BYTES = 4096
@@ -245,3 +248,27 @@ def test_outputs_that_find_no_room_are_named_and_nothing_is_half_written(
     assert second.code == 0, second.err
     assert len(cloudru.received) == sent
     assert words_of(data / "out" / "talk.json") == texts(talk)
+
+
+def test_an_order_of_a_translation_waits_until_there_is_room(
+    new_shell: Shell,
+    data: Path,
+    folder: Path,
+    talk: list[HeardWord],
+    tmp_path: Path,
+    cloudru: CloudRu,
+) -> None:
+    new_shell.extra["STTBATCH_DATA_DIR"] = str(tmp_path / "state")
+    cloudru.chat = TranslatingModel()
+    fill(data)
+    out = data / "out"
+    ordered = new_shell.run("submit", folder, "--kind", "translation", "--to", "en", "-o", out)
+    assert ordered.code == 0, ordered.err
+    with working(new_shell) as (worker,):
+        until_line(worker, "No space left on device")
+    sent = len(cloudru.received)
+    (data / "filler").unlink()
+    with working(new_shell) as (worker,):
+        until_line(worker, "talk.mp3: from cache")
+    assert (out / "talk.en.srt").is_file()
+    assert len(cloudru.received) == sent

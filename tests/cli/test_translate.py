@@ -195,6 +195,17 @@ def test_workers_translate_what_is_submitted_and_transcribe_it_first(
     }
 
 
+def test_submit_says_how_the_chat_model_is_chosen(shell: Shell, talk: Path) -> None:
+    submit = ("submit", talk, "--kind", "translation", "--to", "en")
+    refused = shell.run(*submit, "--model", "a/chat")
+    assert refused.code == 2
+    assert "for --kind translation set STTBATCH_CHAT_MODEL" in refused.err
+    shell.extra["STTBATCH_CHAT_MODEL"] = "a/chat"
+    assert shell.run(*submit).code == 0
+    (job,) = json.loads(shell.run("jobs", "list", "--json").out)
+    assert job["request"] == {"model": "a/chat"}
+
+
 def test_a_failed_translation_is_run_again_by_its_id(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:
@@ -209,6 +220,30 @@ def test_a_failed_translation_is_run_again_by_its_id(
     result = shell.run("jobs", "retry", jobs[0]["id"], "--now")
     assert result.code == 0, result.err
     assert talk.with_suffix(".en.srt").is_file()
+
+
+def test_what_is_not_taken_is_counted(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    talk.with_name("cover.jpg").write_bytes(b"no sound")
+    recent = shell.run("translate", talk.parent, "--to", "en", "--min-age", "1h")
+    assert recent.code == 0, recent.err
+    assert "modified too recently" in recent.summary
+    # Its own outputs are not counted.
+    for _ in range(2):
+        result = shell.run("translate", talk.parent, "--to", "en")
+        assert result.code == 0, result.err
+        assert "1 other file skipped" in result.summary
+
+
+def test_a_model_that_is_not_served_is_named_with_what_chooses_it(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
+) -> None:
+    cloudru.faults = lambda post: Status(404) if post.path.endswith("completions") else None
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 2, result.err
+    assert f"the endpoint does not serve the model {CHAT}" in result.err
+    assert "Choose one by --model or STTBATCH_CHAT_MODEL\n" in result.err
 
 
 def test_limits_of_cost_count_what_models_cost(

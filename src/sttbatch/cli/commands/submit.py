@@ -60,6 +60,11 @@ def submit(
         check_language("--to", to)
         if kind == TRANSCRIPTION:
             raise UsageError("--to is for --kind translation, or summary")
+    if kind != TRANSCRIPTION and options.model is not None:
+        raise UsageError(
+            f"--model is that of transcriptions; for --kind {kind} set STTBATCH_CHAT_MODEL, and "
+            "STTBATCH_MODEL for what is transcribed first"
+        )
     task = None if kind == TRANSCRIPTION else task_of_kind(kind, to, options.formats)
     mode = options.mode()
     raise typer.Exit(logged(mode, partial(_submit, options, options.flags(), mode, wait, task)))

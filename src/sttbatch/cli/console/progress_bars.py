@@ -85,6 +85,9 @@ class ProgressBars:
                 short = name if len(name) <= _NAME_WIDTH else "…" + name[1 - _NAME_WIDTH :]
                 length_s = self._lengths.get(recording)
                 self._recordings[recording] = self._progress.add_task(short, total=length_s)
+            case events.TranscriptMerged(recording):
+                # Summaries and translations of new recordings begin only when all are transcribed.
+                self._remove(recording)
             case events.ChunkProcessingCompleted(
                 recording, _, audio_s
             ) | events.ChunkProcessingFailed(recording, _, audio_s):
@@ -100,9 +103,12 @@ class ProgressBars:
             ):
                 # What others process, or is left, has no chunks here.
                 self._progress.advance(self._batch, max(0.0, self._lengths.pop(recording, 0.0)))
-                task = self._recordings.pop(recording, None)
-                if task is not None:
-                    self._progress.remove_task(task)
+                self._remove(recording)
+
+    def _remove(self, recording: str) -> None:
+        task = self._recordings.pop(recording, None)
+        if task is not None:
+            self._progress.remove_task(task)
 
 
 class EtaEstimator:

@@ -59,6 +59,7 @@ class EndpointRequest(Protocol[T_co]):
 
     Attributes:
         path: of the method, below the base URL.
+        chosen_by: the options and variables that choose its model, for messages.
         audio_s: seconds of audio in it, which some rate limits count.
         work_s: how many seconds the response may take beyond `RequestLimits.deadline_base_s`.
         max_bytes: the maximum size of a response with status 200, decoded.
@@ -69,6 +70,8 @@ class EndpointRequest(Protocol[T_co]):
     def path(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def chosen_by(self) -> str: ...
     @property
     def audio_s(self) -> float: ...
     @property
@@ -332,7 +335,7 @@ class Endpoint:
         state.ambiguous += maybe_paid
         model = state.asked.model
         if model not in self._served_models and concerns_model(decision, model):
-            return await self.models.unknown(model, message)
+            return await self.models.unknown(model, message, state.asked.chosen_by)
         if refusing:
             message = f"the endpoint is up and refuses these requests: {message}"
         match decision.action:

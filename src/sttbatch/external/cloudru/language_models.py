@@ -95,6 +95,7 @@ class _ChatRequest(Struct, frozen=True):
     question: Question
     formats: FormatChoice
     path: str = "/chat/completions"
+    chosen_by: str = "--model or STTBATCH_CHAT_MODEL"
     audio_s: float = 0.0
 
     @property
@@ -148,6 +149,7 @@ class _EmbeddingRequest(Struct, frozen=True):
     model: str
     formats: FormatChoice
     path: str = "/embeddings"
+    chosen_by: str = "STTBATCH_EMBEDDING_MODEL"
     audio_s: float = 0.0
 
     @property

@@ -35,7 +35,7 @@ class ModelCheck:
         check_internal(name, (await self._ask()).models)
         self._allowed.add(name)
 
-    async def unknown(self, name: str, message: str) -> UsageError:
+    async def unknown(self, name: str, message: str, chosen_by: str) -> UsageError:
         """The error that ends a run whose model the endpoint does not serve."""
         try:
             listed = choices((await self._ask()).models)
@@ -43,7 +43,7 @@ class ModelCheck:
             listed = f"its list of models cannot be read ({error})"
         return UsageError(
             f"the endpoint does not serve the model {name} ({message}); {listed}. Choose one by "
-            "--model or STTBATCH_MODEL"
+            f"{chosen_by}"
         )
 
     async def listed(self, name: str) -> Model | None:

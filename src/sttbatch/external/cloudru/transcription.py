@@ -66,6 +66,7 @@ class _TranscriptionRequest(Struct, frozen=True):
     options: RequestOptions
     formats: FormatChoice
     path: str = "/audio/transcriptions"
+    chosen_by: str = "--model or STTBATCH_MODEL"
 
     @property
     def model(self) -> str:

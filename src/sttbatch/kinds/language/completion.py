@@ -126,7 +126,7 @@ class TextCompletion(Generic[R]):
             path = copy.display_path
             options = self._outputs_of(copy)
             contents = await asyncio.to_thread(self.task.contents, path, text, result, options)
-            reason = shortcoming
+            reason, is_left = shortcoming, False
             try:
                 written = await self.outputs.write_contents(copy.path, options, contents)
                 outputs, kept = map(str, written.paths), map(str, written.untouched)
@@ -134,12 +134,17 @@ class TextCompletion(Generic[R]):
                     events.FileProcessingCompleted(path, tuple(outputs), tuple(kept), (), left_out)
                 )
             except RecordingError as error:
+                is_left = self.is_ordered and is_hindrance(error)
                 job.hindered |= is_hindrance(error)
                 reason = str(error)
                 # What cannot be written for one order must not fail the job, and so all others.
                 unwritten = unwritten if self.is_ordered else reason
             if reason is None:
                 self.emit(events.JobCompleted(path, job.audio_s, not job.sent, self.task.how))
+            elif is_left:
+                # Its order stays open, and may be fulfilled once there is space again.
+                self.emit(events.Warned(path, reason))
+                self.report_skipped(path, job.audio_s, Outcome.LEFT)
             else:
                 self.report_failure(path, job.audio_s, reason)
         job.is_ended = True

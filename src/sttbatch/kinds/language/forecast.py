@@ -14,6 +14,7 @@ from sttbatch.kinds.language.pipeline import LanguagePipeline
 from sttbatch.kinds.language.spoken_text import SpokenText
 from sttbatch.kinds.language.token_estimates import expected_tokens
 from sttbatch.kinds.report import Forecast
+from sttbatch.kinds.transcription.up_to_date import report_skipped
 from sttbatch.processing.discovery import Candidate, Discovery
 
 _SEGMENT_S = 5.0
@@ -56,6 +57,7 @@ class LanguageForecast(Struct, frozen=True):
 async def forecast(pipeline: LanguagePipeline[Any], discovery: Discovery) -> LanguageForecast:
     """Estimate what `LanguagePipeline.run` would ask; unreadable recordings are reported."""
     found = await pipeline.transcripts.find(discovery.candidates)
+    await report_skipped(discovery, pipeline.completion.outputs.registry, pipeline.control.emit)
     for display_path, reason in [*discovery.failures, *found.failures]:
         pipeline.control.emit(events.JobFailed(display_path, 0.0, reason))
     recordings = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sttbatch.core.errors import UsageError
 
 _LARGEST_BYTES = 1 << 20
+_COMMENT = re.compile(r"(?<!\S)#.*")
+"""C# is a term."""
 
 
 def read_glossary(path: Path) -> dict[str, str]:
-    """Read lines `term = translation`; `#` begins a comment.
+    """Read lines `term = translation`; `#` begins a comment at a line's begin or after a space.
 
     Raises UsageError, which names the line, if the file cannot be read or has another line.
     """
@@ -24,7 +27,7 @@ def read_glossary(path: Path) -> dict[str, str]:
         raise UsageError(f"the glossary {path} is larger than {_LARGEST_BYTES >> 10} KiB")
     terms: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.partition("#")[0].strip()
+        stripped = _COMMENT.sub("", line).strip()
         if not stripped:
             continue
         term, equals, translation = (part.strip() for part in stripped.partition("="))

@@ -28,6 +28,7 @@ from sttbatch.kinds.language.transcripts import Finding, TranscriptFinder
 from sttbatch.kinds.ordering import ENDPOINT_ENGINE, PlacedOrder, orders_of, route_to
 from sttbatch.kinds.report import Outcome
 from sttbatch.kinds.run_control import RunControl
+from sttbatch.kinds.transcription.up_to_date import report_skipped
 from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.scheduling.orchestrator import Lane
 
@@ -129,6 +130,7 @@ class LanguagePipeline(Generic[R]):
     async def _find(self, discovery: Discovery) -> Finding:
         """The texts of all recordings, without those that cannot be read, which are reported."""
         found = await self.transcripts.find(discovery.candidates)
+        await report_skipped(discovery, self.completion.outputs.registry, self.control.emit)
         for display_path, reason in [*discovery.failures, *found.failures]:
             self.completion.report_failure(display_path, 0.0, reason)
         for candidate in found.left:
