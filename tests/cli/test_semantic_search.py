@@ -86,6 +86,8 @@ def test_texts_are_found_by_their_meaning_and_nothing_is_sent(
     assert shell.endpoint.received == []
     # Below a folder, in files that are not there any more, too.
     assert len(hits(shell, "интернет", shell.home)) == 4
+    assert shell.run("search", "--semantic", "интернет", shell.home / "other").code == 2
+    (shell.home / "other").mkdir()
     assert shell.run("search", "--semantic", "интернет", shell.home / "other").code == 1
 
 
