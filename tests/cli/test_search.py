@@ -103,6 +103,18 @@ def test_what_is_not_found_and_what_is_wrong_have_exit_codes_of_their_own(
     assert shell.run("search", word, "--since", "soon").code == 2
 
 
+@pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full")
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
+def test_hits_that_cannot_be_written_are_a_failure(
+    shell: Shell, folder: Path, talk: list[HeardWord], form: list[str]
+) -> None:
+    assert shell.transcribe(folder, *OPTIONS).code == 0
+    with Path("/dev/full").open("wb") as full:
+        result = shell.finish(shell.start("search", talk[40].text, *form, stdout=full))
+    assert result.code == 2
+    assert result.err.startswith("sttbatch: standard output cannot be written: No space left")
+
+
 def test_a_renamed_recording_has_its_present_name(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -169,7 +181,7 @@ def test_a_folder_without_an_index_a_damaged_one_and_one_of_another_version(
     assert hits(shell, word) == [hit]
     os.truncate(file, 9_000)
     damaged = shell.run("search", word)
-    assert damaged.code == 1
+    assert damaged.code == 2, "1 would say that nothing is found"
     assert "search.db" in damaged.err
     assert "`sttbatch index --rebuild`" in damaged.err
     # A run neither fails nor waits for it.
