@@ -70,6 +70,20 @@ def test_phrases_are_found_over_every_border_and_once(run: Run) -> None:
     run(test)
 
 
+def test_long_phrases_are_found_wherever_they_begin(run: Run) -> None:
+    async def test(library: Library) -> None:
+        await library.add("a.mp3", numbered(60, words=3))
+        await library.indexer.update()
+        for count in (21, 22, 64):
+            for at in (0, 44, 58, 59, 60, 61, 99, 180 - count):
+                words = [f"w{number}" for number in range(at, at + count)]
+                assert await library.found(f'"{" ".join(words)}"') == [f"a.mp3 {at // 3 * 10}"]
+                words[-1] = "w0"
+                assert await library.found(f'"{" ".join(words)}"') == []
+
+    run(test)
+
+
 def test_a_segment_of_many_words_is_found_at_its_words(run: Run) -> None:
     async def test(library: Library) -> None:
         (long,) = numbered(1, words=500)
