@@ -148,6 +148,29 @@ def test_an_edited_output_is_found_by_its_text(
     assert len(hits(shell, word.text)) == 1
 
 
+def test_an_edited_output_may_have_any_times(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    assert shell.transcribe(folder, *OPTIONS, "-f", "json,srt,tsv").code == 0
+    words = '[{"word": "exhibit", "start": 1e308, "end": 1}]'
+    for form, text in (
+        ("json", '{"segments": [{"text": "exhibit", "start": -5, "end": 1}]}'),
+        (
+            "json",
+            f'{{"segments": [{{"text": "exhibit", "start": -1e300, "end": 1, "words": {words}}}]}}',
+        ),
+        ("tsv", f"start\tend\ttext\n-{'9' * 300}\t1\texhibit"),
+        ("srt", f"1\n{'9' * 20}:00:00,000 --> {'9' * 20}:00:00,000\nexhibit\n"),
+    ):
+        path = folder / f"talk.{form}"
+        written = path.read_bytes()
+        path.write_text(text, "utf-8")
+        (hit,) = hits(shell, "exhibits")
+        assert 0 <= hit["second"] <= 1e9, text
+        path.unlink()
+        path.write_bytes(written)
+
+
 def test_what_is_invalidated_is_gone_from_the_index_too(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
