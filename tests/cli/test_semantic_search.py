@@ -274,6 +274,21 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     assert "): 1, 5 tokens, about 0.01 RUB; they are made now" in trifle.err
 
 
+def test_a_search_sends_nothing_of_what_it_does_not_search(
+    paid: Paid, talks: dict[str, str]
+) -> None:
+    found = paid.shell.run(
+        "search", "--semantic", "интернет", paid.shell.home / "network.mp3", "--json"
+    )
+    assert found.code == 0, found.err
+    assert "passages without vectors by a/model" in found.err
+    assert paid.sent == [" ".join(talks["network"].split()), "интернет"]
+    assert paid.shell.run("search", "--semantic", "интернет", "--since", "0s").code == 1
+    assert len(paid.sent) == 2
+    assert paid.shell.run("search", "--semantic", "интернет").code == 0
+    assert len(paid.sent) == 5
+
+
 def test_budgets_hold_and_need_a_price(paid: Paid, talks: dict[str, str]) -> None:
     shell = paid.shell
     shell.extra["STTBATCH_BUDGET_PER_DAY"] = "0.0001"

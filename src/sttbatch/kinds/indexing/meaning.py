@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -54,9 +54,9 @@ class MeaningIndexer:
         self._index = index
         self._embedder = embedder
 
-    async def missing(self) -> dict[int, IndexedTranscript]:
-        """The transcripts without vectors of this model, by place."""
-        return await missing_vectors(self._index, self._embedder.model)
+    async def missing(self, places: Collection[int] | None = None) -> dict[int, IndexedTranscript]:
+        """The transcripts without vectors of this model, of all or at these places."""
+        return await missing_vectors(self._index, self._embedder.model, places)
 
     async def fill(
         self,
@@ -106,9 +106,13 @@ class MeaningIndexer:
             await self._index.put_vectors(place, transcript.key, facts, vectors)
 
 
-async def missing_vectors(index: Index, model: EmbeddingModel) -> dict[int, IndexedTranscript]:
-    """The transcripts without vectors of a model, by place."""
+async def missing_vectors(
+    index: Index, model: EmbeddingModel, places: Collection[int] | None = None
+) -> dict[int, IndexedTranscript]:
+    """The transcripts without vectors of a model, of all or at these places, by place."""
     facts, transcripts = await index.vector_facts(), await index.transcripts()
+    if places is not None:
+        transcripts = {place: each for place, each in transcripts.items() if place in places}
     if facts is None or (facts.model, facts.version) != (model, VECTORS_VERSION):
         return transcripts
     known = await index.vector_bytes()
