@@ -67,7 +67,8 @@ class MeaningIndexer:
         """Make the vectors of these transcripts, `at_once` at a time, the newest first.
 
         Those of other models are removed once there is one of this model. Returns those that the
-        model refused; any other error ends it, after what is in flight is stored.
+        model refused; any other error ends it, after what is in flight is stored. Raises UsageError
+        if the model makes vectors of another length than the index has by it.
         """
         waiting, done, failed = iter(sorted(missing.items())), 0, list[Failed]()
         is_over = False
@@ -100,7 +101,10 @@ class MeaningIndexer:
         made = await self._embedder.embed(transcript, texts) if texts else None
         facts = await self._index.vector_facts()
         if made is not None:
-            facts = VectorFacts(self._embedder.model, VECTORS_VERSION, made.dimension)
+            model = self._embedder.model
+            if facts is not None and (facts.model, facts.version) == (model, VECTORS_VERSION):
+                check_vectors(facts, model, made.dimension)
+            facts = VectorFacts(model, VECTORS_VERSION, made.dimension)
         if facts is not None:
             vectors = await asyncio.to_thread(normalized, made.vectors if made else ())
             await self._index.put_vectors(place, transcript.key, facts, vectors)
@@ -120,14 +124,19 @@ async def missing_vectors(
 
 
 def check_vectors(facts: VectorFacts, model: EmbeddingModel, dimension: int | None = None) -> None:
-    """Raises UsageError if a query by `model` cannot be compared with an index of `facts`."""
-    if facts.model == model and dimension in {None, facts.dimension}:
-        return
-    numbers = "" if dimension is None else f" of {dimension} numbers"
-    raise UsageError(
-        f"the index has vectors of {facts.dimension} numbers by {facts.model}, the query has one "
-        f"by {model}{numbers}; `sttbatch index --semantic` makes the index's anew by that model"
-    )
+    """Raises UsageError if vectors by `model` cannot be compared with those of an index."""
+    has = f"the index has vectors of {facts.dimension} numbers by {facts.model}"
+    if facts.model != model:
+        raise UsageError(
+            f"{has}, the query has one by {model}; `sttbatch index --semantic` makes the index's "
+            "anew by that model"
+        )
+    if dimension not in {None, facts.dimension}:
+        raise UsageError(
+            f"{has}, which makes them of {dimension} now: `sttbatch cache invalidate --model "
+            f"{model.name}` and `sttbatch index --rebuild --semantic` make all of them anew, which "
+            "is paid for again"
+        )
 
 
 def joined_texts(passages: Sequence[bytes]) -> list[str]:
