@@ -24,7 +24,7 @@ MAX_WORDS = 64
 
 _QUOTES = str.maketrans("“”„«»", '"""""')
 _PART = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))|(?P<open>")')
-_MISPLACED_STAR = re.compile(r"(?<![^\s*])\*|\*(?=\S)")
+_INNER_STAR = re.compile(r"\*(?=\S)")
 
 
 class QueryWord(Struct, frozen=True):
@@ -204,6 +204,6 @@ def _phrase(text: str) -> Phrase | None:
         for begin, end in found_words(text)
         if _PLAIN.word(text[begin:end]) is not None
     ]
-    if _MISPLACED_STAR.search(text):
+    if _INNER_STAR.search(text) or text.count("*") > sum(word.is_prefix for word in words):
         raise UsageError("a * stands at the end of a word")
     return Phrase(tuple(words)) if words else None
