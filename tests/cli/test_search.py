@@ -179,11 +179,14 @@ def test_what_is_invalidated_is_gone_from_the_index_too(
     )
     assert shell.transcribe(folder, *OPTIONS).code == 0
     assert len(indexed(shell)) == 2
+    (folder / "talk.txt").write_text(f"exhibit {talk[40].text}", "utf-8")
+    assert len(hits(shell, "exhibits")) == 1
     assert shell.run("cache", "invalidate", "--file", folder / "talk.flac").code == 0
     assert len(indexed(shell)) == 1
     files = b"".join(path.read_bytes() for path in (shell.home / "data").glob("search.db*"))
     # Terms of FTS5 have their common beginnings once: the ends of longer words are enough.
     assert talk[40].text.encode() not in files
+    assert b"talk.txt" not in files, "nor is the name of what was edited"
     assert other[3].text.encode() in files
     assert hits(shell, talk[40].text) == []
     assert len(hits(shell, other[3].text)) == 1

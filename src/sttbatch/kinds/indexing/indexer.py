@@ -52,6 +52,10 @@ class Indexer:
         known = {each.key for each in (await self._index.transcripts()).values()}
         known.update(await self._index.superseded())
         gone = sorted(known - kept)
+        if examined := await self._index.examined():
+            paths = {each.path for each in await self._source.outputs(list(examined))}
+            if paths != examined.keys():
+                await self._index.examine([examined[path] for path in paths])
         return await self._index.remove(gone) if gone else 0
 
     async def update(self, progress: Progress = lambda done, total: None) -> None:
