@@ -56,9 +56,8 @@ class Shell:
             [sys.executable, "-m", "sttbatch", *map(str, arguments)],
             env=self.environment,
             cwd=cwd or self.home,
-            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **{"stdin": subprocess.DEVNULL, **options},
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, **options},
         )
 
     def finish(self, process: subprocess.Popen[bytes]) -> Result:

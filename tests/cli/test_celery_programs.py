@@ -16,7 +16,6 @@ from tests.shell import Shell
 pytestmark = pytest.mark.usefixtures("shared_redis")
 
 
-@pytest.mark.slow
 def test_who_may_not_receive_looks_into_the_ledger(shell: Shell, tmp_path: Path) -> None:
     record(tmp_path / "talks", 1)
     with redis_server() as own, redis.Redis.from_url(own.url) as client:

@@ -103,6 +103,18 @@ def test_what_is_not_found_and_what_is_wrong_have_exit_codes_of_their_own(
     assert shell.run("search", word, "--since", "soon").code == 2
 
 
+@pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="needs /dev/full")
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["lines", "json"])
+def test_hits_that_cannot_be_written_are_a_failure(
+    shell: Shell, folder: Path, talk: list[HeardWord], form: list[str]
+) -> None:
+    assert shell.transcribe(folder, *OPTIONS).code == 0
+    with Path("/dev/full").open("wb") as full:
+        result = shell.finish(shell.start("search", talk[40].text, *form, stdout=full))
+    assert result.code == 2
+    assert result.err.startswith("sttbatch: standard output cannot be written: No space left")
+
+
 def test_a_renamed_recording_has_its_present_name(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -136,6 +148,29 @@ def test_an_edited_output_is_found_by_its_text(
     assert len(hits(shell, word.text)) == 1
 
 
+def test_an_edited_output_may_have_any_times(
+    shell: Shell, folder: Path, talk: list[HeardWord]
+) -> None:
+    assert shell.transcribe(folder, *OPTIONS, "-f", "json,srt,tsv").code == 0
+    words = '[{"word": "exhibit", "start": 1e308, "end": 1}]'
+    for form, text in (
+        ("json", '{"segments": [{"text": "exhibit", "start": -5, "end": 1}]}'),
+        (
+            "json",
+            f'{{"segments": [{{"text": "exhibit", "start": -1e300, "end": 1, "words": {words}}}]}}',
+        ),
+        ("tsv", f"start\tend\ttext\n-{'9' * 300}\t1\texhibit"),
+        ("srt", f"1\n{'9' * 20}:00:00,000 --> {'9' * 20}:00:00,000\nexhibit\n"),
+    ):
+        path = folder / f"talk.{form}"
+        written = path.read_bytes()
+        path.write_text(text, "utf-8")
+        (hit,) = hits(shell, "exhibits")
+        assert 0 <= hit["second"] <= 1e9, text
+        path.unlink()
+        path.write_bytes(written)
+
+
 def test_what_is_invalidated_is_gone_from_the_index_too(
     shell: Shell, folder: Path, talk: list[HeardWord]
 ) -> None:
@@ -144,11 +179,14 @@ def test_what_is_invalidated_is_gone_from_the_index_too(
     )
     assert shell.transcribe(folder, *OPTIONS).code == 0
     assert len(indexed(shell)) == 2
+    (folder / "talk.txt").write_text(f"exhibit {talk[40].text}", "utf-8")
+    assert len(hits(shell, "exhibits")) == 1
     assert shell.run("cache", "invalidate", "--file", folder / "talk.flac").code == 0
     assert len(indexed(shell)) == 1
     files = b"".join(path.read_bytes() for path in (shell.home / "data").glob("search.db*"))
     # Terms of FTS5 have their common beginnings once: the ends of longer words are enough.
     assert talk[40].text.encode() not in files
+    assert b"talk.txt" not in files, "nor is the name of what was edited"
     assert other[3].text.encode() in files
     assert hits(shell, talk[40].text) == []
     assert len(hits(shell, other[3].text)) == 1
@@ -169,7 +207,7 @@ def test_a_folder_without_an_index_a_damaged_one_and_one_of_another_version(
     assert hits(shell, word) == [hit]
     os.truncate(file, 9_000)
     damaged = shell.run("search", word)
-    assert damaged.code == 1
+    assert damaged.code == 2, "1 would say that nothing is found"
     assert "search.db" in damaged.err
     assert "`sttbatch index --rebuild`" in damaged.err
     # A run neither fails nor waits for it.

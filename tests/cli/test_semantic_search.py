@@ -275,6 +275,41 @@ def test_a_search_costs_a_trifle_or_says_what_it_would_cost(paid: Paid) -> None:
     assert "): 1, 4 tokens, about 0.00 RUB; they are made now" in trifle.err
 
 
+def test_a_search_sends_nothing_of_what_it_does_not_search(
+    paid: Paid, talks: dict[str, str]
+) -> None:
+    found = paid.shell.run(
+        "search", "--semantic", "интернет", paid.shell.home / "network.mp3", "--json"
+    )
+    assert found.code == 0, found.err
+    assert "passages without vectors by a/model" in found.err
+    assert paid.sent == [" ".join(talks["network"].split()), "интернет"]
+    assert paid.shell.run("search", "--semantic", "интернет", "--since", "0s").code == 1
+    assert len(paid.sent) == 2
+    assert paid.shell.run("search", "--semantic", "интернет").code == 0
+    assert len(paid.sent) == 5
+
+
+def test_a_model_that_makes_other_vectors_than_before_is_refused(
+    paid: Paid, talks: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = paid.shell
+    assert shell.run("search", "--semantic", "интернет", shell.home / "network.mp3").code == 0
+    sent = len(paid.sent)
+    monkeypatch.setattr("tests.cloudru.models.DIMENSION", 32)
+    for arguments in (("search", "--semantic", "интернет"), ("index", "--semantic")):
+        refused = shell.run(*arguments)
+        assert refused.code == 2
+        assert "the index has vectors of 64 numbers by a/model" in refused.err
+        assert "which makes them of 32 now" in refused.err
+        assert made(shell)[0][2] == 1, "none is lost"
+    assert shell.run("cache", "invalidate", "--model", "a/model").code == 0
+    assert shell.run("index", "--rebuild", "--semantic").code == 0
+    assert len(hits(shell, "интернет")) == 4
+    # What the refused ones made before they were is paid, and so is all anew.
+    assert len(paid.sent) <= sent + 3 + 5
+
+
 def test_budgets_hold_and_need_a_price(paid: Paid, talks: dict[str, str]) -> None:
     shell = paid.shell
     shell.extra["STTBATCH_BUDGET_PER_DAY"] = "0.0001"

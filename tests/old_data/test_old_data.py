@@ -178,6 +178,14 @@ LOST = {
 }
 
 
+def test_its_transcripts_are_searched_although_it_has_no_index(old: OldData) -> None:
+    word = old.words("talks/memo.flac")[1]
+    (hit,) = old.asked("search", word, str(old.folder))["hits"]
+    assert hit["path"] == str(old.folder / "talks" / "memo.flac")
+    assert hit["words"] == [word]
+    assert old.sent() == []
+
+
 @pytest.mark.parametrize(
     "lost",
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -128,8 +128,9 @@ class MeaningRun(Struct, frozen=True):
     ) -> AsyncGenerator[Hit, None]:
         """The hits of a text and its words, after transcripts and vectors that miss were added.
 
-        `paths` as of `searching.search`. Raises UsageError as that, if the index has vectors by
-        another model, or if vectors would cost more than a trifle and there is no `max_cost`.
+        Of transcripts that are not searched nothing is sent. `paths` as of `searching.search`.
+        Raises UsageError as that, if the index has vectors by another model, or if vectors would
+        cost more than a trifle and there is no `max_cost`.
         """
         text = text.encode("utf-8", "replace").decode("utf-8")
         async with self._opened() as (stores, index, embedder):
@@ -140,24 +141,27 @@ class MeaningRun(Struct, frozen=True):
             facts = await index.vector_facts()
             if facts is not None:
                 check_vectors(facts, embedder.model)
+            search = Search(index, source, words, options)
+            places = (await search.transcripts()).keys()
             if isinstance(embedder, PaidEmbedder):
-                await self._announce(index, embedder)
-            await self._fill(index, embedder)
+                await self._announce(index, embedder, places)
+            await self._fill(index, embedder, places)
             facts = await index.vector_facts()
             if facts is None:
                 return
             query = await embedder.embed_query(text)
             check_vectors(facts, embedder.model, query.dimension)
-            search = Search(index, source, words, options)
             async for hit in MeaningSearch(index, search, normalized(query.vectors)).hits():
                 yield hit
 
-    async def _announce(self, index: SqlSearchIndex, embedder: PaidEmbedder) -> None:
+    async def _announce(
+        self, index: SqlSearchIndex, embedder: PaidEmbedder, places: Collection[int]
+    ) -> None:
         """Say what is sent before the search, or refuse to."""
-        if not await MeaningIndexer(index, embedder).missing():
+        if not await MeaningIndexer(index, embedder).missing(places):
             return
         prices = await prices_of(self.settings, embedder.models)
-        plan = await _plan(index, embedder.stored, prices)
+        plan = await _plan(index, embedder.stored, prices, places)
         if not plan.texts:
             return
         price = "price unknown" if plan.cost is None else f"about {plan.cost:.2f} RUB"
@@ -170,15 +174,17 @@ class MeaningRun(Struct, frozen=True):
             )
         self.warn(f"{what}; they are made now")
 
-    async def _fill(self, index: SqlSearchIndex, embedder: Embedder) -> Filled:
+    async def _fill(
+        self, index: SqlSearchIndex, embedder: Embedder, places: Collection[int] | None = None
+    ) -> Filled:
         indexer = MeaningIndexer(index, embedder)
-        missing = await indexer.missing()
+        missing = await indexer.missing(places)
         if not missing or not isinstance(embedder, PaidEmbedder):
             failed = await indexer.fill(missing, progress=self.progress)
             return Filled(embedder.model, len(missing) - len(failed), failed, 0.0)
         async with embedder.working():
             # Another process may have made some meanwhile.
-            missing = await indexer.missing()
+            missing = await indexer.missing(places)
             at_once = concurrency_of(self.settings).value
             failed = await indexer.fill(missing, at_once, self.progress)
         for each in failed:
@@ -199,10 +205,13 @@ class MeaningRun(Struct, frozen=True):
 
 
 async def _plan(
-    index: SqlSearchIndex, embedder: LocalEmbedder | StoredVectors, prices: TokenPrices | None
+    index: SqlSearchIndex,
+    embedder: LocalEmbedder | StoredVectors,
+    prices: TokenPrices | None,
+    places: Collection[int] | None = None,
 ) -> VectorPlan:
     count = tokens = 0
-    for place, transcript in (await missing_vectors(index, embedder.model)).items():
+    for place, transcript in (await missing_vectors(index, embedder.model, places)).items():
         texts = joined_texts(await index.passages_at(place))
         if isinstance(embedder, StoredVectors):
             texts = await embedder.unpaid(transcript.file_sha256, texts)

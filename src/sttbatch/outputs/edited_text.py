@@ -16,6 +16,7 @@ _NOTE = "[not transcribed: "
 _VOICE = re.compile(r"<v(?:\.\S+)? ([^>]+)>")
 _TAG = re.compile(r"</?[a-z][^>]*>")
 _SPEAKER = re.compile(r"(\d+): ")
+_LATEST_S = 1e8
 
 
 class _JsonWord(Struct):
@@ -100,12 +101,22 @@ def edited_segments(data: bytes, form: str, speakers: Sequence[str]) -> list[Seg
     `speakers` are those of the recording, whose names stand before their words in some formats.
     """
     try:
-        segments = _READERS[form](data)
+        segments = [_in_time(each) for each in _READERS[form](data)]
     # The reader of subtitles raises whatever the text of a stranger makes it raise.
     except Exception:  # noqa: BLE001
         return None
     spoken = [each for each in segments if not each.text.startswith(_NOTE)]
     return [_with_speaker(each, speakers) for each in spoken] if speakers else spoken
+
+
+def _in_time(segment: Segment) -> Segment:
+    """The segment with times that a recording can have, whatever was typed."""
+    words = tuple(Word(each.text, _time(each.start_s), _time(each.end_s)) for each in segment.words)
+    return replace(segment, start_s=_time(segment.start_s), end_s=_time(segment.end_s), words=words)
+
+
+def _time(seconds: float) -> float:
+    return min(max(seconds, 0.0), _LATEST_S)
 
 
 def _with_speaker(segment: Segment, speakers: Sequence[str]) -> Segment:

@@ -38,25 +38,33 @@ LATE_S = 2.0
 LARGE = 3 * MIB  # three times what an h2 stream takes before the endpoint reads
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Goaway(),
-        Goaway(after_body=True),
-        ResetStream(),
-        ResetStream(after_body=True, error_code=7),
-        Fin(),
-        Fin(after_body=True),
-    ],
-    ids=repr,
+FAULTS: tuple[Fault, ...] = (
+    Goaway(),
+    Goaway(after_body=True),
+    ResetStream(),
+    ResetStream(after_body=True, error_code=7),
+    Fin(),
+    Fin(after_body=True),
 )
+VERSIONS = {"h2": ("h2", "http/1.1"), "h1": ("http/1.1",)}
+
+
 @pytest.mark.parametrize(
-    ("versions", "size"),
+    ("fault", "size", "versions"),
     [
-        pytest.param(("h2", "http/1.1"), 2000, id="h2-small", marks=pytest.mark.slow),
-        pytest.param(("h2", "http/1.1"), LARGE, id="h2-large"),
-        pytest.param(("http/1.1",), 2000, id="h1-small", marks=pytest.mark.slow),
-        pytest.param(("http/1.1",), LARGE, id="h1-large", marks=pytest.mark.slow),
+        pytest.param(
+            fault,
+            size,
+            versions,
+            id=f"{name}-{size}-{fault!r}",
+            # To HTTP/1.1 all of them are the end of the connection.
+            marks=[]
+            if size == LARGE and (name == "h2" or isinstance(fault, Fin))
+            else [pytest.mark.slow],
+        )
+        for name, versions in VERSIONS.items()
+        for size in (2000, LARGE)
+        for fault in FAULTS
     ],
 )
 def test_each_fault_twice_per_chunk(

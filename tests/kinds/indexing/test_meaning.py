@@ -180,8 +180,11 @@ def test_vectors_of_two_models_are_never_mixed(run: Run) -> None:
         assert facts is not None
         check_vectors(facts, local().model, 512)
         other = EmbeddingModel("a/model", "https://models.example")
-        for model, dimension in ((other, 512), (local().model, 256)):
-            with pytest.raises(UsageError, match="sttbatch index --semantic"):
+        for model, dimension, advice in (
+            (other, 512, "`sttbatch index --semantic`"),
+            (local().model, 256, "`sttbatch index --rebuild --semantic`"),
+        ):
+            with pytest.raises(UsageError, match=advice):
                 check_vectors(facts, model, dimension)
         counting = Counting(other)
         await fill(library, counting)

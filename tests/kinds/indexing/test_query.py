@@ -48,6 +48,7 @@ def test_a_query_is_read(text: str, alternatives: list[Alternative]) -> None:
         ("*", "a \\* stands at the end of a word"),
         ("a*b", "a \\* stands at the end of a word"),
         ("a**", "a \\* stands at the end of a word"),
+        ("c++*", "a \\* stands at the end of a word"),
         ("w " * 65, "at most 64"),
     ],
 )

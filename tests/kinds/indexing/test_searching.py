@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
+from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.models import Segment
+from sttbatch.database.results import SqlResultStore
 from sttbatch.kinds.indexing.indexer import Indexer
 from sttbatch.kinds.indexing.searching import SearchOptions
 from tests.database.backends import Backend
@@ -70,6 +72,20 @@ def test_phrases_are_found_over_every_border_and_once(run: Run) -> None:
     run(test)
 
 
+def test_long_phrases_are_found_wherever_they_begin(run: Run) -> None:
+    async def test(library: Library) -> None:
+        await library.add("a.mp3", numbered(60, words=3))
+        await library.indexer.update()
+        for count in (21, 22, 64):
+            for at in (0, 44, 58, 59, 60, 61, 99, 180 - count):
+                words = [f"w{number}" for number in range(at, at + count)]
+                assert await library.found(f'"{" ".join(words)}"') == [f"a.mp3 {at // 3 * 10}"]
+                words[-1] = "w0"
+                assert await library.found(f'"{" ".join(words)}"') == []
+
+    run(test)
+
+
 def test_a_segment_of_many_words_is_found_at_its_words(run: Run) -> None:
     async def test(library: Library) -> None:
         (long,) = numbered(1, words=500)
@@ -81,6 +97,26 @@ def test_a_segment_of_many_words_is_found_at_its_words(run: Run) -> None:
             assert await library.found(f"w{at}") == ["untimed.mp3 7", f"timed.mp3 {at}"]
         hit, _ = await library.hits('"w58 w59 w60 w61"')
         assert [len(each.marks) for each in hit.utterances] == [2, 2]
+
+    run(test)
+
+
+class ErasedMeanwhile(SqlResultStore):
+    """What is read is erased before it is indexed."""
+
+    async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
+        values = await super().get_many(keys)
+        await self.delete(list(keys))
+        return values
+
+
+def test_what_is_erased_while_it_is_indexed_is_not_found(run: Run) -> None:
+    async def test(library: Library) -> None:
+        await library.add("a.mp3", sentences("тайное слово"))
+        results = ErasedMeanwhile(library.database)
+        await Indexer(library.index, results, library.source).update()
+        assert await library.index.transcripts() == {}
+        assert await library.found("тайный") == []
 
     run(test)
 

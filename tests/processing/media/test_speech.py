@@ -28,10 +28,7 @@ def share(found: list[Span], of_s: float) -> float:
     return sum(each.duration_s for each in found) / of_s
 
 
-@pytest.fixture(
-    params=[PACKAGES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in PACKAGES[1:])],
-    scope="module",
-)
+@pytest.fixture(params=PACKAGES, scope="module")
 def detector(request: pytest.FixtureRequest) -> SpeechDetector:
     if find_spec(request.param) is None:
         pytest.skip(f"{request.param} has no wheel for this platform")

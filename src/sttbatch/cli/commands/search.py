@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sttbatch.cli.console.progress_line import ProgressLine
 from sttbatch.cli.console.stdio import StandardOutput
-from sttbatch.cli.exit_codes import SOME_FAILED
+from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
 from sttbatch.cli.options import AsJson, EmbeddingModel, MaxCost, option
+from sttbatch.core.errors import SttbatchError, UsageError
 
 if TYPE_CHECKING:
     from sttbatch.kinds.indexing.searching import Hit, SearchOptions
@@ -56,7 +57,6 @@ def search(
     from sttbatch.composition.extras import check_search
     from sttbatch.composition.setting_values import option_s
     from sttbatch.composition.settings import load_settings
-    from sttbatch.core.errors import UsageError
     from sttbatch.kinds.indexing.query import free_query, parsed
 
     since_at = None if since is None else time.time() - option_s("--since", since)
@@ -65,13 +65,12 @@ def search(
     if semantic and not query.strip():
         raise UsageError("the query is empty")
     wanted = free_query(query) if semantic else parsed(query)
-    from sttbatch.cli.meaning_session import run_by_meaning
     from sttbatch.composition.searching import search as hits_of
     from sttbatch.kinds.indexing.searching import SearchOptions
 
     options = SearchOptions(None, since_at, speaker, context)
     settings = load_settings({"embedding_model": embedding_model}).settings
-    with ProgressLine("indexing transcripts") as progress:
+    with _failures_as_of_grep(), ProgressLine("indexing transcripts") as progress:
         if semantic:
             from sttbatch.cli.meaning_session import run_by_meaning
 
@@ -96,6 +95,17 @@ def search(
         raise typer.Exit(SOME_FAILED)
 
 
+@contextlib.contextmanager
+def _failures_as_of_grep() -> Iterator[None]:
+    """Gives errors exit code 2 in place of 1, which says that nothing is found."""
+    try:
+        yield
+    except SttbatchError as error:
+        if error_exit_code(error) == SOME_FAILED:
+            raise UsageError(str(error)) from error
+        raise
+
+
 async def _print(
     hits: AsyncGenerator[Hit, None],
     options: SearchOptions,
@@ -104,7 +114,10 @@ async def _print(
     *,
     as_json: bool,
 ) -> int:
-    """Print hits as they are found, or as one document; returns their number."""
+    """Print hits as they are found, or as one document; returns their number.
+
+    Raises UsageError if they cannot be written, except to a closed pipe.
+    """
     from sttbatch.cli.console.search_lines import SearchLines, search_json
 
     output = StandardOutput()
@@ -123,4 +136,6 @@ async def _print(
                 break
     if as_json:
         output.write(search_json(found).encode() + b"\n")
+    if output.fault is not None:
+        raise UsageError(f"standard output cannot be written: {output.fault}")
     return count

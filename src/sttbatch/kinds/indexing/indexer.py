@@ -45,6 +45,7 @@ class Indexer:
     async def add(self, stored: StoredTranscript, transcript: Transcript) -> None:
         """Index a transcript that has just been stored."""
         await self._index.put(*await asyncio.to_thread(self._made, stored, transcript))
+        await self._remove_erased([stored])
 
     async def prune(self) -> int:
         """Remove what the ledger no longer has; returns the number of transcripts."""
@@ -52,6 +53,10 @@ class Indexer:
         known = {each.key for each in (await self._index.transcripts()).values()}
         known.update(await self._index.superseded())
         gone = sorted(known - kept)
+        if examined := await self._index.examined():
+            paths = {each.path for each in await self._source.outputs(list(examined))}
+            if paths != examined.keys():
+                await self._index.examine([examined[path] for path in paths])
         return await self._index.remove(gone) if gone else 0
 
     async def update(self, progress: Progress = lambda done, total: None) -> None:
@@ -93,6 +98,15 @@ class Indexer:
             if transcript is not None:
                 made = await asyncio.to_thread(self._made, each, transcript, edit)
                 await self._index.put(*made)
+        await self._remove_erased(stored)
+
+    async def _remove_erased(self, indexed: Sequence[StoredTranscript]) -> None:
+        """Remove what was erased from the ledger while it was indexed."""
+        keys = [each.key for each in indexed]
+        kept = {each.key for each in await self._source.stored_as(keys)}
+        if gone := [key for key in keys if key not in kept]:
+            await self._index.remove(gone)
+            await self._index.scrub()
 
     def _made(
         self, stored: StoredTranscript, transcript: Transcript, edit: EditedOutput | None = None

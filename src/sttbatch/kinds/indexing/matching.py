@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from sttbatch.kinds.indexing.passages import Utterance
+from sttbatch.kinds.indexing.passages import OVERLAP_WORDS, Utterance
 from sttbatch.kinds.indexing.query import Alternative, Phrase, Query
 from sttbatch.kinds.indexing.words import Language, SearchedWord
 
@@ -82,6 +82,15 @@ class Matcher:
                 earlier = found.get(match.first)
                 found[match.first] = match if earlier is None else _joined(earlier, match)
         return [found[first] for first in sorted(found)]
+
+    def reach(self, following: Sequence[Utterance]) -> int:
+        """How many of the utterances after a passage its phrases need; 0: no more than it has."""
+        missing, number = self._query.longest - 1, 0
+        if missing > OVERLAP_WORDS:
+            while missing > 0 and number < len(following):
+                missing -= len(self._language.sequence(following[number].text))
+                number += 1
+        return number
 
     def _marks(self, window: Sequence[Utterance], heard: Sequence[bool]) -> list[Mark]:
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol
 
@@ -54,9 +54,9 @@ class MeaningIndexer:
         self._index = index
         self._embedder = embedder
 
-    async def missing(self) -> dict[int, IndexedTranscript]:
-        """The transcripts without vectors of this model, by place."""
-        return await missing_vectors(self._index, self._embedder.model)
+    async def missing(self, places: Collection[int] | None = None) -> dict[int, IndexedTranscript]:
+        """The transcripts without vectors of this model, of all or at these places."""
+        return await missing_vectors(self._index, self._embedder.model, places)
 
     async def fill(
         self,
@@ -67,7 +67,8 @@ class MeaningIndexer:
         """Make the vectors of these transcripts, `at_once` at a time, the newest first.
 
         Those of other models are removed once there is one of this model. Returns those that the
-        model refused; any other error ends it, after what is in flight is stored.
+        model refused; any other error ends it, after what is in flight is stored. Raises UsageError
+        if the model makes vectors of another length than the index has by it.
         """
         waiting, done, failed = iter(sorted(missing.items())), 0, list[Failed]()
         is_over = False
@@ -100,15 +101,22 @@ class MeaningIndexer:
         made = await self._embedder.embed(transcript, texts) if texts else None
         facts = await self._index.vector_facts()
         if made is not None:
-            facts = VectorFacts(self._embedder.model, VECTORS_VERSION, made.dimension)
+            model = self._embedder.model
+            if facts is not None and (facts.model, facts.version) == (model, VECTORS_VERSION):
+                check_vectors(facts, model, made.dimension)
+            facts = VectorFacts(model, VECTORS_VERSION, made.dimension)
         if facts is not None:
             vectors = await asyncio.to_thread(normalized, made.vectors if made else ())
             await self._index.put_vectors(place, transcript.key, facts, vectors)
 
 
-async def missing_vectors(index: Index, model: EmbeddingModel) -> dict[int, IndexedTranscript]:
-    """The transcripts without vectors of a model, by place."""
+async def missing_vectors(
+    index: Index, model: EmbeddingModel, places: Collection[int] | None = None
+) -> dict[int, IndexedTranscript]:
+    """The transcripts without vectors of a model, of all or at these places, by place."""
     facts, transcripts = await index.vector_facts(), await index.transcripts()
+    if places is not None:
+        transcripts = {place: each for place, each in transcripts.items() if place in places}
     if facts is None or (facts.model, facts.version) != (model, VECTORS_VERSION):
         return transcripts
     known = await index.vector_bytes()
@@ -116,14 +124,19 @@ async def missing_vectors(index: Index, model: EmbeddingModel) -> dict[int, Inde
 
 
 def check_vectors(facts: VectorFacts, model: EmbeddingModel, dimension: int | None = None) -> None:
-    """Raises UsageError if a query by `model` cannot be compared with an index of `facts`."""
-    if facts.model == model and dimension in {None, facts.dimension}:
-        return
-    numbers = "" if dimension is None else f" of {dimension} numbers"
-    raise UsageError(
-        f"the index has vectors of {facts.dimension} numbers by {facts.model}, the query has one "
-        f"by {model}{numbers}; `sttbatch index --semantic` makes the index's anew by that model"
-    )
+    """Raises UsageError if vectors by `model` cannot be compared with those of an index."""
+    has = f"the index has vectors of {facts.dimension} numbers by {facts.model}"
+    if facts.model != model:
+        raise UsageError(
+            f"{has}, the query has one by {model}; `sttbatch index --semantic` makes the index's "
+            "anew by that model"
+        )
+    if dimension not in {None, facts.dimension}:
+        raise UsageError(
+            f"{has}, which makes them of {dimension} now: `sttbatch cache invalidate --model "
+            f"{model.name}` and `sttbatch index --rebuild --semantic` make all of them anew, which "
+            "is paid for again"
+        )
 
 
 def joined_texts(passages: Sequence[bytes]) -> list[str]:

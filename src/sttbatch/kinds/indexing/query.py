@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.search import Selection, Term
+from sttbatch.kinds.indexing.passages import OVERLAP_WORDS
 from sttbatch.kinds.indexing.words import (
     Language,
     SearchedWord,
@@ -23,7 +24,7 @@ MAX_WORDS = 64
 
 _QUOTES = str.maketrans("“”„«»", '"""""')
 _PART = re.compile(r'(?P<minus>-?)(?:"(?P<phrase>[^"]*)"|(?P<word>[^\s"]+))|(?P<open>")')
-_MISPLACED_STAR = re.compile(r"(?<![^\s*])\*|\*(?=\S)")
+_INNER_STAR = re.compile(r"\*(?=\S)")
 
 
 class QueryWord(Struct, frozen=True):
@@ -51,8 +52,18 @@ class Query(Struct, frozen=True):
 
     alternatives: tuple[Alternative, ...]
 
+    @property
+    def longest(self) -> int:
+        """Number of words of the longest phrase."""
+        phrases = (
+            phrase for each in self.alternatives for phrase in (*each.required, *each.excluded)
+        )
+        return max((len(phrase.words) for phrase in phrases), default=0)
+
     def selection(self, languages: Iterable[Language], *, in_sequence: bool = True) -> Selection:
         """The words that passages are selected by, if they are in one of `languages`.
+
+        Of a long phrase those words that are surely in the passage where it begins count.
 
         `in_sequence`: words of a phrase follow one another in the text, so that it is selected by
         pairs of them too. Alternatives that exclude what they require are left out: every passage
@@ -63,9 +74,10 @@ class Query(Struct, frozen=True):
             [
                 terms
                 for phrase in alternative.required
+                for words in [phrase.words[: OVERLAP_WORDS + 1]]
                 for terms in (
-                    *(_terms(word, known) for word in phrase.words),
-                    *(_pairs(phrase, known) if in_sequence else ()),
+                    *(_terms(word, known) for word in words),
+                    *(_pairs(words, known) if in_sequence else ()),
                 )
             ]
             for alternative in self.alternatives
@@ -103,9 +115,9 @@ def _is_form_of(word: QueryWord, other: QueryWord, language: Language) -> bool:
     return not word.is_prefix and set(one.stems) <= set(more.stems)
 
 
-def _pairs(phrase: Phrase, languages: Sequence[Language]) -> Iterator[list[Term]]:
+def _pairs(phrase: Sequence[QueryWord], languages: Sequence[Language]) -> Iterator[list[Term]]:
     """The pairs of words in a phrase that are indexed, whichever its language is."""
-    for before, after in pairwise(phrase.words):
+    for before, after in pairwise(phrase):
         terms: list[Term] = []
         for language in languages:
             words = language.word(before.text), language.word(after.text)
@@ -192,6 +204,6 @@ def _phrase(text: str) -> Phrase | None:
         for begin, end in found_words(text)
         if _PLAIN.word(text[begin:end]) is not None
     ]
-    if _MISPLACED_STAR.search(text):
+    if _INNER_STAR.search(text) or text.count("*") > sum(word.is_prefix for word in words):
         raise UsageError("a * stands at the end of a word")
     return Phrase(tuple(words)) if words else None

@@ -11,7 +11,12 @@ from msgspec import Struct
 from sttbatch.core.ports import SearchIndex, TranscriptSource
 from sttbatch.core.search import PASSAGE_LIMIT, IndexedTranscript
 from sttbatch.kinds.indexing.matching import Match, Matcher
-from sttbatch.kinds.indexing.passages import StoredPassage, Utterance, decoded_passage
+from sttbatch.kinds.indexing.passages import (
+    OVERLAP_WORDS,
+    StoredPassage,
+    Utterance,
+    decoded_passage,
+)
 from sttbatch.kinds.indexing.query import Query
 from sttbatch.kinds.indexing.words import Language
 
@@ -122,7 +127,8 @@ class Search:
     async def _hits_in(
         self, numbers: Sequence[int], transcripts: Mapping[int, IndexedTranscript]
     ) -> AsyncIterator[Hit]:
-        needed = sorted({near for each in numbers for near in (each, each + 1)})
+        reach = 1 if self.query.longest <= OVERLAP_WORDS else 2
+        needed = sorted({near for each in numbers for near in range(each, each + reach + 1)})
         data = await self.index.passages(needed)
         passages: dict[int, StoredPassage] = {}
 
@@ -136,11 +142,12 @@ class Search:
             if (own := passage(number)) is None:
                 continue
             transcript = transcripts[number // PASSAGE_LIMIT]
-            following = passage(number + 1) if own.overlap else None
-            window = own.utterances
-            if following is not None:
-                window += following.utterances[: own.overlap]
             matcher = self._matcher(transcript.language)
+            window = own.utterances
+            if own.overlap:
+                near = [passage(number + at) for at in range(1, reach + 1)]
+                following = [each for part in near if part for each in part.utterances]
+                window += tuple(following[: max(own.overlap, matcher.reach(following))])
             for match in matcher.matches(window, len(own.utterances), self.options.speaker):
                 yield await self._hit(transcript, number, window, match)
 
