@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cloudru import CloudRu, HeardWord, make_recording
+from tests.cloudru.translating import TranslatingModel, translated
 from tests.object_server import SECRET, ObjectServer, proxy
 from tests.shell import Result, Shell, texts
 
@@ -468,3 +469,30 @@ def test_an_edited_object_is_found_by_its_text(
     shell.extra["STTBATCH_S3_ENDPOINT"] = shared_objects.endpoint
     client.put_object(Bucket=bucket, Key="a/talk.txt", Body=text.encode())
     assert [shell.run("search", each).code for each in ("exhibits", word)] == [1, 0]
+
+
+@pytest.mark.slow
+def test_a_translation_is_an_object_beside_its_recording(
+    with_objects: Shell,
+    cloudru: CloudRu,
+    client: Any,
+    bucket: str,
+    talk: tuple[bytes, list[HeardWord]],
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/talks/talk.wav"
+    client.put_object(Bucket=bucket, Key="talks/talk.wav", Body=talk[0])
+    cloudru.chat = TranslatingModel()
+    shell.extra |= {"STTBATCH_CHAT_PRICE_IN": "1", "STTBATCH_CHAT_PRICE_OUT": "2"}
+    first = shell.run("translate", url, "--to", "en")
+    assert first.code == 0, first.err
+    assert first.out == f"s3://{bucket}/talks/talk.en.srt\n"
+    assert keys(client, bucket) == ["talks/talk.en.srt", "talks/talk.wav"]
+    subtitles = read(client, bucket, "talks/talk.en.srt").decode()
+    assert [word for word in subtitles.split() if word.endswith("s")] == [
+        translated(word) for word in texts(talk[1])
+    ]
+    sent = len(cloudru.received)
+    again = shell.run("translate", f"s3://{bucket}/talks", "--to", "en")
+    assert again.code == 0, again.err
+    assert "1 from cache" in again.summary
+    assert len(cloudru.received) == sent

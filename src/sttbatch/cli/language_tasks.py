@@ -82,8 +82,10 @@ def translation(
     def make(model: ChosenModel) -> LanguageTask[Any]:
         from sttbatch.kinds.translation.task import TranslationTask
         from sttbatch.kinds.translation.translator import TranslationOptions
+        from sttbatch.kinds.translation.windows import window_tokens
 
-        return TranslationTask(TranslationOptions(model.name, language, glossary, max_cps))
+        most = window_tokens(model.context_tokens)
+        return TranslationTask(TranslationOptions(model.name, language, glossary, max_cps, most))
 
     endings = tuple(f"{language}.{name}" for name in formats_of(formats, OUTPUT_FORMATS))
     return KindOfTask(make, endings)

@@ -13,7 +13,7 @@ from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Emit, Event, JobCompleted, JobFailed
+from sttbatch.core.events import TRANSCRIBED, Emit, Event, JobCompleted, JobFailed
 from sttbatch.core.metrics import RunEnd, RunFacts
 from sttbatch.core.ports import MetricsStore
 from sttbatch.database.database import Database
@@ -76,8 +76,8 @@ class DailyMetrics:
     def __call__(self, event: Event) -> None:
         match event:
             case JobCompleted():
-                self._ended["done"] += 1
-                self._ended["cached"] += event.cached
+                self._ended["done"] += event.how == TRANSCRIBED
+                self._ended["cached"] += event.cached and event.how == TRANSCRIBED
             case JobFailed():
                 self._ended["failed"] += 1
         if self._collector is not None:

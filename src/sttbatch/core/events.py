@@ -235,12 +235,15 @@ class FileProcessingCompleted(Event, frozen=True):
     dropped: int = 0
 
 
+TRANSCRIBED = "transcribed"
+
+
 class JobCompleted(Event, frozen=True):
     """A recording is done; `cached`: nothing had to be sent. `how`: what was done."""
 
     audio_s: float
     cached: bool
-    how: str = "transcribed"
+    how: str = TRANSCRIBED
 
 
 class JobFailed(Event, frozen=True):

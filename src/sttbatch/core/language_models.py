@@ -46,6 +46,11 @@ class TokenPrices(Struct, frozen=True):
         return (tokens.prompt * self.prompt + tokens.generated * self.generated) / 1e6
 
 
+CUT_OFF = "length"
+REFUSALS = frozenset({"refusal", "content_filter"})
+"""Why a `ChatAnswer` ended."""
+
+
 class Question(Struct, frozen=True):
     """What a chat model is asked; every field decides the answer, so that each is in its key.
 
@@ -69,14 +74,18 @@ class ChatAnswer(Struct, frozen=True):
 
     Attributes:
         text: empty if there is none.
-        finish: why it ended: `stop`, `length` (it was cut off), `content_filter`, `refusal`, or
-            what else the server says.
+        finish: why it ended: `stop`, CUT_OFF, one of REFUSALS, or what else the server says.
         tokens: as the server counted them; None: it does not say.
     """
 
     text: str
     finish: str
     tokens: TokenCount | None = None
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether more tokens may help: it was cut off, or thinking left none for it."""
+        return self.finish == CUT_OFF or not (self.text.strip() or self.finish in REFUSALS)
 
 
 class Embeddings(Struct, frozen=True):

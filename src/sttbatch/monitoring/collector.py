@@ -176,6 +176,9 @@ class MetricsCollector:
 
     def _job_completed(self, event: events.JobCompleted) -> None:
         cached_s = self._forget(event)
+        if event.how != events.TRANSCRIBED:
+            # What language models did is counted by their requests alone.
+            return
         label = "cached" if event.cached else "transcribed"
         self._add(Metric.RECORDINGS, label, 1)
         self._add(Metric.AUDIO_SECONDS, label, event.audio_s)

@@ -66,6 +66,7 @@ async def conversation(
     budgets: Budgets | None = None,
     prices: TokenPrices = PRICES,
     spec: JobSpec = SPEC,
+    deadline_base_s: float = 60.0,
 ) -> AsyncIterator[Conversation]:
     """State in `folder`; to be entered once for each run."""
     events: list[Event] = []
@@ -80,7 +81,7 @@ async def conversation(
             open_caches(settings, database, warn) as caches,
             workers.registered() as worker,
             contextlib.aclosing(ResponseSpool(folder / ANSWERS, 4)) as spool,
-            lanes_to(endpoint) as connected,
+            lanes_to(endpoint, deadline_base_s=deadline_base_s) as connected,
         ):
             queue = JobQueue(LedgerJobs(database), workers)
             job = await queue.jobs.enqueue(FILE_SHA256, 0, "r" * 64, spec)

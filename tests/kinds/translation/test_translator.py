@@ -84,7 +84,8 @@ def test_a_model_that_never_answers_leaves_all_lines(said: str) -> None:
     translation = translate(model, lines)
     assert translation.texts == {line.id: line.text for line in lines}
     assert translation.kept == tuple(line.id for line in lines)
-    assert len(model.questions) == 19
+    # An empty one may have been for want of tokens.
+    assert len(model.questions) == (19 if said else 20)
 
 
 def test_an_answer_in_another_script_is_none() -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sttbatch.kinds.translation.windows import LINES, MOST_LINES, Line, windows_of
+from sttbatch.kinds.translation.windows import (
+    LINES,
+    MOST_LINES,
+    MOST_TOKENS,
+    Line,
+    window_tokens,
+    windows_of,
+)
 
 TEXTS = st.sampled_from(["so it was", "and so on.", "Нет!", "она сказала:", "«Да.»", "好。", ""])
 
@@ -46,6 +53,14 @@ def test_a_window_without_a_sentence_ends_with_the_longest_pause() -> None:
 
 def test_a_short_rest_is_no_window_of_its_own() -> None:
     assert ends(["and"] * LINES) == [LINES]
+
+
+def test_windows_fit_a_short_context() -> None:
+    assert window_tokens(131_072) == MOST_TOKENS
+    assert 100 < window_tokens(4096) < 1000
+    assert window_tokens(1024) == 100
+    many = lines(*["очень длинная строка"] * 60)
+    assert len(windows_of(many, 100)) > len(windows_of(many))
 
 
 def test_long_lines_make_short_windows() -> None:

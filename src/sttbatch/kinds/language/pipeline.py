@@ -157,6 +157,7 @@ class LanguagePipeline(Generic[R]):
         for job in jobs:
             if assigned is not None and job.text.sha256 == assigned.job.file_sha256:
                 job.id, job.claim = assigned.job.id, assigned.claim
+                job.priority = assigned.job.priority
         return jobs
 
     def _report_missing(self, missing: Sequence[RecordingText], reported: set[str]) -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.core.errors import ChunkError, ChunkTooLarge, is_hindrance
-from sttbatch.core.language_models import ChatAnswer, Question
+from sttbatch.core.language_models import CUT_OFF, REFUSALS, ChatAnswer, Question
 from sttbatch.kinds.language.json_values import json_value
 from sttbatch.kinds.language.task import Ask
 from sttbatch.kinds.language.token_estimates import estimated_tokens
@@ -25,8 +25,6 @@ from sttbatch.kinds.summarization.questions import (
 from sttbatch.kinds.summarization.summary import ACTIONS, Statement, SummaryOptions
 from sttbatch.outputs.unicode_text import plain
 
-_CUT_OFF = "length"
-_REFUSALS = frozenset({"refusal", "content_filter"})
 _QUOTED = 80
 _TITLE = "title"
 
@@ -102,8 +100,8 @@ class Answering(Struct, frozen=True):
         answer = await self._asked(question)
         sections = self.options.style.sections
         draft = draft_of(json_value(answer.text), sections)
-        if draft is None and answer.finish not in _REFUSALS:
-            if answer.finish == _CUT_OFF or not answer.text.strip():
+        if draft is None and answer.finish not in REFUSALS:
+            if answer.needs_tokens:
                 question = with_more_tokens(question, self.budget.most_of_answer)
             else:
                 question = asked_for_json(question)
@@ -175,9 +173,9 @@ def _entry(candidate: Candidate) -> Mapping[str, Any]:
 
 
 def _no_answer(answer: ChatAnswer) -> NoAnswer:
-    if answer.finish in _REFUSALS:
+    if answer.finish in REFUSALS:
         return NoAnswer(f"the model refuses to answer ({answer.finish})")
-    if answer.finish == _CUT_OFF:
+    if answer.finish == CUT_OFF:
         return NoAnswer("the model's answer was cut off", is_too_long=True)
     said = plain(answer.text)
     if not said:

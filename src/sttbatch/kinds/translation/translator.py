@@ -9,7 +9,9 @@ from importlib.resources import files
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from sttbatch.core.errors import ChunkRefused, ChunkTooLarge
 from sttbatch.core.language_models import Question
 from sttbatch.core.scripts import letters
 from sttbatch.kinds.language.json_values import json_value
@@ -18,7 +20,7 @@ from sttbatch.kinds.language.task import Ask, ExpectedQuestion
 from sttbatch.kinds.language.token_estimates import estimated_tokens
 from sttbatch.kinds.language.word_forms import are_forms, words_of
 from sttbatch.kinds.translation.line_checks import trusted_lines
-from sttbatch.kinds.translation.windows import Line, windows_of
+from sttbatch.kinds.translation.windows import MOST_TOKENS, Line, windows_of
 
 CONTEXT_LINES = 5
 """Translated lines that show the style of those before a window."""
@@ -44,6 +46,9 @@ ANSWER_SCHEMA: Mapping[str, Any] = {
 # may think a little although it was told not to.
 _GROWTH, _TOKENS_A_LINE, _THINKING_TOKENS = 2, 20, 512
 
+_MORE_TOKENS = 2
+"""Of an answer that was cut off, as a factor; afterwards its lines are asked for in halves."""
+
 
 class TranslationOptions(Struct, frozen=True):
     """What a translation is to be.
@@ -51,6 +56,7 @@ class TranslationOptions(Struct, frozen=True):
     Attributes:
         language: ISO 639-1 code of the target.
         glossary: terms and how they are to be translated.
+        window_tokens: the most tokens that the lines of one question have.
         max_cps: the most characters a second that a line may take to read; None: any number.
     """
 
@@ -58,6 +64,7 @@ class TranslationOptions(Struct, frozen=True):
     language: str
     glossary: Mapping[str, str] = {}
     max_cps: float | None = None
+    window_tokens: int = MOST_TOKENS
 
 
 class Translation(Struct, frozen=True):
@@ -89,7 +96,8 @@ class Translator(Struct, frozen=True):
     async def translate(self, lines: Sequence[Line]) -> Translation:
         """Translate all lines; raises as `ask`."""
         texts: dict[int, str] = {}
-        for window in windows_of([line for line in lines if letters(line.text)]):
+        asked = [line for line in lines if letters(line.text)]
+        for window in windows_of(asked, self.options.window_tokens):
             before = list(texts.values())[-CONTEXT_LINES:]
             found = await self._translated(window, before)
             found |= await self._better(window, found, before)
@@ -105,17 +113,29 @@ class Translator(Struct, frozen=True):
             ),
         )
 
-    async def _translated(self, lines: Sequence[Line], before: Sequence[str]) -> dict[int, str]:
-        """The lines that can be trusted, of which those that are lost are asked for again."""
-        found = await self._answered(lines, before)
+    async def _translated(
+        self, lines: Sequence[Line], before: Sequence[str], spare: int = 1
+    ) -> dict[int, str]:
+        """The lines that can be trusted, of which those that are lost are asked for again.
+
+        Answers may have `spare` times the tokens that they need.
+        """
+        found, is_short = await self._answered(lines, before, spare=spare)
+        if is_short and not found and spare < _MORE_TOKENS:
+            spare = _MORE_TOKENS
+            try:
+                found, _ = await self._answered(lines, before, spare=spare)
+            except ChunkRefused:
+                # The server does not allow so many.
+                spare = 1
         rest = [line for line in lines if line.id not in found]
         if not rest or len(lines) == 1:
             return found
         if found:
-            return found | await self._translated(rest, before)
+            return found | await self._translated(rest, before, spare)
         middle = len(rest) // 2
-        first = await self._translated(rest[:middle], before)
-        return first | await self._translated(rest[middle:], before)
+        first = await self._translated(rest[:middle], before, spare)
+        return first | await self._translated(rest[middle:], before, spare)
 
     async def _better(
         self, lines: Sequence[Line], texts: Mapping[int, str], before: Sequence[str]
@@ -130,7 +150,7 @@ class Translator(Struct, frozen=True):
         if not wrong:
             return {}
         limits = {line.id: most for line in wrong if (most := self._most_characters(line))}
-        found = await self._answered(wrong, before, limits)
+        found, _ = await self._answered(wrong, before, limits)
         return {
             line.id: found[line.id]
             for line in wrong
@@ -142,11 +162,18 @@ class Translator(Struct, frozen=True):
         lines: Sequence[Line],
         before: Sequence[str],
         limits: Mapping[int, int] | None = None,
-    ) -> dict[int, str]:
-        answer = await self.ask(_question(self.options, lines, before, limits))
+        spare: int = 1,
+    ) -> tuple[dict[int, str], bool]:
+        """The lines that can be trusted, and whether more tokens may help with the others."""
+        question = _question(self.options, lines, before, limits)
+        try:
+            answer = await self.ask(replace(question, max_tokens=spare * question.max_tokens))
+        except ChunkTooLarge:
+            return {}, False
         trusted = trusted_lines(lines, json_value(answer.text))
         language = self.options.language
-        return {line_id: text for line_id, text in trusted.items() if can_be_in(language, text)}
+        found = {line_id: text for line_id, text in trusted.items() if can_be_in(language, text)}
+        return found, answer.needs_tokens
 
     def _missing_terms(self, line: Line, text: str) -> list[str]:
         return [
@@ -178,7 +205,7 @@ def expected_questions(
     spoken = [line for line in lines if letters(line.text)]
     expected = []
     begin = 0
-    for window in windows_of(spoken):
+    for window in windows_of(spoken, options.window_tokens):
         before = [line.text for line in spoken[max(0, begin - CONTEXT_LINES) : begin]]
         generated = sum(estimated_tokens(line.text) + _TOKENS_A_LINE // 2 for line in window)
         expected.append(ExpectedQuestion(_question(options, window, before, None), generated))
