@@ -171,9 +171,13 @@ def test_a_summary_that_was_edited_is_not_replaced(
 def test_workers_summarize_what_is_submitted(shell: Shell, cloudru: CloudRu, folder: Path) -> None:
     make_recording(folder / "monday.flac", duration_s=30, sample_rate=8_000, channels=1)
     with working(shell):
-        result = shell.run("submit", folder, "--kind", "summary", "--wait")
+        submit = ("submit", folder, "--kind", "summary")
+        result = shell.run(*submit, "--style", "minutes", "--wait")
     assert result.code == 0, result.err
     assert result.out == f"{folder}/monday.summary.md\n"
+    assert load(folder / "monday.summary.json")["style"] == "minutes"
+    wrong = shell.run(*submit, "--max-cps", "17")
+    assert (wrong.code, wrong.err) == (2, "sttbatch: --max-cps: not for --kind summary\n")
     assert chats(cloudru) == 1
 
 

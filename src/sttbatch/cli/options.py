@@ -17,6 +17,7 @@ ENGINE = "Engine"
 SPEED = "Chunking and speed"
 LIMITS = "Cost and limits"
 LOGGING = "Logging"
+LANGUAGE = "Summaries and translations"
 EXPORT = "Export"
 
 
@@ -146,4 +147,17 @@ RemoteWrite = Annotated[str | None, option(
     "to http://host:9090/api/v1/write.", metavar="URL", panel=EXPORT)]
 NoProgress = Annotated[bool, option(
     "Print plain lines instead of progress bars.", "--no-progress", panel=LOGGING)]
+
+Style = Annotated[str, option(
+    "brief: what matters most; minutes: each subject and what came of it; actions: what was agreed "
+    "on and what is to be done.", metavar="brief|minutes|actions",
+    panel=LANGUAGE)]
+PromptFile = Annotated[Path | None, option(
+    "File with what the model is asked for, in place of sttbatch's own words; the form of the "
+    "answer and all checks stay.", metavar="FILE", panel=LANGUAGE)]
+Glossary = Annotated[Path | None, option(
+    "File of terms, one a line: term = translation.", metavar="FILE", panel=LANGUAGE)]
+MaxCps = Annotated[float | None, option(
+    "Ask once for a shorter line if one has more than N characters a second, such as 17.",
+    metavar="N", minimum=1, maximum=1000, panel=LANGUAGE)]
 # fmt: on

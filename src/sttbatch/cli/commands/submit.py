@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sttbatch.cli import options
 from sttbatch.cli.language_tasks import check_language, task_of_kind
 from sttbatch.cli.options import option
 from sttbatch.cli.transcribe_options import TranscribeOptions, takes_transcribe_options
@@ -30,16 +31,23 @@ Kind = Annotated[str, option(
     "first that have no transcript.", metavar="KIND")]
 To = Annotated[str | None, option(
     "Language of the translation, or of the summary, as an ISO-639-1 code.", "--to",
-    metavar="CODE")]
+    metavar="CODE", panel=options.LANGUAGE)]
+SubmittedStyle = Annotated[str | None, option(
+    "Style of the summary.", "--style", metavar="brief|minutes|actions", default="brief",
+    panel=options.LANGUAGE)]
 # fmt: on
 
 
 @takes_transcribe_options
 def submit(
-    options: TranscribeOptions,
+    arguments: TranscribeOptions,
     wait: Wait = False,
     kind: Kind = TRANSCRIPTION,
     to: To = None,
+    style: SubmittedStyle = None,
+    prompt_file: options.PromptFile = None,
+    glossary: options.Glossary = None,
+    max_cps: options.MaxCps = None,
 ) -> None:
     """Queue recordings for `sttbatch worker`, with all options of transcribe.
 
@@ -52,22 +60,28 @@ def submit(
     """
     from sttbatch.cli.run_log import logged
 
-    if not options.dry_run:
-        _check(options)
+    if not arguments.dry_run:
+        _check(arguments)
     if kind not in KINDS:
         raise UsageError(f"--kind is {', '.join(KINDS)}, not {kind!r}")
     if to is not None:
         check_language("--to", to)
-        if kind == TRANSCRIPTION:
-            raise UsageError("--to is for --kind translation, or summary")
-    if kind != TRANSCRIPTION and options.model is not None:
+    if kind != TRANSCRIPTION and arguments.model is not None:
         raise UsageError(
             f"--model is that of transcriptions; for --kind {kind} set STTBATCH_CHAT_MODEL, and "
             "STTBATCH_MODEL for what is transcribed first"
         )
-    task = None if kind == TRANSCRIPTION else task_of_kind(kind, to, options.formats)
-    mode = options.mode()
-    raise typer.Exit(logged(mode, partial(_submit, options, options.flags(), mode, wait, task)))
+    task = task_of_kind(
+        kind,
+        to,
+        arguments.formats,
+        style=style,
+        prompt_file=prompt_file,
+        glossary=glossary,
+        max_cps=max_cps,
+    )
+    mode = arguments.mode()
+    raise typer.Exit(logged(mode, partial(_submit, arguments, arguments.flags(), mode, wait, task)))
 
 
 def _check(options: TranscribeOptions) -> None:

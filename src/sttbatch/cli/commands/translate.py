@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from sttbatch.cli import options
@@ -16,11 +15,6 @@ To = Annotated[str, option(
 Formats = Annotated[str, option(
     "Output formats, separated by commas: srt, vtt, txt, tsv, json.",
     "--format", "-f", metavar="LIST")]
-Glossary = Annotated[Path | None, option(
-    "File of terms, one a line: term = translation.", metavar="FILE")]
-MaxCps = Annotated[float | None, option(
-    "Ask once for a shorter line if one has more than N characters a second, such as 17.",
-    metavar="N", minimum=1, maximum=1000)]
 # fmt: on
 
 
@@ -29,8 +23,8 @@ def translate(
     arguments: LanguageArguments,
     to: To,
     formats: Formats = "srt",
-    glossary: Glossary = None,
-    max_cps: MaxCps = None,
+    glossary: options.Glossary = None,
+    max_cps: options.MaxCps = None,
     max_line_width: options.MaxLineWidth = None,
     max_lines: options.MaxLines = None,
 ) -> None:
@@ -43,9 +37,6 @@ def translate(
     2 wrong usage, 3 the endpoint refuses the key, 4 a budget is reached,
     128 + N signal N.
     """
-    from sttbatch.kinds.language.glossaries import read_glossary
-
     check_language("--to", to)
-    terms = read_glossary(glossary) if glossary is not None else {}
     further = {"max_line_width": max_line_width, "max_lines": max_lines}
-    run_task(arguments, "translate", translation(to, formats, terms, max_cps), further)
+    run_task(arguments, "translate", translation(to, formats, glossary, max_cps), further)
