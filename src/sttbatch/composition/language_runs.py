@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -15,16 +14,15 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.known_origin import at_known_origin
 from sttbatch.composition.object_storage import objects_of
-from sttbatch.composition.run_monitoring import end_of, measured
 from sttbatch.composition.searching import opened_index, transcript_source
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.workshop import Workshop, transcription_run
+from sttbatch.composition.transcribed_first import transcribing
+from sttbatch.composition.workshop import Workshop
 from sttbatch.core import events
 from sttbatch.core.addresses import origins
 from sttbatch.core.errors import StateError, UsageError
 from sttbatch.core.language_models import LanguageModels, TokenPrices
 from sttbatch.core.models import MERGE_VERSION
-from sttbatch.core.options import OutputOptions
 from sttbatch.core.orders import Assignment
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.files import SqlFileIndex
@@ -36,19 +34,17 @@ from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
 from sttbatch.kinds.language.asking import ENGINE, Asker
 from sttbatch.kinds.language.completion import TextCompletion
 from sttbatch.kinds.language.kind import LanguageKind
-from sttbatch.kinds.language.pipeline import LanguagePipeline, Transcribe
+from sttbatch.kinds.language.pipeline import LanguagePipeline
 from sttbatch.kinds.language.spec import LanguageSpec, Recognition
 from sttbatch.kinds.language.task import LanguageTask
 from sttbatch.kinds.language.text_job import LanguageConfig
 from sttbatch.kinds.language.transcripts import TranscriptFinder
 from sttbatch.kinds.ordering import route_of
 from sttbatch.kinds.registry import job_kind
-from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.writer import OutputWriter
-from sttbatch.processing.discovery import Discovery
 from sttbatch.processing.scheduling.orchestrator import ParallelOrchestrator
 from sttbatch.queue.job_queue import JobQueue
 
@@ -161,7 +157,7 @@ async def language_run(
         ),
         control,
         await ledger.tokens_sent(ENGINE, task.model, task.kind, _EARLIER_QUESTIONS),
-        _transcribing(
+        transcribing(
             workshop, settings, transcription, config, control, budget, emit, measures=not assigned
         )
         if config.recognition is not None
@@ -207,80 +203,6 @@ def _finder(
         lambda: control.closed,
         workshop.fetched,
     )
-
-
-def _transcribing(
-    workshop: Workshop,
-    settings: Settings,
-    transcription: RunConfig,
-    config: LanguageConfig,
-    control: RunControl,
-    budget: RunBudget,
-    emit: events.Emit,
-    *,
-    measures: bool,
-) -> Transcribe:
-    """Transcribes recordings for their texts alone: `transcribe` writes their outputs later.
-
-    `measures`: it is measured as a run of its own; what a worker does is measured anyway.
-    """
-
-    def warn(message: str) -> None:
-        emit(events.Warned("", message))
-
-    async def transcribe(discovery: Discovery) -> set[str]:
-        report = BatchReport()
-        listeners: list[events.Emit] = [report, _forwarded(emit)]
-
-        def nested(event: events.Event) -> None:
-            for listener in listeners:
-                listener(event)
-
-        left = None if budget.limit is None else max(0.0, budget.limit - budget.spent)
-        run = replace(
-            transcription.run,
-            max_cost=left,
-            no_wait=config.no_wait,
-            fail_fast=control.fail_fast,
-        )
-        nested_config = replace(transcription, run=run, outputs=OutputOptions(formats=()))
-        pipeline = transcription_run(workshop, nested_config, nested, priority=config.priority)
-        if control.closed:
-            pipeline.control.stop()
-        # Their outputs, if there are any, are those of the task.
-        plain = [replace(each, outputs=None) for each in discovery.candidates]
-        async with contextlib.AsyncExitStack() as opened:
-            if measures:
-                measuring = measured(settings, lambda: end_of(report), warn)
-                collector = await opened.enter_async_context(measuring)
-                listeners += [] if collector is None else [collector]
-            await pipeline.run(Discovery(plain))
-        budget.spent += report.cost
-        if report.count(Outcome.FAILED):
-            control.recording_failed()
-        # It ends this run too, which must yet know what is reported.
-        with control.guard():
-            if report.fatal is not None:
-                raise report.fatal
-        ended = (each for each in report.recordings if each.outcome is not Outcome.DONE)
-        return {each.display_path for each in ended}
-
-    return transcribe
-
-
-def _forwarded(emit: events.Emit) -> events.Emit:
-    """Forwards the events of a transcription but for those of what is to be done with it yet."""
-
-    def forward(event: events.Event) -> None:
-        match event:
-            case events.JobCompleted() | events.FileProcessingCompleted():
-                pass
-            case events.RunStopped() | events.FilesSkipped():
-                pass
-            case _:
-                emit(event)
-
-    return forward
 
 
 async def ordered_language_run(
