@@ -149,6 +149,8 @@ def test_shifted_lines_without_figures_are_told_by_their_lengths() -> None:
     ("source", "text"),
     [
         ("всего 10000 рублей", "10,000 rubles in all"),
+        ("встреча в 15:30", "the meeting is at 3:30 p.m."),
+        ("им было по 20 лет", "they were twenty years old"),
         ("12 500 человек", "12500 people"),
         ("номера 45 123", "numbers 45, 123"),
         ("عام ٢٠٢٤", "the year 2024"),

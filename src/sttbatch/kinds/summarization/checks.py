@@ -10,11 +10,11 @@ from typing import Any
 
 from msgspec import Struct
 
+from sttbatch.kinds.language.figures import Figure, figures_of, values_said
 from sttbatch.kinds.language.json_values import one_line
 from sttbatch.kinds.language.language_checks import can_be_in
-from sttbatch.kinds.summarization.figures import Figure, figures_of, values_said
+from sttbatch.kinds.language.number_words import SPELLED_LANGUAGES
 from sttbatch.kinds.summarization.names import compared_words, is_named, is_title_case, names_of
-from sttbatch.kinds.summarization.number_words import SPELLED_LANGUAGES
 from sttbatch.kinds.summarization.summary import ACTIONS, Statement, SummaryOptions
 from sttbatch.kinds.summarization.windows import Utterance
 

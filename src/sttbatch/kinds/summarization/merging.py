@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from sttbatch.core.scripts import letters
+from sttbatch.kinds.language.figures import figures_of
 from sttbatch.kinds.language.token_estimates import estimated_tokens
-from sttbatch.kinds.summarization.figures import figures_of
 from sttbatch.kinds.summarization.names import compared_words, is_named
 from sttbatch.kinds.summarization.summary import SECTIONS, Statement
 

@@ -7,9 +7,11 @@ import re
 import statistics
 import unicodedata
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from sttbatch.core.scripts import letters
+from sttbatch.kinds.language.figures import values_said
 from sttbatch.kinds.language.json_values import one_line
 from sttbatch.kinds.translation.windows import Line
 
@@ -25,6 +27,7 @@ _SHIFTED = 0.6
 _SOFTENING = 4.0
 """Characters that are added to lengths, since those of short lines say little."""
 
+_NOON = 12
 _FIGURES = re.compile(r"\d{2,}")
 _BETWEEN_THOUSANDS = re.compile(r"(?<=\d)[ \u00a0\u202f.,'’٬](?=\d{3}(?!\d))")  # noqa: RUF001
 
@@ -87,10 +90,22 @@ def _has_its_figures(asked: Sequence[Line], place: int, text: str) -> bool:
     source = asked[place].text
     beside = [*asked[max(place - 1, 0) : place], *asked[place + 1 : place + 2]]
     ways = (_figures, _whole_figures)
-    return any(figures(source) <= figures(text) for figures in ways) and not any(
+    said = values_said(text)
+    has_own = any(
+        all(_is_said(figure, said) for figure in figures(source) - figures(text))
+        for figures in ways
+    )
+    return has_own and not any(
         (figures(text) - figures(source)) & figures(" / ".join(each.text for each in beside))
         for figures in ways
     )
+
+
+def _is_said(figure: str, said: frozenset[Decimal]) -> bool:
+    """Whether a figure became a word, or an hour one of the afternoon."""
+    value = int(figure)
+    is_afternoon = _NOON < value < 2 * _NOON
+    return value in said or (is_afternoon and value - _NOON in said)
 
 
 def _figures(text: str) -> set[str]:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from sttbatch.kinds.summarization.number_words import month_of, value_of
+from sttbatch.kinds.language.number_words import month_of, value_of
 
 _GROUPS = " '’\u00a0\u2009\u202f"
 _TOKEN = re.compile(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sttbatch.kinds.summarization.figures import figures_of, values_said
+from sttbatch.kinds.language.figures import figures_of, values_said
 
 
 def is_said(text: str, source: str) -> bool:
