@@ -130,6 +130,7 @@ def test_a_drained_worker_gives_back_what_it_has_not_begun(
         assert words_of(tmp_path / "talks" / f"{name}.json") == texts(words)
 
 
+@pytest.mark.slow
 def test_a_late_job_of_high_priority_is_next(
     shell: Shell, broker: redis.Redis, tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def costs_no_retry(shell: Shell, folder: Path) -> None:
     assert shell.transcribe(folder).code == 0
 
 
+@pytest.mark.slow
 def test_what_is_cut_off_is_written_from_the_cache_by_every_run(
     shell: Shell, cloudru: CloudRu, folder: Path
 ) -> None:

@@ -250,6 +250,7 @@ def test_what_the_same_bytes_are_is_adopted(
     assert len(shared_objects.requests("PUT", bucket)) == put
 
 
+@pytest.mark.slow
 def test_workers_do_what_is_ordered_of_objects(
     with_objects: Shell,
     cloudru: CloudRu,
@@ -357,6 +358,7 @@ def without_the_extra(shell: Shell, tmp_path: Path) -> Shell:
     return replace(shell, extra=shell.extra | {"PYTHONPATH": str(hidden)})
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_for_outputs_that_only_others_could_write(
     with_objects: Shell,
     cloudru: CloudRu,
@@ -444,6 +446,7 @@ def test_what_is_stored_of_an_object_is_loaded_and_removed_without_fetching_it(
     assert len(cloudru.received) == 2
 
 
+@pytest.mark.slow
 def test_an_edited_object_is_found_by_its_text(
     with_objects: Shell,
     client: Any,

@@ -184,6 +184,7 @@ def test_a_wrong_key_is_wrong_usage(shell: Shell) -> None:
     assert NEW not in strange.err
 
 
+@pytest.mark.slow
 def test_without_cryptography_a_key_is_wrong_usage(shell: Shell, tmp_path: Path) -> None:
     """An installation without the extra `sealed`."""
     missing = tmp_path / "missing" / "cryptography"

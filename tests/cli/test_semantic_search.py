@@ -92,6 +92,7 @@ def test_texts_are_found_by_their_meaning_and_nothing_is_sent(
     assert shell.run("search", "--semantic", "интернет", other).code == 1
 
 
+@pytest.mark.slow
 def test_there_is_always_an_answer_but_from_nothing(shell: Shell) -> None:
     nothing = shell.run("search", "--semantic", "интернет")
     assert (nothing.code, nothing.out, nothing.err) == (1, "", "")
@@ -102,6 +103,7 @@ def test_there_is_always_an_answer_but_from_nothing(shell: Shell) -> None:
     assert (empty.code, empty.err) == (2, "sttbatch: the query is empty\n")
 
 
+@pytest.mark.slow
 def test_index_fills_and_fills_again_what_was_made_anew(
     shell: Shell, talks: dict[str, str]
 ) -> None:
@@ -117,6 +119,7 @@ def test_index_fills_and_fills_again_what_was_made_anew(
     assert made(shell)[0][2] == 4
 
 
+@pytest.mark.slow
 def test_vectors_by_another_model_are_refused_until_they_are_made_anew(
     shell: Shell, talks: dict[str, str]
 ) -> None:
@@ -403,6 +406,7 @@ def test_what_one_transcript_is_refused_for_the_others_get(
     assert made(paid.shell)[0][2] == 4
 
 
+@pytest.mark.slow
 def test_machines_at_one_postgresql_share_what_was_paid(
     tmp_path: Path, cloudru: CloudRu, postgresql_server: PostgreSQL
 ) -> None:

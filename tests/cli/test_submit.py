@@ -6,6 +6,8 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.shell import Shell, texts, words_of
 
 from .working import endpoint_of, jobs_by_name, record, rows, until_line, until_rows, working
@@ -47,6 +49,7 @@ def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: P
     assert stats["jobs"]["completed"] == 3
 
 
+@pytest.mark.slow
 def test_the_summary_of_who_waits_counts_each_recording_once(shell: Shell, tmp_path: Path) -> None:
     folder = tmp_path / "talks"
     record(folder, 2, length_s=4.0)

@@ -181,6 +181,7 @@ def test_workers_summarize_what_is_submitted(shell: Shell, cloudru: CloudRu, fol
     assert chats(cloudru) == 1
 
 
+@pytest.mark.slow
 def test_a_model_that_is_refused_or_away_fails_no_retry(
     shell: Shell, cloudru: CloudRu, folder: Path
 ) -> None:

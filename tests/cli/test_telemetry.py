@@ -219,6 +219,7 @@ def test_a_collector_that_fails_is_a_warning(
     assert collector.requests
 
 
+@pytest.mark.slow
 def test_a_collector_that_is_away_is_a_warning(shell: Shell, folder: Path) -> None:
     record(folder, 1)
     shell.extra |= {

@@ -77,6 +77,7 @@ def test_what_has_no_transcript_gets_one_first(
     assert len(cloudru.received) == sent, "its transcript was stored"
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_is_booked(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:

@@ -19,6 +19,7 @@ from .working import endpoint_of, in_flight, metrics_port, record, scraped_until
 SCRAPED = ("--metrics-port", "0")
 
 
+@pytest.mark.slow
 def test_figures_of_a_worker_and_of_the_ledger_are_told_apart(shell: Shell, tmp_path: Path) -> None:
     folder, urgent = tmp_path / "secret talks", tmp_path / "urgent"
     record(folder, 8)

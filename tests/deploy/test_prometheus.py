@@ -166,6 +166,7 @@ def test_what_changed_between_two_scrapes_counts_once(
 
 
 @needs_prometheus
+@pytest.mark.slow
 def test_every_query_of_the_dashboard_returns_figures_of_two_workers(
     home: Path, cloudru: CloudRu, postgresql_server: PostgreSQL, tmp_path: Path
 ) -> None:

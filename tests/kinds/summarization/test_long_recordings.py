@@ -6,6 +6,7 @@ import asyncio
 import json
 import tracemalloc
 
+import pytest
 from msgspec.structs import replace
 
 from sttbatch.core.language_models import ChatAnswer, Question
@@ -78,6 +79,7 @@ def most_memory(utterances: list[Utterance]) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_twice_the_hours_take_little_more_memory() -> None:
     # Of more windows than are asked about at once.
     hours, twice = talk(SEGMENTS // 4), talk(SEGMENTS // 2)
