@@ -77,6 +77,19 @@ def test_what_was_said_is_written_with_its_times_and_paid_once(
     assert chats(cloudru) == asked == 1
 
 
+def test_what_is_paid_is_found_while_the_list_of_models_is_away(
+    shell: Shell, cloudru: CloudRu, folder: Path
+) -> None:
+    cloudru.models = ({"id": CHAT, "context_length": 131_072, **PRICED},)
+    talk = speech(shell, folder, SAID)
+    assert shell.run("summarize", talk, "-l", "ru").code == 0
+    cloudru.models = Status(503)
+    again = shell.run("summarize", talk, "-l", "ru")
+    assert again.code == 0, again.err
+    assert "1 from cache" in again.summary
+    assert chats(cloudru) == 1
+
+
 def test_a_style_a_language_and_a_prompt_are_asked_for(
     shell: Shell, cloudru: CloudRu, folder: Path, tmp_path: Path
 ) -> None:

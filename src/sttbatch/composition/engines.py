@@ -140,7 +140,8 @@ def _endpoint(settings: Settings, key: Secret, emit: Emit, data_folder: Path) ->
     from sttbatch.database.opening import open_rates
     from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
     from sttbatch.external.cloudru.connections import ConnectionPool
-    from sttbatch.external.cloudru.endpoint import Endpoint, RequestLimits
+    from sttbatch.external.cloudru.endpoint import Endpoint
+    from sttbatch.external.cloudru.endpoint_request import RequestLimits
     from sttbatch.external.cloudru.model_check import ModelCheck
     from sttbatch.external.cloudru.rate_limit import RateLimits
 

@@ -24,10 +24,10 @@ from sttbatch.composition.language_runs import (
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
+from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger
 from sttbatch.composition.workshop import Workshop, open_workshop, transcription_run
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Emit, Event, Warned
+from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.language_models import TokenPrices
 from sttbatch.core.options import OutputOptions
@@ -48,13 +48,12 @@ if TYPE_CHECKING:
 
 
 class LanguageOptions(Struct, frozen=True):
-    """The options of a batch.
+    """The options of a batch; those that are not described are as in `RunFlags`.
 
     Attributes:
         task: makes the task for the chosen model.
         outputs: their formats are those of the task.
         transcribes: recordings without a transcript get one first.
-        others: as in `RunFlags`.
     """
 
     task: Callable[[ChosenModel], LanguageTask[Any]]
@@ -115,7 +114,7 @@ class LanguageBatch:
             if prices is None:
                 self._warn_of_price(model)
             with working or contextlib.nullcontext():
-                pipeline = await self._pipeline(workshop, options, model, prices, self.emit)
+                pipeline = await self._pipeline(workshop, options, model, prices)
                 await pipeline.run(discovery)
                 await self._fulfil_orders(workshop, pipeline)
 
@@ -144,16 +143,15 @@ class LanguageBatch:
             orders = LedgerStores(self._settings, workshop.database).orders
             # Workers know what it costs.
             model = await chosen_model(self._settings, workshop.engines.models)
-            pipeline = await self._pipeline(workshop, options, model, None, self.emit)
+            pipeline = await self._pipeline(workshop, options, model, None)
             placed = await pipeline.submit(discovery, orders)
-        if placed and self._settings.broker_url is not None:
-            with needs_celery():
-                from sttbatch.execution.celery_dispatcher import tell_broker
+            if placed and self._settings.broker_url is not None:
+                with needs_celery():
+                    from sttbatch.execution.celery_dispatcher import tell_broker
 
-            route = route_to(ENDPOINT_ENGINE, language_origin(self._settings))
-            with opened_stores(self._settings) as stores:
-                await tell_broker(stores.orders, route, self.warn)
-        return placed
+                route = route_to(ENDPOINT_ENGINE, language_origin(self._settings))
+                await tell_broker(orders, route, self.warn)
+            return placed
 
     async def _fulfil_orders(self, workshop: Workshop, pipeline: LanguagePipeline[Any]) -> None:
         """Write what others ordered of the jobs that this run completed, unless it ended early."""
@@ -177,7 +175,7 @@ class LanguageBatch:
         """Estimate what `run` would send, without sending."""
         async with self._opened() as workshop:
             model = await chosen_model(self._settings, workshop.engines.models)
-            pipeline = await self._pipeline(workshop, options, model, model.prices, self.emit)
+            pipeline = await self._pipeline(workshop, options, model, model.prices)
             found = replace(await forecast(pipeline, discovery), is_priced=model.prices is not None)
             if not found.missing or not options.transcribes:
                 return found
@@ -207,7 +205,6 @@ class LanguageBatch:
         options: LanguageOptions,
         model: ChosenModel,
         prices: TokenPrices | None,
-        emit: Emit,
     ) -> LanguagePipeline[Any]:
         config = LanguageConfig(
             language_origin(self._settings),
@@ -224,7 +221,7 @@ class LanguageBatch:
             options.task(model),
             config,
             prices,
-            emit,
+            self.emit,
             max_cost=options.max_cost,
             fail_fast=options.fail_fast,
         )

@@ -14,13 +14,14 @@ from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.known_origin import at_known_origin
 from sttbatch.composition.object_storage import objects_of
+from sttbatch.composition.prices import check_limits
 from sttbatch.composition.searching import opened_index, transcript_source
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.transcribed_first import transcribing
 from sttbatch.composition.workshop import Workshop
 from sttbatch.core import events
 from sttbatch.core.addresses import origins
-from sttbatch.core.errors import StateError, UsageError
+from sttbatch.core.errors import StateError
 from sttbatch.core.language_models import LanguageModels, TokenPrices
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.orders import Assignment
@@ -78,17 +79,8 @@ def known_prices(
     model: ChosenModel, settings: Settings, max_cost: float | None
 ) -> TokenPrices | None:
     """The prices of a model; raises UsageError if a limit of cost needs them and nobody says."""
-    limits = {
-        "--max-cost": max_cost,
-        "budget_per_day": settings.budget_per_day,
-        "budget_per_month": settings.budget_per_month,
-    }
-    needing = next((name for name, limit in limits.items() if limit is not None), None)
-    if model.prices is None and needing is not None:
-        raise UsageError(
-            f"the endpoint does not say what the model {model.name} costs, which {needing} needs; "
-            "set chat_price_in and chat_price_out, in RUB per million tokens"
-        )
+    needed = "chat_price_in and chat_price_out"
+    check_limits(model.name, model.prices, settings, max_cost, needed)
     return model.prices
 
 

@@ -11,6 +11,7 @@ from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.composition.credentials import load_key
 from sttbatch.composition.effective_options import concurrency_of
 from sttbatch.composition.engines import open_engines
+from sttbatch.composition.prices import check_limits
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import (
     ANSWERS,
@@ -21,7 +22,7 @@ from sttbatch.composition.stores import (
     worker_registry,
 )
 from sttbatch.core.addresses import origins
-from sttbatch.core.errors import StateError, UsageError
+from sttbatch.core.errors import StateError
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import EMBEDDING, Claim, JobSpec, Worker
 from sttbatch.core.language_models import TOKENS, LanguageModels, TokenPrices
@@ -105,12 +106,7 @@ async def _prices_for(
 ) -> TokenPrices:
     """Raises UsageError if a limit could not be held."""
     prices = await prices_of(settings, models)
-    limits = (max_cost, settings.budget_per_day, settings.budget_per_month)
-    if prices is None and any(limit is not None for limit in limits):
-        raise UsageError(
-            f"the price of {settings.embedding_model} is unknown, so that no limit of cost can be "
-            "held: set embedding_price, in RUB per million tokens"
-        )
+    check_limits(settings.embedding_model or "", prices, settings, max_cost, "embedding_price")
     return prices or TokenPrices()
 
 

@@ -16,7 +16,8 @@ from sttbatch.core.ports import RateStore
 from sttbatch.database.rates import InMemoryRates
 from sttbatch.external.cloudru.admission import AdmissionControl, RateLimiter
 from sttbatch.external.cloudru.connections import ConnectionPool
-from sttbatch.external.cloudru.endpoint import Endpoint, RequestLimits
+from sttbatch.external.cloudru.endpoint import Endpoint
+from sttbatch.external.cloudru.endpoint_request import RequestLimits
 from sttbatch.external.cloudru.rate_limit import RateLimits
 from sttbatch.external.cloudru.transcription import CloudRuTranscription as Engine
 from sttbatch.external.secret import Secret

@@ -26,3 +26,9 @@ def test_a_language_may_be_called_by_its_name(name: str, code: str | None) -> No
     assert summary.language == code
     assert texts(summary) == [said]
     assert summary.is_complete
+
+
+def test_more_context_than_is_used_makes_no_other_result() -> None:
+    facts = [SummaryTask(SummaryOptions("a/model", size)).facts() for size in (32_768, 131_072)]
+    assert facts[0] == facts[1]
+    assert SummaryTask(SummaryOptions("a/model", 12_000)).facts() != facts[0]

@@ -55,7 +55,8 @@ def path() -> None:
 @app.command()
 def init() -> None:
     """Write a settings file with every setting, commented out."""
-    from sttbatch.composition.settings import DESCRIPTIONS, Settings, user_file
+    from sttbatch.composition.setting_descriptions import DESCRIPTIONS
+    from sttbatch.composition.settings import Settings, user_file
     from sttbatch.core.errors import UsageError
     from sttbatch.monitoring.alerts import ALERT_METRICS
 

@@ -98,15 +98,15 @@ class LanguagePipeline(Generic[R]):
         placed: list[PlacedOrder] = []
         with self.control.guard():
             found = await self._find(discovery)
-            # Workers transcribe what has no transcript, if it is to be.
-            is_missing_ordered = self.config.recognition is not None
-            ordered = [each for each in found.missing if each.candidate.expected]
-            if not is_missing_ordered:
-                self._report_missing(found.missing, set())
-            with_text = await self.completion.planned(found.texts)
-            await self._examine(with_text)
+            jobs = await self.completion.planned(found.texts)
+            await self._examine(jobs)
             await self._reconcile_ledger()
-            for job in [*with_text, *jobs_of(ordered if is_missing_ordered else [])]:
+            if self.config.recognition is None:
+                self._report_missing(found.missing, set())
+            else:
+                # Workers transcribe it.
+                jobs += jobs_of([each for each in found.missing if each.candidate.expected])
+            for job in jobs:
                 if not job.is_ended and not self.control.closed:
                     placed += await self._order(job, orders)
         self.control.raise_bug()
@@ -169,9 +169,7 @@ class LanguagePipeline(Generic[R]):
             if self.control.closed:
                 self.completion.report_skipped(path, 0.0, Outcome.LEFT)
             else:
-                self.completion.report_failure(
-                    path, 0.0, "it has no transcript; transcribe it first"
-                )
+                self.completion.report_failure(path, 0.0, NO_TRANSCRIPT)
 
     async def _examine(self, jobs: Sequence[TextJob]) -> None:
         """Write the outputs of jobs whose results are stored, and look at what the others need."""
@@ -306,5 +304,5 @@ class LanguagePipeline(Generic[R]):
             "kind": self.task.kind,
             "origin": config.origin,
             "model": self.task.model,
-            "options": self.task.options(),
+            "options": self.task.facts(),
         }

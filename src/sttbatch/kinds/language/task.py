@@ -48,7 +48,13 @@ class LanguageTask(Protocol[R]):
     def result(self) -> type[R]: ...
 
     def options(self) -> Mapping[str, Any]:
-        """Everything but the transcript that decides the result, as values that JSON knows."""
+        """What its kind makes it of again, as values that JSON knows."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Everything but the transcript that decides the result, as values that JSON knows.
+
+        Raises UsageError if the task cannot be done by its model.
+        """
 
     async def run(self, text: SpokenText, ask: Ask) -> R:
         """Make the result; raises as `ask`."""

@@ -16,7 +16,7 @@ from sttbatch.kinds.indexing.words import Language
 from sttbatch.kinds.language.spoken_text import SpokenText
 from sttbatch.kinds.language.task import Ask, ExpectedQuestion, Shortcoming
 from sttbatch.kinds.summarization.estimates import expected_questions
-from sttbatch.kinds.summarization.questions import EXTRACT, MERGE, prompt
+from sttbatch.kinds.summarization.questions import EXTRACT, MERGE, budget_of, prompt
 from sttbatch.kinds.summarization.rendering import FORMATS, SummaryDocument
 from sttbatch.kinds.summarization.summarizer import Summarizer
 from sttbatch.kinds.summarization.summary import LostWindow, Summary, SummaryOptions
@@ -50,10 +50,15 @@ class SummaryTask(Struct, frozen=True):
         return Summary
 
     def options(self) -> Mapping[str, Any]:
-        return {
-            "settings": msgspec.to_builtins(self.settings),
-            "prompts": [list(prompt(name)) for name in (EXTRACT, MERGE)],
-        }
+        return {"settings": msgspec.to_builtins(self.settings)}
+
+    def facts(self) -> Mapping[str, Any]:
+        settings = msgspec.to_builtins(self.settings)
+        # Of a long context no more is used than of another one.
+        del settings["context_tokens"]
+        budget = msgspec.to_builtins(budget_of(self.settings))
+        prompts = [list(prompt(name)) for name in (EXTRACT, MERGE)]
+        return {"settings": settings, "budget": budget, "prompts": prompts}
 
     async def run(self, text: SpokenText, ask: Ask) -> Summary:
         return await Summarizer(ask, self._of(text)).summarize(utterances_of(text))

@@ -50,7 +50,10 @@ class TranslationTask(Struct, frozen=True):
         return Translation
 
     def options(self) -> Mapping[str, Any]:
-        return {"settings": msgspec.to_builtins(self.settings), "prompt": prompt()}
+        return {"settings": msgspec.to_builtins(self.settings)}
+
+    def facts(self) -> Mapping[str, Any]:
+        return {**self.options(), "prompt": prompt()}
 
     async def run(self, text: SpokenText, ask: Ask) -> Translation:
         return await Translator(ask, self.settings).translate(lines_of(text))
