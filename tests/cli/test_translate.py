@@ -77,6 +77,15 @@ def test_what_has_no_transcript_gets_one_first(
     assert len(cloudru.received) == sent, "its transcript was stored"
 
 
+def test_without_a_key_it_is_said_what_to_set(shell: Shell, talk: Path) -> None:
+    shell.extra["CLOUDRU_API_KEY"] = ""
+    result = shell.run("translate", talk, "--to", "en")
+    assert result.code == 2
+    assert "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE" in result.err
+    # It recognises speech alone.
+    assert "--engine local" not in result.err
+
+
 @pytest.mark.slow
 def test_a_dry_run_says_what_is_booked(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path

@@ -113,7 +113,7 @@ def _run_task(
     import asyncio
 
     from sttbatch.cli.language_session import LanguageSession
-    from sttbatch.composition.credentials import load_key
+    from sttbatch.composition.credentials import HOW_TO, load_key
     from sttbatch.composition.language_batch import LanguageOptions
     from sttbatch.composition.settings import load_settings
 
@@ -130,7 +130,7 @@ def _run_task(
         level_of(arguments.priority),
     )
     discovery = arguments.discover(command, settings)
-    key = None if arguments.dry_run else load_key(settings)
+    key = None if arguments.dry_run else load_key(settings, HOW_TO)
     session = LanguageSession(settings, mode, key, loaded.alerts, log)
     work = session.forecast if arguments.dry_run else session.run
     return asyncio.run(work(discovery, options))

@@ -12,10 +12,8 @@ from sttbatch.core.errors import UsageError
 from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.external.secret import Secret
 
-HOW_TO = (
-    "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file with the key "
-    "(without a key: --engine local)"
-)
+HOW_TO = "set CLOUDRU_API_KEY, or CLOUDRU_API_KEY_FILE to a file with the key"
+WITHOUT_KEY = " (without a key: --engine local)"
 
 CREDENTIAL = "cloudru-api-key"
 """The name of the key in a systemd unit: LoadCredential=cloudru-api-key:/etc/…"""
@@ -33,13 +31,13 @@ def key_file(settings: Settings) -> Path | None:
     return Path(named).expanduser() if named else None
 
 
-def load_key(settings: Settings) -> Secret:
+def load_key(settings: Settings, how_to: str = HOW_TO + WITHOUT_KEY) -> Secret:
     """The API key; raises UsageError with what to do when there is none."""
     value = os.environ.get("CLOUDRU_API_KEY", "").strip()
     if not value:
         file = key_file(settings)
         if file is None:
-            raise UsageError(f"there is no API key; {HOW_TO}")
+            raise UsageError(f"there is no API key; {how_to}")
         try:
             value = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -50,7 +48,7 @@ def load_key(settings: Settings) -> Secret:
             reason = error.strerror if isinstance(error, OSError) else "not valid UTF-8"
             raise UsageError(f"the API key cannot be read from {name}: {reason}") from error
     if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise UsageError(f"the API key is empty or contains invalid characters; {HOW_TO}")
+        raise UsageError(f"the API key is empty or contains invalid characters; {how_to}")
     return Secret(value)
 
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from sttbatch.caching.response_spool import ResponseSpool
-from sttbatch.composition.credentials import load_key
+from sttbatch.composition.credentials import HOW_TO, load_key
 from sttbatch.composition.effective_options import concurrency_of
 from sttbatch.composition.engines import open_engines
 from sttbatch.composition.prices import check_limits
@@ -49,7 +49,7 @@ async def paid_embedder(
     settings: Settings, stores: LedgerStores, max_cost: float | None, warn: Callable[[str], None]
 ) -> AsyncIterator[PaidEmbedder]:
     """The embedder of one run; raises UsageError without a key."""
-    database, folder, key = stores.database, data_folder(settings), load_key(settings)
+    database, folder, key = stores.database, data_folder(settings), load_key(settings, HOW_TO)
     concurrency = concurrency_of(settings).value
     lanes: ParallelOrchestrator[str, str] = ParallelOrchestrator(PrioritySemaphore(concurrency), 1)
     workers = worker_registry(settings, database)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sttbatch.kinds.indexing.searching import Hit, SearchOptions
 
 SEMANTIC_HITS = 20
-"""There is always a next best one."""
+"""Hits that are shown without -n by a search by meaning, which always has a next best one."""
 
 
 # fmt: off
