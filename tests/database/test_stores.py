@@ -229,7 +229,7 @@ def test_states_are_those_that_were_remembered_last(run: Run) -> None:
         assert await outputs.states([SOURCE]) == [OutputState(TXT, SOURCE, "txt", None, None, None)]
         for audio_s in (1.0, 1.0, 2.0):
             state = OutputState(TXT, SOURCE, "txt", "origin", "10 1 1 1", audio_s)
-            await outputs.remember_states([state, state._replace(source=RIVAL)])
+            await outputs.record(SOURCE, {}, [state, state._replace(source=RIVAL)])
             assert await outputs.states([SOURCE, RIVAL]) == [state]
 
     run(test)

@@ -6,13 +6,11 @@ notices truncated values, and no path in a row is ever opened or removed.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +19,7 @@ from sttbatch.caching.bytes_disk import LOCK_TIMEOUT_S, BytesDisk, DiskCache, op
 from sttbatch.caching.stored_values import MAX_TTL_S, decoded, encoded
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import StateError
+from sttbatch.core.threads import SerialThread
 from sttbatch.database.private_files import private_file, private_folder
 
 _T = TypeVar("_T")
@@ -44,13 +43,13 @@ class DiskLevel:
         self.folder = folder
         self._limit_bytes = limit_bytes
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="l2")
+        self._thread = SerialThread("l2")
         self._cache: DiskCache | None = None
 
     def start(self) -> None:
         """Begin to open it, if it exists; errors are raised by its first use."""
         if self._file.exists():
-            self._thread.submit(self._open)
+            self._thread.run(self._try_to_open)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         # Creating it is slow, so it is created by the first write.
@@ -145,7 +144,7 @@ class DiskLevel:
         # `start` may still be opening it, so it is closed in the same thread.
         with contextlib.suppress(StateError):
             await self._in_thread(self._close)
-        self._thread.shutdown(wait=False)
+        self._thread.close()
 
     @property
     def _file(self) -> Path:
@@ -162,7 +161,7 @@ class DiskLevel:
                 raise
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+            return await self._thread.run(run)
         except StateError:
             raise
         except Exception as error:
@@ -173,6 +172,11 @@ class DiskLevel:
     async def _if_exists(self, work: Callable[[], int]) -> int:
         """Run `work` if the file exists, so that none is created just to delete from it."""
         return await self._in_thread(work) if self._file.exists() else 0
+
+    def _try_to_open(self) -> None:
+        # A damaged file makes diskcache raise anything.
+        with contextlib.suppress(Exception):
+            self._open()
 
     def _open(self) -> DiskCache:
         if self._cache is None:

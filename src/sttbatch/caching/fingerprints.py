@@ -73,20 +73,18 @@ class Fingerprinter:
         Stopped if `stopping`, which is called for each MiB, becomes true.
         """
         name = os.fsencode(path)
+        record = self._records.get(name)
         try:
-            status = await asyncio.to_thread(path.stat)
-            record = self._records.get(name)
-            if record is None or not _still_true(record, status):
-                record = self._records[name] = await self._record(path, status, stopping)
+            if record is not None and _still_true(record, await asyncio.to_thread(path.stat)):
+                return record
+            record = self._records[name] = await self._record(path, stopping)
         except OSError as error:
             raise RecordingError(f"it cannot be read: {error.strerror}") from error
         return record
 
-    async def _record(
-        self, path: Path, before: os.stat_result, stopping: Callable[[], bool]
-    ) -> FileRecord:
+    async def _record(self, path: Path, stopping: Callable[[], bool]) -> FileRecord:
         now_ns = time.time_ns()
-        sha256, after = await asyncio.to_thread(_hash, path, stopping)
+        sha256, before, after = await asyncio.to_thread(_hash, path, stopping)
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise RecordingError(
                 "it changed while it was read; try again when nothing writes to it"
@@ -118,17 +116,19 @@ def unread_content(path: Location) -> str:
     return UNREAD + hashlib.sha256(os.fsencode(plain)).hexdigest()
 
 
-def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result]:
+def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result, os.stat_result]:
+    """The SHA-256 of a file's content, and its status before and after it was read."""
     digest = hashlib.sha256()
     # O_NONBLOCK: opening a named pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
             raise RecordingError("it is not a regular file")
-        block = bytearray(_BLOCK_BYTES)
+        block = bytearray(min(_BLOCK_BYTES, before.st_size + 1))
         held = memoryview(block)
         while count := file.readinto(block):
             if stopping():
                 raise Stopped("the run ended while it was read")
             digest.update(held[:count])
-        return digest.hexdigest(), os.fstat(descriptor)
+        return digest.hexdigest(), before, os.fstat(descriptor)

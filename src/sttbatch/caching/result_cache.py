@@ -7,7 +7,6 @@ every level, checksum and transaction would copy.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -28,10 +27,14 @@ from sttbatch.core.models import (
 )
 from sttbatch.core.options import RequestOptions, Task
 from sttbatch.core.ports import ChunkIndex
+from sttbatch.core.threads import SMALL_S, computed
 
 T = TypeVar("T")
 
 _FASTEST = 1
+SMALL_BYTES = 4096
+"""A stored transcript of a minute."""
+
 _AT_ONCE = 256
 """Segments that are encoded together: some ten kilobytes."""
 
@@ -93,11 +96,19 @@ class ResultCache(Struct, frozen=True):
         hit = await self.cache.get(key)
         if hit is None:
             return None
-        transcript = await asyncio.to_thread(decode_transcript, hit.value)
+        transcript = await computed(
+            lambda: decode_transcript(hit.value), small=len(hit.value) <= SMALL_BYTES
+        )
         return None if transcript is None else (transcript, hit.level)
 
+    async def has_transcript(self, key: str) -> bool:
+        """Whether a transcript is stored, without reading it; for those that rarely are."""
+        return key in await self.cache.authority.present([key])
+
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        data = await asyncio.to_thread(encode_transcript, transcript)
+        data = await computed(
+            lambda: encode_transcript(transcript), small=transcript.duration_s <= SMALL_S
+        )
         await self.cache.put(key, data, self.options.model, file_sha256)
         if self.options.task is Task.TRANSCRIBE:
             self.on_transcript(key, transcript)

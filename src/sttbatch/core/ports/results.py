@@ -114,11 +114,16 @@ class OutputStore(Protocol):
         outputs that may be taken over.
         """
 
-    async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
-        """Record that outputs of `source` were written with these (format, digest) by path."""
+    async def record(
+        self,
+        source: bytes,
+        sha256s: Mapping[bytes, tuple[str, str]],
+        states: Sequence[OutputState] = (),
+    ) -> None:
+        """Record that outputs of `source` were written with these (format, digest) by path.
 
-    async def remember_states(self, states: Sequence[OutputState]) -> None:
-        """Record states of outputs; those that are unchanged are not written."""
+        `states` are of outputs that are up to date; those that are unchanged are not written.
+        """
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         """The states of the outputs of these recordings, with few queries."""

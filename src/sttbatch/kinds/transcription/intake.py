@@ -27,7 +27,7 @@ from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
-_AT_ONCE = 4
+_AT_ONCE = 16
 
 _HASHED_BYTES = 1 << 28
 """A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""

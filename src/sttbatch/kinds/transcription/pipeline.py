@@ -241,7 +241,7 @@ class TranscriptionPipeline(Struct, frozen=True):
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has stored its transcript; then its outputs are written."""
-        if self.config.run.force:
+        if self.config.run.force or not await self.completion.is_stored(job):
             return False
         level = await self.completion.write_stored(job)
         if level is None:
