@@ -76,7 +76,8 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         # Policies that count reads write with every read.
         eviction_policy="least-recently-stored",
         sqlite_journal_mode=journal_mode().lower(),
-        sqlite_synchronous=1,
+        # A loss of power may damage it, and it is filled again.
+        sqlite_synchronous=0,
         sqlite_auto_vacuum=1,
         sqlite_secure_delete=1,
         # If a mapped file is truncated, the process is killed by SIGBUS.

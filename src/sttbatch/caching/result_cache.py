@@ -24,10 +24,11 @@ from sttbatch.core.models import (
     Segment,
     Transcript,
     Transcription,
+    are_short,
 )
 from sttbatch.core.options import RequestOptions, Task
 from sttbatch.core.ports import ChunkIndex
-from sttbatch.core.threads import SMALL_S, computed
+from sttbatch.core.threads import computed
 
 T = TypeVar("T")
 
@@ -107,7 +108,7 @@ class ResultCache(Struct, frozen=True):
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
         data = await computed(
-            lambda: encode_transcript(transcript), small=transcript.duration_s <= SMALL_S
+            lambda: encode_transcript(transcript), small=are_short(transcript.segments)
         )
         await self.cache.put(key, data, self.options.model, file_sha256)
         if self.options.task is Task.TRANSCRIBE:

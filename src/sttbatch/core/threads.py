@@ -18,9 +18,6 @@ C = TypeVar("C")
 
 GROUP_LIMIT = 256
 
-SMALL_S = 60.0
-"""What was said in a minute is worked on in the loop: 150 words take about 0.2 ms."""
-
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A result, or the error that was raised instead."""
 

@@ -20,7 +20,7 @@ from sttbatch.database.store_facts import Columns, Scan
 T = TypeVar("T")
 
 VALUES_A_QUERY = 500
-COMMIT_DELAY_S = 0.002
+COMMIT_DELAY_S = 0.003
 """How long a commit waits for further writes while several are made at a time, as PostgreSQL's
 `commit_delay` does: each commit flushes the disk."""
 

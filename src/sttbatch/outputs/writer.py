@@ -12,8 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.core.locations import Location, ObjectUrl
+from sttbatch.core.models import are_short
 from sttbatch.core.options import OutputOptions
-from sttbatch.core.threads import SMALL_S, computed
+from sttbatch.core.threads import computed
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
@@ -77,12 +78,13 @@ class OutputWriter:
             shown = replace(document, url=_public_url(plan, options))
             return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
 
-        audio_s = document.transcript.duration_s
         origin = None
         if transcript_key is not None:
-            origin = Origin(made_from(transcript_key, document.source, options), audio_s)
+            facts = made_from(transcript_key, document.source, options)
+            origin = Origin(facts, document.transcript.duration_s)
         if self._plans[planned].paths:
-            written = await self._write_planned(planned, contents, origin, audio_s)
+            is_short = are_short(document.transcript.segments)
+            written = await self._write_planned(planned, contents, origin, is_short=is_short)
         if self.observe is not None:
             await self.observe(document)
         return written
@@ -98,12 +100,13 @@ class OutputWriter:
         planned: tuple[Location, OutputOptions],
         contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
         origin: Origin | None = None,
-        audio_s: float = 0.0,
+        *,
+        is_short: bool = True,
     ) -> Written:
         _, options = planned
         for remaining in reversed(range(_ROUNDS)):
             plan = self._plans[planned]
-            contents = await computed(partial(contents_of, plan), small=audio_s <= SMALL_S)
+            contents = await computed(partial(contents_of, plan), small=is_short)
             try:
                 return await self._write(plan, contents, origin, overwrite=options.overwrite)
             except NameTakenError:

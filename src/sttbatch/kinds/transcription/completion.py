@@ -23,7 +23,7 @@ from sttbatch.core.jobs import Job
 from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
-from sttbatch.core.threads import SMALL_S, computed
+from sttbatch.core.threads import computed
 from sttbatch.kinds.claims import dead_letter_reason, times_failed
 from sttbatch.kinds.report import SKIPPED, Outcome
 from sttbatch.kinds.run_control import RunControl
@@ -152,7 +152,10 @@ class Completion:
             return missing[0].detail if missing else "it contains no audio"
         try:
             begun_s = time.monotonic()
-            job.transcript = await computed(lambda: _merge(job), small=job.length_s <= SMALL_S)
+            job.transcript = await computed(
+                lambda: _merge(job),
+                small=len(job.outcomes) <= 2 and all(each.is_short for each in job.outcomes),
+            )
             merge_s = time.monotonic() - begun_s
             self.emit(events.TranscriptMerged(job.display_path, merge_s))
             if job.transcript.is_complete:

@@ -27,9 +27,10 @@ from sttbatch.core.models import (
     Gap,
     GapReason,
     Transcription,
+    are_short,
 )
 from sttbatch.core.options import RunOptions
-from sttbatch.core.threads import SMALL_S, computed
+from sttbatch.core.threads import computed
 from sttbatch.kinds.transcription import repair_audio
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.recording_job import RecordingJob
@@ -123,7 +124,7 @@ class GapRepair(Struct, frozen=True):
             profile = LoudnessProfile(audio.levels, suspects.holes, audio.speech)
             report = await computed(
                 lambda: _examined(transcription, suspects, profile),
-                small=upload.duration_s <= SMALL_S,
+                small=are_short(transcription.segments),
             )
             if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
@@ -261,7 +262,8 @@ async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpa
     # Of a hundred thousand words it takes seconds, in which signals and other lanes are heard.
     own = _ADJUSTER.own_part(span)
     return await computed(
-        lambda: gap_detection.suspect_spans(transcription, own), small=span.duration_s <= SMALL_S
+        lambda: gap_detection.suspect_spans(transcription, own),
+        small=are_short(transcription.segments),
     )
 
 
