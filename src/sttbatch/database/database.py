@@ -25,6 +25,10 @@ COMMIT_DELAY_S = 0.003
 `commit_delay` does: each commit flushes the disk."""
 
 
+COMMITS_DELAYED = 10
+"""After one of several writes."""
+
+
 class Rows(Protocol):
     """The result of a statement: rows, or the number of changed rows."""
 
@@ -168,7 +172,8 @@ class Database:
         self.seal = seal
         self.title = store.title
         self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
-        self._had_neighbours = False
+        # Commits that wait for others, as the latest one of several writes did not lie far back.
+        self._waits = 0
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._serve, args=(opened, first), name=f"database {store.title}", daemon=True
@@ -249,7 +254,7 @@ class Database:
     def _drain(self) -> tuple[list[_Task[Any]], bool]:
         """The queued tasks, in order, and whether more may follow."""
         tasks, is_open = drain(self._tasks)
-        if is_open and self._had_neighbours and any(task.mode is _Mode.WRITE for task in tasks):
+        if is_open and self._waits and any(task.mode is _Mode.WRITE for task in tasks):
             time.sleep(COMMIT_DELAY_S)
             if not self._tasks.empty():
                 more, is_open = drain(self._tasks)
@@ -260,7 +265,7 @@ class Database:
         try:
             writes = sum(task.mode is _Mode.WRITE for task in group)
             if writes:
-                self._had_neighbours = writes > 1
+                self._waits = COMMITS_DELAYED if writes > 1 else max(0, self._waits - 1)
                 outcomes = self._store.transact(
                     lambda session: [_run_in_savepoint(task.work, session) for task in group]
                 )
