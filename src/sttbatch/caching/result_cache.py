@@ -102,6 +102,10 @@ class ResultCache(Struct, frozen=True):
         )
         return None if transcript is None else (transcript, hit.level)
 
+    async def missing(self, keys: Sequence[str]) -> set[str]:
+        """Those of many keys that no level has; each of the others has to be looked up."""
+        return await self.cache.missing(keys)
+
     async def has_transcript(self, key: str) -> bool:
         """Whether a transcript is stored, without reading it; for those that rarely are."""
         return key in await self.cache.authority.present([key])

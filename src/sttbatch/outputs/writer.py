@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,8 @@ from sttbatch.outputs.output_registry import (
     OutputRegistry,
     made_from,
 )
+
+SHORT_BYTES = 64 * 1024
 
 _ROUNDS = 5
 """How often names are planned, and files examined, while other runs write the same outputs."""
@@ -160,12 +163,17 @@ class OutputWriter:
 
         Returns the formats of files that are not ours, and of those that others wrote meanwhile.
         """
-        targets = await asyncio.to_thread(
-            lambda: {
+
+        def examined() -> dict[str, Target | ObjectTarget]:
+            return {
                 name: self._examine(path, contents[name], known[name])
                 for name, path in plan.paths.items()
             }
-        )
+
+        # Nothing is read of what is not there; a digest of what is short takes no time.
+        size = sum(map(len, contents.values()))
+        is_new = size <= SHORT_BYTES and not any(map(_exists, plan.paths.values()))
+        targets = await computed(examined, small=is_new)
         foreign = {
             name
             for name, target in targets.items()
@@ -213,6 +221,11 @@ class OutputWriter:
         done = {name: target for name, target in changed.items() if name not in lost}
         await self.registry.record(plan, _sha256s(done), origin, unchanged)
         return lost
+
+
+def _exists(path: Location) -> bool:
+    """Whether a file is there, or an object may be."""
+    return isinstance(path, ObjectUrl) or os.path.lexists(path)
 
 
 def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:

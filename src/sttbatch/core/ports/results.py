@@ -83,7 +83,8 @@ class FileIndex(Protocol):
     async def records(self, paths: Sequence[bytes]) -> dict[bytes, FileRecord]:
         """The records of many files, with few queries."""
 
-    async def remember(self, path: bytes, record: FileRecord) -> None: ...
+    async def remember(self, records: Mapping[bytes, FileRecord]) -> None:
+        """Record files by path."""
 
     async def paths_of(self, file_sha256s: Sequence[str]) -> list[bytes]:
         """The files that had one of these contents when they were last read."""
