@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import smoke
 from benchmarks.claims import Claim, ScriptFailedError, claims_of
 from benchmarks.recordings import one_second_tones
-from benchmarks.smoke import OFF_BY, problems_of, scripts
+from benchmarks.smoke import OFF_BY, Figure
 from benchmarks.table import Row, Script, lines_of, table
 
 ROOT = Path(__file__).parents[2]
@@ -53,30 +54,35 @@ def test_the_table_names_the_row_that_has_no_figure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("expected", "problems"),
+    ("expected", "is_off"),
     [
-        (SLOWER.figure, 0),
-        (SLOWER.figure / OFF_BY * 1.01, 0),
-        (SLOWER.figure / OFF_BY * 0.99, 1),
-        (SLOWER.figure * 10, 0),
+        (SLOWER.figure, False),
+        (SLOWER.figure / OFF_BY * 1.01, False),
+        (SLOWER.figure / OFF_BY * 0.99, True),
+        (SLOWER.figure * 10, False),
     ],
 )
-def test_a_ratio_may_be_better_and_worse_by_less_than_half(expected: float, problems: int) -> None:
-    assert len(problems_of([SLOWER], {SLOWER.name: expected})) == problems
+def test_a_ratio_may_be_better_or_worse_by_less_than_half(expected: float, is_off: bool) -> None:
+    assert Figure(SLOWER.name, expected, SLOWER).is_off is is_off
 
 
 def test_what_should_be_high_is_off_when_it_is_low() -> None:
-    assert not problems_of([FEWER], {FEWER.name: FEWER.figure / 10})
-    (problem,) = problems_of([FEWER], {FEWER.name: FEWER.figure * 2})
-    assert problem == "a second: 120.00 /s, expected 240"
+    assert not Figure(FEWER.name, FEWER.figure / 10, FEWER).is_off
+    low = Figure(FEWER.name, FEWER.figure * 2, FEWER)
+    assert low.is_off
+    assert str(low) == "OFF  a second: 120.00 /s, expected 240"
 
 
-def test_a_figure_that_is_not_there_is_a_problem() -> None:
-    assert problems_of([], {"a second": 1.0}) == ['no claim "a second"']
+def test_a_figure_that_is_not_there_is_off() -> None:
+    expected = smoke.Script("one.py", [], {"beside git": 1.5, "a second": 100})
+    there, missing = smoke.figures_of(expected, [SLOWER])
+    assert not there.is_off
+    assert missing.is_off
+    assert str(missing) == "OFF  a second: one.py has no such claim, expected 100"
 
 
 def test_the_smoke_run_knows_its_scripts() -> None:
-    for each in scripts():
+    for each in smoke.scripts():
         assert (ROOT / "benchmarks" / each.file).is_file()
         assert each.figures
 
