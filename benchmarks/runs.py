@@ -18,7 +18,7 @@ from benchmarks.stand_in import StandIn, Traffic
 CHUNK_S = 300.0
 """What bounds are for."""
 
-RUN_TIMEOUT_S = 300.0
+RUN_TIMEOUT_S = 900.0
 UNLIMITED = ("--rate-limit", "6000")
 
 
