@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sttbatch.core.models import AudioChunk, Segment, Transcript, Transcription, UploadCodec, Word
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.track import Track
@@ -39,14 +40,14 @@ def plan_for(
 
 def declared_s(source: Path | bytes) -> float:
     data = source if isinstance(source, bytes) else source.read_bytes()
-    with Track(io.BytesIO(data)) as track:
+    with Track(Demuxer(io.BytesIO(data))) as track:
         return track.audio_file(duration_is_estimate=False).duration_s
 
 
 def cut(source: Path | bytes, plan: SplitPlan, stream: int = 0) -> Cut:
     """All pieces of a file, or of one that is in memory."""
     data = source if isinstance(source, bytes) else source.read_bytes()
-    with Track(io.BytesIO(data), stream) as track:
+    with Track(Demuxer(io.BytesIO(data), stream)) as track:
         splitter = Splitter(track, plan)
         pieces = tuple(splitter.chunks())
         return Cut(pieces, splitter.counted_s, plan.declared_s)

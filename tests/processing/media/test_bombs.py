@@ -18,6 +18,7 @@ import pytest
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media import limits
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.limits import MAX_DURATION_S, max_decoded_bytes
 from sttbatch.processing.media.track import Track
 from tests.cloudru import make_recording
@@ -176,7 +177,7 @@ def test_an_hour_of_silence_is_no_bomb() -> None:
         container.mux(stream.encode(None))
     data = target.getvalue()
     assert len(data) < 30_000
-    with Track(io.BytesIO(data)) as track:
+    with Track(Demuxer(io.BytesIO(data))) as track:
         found = track.audio_file(duration_is_estimate=False)
     assert found.duration_s == pytest.approx(3596, abs=5)
     assert max_decoded_bytes(len(data)) > found.duration_s * 32_000

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, MediaHindered, MediaWorkerDied, NoAudioError
 from sttbatch.core.models import AudioChunk, UploadCodec
@@ -22,11 +23,12 @@ from sttbatch.processing.media import media_worker
 from sttbatch.processing.media.loudness import Span
 from sttbatch.processing.media.media_messages import SPOOL_BYTES, Source, SplitPlan
 from sttbatch.processing.media.media_workers import MediaWorkers
+from sttbatch.processing.media.upload_format import is_plain_wav
 from tests import speech
 from tests.cloudru import hear
 from tests.processing.conftest import Record
 
-from .cutting import MIB, assert_says, merged, plan_for
+from .cutting import MIB, assert_says, cut, merged, plan_for
 
 
 def run(spool: Path, use: Callable[[MediaWorkers], Awaitable[None]], count: int = 1) -> None:
@@ -96,6 +98,34 @@ def test_a_recording_goes_through_a_worker_whole(record: Record, tmp_path: Path)
         assert chunks[0].upload.filename == "chunk-0000.m4a"
         heard = [word.text for c in chunks for word in hear(c.upload.open().read()).words]
         assert [text for text in heard if "~" not in text] == [word.text for word in truth]
+
+    run(tmp_path, use)
+
+
+def test_a_wav_file_is_searched_for_compressed_audio_once(record: Record, tmp_path: Path) -> None:
+    plain, _ = record("pcm.wav", words_per_sentence=2)
+    compressed, _ = record("no-xing.mp3", words_per_sentence=2, write_xing=False)
+    labelled = tmp_path / "labelled.wav"
+    with wave.open(str(labelled), "wb") as file:
+        file.setparams((2, 2, 44_100, 0, "NONE", ""))
+        # The first packet alone does not tell.
+        file.writeframes(bytes(1 << 14) + compressed.read_bytes())
+
+    async def use(workers: MediaWorkers) -> None:
+        first = await workers.probe(plain)
+        assert is_plain_wav(first)
+        plan = replace(plan_for(5.0, codec=UploadCodec.FLAC), is_plain_wav=True)
+        async with workers.split(source_of(plain), plan) as cutting:
+            chunk = await cutting.next()
+            assert chunk is not None
+            # Nor do encoders and resamplers start threads.
+            assert [each.num_threads() for each in children()] == [1]
+        searched = cut(plain, replace(plan, is_plain_wav=False)).pieces[0]
+        assert (chunk.span, chunk.audio_sha256) == (searched.span, searched.audio_sha256)
+        second = await workers.probe(labelled)
+        assert (second.container, second.codec, is_plain_wav(second)) == ("wav", "mp3", False)
+        with pytest.raises(MediaError, match="pcm_s16le, cannot be copied"):
+            await taken(workers, source_of(labelled), replace(plan_for(5.0), is_plain_wav=True))
 
     run(tmp_path, use)
 

@@ -11,6 +11,7 @@ import av
 import pytest
 
 from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.track import Track
 from tests.processing.conftest import Record
 
@@ -166,7 +167,7 @@ def test_formats_that_libavformat_reads_are_read(name: str, record: Record, tmp_
     path, truth = record("plain.wav", 6.0, sample_rate=16_000, channels=1)
     target = tmp_path / f"a.{name}"
     write(path, target, *WRAPPED[name])
-    with target.open("rb") as file, Track(file) as track:
+    with target.open("rb") as file, Track(Demuxer(file)) as track:
         described = track.audio_file(duration_is_estimate=False)
     found = cut(target, plan_for(4.0, declared_s=described.duration_s, codec=UploadCodec.FLAC))
     assert found.counted_s == pytest.approx(6.0, abs=0.2)

@@ -9,6 +9,7 @@ import pytest
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.track import Track
 from tests.encoding import Samples16, encode
 from tests.slow.recordings import say
@@ -45,7 +46,10 @@ def test_every_word_is_there_once(muxer: str, codec: str, rate: int) -> None:
 
 def test_packets_with_neither_times_nor_durations_are_named() -> None:
     data = encoded(say(22_050, 0, 3.0)[0], "wav", "adpcm_swf", 22_050)
-    with Track(io.BytesIO(data)) as track, pytest.raises(MediaError, match="neither timestamps"):
+    with (
+        Track(Demuxer(io.BytesIO(data))) as track,
+        pytest.raises(MediaError, match="neither timestamps"),
+    ):
         list(track.packets())
 
 

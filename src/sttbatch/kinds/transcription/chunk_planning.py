@@ -21,7 +21,7 @@ from sttbatch.kinds.transcription.recording_job import ChunkWork, RecordingJob, 
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.media_workers import Cutting, MediaWorkers
-from sttbatch.processing.media.upload_format import upload_codec_for
+from sttbatch.processing.media.upload_format import is_plain_wav, upload_codec_for
 from sttbatch.processing.scheduling.chunk_count_optimizer import pieces
 from sttbatch.processing.scheduling.chunk_sizer import (
     BatchLoad,
@@ -238,6 +238,7 @@ class ChunkPlanner:
             channel=channel,
             exact=tuple((start, end) for of, start, end in job.recheck if of == channel),
             vad=self.config.run.vad,
+            is_plain_wav=is_plain_wav(job.file),
         )
 
     def _size(self, job: RecordingJob) -> ChunkSizeRecommendation:

@@ -31,6 +31,8 @@ class Decoder:
         layout = declared_layout(track.context) if channel == MIXED else av.AudioLayout("mono")
         self.mixer = Mixer(layout)
         self._track = track
+        # libav makes a fraction of it each time that it is read.
+        self._time_base = track.stream.time_base
         self._channel = channel
         self._section = track.first
         self._bytes_left = limits.max_decoded_bytes(track.size_bytes)
@@ -59,15 +61,15 @@ class Decoder:
         self._section = item.section
         pts = item.pts
         for unheard in item.unheard:
-            unheard.time_base = self._track.stream.time_base or unheard.time_base
+            unheard.time_base = self._time_base or unheard.time_base
             unheard.pts = unheard.dts = item.pts
             self._frames(unheard)
         packet = item.packet
         # Muxing changes these, and neighbours share the packets around a cut.
-        packet.time_base = self._track.stream.time_base or packet.time_base
+        packet.time_base = self._time_base or packet.time_base
         packet.pts = packet.dts = pts
         for frame in self._frames(packet):
-            self._bytes_left -= frame.samples * len(frame.layout.channels) * frame.format.bytes
+            self._bytes_left -= frame.samples * frame.layout.nb_channels * frame.format.bytes
             if self._bytes_left < 0:
                 raise MediaError(f"decoded, it is over {limits.MAX_EXPANSION:,} times its size")
             # A frame may have another rate than the header: 1 Hz would be expanded 16,000 times.

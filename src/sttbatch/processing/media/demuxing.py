@@ -67,19 +67,22 @@ Demuxed: TypeAlias = "tuple[Section, AudioPacket, tuple[AudioPacket, ...]]"
 class Demuxer:
     """A file and one of its audio streams, in all links of a chained file.
 
+    `is_plain_wav` as in `SplitPlan`.
+
     Raises:
         NoAudioError: it has no audio stream, or not the requested one.
         MediaError: it is unreadable.
     """
 
-    def __init__(self, file: BinaryIO, stream: int) -> None:
+    def __init__(self, file: BinaryIO, stream: int = 0, *, is_plain_wav: bool = False) -> None:
         self._file = file
-        self._index = stream
-        size = file.seek(0, os.SEEK_END)
-        self._links = find_links(file, size)
+        self.index = stream
+        self.size_bytes = file.seek(0, os.SEEK_END)
+        self._links = find_links(file, self.size_bytes)
         file.seek(0)
         chained = len(self._links) > 1
-        self.container = open_container(self._link(0) if chained else file)
+        first = self._link(0) if chained else file
+        self.container = open_container(first, is_plain_wav=is_plain_wav)
         try:
             self.stream = pick_stream(self.container, stream)
         except MediaError:
@@ -109,7 +112,7 @@ class Demuxer:
         for link in range(1, len(self._links)):
             try:
                 container = open_container(self._link(link))
-                yield link, container, pick_stream(container, self._index)
+                yield link, container, pick_stream(container, self.index)
             except NoAudioError:
                 continue
 

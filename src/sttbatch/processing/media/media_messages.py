@@ -42,6 +42,8 @@ class SplitPlan(Struct, frozen=True):
             limits.
         only_exact: cut nothing but these, and to the sample.
         vad: a chunk without speech is silent; else one without sound is.
+        is_plain_wav: it was found, when it was probed, to hold the samples that its header says,
+            and is not searched for compressed audio again.
     """
 
     target_s: float
@@ -54,6 +56,7 @@ class SplitPlan(Struct, frozen=True):
     exact: tuple[tuple[CutPoint, CutPoint], ...] = ()
     only_exact: bool = False
     vad: bool = True
+    is_plain_wav: bool = False
 
 
 class Probe(Struct, frozen=True, tag=True):

@@ -6,6 +6,7 @@ only this process, which has limits on memory and CPU time.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import io
 import math
@@ -25,7 +26,9 @@ from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
 from sttbatch.core.models import AudioChunk
 from sttbatch.processing.media import measuring, timeline
 from sttbatch.processing.media import media_messages as messages
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.media_messages import LENGTH, Reply, Source
+from sttbatch.processing.media.opening import audio_streams
 from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.splitter import Splitter
 from sttbatch.processing.media.stream_choice import StreamChoice, choose_stream
@@ -46,7 +49,8 @@ def _split(request: messages.Split) -> Iterator[Reply]:
     """Open a recording, then cut the next chunk each time that another reply is needed."""
     with _opened(request.source) as file:
         _check_unchanged(file, request.source)
-        with Track(file, request.source.stream) as track:
+        demuxer = Demuxer(file, request.source.stream, is_plain_wav=request.plan.is_plain_wav)
+        with Track(demuxer) as track:
             splitter = Splitter(track, request.plan)
             chunks = splitter.chunks()
             yield messages.SplitOpened()
@@ -110,9 +114,13 @@ def _probe(request: messages.Probe) -> Reply:
             raise MediaError("it is empty")
         _allow(size)
         estimated, declared = _lacks_length(file), _declared_bytes(file)
-        given = request.stream
-        choice = choose_stream(file) if given is None else StreamChoice(given)
-        with Track(file, choice.stream) as track:
+        choice = StreamChoice(request.stream or 0)
+        demuxer = Demuxer(file, choice.stream)
+        if request.stream is None and len(audio_streams(demuxer.container)) > 1:
+            demuxer.close()
+            choice = choose_stream(file)
+            demuxer = Demuxer(file, choice.stream)
+        with Track(demuxer) as track:
             audio_file = track.audio_file(duration_is_estimate=estimated)
         audio_file = replace(audio_file, also_heard=choice.others, has_speech=choice.has_speech)
     if declared > size and not timeline.is_untrue(declared, size):
@@ -149,9 +157,9 @@ def _measure(request: messages.Measure) -> Reply:
     stream = request.source.stream
     with _opened(request.source) as file:
         _check_unchanged(file, request.source)
-        with Track(file, stream) as track:
+        with Track(Demuxer(file, stream)) as track:
             levels = measuring.levels(track, request.spans)
-        with Track(file, stream) as track:
+        with Track(Demuxer(file, stream)) as track:
             voices = measuring.voices(track, request.within)
             return messages.Measured(levels, voices, track.time_base, track.origin_pts)
 
@@ -222,6 +230,8 @@ def main() -> None:
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
+    # Each encoder and resampler would start a thread for each CPU, which costs more than it does.
+    ctypes.CDLL(av.logging.__file__).av_cpu_force_count(1)
     # Output of libraries must not mix with the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

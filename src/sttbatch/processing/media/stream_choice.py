@@ -9,6 +9,7 @@ from av.stream import Disposition
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.loudness import is_quiet
 from sttbatch.processing.media.opening import audio_streams, open_container
 from sttbatch.processing.media.sample_buffer import SampleBuffer
@@ -45,8 +46,6 @@ def choose_stream(file: BinaryIO) -> StreamChoice:
         defaults = [
             bool(each.disposition & Disposition.default) for each in audio_streams(container)
         ]
-    if len(defaults) < 2:
-        return StreamChoice(0)
     order = sorted(range(len(defaults)), key=lambda index: not defaults[index])
     most_s = _ALL_SEARCHED_S / len(defaults)
     spoken = [index for index in order if _has_speech(file, index, most_s)]
@@ -78,7 +77,7 @@ def _has_sound(file: BinaryIO, stream: int, most_s: float) -> bool:
 def _parts(file: BinaryIO, stream: int, most_s: float) -> Iterator[list[bytes]]:
     """The samples of each channel, in parts that get longer."""
     try:
-        with Track(file, stream) as track:
+        with Track(Demuxer(file, stream)) as track:
             buffer = SampleBuffer(track, UploadCodec.FLAC)
             for seconds in _SEARCHED_S:
                 start = buffer.end_pts

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import AudioFile
@@ -57,29 +56,27 @@ class Track:
         first: its first section.
 
     Raises:
-        NoAudioError: it has no audio stream, or not the requested one.
-        MediaError: it is unreadable or exceeds a limit.
+        MediaError: it exceeds a limit.
     """
 
-    def __init__(self, file: BinaryIO, stream: int = 0) -> None:
-        self.size_bytes = file.seek(0, os.SEEK_END)
-        self._demuxer = Demuxer(file, stream)
-        self._index = stream
-        self.stream = self._demuxer.stream
-        self._length = timeline.length(self._demuxer.container, self.stream, self.size_bytes)
+    def __init__(self, demuxer: Demuxer) -> None:
+        self.size_bytes = demuxer.size_bytes
+        self._demuxer = demuxer
+        self.stream = demuxer.stream
+        self._length = timeline.length(demuxer.container, self.stream, self.size_bytes)
         try:
             limits.check_limits(self.stream, self._length.seconds)
         except MediaError:
-            self._demuxer.close()
+            demuxer.close()
             raise
-        self.first = self._demuxer.first
-        self.time_base = float(self._demuxer.time_base)
+        self.first = demuxer.first
+        self.time_base = float(demuxer.time_base)
         self.origin_pts = self.first.origin_pts
         self.context = self.stream.codec_context
         self.context.thread_count = 1
-        self.codec = self._demuxer.codec
+        self.codec = demuxer.codec
         self.extradata = self.context.extradata or b""
-        self.fingerprint = self._demuxer.fingerprint
+        self.fingerprint = demuxer.fingerprint
         self._frame_s = self.context.frame_size / self.context.sample_rate
 
     def __enter__(self) -> Self:
@@ -122,7 +119,7 @@ class Track:
             sample_rate=self.context.sample_rate,
             channels=self.context.channels,
             bit_rate=bit_rate,
-            stream=self._index,
+            stream=self._demuxer.index,
         )
 
     def _counted_s(self) -> float:
@@ -206,7 +203,7 @@ class Track:
                 until = item.pts if is_next and item.pts > last.pts else last.end_pts
                 length = until - last.pts
                 end_pts = until if is_unknown else last.end_pts
-                yield last._replace(end_pts=end_pts, duration_s=length * self.time_base)
+                yield StreamPacket(last.pts, end_pts, length * self.time_base, *last[3:])
             last = item
         if last is not None and last.end_pts == last.pts:
             declared = max(0, self.pts(self._length.seconds) - last.pts)

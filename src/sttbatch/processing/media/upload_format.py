@@ -57,6 +57,11 @@ def upload_codec_for(file: AudioFile, wanted: UploadCodec, channel: int = MIXED)
     return UploadCodec.COPY if copyable else UploadCodec.FLAC
 
 
+def is_plain_wav(file: AudioFile) -> bool:
+    """Whether this is a WAV file in whose samples no compressed audio was found."""
+    return file.container == "wav" and file.codec.startswith("pcm_")
+
+
 def upload_bytes_per_second(file: AudioFile, codec: UploadCodec) -> float:
     """The maximum size of a second of `file` as an upload, for planning."""
     if codec is UploadCodec.COPY:
