@@ -15,6 +15,9 @@ from sttbatch.database.sqlite_file import journal_mode
 
 LOCK_TIMEOUT_S = 10.0
 
+# Of SQLite's `synchronous`.
+_OFF, _NORMAL = 0, 1
+
 
 class RefusedRow(OSError):
     """A row that this program cannot have written; to diskcache an `OSError` is a miss."""
@@ -76,11 +79,14 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         # Policies that count reads write with every read.
         eviction_policy="least-recently-stored",
         sqlite_journal_mode=journal_mode().lower(),
-        sqlite_synchronous=1,
+        # Opening writes each setting in a transaction of its own, and waits for none of them: the
+        # same values as before, in a file that may be lost.
+        sqlite_synchronous=_OFF,
         sqlite_auto_vacuum=1,
         sqlite_secure_delete=1,
         # If a mapped file is truncated, the process is killed by SIGBUS.
         sqlite_mmap_size=0,
         sqlite_cache_size=1024,
     )
+    cache.reset("sqlite_synchronous", _NORMAL)
     return cast("DiskCache", cache)
