@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
-from sttbatch.composition.process_limits import check_process_limits
+from sttbatch.composition.process_limits import check_process_limits, collect_garbage
 from sttbatch.composition.run_monitoring import end_of, measured, watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
@@ -114,15 +114,19 @@ class BatchRun:
         completed = pipeline.claims.completed
         if self._workshop is None or pipeline.control.closed or not completed:
             return
-        from sttbatch.composition.ordered_work import fulfil_orders
-
         # Workers find them too.
         with contextlib.suppress(StateError):
+            stores = LedgerStores(self._settings, self._workshop.database)
+            ordered = await stores.orders.waiting(completed)
+            if not ordered:
+                return
+            from sttbatch.composition.ordered_work import fulfil_orders
+
             await fulfil_orders(
                 self._workshop,
                 self._settings,
                 config,
-                completed,
+                ordered,
                 lambda: self._stopped,
                 self.emit,
             )
@@ -233,8 +237,7 @@ class BatchRun:
                 from sttbatch.composition.workshop import open_workshop, transcription_run
 
                 if self._ends_process:
-                    # Garbage collections of loaded modules would delay requests.
-                    gc.freeze()
+                    collect_garbage()
                 async with open_workshop(
                     self._settings, folder, database, media, self._key, self.emit
                 ) as workshop:
