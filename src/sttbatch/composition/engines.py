@@ -48,6 +48,9 @@ class DeferredEngine:
     def longest_s(self) -> float | None:
         return self._engine.longest_s
 
+    def prepare(self, requests: int) -> None:
+        self._engine.prepare(requests)
+
     async def transcribe(
         self,
         upload: Upload,
