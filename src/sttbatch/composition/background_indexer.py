@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder
@@ -36,13 +37,11 @@ class BackgroundIndexer:
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
-    async def create(self) -> None:
+    def create(self) -> None:
         """Create the index if it is missing, while there is memory for what only that imports."""
         folder = data_folder(self._settings)
         if self._settings.database_url is None and not (folder / SEARCH).exists():
-            with contextlib.suppress(StateError):
-                index = await asyncio.to_thread(open_search, folder, None)
-                index.database.close()
+            self._task = asyncio.create_task(self._create(folder))
 
     def add(self, key: str, transcript: Transcript) -> None:
         """Have the transcript of a cache entry indexed, unless others wait for that already."""
@@ -58,6 +57,13 @@ class BackgroundIndexer:
         self._closing.set()
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    async def _create(self, folder: Path) -> None:
+        with contextlib.suppress(StateError):
+            index = await asyncio.to_thread(open_search, folder, None)
+            index.database.close()
+        if self._waiting:
+            await self._run()
 
     async def _run(self) -> None:
         # A run that stores nothing imports nothing for it.

@@ -56,6 +56,10 @@ class Endpoint:
         self.models = models or ModelCheck(base_url, key.masked)
         self._served_models: set[str] = set()
 
+    def prepare(self, requests: int) -> None:
+        """Open connections for so many requests at a time, in the background."""
+        self._pool.open_ahead(self._base_url, requests)
+
     async def aclose(self) -> None:
         await self._pool.aclose()
         await self._admission.aclose()

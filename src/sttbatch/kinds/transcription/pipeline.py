@@ -126,7 +126,7 @@ class TranscriptionPipeline(Struct, frozen=True):
         jobs = await self._queued(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs, objects.sizes)
-        self.planner.announce()
+        self.planner.announce(self.control.lanes.lanes.limit)
         turns = [CutterTurn() for _ in jobs]
         turns += [CutterTurn(fetches=True) for _ in objects.sizes]
         ready = jobs
