@@ -1,6 +1,6 @@
 """One hour of mp3 through sttbatch, beside a shell that cuts it with ffmpeg and sends it with curl.
 
-    python benchmarks/against_curl.py [--runs 3]
+    python benchmarks/against_curl.py [--minutes 60] [--runs 5]
 
 The shell: ``ffmpeg -c copy -f segment -segment_time 301``, then ``xargs -P4 curl --http2`` with the
 form fields that sttbatch sends: nothing is cut in silence, nothing is stored, nothing is merged.
@@ -13,17 +13,15 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.claims import Claim, print_claims
 from benchmarks.recordings import Phrases
-from benchmarks.runs import UNLIMITED, Run, check, fresh_state, lower_bound_s, transcribe
+from benchmarks.runs import UNLIMITED, Run, fresh_state, lower_bound_s, timed, transcribe
 from benchmarks.stand_in import StandIn, stand_in
 
 LANES = 4
@@ -41,19 +39,19 @@ ls ./*.mp3 | xargs -P4 -I{} curl --http2 --silent --fail --cacert "$CA_FILE" \
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     missing = [name for name in ("ffmpeg", "curl", "xargs") if shutil.which(name) is None]
     if missing:
-        print(f"skipped: against curl (not installed: {', '.join(missing)})")
-        return
+        sys.exit(f"not installed: {', '.join(missing)}")
     with (
         tempfile.TemporaryDirectory(prefix="against-curl-") as temporary,
         stand_in("--latency", LATENCY_S, "--latency-per-second", PER_AUDIO_S) as endpoint,
     ):
         base = Path(temporary)
-        recording = base / "hour.mp3"
-        duration_s = Phrases().record(recording, 3600.0)
+        recording = base / "talk.mp3"
+        duration_s = Phrases().record(recording, 60.0 * options.minutes)
         ours, theirs = [], []
         for _ in range(options.runs):
             ours.append(
@@ -63,38 +61,34 @@ def main() -> None:
         bound_s = lower_bound_s([duration_s], LANES, LATENCY_S, PER_AUDIO_S)
         claims = judged(ours, theirs, bound_s)
         print_claims(
-            f"One hour of 128 kbit/s mp3, -j {LANES}, medians of {options.runs}, in turn",
-            claims, endpoint.own_cost,
-        )  # fmt: skip
+            f"{options.minutes} min of mp3, -j {LANES}, medians of {options.runs}, in turn",
+            claims,
+            endpoint.own_cost,
+        )
 
 
 def with_curl(endpoint: StandIn, recording: Path, folder: Path) -> Run:
     """Both steps, as one shell script."""
-    begun_at_s = time.monotonic()
-    done = subprocess.run(
-        ["sh", "-c", SCRIPT],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "RECORDING": str(recording),
-            "CA_FILE": endpoint.ca_file,
-            "KEY": endpoint.key,
-            "BASE_URL": endpoint.base_url,
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    ended_at_s = time.monotonic()
-    check(done.returncode, done.stderr)
-    return Run(begun_at_s, ended_at_s, endpoint.traffic())
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RECORDING": str(recording),
+        "CA_FILE": endpoint.ca_file,
+        "KEY": endpoint.key,
+        "BASE_URL": endpoint.base_url,
+    }
+    return timed(["sh", "-c", SCRIPT], endpoint, folder, environment)
 
 
 def judged(ours: list[Run], theirs: list[Run], bound_s: float) -> list[Claim]:
     ours_s, theirs_s = (statistics.median(run.wall_s for run in runs) for runs in (ours, theirs))
+    our_cpu_s, their_cpu_s = (
+        statistics.median(run.cpu_s for run in runs) for runs in (ours, theirs)
+    )
     return [
         Claim("sttbatch / ffmpeg, then curl", ours_s / theirs_s, 1.0,
               f"{ours_s:.2f} s / {theirs_s:.2f} s"),
+        Claim("CPU: sttbatch / ffmpeg, then curl", our_cpu_s / their_cpu_s, None,
+              f"{our_cpu_s:.2f} s / {their_cpu_s:.2f} s"),
         Claim("sttbatch / lower bound", ours_s / bound_s, None, described(ours[0], bound_s)),
         Claim("ffmpeg, then curl / lower bound", theirs_s / bound_s, None,
               described(theirs[0], bound_s)),

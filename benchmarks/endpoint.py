@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--rate-per-minute", type=int, help="429 above so many in any 60 s")
     parser.add_argument("--slow-above", type=int, help="twice the latency above so many at once")
     parser.add_argument("--wordless", action="store_true", help="answers hold no words")
+    parser.add_argument("--http1", action="store_true", help="offers no HTTP/2")
     options = parser.parse_args()
     with Crowded(
         recognise=hear_nothing if options.wordless else hear_header,
@@ -105,6 +106,7 @@ def main() -> None:
         max_concurrent=options.max_concurrent,
         rate_per_minute=options.rate_per_minute,
         slow_above=options.slow_above,
+        http_versions=("http/1.1",) if options.http1 else ("h2", "http/1.1"),
     ) as endpoint:
         place = {"base_url": endpoint.base_url, "ca_file": str(endpoint.ca_file)}
         print(json.dumps(place | {"key": endpoint.key}), flush=True)

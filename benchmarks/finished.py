@@ -2,8 +2,8 @@
 
     python benchmarks/finished.py [--recordings 10000] [--runs 5]
 
-The figure of the README is for 10,000 recordings; `make bench` uses fewer, since most of the time
-goes into the first run over them.
+The figure of the README is for 10,000 recordings. Most of the time goes into the first run over
+them.
 
 Makes one-second recordings, transcribes them against a local endpoint that knows one word, commits
 recordings and outputs to git, and then times whole processes in turn: `git status`, the second
@@ -13,42 +13,24 @@ run, and a Python that does nothing. All warm; medians.
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import shutil
 import statistics
-import struct
 import subprocess
 import sys
 import tempfile
 import time
-import wave
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.measure import machine
+from benchmarks.recordings import one_second_tones
 from tests.cloudru import CloudRu, Heard, HeardWord
 
-RATE_HZ = 8_000
-A_FOLDER = 500
 USUAL = 10_000
 BOUND = 12.0
 """Times `git status`."""
-
-
-def record(folder: Path, count: int) -> None:
-    """One-second tones, each of another pitch."""
-    for index in range(count):
-        path = folder / f"{index // A_FOLDER:03}" / f"{index:06}.wav"
-        path.parent.mkdir(exist_ok=True)
-        step = 0.1 + index * 1e-5
-        samples = [int(8_000 * math.sin(k * step)) for k in range(RATE_HZ)]
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE_HZ)
-            file.writeframes(struct.pack(f"<{RATE_HZ}h", *samples))
 
 
 def one_word(_: bytes) -> Heard:
@@ -73,9 +55,8 @@ def main() -> None:
     began_at_s = time.monotonic()
     base = Path(tempfile.mkdtemp(prefix="finished-"))
     talks = base / "talks"
-    talks.mkdir()
     try:
-        record(talks, options.recordings)
+        one_second_tones(talks, options.recordings)
         with CloudRu(recognise=one_word) as endpoint:
             environment = {
                 "PATH": os.environ["PATH"],

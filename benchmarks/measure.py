@@ -65,7 +65,7 @@ def measure(
         CommandFailedError: its exit status is not 0.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
-        cpu_before_s, begun_s = _children_cpu_s(), time.perf_counter()
+        cpu_before_s, begun_s = children_cpu_s(), time.perf_counter()
         process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -75,7 +75,7 @@ def measure(
             stderr=complaints,
         )
         pss_bytes, rss_bytes = _watch(process, sample_every_s)
-        wall_s, cpu_s = time.perf_counter() - begun_s, _children_cpu_s() - cpu_before_s
+        wall_s, cpu_s = time.perf_counter() - begun_s, children_cpu_s() - cpu_before_s
         if process.returncode != 0:
             complaints.seek(0)
             said = complaints.read().decode(errors="replace").strip().splitlines()
@@ -106,7 +106,8 @@ def machine() -> str:
     )
 
 
-def _children_cpu_s() -> float:
+def children_cpu_s() -> float:
+    """User and system seconds of all that this process started and waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

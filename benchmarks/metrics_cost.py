@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
 import statistics
-import struct
 import sys
 import tempfile
 import time
-import wave
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measure import machine, measure
+from benchmarks.recordings import one_second_tones
 from benchmarks.runs import command, fresh_state
 from benchmarks.stand_in import stand_in
 from sttbatch.core import events
@@ -34,22 +32,8 @@ from sttbatch.monitoring import collector as collector_module
 from sttbatch.monitoring.collector import MetricsCollector
 
 BOUND = 0.02
-RATE_HZ = 8_000
 BATCH = 50
 """Requests told of between two writes, which is what a fast run brings in a second."""
-
-
-def record(folder: Path, count: int) -> None:
-    """One-second tones, each of another pitch."""
-    folder.mkdir()
-    for index in range(count):
-        step = 0.1 + index * 1e-5
-        samples = [int(8_000 * math.sin(k * step)) for k in range(RATE_HZ)]
-        with wave.open(str(folder / f"{index:06}.wav"), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE_HZ)
-            file.writeframes(struct.pack(f"<{RATE_HZ}h", *samples))
 
 
 def events_of(number: int) -> list[events.Event]:
@@ -94,7 +78,7 @@ def main() -> None:
     collector_module.FLUSH_EVERY_S = 0.0
     with tempfile.TemporaryDirectory(prefix="metrics-cost-") as name, stand_in() as endpoint:
         base = Path(name)
-        record(base / "talks", options.requests)
+        one_second_tones(base / "talks", options.requests)
         runs_s = []
         for _ in range(options.runs):
             state = fresh_state(base)

@@ -1,6 +1,7 @@
-"""Recordings of any length within seconds: phrases that are encoded once, in an order by lot.
+"""Recordings of any length, or thousands of short ones, within seconds.
 
-128 kbit/s stereo mp3, speech-like tones over faint noise, with a pause about every four seconds.
+Long ones are phrases that are encoded once, in an order by lot: 128 kbit/s stereo mp3, speech-like
+tones over faint noise, with a pause about every four seconds. Short ones are single tones.
 No two recordings, and no two chunks of one, hold the same sound: equal chunks are sent only once.
 """
 
@@ -9,7 +10,10 @@ from __future__ import annotations
 import random
 import sys
 import tempfile
+import wave
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,6 +27,23 @@ PHRASE_S = 3.92
 
 WORDS_APART = 64
 """Phrases begin with different words."""
+
+TONE_RATE_HZ = 8_000
+TONES_A_FOLDER = 500
+
+
+def one_second_tones(folder: Path, count: int) -> None:
+    """So many WAV files of one second below a new folder, each of another pitch."""
+    samples = np.arange(TONE_RATE_HZ)
+    for index in range(count):
+        path = folder / f"{index // TONES_A_FOLDER:03}" / f"{index:06}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tone = 8_000 * np.sin((0.1 + index * 1e-5) * samples)
+        with wave.open(str(path), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(TONE_RATE_HZ)
+            file.writeframes(tone.astype("<i2").tobytes())
 
 
 class Phrases:

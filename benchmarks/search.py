@@ -133,7 +133,7 @@ async def fill(
             await stores.files.remember(path, FileRecord(1, 1, 1, 1, 1, sha256))
             begun_s = time.process_time()
             for stored in await source.stored_as([f"transcript:{sha256}"]):
-                await indexer.add(stored, transcript)
+                await indexer.add([(stored, transcript)])
             spent_s += time.process_time() - begun_s
             if number % 20 == 0:
                 sample.append(transcript)

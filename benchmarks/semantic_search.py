@@ -72,7 +72,7 @@ async def fill(settings: Settings, speech: Speech, passages: int) -> tuple[int, 
             indexed = IndexedTranscript(
                 stored.key, stored.file_sha256, stored.created_at, INDEX_VERSION, language="ru"
             )
-            await index.put(indexed, made[at % DIFFERENT])
+            await index.put([(indexed, made[at % DIFFERENT])])
         places = await index.transcripts()
         for at, (place, indexed) in enumerate(places.items()):
             size = (-(-len(made[at % DIFFERENT]) // PASSAGES_JOINED), DIMENSION)

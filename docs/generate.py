@@ -19,7 +19,7 @@ import typer
 from rich.text import Text
 from typer.cli import get_docs_for_click
 
-from sttbatch.cli.app import app
+from sttbatch.cli.app import program
 
 TARGET = Path(__file__).with_name("cli.md")
 HEAD = "<!-- Made by `make docs` from the code; change it there. -->\n\n"
@@ -27,7 +27,7 @@ HEAD = "<!-- Made by `make docs` from the code; change it there. -->\n\n"
 
 def reference() -> str:
     """The whole page."""
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(program())
     context = typer.Context(root, info_name="sttbatch")
     _as_plain_text(root)
     page = get_docs_for_click(obj=root, ctx=context, name="sttbatch")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import random
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import diskcache
 import pytest
 
+from sttbatch.caching.bytes_disk import open_cache
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
 
@@ -243,3 +246,12 @@ def test_a_lock_while_it_is_opened_is_waited_for(
             assert state.warnings == []
 
     asyncio.run(story())
+
+
+def test_values_wait_for_the_disk_though_settings_did_not(tmp_path: Path) -> None:
+    cache: Any = open_cache(tmp_path, 1 << 20)
+    assert cache._sql("PRAGMA synchronous").fetchone() == (1,)
+    cache.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as db:
+        query = "SELECT value FROM Settings WHERE key = 'sqlite_synchronous'"
+        assert db.execute(query).fetchone() == (1,)

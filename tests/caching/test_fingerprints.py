@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ class Forgetful:
     async def records(self, paths: Iterable[bytes]) -> dict[bytes, FileRecord]:
         return {}
 
-    async def remember(self, path: bytes, record: FileRecord) -> None:
+    async def remember(self, records: Mapping[bytes, FileRecord]) -> None:
         return None
 
 

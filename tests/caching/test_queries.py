@@ -34,7 +34,6 @@ QUERIES = {
     "digests of outputs": expand(outputs.DIGESTS, 5),
     "own an output": outputs.OWN,
     "states of outputs": expand(outputs.STATES, 3),
-    "changed states": outputs.STATE_HAS_CHANGED,
     "remember a state": outputs.REMEMBER_STATE,
     "request": RECORD,
     "latencies": LATENCIES,

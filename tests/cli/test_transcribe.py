@@ -481,6 +481,18 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
     assert done.stdout.strip().endswith("[]")
 
 
+def test_a_first_run_imports_only_what_it_needs(new_shell: Shell, folder: Path) -> None:
+    make_recording(folder / "talk.wav", duration_s=2, sample_rate=8_000, channels=1)
+    new_shell.extra["PYTHONPROFILEIMPORTTIME"] = "1"
+    result = new_shell.transcribe(folder)
+    assert result.code == 0
+    imported = {line.rpartition("|")[2].strip() for line in result.err.splitlines()}
+    assert {"httpx", "sttbatch.composition.workshop"} <= imported
+    heavy = {"av", "icu4py", "numpy", "pydub", "sqlite_utils", "tomllib"}
+    others = {"cli.commands.search", "kinds.language", "kinds.ordered_jobs", "external.local"}
+    assert not imported & {*heavy, *(f"sttbatch.{each}" for each in others)}
+
+
 @pytest.mark.parametrize("columns", [80, 140])
 def test_help_has_ten_options_first_and_the_others_in_panels(home: Path, columns: int) -> None:
     text = Shell(home, extra={"COLUMNS": str(columns)}).run("transcribe", "--help").out

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from sttbatch.core.errors import StateError
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
-from sttbatch.database.migrations import Steps
+from sttbatch.database.migrations import RECORD, History, Steps
 from sttbatch.database.opening import open_ledger, open_metrics
+from sttbatch.database.search_schema import SQLITE_SEARCH_HISTORY
 from sttbatch.database.sqlite_file import connect
 
 FIRST_RELEASE = dict([*LEDGER.items()][:2])
@@ -26,12 +27,16 @@ def made_by(steps: Steps, path: Path) -> None:
         replace(LEDGER_HISTORY, steps=steps).apply(connection)
 
 
-def tables(path: Path) -> set[str]:
+def rows_of(path: Path, query: str) -> list[tuple[object, ...]]:
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        return {
-            str(name)
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
+        return connection.execute(query).fetchall()
+
+
+def tables(path: Path) -> set[str]:
+    return {
+        str(name)
+        for (name,) in rows_of(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
 
 
 def test_an_old_ledger_opens_and_keeps_what_it_holds(tmp_path: Path) -> None:
@@ -100,6 +105,23 @@ def test_every_name_is_applied_once(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     for _ in range(2):
         open_ledger(tmp_path).close()
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations")]
-    assert names == [*LEDGER]
+    assert rows_of(path, f"SELECT name FROM {RECORD} ORDER BY id") == [(name,) for name in LEDGER]
+
+
+@pytest.mark.parametrize("history", [LEDGER_HISTORY, METRICS_HISTORY, SQLITE_SEARCH_HISTORY])
+def test_a_new_file_is_as_one_that_was_migrated_step_by_step(
+    history: History, tmp_path: Path
+) -> None:
+    """So that later steps, which sqlite-utils applies, find what they expect."""
+    new, old = tmp_path / "new.db", tmp_path / "old.db"
+    with contextlib.closing(connect(new)) as connection:
+        history.apply(connection)
+    with contextlib.closing(connect(old)) as connection:
+        # The record of another history makes the file none that is new.
+        replace(history, name="other", steps={"0001_none": ()}).apply(connection)
+        history.apply(connection)
+    for query in (
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY rowid",
+        f"SELECT name FROM {RECORD} WHERE migration_set = '{history.name}' ORDER BY id",
+    ):
+        assert rows_of(new, query) == rows_of(old, query)

@@ -133,7 +133,7 @@ def test_a_recording_is_erased_from_every_table_and_no_other_is(run: Run) -> Non
         for sha256, path, key in ((SHA, SOURCE, "chunk:1"), (OTHER, RIVAL, "chunk:2")):
             await stores.results.put(key, CacheValue(b"v"), *made_of(sha256))
             await stores.spans.remember(IndexedSpan(sha256, 0, "request", span(0, 9), key))
-            await stores.files.remember(path, RECORD._replace(sha256=sha256))
+            await stores.files.remember({path: RECORD._replace(sha256=sha256)})
             await stores.outputs.claim(path, [path + b".txt"], {path + b".txt": ("txt", "aa")})
         erased = await stores.results.erase_recording(RecordingIdentity((SHA,), (), ()))
         assert (erased.keys, erased.entries, erased.running_jobs) == (("chunk:1",), 1, 0)
@@ -174,8 +174,8 @@ def test_spans_are_found_with_their_answers_only(run: Run) -> None:
 
 def test_the_file_index_remembers_the_latest_hash(run: Run) -> None:
     async def test(stores: Stores) -> None:
-        await stores.files.remember(b"/a\xff", RECORD)
-        await stores.files.remember(b"/a\xff", RECORD._replace(inode=1 << 62))
+        await stores.files.remember({b"/a\xff": RECORD})
+        await stores.files.remember({b"/a\xff": RECORD._replace(inode=1 << 62)})
         found = await stores.files.records([b"/%d" % n for n in range(1200)] + [b"/a\xff"])
         assert found == {b"/a\xff": RECORD._replace(inode=1 << 62)}
         assert await stores.files.paths_of([SHA, OTHER]) == [b"/a\xff"]
@@ -229,7 +229,7 @@ def test_states_are_those_that_were_remembered_last(run: Run) -> None:
         assert await outputs.states([SOURCE]) == [OutputState(TXT, SOURCE, "txt", None, None, None)]
         for audio_s in (1.0, 1.0, 2.0):
             state = OutputState(TXT, SOURCE, "txt", "origin", "10 1 1 1", audio_s)
-            await outputs.remember_states([state, state._replace(source=RIVAL)])
+            await outputs.record(SOURCE, {}, [state, state._replace(source=RIVAL)])
             assert await outputs.states([SOURCE, RIVAL]) == [state]
 
     run(test)

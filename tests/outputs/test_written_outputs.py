@@ -15,7 +15,7 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database, expand
 from sttbatch.database.outputs import STATES, SqlOutputStore
 from sttbatch.outputs.output_names import OutputLocation, OutputPlan, Recording
-from sttbatch.outputs.output_registry import IntactOutputs, OutputRegistry, made_from
+from sttbatch.outputs.output_registry import IntactOutputs, Origin, OutputRegistry, made_from
 from tests.database.backends import Backend
 
 OPTIONS = OutputOptions(formats=("txt", "json"))
@@ -43,8 +43,8 @@ def plan(tmp_path: Path, database: Database) -> OutputPlan:
             assert isinstance(path, Path)
             path.write_text("words")
         await registry.intend(found, dict.fromkeys(found.paths, "digest"))
-        await registry.record(found, dict.fromkeys(found.paths, "digest"))
-        await registry.remember(found, list(found.paths.values()), ORIGIN, 12.5)
+        digests = dict.fromkeys(found.paths, "digest")
+        await registry.record(found, digests, Origin(ORIGIN, 12.5))
         return found
 
     return asyncio.run(write())

@@ -15,6 +15,9 @@ from sttbatch.database.sqlite_file import journal_mode
 
 LOCK_TIMEOUT_S = 10.0
 
+_OFF = 0
+"""Of SQLite's `synchronous`."""
+
 
 class RefusedRow(OSError):
     """A row that this program cannot have written; to diskcache an `OSError` is a miss."""
@@ -76,7 +79,8 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         # Policies that count reads write with every read.
         eviction_policy="least-recently-stored",
         sqlite_journal_mode=journal_mode().lower(),
-        sqlite_synchronous=1,
+        # A loss of power may damage it, and it is filled again.
+        sqlite_synchronous=_OFF,
         sqlite_auto_vacuum=1,
         sqlite_secure_delete=1,
         # If a mapped file is truncated, the process is killed by SIGBUS.

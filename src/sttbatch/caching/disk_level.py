@@ -12,7 +12,6 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +20,7 @@ from sttbatch.caching.bytes_disk import LOCK_TIMEOUT_S, BytesDisk, DiskCache, op
 from sttbatch.caching.stored_values import MAX_TTL_S, decoded, encoded
 from sttbatch.core.cache_entries import CacheValue, CheckedEntry, LevelUsage, matches
 from sttbatch.core.errors import StateError
+from sttbatch.core.threads import SerialThread
 from sttbatch.database.private_files import private_file, private_folder
 
 _T = TypeVar("_T")
@@ -28,6 +28,8 @@ _SHARE_OF_LIMIT = 8
 """Values larger than this fraction of the limit are not stored: they would evict all others."""
 _ROWS_AT_A_TIME = 16
 _LOCKED_PAUSE_S = 0.01
+WRITE_DELAY_S = 0.005
+"""How long a transaction waits for further values while several are stored at a time."""
 _USAGE = """
     SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(store_time), MAX(store_time) FROM Cache"""
 
@@ -44,13 +46,17 @@ class DiskLevel:
         self.folder = folder
         self._limit_bytes = limit_bytes
         self._clock = clock
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="l2")
+        self._thread = SerialThread("l2")
         self._cache: DiskCache | None = None
+        # What waits to be written together, and who waits for that.
+        self._unwritten: dict[str, CacheValue] = {}
+        self._writing: asyncio.Future[None] | None = None
+        self._had_neighbours = False
 
     def start(self) -> None:
         """Begin to open it, if it exists; errors are raised by its first use."""
         if self._file.exists():
-            self._thread.submit(self._open)
+            self._thread.run(self._try_to_open)
 
     async def get_many(self, keys: Sequence[str]) -> dict[str, CacheValue]:
         # Creating it is slow, so it is created by the first write.
@@ -68,8 +74,13 @@ class DiskLevel:
             for key, value in values.items()
             if len(value.data) <= self._limit_bytes // _SHARE_OF_LIMIT and not value.is_expired(now)
         }
-        if fitting:
-            await self._in_thread(lambda: self._put_all(fitting, now))
+        if not fitting:
+            return
+        self._unwritten |= fitting
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._in_thread(self._write))
+        # Shielded, as others wait for it too.
+        await asyncio.shield(self._writing)
 
     async def delete(self, keys: Sequence[str]) -> int:
         # diskcache's own delete ignores expired entries.
@@ -145,7 +156,7 @@ class DiskLevel:
         # `start` may still be opening it, so it is closed in the same thread.
         with contextlib.suppress(StateError):
             await self._in_thread(self._close)
-        self._thread.shutdown(wait=False)
+        self._thread.close()
 
     @property
     def _file(self) -> Path:
@@ -162,7 +173,7 @@ class DiskLevel:
                 raise
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
+            return await self._thread.run(run)
         except StateError:
             raise
         except Exception as error:
@@ -173,6 +184,11 @@ class DiskLevel:
     async def _if_exists(self, work: Callable[[], int]) -> int:
         """Run `work` if the file exists, so that none is created just to delete from it."""
         return await self._in_thread(work) if self._file.exists() else 0
+
+    def _try_to_open(self) -> None:
+        # A damaged file makes diskcache raise anything.
+        with contextlib.suppress(Exception):
+            self._open()
 
     def _open(self) -> DiskCache:
         if self._cache is None:
@@ -201,8 +217,14 @@ class DiskLevel:
         values = {key: decoded(key, cache.get(key)) for key in keys}
         return {key: value for key, value in values.items() if value is not None}
 
-    def _put_all(self, values: Mapping[str, CacheValue], now: float) -> None:
-        cache = self._open()
+    def _write(self) -> None:
+        if self._had_neighbours:
+            time.sleep(WRITE_DELAY_S)
+        # In this order: what is added meanwhile is written now, or by the next write.
+        self._writing = None
+        values, self._unwritten = self._unwritten, {}
+        self._had_neighbours = len(values) > 1
+        cache, now = self._open(), self._clock()
         with cache.transact():
             for key, value in values.items():
                 assert value.expires_at is not None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from sttbatch.core.errors import RecordingError, Stopped
@@ -55,7 +56,7 @@ class Fingerprinter:
             known_at_ns,
             sha256,
         )
-        await self._index.remember(os.fsencode(url), record)
+        await self._index.remember({os.fsencode(url): record})
         return record
 
     async def remembered(self, path: Location) -> str | None:
@@ -73,29 +74,60 @@ class Fingerprinter:
         Stopped if `stopping`, which is called for each MiB, becomes true.
         """
         name = os.fsencode(path)
+        record = self._records.get(name)
         try:
-            status = await asyncio.to_thread(path.stat)
-            record = self._records.get(name)
-            if record is None or not _still_true(record, status):
-                record = self._records[name] = await self._record(path, status, stopping)
+            if record is not None and _still_true(record, await asyncio.to_thread(path.stat)):
+                return record
+            record = self._records[name] = await self._record(path, stopping)
         except OSError as error:
             raise RecordingError(f"it cannot be read: {error.strerror}") from error
         return record
 
-    async def _record(
-        self, path: Path, before: os.stat_result, stopping: Callable[[], bool]
-    ) -> FileRecord:
+    async def read_short(
+        self, paths: Sequence[Path], stopping: Callable[[], bool]
+    ) -> dict[Path, FileRecord]:
+        """Hash short files together; those that cannot be read, or change meanwhile, are left out.
+
+        A call of another thread and a commit for each would take longer than to read it.
+        """
         now_ns = time.time_ns()
-        sha256, after = await asyncio.to_thread(_hash, path, stopping)
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        read = await asyncio.to_thread(_hash_all, paths, stopping)
+        records = {
+            path: _record_of(sha256, after, now_ns)
+            for path, (sha256, before, after) in read.items()
+            if _is_same(before, after)
+        }
+        if records:
+            named = {os.fsencode(path): record for path, record in records.items()}
+            self._records |= named
+            await self._index.remember(named)
+        return records
+
+    async def _record(self, path: Path, stopping: Callable[[], bool]) -> FileRecord:
+        now_ns = time.time_ns()
+        sha256, before, after = await asyncio.to_thread(_hash, path, stopping)
+        if not _is_same(before, after):
             raise RecordingError(
                 "it changed while it was read; try again when nothing writes to it"
             )
-        record = FileRecord(
-            after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino, now_ns, sha256
-        )
-        await self._index.remember(os.fsencode(path), record)
+        record = _record_of(sha256, after, now_ns)
+        await self._index.remember({os.fsencode(path): record})
         return record
+
+
+def _is_same(before: os.stat_result, after: os.stat_result) -> bool:
+    return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+
+
+def _record_of(sha256: str, status: os.stat_result, indexed_at_ns: int) -> FileRecord:
+    return FileRecord(
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        indexed_at_ns,
+        sha256,
+    )
 
 
 def _still_true(record: FileRecord, status: FileStatus) -> bool:
@@ -118,17 +150,31 @@ def unread_content(path: Location) -> str:
     return UNREAD + hashlib.sha256(os.fsencode(plain)).hexdigest()
 
 
-def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result]:
+def _hash_all(
+    paths: Sequence[Path], stopping: Callable[[], bool]
+) -> dict[Path, tuple[str, os.stat_result, os.stat_result]]:
+    read = {}
+    for path in paths:
+        if stopping():
+            break
+        with contextlib.suppress(OSError, RecordingError, Stopped):
+            read[path] = _hash(path, stopping)
+    return read
+
+
+def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result, os.stat_result]:
+    """The SHA-256 of a file's content, and its status before and after it was read."""
     digest = hashlib.sha256()
     # O_NONBLOCK: opening a named pipe would wait for its writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
             raise RecordingError("it is not a regular file")
-        block = bytearray(_BLOCK_BYTES)
+        block = bytearray(min(_BLOCK_BYTES, before.st_size + 1))
         held = memoryview(block)
         while count := file.readinto(block):
             if stopping():
                 raise Stopped("the run ended while it was read")
             digest.update(held[:count])
-        return digest.hexdigest(), os.fstat(descriptor)
+        return digest.hexdigest(), before, os.fstat(descriptor)

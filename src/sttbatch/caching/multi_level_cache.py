@@ -72,14 +72,30 @@ class MultiLevelCache:
         `file_sha256` is the recording that needs it. Raises StateError if the authority cannot be
         read.
         """
-        for distance, front in enumerate(self._fronts):
-            value = await self._value_in(front, key)
-            if value is not None:
-                return await self._hit(key, value, distance, front.name, file_sha256)
+        hit = await self.get_from_fronts(key, file_sha256)
+        if hit is not None:
+            return hit
         value = (await self.authority.get_many((key,))).get(key)
         if value is None:
             return None
         return await self._hit(key, value, len(self._fronts), self.authority.name, file_sha256)
+
+    async def get_from_fronts(
+        self, key: str, file_sha256: str | None = None
+    ) -> CacheHitResult | None:
+        """As `get`, without the authority."""
+        for distance, front in enumerate(self._fronts):
+            value = (await self._values_in(front, [key])).get(key)
+            if value is not None:
+                return await self._hit(key, value, distance, front.name, file_sha256)
+        return None
+
+    async def missing(self, keys: Sequence[str]) -> set[str]:
+        """Those of many keys that no level has, with few queries; the others may be damaged."""
+        missing = set(keys)
+        for front in self._fronts:
+            missing.difference_update(await self._values_in(front, list(missing)))
+        return missing - await self.authority.present(list(missing))
 
     async def put(self, key: str, data: bytes, model: str, file_sha256: str) -> None:
         """Store a value, first in the authority, which raises StateError if it cannot."""
@@ -135,14 +151,14 @@ class MultiLevelCache:
             await self.flush()
         return CacheHitResult(level, value.data)
 
-    async def _value_in(self, front: FrontLevel, key: str) -> CacheValue | None:
+    async def _values_in(self, front: FrontLevel, keys: Sequence[str]) -> dict[str, CacheValue]:
         if self._is_suspended(front):
-            return None
+            return {}
         try:
-            return (await front.get_many((key,))).get(key)
+            return await front.get_many(keys)
         except StateError as error:
             self._suspend(front, error)
-            return None
+            return {}
 
     async def _fill(self, fronts: Sequence[FrontLevel], values: Mapping[str, CacheValue]) -> None:
         for front in reversed(fronts):

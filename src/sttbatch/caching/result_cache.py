@@ -7,7 +7,6 @@ every level, checksum and transaction would copy.
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -25,13 +24,18 @@ from sttbatch.core.models import (
     Segment,
     Transcript,
     Transcription,
+    are_short,
 )
 from sttbatch.core.options import RequestOptions, Task
 from sttbatch.core.ports import ChunkIndex
+from sttbatch.core.threads import computed
 
 T = TypeVar("T")
 
 _FASTEST = 1
+SMALL_BYTES = 4096
+"""A stored transcript of a minute."""
+
 _AT_ONCE = 256
 """Segments that are encoded together: some ten kilobytes."""
 
@@ -93,11 +97,23 @@ class ResultCache(Struct, frozen=True):
         hit = await self.cache.get(key)
         if hit is None:
             return None
-        transcript = await asyncio.to_thread(decode_transcript, hit.value)
+        transcript = await computed(
+            lambda: decode_transcript(hit.value), small=len(hit.value) <= SMALL_BYTES
+        )
         return None if transcript is None else (transcript, hit.level)
 
+    async def missing(self, keys: Sequence[str]) -> set[str]:
+        """Those of many keys that no level has; each of the others has to be looked up."""
+        return await self.cache.missing(keys)
+
+    async def has_transcript(self, key: str) -> bool:
+        """Whether a transcript is stored, without reading it; for those that rarely are."""
+        return key in await self.cache.authority.present([key])
+
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        data = await asyncio.to_thread(encode_transcript, transcript)
+        data = await computed(
+            lambda: encode_transcript(transcript), small=are_short(transcript.segments)
+        )
         await self.cache.put(key, data, self.options.model, file_sha256)
         if self.options.task is Task.TRANSCRIBE:
             self.on_transcript(key, transcript)

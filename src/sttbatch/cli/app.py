@@ -5,58 +5,27 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from sttbatch.cli.commands import (
-    alerts,
-    cache,
-    config,
-    database,
-    doctor,
-    index,
-    jobs,
-    models,
-    search,
-    stats,
-    submit,
-    summarize,
-    transcribe,
-    translate,
-    worker,
-    workers,
-)
 from sttbatch.cli.console import stdio
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import SOME_FAILED, error_exit_code
 from sttbatch.core.errors import SttbatchError
 from sttbatch.core.version import __version__
 
-app = typer.Typer(
-    name="sttbatch",
-    help="Transcribe folders of recordings with Cloud.ru's speech recognition. "
-    "Nothing is paid for twice.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command("transcribe")(transcribe.transcribe)
-app.command("submit")(submit.submit)
-app.command("worker")(worker.worker)
-app.command("workers")(workers.workers)
-app.command("search")(search.search)
-app.command("summarize")(summarize.summarize)
-app.command("translate")(translate.translate)
-app.command("index")(index.index)
-app.command("stats", cls=stats.StatsCommand)(stats.stats)
-app.command("models")(models.models)
-app.command("doctor")(doctor.doctor)
-app.add_typer(alerts.app, name="alerts")
-app.add_typer(cache.app, name="cache")
-app.add_typer(config.app, name="config")
-app.add_typer(database.app, name="database")
-app.add_typer(jobs.app, name="jobs")
+COMMANDS = (
+    "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
+    "stats", "models", "doctor",
+)  # fmt: skip
+GROUPS = ("alerts", "cache", "config", "database", "jobs")
+"""Commands with commands of their own. Each name is that of a module in `cli.commands`."""
+
+_IMPORTING = 100_000
+"""New objects before garbage is collected: modules are none."""
 
 
 def _version(wanted: bool) -> None:
@@ -65,7 +34,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -77,13 +45,36 @@ def root(
     """Options of the program, before a command."""
 
 
+def program(names: Sequence[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
+    """The program with these commands, whose modules are imported."""
+    app = typer.Typer(
+        name="sttbatch",
+        help="Transcribe folders of recordings with Cloud.ru's speech recognition. "
+        "Nothing is paid for twice.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(root)
+    for name in names:
+        module = import_module(f"sttbatch.cli.commands.{name}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name, cls=getattr(module, "COMMAND", None))(getattr(module, name))
+    return app
+
+
 def main() -> None:
     """Run the command line, and exit the process."""
     stdio.keep_open()
+    gc.set_threshold(_IMPORTING)
     # Collecting garbage at exit would take as long as a request.
     atexit.register(gc.freeze)
+    # The other commands are only needed for help and completion.
+    named = [name for name in sys.argv[1:2] if name in {*COMMANDS, *GROUPS}]
     try:
-        app(prog_name="sttbatch")
+        (program(named) if named else program())(prog_name="sttbatch")
     except SttbatchError as error:
         print(f"sttbatch: {printable(str(error))}", file=sys.stderr)  # noqa: T201
         sys.exit(error_exit_code(error))

@@ -11,6 +11,7 @@ from sttbatch.cli.console.stdio import StandardOutput
 from sttbatch.cli.console.text import clock, counted, printable
 from sttbatch.cli.exit_codes import OK, SIGNAL_BASE, error_exit_code
 from sttbatch.cli.signals import Signals
+from sttbatch.composition.process_limits import collect_garbage
 from sttbatch.composition.serving import WorkerProcess
 from sttbatch.composition.settings import Settings
 from sttbatch.core.errors import SttbatchError
@@ -47,6 +48,7 @@ class WorkerSession:
 
     async def work(self) -> int:
         """Work until a signal; returns the exit code."""
+        collect_garbage()
         started_at, signals = time.monotonic(), Signals(self._say)
         signals.stop = self._process.drain
         error: SttbatchError | None = None

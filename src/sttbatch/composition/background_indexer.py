@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder
@@ -14,12 +14,16 @@ from sttbatch.core.models import Transcript
 from sttbatch.database.database import Database
 from sttbatch.database.opening import SEARCH, open_search
 
-WAITING_LIMIT = 4
-"""Transcripts in memory that wait to be indexed."""
+WAITING_S = 4 * 3600.0
+"""Seconds of speech in memory that wait to be indexed; one that is longer waits alone."""
+
+GATHER_S = 1.0
+"""How long transcripts are gathered to be indexed together: of small recordings, a transaction for
+each would take as long as its words."""
 
 
 class BackgroundIndexer:
-    """Indexes what a run stores, one transcript after another.
+    """Indexes what a run stores, some transcripts at a time.
 
     What it does not get to, or cannot index, `sttbatch search` adds.
     """
@@ -29,20 +33,20 @@ class BackgroundIndexer:
         self._stores = LedgerStores(settings, database)
         self._warn = warn
         self._has_warned = False
-        self._waiting: deque[tuple[str, Transcript]] = deque()
+        self._waiting: list[tuple[str, Transcript]] = []
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
-    async def create(self) -> None:
+    def create(self) -> None:
         """Create the index if it is missing, while there is memory for what only that imports."""
         folder = data_folder(self._settings)
         if self._settings.database_url is None and not (folder / SEARCH).exists():
-            with contextlib.suppress(StateError):
-                index = await asyncio.to_thread(open_search, folder, None)
-                index.database.close()
+            self._task = asyncio.create_task(self._create(folder))
 
     def add(self, key: str, transcript: Transcript) -> None:
         """Have the transcript of a cache entry indexed, unless others wait for that already."""
-        if len(self._waiting) == WAITING_LIMIT:
+        waiting_s = sum(waiting.duration_s for _, waiting in self._waiting)
+        if waiting_s and waiting_s + transcript.duration_s > WAITING_S:
             return
         self._waiting.append((key, transcript))
         if self._task is None or self._task.done():
@@ -50,8 +54,16 @@ class BackgroundIndexer:
 
     async def aclose(self) -> None:
         """Return when everything is indexed."""
+        self._closing.set()
         if self._task is not None:
             await asyncio.wait([self._task])
+
+    async def _create(self, folder: Path) -> None:
+        with contextlib.suppress(StateError):
+            index = await asyncio.to_thread(open_search, folder, None)
+            index.database.close()
+        if self._waiting:
+            await self._run()
 
     async def _run(self) -> None:
         # A run that stores nothing imports nothing for it.
@@ -65,9 +77,12 @@ class BackgroundIndexer:
                 source = transcript_source(self._settings, self._stores.database)
                 indexer = indexer_of(self._stores, index)
                 while self._waiting:
-                    key, transcript = self._waiting.popleft()
-                    for stored in await source.stored_as([key]):
-                        await indexer.add(stored, transcript)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._closing.wait(), GATHER_S)
+                    transcripts = dict(self._waiting)
+                    self._waiting.clear()
+                    found = await source.stored_as([*transcripts])
+                    await indexer.add([(stored, transcripts[stored.key]) for stored in found])
         except StateError as error:
             self._waiting.clear()
             if not self._has_warned:

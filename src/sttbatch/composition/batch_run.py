@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING
 
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
-from sttbatch.composition.process_limits import check_process_limits
+from sttbatch.composition.process_limits import check_process_limits, collect_garbage
 from sttbatch.composition.run_monitoring import end_of, measured, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger, opened_stores
+from sttbatch.composition.stores import (
+    LedgerStores,
+    data_folder,
+    is_first_run,
+    opened_ledger,
+    opened_stores,
+)
 from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.events import Event, Warned
 from sttbatch.core.jobs import JobPriority
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.outputs.document import Document
+    from sttbatch.processing.media.media_workers import MediaWorkers
 
     Observe = Callable[[Document], Awaitable[None]]
 
@@ -91,7 +98,17 @@ class BatchRun:
         if config.outputs.directory is not None and is_object(config.outputs.directory):
             await asyncio.to_thread(objects_of(self._settings))
         async with contextlib.AsyncExitStack() as opened:
-            database = opened.enter_context(opened_ledger(self._settings))
+            media: MediaWorkers | None = None
+            is_first = is_first_run(self._settings)
+            if is_first:
+                # Everything is new, so what that needs is loaded while the ledger is created.
+                media = await opened.enter_async_context(self._media(discovery))
+            opening = asyncio.get_running_loop().run_in_executor(
+                None, opened_ledger, self._settings
+            )
+            if is_first:
+                import sttbatch.composition.workshop  # noqa: F401
+            database = opened.enter_context(await opening)
             config = await _at_known_origin(config, database)
             collector = await opened.enter_async_context(
                 measured(self._settings, lambda: end_of(self.report), self.warn)
@@ -104,7 +121,9 @@ class BatchRun:
                 collector.count_unchanged(len(self.report.recordings))
                 self.listeners.append(collector)
             if discovery.candidates or discovery.failures:
-                async with self._opened(discovery, database, config, priority) as pipeline:
+                if media is None:
+                    media = await opened.enter_async_context(self._media(discovery))
+                async with self._opened(media, database, config, priority) as pipeline:
                     with working or contextlib.nullcontext():
                         await pipeline.run(discovery)
                         await self._fulfil_orders(pipeline, config)
@@ -114,15 +133,19 @@ class BatchRun:
         completed = pipeline.claims.completed
         if self._workshop is None or pipeline.control.closed or not completed:
             return
-        from sttbatch.composition.ordered_work import fulfil_orders
-
         # Workers find them too.
         with contextlib.suppress(StateError):
+            stores = LedgerStores(self._settings, self._workshop.database)
+            ordered = await stores.orders.waiting(completed)
+            if not ordered:
+                return
+            from sttbatch.composition.ordered_work import fulfil_orders
+
             await fulfil_orders(
                 self._workshop,
                 self._settings,
                 config,
-                completed,
+                ordered,
                 lambda: self._stopped,
                 self.emit,
             )
@@ -142,7 +165,10 @@ class BatchRun:
             if not (discovery.candidates or discovery.failures):
                 return []
             orders = LedgerStores(self._settings, database).orders
-            async with self._opened(discovery, database, config, priority) as pipeline:
+            async with (
+                self._media(discovery) as media,
+                self._opened(media, database, config, priority) as pipeline,
+            ):
                 placed = await pipeline.submit(discovery, orders)
             if placed and self._settings.broker_url is not None:
                 with needs_celery():
@@ -157,7 +183,10 @@ class BatchRun:
         check_process_limits()
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
-            async with self._opened(discovery, database, config) as pipeline:
+            async with (
+                self._media(discovery) as media,
+                self._opened(media, database, config) as pipeline,
+            ):
                 return await pipeline.forecast(discovery)
 
     async def status_of(self, path: Location) -> FileStatus:
@@ -216,39 +245,41 @@ class BatchRun:
             await report_skipped(discovery, registry, self.emit)
 
     @contextlib.asynccontextmanager
+    async def _media(self, discovery: Discovery) -> AsyncIterator[MediaWorkers]:
+        """Media workers, as many as the recordings need, which load in the background."""
+        from sttbatch.processing.media.media_workers import MediaWorkers
+
+        with run_folder(data_folder(self._settings) / "spool") as spool:
+            async with MediaWorkers(spool) as media:
+                await media.start(len(discovery.candidates))
+                yield media
+
+    @contextlib.asynccontextmanager
     async def _opened(
         self,
-        discovery: Discovery,
+        media: MediaWorkers,
         database: Database,
         config: RunConfig,
         priority: JobPriority = JobPriority.MEDIUM,
     ) -> AsyncIterator[TranscriptionPipeline]:
-        from sttbatch.processing.media.media_workers import MediaWorkers
+        from sttbatch.composition.workshop import open_workshop, transcription_run
 
-        folder = data_folder(self._settings)
-        with run_folder(folder / "spool") as spool:
-            async with MediaWorkers(spool) as media:
-                # Their imports run in parallel with those of this process.
-                await media.start(len(discovery.candidates))
-                from sttbatch.composition.workshop import open_workshop, transcription_run
-
-                if self._ends_process:
-                    # Garbage collections of loaded modules would delay requests.
-                    gc.freeze()
-                async with open_workshop(
-                    self._settings, folder, database, media, self._key, self.emit
-                ) as workshop:
-                    self._workshop = workshop
-                    self._pipeline = transcription_run(
-                        workshop,
-                        config,
-                        self.emit,
-                        priority=priority,
-                        observe=self._observe,
-                    )
-                    if self._stopped:
-                        self._pipeline.control.stop()
-                    yield self._pipeline
+        if self._ends_process:
+            collect_garbage()
+        async with open_workshop(
+            self._settings, data_folder(self._settings), database, media, self._key, self.emit
+        ) as workshop:
+            self._workshop = workshop
+            self._pipeline = transcription_run(
+                workshop,
+                config,
+                self.emit,
+                priority=priority,
+                observe=self._observe,
+            )
+            if self._stopped:
+                self._pipeline.control.stop()
+            yield self._pipeline
 
 
 async def _at_known_origin(config: RunConfig, database: Database) -> RunConfig:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ class DeferredEngine:
     @property
     def longest_s(self) -> float | None:
         return self._engine.longest_s
+
+    def prepare(self, requests: int) -> None:
+        self._engine.prepare(requests)
 
     async def transcribe(
         self,
@@ -130,8 +134,10 @@ async def open_engines(
             return CloudRuTranscription(endpoint())
 
         if settings.engine == "cloudru":
-            # Imported now, while the media workers load their modules.
-            import sttbatch.external.cloudru.transcription  # noqa: F401
+            # Imported while the media workers load theirs, and while the disk is waited for.
+            module = "sttbatch.external.cloudru.transcription"
+            imported = asyncio.create_task(asyncio.to_thread(import_module, module))
+            opened.push_async_callback(asyncio.wait, [imported])
 
         yield Engines(DeferredEngine(engine), DeferredModels(endpoint))
 

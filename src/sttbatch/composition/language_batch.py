@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from sttbatch.composition.language_runs import (
     language_run,
     spec_run,
 )
-from sttbatch.composition.process_limits import check_process_limits
+from sttbatch.composition.process_limits import check_process_limits, collect_garbage
 from sttbatch.composition.run_monitoring import watching
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, data_folder, opened_ledger
@@ -242,7 +241,6 @@ class LanguageBatch:
                 ) as workshop,
             ):
                 if self._ends_process:
-                    # Garbage collections of loaded modules would delay requests.
-                    gc.freeze()
+                    collect_garbage()
                 self._workshop = workshop
                 yield workshop

@@ -58,13 +58,13 @@ async def fulfil_orders(
     stopping: Callable[[], bool],
     emit: Emit,
 ) -> None:
-    """Write what others ordered of completed jobs; only warnings are emitted."""
+    """Write what others ordered of jobs that are completed; only warnings are emitted."""
 
     def warn(event: Event) -> None:
         if isinstance(event, Warned):
             emit(event)
 
     jobs = ordered_jobs(workshop, settings, config, stopping, warn)
-    for job in (await jobs.queue.jobs.jobs(await jobs.orders.waiting(job_ids))).values():
+    for job in (await jobs.queue.jobs.jobs(job_ids)).values():
         if job.status is JobStatus.COMPLETED and not stopping():
             await jobs.process(Assignment(job, None))

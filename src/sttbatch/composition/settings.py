@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -165,6 +164,9 @@ _Layer: TypeAlias = dict[str, tuple[Any, str]]
 def _file(path: Path, *, local: bool) -> _Layer:
     try:
         text = _text(path) if local else path.read_text("utf-8")
+        # Most have no such file.
+        import tomllib
+
         values = tomllib.loads(text)
     except FileNotFoundError:
         if not local and os.environ.get(OTHER_FILE):
@@ -173,7 +175,8 @@ def _file(path: Path, *, local: bool) -> _Layer:
                 "`sttbatch config init` writes one"
             ) from None
         return {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
+        # Not UTF-8, or no TOML.
         raise UsageError(f"{path}: {error}") from error
     except RecursionError as error:
         raise UsageError(f"{path}: nested too deeply") from error

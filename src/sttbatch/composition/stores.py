@@ -17,7 +17,7 @@ from sttbatch.core.errors import ExtraMissing
 from sttbatch.core.options import MIB
 from sttbatch.core.work import Budgets
 from sttbatch.database.database import Database
-from sttbatch.database.opening import open_ledger, open_metrics
+from sttbatch.database.opening import LEDGER, open_ledger, open_metrics
 from sttbatch.database.private_files import private_folder
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def opened_ledger(settings: Settings) -> contextlib.closing[Database]:
     """The ledger, for a `with`; raises as `open_ledger`."""
     seal = payload_seal(settings)
     return contextlib.closing(open_ledger(data_folder(settings), settings.database_url, seal=seal))
+
+
+def is_first_run(settings: Settings) -> bool:
+    """Whether nothing is known of any recording, as there is no ledger yet."""
+    return settings.database_url is None and not (data_folder(settings) / LEDGER).exists()
 
 
 def work_ledger(

@@ -144,16 +144,16 @@ async def open_workshop(
         on_lost(error)
 
     async with (
+        open_engines(settings, key, emit, folder) as engines,
         open_caches(settings, database, warn) as caches,
         workers.registered(lost) as worker,
         MediaWorkers(media.spool, count=1) as splitters,
-        open_engines(settings, key, emit, folder) as engines,
         # Closed before the worker ends, which may need the reserved disk space.
         contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
         contextlib.aclosing(BackgroundIndexer(settings, database, warn)) as indexer,
     ):
         caches.l2.start()
-        await indexer.create()
+        indexer.create()
         budgets = Budgets(settings.budget_per_day, settings.budget_per_month)
         claims = WorkClaims(work_ledger(database, caches.ledger, worker.id, budgets), workers)
         # After the worker was registered, which reaps dead ones and books their reservations.

@@ -83,6 +83,9 @@ class Engine(Protocol):
     def longest_s(self) -> float | None:
         """The longest upload that it recognises well, in seconds; None: no limit."""
 
+    def prepare(self, requests: int) -> None:
+        """Get ready for so many requests at a time, in the background, before the first one."""
+
     async def transcribe(
         self,
         upload: Upload,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -31,6 +32,15 @@ class Segment(Struct, frozen=True):
     words: tuple[Word, ...] = ()
     speaker: str | None = None
     unlikely: bool = False
+
+
+def are_short(segments: Sequence[Segment]) -> bool:
+    """Whether this is about what is said in a minute, which any step handles within 0.3 ms."""
+    return (
+        len(segments) <= 32
+        and sum(len(each.text) for each in segments) <= 1000
+        and sum(len(each.words) for each in segments) <= 200
+    )
 
 
 class Transcription(Struct, frozen=True):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterable
+from functools import cache
 
 # Thai, Lao, Tibetan, Burmese, Khmer and the Tai scripts; Chinese, Japanese, Yi and their
 # punctuation, without Korean, which has spaces.
@@ -14,24 +16,33 @@ UNSPACED_RANGES = (
 )
 """For a set in a regular expression."""
 
-_UNSPACED = re.compile(f"[{UNSPACED_RANGES}]")
-_TOKEN = re.compile(f"[{UNSPACED_RANGES}]|[^\\s{UNSPACED_RANGES}]+")
-_LETTERS = re.compile(f"[{UNSPACED_RANGES}]|[^\\W{UNSPACED_RANGES}]+")
+# Where each range begins, and what follows its end.
+_BOUNDS = [
+    ord(each) + is_end
+    for first_to_last in zip(UNSPACED_RANGES[::3], UNSPACED_RANGES[2::3], strict=True)
+    for is_end, each in enumerate(first_to_last)
+]
 
 
 def is_unspaced(character: str) -> bool:
-    """Whether no space parts a word that begins or ends with `character` from the next one."""
-    return _UNSPACED.match(character) is not None
+    """Whether no space parts a word that begins or ends with `character`, if any, from the next."""
+    return bool(character) and bisect_right(_BOUNDS, ord(character)) % 2 == 1
+
+
+@cache
+def _pattern(others: str) -> re.Pattern[str]:
+    """One character of these scripts, or several that are `others`; compiling it takes a while."""
+    return re.compile(f"[{UNSPACED_RANGES}]|[^{others}{UNSPACED_RANGES}]+")
 
 
 def tokens(text: str) -> list[tuple[int, int]]:
     """Where words begin and end, or characters in a script without spaces."""
-    return [match.span() for match in _TOKEN.finditer(text)]
+    return [match.span() for match in _pattern(r"\s").finditer(text)]
 
 
 def runs_of_letters(text: str) -> list[tuple[int, int]]:
     """As `tokens`, parted by punctuation too: what is written with a hyphen is two."""
-    return [match.span() for match in _LETTERS.finditer(text)]
+    return [match.span() for match in _pattern(r"\W").finditer(text)]
 
 
 def letters(text: str) -> str:

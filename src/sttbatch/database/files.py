@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sttbatch.core.file_records import FileRecord
 from sttbatch.database.database import Database
@@ -31,8 +31,9 @@ class SqlFileIndex:
         rows = await self._database.batched_rows(RECORDS, paths)
         return {row[0]: FileRecord._make(row[1:]) for row in rows}
 
-    async def remember(self, path: bytes, record: FileRecord) -> None:
-        await self._database.write(lambda session: session.execute(REMEMBER, (path, *record)))
+    async def remember(self, records: Mapping[bytes, FileRecord]) -> None:
+        rows = [(path, *record) for path, record in records.items()]
+        await self._database.write(lambda session: session.executemany(REMEMBER, rows))
 
     async def paths_of(self, file_sha256s: Sequence[str]) -> list[bytes]:
         return [path for (path,) in await self._database.batched_rows(PATHS, file_sha256s)]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sttbatch.database.search_index import SqlSearchIndex
 
 
+LEDGER = "ledger.db"
 RATES = "rate.db"
 SEARCH = "search.db"
 
@@ -34,7 +35,7 @@ def ledger_store(data_folder: Path, url: str | None = None, clock: Clock = time.
     """
     if url is not None:
         return postgresql_store(url, LEDGER_HISTORY)
-    return SqliteFile(data_folder / "ledger.db", LEDGER_HISTORY, clock=clock)
+    return SqliteFile(data_folder / LEDGER, LEDGER_HISTORY, clock=clock)
 
 
 def metrics_store(data_folder: Path, url: str | None = None, clock: Clock = time.time) -> Store:

@@ -30,13 +30,11 @@ MOVE_HOST = "UPDATE outputs SET host = ? WHERE host = ?"
 STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
-STATE_HAS_CHANGED = """
-    SELECT 1 FROM outputs WHERE path = :path AND source = :source AND (
-        made_from IS DISTINCT FROM :made_from OR file_state IS DISTINCT FROM :file_state
-        OR audio_s IS DISTINCT FROM :audio_s)"""
 REMEMBER_STATE = """
     UPDATE outputs SET made_from = :made_from, file_state = :file_state, audio_s = :audio_s
-    WHERE path = :path AND source = :source"""
+    WHERE path = :path AND source = :source AND (
+        made_from IS DISTINCT FROM :made_from OR file_state IS DISTINCT FROM :file_state
+        OR audio_s IS DISTINCT FROM :audio_s)"""
 
 
 class SqlOutputStore:
@@ -83,7 +81,14 @@ class SqlOutputStore:
 
         return await self._database.write(claim)
 
-    async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
+    async def record(
+        self,
+        source: bytes,
+        sha256s: Mapping[bytes, tuple[str, str]],
+        states: Sequence[OutputState] = (),
+    ) -> None:
+        rows = [state._asdict() for state in states]
+
         def record(session: Session) -> None:
             for output in self._digests(session, list(sha256s)):
                 name, sha256 = sha256s[output.path]
@@ -94,17 +99,9 @@ class SqlOutputStore:
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
                 session.execute(OWN, (output.path, source, name, " ".join(digests), self._host))
+            session.executemany(REMEMBER_STATE, rows)
 
         await self._database.write(record)
-
-    async def remember_states(self, states: Sequence[OutputState]) -> None:
-        rows = [state._asdict() for state in states]
-
-        def has_changed(session: Session) -> bool:
-            return any(session.execute(STATE_HAS_CHANGED, row).fetchone() for row in rows)
-
-        if await self._database.read(has_changed):
-            await self._database.write(lambda session: session.executemany(REMEMBER_STATE, rows))
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         rows = await self._database.batched_rows(STATES, sources)

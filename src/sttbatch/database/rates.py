@@ -7,7 +7,6 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +14,7 @@ import msgspec
 
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports.rates import RateState
+from sttbatch.core.threads import SerialThread
 from sttbatch.database.database import Database, Session
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import boot_id, private_file, private_folder
@@ -89,12 +89,11 @@ class SqliteRates(InMemoryRates):
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         # An SQLite connection belongs to one thread.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"sqlite {path.name}")
+        self._thread = SerialThread(f"sqlite {path.name}")
 
     async def change(self, change: Change[T]) -> T:
         """Apply `change` in the thread of the connection."""
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._thread, self.change_now, change)
+        result = await self._thread.run(lambda: self.change_now(change))
         unreported, self._unreported = self._unreported, ""
         if unreported:
             self._warn(unreported)
@@ -125,8 +124,8 @@ class SqliteRates(InMemoryRates):
             return super().change_now(change)
 
     async def aclose(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
-        self._thread.shutdown()
+        await self._thread.run(self._disconnect)
+        self._thread.close()
 
     def _transact(self, change: Change[T]) -> T:
         db = self._connected()

@@ -77,8 +77,14 @@ class SqlSearchIndex(abc.ABC):
         rows = await self.database.rows(f"{TRANSCRIPTS} WHERE place IS NULL")
         return {facts[0]: IndexedTranscript(*facts) for *facts, _ in rows}
 
-    async def put(self, transcript: IndexedTranscript, passages: Sequence[Passage]) -> None:
-        def put(session: Session) -> None:
+    async def put(self, transcripts: Sequence[tuple[IndexedTranscript, Sequence[Passage]]]) -> None:
+        def put_all(session: Session) -> None:
+            for transcript, passages in transcripts:
+                put(session, transcript, passages)
+
+        def put(
+            session: Session, transcript: IndexedTranscript, passages: Sequence[Passage]
+        ) -> None:
             self._take_out(session, transcript.key)
             content = (transcript.file_sha256, transcript.stream)
             others = session.execute(OF_CONTENT, content).fetchall()
@@ -93,7 +99,7 @@ class SqlSearchIndex(abc.ABC):
                 self._insert_passages(session, place, rows)
             session.execute(INSERT, (*_facts(transcript), place))
 
-        await self.database.write(put)
+        await self.database.write(put_all)
 
     async def remove(self, keys: Sequence[str]) -> int:
         def remove(session: Session) -> int:

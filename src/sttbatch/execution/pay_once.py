@@ -16,7 +16,16 @@ from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.core.engine import APIRequest, RecordRequest
 from sttbatch.core.errors import BudgetReached, ChunkHindered, Stopped
 from sttbatch.core.ports import ChunkIndex
-from sttbatch.core.work import ROUNDING, Granted, HeldBy, OverBudget, RequestRecord, Void, WorkItem
+from sttbatch.core.work import (
+    ROUNDING,
+    Answered,
+    Granted,
+    HeldBy,
+    OverBudget,
+    RequestRecord,
+    Void,
+    WorkItem,
+)
 from sttbatch.processing.scheduling.orchestrator import Lane
 from sttbatch.queue.job_queue import WorkClaims
 
@@ -117,7 +126,8 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             SttbatchError: as `request.send` raises.
         """
         item = request.item
-        stored = await self._stored(request)
+        # The claim, which most need, tells whether the ledger has it.
+        stored = await self._stored(request, in_fronts=not self.closed())
         if stored is not None:
             if item.span is not None:
                 await self.spans.remember(item.span)
@@ -125,6 +135,8 @@ class PayOnce(Struct, frozen=True, kw_only=True):
         while not self.closed():
             self.spool.reserve()
             verdict = await self.claims.claim(item, task_id, force=self.force)
+            if not isinstance(verdict, Answered | HeldBy):
+                request.looked_up(None)
             if isinstance(verdict, Granted):
                 return await self._sent(request, verdict, lane), False
             if isinstance(verdict, OverBudget):
@@ -138,11 +150,14 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 return stored, True
         raise Stopped
 
-    async def _stored(self, request: PaidRequest[T]) -> T | None:
+    async def _stored(self, request: PaidRequest[T], *, in_fronts: bool = False) -> T | None:
+        """The stored result, or one that a front level has; None: there is none."""
         item = request.item
-        hit = None if self.force else await self.cache.get(item.key, item.file_sha256)
+        look_up = self.cache.get_from_fronts if in_fronts else self.cache.get
+        hit = None if self.force else await look_up(item.key, item.file_sha256)
         result = request.decode(hit.value) if hit is not None else None
-        request.looked_up(hit.level if hit is not None and result is not None else None)
+        if result is not None or not in_fronts:
+            request.looked_up(hit.level if hit is not None and result is not None else None)
         return result
 
     async def _sent(self, request: PaidRequest[T], granted: Granted, lane: Lane) -> T:

@@ -7,7 +7,7 @@ import itertools
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sttbatch.core import events
@@ -127,10 +127,11 @@ class MetricsCollector:
             async with self._begin_lock:
                 if self._run is None:
                     self._run = await self.store.begin(self._facts)
-            await self.store.record(self._run, samples)
+            writes: list[Awaitable[None]] = [self.store.record(self._run, samples)]
             if end is not None:
-                await self.store.end(self._run, now, end)
-                await self.store.expire()
+                writes += self.store.end(self._run, now, end), self.store.expire()
+            # At once, so that they wait for the disk together.
+            await asyncio.gather(*writes)
         except StateError as error:
             if not self._failing:
                 self._warn(f"not all metrics of this run are kept: {error}")

@@ -47,6 +47,13 @@ class IntactOutputs(NamedTuple):
     audio_s: float
 
 
+class Origin(NamedTuple):
+    """What outputs were made from; `made_from` as the function of that name returns it."""
+
+    made_from: str
+    audio_s: float
+
+
 class NameTakenError(RecordingError):
     """Another run has given a planned name to another recording; plan again."""
 
@@ -124,11 +131,22 @@ class OutputRegistry:
             await self._refuse_unless_abandoned(plan, others)
             abandoned |= set(others)
 
-    async def record(self, plan: OutputPlan, sha256s: Mapping[str, str]) -> None:
-        """Record that outputs were written with these digests (by format)."""
-        await self._store.record(
-            plan.source, {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
-        )
+    async def record(
+        self,
+        plan: OutputPlan,
+        sha256s: Mapping[str, str],
+        origin: Origin | None = None,
+        unchanged: Iterable[str] = (),
+    ) -> None:
+        """Record that outputs were written with these digests (by format).
+
+        With an `origin`, also the states of these and of the formats that are `unchanged`.
+        """
+        names = (*sha256s, *unchanged)
+        states = await self._states(plan, names, origin) if origin is not None else []
+        digests = {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
+        if digests or states:
+            await self._store.record(plan.source, digests, states)
 
     async def _refuse_unless_abandoned(
         self, plan: OutputPlan, others: Sequence[OutputDigests]
@@ -141,23 +159,21 @@ class OutputRegistry:
                     "run again for another name"
                 )
 
-    async def remember(
-        self, plan: OutputPlan, paths: Sequence[Location], made_from: str, audio_s: float
-    ) -> None:
-        """Record the states of the outputs at `paths`, which are up to date."""
-        found = await self._object_states(paths)
+    async def _states(
+        self, plan: OutputPlan, names: Iterable[str], origin: Origin
+    ) -> list[OutputState]:
+        paths = {name: plan.paths[name] for name in names}
+        found = await self._object_states([*paths.values()])
         by_name = {
-            ending: found[name] if (name := os.fsencode(path)) in found else state_of(name)
-            for ending, path in plan.paths.items()
-            if path in paths
+            name: found[path] if (path := os.fsencode(place)) in found else state_of(path)
+            for name, place in paths.items()
         }
-        states = [
-            OutputState(plan.key(name), plan.source, name, made_from, file_state, audio_s)
-            for name, file_state in by_name.items()
+        return [
+            OutputState(plan.key(name), plan.source, name, origin.made_from, state, origin.audio_s)
+            for name, state in by_name.items()
             # If it was removed meanwhile, the next run writes it again.
-            if file_state is not None
+            if state is not None
         ]
-        await self._store.remember_states(states)
 
     async def intact(
         self, expected: Iterable[tuple[OutputLocation, str]], formats: Sequence[str]

@@ -6,8 +6,6 @@ import re
 import unicodedata
 from itertools import accumulate, pairwise
 
-from icu4py.breakers import CharacterBreaker, LineBreaker, WordBreaker
-
 from sttbatch.core.scripts import is_unspaced
 
 # No-break spaces are white space to Python, but must not be broken.
@@ -40,6 +38,9 @@ def columns(text: str) -> int:
 
 def clusters(text: str) -> list[str]:
     """`text` in pieces that look like one character: accents and joined emoji stay together."""
+    # Loading ICU takes a while, and most texts need no break within a word.
+    from icu4py.breakers import CharacterBreaker
+
     return list(CharacterBreaker(text, "root"))
 
 
@@ -47,6 +48,8 @@ def unspaced_words(text: str) -> list[str]:
     """A text without a space, parted at words of scripts that have none, where a line may end."""
     if not any(map(is_unspaced, text)):
         return [text]
+    from icu4py.breakers import LineBreaker, WordBreaker
+
     ends = set(accumulate(map(len, LineBreaker(text, _STRICT))))
     # A line may end within a Chinese word, but reads better when it does not.
     ends &= set(accumulate(map(len, WordBreaker(text, "root"))))

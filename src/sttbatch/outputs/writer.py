@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.core.locations import Location, ObjectUrl
+from sttbatch.core.models import are_short
 from sttbatch.core.options import OutputOptions
+from sttbatch.core.threads import computed
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.object_files import ObjectTarget, examine_object, replace_objects
 from sttbatch.outputs.output_names import OutputPlan, Recording
-from sttbatch.outputs.output_registry import NameTakenError, OutputRegistry, made_from
+from sttbatch.outputs.output_registry import (
+    NameTakenError,
+    Origin,
+    OutputRegistry,
+    made_from,
+)
+
+SHORT_BYTES = 64 * 1024
 
 _ROUNDS = 5
 """How often names are planned, and files examined, while other runs write the same outputs."""
@@ -70,15 +81,15 @@ class OutputWriter:
             shown = replace(document, url=_public_url(plan, options))
             return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
 
+        origin = None
+        if transcript_key is not None:
+            facts = made_from(transcript_key, document.source, options)
+            origin = Origin(facts, document.transcript.duration_s)
         if self._plans[planned].paths:
-            written = await self._write_planned(planned, contents)
+            is_short = are_short(document.transcript.segments)
+            written = await self._write_planned(planned, contents, origin, is_short=is_short)
         if self.observe is not None:
             await self.observe(document)
-        if written.paths and transcript_key is not None:
-            origin = made_from(transcript_key, document.source, document.options)
-            await self.registry.remember(
-                self._plans[planned], written.paths, origin, document.transcript.duration_s
-            )
         return written
 
     async def write_contents(
@@ -91,24 +102,30 @@ class OutputWriter:
         self,
         planned: tuple[Location, OutputOptions],
         contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
+        origin: Origin | None = None,
+        *,
+        is_short: bool = True,
     ) -> Written:
         _, options = planned
-        for _ in range(_ROUNDS - 1):
+        for remaining in reversed(range(_ROUNDS)):
             plan = self._plans[planned]
+            contents = await computed(partial(contents_of, plan), small=is_short)
             try:
-                return await self._write(plan, contents_of, overwrite=options.overwrite)
+                return await self._write(plan, contents, origin, overwrite=options.overwrite)
             except NameTakenError:
+                if not remaining:
+                    raise
                 await self.plan([plan.recording], options)
-        return await self._write(self._plans[planned], contents_of, overwrite=options.overwrite)
+        raise AssertionError("the last round returns or raises")
 
     async def _write(
         self,
         plan: OutputPlan,
-        contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
+        contents: Mapping[str, bytes],
+        origin: Origin | None,
         *,
         overwrite: bool,
     ) -> Written:
-        contents = await asyncio.to_thread(contents_of, plan)
         folder = next(iter(plan.paths.values())).parent
         if not isinstance(folder, ObjectUrl) and folder not in self._swept:
             self._swept.add(folder)
@@ -122,7 +139,9 @@ class OutputWriter:
             if latest == known and not lost:
                 break
             known = latest
-            foreign, lost = await self._write_changed(plan, contents, known, overwrite=overwrite)
+            foreign, lost = await self._write_changed(
+                plan, contents, known, origin, overwrite=overwrite
+            )
             if not (foreign or lost):
                 break
         untouched = foreign | lost
@@ -136,6 +155,7 @@ class OutputWriter:
         plan: OutputPlan,
         contents: Mapping[str, bytes],
         known: Mapping[str, frozenset[str]],
+        origin: Origin | None,
         *,
         overwrite: bool,
     ) -> tuple[set[str], set[str]]:
@@ -143,12 +163,17 @@ class OutputWriter:
 
         Returns the formats of files that are not ours, and of those that others wrote meanwhile.
         """
-        targets = await asyncio.to_thread(
-            lambda: {
+
+        def examined() -> dict[str, Target | ObjectTarget]:
+            return {
                 name: self._examine(path, contents[name], known[name])
                 for name, path in plan.paths.items()
             }
-        )
+
+        # Nothing is read of what is not there; a digest of what is short takes no time.
+        size = sum(map(len, contents.values()))
+        is_new = size <= SHORT_BYTES and not any(map(_exists, plan.paths.values()))
+        targets = await computed(examined, small=is_new)
         foreign = {
             name
             for name, target in targets.items()
@@ -160,7 +185,8 @@ class OutputWriter:
             if name not in foreign
             and (target.existing is not Existing.SAME or known[name] != {target.sha256})
         }
-        return foreign, await self._put(plan, changed) if changed else set()
+        unchanged = targets.keys() - changed.keys() - foreign
+        return foreign, await self._put(plan, changed, unchanged, origin)
 
     def _examine(
         self, path: Location, content: bytes, known: frozenset[str]
@@ -178,16 +204,28 @@ class OutputWriter:
             skipped += replace_objects(self.registry.objects(), objects)
         return skipped
 
-    async def _put(self, plan: OutputPlan, changed: dict[str, Target | ObjectTarget]) -> set[str]:
-        """Write and record `changed`; returns the formats that others wrote meanwhile."""
-        await self.registry.intend(plan, _sha256s(changed))
+    async def _put(
+        self,
+        plan: OutputPlan,
+        changed: dict[str, Target | ObjectTarget],
+        unchanged: Iterable[str],
+        origin: Origin | None,
+    ) -> set[str]:
+        """Write `changed`, and record all; returns the formats that others wrote meanwhile."""
+        if changed:
+            await self.registry.intend(plan, _sha256s(changed))
         # A file with the right content only has to be recorded.
         stale = [target for target in changed.values() if target.existing is not Existing.SAME]
         skipped = await asyncio.to_thread(self._replace, stale) if stale else []
         lost = {name for name, target in changed.items() if target in skipped}
         done = {name: target for name, target in changed.items() if name not in lost}
-        await self.registry.record(plan, _sha256s(done))
+        await self.registry.record(plan, _sha256s(done), origin, unchanged)
         return lost
+
+
+def _exists(path: Location) -> bool:
+    """Whether a file is there, or an object may be."""
+    return isinstance(path, ObjectUrl) or os.path.lexists(path)
 
 
 def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:

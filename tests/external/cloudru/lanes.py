@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.events import Event
@@ -32,6 +32,16 @@ STALL_S = 60.0
 SHORT_STALL_S = 1.5
 PROBE_WAITS_S = (0.02, 0.1)
 BACKOFF_S = 0.02
+
+
+class Address(Protocol):
+    """Where requests go, and the key that opens it."""
+
+    @property
+    def base_url(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
 
 
 def hear_number(data: bytes) -> Heard:
@@ -101,7 +111,7 @@ class Lanes:
 
 @asynccontextmanager
 async def lanes_to(
-    endpoint: CloudRu,
+    endpoint: Address,
     *,
     retries: int = 3,
     outage_wait_s: float = 600.0,

@@ -42,6 +42,45 @@ def test_connections_are_reused(endpoint: CloudRu) -> None:
     assert lanes.events == [ConnectionsClosed("", opened=4, reused=20, replaced=0)]
 
 
+@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
+def test_connections_are_open_before_the_first_request(
+    tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what none of them needs is closed at the end."""
+
+    async def prepared(endpoint: CloudRu) -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+            lanes.endpoint.prepare(3)
+            await until(lambda e: e.log.connections_open == 3, endpoint)
+            assert endpoint.received == []
+            await lanes.send_all(6, 2)
+            assert endpoint.log.connections_open == 3
+        await until(lambda e: e.log.connections_open == 0, endpoint)
+        return lanes
+
+    with CloudRu(tls=tls, recognise=hear_number) as endpoint:
+        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+        lanes = asyncio.run(prepared(endpoint))
+    assert lanes.words == all_heard(6)
+    assert lanes.events == [ConnectionsClosed("", opened=3, reused=4, replaced=0)]
+    assert_one_request_a_connection(endpoint)
+
+
+def test_a_connection_in_advance_hides_no_fault(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+
+    async def prepared() -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+            lanes.endpoint.prepare(2)
+            await lanes.send_all(1, 1)
+        return lanes
+
+    with pytest.raises(EndpointUnreachable, match=r"not trusted.*SSL_CERT_FILE"):
+        assert asyncio.run(prepared()).words
+
+
 def test_a_connection_has_served_enough_before_the_endpoint_says_so(
     endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
 ) -> None:

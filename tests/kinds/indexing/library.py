@@ -82,7 +82,7 @@ class Library:
             transcript = Transcript(100.0, language, tuple(segments), (), stream=stream)
         await self.results.put(key, CacheValue(encode_transcript(transcript)), "whisper", sha256)
         record = FileRecord(1, 1, 1, 1, 1, sha256)
-        await self.files.remember(str(path or f"/{name}").encode(), record)
+        await self.files.remember({str(path or f"/{name}").encode(): record})
         return key
 
     async def hits(self, query: str, options: SearchOptions = EVERYWHERE) -> list[Hit]:

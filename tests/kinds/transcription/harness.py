@@ -68,6 +68,8 @@ class FakeEngine:
     timestamps: bool = True
     longest_s: float | None = None
 
+    def prepare(self, requests: int) -> None: ...
+
     async def transcribe(
         self,
         upload: Upload,

@@ -39,6 +39,8 @@ class WritingEngine:
     timestamps: bool = True
     longest_s: float | None = None
 
+    def prepare(self, requests: int) -> None: ...
+
     async def transcribe(
         self,
         upload: Upload,

@@ -65,6 +65,10 @@ class StatsCommand(TyperCommand):
         return super().parse_args(ctx, spelled)
 
 
+COMMAND = StatsCommand
+"""Its class, instead of typer's own."""
+
+
 # fmt: off
 def stats(
     context: typer.Context,

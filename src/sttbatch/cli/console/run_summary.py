@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sttbatch.cli.console.text import clock, counted, printable
-from sttbatch.kinds.language.forecast import LanguageForecast, TextForecast
 from sttbatch.kinds.report import BatchForecast, BatchReport, Outcome
+
+if TYPE_CHECKING:
+    from sttbatch.kinds.language.forecast import LanguageForecast, TextForecast
 
 CURRENCY = "RUB"
 

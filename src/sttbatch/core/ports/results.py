@@ -83,7 +83,8 @@ class FileIndex(Protocol):
     async def records(self, paths: Sequence[bytes]) -> dict[bytes, FileRecord]:
         """The records of many files, with few queries."""
 
-    async def remember(self, path: bytes, record: FileRecord) -> None: ...
+    async def remember(self, records: Mapping[bytes, FileRecord]) -> None:
+        """Record files by path."""
 
     async def paths_of(self, file_sha256s: Sequence[str]) -> list[bytes]:
         """The files that had one of these contents when they were last read."""
@@ -114,11 +115,16 @@ class OutputStore(Protocol):
         outputs that may be taken over.
         """
 
-    async def record(self, source: bytes, sha256s: Mapping[bytes, tuple[str, str]]) -> None:
-        """Record that outputs of `source` were written with these (format, digest) by path."""
+    async def record(
+        self,
+        source: bytes,
+        sha256s: Mapping[bytes, tuple[str, str]],
+        states: Sequence[OutputState] = (),
+    ) -> None:
+        """Record that outputs of `source` were written with these (format, digest) by path.
 
-    async def remember_states(self, states: Sequence[OutputState]) -> None:
-        """Record states of outputs; those that are unchanged are not written."""
+        `states` are of outputs that are up to date; those that are unchanged are not written.
+        """
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         """The states of the outputs of these recordings, with few queries."""

@@ -28,10 +28,10 @@ class SearchIndex(Protocol):
     async def superseded(self) -> dict[str, IndexedTranscript]:
         """By key, those of which a newer transcript of the same content and stream is indexed."""
 
-    async def put(self, transcript: IndexedTranscript, passages: Sequence[Passage]) -> None:
-        """Index a transcript in place of what its key and its content and stream had.
+    async def put(self, transcripts: Sequence[tuple[IndexedTranscript, Sequence[Passage]]]) -> None:
+        """Index transcripts, each in place of what its key and its content and stream had.
 
-        If a newer one of the same content and stream is indexed, it is only remembered as
+        If a newer one of the same content and stream is indexed, one is only remembered as
         superseded.
         """
 

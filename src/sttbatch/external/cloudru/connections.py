@@ -33,10 +33,14 @@ COALESCE_BYTES = 64 * 1024
 
 
 class _Stream(httpcore.AsyncNetworkStream):
-    """Buffers writes until `COALESCE_BYTES` are there, or the next read."""
+    """Buffers writes until `COALESCE_BYTES` are there, or the next read.
 
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+    `secured` is the same stream if its TLS handshake is already done.
+    """
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, secured: _Stream | None = None) -> None:
         self._stream = stream
+        self._secured = secured
         self._buffered = bytearray()
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
@@ -49,9 +53,11 @@ class _Stream(httpcore.AsyncNetworkStream):
             await self._flush(timeout)
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await (self._secured or self._stream).aclose()
 
-    async def start_tls(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+    async def start_tls(self, *args: Any, **options: Any) -> _Stream:
+        if self._secured is not None:
+            return self._secured
         await self._flush(None)
         return _Stream(await self._stream.start_tls(*args, **options))
 
@@ -66,23 +72,59 @@ class _Stream(httpcore.AsyncNetworkStream):
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
+    """Opens streams that coalesce writes, the first one in advance if that is asked for."""
+
     def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
         self._backend = backend
+        self._ahead: asyncio.Task[_Stream] | None = None
 
-    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
+    def open_ahead(self, url: httpx.URL, context: ssl.SSLContext, *, http2: bool) -> None:
+        """Begin to connect to the host of `url`, TLS and all, as its first request will."""
+        self._ahead = asyncio.create_task(self._opened(url, context, http2=http2))
+
+    async def _opened(self, url: httpx.URL, context: ssl.SSLContext, *, http2: bool) -> _Stream:
+        host, is_tls = url.raw_host.decode("ascii"), url.scheme == "https"
+        port = url.port or (443 if is_tls else 80)
+        stream = await self._backend.connect_tcp(host, port, timeout=CONNECT_TIMEOUT_S)
+        if not is_tls:
+            return _Stream(stream)
+        context.set_alpn_protocols(["http/1.1", "h2"] if http2 else ["http/1.1"])
+        secured = await stream.start_tls(context, host, timeout=CONNECT_TIMEOUT_S)
+        return _Stream(stream, _Stream(secured))
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> _Stream:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            # What failed is tried again, so that the request tells of it.
+            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+                return await ahead
         return _Stream(await self._backend.connect_tcp(*args, **options))
 
     async def sleep(self, seconds: float) -> None:
         await self._backend.sleep(seconds)
 
+    async def aclose(self) -> None:
+        """Close what was opened in advance, and not used."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.cancel()
+            (stream,) = await asyncio.gather(ahead, return_exceptions=True)
+            if isinstance(stream, _Stream):
+                await stream.aclose()
 
-def coalesce(client: httpx.AsyncClient) -> None:
-    """Make the future connections of `client` write fewer, larger blocks."""
+
+def coalesce(client: httpx.AsyncClient) -> _Backend | None:
+    """Make the future connections of `client` write fewer, larger blocks.
+
+    Returns what opens them; None: it may use a proxy.
+    """
+    direct = None
     # httpx has no argument for this that also keeps its proxies, so this patches httpx 0.28.
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+    for transport in (*client._mounts.values(), client._transport):  # noqa: SLF001
         if isinstance(transport, httpx.AsyncHTTPTransport):
             pool: Any = transport._pool  # noqa: SLF001
-            pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001
+            pool._network_backend = direct = _Backend(pool._network_backend)  # noqa: SLF001
+    return None if client._mounts else direct  # noqa: SLF001
 
 
 CONNECT_TIMEOUT_S = 10.0
@@ -91,6 +133,9 @@ WRITE_TIMEOUT_S = 60.0
 
 IDLE_S = 30.0
 """Connections idle for longer are not reused, as gateways close them after a minute or so."""
+
+UNUSED_S = 5.0
+"""As `IDLE_S`, of connections that were opened in advance: some wait ten seconds for a request."""
 
 REQUESTS_A_CONNECTION = 90
 """Gateways close a connection after a number of requests, nginx after 1000, before 1.19.10 after
@@ -111,14 +156,21 @@ class Connection:
     Attributes:
         http2: whether it is offered to the server.
         number: counted from 1 in the order in which connections are opened.
+        backend: can open it in advance; None: it may need a proxy.
         idle_since: in seconds of the monotonic clock.
     """
 
     client: httpx.AsyncClient
     http2: bool
     number: int
+    backend: _Backend | None = None
     idle_since: float = 0.0
     served: int = 0
+
+    @property
+    def idle_until(self) -> float:
+        """When it is not used any more."""
+        return self.idle_since + (IDLE_S if self.served else UNUSED_S)
 
 
 class ConnectionPool:
@@ -138,6 +190,7 @@ class ConnectionPool:
         self._direct = direct
         self._headers = {"User-Agent": user_agent, "Accept-Encoding": ENCODINGS}
         self._idle: list[Connection] = []
+        self._opening: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._contexts: dict[bool, tuple[float, asyncio.Task[ssl.SSLContext]]] = {}
         self._http2_faults = 0
@@ -156,24 +209,46 @@ class ConnectionPool:
         """Load the certificates in advance; raises UsageError as `ssl_context`."""
         await self._context(self.http2)
 
+    def open_ahead(self, url: str, count: int) -> None:
+        """Open connections in the background, so that there will have been `count` in all.
+
+        The requests tell of what fails.
+        """
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open_ahead(httpx.URL(url), count))
+
+    async def _open_ahead(self, url: httpx.URL, count: int) -> None:
+        with contextlib.suppress(UsageError):
+            http2 = self.http2
+            context = await self._context(http2)
+            while self.opened < count:
+                connection = self._opened(context, http2=http2)
+                if connection.backend is not None:
+                    connection.backend.open_ahead(url, context, http2=http2)
+                connection.idle_since = time.monotonic()
+                self._idle.append(connection)
+
     async def take(self, *, http1: bool = False, fresh: bool = False) -> Connection:
         """Take a connection out of the pool; `http1` offers no HTTP/2, `fresh` opens a new one.
 
         Raises UsageError if SSL_CERT_FILE or a proxy variable is invalid.
         """
         http2 = self.http2 and not http1
-        oldest = time.monotonic() - IDLE_S
-        for connection in [idle for idle in self._idle if idle.idle_since < oldest]:
+        now = time.monotonic()
+        for connection in [idle for idle in self._idle if idle.idle_until < now]:
             self._idle.remove(connection)
             self._close(connection)
         for connection in reversed(self._idle):
             if connection.http2 == http2 and not fresh:
                 self._idle.remove(connection)
-                self.reused += 1
+                self.reused += connection.served > 0
                 return connection
-        client = self._client(await self._context(http2), http2=http2)
+        return self._opened(await self._context(http2), http2=http2)
+
+    def _opened(self, context: ssl.SSLContext, *, http2: bool) -> Connection:
+        client = self._client(context, http2=http2)
         self.opened += 1
-        return Connection(client, http2, self.opened)
+        return Connection(client, http2, self.opened, coalesce(client))
 
     def give_back(self, connection: Connection, http_version: str) -> None:
         """Return a connection to the pool after a request."""
@@ -202,6 +277,9 @@ class ConnectionPool:
         return True
 
     async def aclose(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
         while self._idle:
             self._close(self._idle.pop())
         await asyncio.gather(*self._closing)
@@ -209,7 +287,7 @@ class ConnectionPool:
             self._emit(ConnectionsClosed("", self.opened, self.reused, self.replaced))
 
     def _close(self, connection: Connection) -> None:
-        task = asyncio.get_running_loop().create_task(_closed(connection.client))
+        task = asyncio.get_running_loop().create_task(_closed(connection))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -226,7 +304,7 @@ class ConnectionPool:
 
     def _client(self, context: ssl.SSLContext, *, http2: bool) -> httpx.AsyncClient:
         try:
-            client = httpx.AsyncClient(
+            return httpx.AsyncClient(
                 http2=http2,
                 verify=context,
                 headers=self._headers,
@@ -244,16 +322,16 @@ class ConnectionPool:
             raise UsageError(
                 f"a proxy variable (HTTPS_PROXY, ALL_PROXY) is invalid: {error}"
             ) from error
-        coalesce(client)
-        return client
 
 
 def _has_failed(task: asyncio.Task[ssl.SSLContext]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
-async def _closed(client: httpx.AsyncClient) -> None:
+async def _closed(connection: Connection) -> None:
     # A peer that is gone does not answer a TLS shutdown.
     with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, RuntimeError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await client.aclose()
+            await connection.client.aclose()
+            if connection.backend is not None:
+                await connection.backend.aclose()

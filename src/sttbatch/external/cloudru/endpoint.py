@@ -11,6 +11,7 @@ import tenacity
 
 from sttbatch.core import errors
 from sttbatch.core.engine import RecordRequest
+from sttbatch.core.threads import computed
 from sttbatch.external.cloudru.admission import AdmissionControl, unless_stopped
 from sttbatch.external.cloudru.connections import ConnectionPool
 from sttbatch.external.cloudru.endpoint_request import (
@@ -28,6 +29,9 @@ from sttbatch.external.secret import Secret
 from sttbatch.external.tls import certificate_error
 
 T = TypeVar("T")
+
+SMALL_ANSWER_BYTES = 16 * 1024
+"""The words of a minute; they are read in less than a millisecond."""
 
 
 class Endpoint:
@@ -51,6 +55,10 @@ class Endpoint:
         self.warn = warn
         self.models = models or ModelCheck(base_url, key.masked)
         self._served_models: set[str] = set()
+
+    def prepare(self, requests: int) -> None:
+        """Open connections for so many requests at a time, in the background."""
+        self._pool.open_ahead(self._base_url, requests)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
@@ -123,7 +131,10 @@ class Endpoint:
         request_id = self._key.masked(answer.headers.get("x-request-id", "")) or None
         try:
             # A large answer takes a while, in which signals and other lanes are heard.
-            understood = await asyncio.to_thread(asked.understand, answer, self._key.masked)
+            understood = await computed(
+                lambda: asked.understand(answer, self._key.masked),
+                small=len(answer.body.data) <= SMALL_ANSWER_BYTES,
+            )
         except asyncio.CancelledError:
             is_maybe_paid = answer.status == 200
             await state.record_attempt(

@@ -19,6 +19,9 @@ from sttbatch.external.cloudru.connections import CONNECT_TIMEOUT_S, Connection
 # and invalid frames while a response is read.
 FAULTS = (httpx.RequestError, httpx.StreamError, TimeoutError, OSError, h2.exceptions.H2Error)
 
+BLOCK_BYTES = 16 * 1024
+"""The smallest block that is sent: a form has twenty parts, and each would be a frame."""
+
 MAX_ERROR_BYTES = 64 * 1024
 """The maximum size that is read of a body whose status is not 200; messages are shorter."""
 
@@ -112,19 +115,28 @@ class HttpAttempt(httpx.AsyncByteStream):
     async def __anext__(self) -> bytes:
         # The next block is requested once the last one is written.
         self.sent_bytes += self._unconfirmed_bytes
-        assert self._blocks is not None
         try:
-            block = next(self._blocks, None)
+            block = self._next_block()
         except OSError as error:
             raise unreadable(error) from error
-        self.complete = block is None
+        self.complete = not block
         wait_s = self._response_s if self.complete else self._stall_s
         self._limit.reschedule(asyncio.get_running_loop().time() + wait_s)
-        if block is None:
+        if not block:
             self._unconfirmed_bytes = 0
             raise StopAsyncIteration
         self._unconfirmed_bytes = len(block)
         return block
+
+    def _next_block(self) -> bytes:
+        """Some of the body's parts together; empty: there are no more."""
+        assert self._blocks is not None
+        block = bytearray()
+        for part in self._blocks:
+            block += part
+            if len(block) >= BLOCK_BYTES:
+                break
+        return bytes(block)
 
     async def _trace(self, event: str, _: Mapping[str, Any]) -> None:
         # A proxy is addressed in HTTP/1.1 first, so any HTTP/2 event counts.

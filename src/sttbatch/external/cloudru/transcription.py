@@ -44,6 +44,9 @@ class CloudRuTranscription:
     def timestamps(self) -> bool:
         return _has_times(self._formats.index)
 
+    def prepare(self, requests: int) -> None:
+        self._endpoint.prepare(requests)
+
     async def transcribe(
         self,
         upload: Upload,

@@ -88,6 +88,9 @@ class LocalEngine:
     async def aclose(self) -> None:
         await asyncio.to_thread(self._executor.shutdown)
 
+    def prepare(self, requests: int) -> None:
+        """Do nothing: the first request loads the weights."""
+
     async def transcribe(
         self,
         upload: Upload,

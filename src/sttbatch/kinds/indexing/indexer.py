@@ -42,10 +42,14 @@ class Indexer:
         # Used by one call at a time, in whatever thread.
         self._languages: dict[str | None, Language] = {}
 
-    async def add(self, stored: StoredTranscript, transcript: Transcript) -> None:
-        """Index a transcript that has just been stored."""
-        await self._index.put(*await asyncio.to_thread(self._made, stored, transcript))
-        await self._remove_erased([stored])
+    async def add(self, transcripts: Sequence[tuple[StoredTranscript, Transcript]]) -> None:
+        """Index transcripts that have just been stored."""
+
+        def made() -> list[tuple[IndexedTranscript, list[Passage]]]:
+            return [self._made(*each) for each in transcripts]
+
+        await self._index.put(await asyncio.to_thread(made))
+        await self._remove_erased([stored for stored, _ in transcripts])
 
     async def prune(self) -> int:
         """Remove what the ledger no longer has; returns the number of transcripts."""
@@ -97,7 +101,7 @@ class Indexer:
             transcript = await asyncio.to_thread(decode_transcript, values[each.key].data)
             if transcript is not None:
                 made = await asyncio.to_thread(self._made, each, transcript, edit)
-                await self._index.put(*made)
+                await self._index.put([made])
         await self._remove_erased(stored)
 
     async def _remove_erased(self, indexed: Sequence[StoredTranscript]) -> None:

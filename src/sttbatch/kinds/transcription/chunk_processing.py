@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from msgspec import Struct
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, is_hindrance
 from sttbatch.core.models import GapReason
+from sttbatch.core.threads import computed
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.gap_repair import GapRepair
@@ -31,7 +30,7 @@ class ChunkProcessor(Struct, frozen=True):
         try:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(await asyncio.to_thread(outcome.compressed))
+                job.outcomes.append(await computed(outcome.compressed, small=outcome.is_short))
                 self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING

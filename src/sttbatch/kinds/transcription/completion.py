@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from sttbatch.core.jobs import Job
 from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
+from sttbatch.core.threads import computed
 from sttbatch.kinds.claims import dead_letter_reason, times_failed
 from sttbatch.kinds.report import SKIPPED, Outcome
 from sttbatch.kinds.run_control import RunControl
@@ -67,6 +67,9 @@ class Completion:
             copies.setdefault(options, []).append(Recording(each.path, location(each.root)))
         for options, planned in copies.items():
             await self.outputs.plan(planned, options)
+
+    async def is_stored(self, job: RecordingJob) -> bool:
+        return await self.results.has_transcript(job.transcript_key)
 
     async def write_stored(self, job: RecordingJob) -> str | None:
         """End a job whose transcript is stored; returns the cache level that had it, or None."""
@@ -149,7 +152,10 @@ class Completion:
             return missing[0].detail if missing else "it contains no audio"
         try:
             begun_s = time.monotonic()
-            job.transcript = await asyncio.to_thread(_merge, job)
+            job.transcript = await computed(
+                lambda: _merge(job),
+                small=len(job.outcomes) <= 2 and all(each.is_short for each in job.outcomes),
+            )
             merge_s = time.monotonic() - begun_s
             self.emit(events.TranscriptMerged(job.display_path, merge_s))
             if job.transcript.is_complete:

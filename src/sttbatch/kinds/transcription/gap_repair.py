@@ -27,8 +27,10 @@ from sttbatch.core.models import (
     Gap,
     GapReason,
     Transcription,
+    are_short,
 )
 from sttbatch.core.options import RunOptions
+from sttbatch.core.threads import computed
 from sttbatch.kinds.transcription import repair_audio
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
 from sttbatch.kinds.transcription.recording_job import RecordingJob
@@ -120,7 +122,10 @@ class GapRepair(Struct, frozen=True):
                 suspects.spans_in_question(transcription.segments) if self.run.vad else None,
             )
             profile = LoudnessProfile(audio.levels, suspects.holes, audio.speech)
-            report = await asyncio.to_thread(_examined, transcription, suspects, profile)
+            report = await computed(
+                lambda: _examined(transcription, suspects, profile),
+                small=are_short(transcription.segments),
+            )
             if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
             is_piece = not transcription.segments and upload.duration_s <= gap_detection.ONE_PIECE_S
@@ -256,7 +261,10 @@ def _dropped_in_recording(
 async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpans:
     # Of a hundred thousand words it takes seconds, in which signals and other lanes are heard.
     own = _ADJUSTER.own_part(span)
-    return await asyncio.to_thread(gap_detection.suspect_spans, transcription, own)
+    return await computed(
+        lambda: gap_detection.suspect_spans(transcription, own),
+        small=are_short(transcription.segments),
+    )
 
 
 def _examined(

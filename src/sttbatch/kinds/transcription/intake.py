@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -27,10 +27,26 @@ from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
-_AT_ONCE = 4
+_AT_ONCE = 16
+
+_READ_AHEAD = 128
+_SHORT_BYTES = 1 << 20
+"""Files up to this size are hashed together, so many at a time."""
 
 _HASHED_BYTES = 1 << 28
 """A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
+
+
+class _Known(Struct):
+    """What was found out together about some candidates.
+
+    Attributes:
+        read: those that were hashed, by absolute path.
+        missing: transcript keys that no level of the cache has.
+    """
+
+    read: dict[Path, FileRecord]
+    missing: set[str]
 
 
 class IntakeResult(Struct):
@@ -135,24 +151,45 @@ class Intake(Struct, frozen=True):
         """
         jobs: dict[str, RecordingJob] = {}
         entries: list[RecordingJob | RecordingError | Candidate | None] = [None] * len(candidates)
-        # A task for each of a hundred thousand candidates would take too much memory.
-        waiting = enumerate(candidates)
 
-        async def look() -> None:
-            for index, candidate in waiting:
+        async def look(some: Iterator[tuple[int, Candidate]], known: _Known) -> None:
+            for index, candidate in some:
                 if self.stopping():
                     return
                 is_known_only = not fetches and isinstance(candidate.status, ObjectFacts)
-                look_at = self._look_at_known if is_known_only else self._look_at
                 try:
-                    entries[index] = await look_at(candidate, jobs)
+                    entries[index] = await (
+                        self._look_at_known(candidate, jobs)
+                        if is_known_only
+                        else self._look_at(candidate, jobs, known)
+                    )
                 except Stopped:
                     return
                 except RecordingError as error:
                     entries[index] = error
 
-        await asyncio.gather(*(look() for _ in range(_AT_ONCE)))
+        # A task for each of a hundred thousand candidates would take too much memory.
+        for at in range(0, len(candidates), _READ_AHEAD):
+            known = await self._read_short(candidates[at : at + _READ_AHEAD])
+            some = enumerate(candidates[at : at + _READ_AHEAD], at)
+            await asyncio.gather(*(look(some, known) for _ in range(_AT_ONCE)))
         return entries
+
+    async def _read_short(self, candidates: Sequence[Candidate]) -> _Known:
+        """Hash what is short and unknown, and look up the transcripts of all of it."""
+        paths = [
+            path
+            for candidate in candidates
+            if isinstance(path := candidate.path, Path)
+            and candidate.expected
+            and candidate.status.st_size <= _SHORT_BYTES
+            and self.index.unchanged(os.fsencode(path.absolute()), candidate.status) is None
+        ]
+        records = await self.index.read_short([each.absolute() for each in paths], self.stopping)
+        stream = self.config.chunking.likely_stream
+        keys = {self._transcript_key(each.sha256, stream) for each in records.values()}
+        is_asked = keys and not self.config.run.force
+        return _Known(records, await self.results.missing(list(keys)) if is_asked else set())
 
     async def _look_at_known(
         self, candidate: Candidate, jobs: dict[str, RecordingJob]
@@ -171,15 +208,21 @@ class Intake(Struct, frozen=True):
         jobs[sha256].candidates.append(candidate)
         return jobs[sha256]
 
-    async def _look_at(self, candidate: Candidate, jobs: dict[str, RecordingJob]) -> RecordingJob:
+    async def _look_at(
+        self, candidate: Candidate, jobs: dict[str, RecordingJob], known: _Known
+    ) -> RecordingJob:
         probed = await self._probe_unknown(candidate)
-        fingerprint = await self._fingerprint(candidate)
+        path = candidate.path
+        read = known.read.get(path.absolute()) if isinstance(path, Path) else None
+        fingerprint = read or await self._fingerprint(candidate)
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
         job = jobs[sha256] = self._new_job(candidate, fingerprint)
-        if await self._is_stored(job):
+        if job.transcript_key in known.missing:
+            self.emit(events.CacheLookup(job.display_path, job.transcript_key, None))
+        elif await self._is_stored(job):
             return job
         try:
             if isinstance(probed, RecordingError):

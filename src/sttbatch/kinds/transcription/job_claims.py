@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -26,6 +28,11 @@ from sttbatch.queue.job_queue import JobQueue
 
 QUEUE_HEAD = 64
 """Rows of a higher priority that are searched for jobs of this run."""
+
+LOOKED_UP = 32
+"""Rows of the next jobs that are read together."""
+
+LOOK_AGAIN_S = 0.1
 
 ASKED_AT_ONCE = 500
 """Maximum number of own jobs in one query, which finds them behind jobs of other runs."""
@@ -155,7 +162,7 @@ class Backlog:
     """Hands out recordings by priority, then by length, the longest first.
 
     Long recordings come first so that lanes end together. `jobs priority` and `jobs cancel` of
-    other processes have an effect until a recording is handed out.
+    other processes have an effect until a tenth of a second before a recording is handed out.
     """
 
     def __init__(self, queue: JobQueue, jobs: Sequence[RecordingJob]) -> None:
@@ -165,6 +172,8 @@ class Backlog:
         heapq.heapify(self._order)
         self._lock = asyncio.Lock()
         self._unasked: list[str] = []
+        self._looked_at_s = -math.inf
+        self._rows: dict[str, Job | None] = {}
 
     async def next(self) -> RecordingJob | None:
         """The next recording, CANCELLED if its job is; None: there are no more.
@@ -173,21 +182,10 @@ class Backlog:
         """
         async with self._lock:
             while (job := self._first()) is not None:
-                # Concurrently, as each waits for the same commit.
-                raised, rows = await asyncio.gather(
-                    self._queue.jobs.queued_above(job.priority, QUEUE_HEAD, self._some()),
-                    self._queue.jobs.jobs([job.id]),
-                )
-                row = rows.get(job.id)
-                if row is not None and row.priority < job.priority:
-                    raised[job.id] = row.priority
-                changed = raised.keys() & self._jobs.keys()
-                for job_id in changed:
-                    self._jobs[job_id].priority = raised[job_id]
-                    heapq.heappush(self._order, _entry(self._jobs[job_id]))
-                if changed:
+                if job.id not in self._rows or time.monotonic() > self._looked_at_s + LOOK_AGAIN_S:
+                    await self._look(job)
                     continue
-                if row is not None:
+                if (row := self._rows[job.id]) is not None:
                     job.retry_count = row.retry_count
                     job.reason = row.error_message or ""
                     if row.status is JobStatus.CANCELLED:
@@ -195,6 +193,27 @@ class Backlog:
                 del self._jobs[job.id]
                 return job
         return None
+
+    async def _look(self, first: RecordingJob) -> None:
+        """Read the rows of the next jobs, and the priorities of all that were raised above them."""
+        following = heapq.nsmallest(LOOKED_UP, self._order)
+        ids = [first.id, *(job_id for *_, job_id in following if job_id in self._jobs)]
+        # Concurrently, as each waits for the same commit.
+        raised, rows = await asyncio.gather(
+            self._queue.jobs.queued_above(first.priority, QUEUE_HEAD, self._some()),
+            self._queue.jobs.jobs(ids),
+        )
+        self._looked_at_s = time.monotonic()
+        self._rows = {job_id: rows.get(job_id) for job_id in ids}
+        lowered = {
+            job_id: row.priority
+            for job_id, row in rows.items()
+            if row.priority < self._jobs[job_id].priority
+        }
+        for job_id, priority in (raised | lowered).items():
+            if job_id in self._jobs:
+                self._jobs[job_id].priority = priority
+                heapq.heappush(self._order, _entry(self._jobs[job_id]))
 
     def _some(self) -> Sequence[str]:
         """Ids of some remaining jobs, in turn: a query with all of them might take too long."""

@@ -126,7 +126,7 @@ class TranscriptionPipeline(Struct, frozen=True):
         jobs = await self._queued(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs, objects.sizes)
-        self.planner.announce()
+        self.planner.announce(self.control.lanes.lanes.limit)
         turns = [CutterTurn() for _ in jobs]
         turns += [CutterTurn(fetches=True) for _ in objects.sizes]
         ready = jobs
@@ -241,7 +241,7 @@ class TranscriptionPipeline(Struct, frozen=True):
 
     async def _is_written_elsewhere(self, job: RecordingJob) -> bool:
         """Whether another run has stored its transcript; then its outputs are written."""
-        if self.config.run.force:
+        if self.config.run.force or not await self.completion.is_stored(job):
             return False
         level = await self.completion.write_stored(job)
         if level is None:

@@ -67,7 +67,7 @@ class Probe(Struct, frozen=True, tag=True):
 
 
 class Split(Struct, frozen=True, tag=True):
-    """Request to begin to cut."""
+    """Request to begin to cut, and for the first chunk."""
 
     plan: SplitPlan
     source: Source
@@ -92,14 +92,11 @@ class Probed(Struct, frozen=True, tag=True):
     file: AudioFile
 
 
-class SplitOpened(Struct, frozen=True, tag=True):
-    """The reply to Split: NextChunk may follow."""
-
-
 class CutChunk(Struct, frozen=True, tag=True):
-    """The reply to NextChunk: the chunk."""
+    """The reply to Split and NextChunk; the last chunk has `counted_s`, as in SplitFinished."""
 
     chunk: AudioChunk
+    counted_s: float | None = None
 
 
 class Voice(NamedTuple):
@@ -122,7 +119,7 @@ class Measured(Struct, frozen=True, tag=True):
 
 
 class SplitFinished(Struct, frozen=True, tag=True):
-    """The reply to NextChunk after the last one; `counted_s` is the real duration in seconds."""
+    """No chunk is left; `counted_s` is the real duration in seconds."""
 
     counted_s: float
 
@@ -136,7 +133,7 @@ class Failed(Struct, frozen=True, tag=True):
 
 
 Request = Probe | Split | Measure | NextChunk
-Reply = Probed | SplitOpened | CutChunk | Measured | SplitFinished | Failed
+Reply = Probed | CutChunk | Measured | SplitFinished | Failed
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

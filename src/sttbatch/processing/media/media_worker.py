@@ -53,7 +53,6 @@ def _split(request: messages.Split) -> Iterator[Reply]:
         with Track(demuxer) as track:
             splitter = Splitter(track, request.plan)
             chunks = splitter.chunks()
-            yield messages.SplitOpened()
             while True:
                 _allow(track.size_bytes)
                 chunk = next(chunks, None)
@@ -61,7 +60,8 @@ def _split(request: messages.Split) -> Iterator[Reply]:
                 _check_unchanged(file, request.source)
                 if chunk is None:
                     break
-                yield messages.CutChunk(_spooled(chunk, request.spool))
+                counted_s = splitter.counted_s if splitter.is_at_end else None
+                yield messages.CutChunk(_spooled(chunk, request.spool), counted_s)
             yield messages.SplitFinished(splitter.counted_s)
 
 
@@ -216,7 +216,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
             reply = messages.Failed(f"it cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - only this recording fails
             reply = messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
-        if isinstance(reply, messages.SplitFinished | messages.Failed):
+        is_last = isinstance(reply, messages.CutChunk) and reply.counted_s is not None
+        if is_last or isinstance(reply, messages.SplitFinished | messages.Failed):
             # The recording is not needed while the worker waits for its next request.
             replies = iter(())
         data = messages.encoder.encode(reply)

@@ -86,8 +86,8 @@ class _MediaWorker:
         assert process.stdin is not None
         assert process.stdout is not None
         data = messages.encoder.encode(request)
-        process.stdin.write(messages.LENGTH.pack(len(data)))
-        process.stdin.write(data)
+        # At once, so that the worker wakes once.
+        process.stdin.write(messages.LENGTH.pack(len(data)) + data)
         await process.stdin.drain()
         (length,) = messages.LENGTH.unpack(await process.stdout.readexactly(messages.LENGTH.size))
         reply: messages.Reply = messages.reply_decoder.decode(
@@ -140,32 +140,33 @@ class Cutting:
     plans: Iterator[SplitPlan]
     counted_s: float | None = None
     _count: int = 0
-
-    async def begin_next(self) -> bool:
-        """Open the recording for the next plan; False: there is none. Raises MediaError."""
-        plan = next(self.plans, None)
-        if plan is None:
-            return False
-        request = messages.Split(plan, self.source, str(self.spool))
-        await self.worker.send(request, self.source.size_bytes)
-        return True
+    _is_open: bool = False
+    _read_s: float = 0.0
 
     async def next(self) -> AudioChunk | None:
         """Cut the next chunk; None: there is none.
 
         Raises MediaError if the recording is damaged or changed, or its decoder died.
         """
-        while True:
-            reply = await self.worker.send(messages.NextChunk(), self.source.size_bytes)
+        while (request := self._request()) is not None:
+            reply = await self.worker.send(request, self.source.size_bytes)
+            assert isinstance(reply, messages.CutChunk | messages.SplitFinished)
+            self._is_open = reply.counted_s is None
+            self._read_s = reply.counted_s or 0.0
             if isinstance(reply, messages.CutChunk):
                 # Each plan counts from 0.
                 span = replace(reply.chunk.span, index=self._count)
                 self._count += 1
                 return replace(reply.chunk, span=span)
-            assert isinstance(reply, messages.SplitFinished)
-            if not await self.begin_next():
-                self.counted_s = reply.counted_s
-                return None
+        self.counted_s = self._read_s
+        return None
+
+    def _request(self) -> messages.Request | None:
+        """What asks for the next chunk; None: the last plan is at its end."""
+        if self._is_open:
+            return messages.NextChunk()
+        plan = next(self.plans, None)
+        return None if plan is None else messages.Split(plan, self.source, str(self.spool))
 
 
 class MediaWorkers:
@@ -222,11 +223,9 @@ class MediaWorkers:
     async def split(
         self, source: Source, *plans: SplitPlan, urgency: int = 0
     ) -> AsyncIterator[Cutting]:
-        """Reserve a worker to cut `source`, which is read once for each plan; raises MediaError."""
+        """Reserve a worker to cut `source`, which is read once for each plan."""
         async with self._reserved(urgency) as worker:
-            cutting = Cutting(worker, source, self.spool, iter(plans))
-            await cutting.begin_next()
-            yield cutting
+            yield Cutting(worker, source, self.spool, iter(plans))
 
     async def _send(self, request: messages.Request, size_bytes: int) -> messages.Reply:
         async with self._reserved(0) as worker:

@@ -37,7 +37,11 @@ SIZE_HEADROOM_BYTES = 256 * 1024
 
 
 class Splitter:
-    """Cuts a track by a plan, except its `kept` spans; raises MediaError."""
+    """Cuts a track by a plan, except its `kept` spans; raises MediaError.
+
+    Attributes:
+        is_at_end: the chunk that is yielded is the last one.
+    """
 
     def __init__(self, track: Track, plan: SplitPlan) -> None:
         self._track = track
@@ -52,6 +56,7 @@ class Splitter:
             self._longest_s = max(plan.max_piece_s / 2, rest_s)
         self._shortest = track.pts_of(MIN_PIECE_S)
         self._index = 0
+        self.is_at_end = False
 
     @property
     def counted_s(self) -> float:
@@ -81,11 +86,15 @@ class Splitter:
             if end is not None and end.pts - begin.pts < self._shortest:
                 return
             cut = self._next_cut(begin, end)
+            self.is_at_end = end is None and self._ends(cut)
             yield from self._cut(begin, cut)
-            if self.buffer.at_end and cut.pts >= self.buffer.end_pts:
+            if self._ends(cut):
                 return
             self._skip_to(cut)
             begin = cut
+
+    def _ends(self, cut: CutPoint) -> bool:
+        return self.buffer.at_end and cut.pts >= self.buffer.end_pts
 
     def _audio_from(self, begin: CutPoint) -> CutPoint:
         """`begin`, or the start of the next audio if there is none for a while."""

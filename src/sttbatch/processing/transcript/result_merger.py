@@ -27,6 +27,7 @@ from sttbatch.core.models import (
     Transcript,
     Transcription,
     Word,
+    are_short,
 )
 from sttbatch.core.scripts import is_unspaced
 from sttbatch.processing.transcript import overlap
@@ -34,6 +35,9 @@ from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 from sttbatch.processing.transcript.words import Token, reduced, tokens_of
 
 _FASTEST = 1
+SHORT_BYTES = 1024
+"""Of a compressed minute of speech."""
+
 _decoder = msgspec.msgpack.Decoder(Transcription)
 
 _STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
@@ -61,6 +65,12 @@ class ChunkOutcome(Struct, frozen=True):
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
     dropped: tuple[DroppedSegment, ...] = ()
+
+    @property
+    def is_short(self) -> bool:
+        if isinstance(self.transcription, bytes):
+            return len(self.transcription) <= SHORT_BYTES
+        return self.transcription is None or are_short(self.transcription.segments)
 
     def compressed(self) -> ChunkOutcome:
         """The same outcome in less memory: a word takes about 10 bytes instead of 170."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from icu4py.breakers import CharacterBreaker
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -105,6 +104,9 @@ def _spans(text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     goes_on = False
     end = 0
+    # Loading ICU takes a while, and most transcripts need no look at their characters.
+    from icu4py.breakers import CharacterBreaker
+
     for character in CharacterBreaker(text, "root"):
         start, end = end, end + len(character)
         if character[0].isspace():
