@@ -31,9 +31,12 @@ class IndexedTranscript(Struct, frozen=True):
 
 
 class Passage(Struct, frozen=True):
-    """A passage of a transcript: the words that it is found by, and packed what a hit shows."""
+    """A passage of a transcript: the words that it is found by, and packed what a hit shows.
 
-    words: tuple[str, ...]
+    The words have spaces between them, as they would take ten times the memory by themselves.
+    """
+
+    words: str
     data: bytes
 
 

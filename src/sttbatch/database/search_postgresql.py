@@ -24,7 +24,7 @@ class PostgreSQLSearchIndex(SqlSearchIndex):
     ) -> None:
         del place
         session.executemany(
-            INSERT, [(number, passage.data, list(passage.words)) for number, passage in rows]
+            INSERT, [(number, passage.data, passage.words.split()) for number, passage in rows]
         )
 
     def _delete_words(self, session: Session, place: int) -> None:

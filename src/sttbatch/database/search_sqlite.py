@@ -38,7 +38,7 @@ class SqliteSearchIndex(SqlSearchIndex):
     def _insert_passages(
         self, session: Session, place: int, rows: Sequence[tuple[int, Passage]]
     ) -> None:
-        lines = [" ".join(passage.words) for _, passage in rows]
+        lines = [passage.words for _, passage in rows]
         session.executemany(INSERT, [(number, passage.data) for number, passage in rows])
         words = [(number, line) for (number, _), line in zip(rows, lines, strict=True)]
         session.executemany(INSERT_WORDS, words)

@@ -81,7 +81,7 @@ def test_what_matches_is_always_selected(texts: list[str]) -> None:
     """The store may select too much, but never too little."""
     language = Language("en")
     segments = [Segment(each, at, at) for at, each in enumerate(texts)]
-    words = {word for each in passages_of(segments, language) for word in each.words}
+    words = {word for each in passages_of(segments, language) for word in each.words.split()}
     whole = [Utterance(each, 0.0, 1.0) for each in texts]
     said_words = [word for each in texts for *_, word in language.words(each)]
     for length in (2, 3):

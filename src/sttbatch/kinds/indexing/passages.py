@@ -69,19 +69,23 @@ class _Indexed(NamedTuple):
 def passages_of(segments: Sequence[Segment], language: Language) -> list[Passage]:
     """The passages of a transcript, in the order of time."""
     ordered = sorted(segments, key=lambda segment: segment.start_s)
-    utterances = [each for segment in ordered for each in _utterances(segment, language)]
+    utterances = (each for segment in ordered for each in _utterances(segment, language))
     return list(islice(_grouped(utterances), PASSAGE_LIMIT))
 
 
-def _grouped(utterances: Sequence[_Indexed]) -> Iterator[Passage]:
-    begin = 0
-    while begin < len(utterances):
-        end = _after(utterances, begin, PASSAGE_WORDS)
-        last = _after(utterances, end, OVERLAP_WORDS)
-        words = _words([each.text for each in utterances[begin:last]])
-        own = tuple(each.utterance for each in utterances[begin:end])
-        yield Passage(tuple(words), _encoder.encode(StoredPassage(own, last - end)))
-        begin = end
+def _grouped(utterances: Iterator[_Indexed]) -> Iterator[Passage]:
+    # Those of one passage and of its overlap: what they are found by takes a hundred times as much
+    # memory as they do.
+    held: list[_Indexed] = []
+    while True:
+        end = _held(held, utterances, 0, PASSAGE_WORDS)
+        if not end:
+            return
+        last = _held(held, utterances, end, OVERLAP_WORDS)
+        words = _words([each.text for each in held[:last]])
+        own = tuple(each.utterance for each in held[:end])
+        yield Passage(" ".join(words), _encoder.encode(StoredPassage(own, last - end)))
+        del held[:end]
 
 
 def _words(texts: Sequence[IndexedText]) -> set[str]:
@@ -91,11 +95,18 @@ def _words(texts: Sequence[IndexedText]) -> set[str]:
     return words
 
 
-def _after(utterances: Sequence[_Indexed], begin: int, limit: int) -> int:
-    """The end of the fewest utterances from `begin` on that have `limit` words together."""
+def _held(held: list[_Indexed], further: Iterator[_Indexed], begin: int, limit: int) -> int:
+    """The end of the fewest utterances from `begin` on that have `limit` words together.
+
+    `held` gets as many further ones as that needs.
+    """
     count, end = 0, begin
-    while end < len(utterances) and count < limit:
-        count += utterances[end].text.number
+    while count < limit:
+        if end == len(held):
+            held.extend(islice(further, 1))
+        if end == len(held):
+            break
+        count += held[end].text.number
         end += 1
     return end
 

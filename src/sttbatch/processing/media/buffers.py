@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
+from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import is_quiet
+from sttbatch.processing.media.packet_clock import StreamPacket
 from sttbatch.processing.media.samples import Samples, encode
 from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels, is_digital_silence
 from sttbatch.processing.media.speech import detector
-from sttbatch.processing.media.track import StreamPacket, Track
+from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import ENCODED, Container
+
+_PTS, _END_PTS = attrgetter("pts"), attrgetter("end_pts")
 
 _FIRST_PROBE_S = 1.0
 _LONGEST_PROBE_S = 60.0
@@ -71,7 +75,8 @@ class Buffer(ABC, Generic[Item]):
         self._track = track
         self._decoder = decoder
         self._source = track.packets()
-        self._items: deque[Item] = deque()
+        # In the order of their starts and, but for roundings, of their ends.
+        self._items: list[Item] = []
 
     @abstractmethod
     def fill(self, until: int, max_bytes: int) -> int:
@@ -145,7 +150,16 @@ class Buffer(ABC, Generic[Item]):
             start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
 
     def _covered(self, start: int, end: int) -> Iterator[Item]:
-        return (item for item in self._items if item.end_pts > start and item.pts < end)
+        items = self._items
+        high = bisect_left(items, end, key=_PTS)
+        return islice(items, bisect_right(items, start, hi=high, key=_END_PTS), high)
+
+    def _pop_before(self, pts: int) -> list[Item]:
+        """Remove the items that end before a position."""
+        count = bisect_right(self._items, pts, key=_END_PTS)
+        past = self._items[:count]
+        del self._items[:count]
+        return past
 
     def _encoded(
         self,

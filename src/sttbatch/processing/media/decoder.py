@@ -13,8 +13,9 @@ from sttbatch.core.models import MIXED
 from sttbatch.processing.media import limits
 from sttbatch.processing.media.demuxing import AudioPacket
 from sttbatch.processing.media.mixing import Mixer, declared_layout, repeated
+from sttbatch.processing.media.packet_clock import StreamPacket
 from sttbatch.processing.media.silence import SAMPLE_RATE
-from sttbatch.processing.media.track import StreamPacket, Track
+from sttbatch.processing.media.track import Track
 
 _ITEM_CODES: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 """Codes of Python's memoryview by item size; items are only copied, so their type is irrelevant."""

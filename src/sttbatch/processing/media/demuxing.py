@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from typing import BinaryIO, TypeAlias, cast
 
 import av
@@ -36,6 +37,8 @@ _EDITED = ("mov", "flv", "nut")
 """Formats in which frames of different parameters may follow each other; formats in which packets
 are marked as not played, or bring new parameters. By the first of libavformat's names."""
 
+_BATCH_PACKETS = 64
+
 _SEEKABLE = ("aiff", "caf", "flac", "mov", "w64", "wav")
 """Formats whose timestamps are the same after seeking."""
 
@@ -60,8 +63,8 @@ class Section(Struct, frozen=True, eq=False):
 
 
 AudioPacket: TypeAlias = "Packet[AudioStream]"
-Demuxed: TypeAlias = "tuple[Section, AudioPacket, tuple[AudioPacket, ...]]"
-"""A packet, and those before it that a player decodes and does not play."""
+Run: TypeAlias = "tuple[Section, list[AudioPacket], tuple[AudioPacket, ...]]"
+"""Packets of one section, and those before them that a player decodes and does not play."""
 
 
 class Demuxer:
@@ -116,14 +119,12 @@ class Demuxer:
             except NoAudioError:
                 continue
 
-    def packets(self) -> Iterator[Demuxed]:
+    def runs(self) -> Iterator[Run]:
         """Yield all packets in order; raises MediaError if the file is damaged."""
         try:
-            yield from self._packets_of(self.container, self.stream, self.first)
+            yield from self._runs_of(self.container, self.stream, self.first)
             for link, container, stream in self.later_links():
-                yield from self._packets_of(
-                    container, stream, self._section(link, container, stream)
-                )
+                yield from self._runs_of(container, stream, self._section(link, container, stream))
         except av.FFmpegError as error:
             raise MediaError(f"damaged: {reason(error)}") from error
 
@@ -142,65 +143,87 @@ class Demuxer:
             origin_pts=timeline.origin(container, stream, time_base),
         )
 
-    def _packets_of(
+    def _runs_of(
         self, container: InputContainer, stream: AudioStream, section: Section
-    ) -> Iterator[Demuxed]:
+    ) -> Iterator[Run]:
         packets = container.demux(stream)
         if self.format in _EDITED:
             return _edited(packets, section)
         if self.format in _SELF_DESCRIBING and stream.codec_context.codec.canonical_name in READERS:
             return _self_describing(packets, section)
-        return ((section, packet, ()) for packet in packets if packet.size)
+        return ((section, batch, ()) for batch in _batches(packets))
 
 
-def _self_describing(packets: Iterable[AudioPacket], section: Section) -> Iterator[Demuxed]:
+def _batches(packets: Iterator[AudioPacket]) -> Iterator[list[AudioPacket]]:
+    """Packets in lists, as an hour has 140,000 of them; none of a list is empty."""
+    batch: list[AudioPacket] = []
+    try:
+        while True:
+            batch.extend(islice(packets, _BATCH_PACKETS))
+            if not batch:
+                return
+            yield [packet for packet in batch if packet.size]
+            batch = []
+    except av.FFmpegError:
+        # What was read before the damage counts.
+        yield [packet for packet in batch if packet.size]
+        raise
+
+
+def _self_describing(packets: Iterator[AudioPacket], section: Section) -> Iterator[Run]:
     """Compare each frame's header with the first one."""
     read = READERS[section.context.codec.canonical_name]
     # Headers of one stream differ in a few bits only; each one is read once.
     sections: dict[bytes, Section] = {}
     first, now = None, section
-    for packet in packets:
-        if not packet.size:
+    for batch in _batches(packets):
+        heads = [bytes(memoryview(packet)[:HEADER_BYTES]) for packet in batch]
+        if {sections.get(head) for head in set(heads)} == {now}:
+            yield now, batch, ()
             continue
-        head = bytes(memoryview(packet)[:HEADER_BYTES])
-        known = sections.get(head)
-        if known is None:
-            header = read(head)
-            first = first or header
-            if header is None or first is None:
-                known = now
-            elif header.parameters == first.parameters:
-                known = section
-            elif header.parameters == now.mark:
-                known = now
-            else:
-                known = replace(section, mark=header.parameters, frame_s=header.frame_s)
-            sections[head] = known
-        now = known
-        yield now, packet, ()
+        for head, packet in zip(heads, batch, strict=True):
+            known = sections.get(head)
+            if known is None:
+                header = read(head)
+                first = first or header
+                if header is None or first is None:
+                    known = now
+                elif header.parameters == first.parameters:
+                    known = section
+                elif header.parameters == now.mark:
+                    known = now
+                else:
+                    known = replace(section, mark=header.parameters, frame_s=header.frame_s)
+                sections[head] = known
+            now = known
+            yield now, [packet], ()
 
 
-def _edited(packets: Iterable[AudioPacket], section: Section) -> Iterator[Demuxed]:
+def _edited(packets: Iterator[AudioPacket], section: Section) -> Iterator[Run]:
     """Separate packets that an edit list omits, and follow new parameters."""
     left_out: list[AudioPacket] = []
     is_first = True
-    for packet in packets:
-        if not packet.size:
+    for batch in _batches(packets):
+        if not left_out and not any(p.is_discard or p.has_sidedata("new_extradata") for p in batch):
+            yield section, batch, ()
+            is_first = is_first and not batch
             continue
-        if packet.is_discard:
-            left_out.append(packet)
-            continue
-        if packet.has_sidedata("new_extradata"):
-            section = _with_extradata(section, bytes(packet.get_sidedata("new_extradata")))
-        if not left_out:
-            yield section, packet, ()
-        elif is_first and _lasts_s(left_out) <= _PRIMING_S:
-            yield from ((section, each, ()) for each in [*left_out, packet])
-        else:
-            yield replace(section, mark=section.mark + b" edited"), packet, tuple(left_out)
-        left_out, is_first = [], False
+        for packet in batch:
+            if packet.is_discard:
+                left_out.append(packet)
+                continue
+            if packet.has_sidedata("new_extradata"):
+                section = _with_extradata(section, bytes(packet.get_sidedata("new_extradata")))
+            if is_first and left_out and _lasts_s(left_out) <= _PRIMING_S:
+                yield section, [*left_out, packet], ()
+            elif left_out:
+                edited = replace(section, mark=section.mark + b" edited")
+                yield edited, [packet], tuple(left_out)
+            else:
+                yield section, [packet], ()
+            left_out, is_first = [], False
     if _lasts_s(left_out) <= _PRIMING_S:
-        yield from ((section, each, ()) for each in left_out)
+        yield section, left_out, ()
 
 
 def _with_extradata(section: Section, extradata: bytes) -> Section:

@@ -8,9 +8,10 @@ from sttbatch.core.models import MIXED
 from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import LoudnessLevels, Span
 from sttbatch.processing.media.media_messages import Voice
+from sttbatch.processing.media.packet_clock import JUMP_S
 from sttbatch.processing.media.silence import SAMPLE_RATE, audioop, frame_levels
 from sttbatch.processing.media.speech import detector
-from sttbatch.processing.media.track import JUMP_S, Track
+from sttbatch.processing.media.track import Track
 
 PREROLL_S = 0.3
 """Seconds decoded and dropped before each span: mp3's bit reservoir reaches that far back."""

@@ -12,9 +12,10 @@ from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.buffers import Buffer, CutMedia
 from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.mixing import is_cinema
+from sttbatch.processing.media.packet_clock import FAR, JUMP_S, StreamPacket
 from sttbatch.processing.media.samples import Samples
 from sttbatch.processing.media.silence import BYTES_PER_SECOND, is_digital_silence
-from sttbatch.processing.media.track import FAR, JUMP_S, StreamPacket, Track
+from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 
@@ -35,15 +36,18 @@ class PacketBuffer(Buffer[StreamPacket]):
         self._buffered_bytes = 0
 
     def fill(self, until: int, max_bytes: int) -> int:
-        while self.end_pts < until and not self.at_end and self._buffered_bytes < max_bytes:
+        # Of an hour, 140,000 packets.
+        held_bytes, end_pts, append = self._buffered_bytes, self.end_pts, self._items.append
+        while end_pts < until and held_bytes < max_bytes:
             item = next(self._source, None)
             if item is None:
                 self.at_end = True
                 break
-            self._items.append(item)
-            self._buffered_bytes += item.packet.size
-            self.end_pts = item.end_pts
-        return min(self.end_pts, until)
+            append(item)
+            held_bytes += item.packet.size
+            end_pts = item.end_pts
+        self._buffered_bytes, self.end_pts = held_bytes, end_pts
+        return min(end_pts, until)
 
     def skip_to(self, pts: int) -> None:
         step = self._track.pts_of(60.0)
@@ -53,8 +57,7 @@ class PacketBuffer(Buffer[StreamPacket]):
             self._drop_before(pts)
 
     def _drop_before(self, pts: int) -> None:
-        while self._items and self._items[0].end_pts <= pts:
-            self._buffered_bytes -= self._items.popleft().packet.size
+        self._buffered_bytes -= sum(item.packet.size for item in self._pop_before(pts))
 
     def _interleaved(self, start: int, end: int) -> tuple[int, bytes]:
         preroll = start - self._track.pts_of(self.preroll_s)
@@ -79,8 +82,9 @@ class PacketBuffer(Buffer[StreamPacket]):
         time_map: list[tuple[float, float]] = []
         upload_s = 0.0 - delay_s
         shift_s = float("inf")
+        origin_pts, time_base = self._track.origin_pts, self._track.time_base
         for item in items:
-            at_s = self._track.seconds(item.pts)
+            at_s = (item.pts - origin_pts) * time_base
             if abs(at_s - upload_s - shift_s) > JUMP_S:
                 time_map.append((upload_s, at_s))
                 shift_s = at_s - upload_s

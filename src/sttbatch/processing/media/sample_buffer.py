@@ -3,8 +3,9 @@ from __future__ import annotations
 from sttbatch.core.models import MIXED, UploadCodec
 from sttbatch.processing.media.buffers import Buffer, CutMedia, Digested
 from sttbatch.processing.media.decoder import Decoder
+from sttbatch.processing.media.packet_clock import FAR
 from sttbatch.processing.media.samples import Samples
-from sttbatch.processing.media.track import FAR, Track
+from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 _MOST_BYTES = 256 << 20
@@ -51,8 +52,7 @@ class SampleBuffer(Buffer[Digested]):
             self._drop_before(pts)
 
     def _drop_before(self, pts: int) -> None:
-        while self._items and self._items[0].end_pts <= pts:
-            self._items.popleft()
+        self._pop_before(pts)
         if self._on_packets and self._items:
             pts = min(pts, self._items[0].pts)
         self._samples.drop_before(self._track.seconds(pts))

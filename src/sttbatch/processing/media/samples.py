@@ -11,8 +11,8 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
 from sttbatch.core.models import UploadCodec
+from sttbatch.processing.media.packet_clock import JUMP_S
 from sttbatch.processing.media.silence import SAMPLE_RATE
-from sttbatch.processing.media.track import JUMP_S
 from sttbatch.processing.media.upload_format import ENCODED, OPUS_BIT_RATE
 
 _ENCODE_SAMPLES = 16_384

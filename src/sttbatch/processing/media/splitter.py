@@ -9,9 +9,10 @@ from sttbatch.core.errors import MediaError
 from sttbatch.core.models import AudioChunk, ChunkSpan, CutPoint, Upload, UploadCodec
 from sttbatch.processing.media.media_messages import SplitPlan
 from sttbatch.processing.media.packet_buffer import PacketBuffer
+from sttbatch.processing.media.packet_clock import FAR
 from sttbatch.processing.media.sample_buffer import SampleBuffer
 from sttbatch.processing.media.silence import find_cut
-from sttbatch.processing.media.track import FAR, Track
+from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import COPYABLE
 
 OVERLAP_S = 2.0

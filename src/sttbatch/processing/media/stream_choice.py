@@ -12,10 +12,11 @@ from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.demuxing import Demuxer
 from sttbatch.processing.media.loudness import is_quiet
 from sttbatch.processing.media.opening import audio_streams, open_container
+from sttbatch.processing.media.packet_clock import FAR
 from sttbatch.processing.media.sample_buffer import SampleBuffer
 from sttbatch.processing.media.silence import frame_levels
 from sttbatch.processing.media.speech import detector
-from sttbatch.processing.media.track import FAR, Track
+from sttbatch.processing.media.track import Track
 
 _SEARCHED_S = (5.0, 20.0, 60.0, 180.0)
 """Speech is searched up to these seconds, one after the other."""

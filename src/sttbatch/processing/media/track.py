@@ -2,49 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from itertools import chain
+from typing import Self
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import AudioFile
 from sttbatch.processing.media import limits, timeline
-from sttbatch.processing.media.demuxing import AudioPacket, Demuxer, Section
-
-FAR = 1 << 62
-"""A position beyond every timestamp."""
-
-JUMP_S = 0.04
-"""Timestamps that differ from the running count of samples by more than this are a jump."""
-
-_NEW_CLOCK_S = 10.0
-"""MPEG timestamps that are this far ahead are from another clock, and nothing is missing there
-(ffmpeg's -dts_delta_threshold)."""
-
-_COUNTED_JUMP_S = 0.01
-"""AVI counts packets or bytes, which some programs declare wrongly; nothing is missing in it."""
-
-_WITHOUT_CLOCK = ("aac", "mp3")
-"""Formats without timestamps: libavformat counts by the parameters of the first frame."""
-
-
-class StreamPacket(NamedTuple):
-    """A packet; `duration_s` is that of its samples, which its timestamps may round.
-
-    `unheard` are packets before it that a player decodes and does not play.
-    """
-
-    pts: int
-    end_pts: int
-    duration_s: float
-    packet: AudioPacket
-    section: Section
-    unheard: tuple[AudioPacket, ...] = ()
-
-    def digest(self) -> bytes:
-        digest = hashlib.sha256(self.packet)
-        digest.update(self.section.mark)
-        return digest.digest()
+from sttbatch.processing.media.demuxing import Demuxer
+from sttbatch.processing.media.packet_clock import JUMP_S, PacketClock, StreamPacket
 
 
 class Track:
@@ -133,60 +99,8 @@ class Track:
         return self._counted() if self._frame_s else self._measured()
 
     def _counted(self) -> Iterator[StreamPacket]:
-        """Yield packets with the length of a frame, which is exact, unlike rounded timestamps."""
-        # An hour has 140,000 packets, so this loop avoids lookups and calls.
-        frame_s, time_base = self._frame_s, self.time_base
-        jump, ahead = self._tolerance()
-        usual = self.pts_of(frame_s)
-        # Some decoders double the rate after the length of a frame was read (HE-AAC).
-        shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
-        without_clock = self._demuxer.format in _WITHOUT_CLOCK
-        counts = self._demuxer.format == "avi"
-        expected, earliest, furthest, last = self.origin_pts, -FAR, FAR, -FAR
-        latest = self.pts(limits.MAX_DURATION_S)
-        first = now = self.first
-        begins, shift, is_counted, own_s, scale = 0, 0, False, frame_s, first.scale
-        for section, packet, unheard in self._demuxer.packets():
-            if section is not now:
-                if section.link != now.link:
-                    begins = shift = expected - round(section.origin_pts * section.scale)
-                    own_s = section.context.frame_size / section.context.sample_rate
-                now, frame_s, scale = section, section.frame_s or own_s, section.scale
-                usual = self.pts_of(frame_s)
-                shortest, longest = frame_s / time_base - 1.5, frame_s / time_base + 1.5
-                is_counted = is_counted or (without_clock and section.frame_s > 0)
-            pts = packet.pts
-            if pts is None or is_counted:
-                pts = expected
-            else:
-                own = pts if scale == 1 else round(pts * scale)
-                pts = own + shift
-                if pts <= last or not earliest <= pts <= furthest:
-                    # After a single wrong timestamp the same clock goes on.
-                    goes_on = last < own + begins and abs(own + begins - expected) <= jump
-                    shift = begins if goes_on else expected - own
-                    pts = own + shift
-                    is_counted = counts and bool(packet.duration)
-            length = usual
-            if packet.duration and not (section.frame_s and section is not first):
-                length = round(packet.duration * scale)
-            elif not length and packet.pts is None:
-                raise MediaError("its packets have neither timestamps nor durations")
-            last, expected = pts, pts + length
-            if expected > latest:
-                raise MediaError(f"its timestamps reach {limits.hours(self.seconds(expected))}")
-            earliest, furthest = expected - jump, expected + ahead if length else FAR
-            is_usual = shortest <= length <= longest
-            duration_s = frame_s if is_usual else length * time_base
-            yield StreamPacket(pts, expected, duration_s, packet, section, unheard)
-
-    def _tolerance(self) -> tuple[int, int]:
-        """How far timestamps may be behind and ahead of the running count."""
-        if timeline.has_loose_clock(self._demuxer.container):
-            return self.pts_of(JUMP_S), self.pts_of(_NEW_CLOCK_S)
-        if self._demuxer.format == "avi":
-            return (max(1, self.pts_of(_COUNTED_JUMP_S)),) * 2
-        return self.pts_of(JUMP_S), FAR
+        clock = PacketClock(self._demuxer, self._frame_s)
+        return chain.from_iterable(map(clock.place, self._demuxer.runs()))
 
     def _measured(self) -> Iterator[StreamPacket]:
         """Yield packets of varying lengths, each until the next one begins.
