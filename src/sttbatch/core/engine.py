@@ -83,6 +83,9 @@ class Engine(Protocol):
     def longest_s(self) -> float | None:
         """The longest upload that it recognises well, in seconds; None: no limit."""
 
+    def prepare(self) -> None:
+        """Begin with what its first answer needs, while a chunk is being cut."""
+
     async def transcribe(
         self,
         upload: Upload,

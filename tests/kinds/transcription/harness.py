@@ -68,6 +68,9 @@ class FakeEngine:
     timestamps: bool = True
     longest_s: float | None = None
 
+    def prepare(self) -> None:
+        """Nothing."""
+
     async def transcribe(
         self,
         upload: Upload,

@@ -39,6 +39,9 @@ class WritingEngine:
     timestamps: bool = True
     longest_s: float | None = None
 
+    def prepare(self) -> None:
+        """Nothing."""
+
     async def transcribe(
         self,
         upload: Upload,

@@ -44,6 +44,9 @@ class CloudRuTranscription:
     def timestamps(self) -> bool:
         return _has_times(self._formats.index)
 
+    def prepare(self) -> None:
+        """Nothing takes long enough."""
+
     async def transcribe(
         self,
         upload: Upload,

@@ -137,6 +137,7 @@ class ChunkPlanner:
             for channel in job.channels
         ]
         self._loads.pop(job)
+        self.engine.prepare()
         async with (
             job.reading() as source,
             self.media.split(source, *plans, urgency=job.priority) as cutting,
