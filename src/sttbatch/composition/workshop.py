@@ -15,7 +15,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.background_indexer import BackgroundIndexer
-from sttbatch.composition.effective_options import adapts, concurrency_of
+from sttbatch.composition.effective_options import adapts, lanes_of
 from sttbatch.composition.engines import Engines, open_engines
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
@@ -128,7 +128,7 @@ async def open_workshop(
     `load` is that of a worker, for its heartbeats. `on_lost` is called when others may take this
     process for dead, and all of its runs end.
     """
-    concurrency = concurrency_of(settings).value
+    concurrency = lanes_of(settings)
     workers = worker_registry(settings, database)
     workers.load = load
     runs = WeakSet[RunControl]()
