@@ -1,6 +1,7 @@
 """Threads that are cheap to hand work to.
 
-`asyncio.to_thread` takes about 0.15 ms of CPU time for each call, and wakes the loop once for each.
+`asyncio.to_thread` makes three objects with locks for each call, and wakes the loop for each: 22 µs
+of CPU time, beside 14 of a `SerialThread`, and 5 where ten calls are made at a time.
 """
 
 from __future__ import annotations
