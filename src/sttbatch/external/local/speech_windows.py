@@ -44,10 +44,12 @@ class SpeechWindows(Struct, frozen=True):
     spans: list[dict[str, Any]]
 
     def batches(self, at_once: int, most: int) -> Iterator[tuple[Window, ...]]:
-        """Up to `most` windows each, and fewer if there were less than `at_once` batches."""
-        size = max(1, min(most, -(-len(self.windows) // at_once)))
-        for at in range(0, len(self.windows), size):
-            yield self.windows[at : at + size]
+        """Up to `most` windows each, and fewer at the end, so that `at_once` end together."""
+        rest = self.windows
+        while rest:
+            size = min(most, -(-len(rest) // at_once))
+            yield rest[:size]
+            rest = rest[size:]
 
     def in_upload(self, parts: Iterable[Sequence[WhisperSegment]]) -> Iterable[WhisperSegment]:
         """The segments of all batches, by the clock of the upload."""
