@@ -199,8 +199,7 @@ class MediaWorkers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for worker in self._workers:
-            await worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
 
     async def start(self, recordings: int) -> None:
         """Start the workers that so many recordings need, which load in the background."""
