@@ -122,13 +122,22 @@ def _environment() -> dict[str, str]:
     }
 
 
+# What it imports is no garbage, and looking for some would take a tenth of its start.
+_PROGRAM = """\
+import gc
+gc.disable()
+from sttbatch.processing.media.media_worker import main
+main()
+"""
+
+
 async def _start() -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         # -P: a file av.py in a folder of recordings must not be imported.
         "-P",
-        "-m",
-        "sttbatch.processing.media.media_worker",
+        "-c",
+        _PROGRAM,
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
