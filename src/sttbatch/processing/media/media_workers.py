@@ -72,9 +72,7 @@ class _MediaWorker:
             await self.stop()
             raise
         if isinstance(reply, messages.Failed):
-            if reply.hindered:
-                raise MediaHindered(reply.message)
-            raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
+            raise _error(reply)
         return reply
 
     async def start(self) -> None:
@@ -112,6 +110,12 @@ class _MediaWorker:
         if status == -signal.SIGKILL:
             return "its decoder was killed (out of memory?)"
         return f"its decoder crashed ({signal.Signals(-status).name if status < 0 else status})"
+
+
+def _error(failed: messages.Failed) -> MediaError:
+    if failed.hindered:
+        return MediaHindered(failed.message)
+    return NoAudioError(failed.message) if failed.no_audio else MediaError(failed.message)
 
 
 def _environment() -> dict[str, str]:
@@ -220,9 +224,20 @@ class MediaWorkers:
 
         Raises NoAudioError, or MediaError if it cannot be read.
         """
-        reply = await self._send(messages.Probe(bytes(path), stream), 0)
-        assert isinstance(reply, messages.Probed)
-        return reply.file
+        (file,) = await self.probe_all([path], stream)
+        if isinstance(file, MediaError):
+            raise file
+        return file
+
+    async def probe_all(
+        self, paths: Sequence[Path], stream: int | None = 0
+    ) -> list[AudioFile | MediaError]:
+        """As `probe`, of several files; an error that is raised concerns all of them."""
+        reply = await self._send(messages.Probe(tuple(map(bytes, paths)), stream), 0)
+        assert isinstance(reply, messages.ProbedAll)
+        return [
+            _error(each) if isinstance(each, messages.Failed) else each.file for each in reply.files
+        ]
 
     async def measure(
         self, source: Source, spans: Sequence[Span], within: Sequence[Span] = ()
