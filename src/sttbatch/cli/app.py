@@ -27,6 +27,9 @@ GROUPS = ("alerts", "cache", "config", "database", "jobs")
 _IMPORTING = 200_000
 """New objects before garbage is collected: modules are none, nor what is found in a folder."""
 
+_SWITCH_S = 0.001
+"""After so long a thread of a database gets its turn beside one that imports: it needs many."""
+
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -69,6 +72,7 @@ def main() -> None:
     """Run the command line, and exit the process."""
     stdio.keep_open()
     gc.set_threshold(_IMPORTING)
+    sys.setswitchinterval(_SWITCH_S)
     # Collecting garbage at exit would take as long as a request.
     atexit.register(gc.freeze)
     # The other commands are only needed for help and completion.
