@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.effective_options import check_device
+from sttbatch.composition.effective_options import check_device, concurrency_of
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.process_limits import check_process_limits, collect_garbage
@@ -250,10 +250,11 @@ class BatchRun:
     @contextlib.asynccontextmanager
     async def _media(self, discovery: Discovery) -> AsyncIterator[MediaWorkers]:
         """Media workers, as many as the recordings need, which load in the background."""
-        from sttbatch.processing.media.media_workers import MediaWorkers
+        from sttbatch.processing.media.media_workers import MediaWorkers, workers_for
 
         with run_folder(data_folder(self._settings) / "spool") as spool:
-            async with MediaWorkers(spool) as media:
+            lanes = concurrency_of(self._settings).value
+            async with MediaWorkers(spool, workers_for(lanes)) as media:
                 await media.start(len(discovery.candidates))
                 yield media
 

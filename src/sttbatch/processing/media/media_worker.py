@@ -253,6 +253,7 @@ def main() -> None:
     detector.before = _allow_search
     # A chunk has ten thousand packets; without this, each thousand would cost a full collection.
     gc.freeze()
+    gc.enable()
     serve(sys.stdin.buffer, sink)
 
 
