@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from pathlib import Path
 
@@ -111,12 +112,30 @@ def test_memory_is_bounded_and_the_least_recently_used_goes_first() -> None:
         await level.put_many({key(10): CacheValue(bytes(100))})
         assert key(1) not in await level.get_many([key(n) for n in range(11)])
         assert (await level.usage()).entries == 10
-        await level.put_many({key(11): CacheValue(bytes(1_000_000))})
+        await level.put_many({key(11): CacheValue(random.randbytes(100_000))})
         assert (await level.usage()).entries == 10, "what can never fit drives nothing out"
         for number in range(200):
             await level.put_many({key(number): CacheValue(bytes(7 * number))})
             usage = await level.usage()
             assert usage.size_bytes <= 10 * (100 + OVERHEAD_BYTES)
+
+    asyncio.run(story())
+
+
+def test_memory_holds_the_words_of_many_chunks_compressed() -> None:
+    words = b"".join(b'{"text":"%04x","start_s":%d.4}' % (n, n) for n in range(2_000))
+    random_bytes = random.randbytes(50_000)
+
+    async def story() -> None:
+        level = MemoryLevel(len(words))
+        entries = {key(n): CacheValue(words, 1e12) for n in range(3)}
+        await level.put_many(entries)
+        assert {
+            k: v.data for k, v in (await level.get_many(list(entries))).items()
+        } == dict.fromkeys(entries, words)
+        # What compression does not make shorter is kept as it is.
+        await level.put_many({key(3): CacheValue(random_bytes)})
+        assert (await level.get_many([key(3)]))[key(3)].data == random_bytes
 
     asyncio.run(story())
 

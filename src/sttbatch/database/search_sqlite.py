@@ -38,12 +38,12 @@ class SqliteSearchIndex(SqlSearchIndex):
     def _insert_passages(
         self, session: Session, place: int, rows: Sequence[tuple[int, Passage]]
     ) -> None:
-        lines = [passage.words for _, passage in rows]
         session.executemany(INSERT, [(number, passage.data) for number, passage in rows])
-        words = [(number, line) for (number, _), line in zip(rows, lines, strict=True)]
-        session.executemany(INSERT_WORDS, words)
-        packed = zlib.compress("\n".join(lines).encode(), _FASTEST)
-        session.execute(INSERT_REMOVAL, (place, packed))
+        session.executemany(INSERT_WORDS, [(number, passage.words) for number, passage in rows])
+        compressor = zlib.compressobj(_FASTEST)
+        lines = ("\n" * (index > 0) + passage.words for index, (_, passage) in enumerate(rows))
+        parts = [compressor.compress(line.encode()) for line in lines]
+        session.execute(INSERT_REMOVAL, (place, b"".join([*parts, compressor.flush()])))
 
     def _delete_words(self, session: Session, place: int) -> None:
         (packed,) = session.execute(REMOVAL, (place,)).fetchone()

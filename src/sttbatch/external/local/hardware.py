@@ -11,6 +11,8 @@ from msgspec import Struct
 from sttbatch.core.errors import UsageError
 
 MAX_AT_ONCE = 4
+"""Batches; each one needs memory of its own, a fifth of a GB with `tiny.en`."""
+
 MAX_THREADS = 4
 """CTranslate2's own default; more threads hardly speed up a matrix of this size."""
 

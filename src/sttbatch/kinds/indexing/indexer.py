@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from sttbatch.caching.result_cache import decode_transcript
+from sttbatch.core.memory import release_freed_memory
 from sttbatch.core.models import Segment, Transcript
 from sttbatch.core.ports import Objects, ResultStore, SearchIndex, TranscriptSource
 from sttbatch.core.search import IndexedTranscript, Passage, StoredTranscript
@@ -17,6 +18,9 @@ from sttbatch.outputs.edited_text import UNTIMED_FORMATS, edited_segments
 
 INDEX_VERSION = f"1 {PASSAGE_WORDS}+{OVERLAP_WORDS} {WORDS_VERSION}"
 """Transcripts that were indexed by another version are indexed again."""
+
+_MANY_SEGMENTS = 1000
+"""Some hours have more."""
 
 _AT_ONCE = 8
 """Transcripts that are read together; each may have a megabyte."""
@@ -43,9 +47,12 @@ class Indexer:
         self._languages: dict[str | None, Language] = {}
 
     async def add(self, transcripts: Sequence[tuple[StoredTranscript, Transcript]]) -> None:
-        """Index transcripts that have just been stored."""
+        """Index transcripts that have just been stored, and written."""
 
         def made() -> list[tuple[IndexedTranscript, list[Passage]]]:
+            if any(len(transcript.segments) > _MANY_SEGMENTS for _, transcript in transcripts):
+                # Their merging and their outputs took megabytes.
+                release_freed_memory()
             return [self._made(*each) for each in transcripts]
 
         await self._index.put(await asyncio.to_thread(made))

@@ -23,6 +23,7 @@ import av.logging
 from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
+from sttbatch.core.memory import release_freed_memory
 from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media import measuring, timeline
 from sttbatch.processing.media import media_messages as messages
@@ -45,8 +46,20 @@ CPU_PER_SEARCHED_S = 0.1
 """CPU seconds for a second of one channel: the slower detector takes 0.05."""
 
 
+_LARGE_BYTES = 16 << 20
+"""The packets of a larger recording leave the C library with megabytes in small pieces."""
+
+
 def _split(request: messages.Split) -> Iterator[Reply]:
     """Open a recording, then cut the next chunk each time that another reply is needed."""
+    try:
+        yield from _cut_chunks(request)
+    finally:
+        if request.source.size_bytes > _LARGE_BYTES:
+            release_freed_memory()
+
+
+def _cut_chunks(request: messages.Split) -> Iterator[Reply]:
     with _opened(request.source) as file:
         _check_unchanged(file, request.source)
         demuxer = Demuxer(file, request.source.stream, is_plain_wav=request.plan.is_plain_wav)
@@ -61,7 +74,10 @@ def _split(request: messages.Split) -> Iterator[Reply]:
                 if chunk is None:
                     break
                 counted_s = splitter.counted_s if splitter.is_at_end else None
-                yield messages.CutChunk(_spooled(chunk, request.spool), counted_s)
+                chunk = _spooled(chunk, request.spool)
+                yield messages.CutChunk(chunk, counted_s)
+                # Its bytes are not needed while the next one is cut.
+                del chunk
             yield messages.SplitFinished(splitter.counted_s)
 
 

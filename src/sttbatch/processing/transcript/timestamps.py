@@ -74,10 +74,13 @@ def _moved(segment: Segment, span: ChunkSpan) -> Segment:
 
     start_s = moved(segment.start_s)
     words = []
-    at_s = start_s
+    at_s = end_s = start_s
     for word in segment.words:
         # Words of recognisers may overlap or go back by a few hundredths of a second.
         word_start_s = max(at_s, moved(word.start_s))
+        if word_start_s == end_s:
+            # Most words begin when the one before ends. They share the number, to save memory.
+            word_start_s = end_s
         end_s = max(word_start_s, moved(word.end_s))
         # Interned, as a tenth of the words are distinct.
         words.append(Word(sys.intern(word.text), word_start_s, end_s))
