@@ -1,6 +1,6 @@
 """One second of audio, whole processes: what `transcribe` takes beside a Python that imports.
 
-    python benchmarks/one_second.py [--runs 15]
+    python benchmarks/one_second.py [--runs 5]
 
 The endpoint answers at once, and nothing is known of earlier runs. Beside it, in turn, a Python
 that imports what any such client imports: typer, httpx and av. Wall time; medians.
@@ -29,7 +29,7 @@ AT_MOST = 1.3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     runs: list[Run] = []
     imports_s: list[float] = []

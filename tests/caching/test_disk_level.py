@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import pickle
 import random
 import shutil
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import diskcache
 import pytest
 
-from sttbatch.caching.bytes_disk import open_cache
+from sttbatch.caching.disk_level import DiskLevel
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
+from sttbatch.core.options import MIB
 
 from .harness import METADATA, harness, key
 from .stored_values import answers, store, stored
@@ -248,10 +247,23 @@ def test_a_lock_while_it_is_opened_is_waited_for(
     asyncio.run(story())
 
 
-def test_values_wait_for_the_disk_though_settings_did_not(tmp_path: Path) -> None:
-    cache: Any = open_cache(tmp_path, 1 << 20)
-    assert cache._sql("PRAGMA synchronous").fetchone() == (1,)
-    cache.close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as db:
-        query = "SELECT value FROM Settings WHERE key = 'sqlite_synchronous'"
-        assert db.execute(query).fetchone() == (1,)
+def test_what_is_stored_at_a_time_is_written_together(tmp_path: Path) -> None:
+    async def main() -> int:
+        level = DiskLevel(tmp_path / "l2", 64 * MIB)
+        await level.put_many({"first": CacheValue(b"1")})
+
+        def commits() -> int:
+            # SQLite counts them in the header of the file.
+            return int.from_bytes((tmp_path / "l2" / "cache.db").read_bytes()[24:28])
+
+        before = commits()
+        # All are handed over before the thread can begin.
+        await asyncio.gather(*(level.put_many({f"{n}": CacheValue(b"x")}) for n in range(50)))
+        after = commits()
+        assert len(await level.get_many([f"{n}" for n in range(50)])) == 50
+        assert await level.delete(["first", "7"]) == 2
+        assert set(await level.get_many(["first", "7", "8"])) == {"8"}
+        await level.aclose()
+        return after - before
+
+    assert asyncio.run(main()) == 1

@@ -51,3 +51,22 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(RecordingError, match="not a regular file"):
         asyncio.run(Fingerprinter(Forgetful()).fingerprint(tmp_path / "pipe.wav"))  # type: ignore[arg-type]
+
+
+def test_short_files_are_read_together_and_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a", "b", "missing", "pipe")]
+    for path in paths[:2]:
+        path.write_bytes(path.name.encode())
+    os.mkfifo(paths[3])
+    remembered: list[Mapping[bytes, FileRecord]] = []
+
+    class Index(Forgetful):
+        async def remember(self, records: Mapping[bytes, FileRecord]) -> None:
+            remembered.append(records)
+
+    fingerprinter = Fingerprinter(Index())  # type: ignore[arg-type]
+    found = asyncio.run(fingerprinter.read_short(paths, lambda: False))
+    assert {path.name: record.sha256 for path, record in found.items()} == {
+        name: hashlib.sha256(name.encode()).hexdigest() for name in ("a", "b")
+    }
+    assert [set(each) for each in remembered] == [{os.fsencode(path) for path in paths[:2]}]

@@ -118,6 +118,7 @@ def test_what_only_a_run_can_do_is_refused(shell: Shell, tmp_path: Path) -> None
         (("-o", "-"), "workers cannot print"),
         (("--max-cost", "1"), "budget_per_day"),
         (("--fail-fast",), "jobs cancel"),
+        (("--device", "cpu"), "set STTBATCH_DEVICE where it runs"),
     ):
         result = shell.run("submit", tmp_path / "talks", *options)
         assert (result.code, reason in result.err) == (2, True), result.err

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -91,6 +92,38 @@ def test_what_was_handed_over_is_done_though_nobody_waits(
 
     asyncio.run(write())
     assert count() == 1
+
+
+def test_commits_wait_for_each_other_while_several_are_made(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sttbatch.database.database.COMMIT_DELAY_S", 3.0)
+
+    def commits() -> int:
+        # SQLite counts them in the header of the file.
+        return int.from_bytes(path.read_bytes()[24:28])
+
+    async def main() -> tuple[int, int]:
+        with contextlib.closing(open_ledger(path.parent)) as database:
+            held = threading.Event()
+            # Two together, as they wait for a third.
+            holding = asyncio.ensure_future(database.read(lambda _: held.wait()))
+            await asyncio.sleep(0)
+            together = [asyncio.ensure_future(database.write(partial(index, n))) for n in (1, 2)]
+            await asyncio.sleep(0)
+            held.set()
+            await asyncio.gather(holding, *together)
+            before = commits()
+            first = asyncio.ensure_future(database.write(partial(index, 3)))
+            await asyncio.sleep(0)
+            while not database._tasks.empty():  # noqa: ASYNC110 - a queue of another thread
+                await asyncio.sleep(0)
+            # The first is taken, and not committed yet.
+            await asyncio.gather(first, database.write(partial(index, 4)))
+            return before, commits()
+
+    before, after = asyncio.run(main())
+    assert after - before == 1
 
 
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:

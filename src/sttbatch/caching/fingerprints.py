@@ -85,14 +85,14 @@ class Fingerprinter:
 
     async def read_short(
         self, paths: Sequence[Path], stopping: Callable[[], bool]
-    ) -> dict[Path, FileRecord]:
+    ) -> dict[Location, FileRecord]:
         """Hash short files together; those that cannot be read, or change meanwhile, are left out.
 
         A call of another thread and a commit for each would take longer than to read it.
         """
         now_ns = time.time_ns()
         read = await asyncio.to_thread(_hash_all, paths, stopping)
-        records = {
+        records: dict[Location, FileRecord] = {
             path: _record_of(sha256, after, now_ns)
             for path, (sha256, before, after) in read.items()
             if _is_same(before, after)

@@ -24,8 +24,8 @@ COMMANDS = (
 GROUPS = ("alerts", "cache", "config", "database", "jobs")
 """Commands with commands of their own. Each name is that of a module in `cli.commands`."""
 
-_IMPORTING = 100_000
-"""New objects before garbage is collected: modules are none."""
+_IMPORTING = 200_000
+"""New objects before garbage is collected: modules are none, nor what is found in a folder."""
 
 
 def _version(wanted: bool) -> None:

@@ -58,6 +58,9 @@ Words = Annotated[bool | None, option("Include word timestamps in the json outpu
 Engine = Annotated[str | None, option(
     "Recognition engine: cloudru, or local, which works offline.",
     metavar="NAME", default="cloudru")]
+Device = Annotated[str | None, option(
+    "What the local engine runs on: auto, cpu, or cuda, an NVIDIA GPU, which is not tested yet.",
+    metavar="auto|cpu|cuda", default="auto", panel=ENGINE)]
 Concurrency = Annotated[str | None, option(
     "Number of parallel requests, 1 to 10, or auto.",
     "--concurrency", "-j", metavar="N|auto", default="4")]

@@ -44,6 +44,7 @@ class TranscribeOptions(BatchOptions):
     hallucinations: options.Hallucinations = None
     model: options.Model = None
     base_url: options.BaseUrl = None
+    device: options.Device = None
     chunk_duration: options.ChunkDuration = None
     max_chunk_mb: options.MaxChunkMb = None
     upload_codec: options.UploadCodec = None
@@ -69,7 +70,7 @@ class TranscribeOptions(BatchOptions):
             name: getattr(self, name)
             for name in (
                 "output_dir", "formats", "words", "language", "prompt", "temperature", "audit",
-                "max_line_width", "max_lines", "channels", "engine", "model", "base_url",
+                "max_line_width", "max_lines", "channels", "engine", "model", "base_url", "device",
                 "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec", "rate_limit",
                 "retries", "outage_wait", "vad", "hallucinations",
             )

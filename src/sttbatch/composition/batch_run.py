@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sttbatch.composition.effective_options import check_device, concurrency_of
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.process_limits import check_process_limits, collect_garbage
@@ -91,10 +92,11 @@ class BatchRun:
     ) -> None:
         """Transcribe all recordings; `working` is entered while there are any to process.
 
-        Raises UsageError if the process may use too little memory, or too few files, or if outputs
-        are objects and the extra `s3` is not installed.
+        Raises UsageError if the process may use too little memory, or too few files, if there is no
+        GPU and one is asked for, or if outputs are objects and the extra `s3` is not installed.
         """
         check_process_limits()
+        check_device(self._settings)
         if config.outputs.directory is not None and is_object(config.outputs.directory):
             await asyncio.to_thread(objects_of(self._settings))
         async with contextlib.AsyncExitStack() as opened:
@@ -181,6 +183,7 @@ class BatchRun:
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """Estimate what `transcribe` would send, without sending; raises UsageError as it does."""
         check_process_limits()
+        check_device(self._settings)
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
             async with (
@@ -247,10 +250,11 @@ class BatchRun:
     @contextlib.asynccontextmanager
     async def _media(self, discovery: Discovery) -> AsyncIterator[MediaWorkers]:
         """Media workers, as many as the recordings need, which load in the background."""
-        from sttbatch.processing.media.media_workers import MediaWorkers
+        from sttbatch.processing.media.media_workers import MediaWorkers, workers_for
 
         with run_folder(data_folder(self._settings) / "spool") as spool:
-            async with MediaWorkers(spool) as media:
+            lanes = concurrency_of(self._settings).value
+            async with MediaWorkers(spool, workers_for(lanes)) as media:
                 await media.start(len(discovery.candidates))
                 yield media
 

@@ -98,6 +98,14 @@ def run_config_of(
     )
 
 
+def check_device(settings: Settings) -> None:
+    """Raises UsageError if the local engine is to run on a GPU, and there is none."""
+    if settings.engine == "local" and settings.device == "cuda":
+        from sttbatch.external.local.hardware import check_gpu
+
+        check_gpu()
+
+
 def _check_translates(settings: Settings) -> None:
     if settings.engine != "local":
         raise UsageError(
@@ -110,13 +118,23 @@ def _check_translates(settings: Settings) -> None:
 
 
 def concurrency_of(settings: Settings) -> ConcurrencyLimit:
-    """The maximum number of requests in flight."""
+    """The maximum number of requests in flight, for which recordings are cut."""
     if settings.engine == "local":
-        # It recognises one chunk at a time, on several threads.
+        # It recognises several parts of a chunk at once, so that more chunks make nothing faster.
         return ConcurrencyLimit(1)
     if isinstance(settings.concurrency, int):
         return ConcurrencyLimit(settings.concurrency)
     return ConcurrencyLimit(settings.max_concurrency)
+
+
+def lanes_of(settings: Settings) -> int:
+    """The number of chunks that are with the engine at the same time."""
+    if settings.engine == "local":
+        from sttbatch.external.local.hardware import most_at_once, usable_cores
+
+        # Short ones are recognised at once, and another one is decoded meanwhile.
+        return most_at_once(usable_cores()) + 1
+    return concurrency_of(settings).value
 
 
 def adapts(settings: Settings) -> bool:

@@ -122,11 +122,18 @@ async def open_engines(
             opened.push_async_callback(created.aclose)
             return created
 
+        loop = asyncio.get_running_loop()
+
+        def warn(message: str) -> None:
+            # It may come from the thread that loads the weights.
+            loop.call_soon_threadsafe(emit, Warned("", message))
+
         def engine() -> Engine:
             if settings.engine == "local":
                 from sttbatch.external.local.whisper_engine import LocalEngine
 
-                local = LocalEngine(run_config_of(settings).request.model)
+                model = run_config_of(settings).request.model
+                local = LocalEngine(model, settings.device, warn=warn)
                 opened.push_async_callback(local.aclose)
                 return local
             from sttbatch.external.cloudru.transcription import CloudRuTranscription

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import resource
 
@@ -12,6 +13,9 @@ LEAST_ADDRESS_SPACE_MIB = 1024
 
 LEAST_OPEN_FILES = 64
 """Ten lanes have 39 files open: connections, pipes, databases, and files reserved for answers."""
+
+IMPORTED_AFTER_S = 1.0
+"""Seconds until threads have imported what they use."""
 
 _MIB = 1 << 20
 _DEFAULT_THRESHOLDS = (700, 10, 10)
@@ -36,9 +40,13 @@ def check_process_limits() -> None:
 
 
 def collect_garbage() -> None:
-    """Collect it as often as Python does by default, now that what runs is imported.
+    """Collect it as often as Python does by default, once what runs is imported.
 
     The modules are not looked at: that would delay requests.
     """
+    asyncio.get_running_loop().call_later(IMPORTED_AFTER_S, _collect_as_usual)
+
+
+def _collect_as_usual() -> None:
     gc.freeze()
     gc.set_threshold(*_DEFAULT_THRESHOLDS)

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.effective_options import run_config_of
+from sttbatch.composition.effective_options import check_device, run_config_of
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.ordered_work import ordered_jobs
 from sttbatch.composition.process_limits import check_process_limits
@@ -96,6 +96,7 @@ class WorkerProcess:
             StateError: the ledger could not be used for `outage_wait`.
         """
         check_process_limits()
+        check_device(self._settings)
         async with self._seen(), self._receiving():
             await self._serve_until_drained()
 

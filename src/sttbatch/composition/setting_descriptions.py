@@ -4,6 +4,7 @@ from __future__ import annotations
 
 DESCRIPTIONS = {
     "engine": "recognition engine: cloudru, or local (offline)",
+    "device": "what the local engine runs on: auto, cpu or cuda (an NVIDIA GPU; not tested yet)",
     "base_url": "address of an OpenAI-compatible endpoint; https, or http to this machine only",
     "api_key_file": "file with the API key",
     "model": "model; default: openai/whisper-large-v3 (local: tiny.en)",

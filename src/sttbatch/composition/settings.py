@@ -38,7 +38,7 @@ LOCAL_SETTINGS = frozenset(
     {
         "language", "prompt", "temperature", "formats", "words", "max_line_width",
         "max_lines", "concurrency", "max_concurrency", "chunk_duration", "max_chunk_mb",
-        "upload_codec", "channels", "audit", "vad", "hallucinations",
+        "upload_codec", "channels", "audit", "vad", "hallucinations", "device",
     }
 )  # fmt: skip
 
@@ -65,6 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings, by their names in the file; `STTBATCH_NAME` is the environment variable."""
 
     engine: str = "cloudru"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     base_url: str = "https://foundation-models.api.cloud.ru/v1"
     api_key_file: str | None = None
     model: str | None = None

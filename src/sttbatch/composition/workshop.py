@@ -15,7 +15,7 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.composition.background_indexer import BackgroundIndexer
-from sttbatch.composition.effective_options import adapts, concurrency_of
+from sttbatch.composition.effective_options import adapts, lanes_of
 from sttbatch.composition.engines import Engines, open_engines
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.settings import Settings
@@ -57,10 +57,11 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.owned_names import OwnedNames
 from sttbatch.outputs.writer import OutputWriter
-from sttbatch.processing.media.media_workers import WORKERS, MediaWorkers
+from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.processing.scheduling.adaptive_concurrency import (
     AdaptiveConcurrency,
     concurrency_feedback,
+    expecting,
 )
 from sttbatch.processing.scheduling.orchestrator import (
     CHUNKS_AHEAD,
@@ -128,7 +129,7 @@ async def open_workshop(
     `load` is that of a worker, for its heartbeats. `on_lost` is called when others may take this
     process for dead, and all of its runs end.
     """
-    concurrency = concurrency_of(settings).value
+    concurrency = lanes_of(settings)
     workers = worker_registry(settings, database)
     workers.load = load
     runs = WeakSet[RunControl]()
@@ -217,19 +218,23 @@ def transcription_run(
     *,
     priority: JobPriority = JobPriority.MEDIUM,
     observe: Callable[[Document], Awaitable[None]] | None = None,
-    # One more than workers, to claim and plan while they are cutting.
-    cutters: int = WORKERS + 1,
+    cutters: int | None = None,
     assigned: Assignment | None = None,
 ) -> TranscriptionPipeline:
     """The pipeline of one run, which cuts up to `cutters` recordings at the same time.
 
+    By default they are one more than the media workers, to claim and plan while those are cutting.
+
     `observe` receives each document after its outputs were written. `assigned` is the only job of
     a worker's run.
     """
+    emit = expecting(workshop.lanes, workshop.adaptive, emit)
     database, levels = workshop.database, workshop.caches.levels
     addresser = ContentAddresser(config.request, config.chunking.channels)
     spans, ledger = SqlChunkIndex(database, workshop.caches.ledger), workshop.claims.ledger
     results = ResultCache(levels, config.request, workshop.on_transcript)
+    if cutters is None:
+        cutters = workshop.media.count + 1
     lanes: Lanes = ParallelOrchestrator(workshop.lanes, cutters, workshop.slots)
     control = RunControl(lanes, emit, fail_fast=config.run.fail_fast, refusals=workshop.refusals)
     workshop.runs.add(control)

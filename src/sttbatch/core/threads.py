@@ -1,6 +1,7 @@
 """Threads that are cheap to hand work to.
 
-`asyncio.to_thread` takes about 0.15 ms of CPU time for each call, and wakes the loop once for each.
+`asyncio.to_thread` makes three objects with locks for each call, and wakes the loop for each: 22 µs
+of CPU time, beside 14 of a `SerialThread`, and 5 where ten calls are made at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ C = TypeVar("C")
 
 GROUP_LIMIT = 256
 
-Outcome: TypeAlias = tuple[Any, BaseException | None]
+ResultOrError: TypeAlias = tuple[Any, BaseException | None]
 """A result, or the error that was raised instead."""
 
 
@@ -38,7 +39,7 @@ class Call(Generic[T]):
         self.future: asyncio.Future[T] = self.loop.create_future()
 
 
-def settle(ended: Iterable[tuple[Call[Any], Outcome]]) -> None:
+def settle(ended: Iterable[tuple[Call[Any], ResultOrError]]) -> None:
     """Hand outcomes to the loops that await them, each of which is woken once."""
     for loop, some in groupby(ended, key=lambda each: each[0].loop):
         # Nobody waits in a loop that is closed.
@@ -46,7 +47,7 @@ def settle(ended: Iterable[tuple[Call[Any], Outcome]]) -> None:
             loop.call_soon_threadsafe(_set_all, list(some))
 
 
-def _set_all(ended: Iterable[tuple[Call[Any], Outcome]]) -> None:
+def _set_all(ended: Iterable[tuple[Call[Any], ResultOrError]]) -> None:
     for call, (result, error) in ended:
         # Its caller may have been cancelled.
         if call.future.done():
@@ -100,7 +101,7 @@ def drain(calls: queue.SimpleQueue[C | None]) -> tuple[list[C], bool]:
     return drained, False
 
 
-def _outcome(call: Call[Any]) -> Outcome:
+def _outcome(call: Call[Any]) -> ResultOrError:
     try:
         return call.work(), None
     except BaseException as error:  # noqa: BLE001 - it is raised by the one who awaits it

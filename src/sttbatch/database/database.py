@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from sttbatch.core.errors import StateError
-from sttbatch.core.threads import Call, Outcome, drain, settle
+from sttbatch.core.threads import Call, ResultOrError, drain, settle
 from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.database.store_facts import Columns, Scan
 
@@ -277,7 +277,7 @@ class Database:
             outcomes = [(None, error)] * len(group)
         self._resolve(group, outcomes)
 
-    def _resolve(self, group: list[_Task[Any]], outcomes: list[Outcome]) -> None:
+    def _resolve(self, group: list[_Task[Any]], outcomes: list[ResultOrError]) -> None:
         """Resolve futures, after the commit: no result may be rolled back later."""
         settle(
             (task, (result, None if error is None else translated(self._store, error)))
@@ -301,7 +301,7 @@ def expand(statement: str, count: int) -> str:
     return statement.replace("?*", ", ".join("?" * count) or "NULL")
 
 
-def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> Outcome:
+def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> ResultOrError:
     """Run a unit of work, whose failure rolls back nothing else of the transaction."""
     session.execute("SAVEPOINT task")
     result, error = _run(run, session)
@@ -314,7 +314,7 @@ def _run_in_savepoint(run: Callable[[Session], Any], session: Session) -> Outcom
     return result, error
 
 
-def _run(run: Callable[[Any], Any], argument: object) -> Outcome:
+def _run(run: Callable[[Any], Any], argument: object) -> ResultOrError:
     try:
         result = run(argument)
     except Exception as error:  # noqa: BLE001 - it is raised by the one who awaits the future

@@ -79,18 +79,19 @@ class BatchReport:
 
     def __call__(self, event: events.Event) -> None:
         match event:
-            case events.APIRequestCompleted():
-                self.sent += event.error is None
-                self.cost += event.cost
-                self.maybe_paid += event.maybe_paid
-            case events.QuestionAnswered(_, _, prompt_tokens, generated_tokens):
-                self.tokens += prompt_tokens + generated_tokens
+            # The most frequent ones first: there may be many thousand at once.
             case events.FileProcessingCompleted():
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
                 self.dropped += event.dropped
             case events.JobCompleted(recording, audio_s, cached, _):
                 self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
+            case events.APIRequestCompleted():
+                self.sent += event.error is None
+                self.cost += event.cost
+                self.maybe_paid += event.maybe_paid
+            case events.QuestionAnswered(_, _, prompt_tokens, generated_tokens):
+                self.tokens += prompt_tokens + generated_tokens
             case events.JobFailed(recording, audio_s, reason):
                 self._add(recording, Outcome.FAILED, audio_s, reason)
             case events.JobSkipped(recording, audio_s, outcome, reason):

@@ -80,8 +80,8 @@ class OutputLocator:
         if key not in self._folders:
             target = self._target(*key)
             self._folders[key] = OutputLocation(_real(key[0]), _real(target), target)
-        location = self._folders[key]
-        return location._replace(source=location.source + os.fsencode(name))
+        real, outputs, spelled = self._folders[key]
+        return OutputLocation(real + os.fsencode(name), outputs, spelled)
 
     def _target(self, folder: str, root: str) -> str:
         if self._directory is None:

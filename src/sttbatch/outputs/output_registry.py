@@ -187,9 +187,9 @@ class OutputRegistry:
         states = await self._store.states(list(by_source))
         in_buckets = await self._object_states(
             [
-                ObjectUrl(os.fsdecode(each.path))
-                for each in states
-                if each.path.startswith(_OBJECT) and each.made_from == by_source[each.source][1]
+                ObjectUrl(os.fsdecode(path))
+                for path, source, _, origin, *_ in states
+                if path.startswith(_OBJECT) and origin == by_source[source][1]
             ]
         )
         for path, source, format_name, origin, file_state, audio_s in states:
@@ -205,13 +205,16 @@ class OutputRegistry:
             ):
                 found.setdefault(source, {})[format_name] = name, audio_s
         intact: dict[bytes, IntactOutputs] = {}
+        wanted = set(formats)
         for source, outputs in found.items():
-            chosen = [outputs[name] for name in formats if name in outputs]
+            if not wanted <= outputs.keys():
+                continue
+            names = [outputs[name][0] for name in formats]
             # Outputs of one recording have the same stem.
-            called = {name.rpartition(b".")[0] for name, _ in chosen}
-            if len(chosen) == len(formats) and len(called) == 1:
-                names = tuple([os.fsdecode(name) for name, _ in chosen])
-                intact[source] = IntactOutputs(names, chosen[0][1])
+            stem = names[0].rpartition(b".")[0]
+            if all(name.rpartition(b".")[0] == stem for name in names):
+                audio_s = outputs[formats[0]][1]
+                intact[source] = IntactOutputs(tuple(map(os.fsdecode, names)), audio_s)
         return intact
 
     async def _object_states(self, paths: Sequence[Location]) -> dict[bytes, str | None]:

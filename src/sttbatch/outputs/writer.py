@@ -135,7 +135,7 @@ class OutputWriter:
         known: dict[str, frozenset[str]] = {}
         # A file that is not ours may be what another run of the same job has just written.
         for _ in range(_ROUNDS):
-            latest = await self.registry.digests(plan)
+            latest = await self._digests(plan)
             if latest == known and not lost:
                 break
             known = latest
@@ -149,6 +149,12 @@ class OutputWriter:
             tuple(path for name, path in plan.paths.items() if name not in untouched),
             tuple(path for name, path in plan.paths.items() if name in untouched),
         )
+
+    async def _digests(self, plan: OutputPlan) -> dict[str, frozenset[str]]:
+        if not any(map(_exists, plan.paths.values())):
+            # No file can be ours, and their claim tells whether the names are.
+            return {name: frozenset() for name in plan.paths}
+        return await self.registry.digests(plan)
 
     async def _write_changed(
         self,

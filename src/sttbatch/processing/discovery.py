@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 
 
+_SKIPPED_ENDINGS = OTHER_ENDINGS | UNFINISHED_ENDINGS
+
+
 class Candidate(Struct, frozen=True):
     """A file, or an object in a bucket, that may be a recording.
 
@@ -84,7 +87,7 @@ class _Walk:
         if stat.S_ISDIR(status.st_mode):
             self._tree(path, status)
         else:
-            self._file(path, os.path.dirname(path) or ".", status, named=True)
+            self._file(path, os.path.dirname(path) or ".", status, expected=True)
 
     def _tree(self, root: str, status: os.stat_result) -> None:
         """Walk a folder and all below it, without recursion, as trees may be deep."""
@@ -105,25 +108,28 @@ class _Walk:
     ) -> Iterator[tuple[str, tuple[int, int]]]:
         """Add a folder's files, and yield the folders in it."""
         for entry in self._entries(folder, chain[-1]):
-            path = entry.path
+            path, ending = entry.path, _ending(entry.name)
             try:
-                if _is_other(entry.name) and entry.is_file():
+                if (ending in _SKIPPED_ENDINGS or path[-1] == "~") and entry.is_file():
                     self._skip(path, root)
                     continue
-                if _ending(entry.name) in UNREADABLE_ENDINGS and entry.is_file():
+                if ending in UNREADABLE_ENDINGS and entry.is_file():
                     self.result.unreadable.append(_plain(path))
                     continue
                 status = entry.stat()
             except OSError as error:
                 is_gone = isinstance(error, FileNotFoundError)
-                if is_gone and _ending(entry.name) not in MEDIA_ENDINGS:
+                if is_gone and ending not in MEDIA_ENDINGS:
                     # A dangling link, or a file that was deleted meanwhile.
                     self._skip(path, root)
                 else:
                     self.result.failures.append((path, _reason(error)))
                 continue
+            if stat.S_ISREG(status.st_mode):
+                self._file(path, root, status, expected=ending in MEDIA_ENDINGS)
+                continue
             if not stat.S_ISDIR(status.st_mode):
-                self._file(path, root, status, named=False)
+                self._skip(path, root)
                 continue
             if _is_unfinished(entry.name):
                 self._skip(path, root)
@@ -148,10 +154,7 @@ class _Walk:
         visible.sort(key=lambda entry: entry.name)
         return visible
 
-    def _file(self, path: str, root: str, status: os.stat_result, *, named: bool) -> None:
-        if not named and not stat.S_ISREG(status.st_mode):
-            self._skip(path, root)
-            return
+    def _file(self, path: str, root: str, status: os.stat_result, *, expected: bool) -> None:
         # A file that is named twice, or is reached by two paths, is one recording.
         folder, slash, name = path.rpartition("/")
         real = self._real.get(folder)
@@ -164,7 +167,6 @@ class _Walk:
         if self._newest is not None and status.st_mtime > self._newest:
             self.result.recently_modified += 1
             return
-        expected = named or _ending(name) in MEDIA_ENDINGS
         self.result.candidates.append(Candidate(_plain(path), root, expected, status))
 
     def add_objects(self, named: ObjectUrl, objects: Objects, *, is_listed: bool) -> None:
@@ -263,11 +265,6 @@ def _plain(path: str) -> str:
 def _ending(name: str) -> str:
     _, dot, ending = name.rpartition(".")
     return ending.lower() if dot else ""
-
-
-def _is_other(name: str) -> bool:
-    ending = _ending(name)
-    return ending in OTHER_ENDINGS or ending in UNFINISHED_ENDINGS or name.endswith("~")
 
 
 def _is_hidden(path: str, root: str) -> bool:

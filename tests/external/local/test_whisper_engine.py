@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Awaitable, Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import pytest
 
 from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
-from sttbatch.core.models import Upload
+from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.local.whisper_engine import LocalEngine, find_weights
-from tests.speech import at_peak, spoken, write
+from sttbatch.external.local.model_loading import find_weights
+from sttbatch.external.local.speech_windows import SpeechWindows
+from sttbatch.external.local.whisper_engine import LocalEngine
+from tests.speech import RATE_HZ, Samples, at_peak, noise, spoken, write
 
 OPTIONS = RequestOptions("local", "", "tiny.en", "en")
 SPEECH = Path(__file__).parents[3] / "fixtures"
@@ -27,9 +30,11 @@ async def record(_: APIRequest) -> None:
     raise AssertionError("no post fails here")
 
 
-def with_engine(work: Callable[[LocalEngine], Awaitable[T]], model: str = "tiny.en") -> T:
+def with_engine(
+    work: Callable[[LocalEngine], Awaitable[T]], model: str = "tiny.en", cores: int = 2
+) -> T:
     async def running() -> T:
-        engine = LocalEngine(model, threads=2)
+        engine = LocalEngine(model, "cpu", cores)
         try:
             return await work(engine)
         finally:
@@ -83,10 +88,7 @@ def test_words_and_their_times_come_out() -> None:
 
 @pytest.mark.usefixtures("weights")
 def test_faint_speech_is_heard(tmp_path: Path) -> None:
-    path = tmp_path / "faint.wav"
-    write(path, at_peak(spoken(6.0), -64.0))
-    data = path.read_bytes()
-    upload = Upload(path.name, "audio/wav", "wav", 6.0, len(data), data=data)
+    upload = upload_of(tmp_path / "faint.wav", at_peak(spoken(6.0), -64.0))
 
     async def hearing(engine: LocalEngine) -> Answer:
         return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
@@ -94,6 +96,132 @@ def test_faint_speech_is_heard(tmp_path: Path) -> None:
     text = with_engine(hearing).transcription.text
     assert "simple recipe for bread" in text
     assert "flour, water, salt" in text
+
+
+class Watched:
+    """faster-whisper, whose decoder and pipeline tell the test when they begin.
+
+    `begin` is called before a batch is recognised, in its thread.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, begin: Callable[[int], None]) -> None:
+        import faster_whisper
+
+        self.decoded = [threading.Event() for _ in range(3)]
+        self._decodings, self._batches = count(), count()
+        decode_audio = faster_whisper.decode_audio
+        pipeline = faster_whisper.BatchedInferencePipeline
+
+        def decode(file: BinaryIO) -> object:
+            samples = decode_audio(file)
+            self.decoded[next(self._decodings)].set()
+            return samples
+
+        class Pipeline(pipeline):  # type: ignore[misc, valid-type]
+            def transcribe(_, *arguments: Any, **options: Any) -> Any:  # noqa: N805
+                begin(next(self._batches))
+                return super().transcribe(*arguments, **options)
+
+        monkeypatch.setattr(faster_whisper, "decode_audio", decode)
+        monkeypatch.setattr(faster_whisper, "BatchedInferencePipeline", Pipeline)
+
+
+def upload_of(path: Path, *parts: Samples) -> Upload:
+    write(path, *parts)
+    data = path.read_bytes()
+    return Upload(path.name, "audio/wav", "wav", sum(map(len, parts)) / RATE_HZ, len(data), data)
+
+
+@pytest.mark.usefixtures("weights")
+def test_the_next_upload_is_decoded_while_one_is_recognised_and_no_further_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = upload_of(tmp_path / "talk.wav", spoken(3.0))
+    stopped = asyncio.Event()
+
+    def begin(batch: int) -> None:
+        if batch == 0:
+            assert watched.decoded[1].wait(60)
+            assert not watched.decoded[2].is_set()
+            stopped.set()
+
+    watched = Watched(monkeypatch, begin)
+
+    async def hearing(engine: LocalEngine) -> list[Answer | BaseException]:
+        works = (engine.transcribe(upload, OPTIONS, record, stopped) for _ in range(3))
+        return await asyncio.gather(*works, return_exceptions=True)
+
+    first, *others = with_engine(hearing, cores=1)
+    assert isinstance(first, Answer)
+    assert "recipe" in first.transcription.text
+    # A signal ends what has only been decoded.
+    assert [type(each) for each in others] == [Stopped, Stopped]
+
+
+@pytest.mark.usefixtures("weights")
+def test_windows_of_an_upload_are_recognised_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two windows, at the same time."""
+    upload = upload_of(tmp_path / "talk.wav", spoken(20.0), spoken(15.0, "museum-guide.mp3"))
+    both = threading.Barrier(2)
+
+    def begin(batch: int) -> None:
+        both.wait(60)
+
+    Watched(monkeypatch, begin)
+
+    async def hearing(engine: LocalEngine) -> Answer:
+        return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
+
+    answer = with_engine(hearing).transcription
+    words = [word for segment in answer.segments for word in segment.words]
+    assert all(before.start_s <= after.start_s for before, after in pairwise(words))
+    assert words[0].start_s < 1.0
+    assert words[-1].end_s > 33.0
+    assert "recipe" in answer.segments[0].text
+    assert "Museum" in "".join(each.text for each in answer.segments if each.start_s > 19.5)
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_batch_that_fails_fails_its_upload_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = upload_of(tmp_path / "talk.wav", spoken(3.0))
+
+    def begin(batch: int) -> None:
+        if batch == 0:
+            raise RuntimeError("out of memory")
+
+    Watched(monkeypatch, begin)
+
+    async def hearing(engine: LocalEngine) -> Answer:
+        with pytest.raises(ChunkError, match="the local engine failed: out of memory"):
+            await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
+        return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
+
+    assert "recipe" in with_engine(hearing, cores=1).transcription.text
+
+
+def test_the_last_windows_are_divided_among_all_that_work() -> None:
+    np = pytest.importorskip("numpy")
+    sizes = {}
+    for number in (0, 1, 2, 3, 5, 8):
+        windows = tuple({"start": 0.0, "end": 1.0} for _ in range(number))
+        batches = SpeechWindows(np.zeros(0), windows, []).batches(at_once=2, most=2)
+        sizes[number] = [len(each) for each in batches]
+    assert sizes == {0: [], 1: [1], 2: [1, 1], 3: [2, 1], 5: [2, 2, 1], 8: [2, 2, 2, 1, 1]}
+
+
+@pytest.mark.usefixtures("weights")
+def test_silence_has_no_words(tmp_path: Path) -> None:
+    upload = upload_of(tmp_path / "silence.wav", noise(2.0, 0.001))
+
+    async def hearing(engine: LocalEngine) -> Answer:
+        return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
+
+    answer = with_engine(hearing)
+    assert answer.transcription == Transcription("", (), "en")
 
 
 @pytest.mark.usefixtures("weights")

@@ -59,6 +59,7 @@ class FakeEngine:
     Attributes:
         before: awaited between hearing an upload and answering.
         lost: seconds of an upload of `losing_s` and more whose words it leaves out, from and to.
+        is_prepared: it was told that it will be asked.
     """
 
     before: Callable[[Upload], Awaitable[None]] = at_once
@@ -67,8 +68,11 @@ class FakeEngine:
     sent: list[Upload] = field(default_factory=list)
     timestamps: bool = True
     longest_s: float | None = None
+    is_prepared: bool = False
 
-    def prepare(self, requests: int) -> None: ...
+    def prepare(self, requests: int) -> None:
+        del requests
+        self.is_prepared = True
 
     async def transcribe(
         self,

@@ -72,6 +72,7 @@ def run(
     """Send `chunks`; after a 429 every lane waits, and its chunk steps back where it must."""
     chance = random.Random(seed)
     auto = AdaptiveConcurrency(maximum)
+    auto.expect(len(chunks))
     waiting = list(reversed(chunks))
     under_way: list[_Ending] = []
     now = not_before = 0.0

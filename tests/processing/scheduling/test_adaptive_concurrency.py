@@ -60,6 +60,17 @@ def test_does_not_rise_where_more_at_once_gains_nothing() -> None:
     assert max(found.limits) <= 6
 
 
+def test_a_large_batch_begins_higher_unless_something_is_known() -> None:
+    for maximum, chunks, first in ((10, 39, 2), (10, 40, 4), (3, 40, 3), (1, 400, 1)):
+        auto = AdaptiveConcurrency(maximum)
+        auto.expect(chunks)
+        assert auto.limit == first
+    refused = risen_to(8)
+    refused.come(RequestOutcome.SLOW_DOWN, count=5)
+    refused.auto.expect(400)
+    assert refused.auto.limit == 1
+
+
 class Answers:
     """Requests one after the other, each begun when the limit was as it is."""
 

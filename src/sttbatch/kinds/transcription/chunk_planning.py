@@ -95,14 +95,14 @@ class ChunkPlanner:
         """The lengths of recordings, if they have the bit rate of those that were read."""
         return [size_bytes / self._bytes_per_s for size_bytes in sizes]
 
-    def announce(self, lanes: int) -> None:
-        """Emit the plan of the batch, and have the engine get ready for its first requests."""
+    def announce(self) -> int:
+        """Emit the plan of the batch; returns its number of chunks."""
         if not self._lengths_s:
-            return
+            return 0
         cuts = self._sizer().cuts(self.config.concurrency, BatchLoad(self._lengths_s))
         audio_s = sum(self._lengths_s)
         self.emit(events.BatchPlanned("", audio_s, cuts.chunks, cuts.makespan_s, self._latency))
-        self.engine.prepare(min(lanes, cuts.chunks))
+        return cuts.chunks
 
     async def forecast(self, jobs: Sequence[RecordingJob]) -> BatchForecast:
         """Estimate, by their headers, what they would send and how long that would take."""

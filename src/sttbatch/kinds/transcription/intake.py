@@ -21,6 +21,7 @@ from sttbatch.core.ports.objects import ObjectFacts
 from sttbatch.kinds.transcription.fetched_objects import FetchedFile, FetchedObjects
 from sttbatch.kinds.transcription.job_claims import Failure
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
+from sttbatch.kinds.transcription.short_files import ExaminedFiles, ShortFiles
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.kinds.transcription.up_to_date import report_skipped
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -29,24 +30,11 @@ from sttbatch.processing.media.media_workers import MediaWorkers
 
 _AT_ONCE = 16
 
-_READ_AHEAD = 128
-_SHORT_BYTES = 1 << 20
-"""Files up to this size are hashed together, so many at a time."""
+_EXAMINED_TOGETHER = 128
+"""Short files among so many candidates."""
 
 _HASHED_BYTES = 1 << 28
 """A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
-
-
-class _Known(Struct):
-    """What was found out together about some candidates.
-
-    Attributes:
-        read: those that were hashed, by absolute path.
-        missing: transcript keys that no level of the cache has.
-    """
-
-    read: dict[Path, FileRecord]
-    missing: set[str]
 
 
 class IntakeResult(Struct):
@@ -152,7 +140,7 @@ class Intake(Struct, frozen=True):
         jobs: dict[str, RecordingJob] = {}
         entries: list[RecordingJob | RecordingError | Candidate | None] = [None] * len(candidates)
 
-        async def look(some: Iterator[tuple[int, Candidate]], known: _Known) -> None:
+        async def look(some: Iterator[tuple[int, Candidate]], examined: ExaminedFiles) -> None:
             for index, candidate in some:
                 if self.stopping():
                     return
@@ -161,7 +149,7 @@ class Intake(Struct, frozen=True):
                     entries[index] = await (
                         self._look_at_known(candidate, jobs)
                         if is_known_only
-                        else self._look_at(candidate, jobs, known)
+                        else self._look_at(candidate, jobs, examined)
                     )
                 except Stopped:
                     return
@@ -169,27 +157,15 @@ class Intake(Struct, frozen=True):
                     entries[index] = error
 
         # A task for each of a hundred thousand candidates would take too much memory.
-        for at in range(0, len(candidates), _READ_AHEAD):
-            known = await self._read_short(candidates[at : at + _READ_AHEAD])
-            some = enumerate(candidates[at : at + _READ_AHEAD], at)
-            await asyncio.gather(*(look(some, known) for _ in range(_AT_ONCE)))
+        results = None if self.config.run.force else self.results
+        files = ShortFiles(self.index, self.media, results, self.stopping)
+        stream = self.config.chunking.audio_stream
+        for at in range(0, len(candidates), _EXAMINED_TOGETHER):
+            some = candidates[at : at + _EXAMINED_TOGETHER]
+            examined = await files.examine(some, stream, self._likely_key)
+            numbered = enumerate(some, at)
+            await asyncio.gather(*(look(numbered, examined) for _ in range(_AT_ONCE)))
         return entries
-
-    async def _read_short(self, candidates: Sequence[Candidate]) -> _Known:
-        """Hash what is short and unknown, and look up the transcripts of all of it."""
-        paths = [
-            path
-            for candidate in candidates
-            if isinstance(path := candidate.path, Path)
-            and candidate.expected
-            and candidate.status.st_size <= _SHORT_BYTES
-            and self.index.unchanged(os.fsencode(path.absolute()), candidate.status) is None
-        ]
-        records = await self.index.read_short([each.absolute() for each in paths], self.stopping)
-        stream = self.config.chunking.likely_stream
-        keys = {self._transcript_key(each.sha256, stream) for each in records.values()}
-        is_asked = keys and not self.config.run.force
-        return _Known(records, await self.results.missing(list(keys)) if is_asked else set())
 
     async def _look_at_known(
         self, candidate: Candidate, jobs: dict[str, RecordingJob]
@@ -209,18 +185,17 @@ class Intake(Struct, frozen=True):
         return jobs[sha256]
 
     async def _look_at(
-        self, candidate: Candidate, jobs: dict[str, RecordingJob], known: _Known
+        self, candidate: Candidate, jobs: dict[str, RecordingJob], examined: ExaminedFiles
     ) -> RecordingJob:
-        probed = await self._probe_unknown(candidate)
-        path = candidate.path
-        read = known.read.get(path.absolute()) if isinstance(path, Path) else None
-        fingerprint = read or await self._fingerprint(candidate)
+        path = candidate.path.absolute()
+        probed = examined.probed.get(path) or await self._probe_unknown(candidate)
+        fingerprint = examined.records.get(path) or await self._fingerprint(candidate)
         sha256 = fingerprint.sha256
         if sha256 in jobs:
             jobs[sha256].candidates.append(candidate)
             return jobs[sha256]
         job = jobs[sha256] = self._new_job(candidate, fingerprint)
-        if job.transcript_key in known.missing:
+        if job.transcript_key in examined.missing:
             self.emit(events.CacheLookup(job.display_path, job.transcript_key, None))
         elif await self._is_stored(job):
             return job
@@ -237,7 +212,7 @@ class Intake(Struct, frozen=True):
         return job
 
     def _new_job(self, candidate: Candidate, fingerprint: FileRecord) -> RecordingJob:
-        key = self._transcript_key(fingerprint.sha256, self.config.chunking.likely_stream)
+        key = self._likely_key(fingerprint.sha256)
         mode = self.addresser.channels
         return RecordingJob([candidate], fingerprint, key, channel_mode=mode, fetched=self.fetched)
 
@@ -248,6 +223,9 @@ class Intake(Struct, frozen=True):
             job.transcript_key = key
             await self._is_stored(job)
         self._mention_other_streams(job)
+
+    def _likely_key(self, sha256: str) -> str:
+        return self._transcript_key(sha256, self.config.chunking.likely_stream)
 
     def _transcript_key(self, sha256: str, stream: int) -> str:
         mode = self.config.run.audit_mode

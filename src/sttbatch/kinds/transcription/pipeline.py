@@ -126,7 +126,9 @@ class TranscriptionPipeline(Struct, frozen=True):
         jobs = await self._queued(jobs)
         jobs.sort(key=lambda job: (-job.priority, -job.billable_s))
         await self.planner.expect(jobs, objects.sizes)
-        self.planner.announce(self.control.lanes.lanes.limit)
+        chunks = self.planner.announce()
+        # While the first ones are cut.
+        self.planner.engine.prepare(min(chunks, self.control.lanes.lanes.limit))
         turns = [CutterTurn() for _ in jobs]
         turns += [CutterTurn(fetches=True) for _ in objects.sizes]
         ready = jobs

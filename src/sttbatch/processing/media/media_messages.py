@@ -60,9 +60,9 @@ class SplitPlan(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True, tag=True):
-    """Request to read a file's headers; `path` as in `Source`; no `stream`: choose one."""
+    """Request to read the headers of files, as in `Source.path`; no `stream`: choose one."""
 
-    path: bytes
+    paths: tuple[bytes, ...]
     stream: int | None
 
 
@@ -86,10 +86,24 @@ class NextChunk(Struct, frozen=True, tag=True):
     """Request to cut the next chunk."""
 
 
+class Failed(Struct, frozen=True, tag=True):
+    """The reply to any request that failed; the message does not name the file."""
+
+    message: str
+    no_audio: bool = False
+    hindered: bool = False
+
+
 class Probed(Struct, frozen=True, tag=True):
-    """The reply to Probe."""
+    """The headers of a file."""
 
     file: AudioFile
+
+
+class ProbedAll(Struct, frozen=True, tag=True):
+    """The reply to Probe: of each file, in their order."""
+
+    files: tuple[Probed | Failed, ...]
 
 
 class CutChunk(Struct, frozen=True, tag=True):
@@ -124,16 +138,8 @@ class SplitFinished(Struct, frozen=True, tag=True):
     counted_s: float
 
 
-class Failed(Struct, frozen=True, tag=True):
-    """The reply to any request that failed; the message does not name the file."""
-
-    message: str
-    no_audio: bool = False
-    hindered: bool = False
-
-
 Request = Probe | Split | Measure | NextChunk
-Reply = Probed | CutChunk | Measured | SplitFinished | Failed
+Reply = ProbedAll | CutChunk | Measured | SplitFinished | Failed
 
 encoder = msgspec.msgpack.Encoder()
 request_decoder = msgspec.msgpack.Decoder(Request)

@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import MediaError, MediaHindered, NoAudioError
 from sttbatch.core.memory import release_freed_memory
-from sttbatch.core.models import AudioChunk
+from sttbatch.core.models import AudioChunk, AudioFile
 from sttbatch.processing.media import measuring, timeline
 from sttbatch.processing.media import media_messages as messages
 from sttbatch.processing.media.demuxing import Demuxer
@@ -123,16 +123,16 @@ def _check_unchanged(file: BinaryIO, source: Source) -> None:
         raise MediaError("it changed while it was read; try again when nothing writes to it")
 
 
-def _probe(request: messages.Probe) -> Reply:
-    with _open_regular(request.path) as file:
+def _probe(path: bytes, stream: int | None) -> AudioFile:
+    with _open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise MediaError("it is empty")
         _allow(size)
         estimated, declared = _lacks_length(file), _declared_bytes(file)
-        choice = StreamChoice(request.stream or 0)
+        choice = StreamChoice(stream or 0)
         demuxer = Demuxer(file, choice.stream)
-        if request.stream is None and len(audio_streams(demuxer.container)) > 1:
+        if stream is None and len(audio_streams(demuxer.container)) > 1:
             demuxer.close()
             choice = choose_stream(file)
             demuxer = Demuxer(file, choice.stream)
@@ -142,7 +142,17 @@ def _probe(request: messages.Probe) -> Reply:
     if declared > size and not timeline.is_untrue(declared, size):
         # libavformat takes the end of a truncated file for the end of the recording.
         audio_file = replace(audio_file, duration_s=audio_file.duration_s * declared / size)
-    return messages.Probed(audio_file)
+    return audio_file
+
+
+def _probe_all(request: messages.Probe) -> Reply:
+    files: list[messages.Probed | messages.Failed] = []
+    for path in request.paths:
+        try:
+            files.append(messages.Probed(_probe(path, request.stream)))
+        except Exception as error:  # noqa: BLE001 - only this recording fails
+            files.append(_failed(error))
+    return messages.ProbedAll(tuple(files))
 
 
 def _lacks_length(file: BinaryIO) -> bool:
@@ -187,7 +197,7 @@ def _replies(request: messages.Request) -> Iterator[Reply]:
     elif isinstance(request, messages.Measure):
         yield _measure(request)
     elif isinstance(request, messages.Probe):
-        yield _probe(request)
+        yield _probe_all(request)
 
 
 def _allow(size_bytes: int) -> None:
@@ -211,6 +221,17 @@ def _limit(kind: int, value: int) -> None:
     resource.setrlimit(kind, (value if hard == resource.RLIM_INFINITY else min(value, hard), hard))
 
 
+def _failed(error: Exception) -> messages.Failed:
+    if isinstance(error, MediaError):
+        kinds = isinstance(error, NoAudioError), isinstance(error, MediaHindered)
+        return messages.Failed(str(error), *kinds)
+    if isinstance(error, MemoryError):
+        return messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
+    if isinstance(error, OSError):
+        return messages.Failed(f"it cannot be read: {error.strerror or error}")
+    return messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
+
+
 def serve(source: BinaryIO, sink: BinaryIO) -> None:
     """Serve requests until the parent closes the pipe."""
     replies: Iterator[Reply] = iter(())
@@ -223,15 +244,8 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
                 _allow(0)
                 replies = _replies(request)
             reply = next(replies)
-        except MediaError as error:
-            kinds = isinstance(error, NoAudioError), isinstance(error, MediaHindered)
-            reply = messages.Failed(str(error), *kinds)
-        except MemoryError:
-            reply = messages.Failed(f"it needs more than {MEMORY_LIMIT_BYTES >> 20} MiB to decode")
-        except OSError as error:
-            reply = messages.Failed(f"it cannot be read: {error.strerror or error}")
         except Exception as error:  # noqa: BLE001 - only this recording fails
-            reply = messages.Failed(f"it cannot be decoded: {type(error).__name__}: {error}")
+            reply = _failed(error)
         is_last = isinstance(reply, messages.CutChunk) and reply.counted_s is not None
         if is_last or isinstance(reply, messages.SplitFinished | messages.Failed):
             # The recording is not needed while the worker waits for its next request.
@@ -256,6 +270,7 @@ def main() -> None:
     # A chunk has ten thousand packets; without this, each thousand would cost a full collection.
     gc.freeze()
     gc.set_threshold(20_000)
+    gc.enable()
     serve(sys.stdin.buffer, sink)
 
 

@@ -28,9 +28,18 @@ ANSWER_PER_MIB_S = 4.0
 """Wall seconds for one request: twice the limit of CPU time, and more for a busy machine."""
 
 WORKERS = 2
+LANES_A_WORKER = 2
+"""When all lanes wait for their first chunks, one worker cuts for so many of them."""
 
 # A decoder must not see secrets and settings.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH")
+
+
+def workers_for(lanes: int) -> int:
+    """How many workers feed so many lanes; more than the cores would only wait for each other."""
+    is_known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if is_known else os.cpu_count() or 1
+    return max(WORKERS, min(lanes // LANES_A_WORKER, cores))
 
 
 class _MediaWorker:
@@ -63,9 +72,7 @@ class _MediaWorker:
             await self.stop()
             raise
         if isinstance(reply, messages.Failed):
-            if reply.hindered:
-                raise MediaHindered(reply.message)
-            raise NoAudioError(reply.message) if reply.no_audio else MediaError(reply.message)
+            raise _error(reply)
         return reply
 
     async def start(self) -> None:
@@ -105,6 +112,12 @@ class _MediaWorker:
         return f"its decoder crashed ({signal.Signals(-status).name if status < 0 else status})"
 
 
+def _error(failed: messages.Failed) -> MediaError:
+    if failed.hindered:
+        return MediaHindered(failed.message)
+    return NoAudioError(failed.message) if failed.no_audio else MediaError(failed.message)
+
+
 def _environment() -> dict[str, str]:
     return {
         name: value
@@ -113,13 +126,22 @@ def _environment() -> dict[str, str]:
     }
 
 
+# What it imports is no garbage, and looking for some would take a tenth of its start.
+_PROGRAM = """\
+import gc
+gc.disable()
+from sttbatch.processing.media.media_worker import main
+main()
+"""
+
+
 async def _start() -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         # -P: a file av.py in a folder of recordings must not be imported.
         "-P",
-        "-m",
-        "sttbatch.processing.media.media_worker",
+        "-c",
+        _PROGRAM,
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,
@@ -179,7 +201,7 @@ class MediaWorkers:
     def __init__(self, spool: Path, count: int = WORKERS, *, spare: bool = False) -> None:
         self.spool = spool
         self._workers = [_MediaWorker() for _ in range(count + spare)]
-        self._count = count
+        self.count = count
         # The first is taken first, so that further processes are started only when they are needed.
         self._idle = list(self._workers)
         self._busy: list[int] = []
@@ -190,8 +212,7 @@ class MediaWorkers:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for worker in self._workers:
-            await worker.stop()
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
 
     async def start(self, recordings: int) -> None:
         """Start the workers that so many recordings need, which load in the background."""
@@ -203,9 +224,20 @@ class MediaWorkers:
 
         Raises NoAudioError, or MediaError if it cannot be read.
         """
-        reply = await self._send(messages.Probe(bytes(path), stream), 0)
-        assert isinstance(reply, messages.Probed)
-        return reply.file
+        (file,) = await self.probe_all([path], stream)
+        if isinstance(file, MediaError):
+            raise file
+        return file
+
+    async def probe_all(
+        self, paths: Sequence[Path], stream: int | None = 0
+    ) -> list[AudioFile | MediaError]:
+        """As `probe`, of several files; an error that is raised concerns all of them."""
+        reply = await self._send(messages.Probe(tuple(map(bytes, paths)), stream), 0)
+        assert isinstance(reply, messages.ProbedAll)
+        return [
+            _error(each) if isinstance(each, messages.Failed) else each.file for each in reply.files
+        ]
 
     async def measure(
         self, source: Source, spans: Sequence[Span], within: Sequence[Span] = ()
@@ -255,7 +287,7 @@ class MediaWorkers:
     def _serve_waiters(self) -> None:
         while self._waiters and self._idle:
             urgency = -self._waiters[0][0]
-            if len(self._busy) >= self._count and urgency <= max(self._busy):
+            if len(self._busy) >= self.count and urgency <= max(self._busy):
                 return
             waiter = heapq.heappop(self._waiters)[2]
             # Cancelled waiters are skipped.

@@ -13,6 +13,10 @@ from sttbatch.processing.scheduling.latency_model import LatencySample, slowdown
 from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
 
 START = 2
+LARGE_START = 4
+"""The first level of a batch of `LARGE_BATCH` chunks: what is sent at once without `-j auto`."""
+
+LARGE_BATCH = 40
 TWO_AT_A_TIME = 4
 """Below this level the limit rises by two, as each step takes time."""
 
@@ -74,6 +78,12 @@ class AdaptiveConcurrency:
         self._good = GOOD_BEFORE_RETRY
         self._probe_from: float | None = None
         self._probe_to: float | None = None
+
+    def expect(self, chunks: int) -> None:
+        """Begin higher for so many chunks, if they are many and nothing was sent before them."""
+        has_begun = self._samples or self._known or self.ceiling is not None
+        if chunks >= LARGE_BATCH and not has_begun:
+            self.limit = min(LARGE_START, self._maximum)
 
     def observe(
         self, now: float, latency_s: float, audio_s: float, outcome: RequestOutcome, in_flight: int
@@ -221,6 +231,22 @@ class AdaptiveConcurrency:
     def _begin(self, now: float) -> None:
         self._since = now
         self._samples = []
+
+
+def expecting(
+    lanes: PrioritySemaphore, adaptive: AdaptiveConcurrency | None, emit: events.Emit
+) -> events.Emit:
+    """`emit`, which also has the number of lanes begin as the plan of a batch allows."""
+    if adaptive is None:
+        return emit
+
+    def emit_and_expect(event: events.Event) -> None:
+        if isinstance(event, events.BatchPlanned):
+            adaptive.expect(event.chunks)
+            lanes.limit = adaptive.limit
+        emit(event)
+
+    return emit_and_expect
 
 
 def concurrency_feedback(
