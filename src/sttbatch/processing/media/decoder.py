@@ -7,6 +7,7 @@ from typing import Literal
 
 import av
 from av.audio.frame import AudioFrame
+from av.filter import Graph
 
 from sttbatch.core.errors import MediaError
 from sttbatch.core.models import MIXED
@@ -38,7 +39,7 @@ class Decoder:
         self._section = track.first
         self._bytes_left = limits.max_decoded_bytes(track.size_bytes)
         # One for each kind of frames, as they may alternate.
-        self._resampler: av.AudioResampler | None = None
+        self._resampler: _Resampler | None = None
         self._mixer_of_frames = self.mixer
         self._kind: tuple[object, ...] = ()
 
@@ -103,7 +104,7 @@ class Decoder:
             late = self._drain()
             self._kind = kind
             self._mixer_of_frames = Mixer(frame.layout)
-            self._resampler = av.AudioResampler("s16", frame.layout, SAMPLE_RATE)
+            self._resampler = _Resampler(frame)
         assert self._resampler is not None
         return late + self._arranged(self._resampler.resample(frame))
 
@@ -111,7 +112,7 @@ class Decoder:
         if self._resampler is None:
             return b""
         resampler, self._resampler, self._kind = self._resampler, None, ()
-        return self._arranged(resampler.resample(None))
+        return self._arranged(resampler.flush())
 
     def _arranged(self, frames: list[AudioFrame]) -> bytes:
         """The samples with the number of channels of the track's first section."""
@@ -126,6 +127,58 @@ class Decoder:
 
     def _seconds(self, data: bytes) -> float:
         return len(data) / (2 * self.mixer.count * SAMPLE_RATE)
+
+
+class _Resampler:
+    """Converts frames to s16 at 16 kHz, of which each gives one at most.
+
+    `av.AudioResampler` does the same, but asks for another one after each, which libavfilter denies
+    by an exception: a third of its time.
+    """
+
+    def __init__(self, first: AudioFrame) -> None:
+        self._graph: Graph | None = None
+        layout = first.layout.name
+        if (first.format.name, first.sample_rate) == ("s16", SAMPLE_RATE):
+            return
+        graph = self._graph = Graph()
+        graph.threads = 1
+        time_base = {} if first.time_base is None else {"time_base": str(first.time_base)}
+        source = graph.add(
+            "abuffer",
+            sample_rate=str(first.sample_rate),
+            sample_fmt=first.format.name,
+            channel_layout=layout,
+            **time_base,
+        )
+        converted = graph.add(
+            "aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts=layout
+        )
+        graph.link_nodes(source, converted, graph.add("abuffersink")).configure()
+
+    def resample(self, frame: AudioFrame) -> list[AudioFrame]:
+        if self._graph is None:
+            return [frame]
+        self._graph.push(frame)
+        return self._pulled()
+
+    def flush(self) -> list[AudioFrame]:
+        if self._graph is None:
+            return []
+        self._graph.push(None)
+        frames: list[AudioFrame] = []
+        while pulled := self._pulled():
+            frames += pulled
+        return frames
+
+    def _pulled(self) -> list[AudioFrame]:
+        assert self._graph is not None
+        try:
+            frame = self._graph.pull()
+        except (BlockingIOError, EOFError):
+            return []
+        assert isinstance(frame, AudioFrame)
+        return [frame]
 
 
 def _extract_channel(frame: AudioFrame, channel: int) -> AudioFrame:

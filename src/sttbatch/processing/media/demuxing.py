@@ -177,7 +177,7 @@ def _self_describing(packets: Iterator[AudioPacket], section: Section) -> Iterat
     sections: dict[bytes, Section] = {}
     first, now = None, section
     for batch in _batches(packets):
-        heads = [bytes(memoryview(packet)[:HEADER_BYTES]) for packet in batch]
+        heads = [bytes(packet)[:HEADER_BYTES] for packet in batch]
         if {sections.get(head) for head in set(heads)} == {now}:
             yield now, batch, ()
             continue

@@ -269,6 +269,7 @@ def main() -> None:
     detector.before = _allow_search
     # A chunk has ten thousand packets; without this, each thousand would cost a full collection.
     gc.freeze()
+    gc.set_threshold(20_000)
     gc.enable()
     serve(sys.stdin.buffer, sink)
 
