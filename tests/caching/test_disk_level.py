@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pickle
 import random
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
+from typing import Any
 
 import diskcache
 import pytest
 
+from sttbatch.caching.bytes_disk import open_cache
 from sttbatch.caching.disk_level import DiskLevel
 from sttbatch.caching.multi_level_cache import RETRY_AFTER_S
 from sttbatch.core.cache_entries import CacheValue
@@ -247,8 +251,17 @@ def test_a_lock_while_it_is_opened_is_waited_for(
     asyncio.run(story())
 
 
+def test_values_wait_for_the_disk_though_settings_did_not(tmp_path: Path) -> None:
+    cache: Any = open_cache(tmp_path, 1 << 20)
+    assert cache._sql("PRAGMA synchronous").fetchone() == (1,)
+    cache.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "cache.db")) as db:
+        query = "SELECT value FROM Settings WHERE key = 'sqlite_synchronous'"
+        assert db.execute(query).fetchone() == (1,)
+
+
 def test_what_is_stored_at_a_time_is_written_together(tmp_path: Path) -> None:
-    async def main() -> int:
+    async def main() -> tuple[int, set[str]]:
         level = DiskLevel(tmp_path / "l2", 64 * MIB)
         await level.put_many({"first": CacheValue(b"1")})
 
@@ -256,14 +269,51 @@ def test_what_is_stored_at_a_time_is_written_together(tmp_path: Path) -> None:
             # SQLite counts them in the header of the file.
             return int.from_bytes((tmp_path / "l2" / "cache.db").read_bytes()[24:28])
 
-        before = commits()
-        # All are handed over before the thread can begin.
-        await asyncio.gather(*(level.put_many({f"{n}": CacheValue(b"x")}) for n in range(50)))
+        before, held = commits(), threading.Event()
+        holding = level._thread.run(held.wait)
+        storing = [
+            asyncio.ensure_future(level.put_many({f"{n}": CacheValue(b"x")})) for n in range(50)
+        ]
+        deleting = asyncio.ensure_future(level.delete(["first", "7"]))
+        await asyncio.sleep(0)
+        held.set()
+        await asyncio.gather(holding, *storing, deleting)
         after = commits()
-        assert len(await level.get_many([f"{n}" for n in range(50)])) == 50
-        assert await level.delete(["first", "7"]) == 2
-        assert set(await level.get_many(["first", "7", "8"])) == {"8"}
+        names = ["first", *map(str, range(50))]
+        found = set(await level.get_many(names))
         await level.aclose()
-        return after - before
+        return after - before, found
 
-    assert asyncio.run(main()) == 1
+    written, found = asyncio.run(main())
+    assert written == 2, "one for all values, and one for what was deleted"
+    assert found == {str(n) for n in range(50)} - {"7"}
+
+
+def test_a_value_that_was_stored_before_it_was_deleted_does_not_come_back(tmp_path: Path) -> None:
+    async def main() -> dict[str, CacheValue]:
+        level = DiskLevel(tmp_path / "l2", 64 * MIB)
+        await level.put_many({"other": CacheValue(b"1")})
+        await asyncio.gather(level.put_many({"key": CacheValue(b"2")}), level.delete(["key"]))
+        found = await level.get_many(["key"])
+        await level.aclose()
+        return found
+
+    assert asyncio.run(main()) == {}
+
+
+def test_a_loop_that_ends_with_a_value_on_its_way_spoils_nothing(tmp_path: Path) -> None:
+    level = DiskLevel(tmp_path / "l2", 64 * MIB)
+
+    async def leave() -> None:
+        storing = asyncio.ensure_future(level.put_many({"early": CacheValue(b"1")}))
+        await asyncio.sleep(0)
+        storing.cancel()
+
+    async def go_on() -> set[str]:
+        await level.put_many({"late": CacheValue(b"2")})
+        found = set(await level.get_many(["early", "late"]))
+        await level.aclose()
+        return found
+
+    asyncio.run(leave())
+    assert asyncio.run(go_on()) == {"early", "late"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from functools import partial
 
 import pytest
@@ -77,3 +78,44 @@ def test_a_loop_that_has_ended_is_told_nothing() -> None:
 def test_what_is_small_stays_in_the_loop(small: bool) -> None:
     ident = asyncio.run(computed(threading.get_ident, small=small))
     assert (ident == threading.get_ident()) is small
+
+
+def test_no_error_keeps_others_from_their_results() -> None:
+    def stop() -> None:
+        raise StopIteration
+
+    async def main() -> tuple[object, object]:
+        thread, held = SerialThread("stopping"), threading.Event()
+        holding, stopped, last = thread.run(held.wait), thread.run(stop), thread.run(lambda: "well")
+        held.set()
+        _, *results = await asyncio.gather(holding, stopped, last, return_exceptions=True)
+        return results[0], results[1]
+
+    error, result = asyncio.run(main())
+    assert isinstance(error, RuntimeError)
+    assert result == "well"
+
+
+def test_nothing_is_kept_while_a_thread_waits() -> None:
+    class Result:
+        pass
+
+    async def main() -> weakref.ref[Result]:
+        thread = SerialThread("waiting")
+        known = weakref.ref(await thread.run(Result))
+        # It waits for another call once this one is answered.
+        await thread.run(lambda: None)
+        return known
+
+    assert asyncio.run(main())() is None
+
+
+def test_an_ended_thread_takes_no_calls() -> None:
+    async def main() -> None:
+        thread = SerialThread("ended")
+        await thread.run(lambda: None)
+        thread.close()
+        with pytest.raises(RuntimeError, match="has ended"):
+            thread.run(lambda: None)
+
+    asyncio.run(main())

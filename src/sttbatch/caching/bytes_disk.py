@@ -15,8 +15,8 @@ from sttbatch.database.sqlite_file import journal_mode
 
 LOCK_TIMEOUT_S = 10.0
 
-_OFF = 0
-"""Of SQLite's `synchronous`."""
+# Of SQLite's `synchronous`.
+_OFF, _NORMAL = 0, 1
 
 
 class RefusedRow(OSError):
@@ -79,7 +79,8 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         # Policies that count reads write with every read.
         eviction_policy="least-recently-stored",
         sqlite_journal_mode=journal_mode().lower(),
-        # A loss of power may damage it, and it is filled again.
+        # Opening writes each setting in a transaction of its own, and waits for none of them: the
+        # same values as before, in a file that may be lost.
         sqlite_synchronous=_OFF,
         sqlite_auto_vacuum=1,
         sqlite_secure_delete=1,
@@ -87,4 +88,5 @@ def open_cache(folder: Path, limit_bytes: int) -> DiskCache:
         sqlite_mmap_size=0,
         sqlite_cache_size=1024,
     )
+    cache.reset("sqlite_synchronous", _NORMAL)
     return cast("DiskCache", cache)

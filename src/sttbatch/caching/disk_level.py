@@ -6,10 +6,10 @@ notices truncated values, and no path in a row is ever opened or removed.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -28,8 +28,6 @@ _SHARE_OF_LIMIT = 8
 """Values larger than this fraction of the limit are not stored: they would evict all others."""
 _ROWS_AT_A_TIME = 16
 _LOCKED_PAUSE_S = 0.01
-WRITE_DELAY_S = 0.005
-"""How long a transaction waits for further values while several are stored at a time."""
 _USAGE = """
     SELECT COUNT(*), COALESCE(SUM(LENGTH(value)), 0), MIN(store_time), MAX(store_time) FROM Cache"""
 
@@ -48,10 +46,9 @@ class DiskLevel:
         self._clock = clock
         self._thread = SerialThread("l2")
         self._cache: DiskCache | None = None
-        # What waits to be written together, and who waits for that.
+        # What waits to be written together.
         self._unwritten: dict[str, CacheValue] = {}
-        self._writing: asyncio.Future[None] | None = None
-        self._had_neighbours = False
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Begin to open it, if it exists; errors are raised by its first use."""
@@ -74,13 +71,11 @@ class DiskLevel:
             for key, value in values.items()
             if len(value.data) <= self._limit_bytes // _SHARE_OF_LIMIT and not value.is_expired(now)
         }
-        if not fitting:
-            return
-        self._unwritten |= fitting
-        if self._writing is None:
-            self._writing = asyncio.ensure_future(self._in_thread(self._write))
-        # Shielded, as others wait for it too.
-        await asyncio.shield(self._writing)
+        if fitting:
+            with self._lock:
+                self._unwritten |= fitting
+            # The first call of several writes what all of them have added.
+            await self._in_thread(self._write)
 
     async def delete(self, keys: Sequence[str]) -> int:
         # diskcache's own delete ignores expired entries.
@@ -218,12 +213,10 @@ class DiskLevel:
         return {key: value for key, value in values.items() if value is not None}
 
     def _write(self) -> None:
-        if self._had_neighbours:
-            time.sleep(WRITE_DELAY_S)
-        # In this order: what is added meanwhile is written now, or by the next write.
-        self._writing = None
-        values, self._unwritten = self._unwritten, {}
-        self._had_neighbours = len(values) > 1
+        with self._lock:
+            values, self._unwritten = self._unwritten, {}
+        if not values:
+            return
         cache, now = self._open(), self._clock()
         with cache.transact():
             for key, value in values.items():

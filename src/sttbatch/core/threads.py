@@ -42,9 +42,10 @@ class Call(Generic[T]):
 def settle(ended: Iterable[tuple[Call[Any], ResultOrError]]) -> None:
     """Hand outcomes to the loops that await them, each of which is woken once."""
     for loop, some in groupby(ended, key=lambda each: each[0].loop):
+        of_loop = list(some)
         # Nobody waits in a loop that is closed.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_set_all, list(some))
+            loop.call_soon_threadsafe(_set_all, of_loop)
 
 
 def _set_all(ended: Iterable[tuple[Call[Any], ResultOrError]]) -> None:
@@ -54,6 +55,9 @@ def _set_all(ended: Iterable[tuple[Call[Any], ResultOrError]]) -> None:
             continue
         if error is None:
             call.future.set_result(result)
+        elif isinstance(error, StopIteration):
+            # No future takes it.
+            call.future.set_exception(RuntimeError(f"{type(error).__name__} was raised"))
         else:
             call.future.set_exception(error)
 
@@ -68,27 +72,34 @@ class SerialThread:
         self._name = name
         self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """The result of `work`, or what it raises."""
         call = Call(work)
+        if self._is_closed:
+            raise RuntimeError(f"the thread {self._name} has ended")
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
         self._calls.put(call)
         return call.future
 
     def close(self) -> None:
         """End the thread after the calls that it was given."""
-        if self._thread is not None:
-            self._calls.put(None)
-            self._thread = None
+        self._is_closed = True
+        self._calls.put(None)
 
     def _serve(self) -> None:
-        is_open = True
-        while is_open:
-            calls, is_open = drain(self._calls)
-            settle([(call, _outcome(call)) for call in calls])
+        while self._serve_some():
+            # Nothing is kept while it waits.
+            pass
+
+    def _serve_some(self) -> bool:
+        calls, is_open = drain(self._calls)
+        settle([(call, _result_of(call)) for call in calls])
+        return is_open
 
 
 def drain(calls: queue.SimpleQueue[C | None]) -> tuple[list[C], bool]:
@@ -101,7 +112,7 @@ def drain(calls: queue.SimpleQueue[C | None]) -> tuple[list[C], bool]:
     return drained, False
 
 
-def _outcome(call: Call[Any]) -> ResultOrError:
+def _result_of(call: Call[Any]) -> ResultOrError:
     try:
         return call.work(), None
     except BaseException as error:  # noqa: BLE001 - it is raised by the one who awaits it

@@ -24,9 +24,8 @@ COMMIT_DELAY_S = 0.003
 """How long a commit waits for further writes while several are made at a time, as PostgreSQL's
 `commit_delay` does: each commit flushes the disk."""
 
-
 COMMITS_DELAYED = 10
-"""After one of several writes."""
+"""How many commits wait after one that had several writes."""
 
 
 class Rows(Protocol):
@@ -172,8 +171,8 @@ class Database:
         self.seal = seal
         self.title = store.title
         self._tasks: queue.SimpleQueue[_Task[Any] | None] = queue.SimpleQueue()
-        # Commits that wait for others, as the latest one of several writes did not lie far back.
-        self._waits = 0
+        # How many of the next commits wait for further writes.
+        self._delays_left = 0
         opened: Future[None] = Future()
         self._thread = threading.Thread(
             target=self._serve, args=(opened, first), name=f"database {store.title}", daemon=True
@@ -233,16 +232,21 @@ class Database:
             opened.set_exception(translated(self._store, error))
             return
         opened.set_result(None)
-        is_open = True
-        while is_open:
-            tasks, is_open = self._drain()
-            for is_upkeep, group in groupby(tasks, key=lambda task: task.mode is _Mode.UPKEEP):
-                if is_upkeep:
-                    for task in group:
-                        self._resolve([task], [_run(task.work, self._store)])
-                else:
-                    self._commit(list(group))
+        while self._serve_some():
+            # Nothing is kept while it waits.
+            pass
         self._store.close()
+
+    def _serve_some(self) -> bool:
+        """Run the tasks that are queued; returns whether more may follow."""
+        tasks, is_open = self._drain()
+        for is_upkeep, group in groupby(tasks, key=lambda task: task.mode is _Mode.UPKEEP):
+            if is_upkeep:
+                for task in group:
+                    self._resolve([task], [_run(task.work, self._store)])
+            else:
+                self._commit(list(group))
+        return is_open
 
     def _read_first(self, first: Work[object]) -> None:
         try:
@@ -254,7 +258,7 @@ class Database:
     def _drain(self) -> tuple[list[_Task[Any]], bool]:
         """The queued tasks, in order, and whether more may follow."""
         tasks, is_open = drain(self._tasks)
-        if is_open and self._waits and any(task.mode is _Mode.WRITE for task in tasks):
+        if is_open and self._delays_left and any(task.mode is _Mode.WRITE for task in tasks):
             time.sleep(COMMIT_DELAY_S)
             if not self._tasks.empty():
                 more, is_open = drain(self._tasks)
@@ -265,7 +269,7 @@ class Database:
         try:
             writes = sum(task.mode is _Mode.WRITE for task in group)
             if writes:
-                self._waits = COMMITS_DELAYED if writes > 1 else max(0, self._waits - 1)
+                self._delays_left = COMMITS_DELAYED if writes > 1 else max(0, self._delays_left - 1)
                 outcomes = self._store.transact(
                     lambda session: [_run_in_savepoint(task.work, session) for task in group]
                 )
