@@ -21,6 +21,7 @@ RACY_NS = 2_000_000_000
 show another change (git's racy-clean rule; FAT has steps of 2 s)."""
 
 _BLOCK_BYTES = 1 << 20
+_LEAST_BYTES = 1 << 16
 
 
 class Fingerprinter:
@@ -171,7 +172,8 @@ def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise RecordingError("it is not a regular file")
-        block = bytearray(min(_BLOCK_BYTES, before.st_size + 1))
+        # A file that is empty may be filled meanwhile.
+        block = bytearray(min(_BLOCK_BYTES, max(before.st_size + 1, _LEAST_BYTES)))
         held = memoryview(block)
         while count := file.readinto(block):
             if stopping():

@@ -7,6 +7,7 @@ every level, checksum and transaction would copy.
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -24,7 +25,6 @@ from sttbatch.core.models import (
     Segment,
     Transcript,
     Transcription,
-    are_short,
 )
 from sttbatch.core.options import RequestOptions, Task
 from sttbatch.core.ports import ChunkIndex
@@ -33,9 +33,6 @@ from sttbatch.core.threads import computed
 T = TypeVar("T")
 
 _FASTEST = 1
-SMALL_BYTES = 4096
-"""A stored transcript of a minute."""
-
 _AT_ONCE = 256
 """Segments that are encoded together: some ten kilobytes."""
 
@@ -97,9 +94,7 @@ class ResultCache(Struct, frozen=True):
         hit = await self.cache.get(key)
         if hit is None:
             return None
-        transcript = await computed(
-            lambda: decode_transcript(hit.value), small=len(hit.value) <= SMALL_BYTES
-        )
+        transcript = await asyncio.to_thread(decode_transcript, hit.value)
         return None if transcript is None else (transcript, hit.level)
 
     async def missing(self, keys: Sequence[str]) -> set[str]:
@@ -111,9 +106,7 @@ class ResultCache(Struct, frozen=True):
         return key in await self.cache.authority.present([key])
 
     async def store_transcript(self, key: str, transcript: Transcript, file_sha256: str) -> None:
-        data = await computed(
-            lambda: encode_transcript(transcript), small=are_short(transcript.segments)
-        )
+        data = await computed(lambda: encode_transcript(transcript), small=transcript.is_short)
         await self.cache.put(key, data, self.options.model, file_sha256)
         if self.options.task is Task.TRANSCRIBE:
             self.on_transcript(key, transcript)

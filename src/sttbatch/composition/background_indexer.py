@@ -14,8 +14,9 @@ from sttbatch.core.models import Transcript
 from sttbatch.database.database import Database
 from sttbatch.database.opening import SEARCH, open_search
 
-WAITING_S = 4 * 3600.0
-"""Seconds of speech in memory that wait to be indexed; one that is longer waits alone."""
+WAITING_CHARACTERS = 1_000_000
+"""Of transcripts and their words in memory that wait to be indexed, some eight hours; one that has
+more waits alone."""
 
 GATHER_S = 1.0
 """How long transcripts are gathered to be indexed together: of small recordings, a transaction for
@@ -34,6 +35,7 @@ class BackgroundIndexer:
         self._warn = warn
         self._has_warned = False
         self._waiting: list[tuple[str, Transcript]] = []
+        self._waiting_characters = 0
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
 
@@ -45,9 +47,10 @@ class BackgroundIndexer:
 
     def add(self, key: str, transcript: Transcript) -> None:
         """Have the transcript of a cache entry indexed, unless others wait for that already."""
-        waiting_s = sum(waiting.duration_s for _, waiting in self._waiting)
-        if waiting_s and waiting_s + transcript.duration_s > WAITING_S:
+        characters = transcript.characters
+        if self._waiting and self._waiting_characters + characters > WAITING_CHARACTERS:
             return
+        self._waiting_characters += characters
         self._waiting.append((key, transcript))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
@@ -81,10 +84,12 @@ class BackgroundIndexer:
                         await asyncio.wait_for(self._closing.wait(), GATHER_S)
                     transcripts = dict(self._waiting)
                     self._waiting.clear()
+                    self._waiting_characters = 0
                     found = await source.stored_as([*transcripts])
                     await indexer.add([(stored, transcripts[stored.key]) for stored in found])
         except StateError as error:
             self._waiting.clear()
+            self._waiting_characters = 0
             if not self._has_warned:
                 self._has_warned = True
                 self._warn(f"{error}. `sttbatch search` indexes what is missing")

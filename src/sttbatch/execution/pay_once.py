@@ -14,7 +14,7 @@ from msgspec import Struct
 from sttbatch.caching.multi_level_cache import MultiLevelCache
 from sttbatch.caching.response_spool import ResponseSpool
 from sttbatch.core.engine import APIRequest, RecordRequest
-from sttbatch.core.errors import BudgetReached, ChunkHindered, Stopped
+from sttbatch.core.errors import BudgetReached, ChunkHindered, StateError, Stopped
 from sttbatch.core.ports import ChunkIndex
 from sttbatch.core.work import (
     ROUNDING,
@@ -23,6 +23,7 @@ from sttbatch.core.work import (
     HeldBy,
     OverBudget,
     RequestRecord,
+    Verdict,
     Void,
     WorkItem,
 )
@@ -133,8 +134,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 await self.spans.remember(item.span)
             return stored, True
         while not self.closed():
-            self.spool.reserve()
-            verdict = await self.claims.claim(item, task_id, force=self.force)
+            verdict = await self._claim(item, task_id)
             if not isinstance(verdict, Answered | HeldBy):
                 request.looked_up(None)
             if isinstance(verdict, Granted):
@@ -149,6 +149,16 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             if stored is not None:
                 return stored, True
         raise Stopped
+
+    async def _claim(self, item: WorkItem, task_id: int) -> Verdict:
+        """Claim an item; on a full disk, what is stored is answered without a claim."""
+        try:
+            self.spool.reserve()
+            return await self.claims.claim(item, task_id, force=self.force)
+        except StateError:
+            if not self.force and await self.cache.get(item.key) is not None:
+                return Answered()
+            raise
 
     async def _stored(self, request: PaidRequest[T], *, in_fronts: bool = False) -> T | None:
         """The stored result, or one that a front level has; None: there is none."""

@@ -13,7 +13,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.core.locations import Location, ObjectUrl
-from sttbatch.core.models import are_short
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.threads import computed
 from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
@@ -86,7 +85,7 @@ class OutputWriter:
             facts = made_from(transcript_key, document.source, options)
             origin = Origin(facts, document.transcript.duration_s)
         if self._plans[planned].paths:
-            is_short = are_short(document.transcript.segments)
+            is_short = document.transcript.is_short
             written = await self._write_planned(planned, contents, origin, is_short=is_short)
         if self.observe is not None:
             await self.observe(document)

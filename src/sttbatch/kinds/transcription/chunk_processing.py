@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from sttbatch.core import events
 from sttbatch.core.errors import ChunkError, is_hindrance
-from sttbatch.core.models import GapReason
+from sttbatch.core.models import GapReason, Transcription
 from sttbatch.core.threads import computed
 from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.chunk_transcriber import ChunkContext, ChunkTranscriber
@@ -30,7 +30,9 @@ class ChunkProcessor(Struct, frozen=True):
         try:
             with self.control.guard(job):
                 outcome = await self._outcome(work, lane)
-                job.outcomes.append(await computed(outcome.compressed, small=outcome.is_short))
+                words = outcome.transcription
+                is_small = not isinstance(words, Transcription) or words.is_short
+                job.outcomes.append(await computed(outcome.compressed, small=is_small))
                 self.control.emit(
                     events.ChunkProcessingFailed(name, index, audio_s, outcome.detail)
                     if outcome.gap is GapReason.STILL_MISSING

@@ -154,7 +154,7 @@ class Completion:
             begun_s = time.monotonic()
             job.transcript = await computed(
                 lambda: _merge(job),
-                small=len(job.outcomes) <= 2 and all(each.is_short for each in job.outcomes),
+                small=len(job.outcomes) == 1 and job.outcomes[0].is_short,
             )
             merge_s = time.monotonic() - begun_s
             self.emit(events.TranscriptMerged(job.display_path, merge_s))

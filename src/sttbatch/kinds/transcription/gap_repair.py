@@ -27,7 +27,6 @@ from sttbatch.core.models import (
     Gap,
     GapReason,
     Transcription,
-    are_short,
 )
 from sttbatch.core.options import RunOptions
 from sttbatch.core.threads import computed
@@ -124,7 +123,7 @@ class GapRepair(Struct, frozen=True):
             profile = LoudnessProfile(audio.levels, suspects.holes, audio.speech)
             report = await computed(
                 lambda: _examined(transcription, suspects, profile),
-                small=are_short(transcription.segments),
+                small=transcription.is_short,
             )
             if not (report.missed or report.noises or report.dropped):
                 return RepairedChunk(transcription)
@@ -263,7 +262,7 @@ async def _suspects(span: ChunkSpan, transcription: Transcription) -> SuspectSpa
     own = _ADJUSTER.own_part(span)
     return await computed(
         lambda: gap_detection.suspect_spans(transcription, own),
-        small=are_short(transcription.segments),
+        small=transcription.is_short,
     )
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from sttbatch.core.models import (
     MIXED,
+    SHORT_OTHERS,
     ChunkSpan,
     ChunkSummary,
     DroppedSegment,
@@ -27,7 +28,6 @@ from sttbatch.core.models import (
     Transcript,
     Transcription,
     Word,
-    are_short,
 )
 from sttbatch.core.scripts import is_unspaced
 from sttbatch.processing.transcript import overlap
@@ -35,9 +35,6 @@ from sttbatch.processing.transcript.timestamps import TimestampAdjuster
 from sttbatch.processing.transcript.words import Token, reduced, tokens_of
 
 _FASTEST = 1
-SHORT_BYTES = 1024
-"""Of a compressed minute of speech."""
-
 _decoder = msgspec.msgpack.Decoder(Transcription)
 
 _STATUS = {None: "ok", GapReason.NO_SPEECH: "no_speech"}
@@ -56,6 +53,7 @@ class ChunkOutcome(Struct, frozen=True):
         transcription: bytes where it is compressed; None where there is none, and `gap` says why.
         gaps: spans within, in the recording's time, that should have words and have none.
         dropped: text that nobody spoke, in the recording's time.
+        is_short: of one that is compressed, whether it is soon merged.
     """
 
     span: ChunkSpan
@@ -65,19 +63,17 @@ class ChunkOutcome(Struct, frozen=True):
     detail: str = ""
     gaps: tuple[Gap, ...] = ()
     dropped: tuple[DroppedSegment, ...] = ()
-
-    @property
-    def is_short(self) -> bool:
-        if isinstance(self.transcription, bytes):
-            return len(self.transcription) <= SHORT_BYTES
-        return self.transcription is None or are_short(self.transcription.segments)
+    is_short: bool = False
 
     def compressed(self) -> ChunkOutcome:
         """The same outcome in less memory: a word takes about 10 bytes instead of 170."""
         if not isinstance(self.transcription, Transcription):
             return self
         data = msgspec.msgpack.encode(self.transcription)
-        return replace(self, transcription=zlib.compress(data, _FASTEST))
+        is_short = (
+            self.transcription.is_short and len(self.dropped) + len(self.gaps) <= SHORT_OTHERS
+        )
+        return replace(self, transcription=zlib.compress(data, _FASTEST), is_short=is_short)
 
     def decoded(self) -> Transcription | None:
         if isinstance(self.transcription, bytes):
