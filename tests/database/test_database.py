@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,7 +98,13 @@ def test_what_was_handed_over_is_done_though_nobody_waits(
 def test_commits_wait_for_each_other_while_several_are_made(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sttbatch.database.database.COMMIT_DELAY_S", 3.0)
+    waiting, gate = threading.Event(), threading.Event()
+
+    def wait(_: float) -> None:
+        waiting.set()
+        gate.wait()
+
+    monkeypatch.setattr("sttbatch.database.database.time", SimpleNamespace(sleep=wait))
 
     def commits() -> int:
         # SQLite counts them in the header of the file.
@@ -106,7 +113,7 @@ def test_commits_wait_for_each_other_while_several_are_made(
     async def main() -> tuple[int, int]:
         with contextlib.closing(open_ledger(path.parent)) as database:
             held = threading.Event()
-            # Two together, as they wait for a third.
+            # Two together, after which commits wait for others.
             holding = asyncio.ensure_future(database.read(lambda _: held.wait()))
             await asyncio.sleep(0)
             together = [asyncio.ensure_future(database.write(partial(index, n))) for n in (1, 2)]
@@ -115,11 +122,11 @@ def test_commits_wait_for_each_other_while_several_are_made(
             await asyncio.gather(holding, *together)
             before = commits()
             first = asyncio.ensure_future(database.write(partial(index, 3)))
+            await asyncio.to_thread(waiting.wait)
+            second = asyncio.ensure_future(database.write(partial(index, 4)))
             await asyncio.sleep(0)
-            while not database._tasks.empty():  # noqa: ASYNC110 - a queue of another thread
-                await asyncio.sleep(0)
-            # The first is taken, and not committed yet.
-            await asyncio.gather(first, database.write(partial(index, 4)))
+            gate.set()
+            await asyncio.gather(first, second)
             return before, commits()
 
     before, after = asyncio.run(main())

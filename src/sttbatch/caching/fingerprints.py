@@ -22,6 +22,7 @@ show another change (git's racy-clean rule; FAT has steps of 2 s)."""
 
 _BLOCK_BYTES = 1 << 20
 _LEAST_BYTES = 1 << 16
+_IN_A_THREAD = 8
 
 
 class Fingerprinter:
@@ -92,7 +93,13 @@ class Fingerprinter:
         A call of another thread and a commit for each would take longer than to read it.
         """
         now_ns = time.time_ns()
-        read = await asyncio.to_thread(_hash_all, paths, stopping)
+        parts = [paths[at : at + _IN_A_THREAD] for at in range(0, len(paths), _IN_A_THREAD)]
+        read: dict[Path, tuple[str, os.stat_result, os.stat_result]] = {}
+        # In several threads, as folders on a network answer slowly.
+        for each in await asyncio.gather(
+            *(asyncio.to_thread(_hash_all, part, stopping) for part in parts)
+        ):
+            read |= each
         records: dict[Location, FileRecord] = {
             path: _record_of(sha256, after, now_ns)
             for path, (sha256, before, after) in read.items()

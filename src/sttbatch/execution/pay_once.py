@@ -156,7 +156,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             self.spool.reserve()
             return await self.claims.claim(item, task_id, force=self.force)
         except StateError:
-            if not self.force and await self.cache.get(item.key) is not None:
+            if not self.force and await self.cache.authority.get_many([item.key]):
                 return Answered()
             raise
 

@@ -164,10 +164,14 @@ class OutputRegistry:
     ) -> list[OutputState]:
         paths = {name: plan.paths[name] for name in names}
         found = await self._object_states([*paths.values()])
-        by_name = {
-            name: found[path] if (path := os.fsencode(place)) in found else state_of(path)
-            for name, place in paths.items()
+        files = {
+            name: path for name, place in paths.items() if (path := os.fsencode(place)) not in found
         }
+        by_name = {name: found.get(os.fsencode(place)) for name, place in paths.items()}
+        if files:
+            by_name |= await asyncio.to_thread(
+                lambda: {name: state_of(path) for name, path in files.items()}
+            )
         return [
             OutputState(plan.key(name), plan.source, name, origin.made_from, state, origin.audio_s)
             for name, state in by_name.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,8 +25,6 @@ from sttbatch.outputs.output_registry import (
     OutputRegistry,
     made_from,
 )
-
-SHORT_BYTES = 64 * 1024
 
 _ROUNDS = 5
 """How often names are planned, and files examined, while other runs write the same outputs."""
@@ -131,15 +128,20 @@ class OutputWriter:
             await asyncio.to_thread(sweep, folder)
         foreign: set[str] = set()
         lost: set[str] = set()
-        known: dict[str, frozenset[str]] = {}
+        # Of files that are not there no digests are needed, and the claim of their names tells
+        # whether they are ours.
+        known = {name: frozenset[str]() for name in plan.paths}
+        targets = await asyncio.to_thread(self._examine_all, plan, contents, known)
         # A file that is not ours may be what another run of the same job has just written.
         for _ in range(_ROUNDS):
-            latest = await self._digests(plan)
-            if latest == known and not lost:
-                break
-            known = latest
+            if lost or any(each.existing is not Existing.NOTHING for each in targets.values()):
+                latest = await self.registry.digests(plan)
+                if latest == known and not lost and foreign:
+                    break
+                known = latest
+                targets = await asyncio.to_thread(self._examine_all, plan, contents, known)
             foreign, lost = await self._write_changed(
-                plan, contents, known, origin, overwrite=overwrite
+                plan, targets, known, origin, overwrite=overwrite
             )
             if not (foreign or lost):
                 break
@@ -149,16 +151,10 @@ class OutputWriter:
             tuple(path for name, path in plan.paths.items() if name in untouched),
         )
 
-    async def _digests(self, plan: OutputPlan) -> dict[str, frozenset[str]]:
-        if not any(map(_exists, plan.paths.values())):
-            # No file can be ours, and their claim tells whether the names are.
-            return {name: frozenset() for name in plan.paths}
-        return await self.registry.digests(plan)
-
     async def _write_changed(
         self,
         plan: OutputPlan,
-        contents: Mapping[str, bytes],
+        targets: Mapping[str, Target | ObjectTarget],
         known: Mapping[str, frozenset[str]],
         origin: Origin | None,
         *,
@@ -168,17 +164,6 @@ class OutputWriter:
 
         Returns the formats of files that are not ours, and of those that others wrote meanwhile.
         """
-
-        def examined() -> dict[str, Target | ObjectTarget]:
-            return {
-                name: self._examine(path, contents[name], known[name])
-                for name, path in plan.paths.items()
-            }
-
-        # Nothing is read of what is not there; a digest of what is short takes no time.
-        size = sum(map(len, contents.values()))
-        is_new = size <= SHORT_BYTES and not any(map(_exists, plan.paths.values()))
-        targets = await computed(examined, small=is_new)
         foreign = {
             name
             for name, target in targets.items()
@@ -192,6 +177,17 @@ class OutputWriter:
         }
         unchanged = targets.keys() - changed.keys() - foreign
         return foreign, await self._put(plan, changed, unchanged, origin)
+
+    def _examine_all(
+        self,
+        plan: OutputPlan,
+        contents: Mapping[str, bytes],
+        known: Mapping[str, frozenset[str]],
+    ) -> dict[str, Target | ObjectTarget]:
+        return {
+            name: self._examine(path, contents[name], known[name])
+            for name, path in plan.paths.items()
+        }
 
     def _examine(
         self, path: Location, content: bytes, known: frozenset[str]
@@ -226,11 +222,6 @@ class OutputWriter:
         done = {name: target for name, target in changed.items() if name not in lost}
         await self.registry.record(plan, _sha256s(done), origin, unchanged)
         return lost
-
-
-def _exists(path: Location) -> bool:
-    """Whether a file is there, or an object may be."""
-    return isinstance(path, ObjectUrl) or os.path.lexists(path)
 
 
 def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:

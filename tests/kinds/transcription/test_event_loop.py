@@ -45,7 +45,7 @@ class LoopingEngine(FakeEngine):
 
 def test_no_long_answer_is_examined_or_merged_on_the_event_loop(tmp_path: Path) -> None:
     path = tmp_path / "talk.wav"
-    make_recording(path, duration_s=130, sample_rate=16_000, channels=1, silences=((0.0, 8.0),))
+    make_recording(path, duration_s=300, sample_rate=16_000, channels=1, silences=((0.0, 8.0),))
 
     async def main() -> None:
         async with opened(tmp_path, LoopingEngine()) as run:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -29,9 +30,6 @@ from sttbatch.processing.discovery import Candidate, Discovery
 from sttbatch.processing.media.media_workers import MediaWorkers
 
 _AT_ONCE = 16
-
-_EXAMINED_TOGETHER = 128
-"""Short files among so many candidates."""
 
 _HASHED_BYTES = 1 << 28
 """A file that cannot be read is hashed up to this size; a sparse one may have terabytes."""
@@ -140,16 +138,26 @@ class Intake(Struct, frozen=True):
         jobs: dict[str, RecordingJob] = {}
         entries: list[RecordingJob | RecordingError | Candidate | None] = [None] * len(candidates)
 
-        async def look(some: Iterator[tuple[int, Candidate]], examined: ExaminedFiles) -> None:
-            for index, candidate in some:
-                if self.stopping():
-                    return
+        results = None if self.config.run.force else self.results
+        files = ShortFiles(self.index, self.media, results, self.stopping)
+        stream = self.config.chunking.audio_stream
+        taking, taken = asyncio.Lock(), 0
+
+        async def look(examined: AsyncIterator[tuple[Candidate, ExaminedFiles]]) -> None:
+            nonlocal taken
+            while not self.stopping():
+                async with taking:
+                    found = await anext(examined, None)
+                    if found is None:
+                        return
+                    index, taken = taken, taken + 1
+                candidate, known = found
                 is_known_only = not fetches and isinstance(candidate.status, ObjectFacts)
                 try:
                     entries[index] = await (
                         self._look_at_known(candidate, jobs)
                         if is_known_only
-                        else self._look_at(candidate, jobs, examined)
+                        else self._look_at(candidate, jobs, known)
                     )
                 except Stopped:
                     return
@@ -157,14 +165,10 @@ class Intake(Struct, frozen=True):
                     entries[index] = error
 
         # A task for each of a hundred thousand candidates would take too much memory.
-        results = None if self.config.run.force else self.results
-        files = ShortFiles(self.index, self.media, results, self.stopping)
-        stream = self.config.chunking.audio_stream
-        for at in range(0, len(candidates), _EXAMINED_TOGETHER):
-            some = candidates[at : at + _EXAMINED_TOGETHER]
-            examined = await files.examine(some, stream, self._likely_key)
-            numbered = enumerate(some, at)
-            await asyncio.gather(*(look(numbered, examined) for _ in range(_AT_ONCE)))
+        async with contextlib.aclosing(
+            files.examined(candidates, stream, self._likely_key)
+        ) as examined:
+            await asyncio.gather(*(look(examined) for _ in range(_AT_ONCE)))
         return entries
 
     async def _look_at_known(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -23,6 +24,9 @@ from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.media.media_workers import MediaWorkers
 
 SHORT_BYTES = 1 << 20
+EXAMINED_TOGETHER = 128
+"""Short files among so many candidates."""
+
 PROBED_TOGETHER = 16
 
 
@@ -51,16 +55,41 @@ class ShortFiles(Struct, frozen=True):
     results: ResultCache | None
     stopping: Callable[[], bool]
 
-    async def examine(
+    async def examined(
+        self,
+        candidates: Sequence[Candidate],
+        stream: int | None,
+        transcript_key: Callable[[str], str],
+    ) -> AsyncGenerator[tuple[Candidate, ExaminedFiles]]:
+        """All candidates in order, and what is known of those that are short files.
+
+        Further ones are examined meanwhile. `stream` is as in `MediaWorkers.probe`;
+        `transcript_key` has a content's likely key.
+        """
+        batches = [
+            candidates[at : at + EXAMINED_TOGETHER]
+            for at in range(0, len(candidates), EXAMINED_TOGETHER)
+        ]
+        ahead: asyncio.Task[ExaminedFiles] | None = None
+        try:
+            for batch, following in zip_longest(batches, batches[1:]):
+                found = await (ahead or self._examine(batch, stream, transcript_key))
+                ahead = None
+                if following is not None:
+                    ahead = asyncio.create_task(self._examine(following, stream, transcript_key))
+                for candidate in batch:
+                    yield candidate, found
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait([ahead])
+
+    async def _examine(
         self,
         candidates: Sequence[Candidate],
         stream: int | None,
         transcript_key: Callable[[str], str],
     ) -> ExaminedFiles:
-        """Examine those of some candidates; `stream` as in `MediaWorkers.probe`.
-
-        `transcript_key` has a content's likely key.
-        """
         paths = [
             path.absolute()
             for candidate in candidates
