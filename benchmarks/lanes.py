@@ -108,6 +108,7 @@ def measured(
     histories: Sequence[str],
 ) -> list[Claim]:
     found: dict[str, list[tuple[float, str]]] = {name: [] for name in histories}
+    in_use: dict[str, list[float]] = {name: [] for name in histories}
     for _ in range(runs):
         state = fresh_state(base)
         for history in histories:
@@ -118,7 +119,8 @@ def measured(
             run = transcribe(endpoint, source, state, "-j", str(row.lanes), *chunks, *UNLIMITED)
             figure = row.part.seconds(run) / bound_s
             found[history].append((figure, f"{row.part.value}; {made_of(run, bound_s)}"))
-    return [
+            in_use[history].append(run.traffic.mean_in_flight() / row.lanes)
+    claims = [
         Claim(
             f"{row.name}, {history}",
             statistics.median(figure for figure, _ in each),
@@ -126,6 +128,10 @@ def measured(
             sorted(each)[len(each) // 2][1],
         )
         for history, each in found.items()
+    ]
+    return claims + [
+        Claim(f"{row.name}, {history}: lanes in use", statistics.median(each), None, at_least=True)
+        for history, each in in_use.items()
     ]
 
 
