@@ -5,6 +5,7 @@ Answers that arrive while the ledger cannot be written are stored there.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import hashlib
@@ -33,7 +34,7 @@ from sttbatch.database.private_files import (
 )
 
 RESERVED_BYTES = MIB
-"""Reserved for each lane; a compressed answer of several hours is smaller."""
+"""Reserved for each answer; a compressed answer of several hours is smaller."""
 
 _MAGIC = b"sttbatch answer 1\n"
 _HEADER = struct.Struct(f">{len(_MAGIC)}sQ32s")
@@ -84,18 +85,22 @@ class _ReservedFile(Struct):
 
 
 class ResponseSpool:
-    """A preallocated file for each lane, so that writing an answer needs no free disk space.
+    """Preallocated files, so that writing an answer needs no free disk space.
 
     `reserve` and `write` block: they run before anything is sent, or after the ledger has failed. A
     thread could outlive a cancelled run and write into a closed descriptor.
 
     Args:
-        lanes: how many answers may be in flight at the same time.
+        count: how many answers may be in flight, or being stored, at the same time.
+
+    Attributes:
+        room: is held by each of them.
     """
 
-    def __init__(self, folder: Path, lanes: int) -> None:
+    def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder
-        self._count = lanes
+        self.room = asyncio.Semaphore(count)
+        self._count = count
         self._files: list[_ReservedFile] = []
 
     def reserve(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -97,9 +97,9 @@ class RunBudget:
 class PayOnce(Struct, frozen=True, kw_only=True):
     """Never sends what is stored, and stores every result before it counts.
 
-    An item is looked up and claimed without a lane, which is held from the request until the result
-    is stored. If the ledger cannot be written, the spool keeps the result, in disk space that is
-    reserved before the claim.
+    An item is looked up and claimed without a lane, which is held while a request is in flight. If
+    the ledger cannot be written, the spool keeps the result, in disk space that is reserved before
+    the claim.
 
     Args:
         closed: whether nothing more may be claimed.
@@ -183,12 +183,17 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 await lane.yield_if_over_limit()
 
         reply = None
+        opened = AsyncExitStack()
         try:
             with self.budget.reserved_for(item.cost):
                 queued_at_s = time.monotonic()
                 await lane.enter()
                 request.started(time.monotonic() - queued_at_s)
+                # As many answers as have disk space are in flight or being stored.
+                await opened.enter_async_context(self.spool.room)
                 reply = await request.send(record, self.stopped)
+            # The next request is in the lane while this answer is stored.
+            lane.leave()
             billed = reply.billed or item
             self._account(request, reply.request, billed)
             answered = RequestRecord(
@@ -198,8 +203,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             with self.spool.spooling(answered):
                 await self.claims.ledger.store(granted, answered)
             request.stored(time.monotonic() - answered_at_s)
-            # The front levels are filled while the next request is in the lane.
-            lane.leave()
+            await opened.aclose()
             await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
@@ -208,6 +212,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             raise
         finally:
             lane.leave()
+            await opened.aclose()
         return reply.result
 
     def _account(self, request: PaidRequest[T], ended: APIRequest, billed: WorkItem) -> None:
