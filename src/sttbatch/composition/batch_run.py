@@ -108,9 +108,14 @@ class BatchRun:
             opening = asyncio.get_running_loop().run_in_executor(
                 None, opened_ledger, self._settings
             )
-            if is_first:
-                import sttbatch.composition.workshop  # noqa: F401
-            database = opened.enter_context(await opening)
+            try:
+                if is_first:
+                    import sttbatch.composition.workshop  # noqa: F401
+                database = opened.enter_context(await asyncio.shield(opening))
+            except BaseException:
+                # Its thread goes on, and what it opens would be nobody's.
+                opening.add_done_callback(_close_ledger)
+                raise
             config = await _at_known_origin(config, database)
             collector = await opened.enter_async_context(
                 measured(self._settings, lambda: end_of(self.report), self.warn)
@@ -284,6 +289,12 @@ class BatchRun:
             if self._stopped:
                 self._pipeline.control.stop()
             yield self._pipeline
+
+
+def _close_ledger(opening: asyncio.Future[contextlib.closing[Database]]) -> None:
+    if opening.exception() is None:
+        with opening.result():
+            pass
 
 
 async def _at_known_origin(config: RunConfig, database: Database) -> RunConfig:

@@ -15,7 +15,7 @@ LEAST_OPEN_FILES = 64
 """Ten lanes have 39 files open: connections, pipes, databases, and files reserved for answers."""
 
 IMPORTED_AFTER_S = 1.0
-"""Seconds until threads have imported what they use."""
+"""Seconds after which most of what threads use is imported, on a machine that is not busy."""
 
 _MIB = 1 << 20
 _DEFAULT_THRESHOLDS = (700, 10, 10)
@@ -40,9 +40,9 @@ def check_process_limits() -> None:
 
 
 def collect_garbage() -> None:
-    """Collect it as often as Python does by default, once what runs is imported.
+    """Collect it as often as Python does by default, beginning in a second.
 
-    The modules are not looked at: that would delay requests.
+    What is in memory then, mostly modules, is never looked at: that would delay requests.
     """
     asyncio.get_running_loop().call_later(IMPORTED_AFTER_S, _collect_as_usual)
 

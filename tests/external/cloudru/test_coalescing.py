@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from sttbatch.external.cloudru.connections import COALESCE_BYTES, coalesce
+from sttbatch.external.cloudru.network_streams import COALESCE_BYTES, coalesce
 from tests.cloudru import CloudRu
 
 UPLOAD_BYTES = 1_000_000

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from sttbatch.core.errors import EndpointUnreachable, UsageError
@@ -42,30 +44,106 @@ def test_connections_are_reused(endpoint: CloudRu) -> None:
     assert lanes.events == [ConnectionsClosed("", opened=4, reused=20, replaced=0)]
 
 
-@pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
-def test_connections_are_open_before_the_first_request(
-    tls: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def in_advance(lanes: Lanes, count: int, endpoint: CloudRu) -> None:
+    """Open connections for so many requests, and wait until they are open."""
+    lanes.endpoint.prepare(count)
+    await until(lambda e: e.log.connections_open == count, endpoint)
+    await idle()
+
+
+async def idle() -> None:
+    """Wait for all that goes on in the background."""
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)
+
+
+@pytest.fixture
+def kept_unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections opened in advance are kept, however slow this machine is."""
+    monkeypatch.setattr("sttbatch.external.cloudru.connections.UNUSED_S", 3600.0)
+
+
+@pytest.fixture(params=[True, False], ids=["tls", "plain"])
+def with_or_without_tls(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CloudRu]:
+    with CloudRu(tls=request.param, recognise=hear_number) as endpoint:
+        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
+        yield endpoint
+    assert endpoint.errors == []
+
+
+@pytest.mark.usefixtures("kept_unused")
+def test_connections_are_open_before_the_first_request(with_or_without_tls: CloudRu) -> None:
     """And what none of them needs is closed at the end."""
 
     async def prepared(endpoint: CloudRu) -> Lanes:
         async with lanes_to(endpoint) as lanes:
-            lanes.endpoint.prepare(3)
-            await until(lambda e: e.log.connections_open == 3, endpoint)
+            await in_advance(lanes, 3, endpoint)
             assert endpoint.received == []
             await lanes.send_all(6, 2)
             assert endpoint.log.connections_open == 3
         await until(lambda e: e.log.connections_open == 0, endpoint)
         return lanes
 
-    with CloudRu(tls=tls, recognise=hear_number) as endpoint:
-        monkeypatch.setenv("SSL_CERT_FILE", str(endpoint.ca_file))
-        lanes = asyncio.run(prepared(endpoint))
+    lanes = asyncio.run(prepared(with_or_without_tls))
     assert lanes.words == all_heard(6)
     assert lanes.events == [ConnectionsClosed("", opened=3, reused=4, replaced=0)]
-    assert_one_request_a_connection(endpoint)
+    assert_one_request_a_connection(with_or_without_tls)
 
 
+@pytest.mark.usefixtures("kept_unused")
+def test_a_connection_in_advance_that_the_endpoint_closed_is_not_used(
+    with_or_without_tls: CloudRu,
+) -> None:
+    async def closed_meanwhile(endpoint: CloudRu) -> Lanes:
+        async with lanes_to(endpoint, retries=0) as lanes:
+            await in_advance(lanes, 2, endpoint)
+            await asyncio.to_thread(endpoint.go_away)
+            await asyncio.to_thread(endpoint.come_back)
+            await lanes.send_all(4, 2)
+        return lanes
+
+    lanes = asyncio.run(closed_meanwhile(with_or_without_tls))
+    assert lanes.words == all_heard(4)
+    assert [post.status for post in lanes.all_posts] == [200] * 4
+
+
+@pytest.mark.usefixtures("kept_unused")
+def test_a_connection_in_advance_that_goes_stale_costs_nothing(
+    with_or_without_tls: CloudRu,
+) -> None:
+    """The endpoint closes it while the request is on its way, which is then sent again at once."""
+
+    async def closed_at_once(endpoint: CloudRu) -> Lanes:
+        async with lanes_to(endpoint, retries=0) as lanes:
+            await in_advance(lanes, 1, endpoint)
+            await lanes.send(0)
+        return lanes
+
+    with_or_without_tls.faults = before_body(lambda post: Fin() if post.number == 0 else None)
+    lanes = asyncio.run(closed_at_once(with_or_without_tls))
+    assert lanes.words == all_heard(1)
+    assert len(with_or_without_tls.received) == 2
+
+
+@pytest.mark.usefixtures("kept_unused")
+def test_a_client_that_cannot_be_closed_leaves_no_connection(
+    endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(_: httpx.AsyncClient) -> None:
+        raise OSError
+
+    async def unused() -> None:
+        async with lanes_to(endpoint) as lanes:
+            await in_advance(lanes, 2, endpoint)
+            monkeypatch.setattr(httpx.AsyncClient, "aclose", failing)
+        await until(lambda e: e.log.connections_open == 0, endpoint)
+
+    asyncio.run(unused())
+
+
+@pytest.mark.usefixtures("kept_unused")
 def test_a_connection_in_advance_hides_no_fault(
     endpoint: CloudRu, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,10 +152,24 @@ def test_a_connection_in_advance_hides_no_fault(
     async def prepared() -> Lanes:
         async with lanes_to(endpoint) as lanes:
             lanes.endpoint.prepare(2)
+            await idle()
             await lanes.send_all(1, 1)
         return lanes
 
+    lanes = asyncio.run(prepared())
     with pytest.raises(EndpointUnreachable, match=r"not trusted.*SSL_CERT_FILE"):
+        assert lanes.words
+    assert lanes.events == [ConnectionsClosed("", opened=2, reused=0, replaced=1)]
+
+
+def test_an_address_that_is_none_is_told_by_the_request(endpoint: CloudRu) -> None:
+    async def prepared() -> Lanes:
+        async with lanes_to(endpoint, base_url="https://\u2603.invalid/v1") as lanes:
+            lanes.endpoint.prepare(2)
+            await lanes.send_all(1, 1)
+        return lanes
+
+    with pytest.raises(UsageError, match=r"base URL is invalid.*IDNA"):
         assert asyncio.run(prepared()).words
 
 

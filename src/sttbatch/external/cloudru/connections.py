@@ -2,9 +2,6 @@
 
 On a shared HTTP/2 connection an upload stalls while another stream waits for its response, a
 timeout leaks its stream, and a GOAWAY hits all requests; so each lane has its own connection.
-
-Writes are coalesced: httpcore writes every HTTP/2 frame of 16 KiB separately, each with a lock, a
-timeout and a TLS record, which takes half of the CPU time of an upload.
 """
 
 from __future__ import annotations
@@ -15,119 +12,18 @@ import math
 import ssl
 import time
 from dataclasses import dataclass
-from typing import Any
 
-import httpcore
 import httpx
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.events import ConnectionsClosed, Emit
 from sttbatch.external.bounded_body import ENCODINGS
+from sttbatch.external.cloudru.network_streams import CONNECT_TIMEOUT_S, NetworkBackend, coalesce
 from sttbatch.external.tls import ssl_context
 
 CERTIFICATES_S = 86_400.0
 """Seconds until the authorities' certificates are loaded again."""
 
-COALESCE_BYTES = 64 * 1024
-"""The block size of httpx's multipart body, so that stalled uploads are still noticed in time."""
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    """Buffers writes until `COALESCE_BYTES` are there, or the next read.
-
-    `secured` is the same stream if its TLS handshake is already done.
-    """
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream, secured: _Stream | None = None) -> None:
-        self._stream = stream
-        self._secured = secured
-        self._buffered = bytearray()
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        await self._flush(None)
-        return await self._stream.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        self._buffered += buffer
-        if len(self._buffered) >= COALESCE_BYTES:
-            await self._flush(timeout)
-
-    async def aclose(self) -> None:
-        await (self._secured or self._stream).aclose()
-
-    async def start_tls(self, *args: Any, **options: Any) -> _Stream:
-        if self._secured is not None:
-            return self._secured
-        await self._flush(None)
-        return _Stream(await self._stream.start_tls(*args, **options))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-    async def _flush(self, timeout_s: float | None) -> None:
-        if self._buffered:
-            data = bytes(self._buffered)
-            self._buffered.clear()
-            await self._stream.write(data, timeout_s)
-
-
-class _Backend(httpcore.AsyncNetworkBackend):
-    """Opens streams that coalesce writes, the first one in advance if that is asked for."""
-
-    def __init__(self, backend: httpcore.AsyncNetworkBackend) -> None:
-        self._backend = backend
-        self._ahead: asyncio.Task[_Stream] | None = None
-
-    def open_ahead(self, url: httpx.URL, context: ssl.SSLContext, *, http2: bool) -> None:
-        """Begin to connect to the host of `url`, TLS and all, as its first request will."""
-        self._ahead = asyncio.create_task(self._opened(url, context, http2=http2))
-
-    async def _opened(self, url: httpx.URL, context: ssl.SSLContext, *, http2: bool) -> _Stream:
-        host, is_tls = url.raw_host.decode("ascii"), url.scheme == "https"
-        port = url.port or (443 if is_tls else 80)
-        stream = await self._backend.connect_tcp(host, port, timeout=CONNECT_TIMEOUT_S)
-        if not is_tls:
-            return _Stream(stream)
-        context.set_alpn_protocols(["http/1.1", "h2"] if http2 else ["http/1.1"])
-        secured = await stream.start_tls(context, host, timeout=CONNECT_TIMEOUT_S)
-        return _Stream(stream, _Stream(secured))
-
-    async def connect_tcp(self, *args: Any, **options: Any) -> _Stream:
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            # What failed is tried again, so that the request tells of it.
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
-                return await ahead
-        return _Stream(await self._backend.connect_tcp(*args, **options))
-
-    async def sleep(self, seconds: float) -> None:
-        await self._backend.sleep(seconds)
-
-    async def aclose(self) -> None:
-        """Close what was opened in advance, and not used."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            ahead.cancel()
-            (stream,) = await asyncio.gather(ahead, return_exceptions=True)
-            if isinstance(stream, _Stream):
-                await stream.aclose()
-
-
-def coalesce(client: httpx.AsyncClient) -> _Backend | None:
-    """Make the future connections of `client` write fewer, larger blocks.
-
-    Returns what opens them; None: it may use a proxy.
-    """
-    direct = None
-    # httpx has no argument for this that also keeps its proxies, so this patches httpx 0.28.
-    for transport in (*client._mounts.values(), client._transport):  # noqa: SLF001
-        if isinstance(transport, httpx.AsyncHTTPTransport):
-            pool: Any = transport._pool  # noqa: SLF001
-            pool._network_backend = direct = _Backend(pool._network_backend)  # noqa: SLF001
-    return None if client._mounts else direct  # noqa: SLF001
-
-
-CONNECT_TIMEOUT_S = 10.0
 WRITE_TIMEOUT_S = 60.0
 """Timeout of one write of at most 64 KiB; a line slower than 1 KiB/s counts as lost."""
 
@@ -163,14 +59,21 @@ class Connection:
     client: httpx.AsyncClient
     http2: bool
     number: int
-    backend: _Backend | None = None
+    backend: NetworkBackend | None = None
     idle_since: float = 0.0
     served: int = 0
 
     @property
-    def idle_until(self) -> float:
-        """When it is not used any more."""
-        return self.idle_since + (IDLE_S if self.served else UNUSED_S)
+    def is_open_ahead(self) -> bool:
+        """It was opened in advance, and waits for its first request."""
+        return self.backend is not None and self.backend.is_open_ahead
+
+    @property
+    def is_stale(self) -> bool:
+        """It is not used any more: it was idle for too long, or the server closed it."""
+        idle_s = IDLE_S if self.served else UNUSED_S
+        is_closed = self.backend is not None and self.backend.is_closed_ahead
+        return is_closed or self.idle_since + idle_s < time.monotonic()
 
 
 class ConnectionPool:
@@ -215,16 +118,17 @@ class ConnectionPool:
         The requests tell of what fails.
         """
         if self._opening is None:
-            self._opening = asyncio.create_task(self._open_ahead(httpx.URL(url), count))
+            self._opening = asyncio.create_task(self._open_ahead(url, count))
 
-    async def _open_ahead(self, url: httpx.URL, count: int) -> None:
-        with contextlib.suppress(UsageError):
+    async def _open_ahead(self, url: str, count: int) -> None:
+        with contextlib.suppress(UsageError, httpx.InvalidURL):
+            address = httpx.URL(url)
             http2 = self.http2
             context = await self._context(http2)
             while self.opened < count:
                 connection = self._opened(context, http2=http2)
                 if connection.backend is not None:
-                    connection.backend.open_ahead(url, context, http2=http2)
+                    connection.backend.open_ahead(address, context, http2=http2)
                 connection.idle_since = time.monotonic()
                 self._idle.append(connection)
 
@@ -234,8 +138,7 @@ class ConnectionPool:
         Raises UsageError if SSL_CERT_FILE or a proxy variable is invalid.
         """
         http2 = self.http2 and not http1
-        now = time.monotonic()
-        for connection in [idle for idle in self._idle if idle.idle_until < now]:
+        for connection in [idle for idle in self._idle if idle.is_stale]:
             self._idle.remove(connection)
             self._close(connection)
         for connection in reversed(self._idle):
@@ -332,6 +235,8 @@ async def _closed(connection: Connection) -> None:
     # A peer that is gone does not answer a TLS shutdown.
     with contextlib.suppress(TimeoutError, httpx.HTTPError, OSError, RuntimeError):
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
-            await connection.client.aclose()
-            if connection.backend is not None:
-                await connection.backend.aclose()
+            try:
+                await connection.client.aclose()
+            finally:
+                if connection.backend is not None:
+                    await connection.backend.aclose()

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from sttbatch.core.errors import ChunkHindered, UsageError
 from sttbatch.external.bounded_body import Body, read_body
-from sttbatch.external.cloudru.connections import CONNECT_TIMEOUT_S, Connection
+from sttbatch.external.cloudru.connections import Connection
+from sttbatch.external.cloudru.network_streams import CONNECT_TIMEOUT_S
 
 # Exceptions of lost connections. httpcore lets the last two pass now and then: TLS that breaks off,
 # and invalid frames while a response is read.
@@ -45,7 +46,7 @@ class HttpAttempt(httpx.AsyncByteStream):
     Attributes:
         sent_bytes: number of bytes of the body that were written to the connection.
         complete: the whole body was written, so that it may be billed.
-        reused: the connection was not opened for this request.
+        reused: the connection was open before this request.
         spoke_http2: HTTP/2 frames were exchanged on it.
     """
 
@@ -142,7 +143,7 @@ class HttpAttempt(httpx.AsyncByteStream):
         # A proxy is addressed in HTTP/1.1 first, so any HTTP/2 event counts.
         if event == "connection.connect_tcp.started":
             # After the body was begun this is httpcore's own retry on a stale connection.
-            self.reused = self._blocks is not None
+            self.reused = self._blocks is not None or self.connection.is_open_ahead
         elif event.startswith("http2."):
             self.spoke_http2 = True
 
