@@ -248,6 +248,23 @@ def test_no_batch_begins_while_the_thread_of_a_cancelled_one_goes_on() -> None:
     assert with_engine(waiting) == 2
 
 
+def test_a_batch_that_outlives_the_loop_complains_to_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = threading.Event()
+
+    async def begun() -> LocalEngine:
+        engine = LocalEngine("tiny.en", "cpu", 1)
+        batch = await engine._begun(one_at_a_time(), ended.wait, 60)
+        batch.cancel()
+        return engine
+
+    engine = asyncio.run(begun())
+    ended.set()
+    asyncio.run(engine.aclose())
+    assert caplog.messages == []
+
+
 def test_the_last_windows_are_divided_among_all_that_work() -> None:
     np = pytest.importorskip("numpy")
     sizes = {}

@@ -148,10 +148,16 @@ class LocalEngine:
     ) -> asyncio.Future[T]:
         """Wait until fewer batches than may be are recognised, and begin with `work`."""
         loop = asyncio.get_running_loop()
+
+        def release(_: Future[T]) -> None:
+            # Nobody waits where the loop was closed before the thread ended.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(loaded.permits.release)
+
         await loaded.permits.acquire()
         batch = self._recogniser.submit(work, what)
         # The thread of a cancelled batch goes on, and needs its permit until it ends.
-        batch.add_done_callback(lambda _: loop.call_soon_threadsafe(loaded.permits.release))
+        batch.add_done_callback(release)
         return asyncio.wrap_future(batch)
 
     def _load(self) -> LoadedModel:
