@@ -16,7 +16,8 @@ from sttbatch.core.engine import Answer, APIRequest
 from sttbatch.core.errors import ChunkError, Stopped, UsageError
 from sttbatch.core.models import Transcription, Upload
 from sttbatch.core.options import RequestOptions
-from sttbatch.external.local.model_loading import find_weights
+from sttbatch.external.local.hardware import Hardware
+from sttbatch.external.local.model_loading import LoadedModel, find_weights
 from sttbatch.external.local.speech_windows import SpeechWindows
 from sttbatch.external.local.whisper_engine import LocalEngine
 from tests.speech import RATE_HZ, Samples, at_peak, noise, spoken, write
@@ -201,6 +202,67 @@ def test_a_batch_that_fails_fails_its_upload_and_no_other(
         return await engine.transcribe(upload, OPTIONS, record, asyncio.Event())
 
     assert "recipe" in with_engine(hearing, cores=1).transcription.text
+
+
+def one_at_a_time() -> LoadedModel:
+    model: Any = None
+    return LoadedModel(model, Hardware("cpu", "int8", at_once=1, threads=1, batch=1))
+
+
+def test_a_batch_that_is_cancelled_before_it_begins_lets_others_begin() -> None:
+    async def waiting(engine: LocalEngine) -> int:
+        loaded = one_at_a_time()
+        batch = await engine._begun(loaded, int, 1)
+        batch.cancel()
+        await asyncio.gather(batch, return_exceptions=True)
+        async with asyncio.timeout(60):
+            return await (await engine._begun(loaded, int, 2))
+
+    assert with_engine(waiting) == 2
+
+
+def test_no_batch_begins_while_the_thread_of_a_cancelled_one_goes_on() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(number: int) -> int:
+        begun.set()
+        assert ended.wait(60)
+        return number
+
+    async def waiting(engine: LocalEngine) -> int:
+        loaded = one_at_a_time()
+        batch = await engine._begun(loaded, work, 1)
+        try:
+            assert await asyncio.to_thread(begun.wait, 60)
+            batch.cancel()
+            await asyncio.gather(batch, return_exceptions=True)
+            assert loaded.permits.locked()
+            following = asyncio.create_task(engine._begun(loaded, work, 2))
+            await asyncio.sleep(0)
+            assert not following.done()
+        finally:
+            ended.set()
+        async with asyncio.timeout(60):
+            return await (await following)
+
+    assert with_engine(waiting) == 2
+
+
+def test_a_batch_that_outlives_the_loop_complains_to_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ended = threading.Event()
+
+    async def begun() -> LocalEngine:
+        engine = LocalEngine("tiny.en", "cpu", 1)
+        batch = await engine._begun(one_at_a_time(), ended.wait, 60)
+        batch.cancel()
+        return engine
+
+    engine = asyncio.run(begun())
+    ended.set()
+    asyncio.run(engine.aclose())
+    assert caplog.messages == []
 
 
 def test_the_last_windows_are_divided_among_all_that_work() -> None:

@@ -13,6 +13,7 @@ import wave
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 from msgspec.structs import replace
@@ -394,6 +395,15 @@ def test_memory_has_a_limit(record: Record, tmp_path: Path) -> None:
             await taken(workers, source_of(long), plan)
 
     run(tmp_path, use)
+
+
+@pytest.mark.parametrize("library", [msgspec._core.__file__, __file__])
+def test_a_build_of_pyav_without_its_libraries_beside_it_does_as_well(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linked into the interpreter, say: the function is not there, or no library is."""
+    monkeypatch.setattr("av.logging.__file__", library)
+    media_worker._count_one_cpu()
 
 
 @pytest.mark.parametrize("hard_s", ["unlimited", pytest.param("1", marks=pytest.mark.slow)])

@@ -93,7 +93,7 @@ class LocalEngine:
         record: RecordRequest,
         stopped: asyncio.Event,
     ) -> Answer:
-        batches: list[asyncio.Task[_Batch]] = []
+        batches: list[asyncio.Future[_Batch]] = []
         cancelled = threading.Event()
         try:
             work = await self._begin(upload, options, stopped, cancelled, batches)
@@ -115,7 +115,7 @@ class LocalEngine:
         options: RequestOptions,
         stopped: asyncio.Event,
         cancelled: threading.Event,
-        batches: list[asyncio.Task[_Batch]],
+        batches: list[asyncio.Future[_Batch]],
     ) -> _Recognition:
         """Decode an upload, and begin all of its `batches`."""
         self.prepare()
@@ -143,18 +143,22 @@ class LocalEngine:
         # Others wait for it too, so that a cancellation of one must not reach it.
         return await asyncio.shield(asyncio.wrap_future(self._loading))
 
-    async def _begun(self, loaded: LoadedModel, work: Callable[[S], T], what: S) -> asyncio.Task[T]:
+    async def _begun(
+        self, loaded: LoadedModel, work: Callable[[S], T], what: S
+    ) -> asyncio.Future[T]:
         """Wait until fewer batches than may be are recognised, and begin with `work`."""
+        loop = asyncio.get_running_loop()
+
+        def release(_: Future[T]) -> None:
+            # Nobody waits where the loop was closed before the thread ended.
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(loaded.permits.release)
+
         await loaded.permits.acquire()
-
-        async def working() -> T:
-            try:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._recogniser, work, what)
-            finally:
-                loaded.permits.release()
-
-        return asyncio.create_task(working())
+        batch = self._recogniser.submit(work, what)
+        # The thread of a cancelled batch goes on, and needs its permit until it ends.
+        batch.add_done_callback(release)
+        return asyncio.wrap_future(batch)
 
     def _load(self) -> LoadedModel:
         return load_model(self._name, self._device, self._cores, self._warn)

@@ -10,21 +10,21 @@ import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from operator import attrgetter
 from typing import Generic, NamedTuple, TypeVar
 
 from sttbatch.core.models import UploadCodec
 from sttbatch.processing.media.decoder import Decoder
 from sttbatch.processing.media.loudness import is_quiet
-from sttbatch.processing.media.packet_clock import StreamPacket
+from sttbatch.processing.media.packet_clock import JUMP_S, StreamPacket
 from sttbatch.processing.media.samples import Samples, encode
 from sttbatch.processing.media.silence import SAMPLE_RATE, frame_levels, is_digital_silence
 from sttbatch.processing.media.speech import detector
 from sttbatch.processing.media.track import Track
 from sttbatch.processing.media.upload_format import ENCODED, Container
 
-_PTS, _END_PTS = attrgetter("pts"), attrgetter("end_pts")
+_PTS = attrgetter("pts")
 
 _FIRST_PROBE_S = 1.0
 _LONGEST_PROBE_S = 60.0
@@ -75,8 +75,9 @@ class Buffer(ABC, Generic[Item]):
         self._track = track
         self._decoder = decoder
         self._source = track.packets()
-        # In the order of their starts and, but for roundings, of their ends.
+        # In the order of their starts. An end is at most `_overlap` after the next start.
         self._items: list[Item] = []
+        self._overlap = max(1, track.pts_of(JUMP_S))
 
     @abstractmethod
     def fill(self, until: int, max_bytes: int) -> int:
@@ -150,15 +151,18 @@ class Buffer(ABC, Generic[Item]):
             start, length_s = until, min(2 * length_s, _LONGEST_PROBE_S)
 
     def _covered(self, start: int, end: int) -> Iterator[Item]:
-        items = self._items
-        high = bisect_left(items, end, key=_PTS)
-        return islice(items, bisect_right(items, start, hi=high, key=_END_PTS), high)
+        """The items that overlap a range, which decide its key."""
+        # One from before the range reaches into it only if the next one begins in it, or at most an
+        # overlap before; a shorter one may follow that does not.
+        first = bisect_right(self._items, start - self._overlap, key=_PTS) - 1
+        high = bisect_left(self._items, end, key=_PTS)
+        items = islice(self._items, max(0, first), high)
+        return (item for item in items if item.end_pts > start)
 
     def _pop_before(self, pts: int) -> list[Item]:
-        """Remove the items that end before a position."""
-        count = bisect_right(self._items, pts, key=_END_PTS)
-        past = self._items[:count]
-        del self._items[:count]
+        """Remove items from the front up to the first that ends after a position."""
+        past = list(takewhile(lambda item: item.end_pts <= pts, self._items))
+        del self._items[: len(past)]
         return past
 
     def _encoded(

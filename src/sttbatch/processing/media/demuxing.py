@@ -164,8 +164,8 @@ def _batches(packets: Iterator[AudioPacket]) -> Iterator[list[AudioPacket]]:
                 return
             yield [packet for packet in batch if packet.size]
             batch = []
-    except av.FFmpegError:
-        # What was read before the damage counts.
+    except Exception:
+        # Of the format or of the disk. What was read before the damage counts.
         yield [packet for packet in batch if packet.size]
         raise
 

@@ -16,6 +16,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -256,13 +257,21 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
         sink.flush()
 
 
+def _count_one_cpu() -> None:
+    """Have libav start no threads: each encoder and resampler would start one for each CPU.
+
+    That only costs more than it does, so that builds of PyAV without the function do as well.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(av.logging.__file__).av_cpu_force_count(1)
+
+
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         _limit(resource.RLIMIT_AS, MEMORY_LIMIT_BYTES)
     av.logging.set_level(None)
-    # Each encoder and resampler would start a thread for each CPU, which costs more than it does.
-    ctypes.CDLL(av.logging.__file__).av_cpu_force_count(1)
+    _count_one_cpu()
     # Output of libraries must not mix with the messages.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -51,6 +51,9 @@ class StreamPacket(NamedTuple):
 class PacketClock:
     """Gives packets the length of a frame, which is exact, unlike rounded timestamps.
 
+    They are in the order of their starts; each starts at most `JUMP_S` before the last one's end,
+    or one unit of a clock that is coarser.
+
     Args:
         demuxer: the source of the packets.
         frame_s: the length of a frame in seconds; 0: unknown.
@@ -77,7 +80,9 @@ class PacketClock:
         section, packets, unheard = run
         if section is not self._section:
             self._enter(section)
-        if not (unheard or self._is_counted or self._is_own_length) and section.scale == 1:
+        is_plain = not (unheard or self._is_counted or self._is_own_length) and section.scale == 1
+        # After a packet without a length, the next timestamp is corrected.
+        if is_plain and self._last < self._expected:
             length = _equal_length(packets, self._expected - self._shift)
             if length and self._expected + length * len(packets) <= self._latest:
                 return self._steady(packets, length)
@@ -113,7 +118,7 @@ class PacketClock:
             pts = packet.pts
             length = usual
             if packet.duration and not self._is_own_length:
-                length = round(packet.duration * scale)
+                length = max(0, round(packet.duration * scale))
             elif not length and pts is None:
                 raise MediaError("its packets have neither timestamps nor durations")
             if pts is None or self._is_counted:
@@ -169,7 +174,7 @@ class PacketClock:
 def _equal_length(packets: list[AudioPacket], pts: int) -> int:
     """The length of each if they are equally long and follow each other from `pts` on; else 0."""
     length = packets[0].duration or 0 if packets else 0
-    if not length or any(packet.duration != length for packet in packets):
+    if length <= 0 or any(packet.duration != length for packet in packets):
         return 0
     told = [packet.pts for packet in packets]
     return length if told == list(range(pts, pts + length * len(packets), length)) else 0
