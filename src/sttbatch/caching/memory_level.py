@@ -17,8 +17,9 @@ OVERHEAD_BYTES = 512
 """Memory of an entry's key and objects: 370 by tracemalloc, rounded up."""
 
 
-_PACKED_BYTES = 16_384
-"""Longer values are compressed: the words of a chunk to a fifth, in a millisecond."""
+_PACKED_BYTES = range(16_384, 262_144)
+"""Values of these sizes are compressed: the words of a chunk to a fifth, in a millisecond. Longer
+ones are transcripts, which are compressed already."""
 
 _FASTEST = 1
 
@@ -33,7 +34,7 @@ class _Entry(Struct, frozen=True):
     @classmethod
     def of(cls, value: CacheValue, now: float) -> _Entry:
         value = value.at_most(now + MAX_TTL_S)
-        if len(value.data) > _PACKED_BYTES:
+        if len(value.data) in _PACKED_BYTES:
             packed = zlib.compress(value.data, _FASTEST)
             if len(packed) < len(value.data):
                 return cls(CacheValue(packed, value.expires_at), now, True)

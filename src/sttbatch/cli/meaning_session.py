@@ -12,6 +12,7 @@ import typer
 from sttbatch.cli.console.text import printable
 from sttbatch.cli.exit_codes import SIGNAL_BASE
 from sttbatch.cli.signals import Signals
+from sttbatch.composition.process_limits import collect_garbage
 from sttbatch.core.errors import Stopped
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def run_by_meaning(
         signals.stop = stop
 
     async def run() -> int:
+        collect_garbage()
         with signals, signals.absorb_cancellation():
             try:
                 return await work(MeaningRun(settings, max_cost, say, progress, begun))

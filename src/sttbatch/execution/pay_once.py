@@ -179,31 +179,29 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             with self.spool.spooling(booked):
                 await self.claims.ledger.record(booked)
             if failed.throttled:
-                # An immediate retry would exceed the lower limit again.
+                # An immediate retry would exceed the lower limit again. Who has a lane may wait for
+                # room, but nobody who has room for a lane.
+                await room.aclose()
                 await lane.yield_if_over_limit()
+                await self._take_room(room)
 
         reply = None
-        opened = AsyncExitStack()
+        room = AsyncExitStack()
         try:
             with self.budget.reserved_for(item.cost):
                 queued_at_s = time.monotonic()
                 await lane.enter()
+                await self._take_room(room)
                 request.started(time.monotonic() - queued_at_s)
-                # As many answers as have disk space are in flight or being stored.
-                await opened.enter_async_context(self.spool.room)
                 reply = await request.send(record, self.stopped)
-            # The next request is in the lane while this answer is stored.
-            lane.leave()
             billed = reply.billed or item
-            self._account(request, reply.request, billed)
-            answered = RequestRecord(
-                billed, reply.request, reply.stored, granted.worker_id, granted.task_id
-            )
-            answered_at_s = time.monotonic()
-            with self.spool.spooling(answered):
-                await self.claims.ledger.store(granted, answered)
-            request.stored(time.monotonic() - answered_at_s)
-            await opened.aclose()
+            try:
+                self._account(request, reply.request, billed)
+            finally:
+                # The next request is in the lane while this answer is stored.
+                lane.leave()
+                await self._store(request, granted, billed, reply)
+            await room.aclose()
             await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
@@ -212,8 +210,29 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             raise
         finally:
             lane.leave()
-            await opened.aclose()
+            await room.aclose()
         return reply.result
+
+    async def _take_room(self, room: AsyncExitStack) -> None:
+        """Wait for disk space for an answer, which others have until theirs are stored.
+
+        Raises Stopped if the run ends meanwhile, and StateError if the disk is full.
+        """
+        await room.enter_async_context(self.spool.room)
+        if self.stopped.is_set():
+            raise Stopped
+        self.spool.reserve()
+
+    async def _store(
+        self, request: PaidRequest[T], granted: Granted, billed: WorkItem, reply: Reply[T]
+    ) -> None:
+        answered = RequestRecord(
+            billed, reply.request, reply.stored, granted.worker_id, granted.task_id
+        )
+        begun_s = time.monotonic()
+        with self.spool.spooling(answered):
+            await self.claims.ledger.store(granted, answered)
+        request.stored(time.monotonic() - begun_s)
 
     def _account(self, request: PaidRequest[T], ended: APIRequest, billed: WorkItem) -> None:
         cost = billed.cost if ended.paid or ended.maybe_paid else 0.0

@@ -211,7 +211,7 @@ class OutputRegistry:
         intact: dict[bytes, IntactOutputs] = {}
         wanted = set(formats)
         for source, outputs in found.items():
-            if not wanted <= outputs.keys():
+            if not wanted or not wanted <= outputs.keys():
                 continue
             names = [outputs[name][0] for name in formats]
             # Outputs of one recording have the same stem.

@@ -118,8 +118,8 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
     async def connect_tcp(self, *args: Any, **options: Any) -> NetworkStream:
         ahead, self._ahead = self._ahead, None
         if ahead is not None:
-            # What failed is tried again, so that the request tells of it.
-            with contextlib.suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
+            # What failed is tried again, so that the request tells of it, but not what took long.
+            with contextlib.suppress(httpcore.ConnectError):
                 return await ahead
         return NetworkStream(await self._backend.connect_tcp(*args, **options))
 

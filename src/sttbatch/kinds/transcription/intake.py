@@ -168,7 +168,14 @@ class Intake(Struct, frozen=True):
         async with contextlib.aclosing(
             files.examined(candidates, stream, self._likely_key)
         ) as examined:
-            await asyncio.gather(*(look(examined) for _ in range(_AT_ONCE)))
+            lookers = [asyncio.create_task(look(examined)) for _ in range(_AT_ONCE)]
+            try:
+                await asyncio.gather(*lookers)
+            finally:
+                # None may be in the generator when it is closed.
+                for looker in lookers:
+                    looker.cancel()
+                await asyncio.wait(lookers)
         return entries
 
     async def _look_at_known(

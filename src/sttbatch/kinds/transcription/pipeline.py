@@ -128,7 +128,7 @@ class TranscriptionPipeline(Struct, frozen=True):
         await self.planner.expect(jobs, objects.sizes)
         chunks = self.planner.announce()
         # While the first ones are cut.
-        if chunks:
+        if chunks and not self.control.closed:
             self.planner.engine.prepare(min(chunks, self.control.lanes.lanes.limit))
         turns = [CutterTurn() for _ in jobs]
         turns += [CutterTurn(fetches=True) for _ in objects.sizes]
