@@ -57,7 +57,7 @@ slow: $(READY)
 fuzz: $(READY)
 	$(BIN)/python -m tests.processing.media.hostile $(SECONDS)
 
-# Under twelve minutes on two cores.
+# About thirteen minutes on two cores.
 bench: $(READY)
 	$(BIN)/python benchmarks/chunk_sizes.py
 	$(BIN)/python benchmarks/start_up.py --runs 5
