@@ -153,7 +153,7 @@ def start(
     return subprocess.Popen(
         [sys.executable, "-m", "sttbatch", *command],
         cwd=state.folder,
-        env=state.environment(endpoint) | {"STTBATCH_RATE_LIMIT": UNLIMITED[1]} | variables,
+        env=state.environment(endpoint) | {"STTBATCH_RATE_LIMIT": UNLIMITED[1]} | {**variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -130,7 +130,7 @@ async def fill(
             value = CacheValue(encode_transcript(transcript))
             await stores.results.put(f"transcript:{sha256}", value, "m", sha256)
             path = f"/recordings/{number:06}.mp3".encode()
-            await stores.files.remember(path, FileRecord(1, 1, 1, 1, 1, sha256))
+            await stores.files.remember({path: FileRecord(1, 1, 1, 1, 1, sha256)})
             begun_s = time.process_time()
             for stored in await source.stored_as([f"transcript:{sha256}"]):
                 await indexer.add([(stored, transcript)])

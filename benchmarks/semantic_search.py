@@ -65,7 +65,7 @@ async def fill(settings: Settings, speech: Speech, passages: int) -> tuple[int, 
             # What is indexed is not read again.
             await stores.results.put(key, CacheValue(b"{}"), "m", sha256)
             path = f"/recordings/{number:06}.mp3".encode()
-            await stores.files.remember(path, FileRecord(1, 1, 1, 1, 1, sha256))
+            await stores.files.remember({path: FileRecord(1, 1, 1, 1, 1, sha256)})
             number += 1
             count += joined[number % DIFFERENT]
         for at, stored in enumerate(await source.stored()):
