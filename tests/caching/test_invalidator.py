@@ -21,7 +21,7 @@ from sttbatch.core.models import ChunkSpan, CutPoint, Transcript, Transcription
 from sttbatch.core.options import RequestOptions
 from sttbatch.core.work import IndexedSpan
 from sttbatch.database.chunk_index import SqlChunkIndex
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 from tests.database.backends import Backend
 
 from .harness import METADATA, SHA, Harness, harness, key, recorded

@@ -12,7 +12,7 @@ import pytest
 from sttbatch.caching.memory_level import MAX_TTL_S as L1_TTL_S
 from sttbatch.caching.memory_level import OVERHEAD_BYTES, MemoryLevel
 from sttbatch.core.cache_entries import CacheValue
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 from tests.database.backends import Backend
 
 from .harness import METADATA, Clock, Harness, harness, key

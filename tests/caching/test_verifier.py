@@ -13,7 +13,7 @@ from sttbatch.caching.cache_verifier import Damaged, Verification
 from sttbatch.caching.cache_verifier import verified as verified_levels
 from sttbatch.core.cache_entries import CacheValue
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 from tests.database.backends import BACKENDS, Backend
 
 from .harness import METADATA, Harness, harness, key

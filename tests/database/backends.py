@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 import psycopg
 
 from sttbatch.core.ports import RateStore
-from sttbatch.database.database import Database, Rows, Session, Store, Values, Work
+from sttbatch.database.database import Database
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
@@ -29,6 +29,7 @@ from sttbatch.database.rates import RATES_HISTORY, InMemoryRates, SharedRates, S
 from sttbatch.database.sealing import check_keys
 from sttbatch.database.search_index import SqlSearchIndex
 from sttbatch.database.sqlite_file import SqliteFile, connect
+from sttbatch.database.store import Rows, Session, Store, Values, Work
 from sttbatch.database.store_facts import Scan
 from tests.database import sqlite
 from tests.database.postgresql import VARIABLE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.database.database import Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.migrations import History
+from sttbatch.database.store import Store
 from tests.database.backends import Backend
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 
 
 def connection(session: Session) -> sqlite3.Connection:

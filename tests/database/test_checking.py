@@ -8,10 +8,10 @@ import pytest
 
 from sttbatch.database import checking
 from sttbatch.database.checking import CheckResult
-from sttbatch.database.database import Session, Store
 from sttbatch.database.hot_statements import LEDGER_STATEMENTS, METRICS_STATEMENTS
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
+from sttbatch.database.store import Session, Store
 from tests.database.backends import Backend, PostgreSQLBackend
 
 JOB = """INSERT INTO processing_jobs (id, file_sha256, stream, request_sha256, payload, created_at)

@@ -10,8 +10,8 @@ import pytest
 
 from sttbatch.core.errors import UsageError
 from sttbatch.database.copying import copy_tables, move_outputs
-from sttbatch.database.database import Session, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.store import Session, Store
 from tests.database.backends import Backend
 
 WORKER = """INSERT INTO workers (id, host, pid, started_at, heartbeat_at)

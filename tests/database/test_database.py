@@ -17,10 +17,11 @@ from types import SimpleNamespace
 import pytest
 
 from sttbatch.core.errors import StateError
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.migrations import History
 from sttbatch.database.opening import open_ledger
 from sttbatch.database.sqlite_file import SqliteFile
+from sttbatch.database.store import Session
 from tests.database.backends import Backend
 
 

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from sttbatch.core.cache_entries import expression_of, matches
-from sttbatch.database.database import Session
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.store import Session
 from tests.database.backends import Backend
 
 LETTERS = "ab-]^[*?c\n!\\.+{}()|$яA"

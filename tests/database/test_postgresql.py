@@ -21,13 +21,14 @@ from msgspec.structs import replace
 
 from sttbatch.core.errors import StateError, UsageError
 from sttbatch.database import postgresql_connections
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.ledger_schema import LEDGER, LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS, METRICS_HISTORY
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql import PostgreSQLStore
 from sttbatch.database.postgresql_schema import MIGRATION_LOCK
 from sttbatch.database.results import SqlResultStore
+from sttbatch.database.store import Session
 from tests.database.backends import schema_url
 from tests.database.postgresql import PostgreSQL
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.database.database import Session, Store
 from sttbatch.database.ledger_schema import LEDGER
 from sttbatch.database.metrics_schema import METRICS
 from sttbatch.database.migrations import History
 from sttbatch.database.rates import RATES_HISTORY
+from sttbatch.database.store import Session, Store
 from tests.database.statements import modules, statements, values
 
 # The rate limit's own file has no history: it is made anew where it is gone.

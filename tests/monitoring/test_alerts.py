@@ -25,7 +25,8 @@ from sttbatch.database.alerts import (
     SINCE,
     Alerts,
 )
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
+from sttbatch.database.store import Session
 from sttbatch.monitoring.alerts import (
     ALERT_METRICS,
     RETRY_S,

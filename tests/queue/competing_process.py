@@ -15,7 +15,7 @@ import time
 
 from sttbatch.core.jobs import Claim, JobStatus
 from sttbatch.core.work import Budgets, Granted
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 from tests.queue.harness import Clock, Harness, Ledger, opened
 
 LANES = 4

@@ -12,8 +12,8 @@ import pytest
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION, Job, JobPriority, JobSpec, JobStatus
 from sttbatch.core.work import AUDIO_SECONDS, Usage
-from sttbatch.database.database import Session, Store
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
+from sttbatch.database.store import Session, Store
 from tests.database.backends import Backend
 from tests.queue.harness import spec
 

@@ -38,7 +38,7 @@ CALLS = (
     "unlink,unlinkat,mkdir,mkdirat"
 )
 FAULTS = ("signal=KILL:when={}", "error=ENOSPC:when={}", "error=ENOSPC:when={}+")
-LEDGER_THREAD, L2_THREAD, POOL_THREAD = "ledger", "l2_0", "pool_0"
+LEDGER_THREAD, L2_THREAD, POOL_THREAD = "ledger", "l2", "pool_0"
 MOST = 200
 TIMEOUT_S = 20
 

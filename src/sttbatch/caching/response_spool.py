@@ -94,12 +94,12 @@ class ResponseSpool:
         count: how many answers may be in flight, or being stored, at the same time.
 
     Attributes:
-        room: is held by each of them.
+        permits: one is held by each of them.
     """
 
     def __init__(self, folder: Path, count: int) -> None:
         self.folder = folder
-        self.room = asyncio.Semaphore(count)
+        self.permits = asyncio.Semaphore(count)
         self._count = count
         self._files: list[_ReservedFile] = []
 

@@ -9,12 +9,13 @@ from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import data_folder, opened_stores
 from sttbatch.database import checking
 from sttbatch.database.checking import CheckResult
-from sttbatch.database.database import Database, Store
+from sttbatch.database.database import Database
 from sttbatch.database.hot_statements import LEDGER_STATEMENTS, METRICS_STATEMENTS, HotStatement
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
 from sttbatch.database.opening import open_metrics
+from sttbatch.database.store import Store
 
 
 async def check_databases(settings: Settings, *, explain: bool, repair: bool) -> list[CheckResult]:

@@ -13,11 +13,12 @@ from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import ANSWERS, data_folder, opened_stores, this_host
 from sttbatch.core.errors import UsageError
 from sttbatch.database.copying import copy_tables, move_outputs, refuse_if_used, row_counts
-from sttbatch.database.database import Store, translated
+from sttbatch.database.database import translated
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.opening import ledger_store, metrics_store
 from sttbatch.database.private_files import private_folder
+from sttbatch.database.store import Store
 
 
 class Location(Struct, frozen=True):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.request_kinds import KIND
+from sttbatch.database.store import Session
 
 _REQUESTS = "FROM requests WHERE at > ledger_now() - :window_s"
 _JOBS = "FROM processing_jobs AS job WHERE"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from sttbatch.database.database import Session, Store
 from sttbatch.database.hot_statements import HotStatement
 from sttbatch.database.migrations import History
 from sttbatch.database.order_rows import SET_ROUTE
+from sttbatch.database.store import Session, Store
 
 INVARIANTS = {
     "jobs are processed by workers that are gone": """

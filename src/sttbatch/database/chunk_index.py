@@ -11,8 +11,9 @@ import msgspec
 from sttbatch.core.cache_entries import IndexedResult
 from sttbatch.core.models import ChunkSpan, CutPoint
 from sttbatch.core.work import IndexedSpan
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.results import SqlResultStore
+from sttbatch.database.store import Session
 
 REMEMBER = """
     INSERT INTO cuts (file_sha256, stream, request_sha256, start_pts, end_pts, start_overlap,

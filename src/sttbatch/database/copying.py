@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sttbatch.core.errors import StateError, UsageError
-from sttbatch.database.database import Session, Store
 from sttbatch.database.outputs import MOVE_HOST
+from sttbatch.database.store import Session, Store
 from sttbatch.database.store_facts import Columns
 from sttbatch.database.workers import read_workers, storable
 

@@ -19,7 +19,8 @@ from sttbatch.database import (
     work_ledger,
     workers,
 )
-from sttbatch.database.database import Values, expand
+from sttbatch.database.database import expand
+from sttbatch.database.store import Values
 
 HotStatement: TypeAlias = tuple[str, str, Values]
 """What it is for, its text, values."""

@@ -8,8 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from sttbatch.core.jobs import Job, JobPriority, JobSpec, JobStatus
-from sttbatch.database.database import Session
 from sttbatch.database.payload_seal import PayloadSeal
+from sttbatch.database.store import Session
 
 COLUMNS = """id, job_type, file_sha256, stream, request_sha256, payload, priority, status,
     retry_count, max_retries, claim_number, worker_id, created_at, started_at, completed_at,

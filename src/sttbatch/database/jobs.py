@@ -22,10 +22,11 @@ from sttbatch.core.jobs import (
     Worker,
 )
 from sttbatch.core.orders import CANCELLED
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.job_rows import COLUMNS, SELECT, JobRows
 from sttbatch.database.order_rows import close_orders, reopen_orders
 from sttbatch.database.sealing import note_key
+from sttbatch.database.store import Session
 from sttbatch.database.workers import beat, storable
 
 BY_ID = f"{SELECT} WHERE id = ?"

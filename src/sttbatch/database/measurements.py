@@ -29,7 +29,8 @@ from sttbatch.core.metrics import (
     RunFacts,
     Window,
 )
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
+from sttbatch.database.store import Session
 from sttbatch.database.usage_queries import MILLION, NO_BOUND, bound_of, buckets_by, micros
 
 RETENTION_S = 30 * 86_400.0

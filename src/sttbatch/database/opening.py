@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sttbatch.core.errors import ExtraMissing
-from sttbatch.database.database import Database, Store
+from sttbatch.database.database import Database
 from sttbatch.database.ledger_schema import LEDGER_HISTORY
 from sttbatch.database.metrics_schema import METRICS_HISTORY
 from sttbatch.database.migrations import History
 from sttbatch.database.payload_seal import PLAIN, PayloadSeal
 from sttbatch.database.sealing import check_keys
 from sttbatch.database.sqlite_file import Clock, SqliteFile
+from sttbatch.database.store import Store
 
 if TYPE_CHECKING:
     from sttbatch.core.ports import RateStore

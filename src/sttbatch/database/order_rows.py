@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sttbatch.database.database import Session
+from sttbatch.database.store import Session
 
 CLOSE_ALL = """UPDATE orders SET done_at = ledger_now(), error = ?
     WHERE job_id = ? AND done_at IS NULL"""

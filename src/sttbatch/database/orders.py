@@ -8,11 +8,12 @@ from typing import Any
 
 from sttbatch.core.jobs import Job, JobPriority, JobStatus
 from sttbatch.core.orders import CANCELLED, NotSeen, Order, OrderEnd
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.job_rows import SELECT, JobRows
 from sttbatch.database.order_rows import FORGET_UNSEEN, close_orders, update_route
 from sttbatch.database.payload_seal import PayloadSeal
 from sttbatch.database.sealing import note_key
+from sttbatch.database.store import Session
 from sttbatch.database.workers import storable
 
 CLOSING_S = 1.0

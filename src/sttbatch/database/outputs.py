@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
-from sttbatch.database.database import Database, Session, expand
+from sttbatch.database.database import Database, expand
+from sttbatch.database.store import Session
 
 _FOLDERS_A_QUERY = 400
 _MAX_DIGESTS = 8

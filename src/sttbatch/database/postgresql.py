@@ -12,7 +12,6 @@ from zlib import crc32
 import psycopg
 from psycopg import sql
 
-from sttbatch.database.database import Session, Values, Work
 from sttbatch.database.migrations import History
 from sttbatch.database.postgresql_connections import (
     APPLICATION,
@@ -24,6 +23,7 @@ from sttbatch.database.postgresql_connections import (
     address,
 )
 from sttbatch.database.postgresql_schema import in_postgresql, migrate
+from sttbatch.database.store import Session, Values, Work
 from sttbatch.database.store_facts import Columns, Scan
 
 T = TypeVar("T")

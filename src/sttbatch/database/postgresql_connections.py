@@ -19,7 +19,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from tzlocal import get_localzone_name
 
 from sttbatch.core.errors import UsageError
-from sttbatch.database.database import Rows, Values
+from sttbatch.database.store import Rows, Values
 
 T = TypeVar("T")
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]

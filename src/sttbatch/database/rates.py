@@ -15,9 +15,10 @@ import msgspec
 from sttbatch.core.errors import StateError
 from sttbatch.core.ports.rates import RateState
 from sttbatch.core.threads import SerialThread
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import boot_id, private_file, private_folder
+from sttbatch.database.store import Session
 
 T = TypeVar("T")
 Change = Callable[[RateState, float], T]

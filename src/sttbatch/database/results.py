@@ -19,8 +19,9 @@ from sttbatch.core.cache_entries import (
 )
 from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
-from sttbatch.database.database import Database, Session, expand
+from sttbatch.database.database import Database, expand
 from sttbatch.database.request_kinds import KEY_PREFIX
+from sttbatch.database.store import Session
 
 _T = TypeVar("_T")
 

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sttbatch.core.errors import UsageError
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.payload_seal import PayloadSeal
+from sttbatch.database.store import Session
 
 _A_TRANSACTION = 200
 _NO_LIMIT = 1_000_000_000

@@ -16,7 +16,8 @@ from sttbatch.core.search import (
     Term,
     VectorFacts,
 )
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
+from sttbatch.database.store import Session
 
 _LAST_PLACE = 1 << 43
 """That of a transcript of 1970; each millisecond has one."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sttbatch.core.search import Passage, Selection
-from sttbatch.database.database import Session
 from sttbatch.database.search_index import SqlSearchIndex, quoted
+from sttbatch.database.store import Session
 
 INSERT = "INSERT INTO search_passages (id, data, words) VALUES (?, ?, array_to_tsvector(?))"
 SELECT = """

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Sequence
 
 from sttbatch.core.search import Passage, Selection
-from sttbatch.database.database import Session
 from sttbatch.database.search_index import SqlSearchIndex, number_of, quoted
+from sttbatch.database.store import Session
 
 INSERT = "INSERT INTO search_passages (id, data) VALUES (?, ?)"
 INSERT_WORDS = "INSERT INTO search_words (rowid, words) VALUES (?, ?)"

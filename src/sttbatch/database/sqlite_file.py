@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, TypeVar
 
 from sttbatch.core.cache_entries import matches_expression
-from sttbatch.database.database import Session, Values
 from sttbatch.database.migrations import History
 from sttbatch.database.private_files import check_private, locked, private_file
+from sttbatch.database.store import Session, Values
 from sttbatch.database.store_facts import Columns, Scan
 
 T = TypeVar("T")

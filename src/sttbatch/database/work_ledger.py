@@ -24,8 +24,9 @@ from sttbatch.core.work import (
     WorkItem,
 )
 from sttbatch.database.chunk_index import SqlChunkIndex
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
 from sttbatch.database.results import SqlResultStore
+from sttbatch.database.store import Session
 from sttbatch.database.usage_queries import PAID_S, micros
 from sttbatch.database.workers import storable
 

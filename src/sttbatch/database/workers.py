@@ -7,7 +7,8 @@ from typing import Any
 
 from sttbatch.core.engine import FREE_ENGINES
 from sttbatch.core.jobs import Worker, WorkerLoad, WorkerState
-from sttbatch.database.database import Database, Session
+from sttbatch.database.database import Database
+from sttbatch.database.store import Session
 
 KILLED = "the run that sent it was killed"
 ENDED = "the run that sent it ended before the answer came"

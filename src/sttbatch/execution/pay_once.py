@@ -180,18 +180,18 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 await self.claims.ledger.record(booked)
             if failed.throttled:
                 # An immediate retry would exceed the lower limit again. Who has a lane may wait for
-                # room, but nobody who has room for a lane.
-                await room.aclose()
+                # disk space, but nobody who has disk space for a lane.
+                await space.aclose()
                 await lane.yield_if_over_limit()
-                await self._take_room(room)
+                await self._take_space(space)
 
         reply = None
-        room = AsyncExitStack()
+        space = AsyncExitStack()
         try:
             with self.budget.reserved_for(item.cost):
                 queued_at_s = time.monotonic()
                 await lane.enter()
-                await self._take_room(room)
+                await self._take_space(space)
                 request.started(time.monotonic() - queued_at_s)
                 reply = await request.send(record, self.stopped)
             billed = reply.billed or item
@@ -201,7 +201,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
                 # The next request is in the lane while this answer is stored.
                 lane.leave()
                 await self._store(request, granted, billed, reply)
-            await room.aclose()
+            await space.aclose()
             await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
@@ -210,15 +210,15 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             raise
         finally:
             lane.leave()
-            await room.aclose()
+            await space.aclose()
         return reply.result
 
-    async def _take_room(self, room: AsyncExitStack) -> None:
+    async def _take_space(self, space: AsyncExitStack) -> None:
         """Wait for disk space for an answer, which others have until theirs are stored.
 
         Raises Stopped if the run ends meanwhile, and StateError if the disk is full.
         """
-        await room.enter_async_context(self.spool.room)
+        await space.enter_async_context(self.spool.permits)
         if self.stopped.is_set():
             raise Stopped
         self.spool.reserve()
