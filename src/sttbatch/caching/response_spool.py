@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import struct
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -35,6 +36,10 @@ from sttbatch.database.private_files import (
 
 RESERVED_BYTES = MIB
 """Reserved for each answer; a compressed answer of several hours is smaller."""
+
+LEDGER_BYTES = MIB
+"""What must be free beside that for a transaction of the ledger and its journal. Else the disk is
+full before a store has failed, which is known only when the next requests are under way."""
 
 _MAGIC = b"sttbatch answer 1\n"
 _HEADER = struct.Struct(f">{len(_MAGIC)}sQ32s")
@@ -107,6 +112,7 @@ class ResponseSpool:
         """Create missing files of `RESERVED_BYTES` each; raises StateError if the disk is full."""
         missing = self._count - sum(not file.used for file in self._files)
         if missing <= 0:
+            self._check_free_space()
             return
         private_folder(self.folder)
         added: list[_ReservedFile] = []
@@ -123,6 +129,13 @@ class ResponseSpool:
                 f"{missing * RESERVED_BYTES // MIB} MiB: {error.strerror}; "
                 "free some space and run again"
             ) from error
+
+    def _check_free_space(self) -> None:
+        if shutil.disk_usage(self.folder).free < LEDGER_BYTES:
+            raise StateError(
+                f"{self.folder}: the disk is full, and nothing is sent whose answer could not be "
+                "stored; free some space and run again"
+            )
 
     def write(self, answer: SpooledResponse) -> None:
         """Write an answer into a reserved file; it is on the disk when this returns.

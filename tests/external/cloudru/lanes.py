@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -54,9 +54,16 @@ def upload(number: int, size: int = 2000, duration_s: float = 1.0) -> Upload:
     return Upload(f"{number}.mp3", "audio/mpeg", "mp3", duration_s, size, data=data)
 
 
+async def _ignored(_number: int) -> None:
+    pass
+
+
 @dataclass
 class Lanes:
-    """An engine and what it has reported; chunks are known by their numbers."""
+    """An engine and what it has reported; chunks are known by their numbers.
+
+    A request that failed is retried when `on_failure` has returned.
+    """
 
     engine: Engine
     endpoint: Endpoint
@@ -67,6 +74,7 @@ class Lanes:
     posts: dict[int, list[APIRequest]] = field(default_factory=dict)
     results: dict[int, Answer | Exception] = field(default_factory=dict)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    on_failure: Callable[[int], Awaitable[None]] = _ignored
 
     async def send(self, number: int, chunk: Upload | None = None) -> Answer | Exception:
         """One chunk's answer, or what was raised instead of one."""
@@ -74,6 +82,7 @@ class Lanes:
 
         async def record(post: APIRequest) -> None:
             posts.append(post)
+            await self.on_failure(number)
 
         try:
             answer = await self.engine.transcribe(

@@ -224,7 +224,20 @@ def test_an_answer_that_cannot_be_read_fails_its_chunk(
 ) -> None:
     """Whatever its headers and its body say; what no other try would mend is asked for once."""
     endpoint.faults = lambda post: status if post.words == ("0002",) else None
-    lanes = run_lanes(endpoint)
+
+    async def sending() -> Lanes:
+        async with lanes_to(endpoint) as lanes:
+
+            async def send_others(_number: int) -> None:
+                # Without answers since its first failure, a 503 would be an outage.
+                others = (number for number in range(CHUNKS) if number not in lanes.posts)
+                await asyncio.gather(*map(lanes.send, others))
+
+            lanes.on_failure = send_others
+            await lanes.send(2)
+            return lanes
+
+    lanes = asyncio.run(sending())
     error = lanes.results.pop(2)
     assert isinstance(error, ChunkError)
     assert complaint in str(error)
