@@ -7,12 +7,14 @@ SECONDS ?= 600
 # The disk level reads diskcache's own file.
 SQL_ROOMS := ':!src/sttbatch/database' ':!src/sttbatch/caching/disk_level.py'
 
-.PHONY: help demo test check docs slow fuzz bench bench-smoke cluster clean
+.PHONY: help demo test check docs packages audit slow fuzz bench bench-smoke cluster clean
 help:
 	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
 	@echo "make test   make check and the tests"
-	@echo "make check  ruff, mypy strict, import-linter, docs/cli.md up to date"
-	@echo "make docs   write docs/cli.md from the code"
+	@echo "make check  ruff, mypy strict, import-linter, the reference up to date"
+	@echo "make docs   write the reference from the code, build the site in build/site"
+	@echo "make packages  build sdist and wheel, install and try them without src/"
+	@echo "make audit  known weaknesses of what constraints.txt names"
 	@echo "make slow   the longer proofs in tests/slow"
 	@echo "make fuzz   damaged recordings and answers, for SECONDS (600)"
 	@echo "make bench  the table of speed of the README"
@@ -43,6 +45,16 @@ check: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "build/site/index.html"
+
+packages:
+	PYTHON=$(PYTHON) .ci/packages
+
+audit: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[package]'
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip
 
 # Each process of pytest would compile every test again if it might not store what it compiled.
 test: check

@@ -51,6 +51,7 @@ class Heard:
     words: tuple[HeardWord, ...]
     duration_s: float
     has_video: bool = False
+    language: str = "en"
 
 
 class NotAudioError(ValueError):

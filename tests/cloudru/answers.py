@@ -87,7 +87,7 @@ def transcript(
     duration_s = round(heard.duration_s, 3)
     answer = {
         "text": text,
-        "language": language or "en",
+        "language": language or heard.language,
         "duration": str(duration_s) if style.duration_as_string else duration_s,
         "segments": [
             _segment(number, words, style) for number, words in enumerate(segments(heard.words))
@@ -136,7 +136,7 @@ def _segment(number: int, words: Sequence[HeardWord], style: Style) -> dict[str,
         "start": round(words[0].start_s, 3),
         "end": round(words[-1].end_s, 3),
         "text": text,
-        "tokens": [50364, *(int(word.text, 16) for word in words if word.whole), 50864],
+        "tokens": [50364, *(sum(word.text.encode()) for word in words if word.whole), 50864],
         "temperature": 0.0,
         "avg_logprob": -0.2,
         "compression_ratio": 1.3,

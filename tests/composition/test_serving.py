@@ -120,8 +120,9 @@ def test_it_gives_up_a_ledger_after_the_outage_wait(folder: Path, shell: Shell) 
 
 def kept_of_runs() -> int:
     gc.collect()
-    kinds = TranscriptionPipeline | RecordingJob
-    return sum(isinstance(each, kinds) for each in gc.get_objects())
+    kinds = {TranscriptionPipeline, RecordingJob}
+    # A proxy of Celery would look for its settings if it were asked what it is.
+    return sum(type(each) in kinds for each in gc.get_objects())
 
 
 @pytest.mark.slow

@@ -167,6 +167,8 @@ def test_the_image_is_built_line_by_line(tmp_path: Path) -> None:
             environment |= dict(each.split("=", 1) for each in shlex.split(moved(rest)))
         elif instruction == "COPY":
             *sources, target = rest.split()
+            if target.endswith("/"):
+                (folder / target).mkdir(parents=True, exist_ok=True)
             for source in sources:
                 assert f"!{source}" in (DEPLOY / "Dockerfile.dockerignore").read_text().split()
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy

@@ -29,8 +29,10 @@ needs_systemd = pytest.mark.skipif(
 
 
 def crontab_command() -> str:
-    """The README's line, as cron hands it to the shell."""
-    (line,) = re.findall(r"^15 \* \* \* \* +(.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    """The line of the page on cron, as cron hands it to the shell."""
+    (line,) = re.findall(
+        r"^15 \* \* \* \* +(.+)$", (ROOT / "docs" / "how-to" / "cron.md").read_text(), re.MULTILINE
+    )
     assert "%" not in line  # cron would end the line there
     return str(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sttbatch.processing.scheduling.orchestrator import CHUNKS_AHEAD
 from tests.cli.working import endpoint_of, record
 from tests.cloudru import CloudRu
 from tests.database.backends import schema_url
@@ -62,8 +64,8 @@ def test_every_word_is_there_and_no_answer_is_paid_twice(cluster: Shell, tmp_pat
             except subprocess.TimeoutExpired:
                 pass
             if kills < KILLS:
-                # It may have sent what is in its lanes, at most.
-                lost += min(LANES, endpoint.log.in_flight)
+                # What is in its lanes, and answers that it has not stored yet.
+                lost += LANES + CHUNKS_AHEAD
                 running[turn].kill()
                 running[turn].communicate()
                 running[turn] = start(cluster)
@@ -80,6 +82,8 @@ def test_every_word_is_there_and_no_answer_is_paid_twice(cluster: Shell, tmp_pat
         assert words_of(folder / f"{name}.json") == texts(words), name
     posts = len(endpoint.received)
     answered = Counter(post.file_sha256 for post in endpoint.received if post.status == 200)
-    print(f"{posts} posts for {RECORDINGS} chunks, at most {lost} were in flight at the kills")
+    print(f"{posts} posts for {RECORDINGS} chunks, at most {lost} were not stored at the kills")
     assert RECORDINGS <= posts <= RECORDINGS + lost
     assert len(answered) == RECORDINGS
+    stats = cluster.run("stats", "--json")
+    assert json.loads(stats.out)["requests"]["ok"] == RECORDINGS, "what was stored was sent once"

@@ -1,4 +1,4 @@
-"""Exit codes of the process; the README has the table."""
+"""Exit codes of the process."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ WRONG_USAGE = 2
 REFUSED = 3
 BUDGET = 4
 SIGNAL_BASE = 128
+
+MEANINGS = {
+    OK: "everything is transcribed, or there was nothing to do",
+    SOME_FAILED: "some recordings failed; the others are transcribed",
+    WRONG_USAGE: "wrong usage or settings, a missing key included: nothing was sent; or the "
+    "endpoint does not serve the model",
+    REFUSED: "the endpoint refuses the key (401, quota, a 403 for two recordings in a row)",
+    BUDGET: "a budget is reached; run again to continue",
+    f"{SIGNAL_BASE} + N": "ended by signal N; requests in flight are stored",
+}
+"""For the reference."""
 
 
 def exit_code(report: BatchReport, signal_number: int | None) -> int:

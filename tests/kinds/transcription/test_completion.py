@@ -164,7 +164,8 @@ def test_what_a_signal_kept_from_being_looked_at_is_left(talks: Path, tmp_path: 
 
 def transcripts() -> int:
     """How many there are in this process."""
-    return sum(isinstance(each, Transcript) for each in gc.get_objects())
+    # A proxy of Celery would look for its settings if it were asked what it is.
+    return sum(type(each) is Transcript for each in gc.get_objects())
 
 
 @pytest.mark.slow
