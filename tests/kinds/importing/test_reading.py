@@ -150,13 +150,13 @@ def test_other_json_and_translations_are_no_transcripts(form: Any) -> None:
         (b'{"segments": {"text": "x"}}', "its form is unknown"),
         (b'{"segments": [{"start": 1}]}', "`text`"),
         (b'{"segments": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
-        (b'{"segments": [' + b'{"text":""},' * 30 + b'{"text":""}]}', "more than 20"),
+        (b'{"segments": [' + b'{"text":""},' * 30 + b'{"text":""}]}', "more than 20 words"),
     ],
 )
 def test_what_cannot_be_read_says_why(
     data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "_MOST_PARTS", 20)
+    monkeypatch.setattr(reading, "_MOST_OBJECTS", 20)
     with pytest.raises(RecordingError, match=reason):
         read_transcript(data)
 

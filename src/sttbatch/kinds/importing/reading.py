@@ -46,16 +46,19 @@ F = TypeVar("F")
 LARGEST_BYTES = 1 << 26
 """A larger file is no transcript: with all of its tokens, ten hours are 40 MB."""
 
-_MOST_PARTS = 1_000_000
-"""Words and segments: what is said in five days."""
+_MOST_OBJECTS = 1_000_000
+"""Words, segments and what they have: memory is taken by objects, and a short one is 3 bytes."""
 
 _LATEST_S = 1e7
 _SPEAKER_CHARACTERS = 100
 _NOT_IN_SPEAKERS = str.maketrans("", "", "<>")
 _UNKNOWN_SPEAKER = "?"
 
-# A string, which is left as it is, or a number that JSON has not.
-_NOT_A_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+# A string, whether it ends or not, so that each is looked at once; or a number that JSON has not.
+_NOT_A_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(-?\b(?:NaN|Infinity)\b)', re.DOTALL)
+_TOO_LATE = b"9e9"
+"""A time that is none, as long as NaN."""
+
 # Whisper's own tokens, such as [_BEG_], [_TT_50] and <|endoftext|>.
 _SPECIAL_TOKEN = re.compile(r"\[_.*\]|<\|.*\|>", re.DOTALL)
 
@@ -111,8 +114,10 @@ def read_transcript(data: bytes) -> ReadTranscript:
     if not _is_utf8(data):
         # whisper.cpp writes tokens that end within a character. Joined they are whole again.
         data, repaired = data.decode("latin-1").encode(), _from_latin_1
+    if data.count(b"{") > _MOST_OBJECTS:
+        raise RecordingError(f"it has more than {_MOST_OBJECTS} words, segments and other objects")
     if b"NaN" in data or b"Infinity" in data:
-        data = _NOT_A_NUMBER.sub(lambda found: found[0] if found[0][:1] == b'"' else b"null", data)
+        data = _with_numbers(data)
     shape = _decoded(data, _Shape, is_shape=True)
     if shape.has("transcription"):
         return _read_cpp(_decoded(data, CppForm), repaired)
@@ -132,6 +137,15 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _with_numbers(data: bytes) -> bytes:
+    """The same with numbers where it has what is none, in place, as there may be millions."""
+    changed = bytearray(data)
+    for found in _NOT_A_NUMBER.finditer(data):
+        if found[1] is not None:
+            changed[found.start() : found.end()] = _TOO_LATE.ljust(len(found[1]))
+    return bytes(changed)
 
 
 def _from_latin_1(text: str) -> str:
@@ -182,7 +196,6 @@ def _read_own(form: OwnForm, repaired: Callable[[str], str]) -> ReadTranscript:
 def _transcript_of(form: WhisperForm, repaired: Callable[[str], str]) -> Transcript:
     written = form.segments or []
     words = form.words or []
-    _check_size([len(words), len(written), *(len(each.words or ()) for each in written)])
     parts = [
         (
             Part(
@@ -211,7 +224,6 @@ def _words_of(words: Sequence[WrittenWord], repaired: Callable[[str], str]) -> l
 def _read_cpp(form: CppForm, repaired: Callable[[str], str]) -> ReadTranscript:
     _refuse_translation(is_translated=form.params.translate)
     written = form.transcription
-    _check_size([len(written), *(len(each.tokens or ()) for each in written)])
     parts = [
         (
             replace(
@@ -262,11 +274,6 @@ def _ends_within_character(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return False
-
-
-def _check_size(counts: Sequence[int]) -> None:
-    if sum(counts) > _MOST_PARTS:
-        raise RecordingError(f"it has more than {_MOST_PARTS} words and segments")
 
 
 def _timed(
