@@ -11,8 +11,8 @@ SQL_ROOMS := ':!src/sttbatch/database' ':!src/sttbatch/caching/disk_level.py'
 help:
 	@echo "make demo   transcribe fixtures/speech with the embedded engine, show the transcripts"
 	@echo "make test   make check and the tests"
-	@echo "make check  ruff, mypy strict, import-linter, docs/cli.md up to date"
-	@echo "make docs   write docs/cli.md from the code"
+	@echo "make check  ruff, mypy strict, import-linter, docs/cli.md and json.md up to date"
+	@echo "make docs   write docs/cli.md and docs/json.md from the code"
 	@echo "make slow   the longer proofs in tests/slow"
 	@echo "make fuzz   damaged recordings and answers, for SECONDS (600)"
 	@echo "make bench  the table of speed of the README"

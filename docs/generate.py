@@ -1,8 +1,8 @@
-"""Writes docs/cli.md, the command reference, from the code.
+"""Writes docs/cli.md, the command reference, and docs/json.md from the code.
 
     python docs/generate.py [--check]
 
-With --check nothing is written; exit 1 when the file is stale.
+With --check nothing is written; exit 1 when a file is stale.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ os.environ.update(TERM="dumb", NO_COLOR="1", COLUMNS="100")
 
 import typer
 from rich.text import Text
+from schemas import json_page
 from typer.cli import get_docs_for_click
 
 from sttbatch.cli.app import program
 
-TARGET = Path(__file__).with_name("cli.md")
+FOLDER = Path(__file__).parent
 HEAD = "<!-- Made by `make docs` from the code; change it there. -->\n\n"
 
 
@@ -45,11 +46,12 @@ def _as_plain_text(command: object) -> None:
 
 
 def main() -> None:
-    page = reference()
-    if "--check" not in sys.argv[1:]:
-        TARGET.write_text(page, "utf-8")
-    elif not TARGET.is_file() or TARGET.read_text("utf-8") != page:
-        sys.exit(f"{TARGET.name} is stale; run `make docs`")
+    for name, page in {"cli.md": reference(), "json.md": HEAD + json_page()}.items():
+        target = FOLDER / name
+        if "--check" not in sys.argv[1:]:
+            target.write_text(page, "utf-8")
+        elif not target.is_file() or target.read_text("utf-8") != page:
+            sys.exit(f"{name} is stale; run `make docs`")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sttbatch.core.version import __version__
 
 COMMANDS = (
     "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
-    "import", "stats", "models", "doctor",
+    "import", "stats", "schema", "models", "doctor",
 )  # fmt: skip
 GROUPS = ("alerts", "cache", "config", "database", "jobs")
 """Commands with commands of their own."""
