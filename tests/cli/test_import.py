@@ -150,6 +150,7 @@ def test_of_two_recordings_with_its_name_none_is_chosen(shell: Shell, folder: Pa
         (("s3://bucket/talk.json",), "objects cannot be imported"),
         ((".", "--recording", "talk.flac"), "--recording is for one file"),
         ((".", "-f", "pdf"), "pdf"),
+        ((".", "-f", "txt", "-o", "-"), "outputs are not printed"),
     ],
 )
 def test_wrong_usage(shell: Shell, folder: Path, arguments: tuple[str, ...], reason: str) -> None:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import decode_transcript
+from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.searching import transcript_source
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, opened_stores
@@ -82,7 +83,8 @@ def _without_segments(imported: Imported) -> Imported:
 async def _planned(
     stores: LedgerStores, imported: Sequence[Imported], outputs: OutputOptions
 ) -> OutputWriter:
-    writer = OutputWriter(OutputRegistry(stores.outputs))
+    objects = objects_of(stores.settings)
+    writer = OutputWriter(OutputRegistry(stores.outputs, objects=objects))
     recordings = [_recording_of(each) for each in imported if each.key is not None]
     await writer.plan(recordings, outputs)
     return writer

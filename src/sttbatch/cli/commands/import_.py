@@ -36,7 +36,7 @@ def import_(
     paths: Annotated[list[str], typer.Argument(
         metavar="PATH...", show_default=False, help="Files, folders or glob patterns.")],
     output_dir: Annotated[str | None, option(
-        "Folder for the outputs, which mirrors the input tree.",
+        "Folder, or s3://bucket/prefix, for the outputs, which mirrors the input tree.",
         "--output-dir", "-o", metavar="DIR", default="beside each recording")] = None,
     formats: Annotated[str | None, option(
         "Write outputs too, in these formats, separated by commas.",
@@ -89,6 +89,8 @@ def _output_options(settings: Settings, *, overwrite: bool, writes: bool) -> Out
 
     from sttbatch.composition.effective_options import RunFlags, run_config_of
 
+    if settings.output_dir == "-":
+        raise UsageError("outputs are not printed; name a folder with -o, or give none")
     found = run_config_of(settings, RunFlags(overwrite=overwrite)).outputs
     # That a setting names formats says what `transcribe` writes.
     return found if writes else replace(found, formats=())
