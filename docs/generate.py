@@ -24,6 +24,7 @@ os.environ.update(TERM="dumb", NO_COLOR="1", COLUMNS="100")
 import msgspec
 import typer
 from rich.text import Text
+from schemas import json_page
 from typer.cli import get_docs_for_click
 
 from sttbatch.cli import exit_codes
@@ -275,6 +276,7 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings(),
         "reference/exit-codes.md": codes(),
         "reference/events.md": log_events(),
+        "reference/json.md": json_page(),
         "reference/metrics.md": metrics(),
     }
     markdown = {name: HEAD + page.rstrip() + "\n" for name, page in made.items()}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cloudru import KEY, CloudRu, HeardWord
+from tests.schemas import check
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,10 @@ def words_of(path: Path) -> list[str]:
 
 
 def load(path: Path) -> dict[str, Any]:
+    """A file of JSON; a transcript is checked against its schema."""
     found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    if {"sha256", "segments"} <= found.keys():
+        check("transcript", found)
     return found
 
 

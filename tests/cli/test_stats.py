@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cloudru import CloudRu, Heard, Status, hear, make_recording, times_per_chunk
+from tests.schemas import check
 from tests.shell import Shell
 
 TALK_S = 120.0
@@ -37,6 +38,7 @@ def stats(shell: Shell, *options: str) -> dict[str, Any]:
     result = shell.run("stats", "--json", *options)
     assert result.code == 0, result.err
     found: dict[str, Any] = json.loads(result.out)
+    check("stats", found)
     return found
 
 

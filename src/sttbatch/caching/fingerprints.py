@@ -37,6 +37,10 @@ class Fingerprinter:
         names = [name for path in paths if (name := os.fsencode(path)) not in self._records]
         self._records |= await self._index.records(names)
 
+    def knows(self, name: bytes) -> bool:
+        """Whether the record of a file is loaded, which may have changed since."""
+        return name in self._records
+
     def unchanged(self, name: bytes, status: FileStatus) -> str | None:
         """The content hash of a file whose record is loaded and which has not changed since."""
         record = self.record(name, status)

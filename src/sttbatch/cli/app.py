@@ -7,6 +7,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated
 
 import typer
@@ -19,10 +20,10 @@ from sttbatch.core.version import __version__
 
 COMMANDS = (
     "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
-    "stats", "models", "doctor",
+    "import", "stats", "schema", "models", "doctor",
 )  # fmt: skip
 GROUPS = ("alerts", "cache", "config", "database", "jobs")
-"""Commands with commands of their own. Each name is that of a module in `cli.commands`."""
+"""Commands with commands of their own."""
 
 _IMPORTING = 200_000
 """New objects before garbage is collected: modules are none, nor what is found in a folder."""
@@ -60,11 +61,13 @@ def program(names: Sequence[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
     )
     app.callback()(root)
     for name in names:
-        module = import_module(f"sttbatch.cli.commands.{name}")
+        # That of a module in `cli.commands`, and of its function.
+        identifier = f"{name}_" if iskeyword(name) else name
+        module = import_module(f"sttbatch.cli.commands.{identifier}")
         if name in GROUPS:
             app.add_typer(module.app, name=name)
         else:
-            app.command(name, cls=getattr(module, "COMMAND", None))(getattr(module, name))
+            app.command(name, cls=getattr(module, "COMMAND", None))(getattr(module, identifier))
     return app
 
 

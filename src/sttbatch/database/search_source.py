@@ -17,6 +17,7 @@ _STORED = """
 # An index holds all of it.
 STORED = f"{_STORED} AND created_at > (SELECT ledger_now()) - ?"
 STORED_AS = f"{_STORED} AND cache_entries.key IN (?*)"
+STORED_UNDER = f"{_STORED} AND cache_entries.key >= ? AND cache_entries.key < ?"
 STORED_OF = f"{_STORED} AND file_sha256 IN (?*) AND created_at > (SELECT ledger_now()) - ?"
 # A search looks at each of many thousand: nothing more is read of what did not change.
 OUTPUT_STATES = "SELECT path, file_state FROM outputs WHERE format IN (?*)"
@@ -44,6 +45,11 @@ class SqlTranscriptSource:
         return [
             StoredTranscript(*row) for row in await self._database.batched_rows(STORED_AS, keys)
         ]
+
+    async def stored_under(self, prefix: str) -> list[StoredTranscript]:
+        # ";" is what follows ":".
+        bounds = (prefix, prefix.removesuffix(":") + ";")
+        return [StoredTranscript(*row) for row in await self._database.rows(STORED_UNDER, bounds)]
 
     async def output_states(self, formats: Collection[str]) -> list[tuple[bytes, str | None]]:
         return await self._database.batched_rows(OUTPUT_STATES, [*formats])

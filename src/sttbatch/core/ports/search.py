@@ -95,6 +95,9 @@ class TranscriptSource(Protocol):
     async def stored_as(self, keys: Sequence[str]) -> list[StoredTranscript]:
         """Those of them with these keys."""
 
+    async def stored_under(self, prefix: str) -> list[StoredTranscript]:
+        """Those of them whose keys begin with `prefix`, which ends in a colon."""
+
     async def output_states(self, formats: Collection[str]) -> list[tuple[bytes, str | None]]:
         """The paths of all outputs in these formats, and the states in which they were written."""
 

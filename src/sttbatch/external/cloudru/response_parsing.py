@@ -54,17 +54,8 @@ def parse_transcription(body: bytes, audio_s: float, content_type: str = "") -> 
         ends_s = [word.end_s for word in words if word.end_s is not None]
         segments = [Part(text, min(starts_s, default=0.0), max(ends_s, default=audio_s))]
     if not any(segment.words for segment in segments):
-        _deal(words, segments)
-    timed = tuple(
-        Segment(
-            segment.text.strip(),
-            start_s,
-            end_s,
-            _timed_words(segment.words, start_s, end_s),
-            unlikely=segment.unlikely,
-        )
-        for segment, (start_s, end_s) in zip(segments, times(segments, 0.0, audio_s), strict=True)
-    )
+        deal_words(words, segments)
+    timed = timed_segments(segments, audio_s)
     return Transcription(text, timed, _text(parsed.get("language")).strip() or None)
 
 
@@ -150,6 +141,20 @@ def times(parts: Sequence[Part], low_s: float, high_s: float) -> list[tuple[floa
     ]
 
 
+def timed_segments(segments: Sequence[Part], audio_s: float) -> tuple[Segment, ...]:
+    """Segments and words with times; what has none lies between its neighbours."""
+    return tuple(
+        Segment(
+            segment.text.strip(),
+            start_s,
+            end_s,
+            _timed_words(segment.words, start_s, end_s),
+            unlikely=segment.unlikely,
+        )
+        for segment, (start_s, end_s) in zip(segments, times(segments, 0.0, audio_s), strict=True)
+    )
+
+
 def _timed_words(words: Sequence[Part], start_s: float, end_s: float) -> tuple[Word, ...]:
     """None where no word has a time."""
     if all(word.start_s is None and word.end_s is None for word in words):
@@ -160,7 +165,7 @@ def _timed_words(words: Sequence[Part], start_s: float, end_s: float) -> tuple[W
     )
 
 
-def _deal(words: Sequence[Part], segments: Sequence[Part]) -> None:
+def deal_words(words: Sequence[Part], segments: Sequence[Part]) -> None:
     """Give each segment the words that its text is made of, in order; the last one the rest."""
     at = 0
     for index, segment in enumerate(segments):

@@ -56,7 +56,7 @@ class LanguageForecast(Struct, frozen=True):
 
 async def forecast(pipeline: LanguagePipeline[Any], discovery: Discovery) -> LanguageForecast:
     """Estimate what `LanguagePipeline.run` would ask; unreadable recordings are reported."""
-    found = await pipeline.transcripts.find(discovery.candidates)
+    found = await pipeline.transcripts.find(discovery)
     await report_skipped(discovery, pipeline.completion.outputs.registry, pipeline.control.emit)
     for display_path, reason in [*discovery.failures, *found.failures]:
         pipeline.control.emit(events.JobFailed(display_path, 0.0, reason))

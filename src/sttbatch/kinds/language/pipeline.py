@@ -129,7 +129,7 @@ class LanguagePipeline(Generic[R]):
 
     async def _find(self, discovery: Discovery) -> Finding:
         """The texts of all recordings, without those that cannot be read, which are reported."""
-        found = await self.transcripts.find(discovery.candidates)
+        found = await self.transcripts.find(discovery)
         await report_skipped(discovery, self.completion.outputs.registry, self.control.emit)
         for display_path, reason in [*discovery.failures, *found.failures]:
             self.completion.report_failure(display_path, 0.0, reason)
@@ -149,7 +149,7 @@ class LanguagePipeline(Generic[R]):
             with self.control.guard():
                 reported = await self.transcribe(Discovery(candidates))
                 if not self.control.closed:
-                    again = await self.transcripts.find(candidates)
+                    again = await self.transcripts.find(Discovery(candidates))
                     texts, missing = [*texts, *again.texts], again.missing
         self._report_missing(missing, reported)
         jobs = await self.completion.planned(texts)

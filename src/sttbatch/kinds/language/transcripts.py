@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -11,15 +14,17 @@ from msgspec.structs import replace
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import ResultCache
 from sttbatch.core.errors import RecordingError, Stopped
-from sttbatch.core.locations import ObjectUrl
+from sttbatch.core.locations import ObjectUrl, is_object
 from sttbatch.core.ports import TranscriptSource
 from sttbatch.core.ports.objects import ObjectFacts
+from sttbatch.kinds.importing.finding import ENDING
+from sttbatch.kinds.importing.importer import IMPORTED
 from sttbatch.kinds.indexing.edits import EditedOutput
 from sttbatch.kinds.indexing.indexer import edited_segments_of
 from sttbatch.kinds.indexing.words import Language
 from sttbatch.kinds.language.spoken_text import RecordingText, SpokenText
 from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
-from sttbatch.processing.discovery import Candidate
+from sttbatch.processing.discovery import Candidate, Discovery
 
 
 class Finding(Struct, frozen=True):
@@ -57,8 +62,12 @@ class TranscriptFinder(Struct, frozen=True):
     stopping: Callable[[], bool]
     fetched: FetchedObjects | None = None
 
-    async def find(self, candidates: Sequence[Candidate]) -> Finding:
-        """Find the transcripts of all candidates; raises StateError."""
+    async def find(self, discovery: Discovery) -> Finding:
+        """Find the transcripts of all recordings that were discovered; raises StateError.
+
+        Imported ones stand in for recordings that are not there, and are skipped no longer.
+        """
+        candidates = [*discovery.candidates, *await self._stand_ins(discovery)]
         await self.index.load([each.path.absolute() for each in candidates])
         found = Finding()
         contents: list[tuple[Candidate, str]] = []
@@ -95,6 +104,26 @@ class TranscriptFinder(Struct, frozen=True):
             transcript = replace(transcript, segments=segments, dropped=())
         return SpokenText(stored.sha256, transcript)
 
+    async def _stand_ins(self, discovery: Discovery) -> list[Candidate]:
+        """Imported transcripts without their recordings, among what the walk skipped."""
+        walked = [(root, path) for root, found in discovery.skipped.items() for path in found]
+        files = await asyncio.to_thread(_json_files, walked)
+        await self.index.load(files)
+        contents: dict[str, str] = {}
+        for name, candidate in files.items():
+            if self.index.knows(name):
+                with contextlib.suppress(RecordingError):
+                    contents[candidate.display_path] = await self._content(candidate)
+        stored = await self.source.stored_of(list(set(contents.values())))
+        imported = {each.file_sha256 for each in stored if each.key.startswith(IMPORTED)}
+        taken = {path for path, sha256 in contents.items() if sha256 in imported}
+        if taken:
+            discovery.skipped = {
+                root: [path for path in found if path not in taken]
+                for root, found in discovery.skipped.items()
+            }
+        return [each for each in files.values() if each.display_path in taken]
+
     async def _content(self, candidate: Candidate) -> str:
         path = candidate.path
         if not isinstance(path, ObjectUrl):
@@ -114,3 +143,14 @@ class TranscriptFinder(Struct, frozen=True):
             sha256: key if (key := self.preferred(sha256)) in known else newest[sha256]
             for sha256 in newest
         }
+
+
+def _json_files(walked: Sequence[tuple[str, str]]) -> dict[bytes, Candidate]:
+    """Those of (root, path) that may be transcripts, by their absolute paths."""
+    found: dict[bytes, Candidate] = {}
+    for root, path in walked:
+        if path.lower().endswith(ENDING) and not is_object(path):
+            with contextlib.suppress(OSError):
+                candidate = Candidate(path, root, True, Path(path).stat())
+                found[os.fsencode(Path(path).absolute())] = candidate
+    return found
