@@ -50,11 +50,11 @@ class _Voice:
         kind = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
         self._callback = kind(self._add)
         self._library.espeak_SetSynthCallback(self._callback)
-        assert self._library.espeak_SetVoiceByName(b"ru") == 0
-        self._library.espeak_SetParameter(RATE, WORDS_PER_MINUTE, 0)
 
-    def pcm(self, text: str) -> bytes:
+    def pcm(self, text: str, voice: str) -> bytes:
         """Mono s16 samples at `rate_hz`."""
+        assert self._library.espeak_SetVoiceByName(voice.encode()) == 0
+        self._library.espeak_SetParameter(RATE, WORDS_PER_MINUTE, 0)
         self._parts.clear()
         encoded = text.encode()
         size = ctypes.c_size_t(len(encoded) + 1)
@@ -70,11 +70,11 @@ class _Voice:
 _voice = cache(_Voice)
 
 
-def say(text: str) -> Samples:
-    """A Russian text, spoken; mono at 16 kHz, 1.0 being full scale."""
-    voice = _voice()
-    samples = np.frombuffer(voice.pcm(text), np.int16) / 32768
-    at = np.arange(0, len(samples) * RATE_HZ / voice.rate_hz) * voice.rate_hz / RATE_HZ
+def say(text: str, voice: str = "ru") -> Samples:
+    """A Russian text, spoken; mono at 16 kHz, 1.0 being full scale. `ru+f2` is another voice."""
+    speaking = _voice()
+    samples = np.frombuffer(speaking.pcm(text, voice), np.int16) / 32768
+    at = np.arange(0, len(samples) * RATE_HZ / speaking.rate_hz) * speaking.rate_hz / RATE_HZ
     resampled: Samples = np.interp(at, np.arange(len(samples)), samples)
     return resampled
 
