@@ -19,7 +19,7 @@ from sttbatch.kinds.summarization.summary import (
     Statement,
     Summary,
 )
-from sttbatch.outputs.formats import json_bytes
+from sttbatch.outputs.formats import json_pieces
 from sttbatch.outputs.unicode_text import encodable, plain
 
 SUMMARY_VERSION = 1
@@ -64,7 +64,7 @@ class SummaryDocument(Struct, frozen=True):
     summary: Summary
 
 
-def markdown(document: SummaryDocument) -> bytes:
+def markdown(document: SummaryDocument) -> Iterator[bytes]:
     """A title, a list for each section that has statements, and what the summary lacks.
 
     Headings are in the language of the summary if that is Russian, and else in English.
@@ -78,10 +78,10 @@ def markdown(document: SummaryDocument) -> bytes:
     for name, windows in ((_LOST, summary.lost), (_UNMERGED, summary.unmerged)):
         if windows:
             blocks += [f"## {headings[name]}", "\n".join(map(_missing, windows))]
-    return ("\n\n".join(blocks) + "\n").encode()
+    yield ("\n\n".join(blocks) + "\n").encode()
 
 
-def json(document: SummaryDocument) -> bytes:
+def json(document: SummaryDocument) -> Iterator[bytes]:
     """Everything: `segments` are ids as in the transcript's json, times are seconds."""
     summary = document.summary
     content: dict[str, object] = {
@@ -99,7 +99,7 @@ def json(document: SummaryDocument) -> bytes:
     content[_LOST] = [_window(each) for each in summary.lost]
     if summary.unmerged:
         content[_UNMERGED] = [_window(each) for each in summary.unmerged]
-    return json_bytes(content)
+    return json_pieces(content)
 
 
 FORMATS = {"md": markdown, "json": json}
