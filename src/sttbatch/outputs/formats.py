@@ -8,9 +8,14 @@ from itertools import islice
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.core.options import Task
+from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.document import Document
+from sttbatch.outputs.markdown import markdown
+from sttbatch.outputs.paragraphs import paragraphs
+from sttbatch.outputs.rttm import rttm
 from sttbatch.outputs.subtitles import NAMED, cues, srt_pieces, vtt_pieces
-from sttbatch.outputs.unicode_text import encodable, joined
+from sttbatch.outputs.unicode_text import encodable
+from sttbatch.outputs.word_document import docx
 
 Formatter = Callable[[Document], Iterator[bytes]]
 
@@ -20,36 +25,19 @@ _GROUP = 64
 # DEL and C1 in UTF-8.
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
-PARAGRAPH_PAUSE_S = 2.0
-"""A longer pause begins a new paragraph of a text."""
-
 
 def txt(document: Document) -> Iterator[bytes]:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
     Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
-    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`.
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`. With
+    `timestamps`, paragraphs begin with their times, `[00:12:04] 1: text`, as notes do anyway.
     """
-    paragraphs: list[list[str]] = []
-    speaker: str | None = None
-    spoken_until_s: float | None = None
-    parts = [(segment.start_s, False, segment) for segment in document.spoken()]
-    parts += [(note.start_s, True, note) for note in document.missing()]
-    for start_s, is_note, part in sorted(parts, key=lambda item: item[:2]):
-        if is_note:
-            paragraphs.append([part.text])
-            spoken_until_s = None
-            continue
-        if part.speaker != speaker:
-            speaker = part.speaker
-            paragraphs.append([_spoken_by(part)])
-        elif spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
-            paragraphs.append([part.text])
-        else:
-            paragraphs[-1].append(part.text)
-        spoken_until_s = part.end_s
-    for number, paragraph in enumerate(paragraphs):
-        yield ("\n" * (number > 0) + joined(paragraph) + "\n").encode()
+    before, are_timed = "", document.options.timestamps
+    for each in paragraphs(document, are_timed=are_timed):
+        time = f"[{timestamp(each.start_s)}] " if are_timed and not each.is_note else ""
+        yield f"{before}{time}{_named(each.speaker, each.text)}\n".encode()
+        before = "\n"
 
 
 def srt(document: Document) -> Iterator[bytes]:
@@ -71,7 +59,7 @@ def tsv(document: Document) -> Iterator[bytes]:
     yield b"start\tend\ttext\n"
     for row in rows:
         start_ms, end_ms = round(row.start_s * 1000), round(row.end_s * 1000)
-        yield f"{start_ms}\t{end_ms}\t{_spoken_by(row)}\n".encode()
+        yield f"{start_ms}\t{end_ms}\t{_named(row.speaker, row.text)}\n".encode()
 
 
 def json(document: Document) -> Iterator[bytes]:
@@ -146,11 +134,14 @@ def _of_task(document: Document) -> dict[str, object]:
     return {"task": str(document.task), **({"source_language": spoken} if spoken else {})}
 
 
-FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
+FORMATS: dict[str, Formatter] = {
+    "txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json, "md": markdown, "docx": docx,
+    "rttm": rttm,
+}  # fmt: skip
 
 
-def _spoken_by(segment: Segment) -> str:
-    return segment.text if segment.speaker is None else f"{segment.speaker}: {segment.text}"
+def _named(speaker: str | None, text: str) -> str:
+    return text if speaker is None else f"{speaker}: {text}"
 
 
 def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]:

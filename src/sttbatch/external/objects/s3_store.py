@@ -37,6 +37,9 @@ _CONTENT_TYPES = {
     "vtt": "text/vtt; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
     "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "rttm": "text/plain; charset=utf-8",
 }
 
 _CHANGED = frozenset({404, 409, 412})

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -20,12 +19,12 @@ from sttbatch.kinds.summarization.summary import (
     Summary,
 )
 from sttbatch.outputs.formats import json_pieces
-from sttbatch.outputs.unicode_text import encodable, plain
+from sttbatch.outputs.markdown import escaped
+from sttbatch.outputs.unicode_text import encodable
 
 SUMMARY_VERSION = 1
 """Of the form of the JSON; raised when a field changes its meaning."""
 
-_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&$^]")
 _LOST = "lost"
 _UNMERGED = "unmerged"
 _HEADINGS = {
@@ -71,7 +70,7 @@ def markdown(document: SummaryDocument) -> Iterator[bytes]:
     """
     summary = document.summary
     headings = _HEADINGS.get(summary.language or "", _HEADINGS["en"])
-    blocks = [f"# {_escaped(summary.title or document.source)}"]
+    blocks = [f"# {escaped(summary.title or document.source)}"]
     for section in SECTIONS:
         if statements := summary.of(section):
             blocks += [f"## {headings[section]}", "\n".join(map(_bullet, statements))]
@@ -105,26 +104,21 @@ def json(document: SummaryDocument) -> Iterator[bytes]:
 FORMATS = {"md": markdown, "json": json}
 
 
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\g<0>", plain(text))
-
-
 def _bullet(statement: Statement) -> str:
-    text = f"- [{timestamp(statement.time_s)}] {_escaped(statement.text)}"
+    text = f"- [{timestamp(statement.time_s)}] {escaped(statement.text)}"
     facts = ", ".join(_facts(statement))
     return f"{text} — {facts}" if facts else text
 
 
 def _facts(statement: Statement) -> Iterator[str]:
     if statement.who is not None:
-        yield f"**{_escaped(statement.who)}**"
+        yield f"**{escaped(statement.who)}**"
     if statement.when is not None:
-        yield _escaped(statement.when)
+        yield escaped(statement.when)
 
 
 def _missing(window: LostWindow) -> str:
-    return f"- {timestamp(window.start_s)} – {timestamp(window.end_s)}: {_escaped(window.reason)}"
+    return f"- {timestamp(window.start_s)} – {timestamp(window.end_s)}: {escaped(window.reason)}"
 
 
 def _statement(statement: Statement) -> dict[str, object]:
