@@ -164,6 +164,20 @@ def test_docx_has_the_same_content_in_styles() -> None:
     assert (properties.title, properties.language, properties.author) == ("звонок_1.mp3", "ru", "")
 
 
+@pytest.mark.parametrize(
+    ("language", "attributes"),
+    [("Chinese", {"eastAsia": "zh"}), ("pt-BR", {"val": "pt"}), ("pig latin", {}), (None, {})],
+)
+def test_docx_names_its_language_as_word_knows_it(
+    language: str | None, attributes: dict[str, str]
+) -> None:
+    made = document(CALL[:1])
+    made = replace(made, transcript=replace(made.transcript, language=language))
+    word = ReadDocx(BytesIO(b"".join(FORMATS["docx"](made))))
+    (found,) = word.styles.element.iter(qn("w:lang"))
+    assert dict(found.attrib) == {qn(f"w:{name}"): code for name, code in attributes.items()}
+
+
 def test_docx_says_nothing_about_when_it_was_made() -> None:
     made = b"".join(FORMATS["docx"](call()))
     with ZipFile(BytesIO(made)) as archive:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sttbatch.core.languages import language_code
 from sttbatch.core.timestamps import timestamp
@@ -32,7 +31,7 @@ def docx(document: Document) -> Iterator[bytes]:
     from docx.api import Document as NewDocument
 
     word = NewDocument()
-    _prepare(word, title(document), language_code(document.transcript.language))
+    _prepare(word, title(document), language_code(document.transcript.language).partition("-")[0])
     word.add_paragraph(_xml(title(document)), "Title")
     lines = [f"{label}: {_xml(value)}" for label, value in facts(document)]
     word.add_paragraph(" · ".join(lines), "Subtitle")
@@ -55,7 +54,8 @@ def _prepare(word: Word, name: str, code: str) -> None:
     style.font.color.rgb = RGBColor(0x70, 0x70, 0x70)
     for language in word.styles.element.iter(qn("w:lang")):
         language.attrib.clear()
-        if code:
+        # Word refuses a file with anything else.
+        if re.fullmatch("[a-z]{2,3}", code):
             kind = "w:eastAsia" if code in _EAST_ASIAN else "w:val"
             language.set(qn(kind), code)
     # Those of the template say when and by whom it was made.
@@ -78,6 +78,8 @@ def _xml(text: str) -> str:
 
 def _dateless(saved: BytesIO) -> bytes:
     """The same archive without the time at which it was made."""
+    from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
     made = BytesIO()
     with ZipFile(saved) as old, ZipFile(made, "w", ZIP_DEFLATED) as new:
         for name in old.namelist():
