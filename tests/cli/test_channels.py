@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ def test_every_speaker_has_their_words(
     assert f"1: {first}" in path.with_suffix(".srt").read_text()
     assert f"<v 2>{other}" in path.with_suffix(".vtt").read_text()
     assert f"2: {other}" in path.with_suffix(".txt").read_text()
+    paid = sent(shell)
+
+    # Of the folder, in which our own outputs are no recordings.
+    people = ("--timestamps", "-f", "txt,md,docx,rttm", "--chunk-duration", "20")
+    again = shell.transcribe(path.parent, "--channels", "split", *people)
+    assert (again.code, sent(shell)) == (0, paid), again.err
+    assert re.search(
+        rf"^\[00:00:\d\d\] 2: {other}", path.with_suffix(".txt").read_text(), re.MULTILINE
+    )
+    assert re.search(
+        rf"^\[00:00:\d\d\] \*\*2:\*\* {other}", path.with_suffix(".md").read_text(), re.MULTILINE
+    )
+    assert path.with_suffix(".docx").read_bytes().startswith(b"PK")
+    turns = path.with_suffix(".rttm").read_text().splitlines()
+    assert {turn.split()[7] for turn in turns} == {"1", "2"}
+    third = shell.transcribe(path.parent, "--channels", "split", *people)
+    assert (third.code, sent(shell)) == (0, paid), third.err
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,11 @@ def document(
     return Document(
         "talk.mp3", "ab" * 32, "whisper", "cloudru", transcript, OutputOptions(**options)
     )
+
+
+def text(name: str, made: Document) -> str:
+    """An output of a document as text."""
+    return b"".join(FORMATS[name](made)).decode()
 
 
 def saying(text: str, **options: Any) -> Document:
@@ -91,7 +97,7 @@ def names(
             content = replace(saying(str(item.path), **options), source=str(item.path))
             formats = content.options.formats
             contents = {name: FORMATS[name.rpartition(".")[2]](content) for name in formats}
-            await writer.write_contents(item.path, content.options, contents)
+            await writer.write_contents(item.path, content.options, partial(dict, contents))
         return [next(iter(plans[item.path].paths.values())).name for item in recordings]
 
     return with_ledger(ledger, work)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from sttbatch.outputs.atomic_files import Existing, examine, replace_all, sweep
+from sttbatch.outputs.spooled_content import SpooledContent
 
 NAME = ".sttbatch-0123456789abcdef.tmp"
 
@@ -13,11 +14,13 @@ def test_what_changed_since_it_was_examined_is_left_alone(tmp_path: Path) -> Non
     paths = [tmp_path / name for name in ("edited", "created", "gone", "same")]
     for path in (paths[0], paths[2], paths[3]):
         path.write_bytes(b"old")
-    targets = [examine(path, b"new", frozenset()) for path in paths]
+    content = SpooledContent([b"n", b"ew"])
+    targets = [examine(path, content, frozenset()) for path in paths]
     paths[0].write_bytes(b"by somebody else")
     paths[1].write_bytes(b"by somebody else")
     paths[2].unlink()
-    assert replace_all(targets) == targets[:3]
+    with content:
+        assert replace_all(targets) == targets[:3]
     assert paths[0].read_bytes() == paths[1].read_bytes() == b"by somebody else"
     assert paths[3].read_bytes() == b"new"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["created", "edited", "same"]
@@ -27,7 +30,8 @@ def test_a_file_that_is_larger_is_not_read_to_learn_that_it_differs(tmp_path: Pa
     path = tmp_path / "sparse"
     path.touch()
     os.truncate(path, 1 << 40)
-    assert examine(path, b"new", frozenset()).existing is Existing.FOREIGN
+    with SpooledContent([b"new"]) as content:
+        assert examine(path, content, frozenset()).existing is Existing.FOREIGN
 
 
 def test_sweep_removes_what_nobody_holds(tmp_path: Path) -> None:

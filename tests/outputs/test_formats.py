@@ -10,9 +10,8 @@ from msgspec.structs import replace
 
 from sttbatch.core.models import ChunkSummary, Gap, GapReason, Segment, Word
 from sttbatch.core.options import OUTPUT_FORMATS
-from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
-from tests.outputs.examples import document, saying
+from tests.outputs.examples import document, saying, text
 
 MARKUP = r"a {b} {\an8}c <i>d</i> e\Nf \h g\n \\ {unclosed } & &amp; 1 < 2 --> 3"
 MISSING = Gap(300.0, 600.0, GapReason.STILL_MISSING, "no answer")
@@ -20,10 +19,6 @@ MISSING = Gap(300.0, 600.0, GapReason.STILL_MISSING, "no answer")
 
 def test_every_format_that_can_be_asked_for_has_a_function() -> None:
     assert tuple(FORMATS) == OUTPUT_FORMATS
-
-
-def text(name: str, made: Document) -> str:
-    return FORMATS[name](made).decode()
 
 
 def shown(subtitles: str) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 from sttbatch.core.models import Gap, GapReason, Segment, Word
-from sttbatch.outputs.formats import FORMATS
 
-from .examples import document
+from .examples import document, text
 
 CALL = (
     Segment("Hello?", 0.0, 1.0, speaker="1"),
@@ -19,7 +18,7 @@ GAP = Gap(10.0, 20.0, GapReason.STILL_MISSING, "500", channel=2)
 
 
 def written(name: str, **options: int) -> str:
-    return FORMATS[name](document(CALL, [GAP], **options)).decode()
+    return text(name, document(CALL, [GAP], **options))
 
 
 def test_txt_begins_a_paragraph_where_the_speaker_changes() -> None:
@@ -52,9 +51,9 @@ def test_cues_are_shown_at_once_only_where_two_speak_at_once() -> None:
 
 
 def test_vtt_has_voices_and_escapes_the_rest() -> None:
-    text = written("vtt")
-    assert "<v 1>Hello?" in text
-    assert "<v 2>Hi &lt;you&gt;, it is me." in text
+    subtitles = written("vtt")
+    assert "<v 1>Hello?" in subtitles
+    assert "<v 2>Hi &lt;you&gt;, it is me." in subtitles
 
 
 def test_the_name_counts_for_the_width_of_a_line() -> None:
@@ -75,6 +74,6 @@ def test_json_names_speakers_and_channels() -> None:
 
 
 def test_nothing_of_it_where_channels_were_mixed() -> None:
-    content = FORMATS["json"](document(gaps=[Gap(0.0, 9.0, GapReason.NO_SPEECH)])).decode()
+    content = text("json", document(gaps=[Gap(0.0, 9.0, GapReason.NO_SPEECH)]))
     assert "speaker" not in content
     assert "channel" not in content

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database, expand
@@ -68,6 +69,8 @@ def test_what_was_left_stands(database: Database, plan: OutputPlan) -> None:
 def test_another_format_or_origin_does_not(database: Database, plan: OutputPlan) -> None:
     assert standing(database, plan, ORIGIN, "txt", "srt") is None
     assert standing(database, plan, made_from("other", "talk.mp3", OPTIONS), "txt") is None
+    timed = replace(OPTIONS, timestamps=True)
+    assert standing(database, plan, made_from("transcript:1", "talk.mp3", timed), "txt") is None
 
 
 def test_another_folder_does_not(database: Database, plan: OutputPlan) -> None:

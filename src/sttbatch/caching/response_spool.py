@@ -152,7 +152,7 @@ class ResponseSpool:
             raise StateError(f"it takes {len(record):,} bytes, {RESERVED_BYTES:,} are reserved")
         file.used = True
         try:
-            write_all(file.descriptor, record)
+            write_all(file.descriptor, [record])
         except OSError as error:
             raise StateError(f"{file.path} cannot be written: {error.strerror}") from error
 
@@ -252,4 +252,4 @@ def _allocate(descriptor: int) -> None:
         # macOS lacks the call, and some file systems do not support it.
         if isinstance(error, OSError) and error.errno not in _NO_FALLOCATE:
             raise
-        write_all(descriptor, bytes(RESERVED_BYTES))
+        write_all(descriptor, [bytes(RESERVED_BYTES)])

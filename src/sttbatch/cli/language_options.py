@@ -82,6 +82,7 @@ class LanguageArguments(BatchOptions):
             max_line_width=settings.max_line_width,
             max_lines=settings.max_lines,
             overwrite=self.overwrite,
+            timestamps=settings.timestamps,
         )
 
 

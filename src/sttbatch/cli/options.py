@@ -47,7 +47,7 @@ OutputDir = Annotated[str | None, option(
     "text.",
     "--output-dir", "-o", metavar="DIR", default="beside each recording")]
 Formats = Annotated[str | None, option(
-    "Output formats, separated by commas: txt, srt, vtt, tsv, json.",
+    "Output formats, separated by commas: txt, srt, vtt, tsv, json, md, docx, rttm.",
     "--format", "-f", metavar="LIST", default="txt,json")]
 Language = Annotated[str | None, option(
     "Spoken language as an ISO-639-1 code, such as en.",
@@ -87,6 +87,9 @@ MaxLineWidth = Annotated[int | None, option(
     "Maximum characters of a subtitle line.", metavar="N", default="42", panel=OUTPUT)]
 MaxLines = Annotated[int | None, option(
     "Maximum lines of a subtitle.", metavar="N", default="2", panel=OUTPUT)]
+Timestamps = Annotated[bool | None, option(
+    "Begin each paragraph of the txt output with its time, as [00:12:04]; md and docx always do.",
+    "--timestamps", panel=OUTPUT)]
 Overwrite = Annotated[bool, option(
     "Replace outputs that were edited.", "--overwrite", panel=OUTPUT)]
 

@@ -93,4 +93,5 @@ class TranscribeSession(RunSession):
         """`-o -`: print a transcript in place of files."""
         from sttbatch.outputs.formats import FORMATS
 
-        self._output.write(FORMATS[self._settings.formats[0]](document))
+        for piece in FORMATS[self._settings.formats[0]](document):
+            self._output.write(piece)

@@ -75,6 +75,7 @@ def run_config_of(
             if settings.output_dir and not to_stdout
             else None,
             words=settings.words,
+            timestamps=settings.timestamps,
             max_line_width=settings.max_line_width,
             max_lines=settings.max_lines,
             overwrite=flags.overwrite,

@@ -142,7 +142,7 @@ async def language_run(
             config,
             levels,
             RunClaims(JobQueue(LedgerJobs(database), workshop.workers), workshop.worker),
-            OutputWriter(registry),
+            OutputWriter(registry, folder=workshop.media.spool),
             control,
             emit,
             is_ordered=assigned is not None,

@@ -300,6 +300,13 @@ def transcription_run(
             beside_s=assigned.next_s if assigned is not None else (),
         ),
         ChunkProcessor(transcriber, repair, control),
-        Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
+        Completion(
+            config,
+            results,
+            claims,
+            OutputWriter(registry, observe, workshop.media.spool),
+            control,
+            emit,
+        ),
         control,
     )

@@ -15,7 +15,7 @@ API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
 """Some servers limit the whole body to 25 MiB; 64 KiB are left for the multipart frame."""
 
 
-OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json")
+OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json", "md", "docx", "rttm")
 """Formats of outputs; `outputs.formats` has a function for each."""
 
 
@@ -71,7 +71,7 @@ class ChunkingOptions(Struct, frozen=True):
         return self.audio_stream or 0
 
 
-class OutputOptions(Struct, frozen=True):
+class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written, and where: beside each recording unless there is a `directory`.
 
     `public_base_url` is the address at which others read the objects of a bucket.
@@ -85,6 +85,7 @@ class OutputOptions(Struct, frozen=True):
     overwrite: bool = False
     hallucinations: Hallucinations = Hallucinations.DROP
     public_base_url: str | None = None
+    timestamps: bool = False
 
 
 class Backoff(StrEnum):

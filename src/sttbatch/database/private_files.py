@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from sttbatch.core.errors import StateError
@@ -204,11 +204,14 @@ def is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def write_all(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, blocks: Iterable[bytes]) -> None:
     """Write a file from its start; it is on the disk when this returns."""
-    written = 0
-    while written < len(content):
-        written += os.pwrite(descriptor, memoryview(content)[written:], written)
+    end = 0
+    for block in blocks:
+        rest = memoryview(block)
+        while rest:
+            written = os.pwrite(descriptor, rest, end)
+            rest, end = rest[written:], end + written
     os.fsync(descriptor)
 
 

@@ -13,7 +13,7 @@ from sttbatch.core.addresses import origins
 from sttbatch.core.errors import UsageError
 from sttbatch.core.jobs import TRANSCRIPTION
 from sttbatch.core.locations import location
-from sttbatch.core.options import OutputOptions, RequestOptions
+from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions, RequestOptions
 from sttbatch.core.orders import Order
 from sttbatch.kinds.transcription.spec import outputs_to_builtins
 from sttbatch.processing.discovery import Candidate
@@ -87,8 +87,12 @@ def outputs_to_json(options: OutputOptions) -> str:
 def outputs_from_json(text: str) -> OutputOptions:
     """Parse output options; raises UsageError if this version does not know them."""
     try:
-        return msgspec.convert(
+        options = msgspec.convert(
             json.loads(text), OutputOptions, dec_hook=lambda _, value: location(value)
         )
     except (ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"the order is damaged, or of a newer version ({error})") from error
+    unknown = [name for name in options.formats if name.rpartition(".")[2] not in OUTPUT_FORMATS]
+    if unknown:
+        raise UsageError(f"the order is of a newer version (formats {', '.join(unknown)})")
+    return options

@@ -19,12 +19,14 @@ from pathlib import Path
 from msgspec import Struct
 
 from sttbatch.core.errors import Hindered, RecordingError
+from sttbatch.core.locations import Location
 from sttbatch.database.private_files import (
     create_locked,
     flush_folder,
     locked_if_free,
     write_all,
 )
+from sttbatch.outputs.spooled_content import SpooledContent
 
 _TEMPORARY = re.compile(r"\.sttbatch-[0-9a-f]{16}\.tmp")
 _ADVICE = {
@@ -56,38 +58,35 @@ class Target(Struct, frozen=True):
     """A path, its new content, and the existing file.
 
     Attributes:
-        sha256: of `content`.
         seen: identifies the existing file; None: there was none.
     """
 
     path: Path
-    content: bytes
-    sha256: str
+    content: SpooledContent
     existing: Existing
     seen: tuple[int, ...] | None
 
 
-def examine(path: Path, content: bytes, digests: frozenset[str]) -> Target:
+def examine(path: Path, content: SpooledContent, digests: frozenset[str]) -> Target:
     """Compare the file at `path` with `content` and with the `digests` that were written.
 
     A symlink, a device or a file that cannot be read is not ours. Raises RecordingError if it is a
     folder, or cannot be examined.
     """
-    sha256 = hashlib.sha256(content).hexdigest()
     with explained(path):
         status = _status(path)
         if status is None:
-            return Target(path, content, sha256, Existing.NOTHING, None)
+            return Target(path, content, Existing.NOTHING, None)
         if stat.S_ISDIR(status.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         existing = Existing.FOREIGN
-        if stat.S_ISREG(status.st_mode) and (digests or status.st_size == len(content)):
+        if stat.S_ISREG(status.st_mode) and (digests or status.st_size == content.size_bytes):
             digest = _sha256(path)
-            if digest == sha256:
+            if digest == content.sha256:
                 existing = Existing.SAME
             elif digest in digests:
                 existing = Existing.OURS
-        return Target(path, content, sha256, existing, _identity(status))
+        return Target(path, content, existing, _identity(status))
 
 
 def replace_all(targets: Sequence[Target]) -> list[Target]:
@@ -131,7 +130,7 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Location) -> Iterator[None]:
     """Raise an `OSError` as a `RecordingError` that names the file and says what to do."""
     try:
         yield
@@ -143,7 +142,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
+def _temporary(folder: Path, content: SpooledContent) -> Iterator[Path]:
     path, descriptor = create_locked(
         lambda: folder / f".sttbatch-{secrets.token_hex(8)}.tmp",
         # Less the umask, as for any file that the user creates.
@@ -152,7 +151,7 @@ def _temporary(folder: Path, content: bytes) -> Iterator[Path]:
         may_lack_locks=True,
     )
     try:
-        write_all(descriptor, content)
+        write_all(descriptor, content.blocks())
         yield path
     finally:
         # After a rename the name does not exist; names are random, so it is not reused.

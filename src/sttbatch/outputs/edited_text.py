@@ -16,6 +16,7 @@ _NOTE = "[not transcribed: "
 _VOICE = re.compile(r"<v(?:\.\S+)? ([^>]+)>")
 _TAG = re.compile(r"</?[a-z][^>]*>")
 _SPEAKER = re.compile(r"(\d+): ")
+_TIME = re.compile(r"\[(\d{2,5}):([0-5]\d):([0-5]\d)\] ")
 _LATEST_S = 1e8
 
 
@@ -75,7 +76,18 @@ def _from_tsv(data: bytes) -> list[Segment]:
 
 
 def _from_txt(data: bytes) -> list[Segment]:
-    return [Segment(line, 0.0, 0.0) for line in _text(data).splitlines() if line.strip()]
+    """The paragraphs; those that begin with a time end at the next one."""
+    segments: list[Segment] = []
+    end_s = _LATEST_S
+    for line in reversed([line for line in _text(data).splitlines() if line.strip()]):
+        if (marked := _TIME.match(line)) is None:
+            segments.append(Segment(line, 0.0, 0.0))
+            continue
+        hours, minutes, seconds = map(int, marked.groups())
+        start_s = hours * 3600.0 + minutes * 60 + seconds
+        segments.append(Segment(line[marked.end() :], start_s, max(start_s, end_s)))
+        end_s = start_s
+    return segments[::-1]
 
 
 def _text(data: bytes) -> str:
@@ -92,7 +104,7 @@ _READERS: dict[str, Callable[[bytes], list[Segment]]] = {
 
 READABLE_FORMATS = frozenset(_READERS)
 UNTIMED_FORMATS = frozenset({"txt"})
-"""What says nothing about times: all its segments have none."""
+"""What says nothing about the times of words: its segments have none, or those of paragraphs."""
 
 
 def edited_segments(data: bytes, form: str, speakers: Sequence[str]) -> list[Segment] | None:

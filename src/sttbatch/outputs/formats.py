@@ -1,76 +1,68 @@
-"""The output formats: functions from a document to the bytes of a file."""
+"""The output formats: functions from a document to the bytes of a file, piece by piece."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.core.options import Task
+from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.subtitles import NAMED, cues, subtitles
-from sttbatch.outputs.unicode_text import encodable, joined
+from sttbatch.outputs.markdown import markdown
+from sttbatch.outputs.paragraphs import paragraphs
+from sttbatch.outputs.rttm import rttm
+from sttbatch.outputs.subtitles import NAMED, cues, srt_pieces, vtt_pieces
+from sttbatch.outputs.unicode_text import encodable
+from sttbatch.outputs.word_document import docx
 
-Formatter = Callable[[Document], bytes]
+Formatter = Callable[[Document], Iterator[bytes]]
+
+_GROUP = 64
+"""Items of a long list that are in memory at the same time as JSON."""
 
 # DEL and C1 in UTF-8.
 _CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]")
 
-PARAGRAPH_PAUSE_S = 2.0
-"""A longer pause begins a new paragraph of a text."""
 
-
-def txt(document: Document) -> bytes:
+def txt(document: Document) -> Iterator[bytes]:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
     Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
-    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`.
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`. With
+    `timestamps`, paragraphs begin with their times, `[00:12:04] 1: text`, as notes do anyway.
     """
-    paragraphs: list[list[str]] = []
-    speaker: str | None = None
-    spoken_until_s: float | None = None
-    parts = [(segment.start_s, False, segment) for segment in document.spoken()]
-    parts += [(note.start_s, True, note) for note in document.missing()]
-    for start_s, is_note, part in sorted(parts, key=lambda item: item[:2]):
-        if is_note:
-            paragraphs.append([part.text])
-            spoken_until_s = None
-            continue
-        if part.speaker != speaker:
-            speaker = part.speaker
-            paragraphs.append([_spoken_by(part)])
-        elif spoken_until_s is None or start_s - spoken_until_s > PARAGRAPH_PAUSE_S:
-            paragraphs.append([part.text])
-        else:
-            paragraphs[-1].append(part.text)
-        spoken_until_s = part.end_s
-    return "\n".join(joined(paragraph) + "\n" for paragraph in paragraphs).encode()
+    before, are_timed = "", document.options.timestamps
+    for each in paragraphs(document, are_timed=are_timed):
+        time = f"[{timestamp(each.start_s)}] " if are_timed and not each.is_note else ""
+        yield f"{before}{time}{_named(each.speaker, each.text)}\n".encode()
+        before = "\n"
 
 
-def srt(document: Document) -> bytes:
+def srt(document: Document) -> Iterator[bytes]:
     """SubRip subtitles, a format without escapes and speakers: their cues begin with `1: `."""
-    return subtitles(cues(document, NAMED), "srt").encode()
+    return srt_pieces(cues(document, NAMED))
 
 
-def vtt(document: Document) -> bytes:
+def vtt(document: Document) -> Iterator[bytes]:
     """WebVTT subtitles; a speaker's cue begins with a voice tag, `<v 1>`."""
-    return subtitles(cues(document), "vtt", _vtt_escaped).encode()
+    return vtt_pieces(cues(document))
 
 
-def tsv(document: Document) -> bytes:
+def tsv(document: Document) -> Iterator[bytes]:
     """Tab-separated start, end (milliseconds) and text, as Whisper's own tool writes them.
 
     The text begins with the speaker, `1: text`, as readers expect three columns.
     """
     rows = sorted([*document.spoken(), *document.missing()], key=lambda item: item.start_s)
-    table = [
-        f"{round(row.start_s * 1000)}\t{round(row.end_s * 1000)}\t{_spoken_by(row)}\n"
-        for row in rows
-    ]
-    return "".join(["start\tend\ttext\n", *table]).encode()
+    yield b"start\tend\ttext\n"
+    for row in rows:
+        start_ms, end_ms = round(row.start_s * 1000), round(row.end_s * 1000)
+        yield f"{start_ms}\t{end_ms}\t{_named(row.speaker, row.text)}\n".encode()
 
 
-def json(document: Document) -> bytes:
+def json(document: Document) -> Iterator[bytes]:
     """Everything, in the form of Whisper's JSON with additional fields."""
     return json_document(document)
 
@@ -79,7 +71,7 @@ def json_document(
     document: Document,
     facts: Mapping[str, object] = {},
     marks: Callable[[int], Mapping[str, object]] = lambda number: {},
-) -> bytes:
+) -> Iterator[bytes]:
     """As `json`, with further `facts`, and `marks` of segments by their number from 0."""
     transcript, segments = document.transcript, document.segments()
     content: dict[str, object] = {
@@ -91,25 +83,46 @@ def json_document(
         "engine": document.engine,
         **_encodable({**_of_task(document), **facts}),
         "text": encodable(" ".join(each.text for each in segments if each.text)),
-        "segments": [
+        "segments": (
             _segment(number, segment, words=document.options.words) | _encodable(marks(number))
             for number, segment in enumerate(segments)
-        ],
-        "chunks": [_chunk(chunk) for chunk in transcript.chunks],
-        "gaps": [_gap(gap) for gap in transcript.gaps],
+        ),
+        "chunks": map(_chunk, transcript.chunks),
+        "gaps": map(_gap, transcript.gaps),
     }
     if document.url is not None:
         content["url"] = document.url
     if transcript.dropped:
-        content["dropped"] = [_dropped(each) for each in transcript.dropped]
-    return json_bytes(content)
+        content["dropped"] = map(_dropped, transcript.dropped)
+    return json_pieces(content)
 
 
-def json_bytes(content: Mapping[str, object]) -> bytes:
-    """A file of JSON for people too, safe to print."""
+def json_pieces(content: Mapping[str, object]) -> Iterator[bytes]:
+    """A file of JSON for people too, safe to print; values that are iterators become lists.
+
+    No more than a group of a list's items is made at a time.
+    """
+    members: dict[str, object] = {}
+    begin = b"{"
+    for name, value in content.items():
+        if not isinstance(value, Iterator):
+            members[name] = value
+            continue
+        first = members[name] = [*islice(value, _GROUP)]
+        if len(first) < _GROUP:
+            continue
+        yield begin + _indented(members)[len("{") : -len("\n  ]\n}")]
+        while group := [*islice(value, _GROUP)]:
+            yield b"," + _indented(group)[len("[") : -len("\n]")].replace(b"\n", b"\n  ")
+        yield b"\n  ]"
+        members, begin = {}, b","
+    yield begin + _indented(members)[len("{") :] + b"\n" if members else b"\n}\n"
+
+
+def _indented(value: object) -> bytes:
     import msgspec
 
-    encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
+    encoded = msgspec.json.format(msgspec.json.encode(value), indent=2)
     # Terminals interpret these, and JSON does not require to escape them.
     return _CONTROLS.sub(lambda match: b"\\u00%02x" % match[0][-1], encoded)
 
@@ -121,11 +134,14 @@ def _of_task(document: Document) -> dict[str, object]:
     return {"task": str(document.task), **({"source_language": spoken} if spoken else {})}
 
 
-FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
+FORMATS: dict[str, Formatter] = {
+    "txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json, "md": markdown, "docx": docx,
+    "rttm": rttm,
+}  # fmt: skip
 
 
-def _spoken_by(segment: Segment) -> str:
-    return segment.text if segment.speaker is None else f"{segment.speaker}: {segment.text}"
+def _named(speaker: str | None, text: str) -> str:
+    return text if speaker is None else f"{speaker}: {text}"
 
 
 def _segment(number: int, segment: Segment, *, words: bool) -> dict[str, object]:
@@ -194,8 +210,3 @@ def _dropped(dropped: DroppedSegment) -> dict[str, object]:
 def _rounded(seconds: float) -> float:
     # Adding zero turns -0.0 into 0.0.
     return round(float(seconds), 3) + 0.0
-
-
-def _vtt_escaped(line: str) -> str:
-    # `>` is escaped too, since cues must not contain `-->`.
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

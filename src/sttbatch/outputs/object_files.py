@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from sttbatch.core.errors import RecordingError
 from sttbatch.core.locations import ObjectUrl
 from sttbatch.core.ports.objects import ObjectFacts, ObjectStore
 from sttbatch.outputs.atomic_files import Existing
+from sttbatch.outputs.spooled_content import SpooledContent
 
 _AT_ONCE = 16
 _ROUNDS = 3
@@ -23,38 +23,35 @@ class ObjectTarget(Struct, frozen=True):
     """As `Target`; `seen` has the facts of the existing object."""
 
     path: ObjectUrl
-    content: bytes
-    sha256: str
+    content: SpooledContent
     existing: Existing
     seen: ObjectFacts | None
 
 
 def examine_object(
-    store: ObjectStore, url: ObjectUrl, content: bytes, digests: frozenset[str]
+    store: ObjectStore, url: ObjectUrl, content: SpooledContent, digests: frozenset[str]
 ) -> ObjectTarget:
     """Compare the object at `url` with `content` and with the `digests` that were written.
 
     Raises RecordingError if it cannot be examined.
     """
-    sha256 = hashlib.sha256(content).hexdigest()
     for _ in range(_ROUNDS):
         facts = store.facts(url)
         if facts is None:
-            return ObjectTarget(url, content, sha256, Existing.NOTHING, None)
-        if not digests and facts.size_bytes != len(content):
-            return ObjectTarget(url, content, sha256, Existing.FOREIGN, facts)
-        existing = store.read(facts)
-        if existing is not None:
-            digest = hashlib.sha256(existing).hexdigest()
+            return ObjectTarget(url, content, Existing.NOTHING, None)
+        if not digests and facts.size_bytes != content.size_bytes:
+            return ObjectTarget(url, content, Existing.FOREIGN, facts)
+        digest = store.sha256(facts)
+        if digest is not None:
             kind = Existing.OURS if digest in digests else Existing.FOREIGN
-            kind = Existing.SAME if digest == sha256 else kind
-            return ObjectTarget(url, content, sha256, kind, facts)
+            kind = Existing.SAME if digest == content.sha256 else kind
+            return ObjectTarget(url, content, kind, facts)
     raise RecordingError(f"{url} cannot be written: others change it at the same time")
 
 
 def replace_objects(store: ObjectStore, targets: Sequence[ObjectTarget]) -> list[ObjectTarget]:
     """Write all contents; returns the targets that changed since they were examined."""
-    return [each for each in targets if not store.put(each.path, each.content, each.seen)]
+    return [each for each in targets if not store.put(each.path, each.content.file, each.seen)]
 
 
 def object_state(facts: ObjectFacts | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 
 from msgspec import Struct
@@ -23,9 +23,8 @@ NOTE_S = 5.0
 _CUE_COST = 10.0
 _TOO_LONG = 40.0
 _PAUSE_S = 0.7
-# pysubs2 interprets these as markup, so they are replaced by code points that text never contains.
-_HIDDEN = str.maketrans({"{": "\ufdd0", "}": "\ufdd1", "\\": "\ufdd2"})
-_RESTORED = str.maketrans({"\ufdd0": "{", "\ufdd1": "}", "\ufdd2": "\\"})
+# `>` is escaped too, since cues must not contain `-->`.
+_VTT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 NAMED: Callable[[str], str] = "{}: ".format
 """The start of a speaker's cue in formats without speakers."""
@@ -80,17 +79,30 @@ def segment_cues(segment: Segment, width: int, max_lines: int) -> list[Cue]:
     return cut
 
 
-def subtitles(sequence: Sequence[Cue], format_name: str, escape: Callable[[str], str] = str) -> str:
-    """Cues as the text of a file; `escape` is applied to each line."""
-    from pysubs2 import SSAEvent, SSAFile
+def srt_pieces(sequence: Iterable[Cue]) -> Iterator[bytes]:
+    """Cues as a file of SubRip, which knows no escapes."""
+    for number, cue in enumerate(sequence, 1):
+        yield _numbered(number, cue, ",", "\n".join(cue.lines))
 
-    file = SSAFile()
-    for cue in sequence:
-        text = r"\N".join(escape(line).translate(_HIDDEN) for line in cue.lines)
-        if format_name == "vtt" and cue.speaker is not None:
-            text = f"<v {cue.speaker}>{text}"
-        file.append(SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
-    return file.to_string(format_name).translate(_RESTORED)
+
+def vtt_pieces(sequence: Iterable[Cue]) -> Iterator[bytes]:
+    """Cues as a file of WebVTT."""
+    yield b"WEBVTT\n\n"
+    for number, cue in enumerate(sequence, 1):
+        voice = "" if cue.speaker is None else f"<v {cue.speaker}>"
+        yield _numbered(number, cue, ".", voice + "\n".join(cue.lines).translate(_VTT_ESCAPES))
+
+
+def _numbered(number: int, cue: Cue, point: str, text: str) -> bytes:
+    start, end = _time(cue.start_ms, point), _time(cue.end_ms, point)
+    return f"{number}\n{start} --> {end}\n{text.strip()}\n\n".encode()
+
+
+def _time(milliseconds: int, point: str) -> str:
+    seconds, milliseconds = divmod(milliseconds, 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{milliseconds:03}"
 
 
 def _ends(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -14,7 +16,7 @@ from msgspec.structs import replace
 from sttbatch.core.locations import Location, ObjectUrl
 from sttbatch.core.options import OutputOptions
 from sttbatch.core.threads import computed
-from sttbatch.outputs.atomic_files import Existing, Target, examine, replace_all, sweep
+from sttbatch.outputs.atomic_files import Existing, Target, examine, explained, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.object_files import ObjectTarget, examine_object, replace_objects
@@ -25,6 +27,7 @@ from sttbatch.outputs.output_registry import (
     OutputRegistry,
     made_from,
 )
+from sttbatch.outputs.spooled_content import SpooledContent
 
 _ROUNDS = 5
 """How often names are planned, and files examined, while other runs write the same outputs."""
@@ -44,10 +47,14 @@ class Written(Struct, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class OutputWriter:
-    """Plans and writes the outputs of one run; `observe` receives each document afterwards."""
+    """Plans and writes the outputs of one run; `observe` receives each document afterwards.
+
+    Until they are written, long outputs are in `folder`; None: the system's for temporary files.
+    """
 
     registry: OutputRegistry
     observe: Callable[[Document], Awaitable[None]] | None = None
+    folder: Path | None = None
     _plans: dict[tuple[Location, OutputOptions], OutputPlan] = field(
         default_factory=dict, init=False
     )
@@ -73,7 +80,7 @@ class OutputWriter:
         options = document.options
         written, planned = Written(()), (recording, options)
 
-        def contents(plan: OutputPlan) -> dict[str, bytes]:
+        def contents(plan: OutputPlan) -> dict[str, Iterable[bytes]]:
             shown = replace(document, url=_public_url(plan, options))
             return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
 
@@ -89,35 +96,55 @@ class OutputWriter:
         return written
 
     async def write_contents(
-        self, recording: Location, options: OutputOptions, contents: Mapping[str, bytes]
+        self,
+        recording: Location,
+        options: OutputOptions,
+        contents: Callable[[], Mapping[str, Iterable[bytes]]],
     ) -> Written:
-        """Write outputs, by format, of a planned recording that are not up to date; as `write`."""
-        return await self._write_planned((recording, options), lambda _: contents)
+        """Write outputs of a planned recording that are not up to date; as `write`.
+
+        `contents` makes their bytes by format, in another thread; again, if a name was taken.
+        """
+        return await self._write_planned((recording, options), lambda _: contents())
 
     async def _write_planned(
         self,
         planned: tuple[Location, OutputOptions],
-        contents_of: Callable[[OutputPlan], Mapping[str, bytes]],
+        contents_of: Callable[[OutputPlan], Mapping[str, Iterable[bytes]]],
         origin: Origin | None = None,
         *,
-        is_short: bool = True,
+        is_short: bool = False,
     ) -> Written:
         _, options = planned
         for remaining in reversed(range(_ROUNDS)):
             plan = self._plans[planned]
-            contents = await computed(partial(contents_of, plan), small=is_short)
-            try:
-                return await self._write(plan, contents, origin, overwrite=options.overwrite)
-            except NameTakenError:
-                if not remaining:
-                    raise
-                await self.plan([plan.recording], options)
+            with contextlib.ExitStack() as opened:
+                spool = partial(self._spooled, plan, contents_of, opened)
+                contents = await computed(spool, small=is_short)
+                try:
+                    return await self._write(plan, contents, origin, overwrite=options.overwrite)
+                except NameTakenError:
+                    if not remaining:
+                        raise
+            await self.plan([plan.recording], options)
         raise AssertionError("the last round returns or raises")
+
+    def _spooled(
+        self,
+        plan: OutputPlan,
+        contents_of: Callable[[OutputPlan], Mapping[str, Iterable[bytes]]],
+        opened: contextlib.ExitStack,
+    ) -> dict[str, SpooledContent]:
+        spooled: dict[str, SpooledContent] = {}
+        for name, pieces in contents_of(plan).items():
+            with explained(plan.paths[name]):
+                spooled[name] = opened.enter_context(SpooledContent(pieces, self.folder))
+        return spooled
 
     async def _write(
         self,
         plan: OutputPlan,
-        contents: Mapping[str, bytes],
+        contents: Mapping[str, SpooledContent],
         origin: Origin | None,
         *,
         overwrite: bool,
@@ -173,7 +200,7 @@ class OutputWriter:
             name: target
             for name, target in targets.items()
             if name not in foreign
-            and (target.existing is not Existing.SAME or known[name] != {target.sha256})
+            and (target.existing is not Existing.SAME or known[name] != {target.content.sha256})
         }
         unchanged = targets.keys() - changed.keys() - foreign
         return foreign, await self._put(plan, changed, unchanged, origin)
@@ -181,7 +208,7 @@ class OutputWriter:
     def _examine_all(
         self,
         plan: OutputPlan,
-        contents: Mapping[str, bytes],
+        contents: Mapping[str, SpooledContent],
         known: Mapping[str, frozenset[str]],
     ) -> dict[str, Target | ObjectTarget]:
         return {
@@ -190,7 +217,7 @@ class OutputWriter:
         }
 
     def _examine(
-        self, path: Location, content: bytes, known: frozenset[str]
+        self, path: Location, content: SpooledContent, known: frozenset[str]
     ) -> Target | ObjectTarget:
         if not isinstance(path, ObjectUrl):
             return examine(path, content, known)
@@ -233,4 +260,4 @@ def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:
 
 
 def _sha256s(targets: dict[str, Target | ObjectTarget]) -> dict[str, str]:
-    return {name: target.sha256 for name, target in targets.items()}
+    return {name: target.content.sha256 for name, target in targets.items()}

@@ -30,7 +30,7 @@ OTHER_ENDINGS = frozenset(
         "7z", "bak", "bib", "bmp", "bz2", "cfg", "conf", "css", "csv", "cue", "db", "doc",
         "docx", "epub", "gif", "gz", "htm", "html", "ico", "ini", "ipynb", "jpeg", "jpg", "js",
         "json", "jsonl", "lock", "log", "lrc", "m3u", "m3u8", "md", "nfo", "odp", "ods", "odt",
-        "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "sh",
+        "pdf", "pls", "png", "ppt", "pptx", "psd", "py", "rar", "rst", "rtf", "rttm", "sh",
         "sqlite", "srt", "ssa", "ass", "svg", "tar", "tex", "tif", "tiff", "toml", "tsv",
         "ttml", "txt", "url", "vtt", "webp", "xls", "xlsx", "xml", "yaml", "yml", "zip",
     }

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tracemalloc
 from email.message import Message
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def test_any_key_is_listed_read_and_written(
         if number % 2:
             client.put_object(Bucket=bucket, Key=key, Body=key.encode())
         else:
-            assert store.put(url(bucket, key), key.encode(), None)
+            assert store.put(url(bucket, key), BytesIO(key.encode()), None)
     listed = {facts.url.key: facts for facts in store.list(url(bucket, ""))}
     assert set(listed) == set(ODD)
     for number, (key, facts) in enumerate(listed.items()):
@@ -110,15 +111,30 @@ def test_an_object_is_written_in_place_of_what_was_seen(
 
     with proxy(shared_objects, refuses=refuses) as between:
         store, place = S3Store(between.endpoint), url(bucket, "talk.json")
-        assert store.put(place, b"one", None)
-        assert not store.put(place, b"two", None)
+        assert store.put(place, BytesIO(b"one"), None)
+        assert not store.put(place, BytesIO(b"two"), None)
         one = facts_of(store, bucket, "talk.json")
-        assert store.put(place, b"two", one)
-        assert not store.put(place, b"three", one)
+        assert store.put(place, BytesIO(b"two"), one)
+        assert not store.put(place, BytesIO(b"three"), one)
         two = facts_of(store, bucket, "talk.json")
         client.delete_object(Bucket=bucket, Key="talk.json")
-        assert not store.put(place, b"three", two)
+        assert not store.put(place, BytesIO(b"three"), two)
         assert store.conditional is (None if conditional else False)
+
+
+def test_a_file_is_written_from_its_start_and_its_digest_is_read(
+    shared_objects: ObjectServer, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    store, place = S3Store(shared_objects.endpoint), url(bucket, "talk.json")
+    content = os.urandom(3 << 20)
+    (tmp_path / "content").write_bytes(content)
+    with (tmp_path / "content").open("rb") as file:
+        file.seek(5)
+        assert store.put(place, file, None)
+    facts = facts_of(store, bucket, "talk.json")
+    assert store.sha256(facts) == hashlib.sha256(content).hexdigest()
+    client.put_object(Bucket=bucket, Key="talk.json", Body=b"theirs")
+    assert store.sha256(facts) is None
 
 
 def test_another_writer_is_noticed(shared_objects: ObjectServer, client: Any, bucket: str) -> None:
@@ -126,7 +142,7 @@ def test_another_writer_is_noticed(shared_objects: ObjectServer, client: Any, bu
         client.put_object(Bucket=bucket, Key="talk.json", Body=b"theirs")
 
     with proxy(shared_objects, before_put=write) as between:
-        assert not S3Store(between.endpoint).put(url(bucket, "talk.json"), b"ours", None)
+        assert not S3Store(between.endpoint).put(url(bucket, "talk.json"), BytesIO(b"ours"), None)
     assert client.get_object(Bucket=bucket, Key="talk.json")["Body"].read() == b"theirs"
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -30,13 +31,17 @@ SUMMARY = Summary(
 DOCUMENT = SummaryDocument("talks/monday.mp3", "f" * 64, "a/model", SUMMARY)
 
 
+def made(form: Callable[[SummaryDocument], Iterator[bytes]], document: SummaryDocument) -> str:
+    return b"".join(form(document)).decode()
+
+
 def with_text(text: str) -> SummaryDocument:
     summary = Summary(text, Style.BRIEF, "en", (Statement("points", text, (1,), 0.0),))
     return SummaryDocument("a.mp3", "", "a/model", summary)
 
 
 def test_markdown() -> None:
-    assert markdown(DOCUMENT).decode() == (
+    assert made(markdown, DOCUMENT) == (
         "# Планёрка\n"
         "\n"
         "## Основное\n"
@@ -65,7 +70,7 @@ def test_markdown() -> None:
 def test_headings_of_other_languages_are_english_and_a_title_is_never_missing() -> None:
     for language in ("de", None):
         summary = Summary("", Style.BRIEF, language, STATEMENTS[1:2])
-        text = markdown(SummaryDocument("a_b.mp3", "", "a/model", summary)).decode()
+        text = made(markdown, SummaryDocument("a_b.mp3", "", "a/model", summary))
         assert text == "# a\\_b.mp3\n\n## Decisions\n\n- [00:00:10] Подписать договор\n"
 
 
@@ -82,11 +87,11 @@ def test_headings_of_other_languages_are_english_and_a_title_is_never_missing() 
 )  # fmt: skip
 def test_what_was_said_is_shown_as_it_is(text: str, shown: str) -> None:
     expected = f"# {shown}\n\n## Points\n\n- [00:00:00] {shown}\n"
-    assert markdown(with_text(text)).decode() == expected
+    assert made(markdown, with_text(text)) == expected
 
 
 def test_json() -> None:
-    content: dict[str, Any] = json.loads(as_json(DOCUMENT))
+    content: dict[str, Any] = json.loads(made(as_json, DOCUMENT))
     assert content == {
         "version": 1,
         "source": "talks/monday.mp3",
@@ -115,11 +120,11 @@ def test_json() -> None:
 
 
 def test_json_is_safe_to_print_and_has_the_sections_of_its_style() -> None:
-    encoded = as_json(with_text("csi\x9b1m \x1b \x7f \ud83d"))
+    encoded = made(as_json, with_text("csi\x9b1m \x1b \x7f \ud83d"))
     assert json.loads(encoded)["points"][0]["text"] == "csi\x9b1m \x1b \x7f \ufffd"
-    assert not any(byte in encoded.decode() for byte in "\x9b\x1b\x7f")
+    assert not any(byte in encoded for byte in "\x9b\x1b\x7f")
     actions = Summary("", Style.ACTIONS, None, unmerged=(LostWindow(0.0, 5.0, "timed out"),))
-    content = json.loads(as_json(SummaryDocument("a.mp3", "", "a/model", actions)))
+    content = json.loads(made(as_json, SummaryDocument("a.mp3", "", "a/model", actions)))
     assert "points" not in content
     assert content["actions"] == []
     assert content["unmerged"] == [{"start_s": 0.0, "end_s": 5.0, "reason": "timed out"}]

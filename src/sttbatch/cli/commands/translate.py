@@ -13,7 +13,7 @@ from sttbatch.cli.options import option
 To = Annotated[str, option(
     "Language to translate into, as an ISO-639-1 code, such as en.", "--to", metavar="CODE")]
 Formats = Annotated[str, option(
-    "Output formats, separated by commas: srt, vtt, txt, tsv, json.",
+    "Output formats, separated by commas: srt, vtt, txt, tsv, json, md, docx, rttm.",
     "--format", "-f", metavar="LIST")]
 # fmt: on
 
@@ -27,6 +27,7 @@ def translate(
     max_cps: options.MaxCps = None,
     max_line_width: options.MaxLineWidth = None,
     max_lines: options.MaxLines = None,
+    timestamps: options.Timestamps = None,
 ) -> None:
     """Translate transcripts line by line: talk.mp3 gets talk.en.srt.
 
@@ -38,5 +39,9 @@ def translate(
     128 + N signal N.
     """
     check_language("--to", to)
-    further = {"max_line_width": max_line_width, "max_lines": max_lines}
+    further = {
+        "max_line_width": max_line_width,
+        "max_lines": max_lines,
+        "timestamps": timestamps,
+    }
     run_task(arguments, "translate", translation(to, formats, glossary, max_cps), further)

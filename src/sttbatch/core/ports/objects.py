@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import IO, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -65,8 +65,13 @@ class ObjectStore(Protocol):
     def read(self, facts: ObjectFacts) -> bytes | None:
         """The content of a small object; None: it has changed or is gone."""
 
-    def put(self, url: ObjectUrl, content: bytes, replaces: ObjectFacts | None) -> bool:
+    def sha256(self, facts: ObjectFacts) -> str | None:
+        """The SHA-256 of an object in hexadecimal digits; None: it has changed or is gone."""
+
+    def put(self, url: ObjectUrl, content: IO[bytes], replaces: ObjectFacts | None) -> bool:
         """Write an object in one request, in place of the one that was seen, or of none.
+
+        `content` is written from its start, wherever it stands.
 
         Returns False, without a change, if another object is there.
         """

@@ -8,18 +8,22 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.handlers import add_expect_header
 
 from sttbatch.core.errors import Hindered, RecordingError, Stopped
 from sttbatch.core.locations import ObjectUrl
 from sttbatch.core.ports.objects import ObjectFacts
 from sttbatch.external.objects.s3_errors import code_of, explained, status_of
+
+T = TypeVar("T")
 
 _BLOCK_BYTES = 1 << 20
 _BREAKS = 8
@@ -33,6 +37,9 @@ _CONTENT_TYPES = {
     "vtt": "text/vtt; charset=utf-8",
     "tsv": "text/tab-separated-values; charset=utf-8",
     "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "rttm": "text/plain; charset=utf-8",
 }
 
 _CHANGED = frozenset({404, 409, 412})
@@ -69,9 +76,12 @@ class S3Store:
                     read_timeout=60,
                     max_pool_connections=32,
                 )
-                self._made_client = boto3.session.Session().client(
+                client = boto3.session.Session().client(
                     "s3", endpoint_url=self._endpoint, config=config
                 )
+                # With it, each file that is sent waits a second for stores that do not answer it.
+                client.meta.events.unregister("before-call.s3", add_expect_header)
+                self._made_client = client
             return self._made_client
 
     def list(self, prefix: ObjectUrl) -> Iterator[ObjectFacts]:
@@ -141,6 +151,20 @@ class S3Store:
                 yield kept
 
     def read(self, facts: ObjectFacts) -> bytes | None:
+        return self._of_body(facts, lambda body: bytes(body.read()))
+
+    def sha256(self, facts: ObjectFacts) -> str | None:
+        digest = hashlib.sha256()
+
+        def add_all(body: Any) -> str:
+            while block := body.read(_BLOCK_BYTES):
+                digest.update(block)
+            return digest.hexdigest()
+
+        return self._of_body(facts, add_all)
+
+    def _of_body(self, facts: ObjectFacts, work: Callable[[Any], T]) -> T | None:
+        """What `work` makes of an object's body; None: it has changed or is gone."""
         with explained(str(facts.url), self._endpoint):
             try:
                 answer = self._client.get_object(
@@ -151,9 +175,9 @@ class S3Store:
                     return None
                 raise
             with answer["Body"] as body:
-                return bytes(body.read())
+                return work(body)
 
-    def put(self, url: ObjectUrl, content: bytes, replaces: ObjectFacts | None) -> bool:
+    def put(self, url: ObjectUrl, content: IO[bytes], replaces: ObjectFacts | None) -> bool:
         condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces.etag}
         with explained(str(url), self._endpoint, writes=True):
             if self.conditional is not False:
@@ -194,9 +218,9 @@ class S3Store:
         """
         folder = str(prefix).rstrip("/")
         url = ObjectUrl(f"{folder}/.sttbatch-{secrets.token_hex(8)}.probe")
-        self.put(url, b"", None)
+        self.put(url, BytesIO(), None)
         try:
-            if self.conditional is not False and not self.put(url, b"", None):
+            if self.conditional is not False and not self.put(url, BytesIO(), None):
                 return f"{folder} can be written, on conditions"
         finally:
             with explained(str(url), self._endpoint, writes=True):
@@ -206,7 +230,8 @@ class S3Store:
             "may be replaced"
         )
 
-    def _put(self, url: ObjectUrl, content: bytes, condition: dict[str, str]) -> None:
+    def _put(self, url: ObjectUrl, content: IO[bytes], condition: dict[str, str]) -> None:
+        content.seek(0)
         kind = _CONTENT_TYPES.get(url.suffix[1:], "application/octet-stream")
         self._client.put_object(
             Bucket=url.bucket, Key=url.key, Body=content, ContentType=kind, **condition

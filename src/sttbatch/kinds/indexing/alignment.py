@@ -19,7 +19,10 @@ _ANCHOR_WORDS = 3
 def with_times(
     edited: Sequence[Segment], original: Sequence[Segment], language: Language
 ) -> list[Segment]:
-    """`edited` segments, whose times are unknown, with those of their words in `original`."""
+    """`edited` segments with the times of their words in `original`.
+
+    Where it is known when an edited segment begins and ends, they are within it.
+    """
     spoken = list(_spoken(original, language))
     found = [list(language.words(segment.text)) for segment in edited]
     written = [word.exact for words in found for *_, word in words]
@@ -35,8 +38,19 @@ def with_times(
             Word(segment.text[a:b], at, at)
             for (a, b, _), at in zip(words, times[begin:end], strict=True)
         )
-        timed.append(replace(segment, start_s=start_s, end_s=until_s, words=placed))
+        found_here = replace(segment, start_s=start_s, end_s=until_s, words=placed)
+        timed.append(_within(segment, found_here) if segment.end_s else found_here)
     return timed
+
+
+def _within(known: Segment, found: Segment) -> Segment:
+    """What was found of a segment of which is known when it begins and ends."""
+
+    def within(at: float) -> float:
+        return min(max(at, known.start_s), known.end_s)
+
+    words = tuple(Word(each.text, within(each.start_s), within(each.end_s)) for each in found.words)
+    return replace(found, start_s=known.start_s, end_s=within(found.end_s), words=words)
 
 
 def _spoken(segments: Sequence[Segment], language: Language) -> Iterator[tuple[str, float]]:

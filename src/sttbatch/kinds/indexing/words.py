@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 import Stemmer
 
+from sttbatch.core.languages import language_code
 from sttbatch.core.scripts import UNSPACED_RANGES
 from sttbatch.core.search import Term
 
@@ -53,13 +54,6 @@ _NO_LATIN = frozenset({
     "zh",
 })  # fmt: skip
 _CYRILLIC = frozenset({"ba", "be", "bg", "kk", "mk", "mn", "ru", "sr", "tg", "tt", "uk"})
-_NAMES = {name: code for code, name in _ALGORITHMS.items()} | {
-    "norwegian": "no", "bashkir": "ba", "belarusian": "be", "bulgarian": "bg", "kazakh": "kk",
-    "macedonian": "mk", "mongolian": "mn", "tajik": "tg", "tatar": "tt", "ukrainian": "uk",
-    "chinese": "zh", "japanese": "ja", "korean": "ko", "thai": "th", "hebrew": "he",
-    "georgian": "ka", "vietnamese": "vi",
-}  # fmt: skip
-"""Codes by the names that Whisper's servers call languages."""
 
 
 class SearchedWord(NamedTuple):
@@ -108,8 +102,7 @@ class Language:
     """
 
     def __init__(self, name: str | None) -> None:
-        lowered = (name or "").lower()
-        self.code = _NAMES.get(lowered, lowered)
+        self.code = language_code(name)
         self._stemmers: dict[str, Stemmer.Stemmer] = {}
         self._known: dict[str, SearchedWord | None] = {}
         self._indexed: dict[str, IndexedText] = {}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
@@ -125,7 +125,7 @@ class TextCompletion(Generic[R]):
         for copy in job.copies:
             path = copy.display_path
             options = self._outputs_of(copy)
-            contents = await asyncio.to_thread(self.task.contents, path, text, result, options)
+            contents = partial(self.task.contents, path, text, result, options)
             reason, is_left = shortcoming, False
             try:
                 written = await self.outputs.write_contents(copy.path, options, contents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from sttbatch.core.language_models import ChatAnswer, Question
@@ -67,8 +67,11 @@ class LanguageTask(Protocol[R]):
 
     def contents(
         self, source: str, text: SpokenText, result: R, outputs: OutputOptions
-    ) -> Mapping[str, bytes]:
-        """The outputs by the formats of `outputs`; `source` is the recording's display path."""
+    ) -> Mapping[str, Iterable[bytes]]:
+        """The outputs by the formats of `outputs`, in pieces.
+
+        `source` is the recording's display path.
+        """
 
     def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:
         """What `run` is going to ask, if no answer has to be asked for again."""

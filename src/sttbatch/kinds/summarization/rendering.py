@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -19,13 +18,13 @@ from sttbatch.kinds.summarization.summary import (
     Statement,
     Summary,
 )
-from sttbatch.outputs.formats import json_bytes
-from sttbatch.outputs.unicode_text import encodable, plain
+from sttbatch.outputs.formats import json_pieces
+from sttbatch.outputs.markdown import escaped
+from sttbatch.outputs.unicode_text import encodable
 
 SUMMARY_VERSION = 1
 """Of the form of the JSON; raised when a field changes its meaning."""
 
-_SPECIAL = re.compile(r"[\\`*_\[\]<>#|~&$^]")
 _LOST = "lost"
 _UNMERGED = "unmerged"
 _HEADINGS = {
@@ -64,24 +63,24 @@ class SummaryDocument(Struct, frozen=True):
     summary: Summary
 
 
-def markdown(document: SummaryDocument) -> bytes:
+def markdown(document: SummaryDocument) -> Iterator[bytes]:
     """A title, a list for each section that has statements, and what the summary lacks.
 
     Headings are in the language of the summary if that is Russian, and else in English.
     """
     summary = document.summary
     headings = _HEADINGS.get(summary.language or "", _HEADINGS["en"])
-    blocks = [f"# {_escaped(summary.title or document.source)}"]
+    blocks = [f"# {escaped(summary.title or document.source)}"]
     for section in SECTIONS:
         if statements := summary.of(section):
             blocks += [f"## {headings[section]}", "\n".join(map(_bullet, statements))]
     for name, windows in ((_LOST, summary.lost), (_UNMERGED, summary.unmerged)):
         if windows:
             blocks += [f"## {headings[name]}", "\n".join(map(_missing, windows))]
-    return ("\n\n".join(blocks) + "\n").encode()
+    yield ("\n\n".join(blocks) + "\n").encode()
 
 
-def json(document: SummaryDocument) -> bytes:
+def json(document: SummaryDocument) -> Iterator[bytes]:
     """Everything: `segments` are ids as in the transcript's json, times are seconds."""
     summary = document.summary
     content: dict[str, object] = {
@@ -99,32 +98,27 @@ def json(document: SummaryDocument) -> bytes:
     content[_LOST] = [_window(each) for each in summary.lost]
     if summary.unmerged:
         content[_UNMERGED] = [_window(each) for each in summary.unmerged]
-    return json_bytes(content)
+    return json_pieces(content)
 
 
 FORMATS = {"md": markdown, "json": json}
 
 
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    return _SPECIAL.sub(r"\\\g<0>", plain(text))
-
-
 def _bullet(statement: Statement) -> str:
-    text = f"- [{timestamp(statement.time_s)}] {_escaped(statement.text)}"
+    text = f"- [{timestamp(statement.time_s)}] {escaped(statement.text)}"
     facts = ", ".join(_facts(statement))
     return f"{text} — {facts}" if facts else text
 
 
 def _facts(statement: Statement) -> Iterator[str]:
     if statement.who is not None:
-        yield f"**{_escaped(statement.who)}**"
+        yield f"**{escaped(statement.who)}**"
     if statement.when is not None:
-        yield _escaped(statement.when)
+        yield escaped(statement.when)
 
 
 def _missing(window: LostWindow) -> str:
-    return f"- {timestamp(window.start_s)} – {timestamp(window.end_s)}: {_escaped(window.reason)}"
+    return f"- {timestamp(window.start_s)} – {timestamp(window.end_s)}: {escaped(window.reason)}"
 
 
 def _statement(statement: Statement) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -76,7 +76,7 @@ class SummaryTask(Struct, frozen=True):
 
     def contents(
         self, source: str, text: SpokenText, result: Summary, outputs: OutputOptions
-    ) -> Mapping[str, bytes]:
+    ) -> Mapping[str, Iterable[bytes]]:
         document = SummaryDocument(source, text.sha256, self.model, result)
         return {ending: FORMATS[ending.rpartition(".")[2]](document) for ending in outputs.formats}
 

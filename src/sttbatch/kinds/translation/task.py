@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -75,9 +75,9 @@ class TranslationTask(Struct, frozen=True):
 
     def contents(
         self, source: str, text: SpokenText, result: Translation, outputs: OutputOptions
-    ) -> Mapping[str, bytes]:
+    ) -> Mapping[str, Iterable[bytes]]:
         document = self._document(source, text, result, outputs)
-        contents = {}
+        contents: dict[str, Iterable[bytes]] = {}
         for ending in outputs.formats:
             name = ending.rpartition(".")[2]
             is_json = name == "json"
@@ -104,7 +104,7 @@ class TranslationTask(Struct, frozen=True):
         return Document(source, text.sha256, self.settings.model, "cloudru", transcript, outputs)
 
 
-def _json(document: Document, text: SpokenText, result: Translation) -> bytes:
+def _json(document: Document, text: SpokenText, result: Translation) -> Iterator[bytes]:
     """The document with the original text; lines that stay as they were are marked."""
     kept, originals = set(result.kept), text.transcript.segments
 

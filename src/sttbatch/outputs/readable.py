@@ -1,0 +1,29 @@
+"""What a document begins with for people: its title and its facts, in their language."""
+
+from __future__ import annotations
+
+from sttbatch.core.languages import language_code
+from sttbatch.core.timestamps import timestamp
+from sttbatch.outputs.document import Document
+from sttbatch.outputs.unicode_text import plain
+
+_LABELS = {
+    "en": ("Length", "Language", "Model"),
+    "ru": ("Длительность", "Язык", "Модель"),
+}
+
+
+def title(document: Document) -> str:
+    """The recording's name without its folder."""
+    return plain(document.source.rpartition("/")[2])
+
+
+def facts(document: Document) -> list[tuple[str, str]]:
+    """Labels and values; labels are Russian where the text is, and else English.
+
+    No date is among them: a recording's own is rarely known, and a file's changes with a copy.
+    """
+    code = language_code(document.transcript.language)
+    values = (timestamp(document.transcript.duration_s), code, plain(document.model))
+    labelled = zip(_LABELS.get(code, _LABELS["en"]), values, strict=True)
+    return [(label, value) for label, value in labelled if value]
