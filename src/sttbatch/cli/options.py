@@ -47,7 +47,7 @@ OutputDir = Annotated[str | None, option(
     "text.",
     "--output-dir", "-o", metavar="DIR", default="beside each recording")]
 Formats = Annotated[str | None, option(
-    "Output formats, separated by commas: txt, srt, vtt, tsv, json.",
+    "Output formats, separated by commas: txt, srt, vtt, tsv, json, html.",
     "--format", "-f", metavar="LIST", default="txt,json")]
 Language = Annotated[str | None, option(
     "Spoken language as an ISO-639-1 code, such as en.",
@@ -87,6 +87,9 @@ MaxLineWidth = Annotated[int | None, option(
     "Maximum characters of a subtitle line.", metavar="N", default="42", panel=OUTPUT)]
 MaxLines = Annotated[int | None, option(
     "Maximum lines of a subtitle.", metavar="N", default="2", panel=OUTPUT)]
+EmbedAudio = Annotated[bool | None, option(
+    "Put the recording, up to 384 MiB, into the html page, in place of a link to it.",
+    "--embed-audio", panel=OUTPUT)]
 Overwrite = Annotated[bool, option(
     "Replace outputs that were edited.", "--overwrite", panel=OUTPUT)]
 

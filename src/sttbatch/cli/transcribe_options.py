@@ -35,6 +35,7 @@ class TranscribeOptions(BatchOptions):
     no_wait: options.NoWait = False
     max_line_width: options.MaxLineWidth = None
     max_lines: options.MaxLines = None
+    embed_audio: options.EmbedAudio = None
     overwrite: options.Overwrite = False
     temperature: options.Temperature = None
     task: options.TaskName = "transcribe"
@@ -69,10 +70,10 @@ class TranscribeOptions(BatchOptions):
         given = {
             name: getattr(self, name)
             for name in (
-                "output_dir", "formats", "words", "language", "prompt", "temperature", "audit",
-                "max_line_width", "max_lines", "channels", "engine", "model", "base_url", "device",
-                "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec", "rate_limit",
-                "retries", "outage_wait", "vad", "hallucinations",
+                "output_dir", "formats", "words", "embed_audio", "language", "prompt",
+                "temperature", "audit", "max_line_width", "max_lines", "channels", "engine",
+                "model", "base_url", "device", "concurrency", "chunk_duration", "max_chunk_mb",
+                "upload_codec", "rate_limit", "retries", "outage_wait", "vad", "hallucinations",
             )
         }  # fmt: skip
         return given | {"output_dir": None} if self.to_stdout else given

@@ -70,6 +70,14 @@ def tsv(document: Document) -> bytes:
     return "".join(["start\tend\ttext\n", *table]).encode()
 
 
+def html(document: Document) -> bytes:
+    """A page with a player; raises RecordingError as `html_page`."""
+    # Most runs write none.
+    from sttbatch.outputs.html_page import html_page
+
+    return html_page(document, json)
+
+
 def json(document: Document) -> bytes:
     """Everything, in the form of Whisper's JSON with additional fields."""
     return json_document(document)
@@ -121,7 +129,14 @@ def _of_task(document: Document) -> dict[str, object]:
     return {"task": str(document.task), **({"source_language": spoken} if spoken else {})}
 
 
-FORMATS: dict[str, Formatter] = {"txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json}
+FORMATS: dict[str, Formatter] = {
+    "txt": txt,
+    "srt": srt,
+    "vtt": vtt,
+    "tsv": tsv,
+    "json": json,
+    "html": html,
+}
 
 
 def _spoken_by(segment: Segment) -> str:

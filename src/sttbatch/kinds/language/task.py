@@ -66,9 +66,17 @@ class LanguageTask(Protocol[R]):
         """What a result lacks, so that its recording counts as failed; None: nothing."""
 
     def contents(
-        self, source: str, text: SpokenText, result: R, outputs: OutputOptions
+        self,
+        source: str,
+        text: SpokenText,
+        result: R,
+        outputs: OutputOptions,
+        link: str | None = None,
     ) -> Mapping[str, bytes]:
-        """The outputs by the formats of `outputs`; `source` is the recording's display path."""
+        """The outputs by the formats of `outputs`.
+
+        `source` is the recording's display path, and `link` as in `Document`.
+        """
 
     def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:
         """What `run` is going to ask, if no answer has to be asked for again."""
