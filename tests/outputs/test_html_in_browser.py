@@ -156,7 +156,15 @@ def test_a_reader_plays_searches_and_corrects(read: Callable[..., Reader], tmp_p
     page.keyboard.press("Escape")
     assert reader.highlighted("found") == []
 
+    # A tab beside it hears of a correction once the browser has stored it.
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.evaluate("globalThis.stored = new Promise(done => addEventListener('storage', done)); 0")
+    page.bring_to_front()
     reader.correct(0, "We start with the budget, <i>now</i>.")
+    other.evaluate("stored.then(() => 0)")
+    other.close()
+    assert reader.line(0).text_content() == "We start with the budget, <i>now</i>."
     assert "edited" in (reader.line(0).get_attribute("class") or "")
     page.reload()
     assert reader.line(0).text_content() == "We start with the budget, <i>now</i>."

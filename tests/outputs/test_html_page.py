@@ -110,6 +110,21 @@ def test_the_policy_allows_the_page_alone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("link", "media"),
+    [
+        ("../a.mp3", "media-src blob: 'self' file:"),
+        ("https://cdn.example/b/a.mp3", "media-src blob: https://cdn.example"),
+        (None, "media-src blob: 'self' file:"),
+    ],
+)
+def test_the_policy_allows_the_recording(link: str | None, media: str) -> None:
+    page = page_of(replace(document(), link=link))
+    policy = page.named("meta")[1][0]["content"]
+    assert policy is not None
+    assert media in policy.split("; ")
+
+
 def test_equal_documents_give_equal_pages() -> None:
     assert FORMATS["html"](document()) == FORMATS["html"](document())
 

@@ -2,9 +2,11 @@
 
 function correct(row, corrected) {
   row.text = corrected;
-  if (corrected === row.original) corrections.delete(`${row.start} ${row.original}`);
-  else corrections.set(`${row.start} ${row.original}`, corrected);
-  const isKept = storage.set(STORED, Object.fromEntries(corrections));
+  // Another tab may have corrected other lines meanwhile.
+  const kept = storage.get(STORED) ?? {};
+  if (corrected === row.original) delete kept[`${row.start} ${row.original}`];
+  else kept[`${row.start} ${row.original}`] = corrected;
+  const isKept = storage.set(STORED, kept);
   showText(row);
   search();
   notify(isKept ? "" : say("unsaved"));

@@ -30,7 +30,7 @@ const storage = {
 // Corrections are those of one text of one recording, whatever the page is called. Each has the time
 // and the text that it corrects, so that it stays with them when the page is written again.
 const STORED = ["sttbatch", transcript.sha256, transcript.model, transcript.language].join(" ");
-const corrections = new Map(Object.entries(storage.get(STORED) ?? {}));
+const corrections = storage.get(STORED) ?? {};
 
 // A row is a segment, or a note about a missing part. `text` is what is shown, corrected or not.
 const rows = page.rows.map(({ segment, note, start, end, cues }, number) => {
@@ -40,7 +40,7 @@ const rows = page.rows.map(({ segment, note, start, end, cues }, number) => {
   }
   const said = transcript.segments[segment];
   const { speaker, words: spoken = [] } = said;
-  const text = corrections.get(`${said.start} ${said.text}`) ?? said.text;
+  const text = corrections[`${said.start} ${said.text}`] ?? said.text;
   return { number, segment, start: said.start, end: said.end, speaker, spoken, cues, text, original: said.text };
 });
 
@@ -155,7 +155,7 @@ const lettersOf = string => string.match(/[\p{L}\p{N}]/gu)?.length ?? 0;
 function tokensOf(string) {
   if (!UNSPACED.test(string)) return [...string.matchAll(/\S+/gu)].map(({ 0: word, index }) => [index, index + word.length]);
   const tokens = [];
-  for (const { index, segment, isWordLike } of new Intl.Segmenter(transcript.language ?? undefined, { granularity: "word" }).segment(string)) {
+  for (const { index, segment, isWordLike } of new Intl.Segmenter(undefined, { granularity: "word" }).segment(string)) {
     if (isWordLike || !tokens.length) tokens.push([index, index + segment.length]);
     else if (segment.trim()) tokens.at(-1)[1] = index + segment.length;
   }
@@ -174,7 +174,8 @@ function timed(row, spoken) {
   const total = lettersOf(row.text);
   const ends = [];
   for (const { word } of spoken) ends.push((ends.at(-1) ?? 0) + lettersOf(word));
-  const scale = total ? ends.at(-1) / total : 0;
+  if (!total || !ends.at(-1)) return [];
+  const scale = ends.at(-1) / total;
   const moment = (letter, isEnd) => {
     let index = ends.findIndex(end => isEnd ? end >= letter - 1e-6 : end > letter + 1e-6);
     if (index < 0) index = spoken.length - 1;
