@@ -19,20 +19,22 @@ def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: P
     truth = record(folder, 3)
     keyless = Shell(shell.home)
     keyless.extra = {"STTBATCH_BASE_URL": endpoint_of(shell).base_url}
-    result = keyless.run("submit", folder, "-f", "json,txt", "-o", out, "--priority", "high")
+    given = ("-f", "json,txt,html", "--embed-audio", "-o", out)
+    result = keyless.run("submit", folder, *given, "--priority", "high")
     assert (result.code, result.out) == (0, ""), result.err
     assert result.summary == "3 recordings, 0.6 min; 3 queued"
     assert endpoint_of(shell).received == []
     assert rows(shell, "SELECT count(*), sum(done_at IS NULL) FROM orders") == [(3, 3)]
     # The same again is the same orders.
     with working(shell):
-        result = shell.run("submit", folder, "-f", "json,txt", "-o", out, "--wait")
+        result = shell.run("submit", folder, *given, "--wait")
         assert result.code == 0, result.err
     assert sorted(result.out.split()) == [str(out / f"{name}.json") for name in truth]
     assert "3 recordings done, 0 failed" in result.summary
     for name, words in truth.items():
         assert words_of(out / f"{name}.json") == texts(words)
         assert (out / f"{name}.txt").is_file()
+        assert b' src="data:audio/' in (out / f"{name}.html").read_bytes()
     assert len(endpoint_of(shell).received) == 3
     assert rows(shell, "SELECT count(*), sum(done_at IS NULL) FROM orders") == [(3, 0)]
     assert rows(shell, "SELECT DISTINCT status, route FROM processing_jobs") == [

@@ -42,7 +42,7 @@ def test_every_line_is_translated_at_its_time_and_paid_once(
     shell: Shell, cloudru: CloudRu, model: TranslatingModel, talk: Path
 ) -> None:
     assert shell.transcribe(talk, "-f", "json,srt").code == 0
-    result = shell.run("translate", talk, "--to", "en", "-f", "srt,vtt,txt,tsv,json")
+    result = shell.run("translate", talk, "--to", "en", "-f", "srt,vtt,txt,tsv,json,html")
     assert result.code == 0, result.err
     assert result.out == f"{talk.with_suffix('.en.srt')}\n"
     assert "1 recording done" in result.summary
@@ -52,6 +52,9 @@ def test_every_line_is_translated_at_its_time_and_paid_once(
         assert after["text"] == translated(before["text"])
         assert (after["start"], after["end"]) == (before["start"], before["end"])
         assert after["source_text"] == before["text"]
+    page = talk.with_suffix(".en.html").read_text("utf-8")
+    assert f' src="{talk.name}">' in page
+    assert page.count('"source_text":') == len(target["segments"])
     ours, theirs = (pysubs2.load(str(talk.with_suffix(end))) for end in (".srt", ".en.srt"))
     assert (ours[0].start, ours[-1].end) == (theirs[0].start, theirs[-1].end)
     sent = len(cloudru.received)

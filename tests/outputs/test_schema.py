@@ -57,7 +57,7 @@ def translation() -> bytes:
     result = Translation(texts={1: "Hallo, Welt."}, kept=(2,))
     task = TranslationTask(TranslationOptions("model", "de"))
     text = SpokenText(made.sha256, made.transcript)
-    return task.contents("talk.mp3", text, result, made.options)["de.json"]
+    return b"".join(task.contents("talk.mp3", text, result, made.options)["de.json"])
 
 
 def variants() -> list[dict[str, Any]]:
@@ -71,7 +71,7 @@ def variants() -> list[dict[str, Any]]:
         translated(Task.TRANSLATE, "ru"),
         translated(Task.TRANSLATE, None),
     ]
-    written = [FORMATS["json"](each) for each in documents] + [translation()]
+    written = [b"".join(FORMATS["json"](each)) for each in documents] + [translation()]
     return [json.loads(each) for each in written]
 
 

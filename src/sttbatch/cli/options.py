@@ -47,7 +47,7 @@ OutputDir = Annotated[str | None, option(
     "text.",
     "--output-dir", "-o", metavar="DIR", default="beside each recording")]
 Formats = Annotated[str | None, option(
-    "Output formats, separated by commas: txt, srt, vtt, tsv, json, md, docx, rttm.",
+    "Output formats, separated by commas: txt, srt, vtt, tsv, json, md, html, docx, rttm.",
     "--format", "-f", metavar="LIST", default="txt,json")]
 Language = Annotated[str | None, option(
     "Spoken language as an ISO-639-1 code, such as en.",
@@ -90,6 +90,9 @@ MaxLines = Annotated[int | None, option(
 Timestamps = Annotated[bool | None, option(
     "Begin each paragraph of the txt output with its time, as [00:12:04]; md and docx always do.",
     "--timestamps", panel=OUTPUT)]
+EmbedAudio = Annotated[bool | None, option(
+    "Put the recording, up to 384 MiB, into the html page, in place of a link to it.",
+    "--embed-audio", panel=OUTPUT)]
 Overwrite = Annotated[bool, option(
     "Replace outputs that were edited.", "--overwrite", panel=OUTPUT)]
 

@@ -36,6 +36,7 @@ class TranscribeOptions(BatchOptions):
     max_line_width: options.MaxLineWidth = None
     max_lines: options.MaxLines = None
     timestamps: options.Timestamps = None
+    embed_audio: options.EmbedAudio = None
     overwrite: options.Overwrite = False
     temperature: options.Temperature = None
     task: options.TaskName = "transcribe"
@@ -70,10 +71,10 @@ class TranscribeOptions(BatchOptions):
         given = {
             name: getattr(self, name)
             for name in (
-                "output_dir", "formats", "words", "timestamps", "language", "prompt", "temperature",
-                "audit", "max_line_width", "max_lines", "channels", "engine", "model", "base_url",
-                "device", "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec",
-                "rate_limit", "retries", "outage_wait", "vad", "hallucinations",
+                "output_dir", "formats", "words", "timestamps", "embed_audio", "language", "prompt",
+                "temperature", "audit", "max_line_width", "max_lines", "channels", "engine",
+                "model", "base_url", "device", "concurrency", "chunk_duration", "max_chunk_mb",
+                "upload_codec", "rate_limit", "retries", "outage_wait", "vad", "hallucinations",
             )
         }  # fmt: skip
         return given | {"output_dir": None} if self.to_stdout else given

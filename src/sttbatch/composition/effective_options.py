@@ -81,6 +81,7 @@ def run_config_of(
             overwrite=flags.overwrite,
             hallucinations=settings.hallucinations,
             public_base_url=settings.public_base_url,
+            embed_audio=settings.embed_audio,
         ),
         run=RunOptions(
             fail_fast=flags.fail_fast,

@@ -36,7 +36,7 @@ _MAX_FILE_BYTES = 1 << 20
 # key is sent, where the state is stored, which model is used (weights are code) or what costs more.
 LOCAL_SETTINGS = frozenset(
     {
-        "language", "prompt", "temperature", "formats", "words", "timestamps",
+        "language", "prompt", "temperature", "formats", "words", "timestamps", "embed_audio",
         "max_line_width", "max_lines", "concurrency", "max_concurrency", "chunk_duration",
         "max_chunk_mb", "upload_codec", "channels", "audit", "vad", "hallucinations", "device",
     }
@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output_dir: str | None = None
     words: bool = False
     timestamps: bool = False
+    embed_audio: bool = False
     max_line_width: Annotated[int, Meta(ge=10, le=1000)] = 42
     max_lines: Annotated[int, Meta(ge=1, le=10)] = 2
     concurrency: Annotated[int, Meta(ge=1, le=10)] | Literal["auto"] = 4

@@ -15,7 +15,7 @@ API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
 """Some servers limit the whole body to 25 MiB; 64 KiB are left for the multipart frame."""
 
 
-OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json", "md", "docx", "rttm")
+OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json", "md", "html", "docx", "rttm")
 """Formats of outputs; `outputs.formats` has a function for each."""
 
 
@@ -74,7 +74,8 @@ class ChunkingOptions(Struct, frozen=True):
 class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written, and where: beside each recording unless there is a `directory`.
 
-    `public_base_url` is the address at which others read the objects of a bucket.
+    `public_base_url` is the address at which others read the objects of a bucket. `embed_audio`
+    puts the recording into its html page.
     """
 
     formats: tuple[str, ...] = ("txt", "json")
@@ -86,6 +87,7 @@ class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     hallucinations: Hallucinations = Hallucinations.DROP
     public_base_url: str | None = None
     timestamps: bool = False
+    embed_audio: bool = False
 
 
 class Backoff(StrEnum):

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 from operator import attrgetter
+from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from sttbatch.core.locations import FileStatus, Location
 from sttbatch.core.models import (
     MIXED,
     Gap,
@@ -17,6 +19,10 @@ from sttbatch.core.models import (
 from sttbatch.core.options import OutputOptions, Task
 from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.unicode_text import plain
+
+EMBED_MAX_BYTES = 384 * 1024 * 1024
+"""The largest recording that a page can contain: browsers take data: URLs of up to 512 MiB, in
+which three bytes are four characters."""
 
 
 class Document(Struct, frozen=True):
@@ -30,6 +36,8 @@ class Document(Struct, frozen=True):
         sha256: of the recording's content, in hexadecimal digits.
         task: what the engine was asked for.
         url: where others read its json; None: it is in no bucket, or that is unknown.
+        link: where a page of the document finds the recording, as a URL; None: nowhere.
+        file: the recording, which a page is to contain.
     """
 
     source: str
@@ -40,6 +48,8 @@ class Document(Struct, frozen=True):
     options: OutputOptions
     url: str | None = None
     task: Task = Task.TRANSCRIBE
+    link: str | None = None
+    file: Path | None = None
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""
@@ -63,6 +73,12 @@ class Document(Struct, frozen=True):
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
             if gap.reason is not GapReason.NO_SPEECH
         ]
+
+
+def embeddable(recording: Location, status: FileStatus) -> Path | None:
+    """The file of a recording that a page can contain; None: it is too large, or in a bucket."""
+    is_small = status.st_size <= EMBED_MAX_BYTES
+    return recording if isinstance(recording, Path) and is_small else None
 
 
 def _marked(segment: Segment) -> Segment:

@@ -62,6 +62,14 @@ def tsv(document: Document) -> Iterator[bytes]:
         yield f"{start_ms}\t{end_ms}\t{_named(row.speaker, row.text)}\n".encode()
 
 
+def html(document: Document) -> Iterator[bytes]:
+    """A page with a player; raises RecordingError as `html_page`."""
+    # Most runs write none.
+    from sttbatch.outputs.html_page import html_page
+
+    return html_page(document, json)
+
+
 def json(document: Document) -> Iterator[bytes]:
     """Everything, in the form of Whisper's JSON with additional fields."""
     return json_document(document)
@@ -135,8 +143,8 @@ def _of_task(document: Document) -> dict[str, object]:
 
 
 FORMATS: dict[str, Formatter] = {
-    "txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json, "md": markdown, "docx": docx,
-    "rttm": rttm,
+    "txt": txt, "srt": srt, "vtt": vtt, "tsv": tsv, "json": json, "md": markdown, "html": html,
+    "docx": docx, "rttm": rttm,
 }  # fmt: skip
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from msgspec import Struct
 
-from sttbatch.core.locations import Location, is_object, location
+from sttbatch.core.locations import Location, ObjectUrl, is_object, location
 from sttbatch.core.options import OUTPUT_FORMATS
 
 KEY_MAX_BYTES = 1024
@@ -94,6 +95,31 @@ class OutputLocator:
         if inside == os.curdir or inside.split(os.sep, 1)[0] == os.pardir:
             return target
         return f"{target}{inside}/" if is_object(target) else os.path.join(target, inside, "")
+
+
+def link_between(
+    output: Location, recording: Location, public_base_url: str | None = None
+) -> str | None:
+    """The URL, mostly a relative one, by which an output refers to its recording.
+
+    None: they are in two buckets, or one of them in none. `public_base_url` as in `OutputOptions`.
+    """
+    if isinstance(output, ObjectUrl) and isinstance(recording, ObjectUrl):
+        if output.bucket != recording.bucket:
+            return None
+        if public_base_url is not None:
+            return object_link(recording, public_base_url)
+        return "../" * output.key.count("/") + quote(os.fsencode(recording.key))
+    if isinstance(output, ObjectUrl) or isinstance(recording, ObjectUrl):
+        return None
+    # As they are spelled: a browser takes `..` for the folder above, whatever is a symlink.
+    folder = os.path.dirname(os.path.abspath(output))
+    return quote(os.fsencode(os.path.relpath(os.path.abspath(recording), folder)))
+
+
+def object_link(url: ObjectUrl, public_base_url: str) -> str:
+    """Where others read an object."""
+    return f"{public_base_url.rstrip('/')}/{quote(os.fsencode(url.key))}"
 
 
 def _as_folders(inside: str) -> str:

@@ -239,6 +239,8 @@ def made_from(transcript_key: str, display_path: str, options: OutputOptions) ->
         layout += f" {options.public_base_url}"
     if options.timestamps:
         layout += " timestamps"
+    if options.embed_audio:
+        layout += " embedded"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

@@ -33,12 +33,16 @@ Times = list[tuple[float, float]]
 
 
 class Cue(Struct, frozen=True):
-    """The text on the screen at one time. Times are milliseconds; `speaker` as in `Segment`."""
+    """The text on the screen at one time. Times are milliseconds; `speaker` as in `Segment`.
+
+    `row` counts what is spoken and what is missing together, in the order of time.
+    """
 
     start_ms: int
     end_ms: int
     lines: tuple[str, ...]
     speaker: str | None = None
+    row: int = 0
 
 
 def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") -> list[Cue]:
@@ -53,10 +57,16 @@ def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") ->
         replace(note, end_s=min(note.end_s, note.start_s + NOTE_S)) for note in document.missing()
     ]
     by_speaker: dict[str | None, list[Cue]] = {}
-    for segment in sorted([*document.spoken(), *notes], key=lambda item: item.start_s):
+    rows = sorted([*document.spoken(), *notes], key=lambda item: item.start_s)
+    for row, segment in enumerate(rows):
         begin = name(segment.speaker) if segment.speaker is not None else ""
         by_speaker.setdefault(segment.speaker, []).extend(
-            replace(cue, lines=(begin + cue.lines[0], *cue.lines[1:]), speaker=segment.speaker)
+            replace(
+                cue,
+                lines=(begin + cue.lines[0], *cue.lines[1:]),
+                speaker=segment.speaker,
+                row=row,
+            )
             for cue in segment_cues(segment, max(1, width - len(begin)), max_lines)
         )
     duration_ms = round(document.transcript.duration_s * 1000)

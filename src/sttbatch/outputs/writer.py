@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -20,7 +19,7 @@ from sttbatch.outputs.atomic_files import Existing, Target, examine, explained, 
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.object_files import ObjectTarget, examine_object, replace_objects
-from sttbatch.outputs.output_names import OutputPlan, Recording
+from sttbatch.outputs.output_names import OutputPlan, Recording, link_between, object_link
 from sttbatch.outputs.output_registry import (
     NameTakenError,
     Origin,
@@ -81,7 +80,8 @@ class OutputWriter:
         written, planned = Written(()), (recording, options)
 
         def contents(plan: OutputPlan) -> dict[str, Iterable[bytes]]:
-            shown = replace(document, url=_public_url(plan, options))
+            link = self.link(recording, options)
+            shown = replace(document, url=_public_url(plan, options), link=link)
             return {name: FORMATS[name.rpartition(".")[2]](shown) for name in plan.paths}
 
         origin = None
@@ -89,11 +89,18 @@ class OutputWriter:
             facts = made_from(transcript_key, document.source, options)
             origin = Origin(facts, document.transcript.duration_s)
         if self._plans[planned].paths:
-            is_short = document.transcript.is_short
+            is_short = document.transcript.is_short and document.file is None
             written = await self._write_planned(planned, contents, origin, is_short=is_short)
         if self.observe is not None:
             await self.observe(document)
         return written
+
+    def link(self, recording: Location, options: OutputOptions) -> str | None:
+        """The URL by which the outputs of a planned recording refer to it, if there is one."""
+        paths = self._plans[recording, options].paths.values()
+        return next(
+            (link_between(path, recording, options.public_base_url) for path in paths), None
+        )
 
     async def write_contents(
         self,
@@ -256,7 +263,7 @@ def _public_url(plan: OutputPlan, options: OutputOptions) -> str | None:
     path = plan.paths.get("json")
     if options.public_base_url is None or not isinstance(path, ObjectUrl):
         return None
-    return f"{options.public_base_url.rstrip('/')}/{quote(path.key)}"
+    return object_link(path, options.public_base_url)
 
 
 def _sha256s(targets: dict[str, Target | ObjectTarget]) -> dict[str, str]:

@@ -24,7 +24,7 @@ LANES = ConcurrencyLimit(3)
 CONFIG = RunConfig(
     RequestOptions("cloudru", "https://endpoint", "whisper", "en", "Names: Ada.", 0.2),
     ChunkingOptions(120.0, 1_000_000, UploadCodec.OPUS, 2, ChannelMode.SPLIT),
-    OutputOptions(("srt", "json"), Path("/out"), True, 30, 1, True),
+    OutputOptions(("srt", "json"), Path("/out"), True, 30, 1, True, embed_audio=True),
     RunOptions(price_per_second=0.5, audit=False, audit_share=0.1),
     LANES,
 )

@@ -13,7 +13,7 @@ from sttbatch.cli.options import option
 To = Annotated[str, option(
     "Language to translate into, as an ISO-639-1 code, such as en.", "--to", metavar="CODE")]
 Formats = Annotated[str, option(
-    "Output formats, separated by commas: srt, vtt, txt, tsv, json, md, docx, rttm.",
+    "Output formats, separated by commas: srt, vtt, txt, tsv, json, md, html, docx, rttm.",
     "--format", "-f", metavar="LIST")]
 # fmt: on
 

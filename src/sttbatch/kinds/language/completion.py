@@ -125,7 +125,8 @@ class TextCompletion(Generic[R]):
         for copy in job.copies:
             path = copy.display_path
             options = self._outputs_of(copy)
-            contents = partial(self.task.contents, path, text, result, options)
+            link = self.outputs.link(copy.path, options)
+            contents = partial(self.task.contents, path, text, result, options, link)
             reason, is_left = shortcoming, False
             try:
                 written = await self.outputs.write_contents(copy.path, options, contents)

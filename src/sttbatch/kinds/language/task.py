@@ -66,11 +66,16 @@ class LanguageTask(Protocol[R]):
         """What a result lacks, so that its recording counts as failed; None: nothing."""
 
     def contents(
-        self, source: str, text: SpokenText, result: R, outputs: OutputOptions
+        self,
+        source: str,
+        text: SpokenText,
+        result: R,
+        outputs: OutputOptions,
+        link: str | None = None,
     ) -> Mapping[str, Iterable[bytes]]:
         """The outputs by the formats of `outputs`, in pieces.
 
-        `source` is the recording's display path.
+        `source` is the recording's display path, and `link` as in `Document`.
         """
 
     def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:

@@ -75,7 +75,12 @@ class SummaryTask(Struct, frozen=True):
         return Shortcoming("; ".join(filter(None, parts)), hindered)
 
     def contents(
-        self, source: str, text: SpokenText, result: Summary, outputs: OutputOptions
+        self,
+        source: str,
+        text: SpokenText,
+        result: Summary,
+        outputs: OutputOptions,
+        link: str | None = None,
     ) -> Mapping[str, Iterable[bytes]]:
         document = SummaryDocument(source, text.sha256, self.model, result)
         return {ending: FORMATS[ending.rpartition(".")[2]](document) for ending in outputs.formats}

@@ -30,7 +30,7 @@ from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.outputs.document import Document
+from sttbatch.outputs.document import Document, embeddable
 from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
@@ -45,6 +45,8 @@ LEAST_DIFFERENCE_S = 0.1
 TRUNCATED_SHARE = 0.01
 TRUNCATED_S = 1.0
 """A recording that ends so much before the declared end is truncated."""
+
+NOT_EMBEDDED = "its html page links to it: it is larger than 384 MiB, or in a bucket"
 
 
 @dataclass(slots=True, eq=False)
@@ -201,9 +203,13 @@ class Completion:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
+        file = embeddable(copy.path, copy.status) if options.embed_audio else None
+        if options.embed_audio and file is None:
+            self.emit(events.Warned(path, NOT_EMBEDDED))
         document = Document(
-            path, sha256, request.model, request.engine, transcript, options, task=request.task
-        )
+            path, sha256, request.model, request.engine, transcript, options,
+            task=request.task, file=file,
+        )  # fmt: skip
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
         written = await self.outputs.write(document, copy.path, key)

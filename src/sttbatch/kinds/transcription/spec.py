@@ -170,4 +170,6 @@ def outputs_to_builtins(options: OutputOptions) -> dict[str, Any]:
         del values["public_base_url"]
     if not options.timestamps:
         del values["timestamps"]
+    if not options.embed_audio:
+        del values["embed_audio"]
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,7 +24,8 @@ from sttbatch.kinds.translation.translator import (
 )
 from sttbatch.kinds.translation.windows import Line
 from sttbatch.outputs.document import Document
-from sttbatch.outputs.formats import FORMATS, json_document
+from sttbatch.outputs.formats import FORMATS, Formatter, json_document
+from sttbatch.outputs.html_page import html_page
 
 _NAMED_LINES = 5
 
@@ -74,15 +76,21 @@ class TranslationTask(Struct, frozen=True):
         )
 
     def contents(
-        self, source: str, text: SpokenText, result: Translation, outputs: OutputOptions
+        self,
+        source: str,
+        text: SpokenText,
+        result: Translation,
+        outputs: OutputOptions,
+        link: str | None = None,
     ) -> Mapping[str, Iterable[bytes]]:
-        document = self._document(source, text, result, outputs)
-        contents: dict[str, Iterable[bytes]] = {}
-        for ending in outputs.formats:
-            name = ending.rpartition(".")[2]
-            is_json = name == "json"
-            contents[ending] = _json(document, text, result) if is_json else FORMATS[name](document)
-        return contents
+        document = replace(self._document(source, text, result, outputs), link=link)
+        as_json = partial(_json, text, result)
+        formats: dict[str, Formatter] = {
+            **FORMATS,
+            "json": as_json,
+            "html": partial(html_page, as_json=as_json),
+        }
+        return {ending: formats[ending.rpartition(".")[2]](document) for ending in outputs.formats}
 
     def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:
         return expected_questions(self.settings, lines_of(text))
@@ -104,7 +112,7 @@ class TranslationTask(Struct, frozen=True):
         return Document(source, text.sha256, self.settings.model, "cloudru", transcript, outputs)
 
 
-def _json(document: Document, text: SpokenText, result: Translation) -> Iterator[bytes]:
+def _json(text: SpokenText, result: Translation, document: Document) -> Iterator[bytes]:
     """The document with the original text; lines that stay as they were are marked."""
     kept, originals = set(result.kept), text.transcript.segments
 
