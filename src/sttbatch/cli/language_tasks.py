@@ -50,7 +50,7 @@ def task_of_kind(
     *,
     style: str | None,
     prompt_file: Path | None,
-    glossary: Path | None,
+    glossary: str | None,
     max_cps: float | None,
 ) -> KindOfTask | None:
     """The task of a kind; None: transcription. Raises UsageError for options of another kind."""
@@ -58,7 +58,7 @@ def task_of_kind(
     if kind != SUMMARY:
         others |= {"--style": style, "--prompt-file": prompt_file}
     if kind != TRANSLATION:
-        others |= {"--glossary": glossary, "--max-cps": max_cps}
+        others |= {"--max-cps": max_cps}
     if kind not in {SUMMARY, TRANSLATION}:
         others["--to"] = language
     if given := [name for name, value in others.items() if value is not None]:
@@ -66,7 +66,8 @@ def task_of_kind(
     if kind == TRANSLATION:
         if language is None:
             raise UsageError("--kind translation needs --to, such as --to en")
-        return translation(language, formats or "srt", glossary, max_cps)
+        terms = None if glossary is None else Path(glossary)
+        return translation(language, formats or "srt", terms, max_cps)
     if kind == SUMMARY:
         return summary(style or "brief", language, formats or "md,json", prompt_file)
     return None

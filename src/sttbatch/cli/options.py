@@ -54,6 +54,10 @@ Language = Annotated[str | None, option(
     "--language", "-l", metavar="CODE", default="detected")]
 Prompt = Annotated[str | None, option(
     "Vocabulary and style, sent with every chunk.", metavar="TEXT")]
+Terms = Annotated[str | None, option(
+    "File of terms, one a line, the most used first: added to the prompt as far as Whisper reads "
+    "them. A term more is another prompt, with which everything is sent again.",
+    "--glossary", metavar="FILE", panel=RECOGNITION)]
 Words = Annotated[bool | None, option("Include word timestamps in the json output.", "--words")]
 Engine = Annotated[str | None, option(
     "Recognition engine: cloudru, or local, which works offline.",
@@ -87,6 +91,9 @@ MaxLineWidth = Annotated[int | None, option(
     "Maximum characters of a subtitle line.", metavar="N", default="42", panel=OUTPUT)]
 MaxLines = Annotated[int | None, option(
     "Maximum lines of a subtitle.", metavar="N", default="2", panel=OUTPUT)]
+Replace = Annotated[str | None, option(
+    "File of lines `wrong => right`: words that are replaced when outputs are written, which sends "
+    "nothing.", "--replace", metavar="FILE", panel=OUTPUT)]
 Overwrite = Annotated[bool, option(
     "Replace outputs that were edited.", "--overwrite", panel=OUTPUT)]
 

@@ -35,7 +35,9 @@ class TranscribeOptions(BatchOptions):
     no_wait: options.NoWait = False
     max_line_width: options.MaxLineWidth = None
     max_lines: options.MaxLines = None
+    replace: options.Replace = None
     overwrite: options.Overwrite = False
+    glossary: options.Terms = None
     temperature: options.Temperature = None
     task: options.TaskName = "transcribe"
     channels: options.Channels = None
@@ -72,7 +74,7 @@ class TranscribeOptions(BatchOptions):
                 "output_dir", "formats", "words", "language", "prompt", "temperature", "audit",
                 "max_line_width", "max_lines", "channels", "engine", "model", "base_url", "device",
                 "concurrency", "chunk_duration", "max_chunk_mb", "upload_codec", "rate_limit",
-                "retries", "outage_wait", "vad", "hallucinations",
+                "retries", "outage_wait", "vad", "hallucinations", "replace", "glossary",
             )
         }  # fmt: skip
         return given | {"output_dir": None} if self.to_stdout else given

@@ -74,7 +74,8 @@ class ChunkingOptions(Struct, frozen=True):
 class OutputOptions(Struct, frozen=True):
     """What is written, and where: beside each recording unless there is a `directory`.
 
-    `public_base_url` is the address at which others read the objects of a bucket.
+    `public_base_url` is the address at which others read the objects of a bucket. `rules` are
+    those of a dictionary, a line `wrong => right` for each, sorted.
     """
 
     formats: tuple[str, ...] = ("txt", "json")
@@ -85,6 +86,7 @@ class OutputOptions(Struct, frozen=True):
     overwrite: bool = False
     hallucinations: Hallucinations = Hallucinations.DROP
     public_base_url: str | None = None
+    rules: str = ""
 
 
 class Backoff(StrEnum):

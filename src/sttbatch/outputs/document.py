@@ -16,6 +16,7 @@ from sttbatch.core.models import (
 )
 from sttbatch.core.options import OutputOptions, Task
 from sttbatch.core.timestamps import timestamp
+from sttbatch.outputs.replacements import Replacement
 from sttbatch.outputs.unicode_text import plain
 
 
@@ -30,6 +31,7 @@ class Document(Struct, frozen=True):
         sha256: of the recording's content, in hexadecimal digits.
         task: what the engine was asked for.
         url: where others read its json; None: it is in no bucket, or that is unknown.
+        replacements: what rules have changed in the transcript.
     """
 
     source: str
@@ -40,6 +42,7 @@ class Document(Struct, frozen=True):
     options: OutputOptions
     url: str | None = None
     task: Task = Task.TRANSCRIBE
+    replacements: tuple[Replacement, ...] = ()
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""

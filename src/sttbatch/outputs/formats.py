@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from sttbatch.core.models import MIXED, ChunkSummary, DroppedSegment, Gap, Segment
 from sttbatch.core.options import Task
 from sttbatch.outputs.document import Document
+from sttbatch.outputs.replacements import Replacement
 from sttbatch.outputs.subtitles import NAMED, cues, subtitles
 from sttbatch.outputs.unicode_text import encodable, joined
 
@@ -102,6 +103,8 @@ def json_document(
         content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = [_dropped(each) for each in transcript.dropped]
+    if document.replacements:
+        content["replacements"] = [_replacement(each) for each in document.replacements]
     return json_bytes(content)
 
 
@@ -189,6 +192,10 @@ def _dropped(dropped: DroppedSegment) -> dict[str, object]:
         "text": encodable(segment.text),
         "evidence": [str(each) for each in dropped.evidence],
     }
+
+
+def _replacement(replacement: Replacement) -> dict[str, object]:
+    return {"from": replacement.wrong, "to": replacement.right, "count": replacement.count}
 
 
 def _rounded(seconds: float) -> float:

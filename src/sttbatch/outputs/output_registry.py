@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -230,6 +231,12 @@ class OutputRegistry:
         return await asyncio.to_thread(lambda: object_states(objects(), urls))
 
 
+@lru_cache(8)
+def rules_digest(rules: str) -> str:
+    """A hash of a dictionary's rules: 64 hexadecimal digits."""
+    return hashlib.sha256(rules.encode()).hexdigest()
+
+
 def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
     """A digest of everything that decides an output's bytes: 32 hexadecimal digits."""
     layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
@@ -237,6 +244,8 @@ def made_from(transcript_key: str, display_path: str, options: OutputOptions) ->
         layout += f" {options.hallucinations}"
     if options.public_base_url is not None:
         layout += f" {options.public_base_url}"
+    if options.rules:
+        layout += f" rules {rules_digest(options.rules)}"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

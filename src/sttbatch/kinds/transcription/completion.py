@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -32,6 +33,7 @@ from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.replacements import with_rules
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.transcript.result_merger import ResultMerger
@@ -201,16 +203,22 @@ class Completion:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
-        document = Document(
-            path, sha256, request.model, request.engine, transcript, options, task=request.task
-        )
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
+        transcript, replacements = await computed(
+            partial(with_rules, transcript, options.rules),
+            small=not options.rules or transcript.is_short,
+        )
+        document = Document(
+            path, sha256, request.model, request.engine, transcript, options,
+            task=request.task, replacements=replacements,
+        )  # fmt: skip
         written = await self.outputs.write(document, copy.path, key)
         self.emit(events.OutputsWritten(path, time.monotonic() - begun_s))
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
-        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
+        replaced = sum(each.count for each in replacements)
+        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped, replaced))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
         """End its job in the ledger, and report copies that are not reported yet."""

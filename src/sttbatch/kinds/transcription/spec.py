@@ -168,4 +168,6 @@ def outputs_to_builtins(options: OutputOptions) -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(options, enc_hook=str)
     if options.public_base_url is None:
         del values["public_base_url"]
+    if not options.rules:
+        del values["rules"]
     return values
