@@ -21,7 +21,7 @@ COMMANDS = (
     "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
     "stats", "models", "doctor",
 )  # fmt: skip
-GROUPS = ("alerts", "cache", "config", "database", "jobs")
+GROUPS = ("alerts", "cache", "config", "database", "jobs", "speakers")
 """Commands with commands of their own. Each name is that of a module in `cli.commands`."""
 
 _IMPORTING = 200_000

@@ -56,7 +56,7 @@ Prompt = Annotated[str | None, option(
     "Vocabulary and style, sent with every chunk.", metavar="TEXT")]
 Terms = Annotated[str | None, option(
     "File of terms, one a line, the most used first: added to the prompt as far as Whisper reads "
-    "them. A term more is another prompt, with which everything is sent again.",
+    "it. With a changed prompt, everything is sent again.",
     "--glossary", metavar="FILE", panel=RECOGNITION)]
 Words = Annotated[bool | None, option("Include word timestamps in the json output.", "--words")]
 Engine = Annotated[str | None, option(

@@ -120,6 +120,18 @@ def prompt_of(settings: Settings) -> GlossaryPrompt:
     return glossary_prompt(settings.prompt, read_terms(Path(settings.glossary).expanduser()))
 
 
+def terms_left_out(settings: Settings) -> str | None:
+    """A warning of terms of the glossary for which the prompt has no room."""
+    left_out = prompt_of(settings).left_out
+    if not left_out:
+        return None
+    terms = "term does" if len(left_out) == 1 else "terms do"
+    return (
+        f"{settings.glossary}: {len(left_out)} {terms} not fit into the prompt, of which Whisper "
+        f"reads 224 tokens: from {left_out[0]!r} on; put first what matters"
+    )
+
+
 def rules_of(settings: Settings) -> str:
     """As `OutputOptions.rules`; raises UsageError if the dictionary cannot be read."""
     if settings.replace is None:

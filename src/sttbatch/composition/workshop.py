@@ -39,6 +39,7 @@ from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import stop_waiting
 from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.speaker_names import SqlSpeakerNames
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.run_control import Refusals, RunControl
@@ -300,6 +301,14 @@ def transcription_run(
             beside_s=assigned.next_s if assigned is not None else (),
         ),
         ChunkProcessor(transcriber, repair, control),
-        Completion(config, results, claims, OutputWriter(registry, observe), control, emit),
+        Completion(
+            config,
+            results,
+            claims,
+            OutputWriter(registry, observe),
+            SqlSpeakerNames(database),
+            control,
+            emit,
+        ),
         control,
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from operator import attrgetter
 
 from msgspec import Struct
@@ -32,6 +33,7 @@ class Document(Struct, frozen=True):
         task: what the engine was asked for.
         url: where others read its json; None: it is in no bucket, or that is unknown.
         replacements: what rules have changed in the transcript.
+        names: of the recording's speakers by their numbers; the transcript has them.
     """
 
     source: str
@@ -43,6 +45,7 @@ class Document(Struct, frozen=True):
     url: str | None = None
     task: Task = Task.TRANSCRIBE
     replacements: tuple[Replacement, ...] = ()
+    names: Mapping[str, str] = {}
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""

@@ -25,7 +25,8 @@ def txt(document: Document) -> bytes:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
     Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
-    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`.
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`, or
+    `Anna: text` where the speaker has that name.
     """
     paragraphs: list[list[str]] = []
     speaker: str | None = None
@@ -103,6 +104,8 @@ def json_document(
         content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = [_dropped(each) for each in transcript.dropped]
+    if document.names and any(each.speaker is not None for each in segments):
+        content["speakers"] = dict(document.names)
     if document.replacements:
         content["replacements"] = [_replacement(each) for each in document.replacements]
     return json_bytes(content)

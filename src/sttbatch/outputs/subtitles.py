@@ -88,7 +88,7 @@ def subtitles(sequence: Sequence[Cue], format_name: str, escape: Callable[[str],
     for cue in sequence:
         text = r"\N".join(escape(line).translate(_HIDDEN) for line in cue.lines)
         if format_name == "vtt" and cue.speaker is not None:
-            text = f"<v {cue.speaker}>{text}"
+            text = f"<v {escape(cue.speaker).translate(_HIDDEN)}>{text}"
         file.append(SSAEvent(start=cue.start_ms, end=cue.end_ms, text=text))
     return file.to_string(format_name).translate(_RESTORED)
 

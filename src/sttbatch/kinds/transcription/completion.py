@@ -24,6 +24,7 @@ from sttbatch.core.jobs import Job
 from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
+from sttbatch.core.ports import SpeakerNames
 from sttbatch.core.threads import computed
 from sttbatch.kinds.claims import dead_letter_reason, times_failed
 from sttbatch.kinds.report import SKIPPED, Outcome
@@ -31,9 +32,8 @@ from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
-from sttbatch.outputs.replacements import with_rules
+from sttbatch.outputs.recipes import Recipe
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.transcript.result_merger import ResultMerger
@@ -57,6 +57,7 @@ class Completion:
     results: ResultCache
     claims: JobClaims
     outputs: OutputWriter
+    names: SpeakerNames
     control: RunControl
     emit: events.Emit
     _done: set[str] = field(default_factory=set, init=False)
@@ -205,19 +206,16 @@ class Completion:
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
-        transcript, replacements = await computed(
-            partial(with_rules, transcript, options.rules),
-            small=not options.rules or transcript.is_short,
+        recipe = Recipe(path, sha256, request.model, request.engine, options, request.task)
+        names = await self.names.of(sha256)
+        document = await computed(
+            partial(recipe.document, transcript, names), small=transcript.is_short
         )
-        document = Document(
-            path, sha256, request.model, request.engine, transcript, options,
-            task=request.task, replacements=replacements,
-        )  # fmt: skip
         written = await self.outputs.write(document, copy.path, key)
         self.emit(events.OutputsWritten(path, time.monotonic() - begun_s))
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
-        replaced = sum(each.count for each in replacements)
+        replaced = sum(each.count for each in document.replacements)
         self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped, replaced))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
