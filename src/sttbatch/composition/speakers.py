@@ -18,7 +18,7 @@ from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.searching import transcript_source
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores
-from sttbatch.core.errors import RecordingError, UsageError
+from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputRecipe, RecordedOutput
 from sttbatch.core.locations import is_object, location
 from sttbatch.core.models import Transcript
@@ -77,7 +77,7 @@ class Speakers:
                 transcripts[key] = transcript
         speakers = {speaker for each in transcripts.values() for speaker in speakers_of(each)}
         if not speakers:
-            reason = "its transcript has no speakers; transcribe it with --channels split"
+            reason = "it has one channel, or was not transcribed with --channels split"
             raise RecordingError(reason if stored else "it has no stored transcript")
         ordered = tuple(sorted(speakers, key=lambda speaker: (len(speaker), speaker)))
         names = await self._stores.speaker_names.of(sha256)
@@ -86,10 +86,12 @@ class Speakers:
     async def rename(self, known: SpeakersOf, names: Mapping[str, str | None]) -> Renamed:
         """Give speakers names, or take them away, and write all outputs that have speakers anew.
 
-        Raises UsageError for an unknown speaker, before anything is changed.
+        Raises RecordingError for an unknown speaker, before anything is changed.
         """
         if unknown := [speaker for speaker in names if speaker not in known.speakers]:
-            raise UsageError(f"there is no speaker {unknown[0]}, only {', '.join(known.speakers)}")
+            raise RecordingError(
+                f"there is no speaker {unknown[0]}, only {', '.join(known.speakers)}"
+            )
         await self._stores.speaker_names.rename(known.sha256, names)
         return await self._rewrite(known)
 
@@ -187,7 +189,7 @@ def changes_of(arguments: Sequence[str]) -> tuple[list[str], dict[str, str | Non
     names: dict[str, str | None] = {}
     for argument in arguments:
         speaker, equals, name = argument.partition("=")
-        if equals and speaker.isdecimal() and not os.path.lexists(argument):
+        if equals and "/" not in speaker and not os.path.lexists(argument):
             names[speaker] = checked_name(name) if name.strip() else None
         else:
             paths.append(argument)

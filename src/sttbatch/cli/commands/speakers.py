@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +44,8 @@ def rename(
 
     Exit codes: 0 all renamed, 1 a file has no speakers, 2 wrong usage.
     """
+    import asyncio
+
     from sttbatch.composition.settings import load_settings
     from sttbatch.composition.speakers import Speakers, changes_of
     from sttbatch.composition.stores import opened_stores
