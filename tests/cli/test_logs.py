@@ -61,6 +61,7 @@ def test_each_line_says_which_job_chunk_and_request(shell: Shell, talk: str) -> 
         "skipped": 0,
         "too_young": 0,
         "dropped": 0,
+        "replaced": 0,
         "audio_seconds": pytest.approx(11, abs=0.1),
         "chunks_sent": 1,
         "cost": pytest.approx(0.11, abs=0.001),

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.calls import make_call
 from tests.cloudru import CloudRu, HeardWord, make_recording
 from tests.cloudru.translating import TranslatingModel, translated
 from tests.object_server import SECRET, ObjectServer, proxy
@@ -499,3 +500,23 @@ def test_a_translation_is_an_object_beside_its_recording(
     assert again.code == 0, again.err
     assert "1 from cache" in again.summary
     assert len(cloudru.received) == sent
+
+
+def test_names_of_speakers_are_in_objects_without_fetching_the_recording(
+    with_objects: Shell, shared_objects: ObjectServer, client: Any, bucket: str, tmp_path: Path
+) -> None:
+    shell, url = with_objects, f"s3://{bucket}/call"
+    make_call(tmp_path / "call.wav", {"duration_s": 5.0}, {"duration_s": 5.0})
+    body = (tmp_path / "call.wav").read_bytes()
+    client.put_object(Bucket=bucket, Key="call.wav", Body=body)
+    assert transcribe(shell, f"{url}.wav", "--channels", "split", "-f", "txt,json").code == 0
+    got = shared_objects.requests("GET", bucket).count(f"/{bucket}/call.wav")
+    result = shell.run("speakers", "rename", f"{url}.txt", "1=Anna")
+    assert (result.code, result.out) == (0, f"{url}.json\n{url}.txt\n"), result.err
+    assert b"Anna: " in read(client, bucket, "call.txt")
+    assert shell.run("speakers", "rename", f"{url}.wav", "1=Maria").code == 0
+    assert b"Maria: " in read(client, bucket, "call.txt")
+    put = len(shared_objects.requests("PUT", bucket))
+    assert transcribe(shell, f"{url}.wav", "--channels", "split", "-f", "txt,json").code == 0
+    assert len(shared_objects.requests("PUT", bucket)) == put
+    assert shared_objects.requests("GET", bucket).count(f"/{bucket}/call.wav") == got == 1

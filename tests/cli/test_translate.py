@@ -9,12 +9,13 @@ from pathlib import Path
 import pysubs2
 import pytest
 
+from tests.calls import make_call
 from tests.cloudru import CloudRu, Hang, Said, Status, make_recording
 from tests.cloudru.service import MODEL
 from tests.cloudru.translating import TranslatingModel, translated
-from tests.shell import Shell, load
+from tests.shell import Shell, load, texts
 
-from .working import working
+from .working import rows, working
 
 CHAT = "openai/gpt-oss-120b"
 PRICED = {"metadata": {"prompt_tokens_cost": 100, "generated_tokens_cost": 1000}}
@@ -63,6 +64,42 @@ def test_every_line_is_translated_at_its_time_and_paid_once(
         assert again.code == 0, again.err
         assert "1 from cache" in again.summary
     assert len(cloudru.received) == sent, "nothing is paid twice"
+
+
+def test_models_read_what_outputs_say_and_names_cost_nothing(
+    shell: Shell, cloudru: CloudRu, model: TranslatingModel, folder: Path
+) -> None:
+    call, rules = folder / "call.wav", folder.parent / "rules.txt"
+    truths = make_call(call, {"duration_s": 9.0}, {"duration_s": 9.0, "lead_silence_s": 10.0})
+    first = texts(truths[0])[0]
+    rules.write_text(f"{first} => Cloud\n")
+    split = {"STTBATCH_CHANNELS": "split"}
+    shell.extra |= split
+    assert shell.transcribe(call, "-f", "json", "--replace", rules).code == 0
+    found = json.loads(shell.run("search", "cloud", "--json").out)["hits"]
+    assert (len(found), shell.run("search", first).code) == (1, 1)
+    assert shell.run("translate", call, "--to", "en", "-f", "json").code == 0
+    written = load(call.with_suffix(".en.json"))["segments"][0]
+    assert written["source_text"].startswith("Cloud ")
+    sent = len(cloudru.received)
+    renamed = shell.run("speakers", "rename", call, "1=Anna")
+    assert renamed.code == 0, renamed.err
+    # Only what models wrote has to be written by the command that asked them.
+    assert renamed.out == f"{call.with_suffix('.json')}\n"
+    assert f"{call.with_suffix('.en.json')}: gets the names when" in renamed.err
+    again = shell.run("translate", call, "--to", "en", "-f", "json")
+    assert again.code == 0, again.err
+    assert load(call.with_suffix(".en.json"))["segments"][0]["speaker"] == "Anna"
+    assert len(cloudru.received) == sent
+    # Rules that are given are those that are meant.
+    rules.write_text(f"{first} => Other\n")
+    assert shell.run("translate", call, "--to", "en", "-f", "json", "--replace", rules).code == 0
+    written = load(call.with_suffix(".en.json"))["segments"][0]
+    assert written["source_text"].startswith("Other ")
+    # Whoever is forgotten has no name either, nor have the rules.
+    assert shell.run("cache", "invalidate", "--file", call).code == 0
+    for table in ("speaker_names", "dictionaries"):
+        assert rows(shell, f"SELECT count(*) FROM {table}") == [(0,)]
 
 
 def test_what_has_no_transcript_gets_one_first(

@@ -75,7 +75,7 @@ def test_columns_that_nobody_reads_go_and_every_row_stays(tmp_path: Path) -> Non
         ]
         assert db.execute("SELECT * FROM entry_files").fetchall() == [("f", "k")]
         assert db.execute("SELECT * FROM outputs").fetchall() == [
-            (b"\1", b"\2", "txt", "aa", "o", "s", 4.0, "")
+            (b"\1", b"\2", "txt", "aa", "o", "s", 4.0, "", None, None, None)
         ]
         assert db.execute("SELECT * FROM alerts").fetchall() == [("failing", "requests > 1", 3.0)]
     with contextlib.closing(connect(metrics)) as db:

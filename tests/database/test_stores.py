@@ -15,16 +15,27 @@ from sttbatch.core.file_records import (
     FileRecord,
     OutputDigests,
     OutputOwner,
+    OutputRecipe,
     OutputState,
+    RecordedOutput,
     RecordingIdentity,
 )
 from sttbatch.core.models import ChunkSpan, CutPoint
-from sttbatch.core.ports import ChunkIndex, FileIndex, OutputStore, ResultStore
+from sttbatch.core.ports import (
+    ChunkIndex,
+    FileIndex,
+    OutputStore,
+    ResultStore,
+    SpeakerNames,
+    TranscriptSource,
+)
 from sttbatch.core.work import IndexedSpan
 from sttbatch.database.chunk_index import SqlChunkIndex
 from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.outputs import SqlOutputStore
 from sttbatch.database.results import SqlResultStore
+from sttbatch.database.search_source import SqlTranscriptSource
+from sttbatch.database.speaker_names import SqlSpeakerNames
 from tests.database.backends import Backend
 
 SHA, OTHER = "ab" * 32, "cd" * 32
@@ -48,6 +59,8 @@ class Stores:
     spans: ChunkIndex
     files: FileIndex
     outputs: OutputStore
+    names: SpeakerNames
+    source: TranscriptSource
     clock: Clock
 
 
@@ -65,7 +78,8 @@ def run(backend: Backend, tmp_path: Path) -> Run:
                 results = SqlResultStore(database)
                 spans = SqlChunkIndex(database, results)
                 files, outputs = SqlFileIndex(database), SqlOutputStore(database)
-                await test(Stores(results, spans, files, outputs, clock))
+                names, source = SqlSpeakerNames(database), SqlTranscriptSource(database)
+                await test(Stores(results, spans, files, outputs, names, source, clock))
 
         asyncio.run(with_stores())
 
@@ -231,5 +245,42 @@ def test_states_are_those_that_were_remembered_last(run: Run) -> None:
             state = OutputState(TXT, SOURCE, "txt", "origin", "10 1 1 1", audio_s)
             await outputs.record(SOURCE, {}, [state, state._replace(source=RIVAL)])
             assert await outputs.states([SOURCE, RIVAL]) == [state]
+
+    run(test)
+
+
+def test_outputs_are_known_with_what_they_were_made_of(run: Run) -> None:
+    recipe = OutputRecipe("transcript:1", "{}", "a => b")
+
+    async def test(stores: Stores) -> None:
+        outputs, source = stores.outputs, stores.source
+        await outputs.claim(SOURCE, [TXT, JSON], {TXT: ("txt", "aa"), JSON: ("json", "bb")})
+        state = OutputState(TXT, SOURCE, "txt", "origin", "10 1 1 1", 1.0)
+        await outputs.record(SOURCE, {}, [state], recipe)
+        assert await outputs.outputs_of([SOURCE]) == [
+            RecordedOutput(JSON, SOURCE, "json"),
+            RecordedOutput(TXT, SOURCE, "txt", recipe),
+        ]
+        assert await source.rules() == {"transcript:1": "a => b"}
+        # Without rules from now on.
+        await outputs.record(SOURCE, {}, [state], recipe._replace(rules="", text="[]"))
+        assert await source.rules() == {}
+        await stores.results.erase_recording(RecordingIdentity((SHA,), (SOURCE,), ()))
+        assert await outputs.outputs_of([SOURCE]) == []
+
+    run(test)
+
+
+def test_names_belong_to_a_content(run: Run) -> None:
+    async def test(stores: Stores) -> None:
+        names = stores.names
+        await names.rename(SHA, {"1": "Anna", "2": "Oleg"})
+        await names.rename(SHA, {"1": "Maria", "2": None, "3": None})
+        await names.rename(OTHER, {"1": "Ivan"})
+        assert await names.of(SHA) == {"1": "Maria"}
+        assert await stores.source.speaker_names() == {SHA: {"1": "Maria"}, OTHER: {"1": "Ivan"}}
+        erased = await stores.results.erase_recording(RecordingIdentity((SHA,), (), ()))
+        assert erased.rows["speaker_names"] == 1
+        assert await names.all() == {OTHER: {"1": "Ivan"}}
 
     run(test)

@@ -292,3 +292,20 @@ def test_no_total_falls_when_the_old_measurements_expire(old: OldData) -> None:
     assert [name for name, value in before.items() if after[name] < value] == []
     assert old.asked("stats", "--since", "36500d")["runs"]["total"] == 1
     assert after["sttbatch_runs_begun_total"] == before["sttbatch_runs_begun_total"] + 1
+
+
+def test_speakers_of_an_old_recording_get_names_with_its_next_run(old: OldData) -> None:
+    result = old.run("speakers", "rename", "call.txt", "1=Anna", cwd=old.folder / "calls")
+    assert (result.code, result.out) == (0, ""), result.err
+    outputs = [old.folder.resolve() / "calls" / f"call.{name}" for name in ("json", "txt")]
+    assert result.err.splitlines() == [
+        f"sttbatch: {each}: gets the names when the command that wrote it is run again"
+        for each in outputs
+    ]
+    assert old.again(*CALLS).code == 0
+    assert "Anna: " in outputs[1].read_text()
+    # From now on it is known how they were written.
+    result = old.run("speakers", "rename", outputs[1], "1=Maria")
+    assert (result.code, result.out.splitlines()) == (0, [*map(str, outputs)]), result.err
+    assert "Maria: " in outputs[1].read_text()
+    assert old.sent() == []

@@ -23,8 +23,8 @@ from sttbatch.core.options import OutputOptions
 from sttbatch.outputs.document import EMBED_MAX_BYTES, Document, embeddable
 from sttbatch.outputs.formats import FORMATS
 from sttbatch.outputs.html_page import html_page
+from sttbatch.outputs.made_from import made_from
 from sttbatch.outputs.output_names import Recording, link_between
-from sttbatch.outputs.output_registry import made_from
 from sttbatch.outputs.unicode_text import encodable
 from tests.outputs.examples import document, saying, write
 from tests.queue.harness import Ledger

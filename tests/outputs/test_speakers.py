@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 
-from sttbatch.core.models import Gap, GapReason, Segment, Word
+import pytest
+from msgspec.structs import replace
+
+from sttbatch.core.errors import UsageError
+from sttbatch.core.models import Gap, GapReason, Segment, Transcript, Word
+from sttbatch.outputs.edited_text import edited_segments
+from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.speaker_names import checked_name, with_names
 
 from .examples import document, text
 
@@ -71,6 +78,32 @@ def test_json_names_speakers_and_channels() -> None:
     content = json.loads(written("json"))
     assert [segment["speaker"] for segment in content["segments"]] == ["1", "2", "2", "1"]
     assert content["gaps"][0]["channel"] == 2
+
+
+NAME = "O'Neill & Анна: №1 (-- \U0001f600)"
+
+
+@pytest.mark.parametrize("name", ["txt", "srt", "vtt", "json"])
+def test_a_name_is_shown_as_it_is_and_read_back(name: str) -> None:
+    transcript = with_names(Transcript(60.0, "en", CALL, ()), {"1": checked_name(NAME)})
+    named = replace(document(CALL), transcript=transcript)
+    segments = edited_segments(b"".join(FORMATS[name](named)), name, ["1", "2", NAME])
+    assert segments is not None
+    assert {(each.speaker, each.text) for each in segments} >= {(NAME, "Hello?"), (NAME, "I know.")}
+    assert {each.speaker for each in segments} == {NAME, "2"}
+
+
+def test_the_longest_name_is_meant() -> None:
+    (segment,) = edited_segments(b"Anna: Maria: Hello", "txt", ["Anna", "Anna: Maria"]) or []
+    assert (segment.speaker, segment.text) == ("Anna: Maria", "Hello")
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "x" * 81, "12", "a\tb", "a\nb", "\x9b", "a\u202eb", "a>", "{a", "\\N"]
+)
+def test_a_name_that_no_output_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        checked_name(name)
 
 
 def test_nothing_of_it_where_channels_were_mixed() -> None:

@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from sttbatch.core.options import OutputOptions
 from sttbatch.database.database import Database, expand
 from sttbatch.database.outputs import STATES, SqlOutputStore
+from sttbatch.outputs.made_from import made_from
 from sttbatch.outputs.output_names import OutputLocation, OutputPlan, Recording
-from sttbatch.outputs.output_registry import IntactOutputs, Origin, OutputRegistry, made_from
+from sttbatch.outputs.output_registry import IntactOutputs, Origin, OutputRegistry
 from tests.database.backends import Backend
 
 OPTIONS = OutputOptions(formats=("txt", "json"))

@@ -22,7 +22,7 @@ COMMANDS = (
     "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
     "import", "stats", "schema", "models", "doctor",
 )  # fmt: skip
-GROUPS = ("alerts", "cache", "config", "database", "jobs")
+GROUPS = ("alerts", "cache", "config", "database", "jobs", "speakers")
 """Commands with commands of their own."""
 
 _IMPORTING = 200_000

@@ -29,6 +29,10 @@ Model = Annotated[str | None, option(
 Transcribe = Annotated[bool, option(
     "Transcribe recordings first that have no transcript.", "--transcribe/--no-transcribe",
     panel=options.INPUT)]
+Replace = Annotated[str | None, option(
+    "File of lines `wrong => right`: words that are replaced in transcripts before the model reads "
+    "them.", "--replace", metavar="FILE", default="as in the outputs of transcribe",
+    panel=options.OUTPUT)]
 Retries = Annotated[int | None, option(
     "Maximum retries per request.", metavar="N", default="3", panel=options.LIMITS)]
 Force = Annotated[bool, option(
@@ -50,6 +54,7 @@ class LanguageArguments(BatchOptions):
     transcribe: Transcribe = True
     min_age: options.MinAge = "0"
     no_wait: options.NoWait = False
+    replace: Replace = None
     overwrite: options.Overwrite = False
     model: Model = None
     base_url: options.BaseUrl = None
@@ -66,13 +71,17 @@ class LanguageArguments(BatchOptions):
 
     def settings(self) -> dict[str, Any]:
         """The options that are settings, by name; None: not given."""
-        names = ("output_dir", "base_url", "concurrency", "rate_limit", "retries", "outage_wait")
+        names = (
+            "output_dir", "base_url", "concurrency", "rate_limit", "retries", "outage_wait",
+            "replace",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names} | {"chat_model": self.model}
 
     def outputs(self, settings: Settings, formats: tuple[str, ...]) -> OutputOptions:
         """Where outputs of these formats are written; raises UsageError if they are printed."""
         if settings.output_dir == "-":
             raise UsageError("outputs are not printed; name a folder with -o, or give none")
+        from sttbatch.composition.effective_options import rules_of
         from sttbatch.core.locations import location
         from sttbatch.core.options import OutputOptions
 
@@ -83,6 +92,7 @@ class LanguageArguments(BatchOptions):
             max_lines=settings.max_lines,
             overwrite=self.overwrite,
             timestamps=settings.timestamps,
+            rules=rules_of(settings),
         )
 
 

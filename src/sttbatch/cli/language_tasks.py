@@ -50,7 +50,7 @@ def task_of_kind(
     *,
     style: str | None,
     prompt_file: Path | None,
-    glossary: Path | None,
+    glossary: str | None,
     max_cps: float | None,
 ) -> KindOfTask | None:
     """The task of a kind; None: transcription. Raises UsageError for options of another kind."""
@@ -58,34 +58,51 @@ def task_of_kind(
     if kind != SUMMARY:
         others |= {"--style": style, "--prompt-file": prompt_file}
     if kind != TRANSLATION:
-        others |= {"--glossary": glossary, "--max-cps": max_cps}
+        others["--max-cps"] = max_cps
     if kind not in {SUMMARY, TRANSLATION}:
         others["--to"] = language
     if given := [name for name, value in others.items() if value is not None]:
         raise UsageError(f"{', '.join(given)}: not for --kind {kind}")
+    terms = None if glossary is None else Path(glossary)
     if kind == TRANSLATION:
         if language is None:
             raise UsageError("--kind translation needs --to, such as --to en")
-        return translation(language, formats or "srt", glossary, max_cps)
+        return translation(language, formats or "srt", terms, max_cps)
     if kind == SUMMARY:
-        return summary(style or "brief", language, formats or "md,json", prompt_file)
+        return summary(style or "brief", language, formats or "md,json", prompt_file, terms)
     return None
 
 
-def summary(style: str, language: str | None, formats: str, prompt_file: Path | None) -> KindOfTask:
-    """The task of a summary; raises UsageError for an unknown style, or file that is no prompt."""
+def summary(
+    style: str,
+    language: str | None,
+    formats: str,
+    prompt_file: Path | None,
+    glossary: Path | None = None,
+) -> KindOfTask:
+    """The task of a summary.
+
+    Raises UsageError for an unknown style, or a file that is no prompt or no glossary.
+    """
+    from sttbatch.kinds.language.glossaries import read_terms
     from sttbatch.kinds.summarization.summary import Style, SummaryOptions
 
     if style not in set(Style):
         raise UsageError(f"--style is {', '.join(Style)}, not {style!r}")
     instruction = _prompt(prompt_file) if prompt_file is not None else None
+    terms = tuple(read_terms(glossary)) if glossary is not None else ()
 
     def make(model: ChosenModel) -> LanguageTask[Any]:
         from sttbatch.kinds.summarization.task import SummaryTask
 
         return SummaryTask(
             SummaryOptions(
-                model.name, model.context_tokens, Style(style), language, instruction=instruction
+                model.name,
+                model.context_tokens,
+                Style(style),
+                language,
+                instruction=instruction,
+                terms=terms,
             )
         )
 

@@ -54,6 +54,10 @@ Language = Annotated[str | None, option(
     "--language", "-l", metavar="CODE", default="detected")]
 Prompt = Annotated[str | None, option(
     "Vocabulary and style, sent with every chunk.", metavar="TEXT")]
+Terms = Annotated[str | None, option(
+    "File of terms, one a line, the most used first: added to the prompt as far as Whisper reads "
+    "it. With a changed prompt, everything is sent again.",
+    "--glossary", metavar="FILE", panel=RECOGNITION)]
 Words = Annotated[bool | None, option("Include word timestamps in the json output.", "--words")]
 Engine = Annotated[str | None, option(
     "Recognition engine: cloudru, or local, which works offline.",
@@ -93,6 +97,9 @@ Timestamps = Annotated[bool | None, option(
 EmbedAudio = Annotated[bool | None, option(
     "Put the recording, up to 384 MiB, into the html page, in place of a link to it.",
     "--embed-audio", panel=OUTPUT)]
+Replace = Annotated[str | None, option(
+    "File of lines `wrong => right`: words that are replaced when outputs are written, which sends "
+    "nothing.", "--replace", metavar="FILE", panel=OUTPUT)]
 Overwrite = Annotated[bool, option(
     "Replace outputs that were edited.", "--overwrite", panel=OUTPUT)]
 

@@ -37,7 +37,9 @@ class TranscribeOptions(BatchOptions):
     max_lines: options.MaxLines = None
     timestamps: options.Timestamps = None
     embed_audio: options.EmbedAudio = None
+    replace: options.Replace = None
     overwrite: options.Overwrite = False
+    glossary: options.Terms = None
     temperature: options.Temperature = None
     task: options.TaskName = "transcribe"
     channels: options.Channels = None
@@ -75,6 +77,7 @@ class TranscribeOptions(BatchOptions):
                 "temperature", "audit", "max_line_width", "max_lines", "channels", "engine",
                 "model", "base_url", "device", "concurrency", "chunk_duration", "max_chunk_mb",
                 "upload_codec", "rate_limit", "retries", "outage_wait", "vad", "hallucinations",
+                "replace", "glossary",
             )
         }  # fmt: skip
         return given | {"output_dir": None} if self.to_stdout else given

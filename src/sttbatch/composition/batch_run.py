@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.effective_options import check_device, concurrency_of
+from sttbatch.composition.effective_options import check_device, concurrency_of, terms_left_out
 from sttbatch.composition.extras import needs_celery
 from sttbatch.composition.object_storage import objects_of
 from sttbatch.composition.process_limits import check_process_limits, collect_garbage
@@ -95,7 +95,7 @@ class BatchRun:
         Raises UsageError if the process may use too little memory, or too few files, if there is no
         GPU and one is asked for, or if outputs are objects and the extra `s3` is not installed.
         """
-        check_process_limits()
+        self._check()
         check_device(self._settings)
         if config.outputs.directory is not None and is_object(config.outputs.directory):
             await asyncio.to_thread(objects_of(self._settings))
@@ -164,7 +164,7 @@ class BatchRun:
 
         Outputs of what is stored are written. Raises UsageError as `transcribe`.
         """
-        check_process_limits()
+        self._check()
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
             if not config.run.force:
@@ -187,7 +187,7 @@ class BatchRun:
 
     async def forecast(self, discovery: Discovery, config: RunConfig) -> BatchForecast:
         """Estimate what `transcribe` would send, without sending; raises UsageError as it does."""
-        check_process_limits()
+        self._check()
         check_device(self._settings)
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
@@ -231,6 +231,11 @@ class BatchRun:
         for listener in self.listeners:
             listener(event)
 
+    def _check(self) -> None:
+        check_process_limits()
+        if (left_out := terms_left_out(self._settings)) is not None:
+            self.warn(left_out)
+
     async def _report_up_to_date(
         self, discovery: Discovery, database: Database, config: RunConfig
     ) -> None:
@@ -247,7 +252,13 @@ class BatchRun:
         # It creates no garbage, and collecting would take a tenth of its time.
         with _without_garbage_collection():
             await take_up_to_date(
-                discovery, fingerprinter, stores.results, registry, config, self.emit
+                discovery,
+                fingerprinter,
+                stores.results,
+                registry,
+                stores.speaker_names,
+                config,
+                self.emit,
             )
         if not (discovery.candidates or discovery.failures):
             await report_skipped(discovery, registry, self.emit)

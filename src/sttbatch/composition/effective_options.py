@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from sttbatch.composition.settings import Settings
@@ -20,6 +23,9 @@ from sttbatch.core.options import (
     Task,
 )
 from sttbatch.kinds.transcription.spec import RunConfig
+
+if TYPE_CHECKING:
+    from sttbatch.kinds.transcription.prompts import GlossaryPrompt
 
 CLOUDRU_MODEL = "openai/whisper-large-v3"
 LOCAL_MODEL = "tiny.en"
@@ -45,7 +51,11 @@ def run_config_of(
     *,
     to_stdout: bool = False,
 ) -> RunConfig:
-    """The effective options of a run; raises UsageError for a task that its model cannot do."""
+    """The effective options of a run.
+
+    Raises UsageError for a task that its model cannot do, and for a glossary or a dictionary that
+    cannot be read.
+    """
     is_local = settings.engine == "local"
     formats = tuple(settings.formats)
     if flags.task is Task.TRANSLATE:
@@ -58,7 +68,7 @@ def run_config_of(
             origin="" if is_local else origins(settings.base_url)[0],
             model=settings.model or (LOCAL_MODEL if is_local else CLOUDRU_MODEL),
             language=settings.language,
-            prompt=settings.prompt,
+            prompt=prompt_of(settings).prompt,
             temperature=settings.temperature,
             task=flags.task,
         ),
@@ -82,6 +92,7 @@ def run_config_of(
             hallucinations=settings.hallucinations,
             public_base_url=settings.public_base_url,
             embed_audio=settings.embed_audio,
+            rules=rules_of(settings),
         ),
         run=RunOptions(
             fail_fast=flags.fail_fast,
@@ -98,6 +109,38 @@ def run_config_of(
         ),
         concurrency=concurrency_of(settings),
     )
+
+
+def prompt_of(settings: Settings) -> GlossaryPrompt:
+    """The prompt with the terms of the glossary; raises UsageError if that cannot be read."""
+    from sttbatch.kinds.transcription.prompts import GlossaryPrompt, glossary_prompt
+
+    if settings.glossary is None:
+        return GlossaryPrompt(settings.prompt)
+    from sttbatch.kinds.language.glossaries import read_terms
+
+    return glossary_prompt(settings.prompt, read_terms(Path(settings.glossary).expanduser()))
+
+
+def terms_left_out(settings: Settings) -> str | None:
+    """A warning of terms of the glossary for which the prompt has no room."""
+    left_out = prompt_of(settings).left_out
+    if not left_out:
+        return None
+    terms = "term does" if len(left_out) == 1 else "terms do"
+    return (
+        f"{settings.glossary}: {len(left_out)} {terms} not fit into the prompt, of which Whisper "
+        f"reads 224 tokens: from {left_out[0]!r} on; put first what matters"
+    )
+
+
+def rules_of(settings: Settings) -> str:
+    """As `OutputOptions.rules`; raises UsageError if the dictionary cannot be read."""
+    if settings.replace is None:
+        return ""
+    from sttbatch.outputs.replacements import read_rules
+
+    return read_rules(Path(settings.replace).expanduser())
 
 
 def check_device(settings: Settings) -> None:

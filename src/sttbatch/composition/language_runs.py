@@ -128,7 +128,7 @@ async def language_run(
     return LanguagePipeline(
         task,
         config,
-        _finder(workshop, settings, transcription, control, emit),
+        _finder(workshop, settings, transcription, config.outputs.rules, control, emit),
         Asker(
             models=workshop.engines.models,
             pay_once=pay_once,
@@ -167,6 +167,7 @@ def _finder(
     workshop: Workshop,
     settings: Settings,
     transcription: RunConfig,
+    rules: str,
     control: RunControl,
     emit: events.Emit,
 ) -> TranscriptFinder:
@@ -194,6 +195,7 @@ def _finder(
         preferred,
         lambda: control.closed,
         workshop.fetched,
+        rules,
     )
 
 

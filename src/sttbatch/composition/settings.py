@@ -72,6 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     only_internal: bool = False
     language: str | None = None
     prompt: str | None = None
+    glossary: str | None = None
     temperature: Annotated[float, Meta(ge=0, le=1)] | None = None
     formats: list[str] = msgspec.field(default_factory=lambda: ["txt", "json"])
     output_dir: str | None = None
@@ -92,6 +93,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     audit_share: Annotated[float, Meta(ge=0, le=10)] = 0.25
     vad: Literal["auto", "off"] = "auto"
     hallucinations: Hallucinations = Hallucinations.DROP
+    replace: str | None = None
     retries: Annotated[int, Meta(ge=0, le=20)] = 3
     retry_backoff: Backoff = Backoff.EXPONENTIAL
     retry_base: Annotated[float, Meta(ge=0, le=3600)] = 0.5

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         JobStore,
         OrderStore,
         OutputStore,
+        SpeakerNames,
         WorkLedger,
     )
     from sttbatch.database.results import SqlResultStore
@@ -139,6 +140,12 @@ class LedgerStores:
         from sttbatch.database.outputs import SqlOutputStore
 
         return SqlOutputStore(self.database, this_host(self.settings))
+
+    @cached_property
+    def speaker_names(self) -> SpeakerNames:
+        from sttbatch.database.speaker_names import SqlSpeakerNames
+
+        return SqlSpeakerNames(self.database)
 
     @cached_property
     def alerts(self) -> AlertStore:

@@ -39,6 +39,7 @@ from sttbatch.database.files import SqlFileIndex
 from sttbatch.database.jobs import LedgerJobs
 from sttbatch.database.opening import stop_waiting
 from sttbatch.database.outputs import SqlOutputStore
+from sttbatch.database.speaker_names import SqlSpeakerNames
 from sttbatch.execution.pay_once import PayOnce, RunBudget
 from sttbatch.external.secret import Secret
 from sttbatch.kinds.run_control import Refusals, RunControl
@@ -305,6 +306,7 @@ def transcription_run(
             results,
             claims,
             OutputWriter(registry, observe, workshop.media.spool),
+            SqlSpeakerNames(database),
             control,
             emit,
         ),

@@ -226,13 +226,14 @@ class FileProcessingCompleted(Event, frozen=True):
 
     `kept` are files in an output's place that are not ours to overwrite, `gaps` the reason of each
     span without words, `dropped` the number of segments that nobody spoke, or
-    of statements that nobody made.
+    of statements that nobody made, `replaced` the number of places that rules have changed.
     """
 
     outputs: tuple[str, ...]
     kept: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     dropped: int = 0
+    replaced: int = 0
 
 
 TRANSCRIBED = "transcribed"

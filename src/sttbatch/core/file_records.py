@@ -80,6 +80,29 @@ class OutputDigests(NamedTuple):
     is_elsewhere: bool = False
 
 
+class OutputRecipe(NamedTuple):
+    """How outputs are made again.
+
+    Attributes:
+        transcript_key: of the stored transcript.
+        text: JSON that `outputs.recipes` understands.
+        rules: as in `OutputOptions`.
+    """
+
+    transcript_key: str
+    text: str
+    rules: str = ""
+
+
+class RecordedOutput(NamedTuple):
+    """An output of a recording; `recipe` is None if it is unknown."""
+
+    path: bytes
+    source: bytes
+    format: str
+    recipe: OutputRecipe | None = None
+
+
 class OutputState(NamedTuple):
     """The state of an output after it was written.
 

@@ -75,7 +75,8 @@ class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     """What is written, and where: beside each recording unless there is a `directory`.
 
     `public_base_url` is the address at which others read the objects of a bucket. `embed_audio`
-    puts the recording into its html page.
+    puts the recording into its html page. `rules` are those of a dictionary, a line
+    `wrong => right` for each, sorted.
     """
 
     formats: tuple[str, ...] = ("txt", "json")
@@ -88,6 +89,7 @@ class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     public_base_url: str | None = None
     timestamps: bool = False
     embed_audio: bool = False
+    rules: str = ""
 
 
 class Backoff(StrEnum):

@@ -16,6 +16,7 @@ from sttbatch.database import (
     outputs,
     results,
     search_source,
+    speaker_names,
     work_ledger,
     workers,
 )
@@ -59,6 +60,8 @@ LEDGER_STATEMENTS: Sequence[HotStatement] = (
     ),
     ("look outputs up", expand(outputs.DIGESTS, 1), (b"/",)),
     ("look at the outputs of recordings", expand(outputs.STATES, 1), (b"/",)),
+    ("find the recipes of outputs", expand(outputs.OF_RECORDINGS, 1), (b"/",)),
+    ("look up the names of speakers", speaker_names.OF, (_SHA,)),
     ("find the outputs below a folder", outputs.owners_below(1), (b"/a/", b"/a0")),
     ("list transcripts", search_source.STORED, (1.0,)),
     ("find the transcripts of recordings", expand(search_source.STORED_OF, 1), (_SHA, 1.0)),

@@ -78,6 +78,22 @@ LEDGER: Steps = {
            WHERE key >= 'transcript:' AND key < 'transcript;'""",
         "CREATE INDEX files_sha256 ON files (sha256)",
     ),
+    "0017_names": (
+        # Of the speakers of a recording, whose transcripts have their numbers.
+        """CREATE TABLE speaker_names (
+            file_sha256 TEXT NOT NULL,
+            speaker TEXT NOT NULL,
+            name TEXT NOT NULL,
+            PRIMARY KEY (file_sha256, speaker)
+        ) STRICT, WITHOUT ROWID""",
+        # Rules of replacement, as outputs were written with them.
+        "CREATE TABLE dictionaries (sha256 TEXT PRIMARY KEY, rules TEXT NOT NULL) STRICT",
+        # How an output is made again: of which transcript, by what options as JSON, and by which
+        # dictionary; NULL: an earlier version wrote it, or it is no transcript.
+        "ALTER TABLE outputs ADD COLUMN transcript_key TEXT",
+        "ALTER TABLE outputs ADD COLUMN recipe TEXT",
+        "ALTER TABLE outputs ADD COLUMN dictionary TEXT",
+    ),
 }
 
 LEDGER_HISTORY = History("sttbatch.ledger", "the ledger", LEDGER)

@@ -6,10 +6,17 @@ while it is written, so that after a crash the next run recognises both the old 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.core.file_records import (
+    OutputDigests,
+    OutputOwner,
+    OutputRecipe,
+    OutputState,
+    RecordedOutput,
+)
 from sttbatch.database.database import Database, expand
 from sttbatch.database.store import Session
 
@@ -32,10 +39,18 @@ STATES = """
     SELECT path, source, format, made_from, file_state, audio_s
     FROM outputs WHERE source IN (?*)"""
 REMEMBER_STATE = """
-    UPDATE outputs SET made_from = :made_from, file_state = :file_state, audio_s = :audio_s
+    UPDATE outputs SET made_from = :made_from, file_state = :file_state, audio_s = :audio_s,
+        transcript_key = :transcript_key, recipe = :recipe, dictionary = :dictionary
     WHERE path = :path AND source = :source AND (
         made_from IS DISTINCT FROM :made_from OR file_state IS DISTINCT FROM :file_state
-        OR audio_s IS DISTINCT FROM :audio_s)"""
+        OR audio_s IS DISTINCT FROM :audio_s OR recipe IS DISTINCT FROM :recipe)"""
+KEEP_RULES = (
+    "INSERT INTO dictionaries (sha256, rules) VALUES (?, ?) ON CONFLICT (sha256) DO NOTHING"
+)
+OF_RECORDINGS = """
+    SELECT path, source, format, transcript_key, recipe, rules
+    FROM outputs LEFT JOIN dictionaries ON dictionaries.sha256 = outputs.dictionary
+    WHERE source IN (?*) ORDER BY path"""
 
 
 class SqlOutputStore:
@@ -87,8 +102,12 @@ class SqlOutputStore:
         source: bytes,
         sha256s: Mapping[bytes, tuple[str, str]],
         states: Sequence[OutputState] = (),
+        recipe: OutputRecipe | None = None,
     ) -> None:
-        rows = [state._asdict() for state in states]
+        key, text, rules = recipe or (None, None, "")
+        digest = hashlib.sha256(rules.encode()).hexdigest() if rules else None
+        made = {"transcript_key": key, "recipe": text, "dictionary": digest}
+        rows = [state._asdict() | made for state in states]
 
         def record(session: Session) -> None:
             for output in self._digests(session, list(sha256s)):
@@ -100,6 +119,8 @@ class SqlOutputStore:
                 alone = output.sha256s[-1:] == (sha256,)
                 digests = (sha256,) if alone else _with(output.sha256s, sha256)
                 session.execute(OWN, (output.path, source, name, " ".join(digests), self._host))
+            if digest is not None:
+                session.execute(KEEP_RULES, (digest, rules))
             session.executemany(REMEMBER_STATE, rows)
 
         await self._database.write(record)
@@ -107,6 +128,15 @@ class SqlOutputStore:
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         rows = await self._database.batched_rows(STATES, sources)
         return [OutputState._make(row) for row in rows]
+
+    async def outputs_of(self, sources: Sequence[bytes]) -> list[RecordedOutput]:
+        rows = await self._database.batched_rows(OF_RECORDINGS, sources)
+        return [
+            RecordedOutput(
+                path, source, name, None if text is None else OutputRecipe(key, text, rules or "")
+            )
+            for path, source, name, key, text, rules in rows
+        ]
 
     def _digests(self, session: Session, paths: Sequence[bytes]) -> list[OutputDigests]:
         rows = session.execute(expand(DIGESTS, len(paths)), paths)

@@ -21,6 +21,7 @@ from sttbatch.core.errors import StateError
 from sttbatch.core.file_records import ErasedRecording, RecordingIdentity
 from sttbatch.database.database import Database, expand
 from sttbatch.database.request_kinds import KEY_PREFIX
+from sttbatch.database.speaker_names import ERASE as ERASE_NAMES
 from sttbatch.database.store import Session
 
 _T = TypeVar("_T")
@@ -84,6 +85,9 @@ ANONYMIZE = f"""
     UPDATE requests SET chunk_key = {KEY_PREFIX} || '{FORGOTTEN}',
         error = CASE WHEN status IS NULL OR error IS NULL THEN error ELSE '{FORGOTTEN}' END
     WHERE chunk_key = ?"""  # noqa: S608 - of constants
+
+ERASE_RULES = """DELETE FROM dictionaries WHERE sha256 NOT IN (
+    SELECT dictionary FROM outputs WHERE dictionary IS NOT NULL)"""
 
 
 class SqlResultStore:
@@ -278,9 +282,12 @@ def erase(session: Session, recording: RecordingIdentity) -> ErasedRecording:
         "chunk_tasks": delete("DELETE FROM chunk_tasks WHERE chunk_key = ?", keys),
         "processing_jobs": delete("DELETE FROM processing_jobs WHERE file_sha256 = ?", jobs),
         "outputs": delete("DELETE FROM outputs WHERE source = ?", paths),
+        "speaker_names": delete(ERASE_NAMES, contents),
         "files": delete("DELETE FROM files WHERE path = ?", paths)
         + delete("DELETE FROM files WHERE sha256 = ?", contents),
     }
+    # Rules may have names, and nobody else needs these.
+    session.execute(ERASE_RULES)
     return ErasedRecording(tuple(keys), entries, rows, running)
 
 

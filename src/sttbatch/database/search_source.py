@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from sttbatch.core.search import KnownOutput, StoredTranscript
 from sttbatch.database.database import Database
 from sttbatch.database.results import FOREVER_S
+from sttbatch.database.speaker_names import SqlSpeakerNames
 
 _STORED = """
     SELECT cache_entries.key, file_sha256, created_at
@@ -22,6 +23,10 @@ STORED_OF = f"{_STORED} AND file_sha256 IN (?*) AND created_at > (SELECT ledger_
 # A search looks at each of many thousand: nothing more is read of what did not change.
 OUTPUT_STATES = "SELECT path, file_state FROM outputs WHERE format IN (?*)"
 OUTPUTS = "SELECT path, source, format, sha256, file_state FROM outputs WHERE path IN (?*)"
+# Of several dictionaries one wins, always the same one.
+RULED = """SELECT transcript_key, dictionary FROM outputs
+    WHERE dictionary IS NOT NULL ORDER BY path"""
+DICTIONARIES = "SELECT sha256, rules FROM dictionaries"
 CONTENTS = "SELECT path, sha256 FROM files"
 PATHS = "SELECT sha256, path FROM files WHERE sha256 IN (?*)"
 
@@ -60,6 +65,15 @@ class SqlTranscriptSource:
             KnownOutput(path, source, name, tuple(sha256s.split()), state)
             for path, source, name, sha256s, state in rows
         ]
+
+    async def speaker_names(self) -> Mapping[str, Mapping[str, str]]:
+        return await SqlSpeakerNames(self._database).all()
+
+    async def rules(self) -> dict[str, str]:
+        # Many transcripts share one dictionary, which is large.
+        rules = dict(await self._database.rows(DICTIONARIES))
+        ruled = await self._database.rows(RULED)
+        return {key: rules[digest] for key, digest in ruled if digest in rules}
 
     async def contents(self) -> list[tuple[bytes, str]]:
         return await self._database.rows(CONTENTS)

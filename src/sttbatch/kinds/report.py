@@ -62,6 +62,7 @@ class BatchReport:
         cost: of this run, in the currency of the price setting; possibly billed ones included.
         gaps: spans without words in what this run wrote, by their reason.
         dropped: segments that nobody spoke in what this run wrote.
+        replaced: places that rules have changed in what this run wrote.
         fatal: why the run ended early.
     """
 
@@ -74,6 +75,7 @@ class BatchReport:
     maybe_paid: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
+    replaced: int = 0
     fatal: SttbatchError | None = None
     _written: dict[str, events.FileProcessingCompleted] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class BatchReport:
                 self._written[event.recording] = event
                 self.gaps.update(event.gaps)
                 self.dropped += event.dropped
+                self.replaced += event.replaced
             case events.JobCompleted(recording, audio_s, cached, _):
                 self._add(recording, Outcome.DONE, audio_s, "", cached=cached)
             case events.APIRequestCompleted():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sttbatch.core.models import (
 )
 from sttbatch.core.options import OutputOptions, Task
 from sttbatch.core.timestamps import timestamp
+from sttbatch.outputs.replacements import Replacement
 from sttbatch.outputs.unicode_text import plain
 
 EMBED_MAX_BYTES = 384 * 1024 * 1024
@@ -38,6 +40,8 @@ class Document(Struct, frozen=True):
         url: where others read its json; None: it is in no bucket, or that is unknown.
         link: where a page of the document finds the recording, as a URL; None: nowhere.
         file: the recording, which a page is to contain.
+        replacements: what rules have changed in the transcript.
+        names: of the recording's speakers by their numbers; the transcript has them.
     """
 
     source: str
@@ -50,6 +54,8 @@ class Document(Struct, frozen=True):
     task: Task = Task.TRANSCRIBE
     link: str | None = None
     file: Path | None = None
+    replacements: tuple[Replacement, ...] = ()
+    names: Mapping[str, str] = {}
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""

@@ -15,7 +15,6 @@ from sttbatch.core.models import Segment, Word
 _NOTE = "[not transcribed: "
 _VOICE = re.compile(r"<v(?:\.\S+)? ([^>]+)>")
 _TAG = re.compile(r"</?[a-z][^>]*>")
-_SPEAKER = re.compile(r"(\d+): ")
 _TIME = re.compile(r"\[(\d{2,5}):([0-5]\d):([0-5]\d)\] ")
 _LATEST_S = 1e8
 
@@ -63,7 +62,7 @@ def _from_subtitles(form: str) -> Callable[[bytes], list[Segment]]:
             text = " ".join(_TAG.sub("", cue.plaintext).split())
             if form == "vtt":
                 text = html.unescape(text)
-            speaker = voice[1] if voice else None
+            speaker = html.unescape(voice[1]) if voice else None
             segments.append(Segment(text, cue.start / 1000, cue.end / 1000, speaker=speaker))
         return segments
 
@@ -110,7 +109,7 @@ UNTIMED_FORMATS = frozenset({"txt"})
 def edited_segments(data: bytes, form: str, speakers: Sequence[str]) -> list[Segment] | None:
     """The segments of an output in a readable format; None: it cannot be read.
 
-    `speakers` are those of the recording, whose names stand before their words in some formats.
+    `speakers` are those of the recording, which stand before their words in some formats.
     """
     try:
         segments = [_in_time(each) for each in _READERS[form](data)]
@@ -132,7 +131,9 @@ def _time(seconds: float) -> float:
 
 
 def _with_speaker(segment: Segment, speakers: Sequence[str]) -> Segment:
-    named = _SPEAKER.match(segment.text)
-    if segment.speaker is not None or named is None or named[1] not in speakers:
+    named = [each for each in speakers if segment.text.startswith(f"{each}: ")]
+    if segment.speaker is not None or not named:
         return segment
-    return replace(segment, speaker=named[1], text=segment.text[named.end() :])
+    # One name may be the beginning of another one.
+    speaker = max(named, key=len)
+    return replace(segment, speaker=speaker, text=segment.text[len(speaker) + len(": ") :])

@@ -12,6 +12,7 @@ from sttbatch.core.timestamps import timestamp
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.markdown import markdown
 from sttbatch.outputs.paragraphs import paragraphs
+from sttbatch.outputs.replacements import Replacement
 from sttbatch.outputs.rttm import rttm
 from sttbatch.outputs.subtitles import NAMED, cues, srt_pieces, vtt_pieces
 from sttbatch.outputs.unicode_text import encodable
@@ -30,8 +31,9 @@ def txt(document: Document) -> Iterator[bytes]:
     """Plain text, one paragraph a line, a blank line between paragraphs.
 
     Missing parts are separate paragraphs: `[not transcribed: 00:05:00 - 00:10:00, why]`. If
-    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`. With
-    `timestamps`, paragraphs begin with their times, `[00:12:04] 1: text`, as notes do anyway.
+    channels were transcribed separately, a change of speaker begins a paragraph: `1: text`, or
+    `Anna: text` where the speaker has that name. With `timestamps`, paragraphs begin with their
+    times, `[00:12:04] 1: text`, as notes do anyway.
     """
     before, are_timed = "", document.options.timestamps
     for each in paragraphs(document, are_timed=are_timed):
@@ -102,6 +104,10 @@ def json_document(
         content["url"] = document.url
     if transcript.dropped:
         content["dropped"] = map(_dropped, transcript.dropped)
+    if document.names and any(each.speaker is not None for each in segments):
+        content["speakers"] = dict(document.names)
+    if document.replacements:
+        content["replacements"] = [_replacement(each) for each in document.replacements]
     return json_pieces(content)
 
 
@@ -213,6 +219,10 @@ def _dropped(dropped: DroppedSegment) -> dict[str, object]:
         "text": encodable(segment.text),
         "evidence": [str(each) for each in dropped.evidence],
     }
+
+
+def _replacement(replacement: Replacement) -> dict[str, object]:
+    return {"from": replacement.wrong, "to": replacement.right, "count": replacement.count}
 
 
 def _rounded(seconds: float) -> float:

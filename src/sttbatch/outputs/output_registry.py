@@ -8,16 +8,14 @@ owners are those in the store, and those that this registry has planned.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sttbatch.core.errors import RecordingError
-from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputState
+from sttbatch.core.file_records import OutputDigests, OutputOwner, OutputRecipe, OutputState
 from sttbatch.core.locations import OBJECT_SCHEME, Location, ObjectUrl, location
-from sttbatch.core.models import Hallucinations
 from sttbatch.core.options import OUTPUT_FORMATS, OutputOptions
 from sttbatch.core.ports import Objects, OutputStore
 from sttbatch.outputs.object_files import object_states
@@ -32,10 +30,6 @@ from sttbatch.outputs.output_names import (
     stems,
 )
 from sttbatch.outputs.owned_names import NameIndex, OwnedNames, stems_of
-
-OUTPUTS_VERSION = 2
-"""To be raised when formatters change, so that existing outputs are rewritten."""
-
 
 _OBJECT = OBJECT_SCHEME.encode()
 
@@ -52,6 +46,7 @@ class Origin(NamedTuple):
 
     made_from: str
     audio_s: float
+    recipe: OutputRecipe | None = None
 
 
 class NameTakenError(RecordingError):
@@ -146,7 +141,8 @@ class OutputRegistry:
         states = await self._states(plan, names, origin) if origin is not None else []
         digests = {plan.key(name): (name, sha256) for name, sha256 in sha256s.items()}
         if digests or states:
-            await self._store.record(plan.source, digests, states)
+            recipe = origin.recipe if origin is not None else None
+            await self._store.record(plan.source, digests, states, recipe)
 
     async def _refuse_unless_abandoned(
         self, plan: OutputPlan, others: Sequence[OutputDigests]
@@ -228,21 +224,6 @@ class OutputRegistry:
             return {}
         objects = self.objects
         return await asyncio.to_thread(lambda: object_states(objects(), urls))
-
-
-def made_from(transcript_key: str, display_path: str, options: OutputOptions) -> str:
-    """A digest of everything that decides an output's bytes: 32 hexadecimal digits."""
-    layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
-    if options.hallucinations is not Hallucinations.DROP:
-        layout += f" {options.hallucinations}"
-    if options.public_base_url is not None:
-        layout += f" {options.public_base_url}"
-    if options.timestamps:
-        layout += " timestamps"
-    if options.embed_audio:
-        layout += " embedded"
-    facts = f"{transcript_key}\0{layout}\0{display_path}"
-    return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 class _Naming:

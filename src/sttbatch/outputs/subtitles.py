@@ -99,7 +99,7 @@ def vtt_pieces(sequence: Iterable[Cue]) -> Iterator[bytes]:
     """Cues as a file of WebVTT."""
     yield b"WEBVTT\n\n"
     for number, cue in enumerate(sequence, 1):
-        voice = "" if cue.speaker is None else f"<v {cue.speaker}>"
+        voice = "" if cue.speaker is None else f"<v {cue.speaker.translate(_VTT_ESCAPES)}>"
         yield _numbered(number, cue, ".", voice + "\n".join(cue.lines).translate(_VTT_ESCAPES))
 
 

@@ -18,14 +18,15 @@ from sttbatch.core.threads import computed
 from sttbatch.outputs.atomic_files import Existing, Target, examine, explained, replace_all, sweep
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.made_from import made_from
 from sttbatch.outputs.object_files import ObjectTarget, examine_object, replace_objects
 from sttbatch.outputs.output_names import OutputPlan, Recording, link_between, object_link
 from sttbatch.outputs.output_registry import (
     NameTakenError,
     Origin,
     OutputRegistry,
-    made_from,
 )
+from sttbatch.outputs.recipes import stored_recipe
 from sttbatch.outputs.spooled_content import SpooledContent
 
 _ROUNDS = 5
@@ -64,6 +65,10 @@ class OutputWriter:
         plans = await self.registry.plan(recordings, options)
         self._plans |= {(path, options): plan for path, plan in plans.items()}
 
+    def adopt(self, plan: OutputPlan, options: OutputOptions) -> None:
+        """Take names as planned that the recording already owns."""
+        self._plans[plan.recording.path, options] = plan
+
     async def write(
         self, document: Document, recording: Location, transcript_key: str | None = None
     ) -> Written:
@@ -86,8 +91,9 @@ class OutputWriter:
 
         origin = None
         if transcript_key is not None:
-            facts = made_from(transcript_key, document.source, options)
-            origin = Origin(facts, document.transcript.duration_s)
+            facts = made_from(transcript_key, document.source, options, document.names)
+            recipe = stored_recipe(document, transcript_key)
+            origin = Origin(facts, document.transcript.duration_s, recipe)
         if self._plans[planned].paths:
             is_short = document.transcript.is_short and document.file is None
             written = await self._write_planned(planned, contents, origin, is_short=is_short)

@@ -37,6 +37,12 @@ def reason(
     return result.reason if isinstance(result, Fault) else None
 
 
+def test_terms_of_a_glossary_count_as_said() -> None:
+    entry = {"text": "На Gazprom уйдёт 12 процентов", "ids": [3]}
+    assert reason(entry) is Reason.NAME
+    assert reason(entry, options=replace(OPTIONS, terms=("Gazprom",))) is None
+
+
 @pytest.mark.parametrize(
     "value",
     [None, [], 1, "text", {}, {"title": "Итоги"}, {"summary": "…"}, {"points": "текст"},

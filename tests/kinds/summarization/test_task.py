@@ -8,10 +8,13 @@ import pytest
 
 from sttbatch.core.models import Segment, Transcript
 from sttbatch.kinds.language.spoken_text import SpokenText
+from sttbatch.kinds.summarization.kind import task_of
 from sttbatch.kinds.summarization.summary import SummaryOptions
 from sttbatch.kinds.summarization.task import SummaryTask
 
 from .models import Model, texts
+
+SAID = SpokenText("", Transcript(5.0, "ru", (Segment("Обсудили сроки.", 0.0, 5.0),), ()))
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,18 @@ def test_a_language_may_be_called_by_its_name(name: str, code: str | None) -> No
     assert summary.language == code
     assert texts(summary) == [said]
     assert summary.is_complete
+
+
+def test_terms_are_asked_for_and_change_nothing_where_there_are_none() -> None:
+    plain, spelled = (
+        SummaryOptions("a/model", 32_000),
+        SummaryOptions("a/model", 32_000, terms=("Cloud.ru",)),
+    )
+    (before,), (asked,) = ([*SummaryTask(each).expected(SAID)] for each in (plain, spelled))
+    assert asked.question.instruction.startswith(before.question.instruction)
+    assert asked.question.instruction.endswith('write it so: ["Cloud.ru"]')
+    assert "terms" not in SummaryTask(plain).facts()["settings"]
+    assert task_of(SummaryTask(spelled).options()) == SummaryTask(spelled)
 
 
 def test_more_context_than_is_used_makes_no_other_result() -> None:

@@ -34,7 +34,8 @@ def search(
     since: Annotated[str | None, option(
         "Only what was transcribed in this period: 90m, 24h, 30d.", metavar="D")] = None,
     speaker: Annotated[str | None, option(
-        "Only what this speaker said, where channels were split.", metavar="N")] = None,
+        "Only what this speaker said, by name or, if it has none, by number.",
+        metavar="N|NAME")] = None,
     context: Annotated[int, option(
         "Show N segments before and after each hit.", metavar="N", minimum=0, maximum=100)] = 0,
     number: Annotated[int | None, option(

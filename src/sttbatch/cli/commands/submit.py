@@ -46,7 +46,6 @@ def submit(
     to: To = None,
     style: SubmittedStyle = None,
     prompt_file: options.PromptFile = None,
-    glossary: options.Glossary = None,
     max_cps: options.MaxCps = None,
 ) -> None:
     """Queue recordings for `sttbatch worker`, with all options of transcribe.
@@ -77,7 +76,7 @@ def submit(
         arguments.formats,
         style=style,
         prompt_file=prompt_file,
-        glossary=glossary,
+        glossary=arguments.glossary,
         max_cps=max_cps,
     )
     mode = arguments.mode()
@@ -116,7 +115,8 @@ def _submit(
 
     given = options.settings()
     if task is not None:
-        given["formats"] = None
+        # Of the task, and not of what is transcribed first.
+        given |= {"formats": None, "glossary": None}
     loaded = load_settings(given)
     settings = loaded.settings
     discovery = options.discover("submit", settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from sttbatch.cli import options
@@ -15,6 +16,9 @@ Language = Annotated[str | None, option(
     default="that of the transcript")]
 Formats = Annotated[str, option(
     "Output formats, separated by commas: md, json.", "--format", "-f", metavar="LIST")]
+Glossary = Annotated[Path | None, option(
+    "File of names and terms, one a line, as the summary is to spell them; they count as said.",
+    "--glossary", metavar="FILE", panel=options.LANGUAGE)]
 # fmt: on
 
 
@@ -25,6 +29,7 @@ def summarize(
     language: Language = None,
     formats: Formats = "md,json",
     prompt_file: options.PromptFile = None,
+    glossary: Glossary = None,
 ) -> None:
     """Summarize transcripts: talk.mp3 gets talk.summary.md and talk.summary.json.
 
@@ -38,4 +43,4 @@ def summarize(
     """
     if language is not None:
         check_language("--language", language)
-    run_task(arguments, "summarize", summary(style, language, formats, prompt_file))
+    run_task(arguments, "summarize", summary(style, language, formats, prompt_file, glossary))

@@ -32,6 +32,7 @@ def summary_line(report: BatchReport, wall_s: float, *, is_language: bool = Fals
         f"{counted(report.dropped, 'statement')} left out"
         if is_language
         else f"{counted(report.dropped, 'line')} that nobody spoke": report.dropped,
+        f"{report.replaced} replaced": report.replaced,
         f"{report.count(Outcome.LEFT)} left for the next run": report.count(Outcome.LEFT),
         f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),
         f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),
@@ -55,6 +56,7 @@ def summary_facts(report: BatchReport, wall_s: float, exit_code: int) -> dict[st
         "skipped": report.skipped,
         "too_young": report.recently_modified,
         "dropped": report.dropped,
+        "replaced": report.replaced,
         "audio_seconds": round(report.audio_s, 3),
         "chunks_sent": report.sent,
         "cost": round(report.cost, 6),

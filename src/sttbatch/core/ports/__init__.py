@@ -15,7 +15,13 @@ from sttbatch.core.ports.jobs import (
 )
 from sttbatch.core.ports.objects import ObjectFacts, Objects, ObjectStore
 from sttbatch.core.ports.rates import RateStore
-from sttbatch.core.ports.results import ChunkIndex, FileIndex, OutputStore, ResultStore
+from sttbatch.core.ports.results import (
+    ChunkIndex,
+    FileIndex,
+    OutputStore,
+    ResultStore,
+    SpeakerNames,
+)
 from sttbatch.core.ports.search import SearchIndex, TranscriptSource, VectorIndex
 
 __all__ = [
@@ -34,6 +40,7 @@ __all__ = [
     "RateStore",
     "ResultStore",
     "SearchIndex",
+    "SpeakerNames",
     "TranscriptSource",
     "UsageStore",
     "VectorIndex",

@@ -16,7 +16,9 @@ from sttbatch.core.file_records import (
     FileRecord,
     OutputDigests,
     OutputOwner,
+    OutputRecipe,
     OutputState,
+    RecordedOutput,
     RecordingIdentity,
 )
 from sttbatch.core.work import IndexedSpan
@@ -120,11 +122,29 @@ class OutputStore(Protocol):
         source: bytes,
         sha256s: Mapping[bytes, tuple[str, str]],
         states: Sequence[OutputState] = (),
+        recipe: OutputRecipe | None = None,
     ) -> None:
         """Record that outputs of `source` were written with these (format, digest) by path.
 
-        `states` are of outputs that are up to date; those that are unchanged are not written.
+        `states` are of outputs that are up to date, made by `recipe`; those that are unchanged are
+        not written.
         """
 
     async def states(self, sources: Sequence[bytes]) -> list[OutputState]:
         """The states of the outputs of these recordings, with few queries."""
+
+    async def outputs_of(self, sources: Sequence[bytes]) -> list[RecordedOutput]:
+        """The outputs of these recordings, with their recipes."""
+
+
+class SpeakerNames(Protocol):
+    """The names of the speakers of recordings, by what transcripts call them."""
+
+    async def of(self, file_sha256: str) -> Mapping[str, str]:
+        """Those of one content."""
+
+    async def all(self) -> Mapping[str, Mapping[str, str]]:
+        """By content, those of all recordings that have some."""
+
+    async def rename(self, file_sha256: str, names: Mapping[str, str | None]) -> None:
+        """Give speakers names; None takes a name away."""

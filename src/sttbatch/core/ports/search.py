@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from sttbatch.core.search import (
@@ -103,6 +103,12 @@ class TranscriptSource(Protocol):
 
     async def outputs(self, paths: Sequence[bytes]) -> list[KnownOutput]:
         """The outputs at these paths."""
+
+    async def speaker_names(self) -> Mapping[str, Mapping[str, str]]:
+        """As `SpeakerNames.all`."""
+
+    async def rules(self) -> dict[str, str]:
+        """By the keys of transcripts, the rules by which outputs of them were written, if any."""
 
     async def contents(self) -> list[tuple[bytes, str]]:
         """The path and content hash of every file that was read."""

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sttbatch.caching.result_cache import decode_transcript
 from sttbatch.core.memory import release_freed_memory
-from sttbatch.core.models import Segment, Transcript
+from sttbatch.core.models import Transcript
 from sttbatch.core.ports import Objects, ResultStore, SearchIndex, TranscriptSource
 from sttbatch.core.search import IndexedTranscript, Passage, StoredTranscript
-from sttbatch.kinds.indexing.alignment import with_times
-from sttbatch.kinds.indexing.edits import EditedOutput, edited_outputs
+from sttbatch.kinds.indexing.edits import edited_outputs
 from sttbatch.kinds.indexing.passages import OVERLAP_WORDS, PASSAGE_WORDS, passages_of
+from sttbatch.kinds.indexing.shown_text import ShownText
 from sttbatch.kinds.indexing.words import WORDS_VERSION, Language
-from sttbatch.outputs.edited_text import UNTIMED_FORMATS, edited_segments
 
 INDEX_VERSION = f"1 {PASSAGE_WORDS}+{OVERLAP_WORDS} {WORDS_VERSION}"
 """Transcripts that were indexed by another version are indexed again."""
@@ -79,35 +78,43 @@ class Indexer:
         newest: dict[str, str] = {}
         for each in stored:
             newest.setdefault(each.file_sha256, each.key)
-        wanted = {key: edits[sha256] for sha256, key in newest.items() if sha256 in edits}
+        names, rules = await self._source.speaker_names(), await self._source.rules()
+        shown = {
+            each.key: ShownText(
+                edits.get(each.file_sha256) if newest[each.file_sha256] == each.key else None,
+                rules.get(each.key, ""),
+                names.get(each.file_sha256, {}),
+            )
+            for each in stored
+        }
         indexed = {each.key: each for each in (await self._index.transcripts()).values()}
         superseded = await self._index.superseded()
         missing = [
             each
             for each in stored
             if not (
-                _is_current(indexed.get(each.key), each, wanted.get(each.key))
+                _is_current(indexed.get(each.key), each, shown[each.key])
+                # The index has none of the text of one that is superseded.
                 or _is_current(superseded.get(each.key), each, None)
             )
         ]
         for at in range(0, len(missing), _AT_ONCE):
             progress(at, len(missing))
-            await self._put(missing[at : at + _AT_ONCE], wanted)
+            await self._put(missing[at : at + _AT_ONCE], shown)
         if missing:
             progress(len(missing), len(missing))
 
     async def _put(
-        self, stored: Sequence[StoredTranscript], edits: Mapping[str, EditedOutput]
+        self, stored: Sequence[StoredTranscript], shown: Mapping[str, ShownText]
     ) -> None:
         values = await self._results.get_many([each.key for each in stored])
         for each in stored:
             # What was removed meanwhile, or is damaged, is not there.
             if each.key not in values:
                 continue
-            edit = edits.get(each.key)
             transcript = await asyncio.to_thread(decode_transcript, values[each.key].data)
             if transcript is not None:
-                made = await asyncio.to_thread(self._made, each, transcript, edit)
+                made = await asyncio.to_thread(self._made, each, transcript, shown[each.key])
                 await self._index.put([made])
         await self._remove_erased(stored)
 
@@ -120,13 +127,13 @@ class Indexer:
             await self._index.scrub()
 
     def _made(
-        self, stored: StoredTranscript, transcript: Transcript, edit: EditedOutput | None = None
+        self,
+        stored: StoredTranscript,
+        transcript: Transcript,
+        shown: ShownText = ShownText(),  # noqa: B008 - it is frozen
     ) -> tuple[IndexedTranscript, list[Passage]]:
         name = transcript.language
         language = self._languages.setdefault(name, Language(name))
-        segments = transcript.segments
-        if edit is not None:
-            segments = edited_segments_of(edit, transcript, language)
         indexed = IndexedTranscript(
             stored.key,
             stored.file_sha256,
@@ -134,31 +141,17 @@ class Indexer:
             INDEX_VERSION,
             transcript.stream or 0,
             name,
-            edit.id if edit is not None else "",
+            shown.id,
         )
-        return indexed, passages_of(segments, language)
+        return indexed, passages_of(shown.of(transcript, language).segments, language)
 
 
 def _is_current(
-    known: IndexedTranscript | None, stored: StoredTranscript, edit: EditedOutput | None
+    known: IndexedTranscript | None, stored: StoredTranscript, shown: ShownText | None
 ) -> bool:
     return (
         known is not None
         and known.created_at == stored.created_at
         and known.version == INDEX_VERSION
-        and known.edit == (edit.id if edit is not None else "")
+        and (shown is None or known.edit == shown.id)
     )
-
-
-def edited_segments_of(
-    edit: EditedOutput, transcript: Transcript, language: Language
-) -> tuple[Segment, ...]:
-    """The segments of an edited output, or those that were stored if it cannot be read."""
-    data = edit.read()
-    speakers = sorted({each.speaker for each in transcript.segments if each.speaker is not None})
-    segments = edited_segments(data, edit.format, speakers) if data is not None else None
-    if segments is None:
-        return transcript.segments
-    if edit.format in UNTIMED_FORMATS:
-        segments = with_times(segments, transcript.segments, language)
-    return tuple(segments)

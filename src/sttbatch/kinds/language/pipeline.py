@@ -295,8 +295,12 @@ class LanguagePipeline(Generic[R]):
         return f"{self.task.kind}:{sha256_of(facts)}"
 
     def _request_sha256(self) -> str:
-        """What identifies a job together with a recording's content."""
-        return sha256_of(self._request())
+        """What identifies a job together with a recording's content.
+
+        Rules decide what is read: two orders with different ones are two jobs.
+        """
+        rules = self.config.outputs.rules
+        return sha256_of({**self._request(), **({"rules": rules} if rules else {})})
 
     def _request(self) -> Mapping[str, object]:
         config = self.config

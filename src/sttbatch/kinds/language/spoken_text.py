@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from sttbatch.core.models import Transcript
-from sttbatch.kinds.indexing.edits import EditedOutput
+from sttbatch.kinds.indexing.shown_text import ShownText
 from sttbatch.processing.discovery import Candidate
 
 
@@ -18,17 +18,17 @@ class RecordingText(Struct, frozen=True):
     Attributes:
         sha256: of the recording's content.
         transcript_key: of its transcript; None: it has none yet.
-        edit: the output in which somebody has changed the text.
+        shown: how outputs differ from it.
     """
 
     candidate: Candidate
     sha256: str
     transcript_key: str | None = None
-    edit: EditedOutput | None = None
+    shown: ShownText = ShownText()
 
 
 class SpokenText(Struct, frozen=True):
-    """A transcript, with the segments of the output that was edited if there is one.
+    """A transcript as outputs show it.
 
     Attributes:
         sha256: of the recording's content.

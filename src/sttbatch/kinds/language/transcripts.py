@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import ResultCache
@@ -20,7 +19,7 @@ from sttbatch.core.ports.objects import ObjectFacts
 from sttbatch.kinds.importing.finding import ENDING
 from sttbatch.kinds.importing.importer import IMPORTED
 from sttbatch.kinds.indexing.edits import EditedOutput
-from sttbatch.kinds.indexing.indexer import edited_segments_of
+from sttbatch.kinds.indexing.shown_text import ShownText
 from sttbatch.kinds.indexing.words import Language
 from sttbatch.kinds.language.spoken_text import RecordingText, SpokenText
 from sttbatch.kinds.transcription.fetched_objects import FetchedObjects
@@ -52,6 +51,7 @@ class TranscriptFinder(Struct, frozen=True):
         preferred: the key of the transcript that this run's settings would make of a content;
             without it the newest one is taken.
         fetched: needed for objects.
+        rules: by which words are replaced; without them those of the transcript's outputs.
     """
 
     index: Fingerprinter
@@ -61,6 +61,7 @@ class TranscriptFinder(Struct, frozen=True):
     preferred: Callable[[str], str]
     stopping: Callable[[], bool]
     fetched: FetchedObjects | None = None
+    rules: str = ""
 
     async def find(self, discovery: Discovery) -> Finding:
         """Find the transcripts of all recordings that were discovered; raises StateError.
@@ -81,10 +82,15 @@ class TranscriptFinder(Struct, frozen=True):
                 found.failures.append((candidate.display_path, str(error)))
         keys = await self._keys([sha256 for _, sha256 in contents])
         edits = await self.edits() if keys else {}
+        rules = await self.source.rules() if keys and not self.rules else {}
+        names = await self.source.speaker_names() if keys else {}
         for candidate, sha256 in contents:
             if sha256 in keys:
-                key, edit = keys[sha256], edits.get(sha256)
-                found.texts.append(RecordingText(candidate, sha256, key, edit))
+                key = keys[sha256]
+                shown = ShownText(
+                    edits.get(sha256), self.rules or rules.get(key, ""), names.get(sha256, {})
+                )
+                found.texts.append(RecordingText(candidate, sha256, key, shown))
             else:
                 found.missing.append(RecordingText(candidate, sha256))
         return found
@@ -96,13 +102,9 @@ class TranscriptFinder(Struct, frozen=True):
         if hit is None:
             raise RecordingError("its transcript was removed meanwhile; run again")
         transcript, _ = hit
-        if stored.edit is not None:
-            language = Language(transcript.language)
-            segments = await asyncio.to_thread(
-                edited_segments_of, stored.edit, transcript, language
-            )
-            transcript = replace(transcript, segments=segments, dropped=())
-        return SpokenText(stored.sha256, transcript)
+        language = Language(transcript.language)
+        shown = await asyncio.to_thread(stored.shown.of, transcript, language)
+        return SpokenText(stored.sha256, shown)
 
     async def _stand_ins(self, discovery: Discovery) -> list[Candidate]:
         """Imported transcripts without their recordings, among what the walk skipped."""

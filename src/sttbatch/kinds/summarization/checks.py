@@ -150,6 +150,8 @@ class Checker:
     def __init__(self, utterances: Iterable[Utterance], options: SummaryOptions) -> None:
         self._utterances: dict[int, Utterance] = {each.id: each for each in utterances}
         self._options = options
+        # How a recogniser misspells them nobody can know.
+        self._terms = ", ".join(options.terms)
         self._segment: Callable[[int], _Segment] = lru_cache(_SEGMENTS_KEPT)(self._segment_of)
 
     def utterance(self, segment: int) -> Utterance:
@@ -250,8 +252,8 @@ class Checker:
         utterance = self.utterance(segment)
         speaker = utterance.speaker or ""
         return _Segment(
-            values_said(utterance.text) | values_said(speaker),
-            compared_words(utterance.text) | compared_words(speaker),
+            values_said(utterance.text) | values_said(speaker) | values_said(self._terms),
+            compared_words(utterance.text) | compared_words(speaker) | compared_words(self._terms),
             bool(speaker),
         )
 

@@ -30,6 +30,7 @@ _RESERVE = 0.05
 """Of the context, since tokens are only estimated."""
 
 _ONLY_JSON = "Your last answer was not this JSON object. Answer with the JSON object alone."
+_SPELLED = "Where the texts mean one of these names and terms, however they spell it, write it so: "
 EXTRACT, MERGE = "extract-1", "merge-1"
 
 _OF_WINDOW = {
@@ -179,4 +180,5 @@ def prompt(name: str) -> tuple[str, str]:
 
 def _instruction(options: SummaryOptions, name: str) -> str:
     task, form = prompt(name)
-    return f"{options.instruction or task}\n\n{form}"
+    spelled = f"\n\n{_SPELLED}{json.dumps(options.terms, ensure_ascii=False)}"
+    return f"{options.instruction or task}\n\n{form}{spelled if options.terms else ''}"

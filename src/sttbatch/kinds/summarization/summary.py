@@ -30,6 +30,7 @@ class SummaryOptions(Struct, frozen=True):
         language: ISO 639-1 code of the summary; None: that of the transcript.
         transcript_language: None: it is unknown.
         instruction: in place of what sttbatch asks for, not of the form of the answer.
+        terms: names and terms as they are to be spelled, which count as said.
     """
 
     model: str
@@ -38,6 +39,7 @@ class SummaryOptions(Struct, frozen=True):
     language: str | None = None
     transcript_language: str | None = None
     instruction: str | None = None
+    terms: tuple[str, ...] = ()
 
     @property
     def answer_language(self) -> str | None:

@@ -50,10 +50,10 @@ class SummaryTask(Struct, frozen=True):
         return Summary
 
     def options(self) -> Mapping[str, Any]:
-        return {"settings": msgspec.to_builtins(self.settings)}
+        return {"settings": self._values()}
 
     def facts(self) -> Mapping[str, Any]:
-        settings = msgspec.to_builtins(self.settings)
+        settings = self._values()
         # Of a long context no more is used than of another one.
         del settings["context_tokens"]
         budget = msgspec.to_builtins(budget_of(self.settings))
@@ -87,6 +87,13 @@ class SummaryTask(Struct, frozen=True):
 
     def expected(self, text: SpokenText) -> Sequence[ExpectedQuestion]:
         return expected_questions(utterances_of(text), self._of(text))
+
+    def _values(self) -> dict[str, Any]:
+        """The settings as they were before there were terms, unless there are some."""
+        values: dict[str, Any] = msgspec.to_builtins(self.settings)
+        if not self.settings.terms:
+            del values["terms"]
+        return values
 
     def _of(self, text: SpokenText) -> SummaryOptions:
         return replace(self.settings, transcript_language=_code(text.transcript.language))

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from sttbatch.core.jobs import Job
 from sttbatch.core.locations import location
 from sttbatch.core.models import MIXED, Gap, GapReason, Transcript
 from sttbatch.core.options import OutputOptions
+from sttbatch.core.ports import SpeakerNames
 from sttbatch.core.threads import computed
 from sttbatch.kinds.claims import dead_letter_reason, times_failed
 from sttbatch.kinds.report import SKIPPED, Outcome
@@ -30,8 +32,9 @@ from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.outputs.document import Document, embeddable
+from sttbatch.outputs.document import embeddable
 from sttbatch.outputs.output_names import Recording
+from sttbatch.outputs.recipes import Recipe
 from sttbatch.outputs.writer import OutputWriter
 from sttbatch.processing.discovery import Candidate
 from sttbatch.processing.transcript.result_merger import ResultMerger
@@ -57,6 +60,7 @@ class Completion:
     results: ResultCache
     claims: JobClaims
     outputs: OutputWriter
+    names: SpeakerNames
     control: RunControl
     emit: events.Emit
     _done: set[str] = field(default_factory=set, init=False)
@@ -206,17 +210,19 @@ class Completion:
         file = embeddable(copy.path, copy.status) if options.embed_audio else None
         if options.embed_audio and file is None:
             self.emit(events.Warned(path, NOT_EMBEDDED))
-        document = Document(
-            path, sha256, request.model, request.engine, transcript, options,
-            task=request.task, file=file,
-        )  # fmt: skip
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
+        recipe = Recipe(path, sha256, request.model, request.engine, options, request.task)
+        names = await self.names.of(sha256)
+        document = await computed(
+            partial(recipe.document, transcript, names, file), small=transcript.is_short
+        )
         written = await self.outputs.write(document, copy.path, key)
         self.emit(events.OutputsWritten(path, time.monotonic() - begun_s))
         outputs, kept = tuple(map(str, written.paths)), tuple(map(str, written.untouched))
         gaps, dropped = tuple(gap.reason for gap in transcript.gaps), len(transcript.dropped)
-        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped))
+        replaced = sum(each.count for each in document.replacements)
+        self.emit(events.FileProcessingCompleted(path, outputs, kept, gaps, dropped, replaced))
 
     async def _end(self, job: RecordingJob, reason: str | None) -> None:
         """End its job in the ledger, and report copies that are not reported yet."""

@@ -172,4 +172,6 @@ def outputs_to_builtins(options: OutputOptions) -> dict[str, Any]:
         del values["timestamps"]
     if not options.embed_audio:
         del values["embed_audio"]
+    if not options.rules:
+        del values["rules"]
     return values

@@ -10,10 +10,11 @@ from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.core.events import Emit, FileProcessingCompleted, FilesSkipped, JobCompleted, Warned
 from sttbatch.core.locations import is_object, location
 from sttbatch.core.models import MERGE_VERSION
-from sttbatch.core.ports import ResultStore
+from sttbatch.core.ports import ResultStore, SpeakerNames
 from sttbatch.kinds.transcription.spec import RunConfig
+from sttbatch.outputs.made_from import made_from
 from sttbatch.outputs.output_names import OutputLocator
-from sttbatch.outputs.output_registry import OutputRegistry, made_from
+from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.processing.discovery import Candidate, Discovery
 
 _MOST_NAMED = 20
@@ -24,6 +25,7 @@ async def take_up_to_date(
     fingerprinter: Fingerprinter,
     results: ResultStore,
     registry: OutputRegistry,
+    speaker_names: SpeakerNames,
     config: RunConfig,
     emit: Emit,
 ) -> None:
@@ -32,16 +34,17 @@ async def take_up_to_date(
     The others stay in `discovery`.
     """
     candidates = discovery.candidates
-    keys = await _transcript_keys(candidates, fingerprinter, config)
+    contents, keys = await _transcript_keys(candidates, fingerprinter, config)
     # Invalidated transcripts are sent again, even if their outputs exist.
     present = await results.present([key for key in keys if key is not None])
+    names = await speaker_names.all()
     locator = OutputLocator(config.outputs.directory)
     wanted = {
         candidate.display_path: (
             locator.locate(candidate.display_path, candidate.root),
-            made_from(key, candidate.display_path, config.outputs),
+            made_from(key, candidate.display_path, config.outputs, names.get(content or "", {})),
         )
-        for candidate, key in zip(candidates, keys, strict=True)
+        for candidate, content, key in zip(candidates, contents, keys, strict=True)
         if key in present and key is not None
     }
     intact = await registry.intact(wanted.values(), config.outputs.formats)
@@ -67,8 +70,8 @@ async def take_up_to_date(
 
 async def _transcript_keys(
     candidates: Sequence[Candidate], fingerprinter: Fingerprinter, config: RunConfig
-) -> list[str | None]:
-    """Keys of their transcripts; None: the content is unknown."""
+) -> tuple[list[str | None], list[str | None]]:
+    """Their contents, and the keys of their transcripts; None: the content is unknown."""
     addresser = ContentAddresser(config.request, config.chunking.channels)
     stream, audit_mode = config.chunking.likely_stream, config.run.audit_mode
     here = os.path.join(os.getcwd(), "")
@@ -85,7 +88,7 @@ async def _transcript_keys(
         fingerprinter.unchanged(name, each.status) if each.expected else None
         for name, each in zip(names, candidates, strict=True)
     ]
-    return [
+    return contents, [
         addresser.transcript_key(sha256, stream, MERGE_VERSION, audit_mode)
         if sha256 is not None
         else None
