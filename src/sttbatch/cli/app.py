@@ -18,8 +18,8 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.version import __version__
 
 COMMANDS = (
-    "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
-    "stats", "models", "doctor",
+    "transcribe", "watch", "submit", "worker", "workers", "search", "summarize", "translate",
+    "index", "stats", "models", "doctor",
 )  # fmt: skip
 GROUPS = ("alerts", "cache", "config", "database", "jobs")
 """Commands with commands of their own. Each name is that of a module in `cli.commands`."""
