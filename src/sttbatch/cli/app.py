@@ -19,7 +19,7 @@ from sttbatch.core.version import __version__
 
 COMMANDS = (
     "transcribe", "watch", "submit", "worker", "workers", "search", "summarize", "translate",
-    "index", "stats", "models", "doctor",
+    "index", "eval", "stats", "models", "doctor",
 )  # fmt: skip
 GROUPS = ("alerts", "cache", "config", "database", "jobs")
 """Commands with commands of their own. Each name is that of a module in `cli.commands`."""
