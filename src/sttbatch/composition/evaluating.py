@@ -12,26 +12,20 @@ from pathlib import Path, PurePosixPath
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sttbatch.caching.cache_keys import ContentAddresser
 from sttbatch.caching.fingerprints import Fingerprinter
 from sttbatch.caching.result_cache import decode_transcript
-from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.searching import transcript_source
 from sttbatch.composition.settings import Settings
 from sttbatch.composition.stores import LedgerStores, opened_stores
-from sttbatch.core.errors import RecordingError, UsageError
-from sttbatch.core.jobs import TRANSCRIPTION, Job
+from sttbatch.composition.transcript_facts import Facts, known_facts, labels_of
+from sttbatch.core.errors import RecordingError
 from sttbatch.core.locations import ObjectUrl
-from sttbatch.core.models import MERGE_VERSION, Transcript
+from sttbatch.core.models import Transcript
 from sttbatch.core.search import StoredTranscript
 from sttbatch.kinds.evaluation.references import References, read_bytes, read_reference
 from sttbatch.kinds.evaluation.spoken_words import spoken_words
 from sttbatch.kinds.evaluation.word_errors import ComparedLine, Comparison, ErrorCounts, compare
-from sttbatch.kinds.transcription.spec import TranscriptionSpec
 from sttbatch.processing.discovery import Candidate, Discovery
-
-Facts = tuple[tuple[str, str], ...]
-"""Names and values of what decides on a transcript, the model first."""
 
 
 class Recording(Struct, frozen=True):
@@ -199,7 +193,7 @@ async def _compare_all(
     contents = [each.sha256 for each in recordings if each.sha256 is not None]
     source = transcript_source(stores.settings, stores.database)
     stored = [each for each in await source.stored_of(contents) if model in (None, each.model)]
-    known = await _known_facts(stores, contents)
+    known = await known_facts(stores, contents)
     by_content: dict[str, dict[Facts, StoredTranscript]] = defaultdict(dict)
     for each in sorted(stored, key=lambda each: each.created_at):
         # The newest counts of those that nothing tells apart.
@@ -207,7 +201,7 @@ async def _compare_all(
     used = Counter(facts for each in by_content.values() for facts in each)
     order = sorted(used, key=lambda facts: (-used[facts], facts))
     evaluation.settings = [
-        Setting(label, facts) for label, facts in zip(_labels(order), order, strict=True)
+        Setting(label, facts) for label, facts in zip(labels_of(order), order, strict=True)
     ]
     ours = {
         os.fsdecode(each.path): each.sha256s
@@ -279,57 +273,3 @@ def _bad_lines(
 
 def _badness(bad: BadLine) -> tuple[int, float]:
     return bad.line.errors, bad.line.errors / len(bad.line.pairs)
-
-
-async def _known_facts(stores: LedgerStores, contents: Sequence[str]) -> dict[str, Facts]:
-    """What transcripts were made with, by their keys, as far as jobs say so."""
-    config = run_config_of(stores.settings)
-    facts = {}
-    for job in await stores.jobs.of_contents(contents):
-        spec = _spec_of(job)
-        if spec is None:
-            continue
-        own = spec.run_config(config)
-        addresser = ContentAddresser(spec.request, spec.chunking.channels)
-        key = addresser.transcript_key(
-            job.file_sha256, job.stream, MERGE_VERSION, own.run.audit_mode
-        )
-        request = spec.request
-        values = {
-            "model": request.model,
-            "engine": request.engine,
-            "endpoint": request.origin or None,
-            "language": request.language,
-            "prompt": request.prompt,
-            "temperature": request.temperature,
-            "channels": str(spec.chunking.channels),
-            "audit": own.run.audit_mode,
-            "stream": job.stream or None,
-        }
-        facts[key] = tuple((name, str(each)) for name, each in values.items() if each is not None)
-    return facts
-
-
-def _spec_of(job: Job) -> TranscriptionSpec | None:
-    if job.spec.kind != TRANSCRIPTION:
-        return None
-    try:
-        return TranscriptionSpec.from_job_spec(job.spec)
-    except UsageError:
-        return None
-
-
-def _labels(settings: Sequence[Facts]) -> list[str]:
-    """The model of each, and what else it does not share with the others of that model."""
-    labels = []
-    for facts in settings:
-        others = [dict(each) for each in settings if each != facts and each[0] == facts[0]]
-        own = dict(facts)
-        names = [*own, *(name for each in others for name in each if name not in own)]
-        parts = [
-            f"{name} {own.get(name, 'not set')}"
-            for name in dict.fromkeys(names)
-            if any(each.get(name) != own.get(name) for each in others)
-        ]
-        labels.append(", ".join([own["model"], *parts]))
-    return labels
