@@ -32,7 +32,7 @@ demo: $(READY)
 	@cd $(DEMO)/transcripts && find . -name '*.txt' | sort | while read -r file; do \
 		printf '\n== %s\n' "$$file"; cat "$$file"; done
 	@echo
-	$(BIN)/python fixtures/wer.py $(DEMO)/transcripts
+	STTBATCH_DATA_DIR=$(DEMO)/state $(BIN)/sttbatch eval fixtures/texts fixtures/speech
 
 check: $(READY)
 	$(BIN)/ruff format --check .

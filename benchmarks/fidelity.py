@@ -5,7 +5,7 @@
 Long readings are made from the texts of the fixtures, spoken by Debian's flite: one voice, two
 voices in turn, two voices with music between their paragraphs. The same weights transcribe each
 one: whole and in sequence, by the batched pipeline, and by sttbatch with chunks of several lengths.
-Whole processes, in turn; word errors as fixtures/wer.py counts them.
+Whole processes, in turn; word errors as `sttbatch eval` counts them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,9 @@ from statistics import mean
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import jiwer
-
 from benchmarks.claims import Claim, print_claims
 from benchmarks.readings import make_reading, ours, pipeline, silence
-from fixtures.wer import plain
-from tests.speech import melody
+from tests.speech import melody, word_error_rate
 
 READINGS = {
     "one voice": (("slt",), silence(0.5)),
@@ -42,7 +39,7 @@ def main() -> None:
         folder = Path(name)
         for number, (voices, between) in enumerate(READINGS.values()):
             path = folder / f"{number}.wav"
-            words = plain(make_reading(path, voices, between))
+            words = make_reading(path, voices, between)
             answers = {
                 f"faster-whisper, {way}": pipeline(path, way) for way in ("whole", "batched")
             }
@@ -52,7 +49,7 @@ def main() -> None:
                     path, home, "--chunk-duration", f"{chunk_s:g}"
                 )
             for way, (cost, text) in answers.items():
-                errors.setdefault(way, []).append(jiwer.wer(words, plain(text)))
+                errors.setdefault(way, []).append(word_error_rate(words, text))
                 wall_s.setdefault(way, []).append(cost.wall_s)
     claims = [
         Claim(

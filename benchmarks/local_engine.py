@@ -18,12 +18,10 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import jiwer
-
 from benchmarks.claims import Claim, print_claims
 from benchmarks.measure import MB, Cost, typical
 from benchmarks.readings import make_reading, ours, pipeline, silence
-from fixtures.wer import plain
+from tests.speech import word_error_rate
 
 VOICES, PAUSE_S, ROUNDS = ("slt", "rms"), 1.0, 2
 
@@ -37,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="local-engine-") as name:
         folder = Path(name)
         reading = folder / "reading.wav"
-        words = plain(make_reading(reading, VOICES, silence(PAUSE_S), ROUNDS))
+        words = make_reading(reading, VOICES, silence(PAUSE_S), ROUNDS)
         for number in range(runs):
             transcribed = {
                 "sttbatch": ours(reading, folder / f"home-{number}"),
@@ -45,7 +43,7 @@ def main() -> None:
             }
             for way, (cost, text) in transcribed.items():
                 costs[way].append(cost)
-                errors[way].append(jiwer.wer(words, plain(text)))
+                errors[way].append(word_error_rate(words, text))
     mine, theirs = (typical(costs[way]) for way in costs)
     wrong, wrong_there = (100 * median(errors[way]) for way in costs)
     print_claims(

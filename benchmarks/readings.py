@@ -42,7 +42,7 @@ def make_reading(path: Path, voices: tuple[str, ...], between: Samples, rounds: 
     flite = flite_program()
     paragraphs = [
         " ".join(paragraph.split())
-        for file in sorted(TEXTS.rglob("*.reference"))
+        for file in sorted(TEXTS.rglob("*.txt"))
         for paragraph in file.read_text("utf-8").split("\n\n")
     ]
     parts: list[Samples] = []

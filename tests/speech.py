@@ -9,13 +9,28 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from sttbatch.core.models import Segment
+from sttbatch.kinds.evaluation.spoken_words import spoken_words
+from sttbatch.kinds.evaluation.word_errors import compare
+
 SPOKEN = Path(__file__).parents[1] / "fixtures" / "speech"
 RATE_HZ = 16_000
 
 Samples = NDArray[np.float64]
 """Mono, 1.0 being full scale."""
 
+WORD_ERRORS_LIMIT = 0.10
+"""Of the words of a spoken fixture, so many may be wrong."""
+
 NOTES_HZ = (262, 330, 392, 523, 440, 349, 294, 392)
+
+
+def word_error_rate(said: str, found: str) -> float:
+    """Wrong words by words that were said, as `sttbatch eval` counts them."""
+    texts = (spoken_words([Segment(text, 0.0, 0.0)], None) for text in (said, found))
+    rate = compare(*texts).counts.wer
+    assert rate is not None
+    return rate
 
 
 def spoken(seconds: float, name: str = "bread.flac") -> Samples:

@@ -78,6 +78,26 @@ def transcribe(shell: Shell, *arguments: str | Path) -> Result:
     return result
 
 
+def test_a_watched_prefix_is_listed_again(
+    with_objects: Shell, bucket: str, client: Any, talk: tuple[bytes, list[HeardWord]]
+) -> None:
+    content, truth = talk
+    prefix = f"s3://{bucket}/in"
+    process = with_objects.start("watch", prefix, "--settle", "0", "--poll", "1")
+    try:
+        # There is nothing yet, which is no failure.
+        until_line(process, "watching")
+        client.put_object(Bucket=bucket, Key="in/talk.wav", Body=content)
+        assert process.stdout is not None
+        assert process.stdout.readline().decode() == f"{prefix}/talk.txt\n"
+        assert process.stderr is not None
+        assert b"in/talk.wav: transcribed" in process.stderr.readline()
+    finally:
+        process.kill()
+        process.communicate()
+    assert words(read(client, bucket, "in/talk.json")) == texts(truth)
+
+
 def test_recordings_and_outputs_are_objects_and_a_second_run_fetches_nothing(
     with_objects: Shell,
     cloudru: CloudRu,

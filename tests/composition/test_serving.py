@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sttbatch.composition import serving
+from sttbatch.composition import long_lived
 from sttbatch.composition.batch_run import BatchRun
 from sttbatch.composition.credentials import load_key
 from sttbatch.composition.effective_options import RunFlags, run_config_of
@@ -38,7 +38,7 @@ def folder(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in shell.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("STTBATCH_CACHE_DIR", str(shell.home / "cache"))
-    monkeypatch.setattr(serving, "REOPEN_S", 0.05)
+    monkeypatch.setattr(long_lived, "REOPEN_S", 0.05)
     folder = shell.home / "talks"
     folder.mkdir()
     for number in range(2):
@@ -97,7 +97,7 @@ def test_it_opens_a_ledger_again_that_could_not_be_used(folder: Path, shell: She
         await submit(folder)
         warned = (await listener.until(Warned))[0]
         assert isinstance(warned, Warned)
-        assert "the worker opens it again for up to 600 s" in warned.message
+        assert "the ledger is opened again for up to 600 s" in warned.message
         allow(shell.home / "data")
         await listener.until(JobCompleted, 2)
 

@@ -20,7 +20,7 @@ from tests.shell import Result, load, texts
 ROOT = Path(__file__).parents[2]
 CRON_PATH = "/usr/bin:/bin"
 UNIT_FOLDER = ROOT / "deploy" / "systemd"
-UNITS = ("sttbatch.service", "sttbatch-worker.service")
+UNITS = ("sttbatch.service", "sttbatch-watch.service", "sttbatch-worker.service")
 UNIT_PROGRAM = "/opt/sttbatch/bin/sttbatch"
 
 needs_systemd = pytest.mark.skipif(

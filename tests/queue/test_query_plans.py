@@ -50,6 +50,7 @@ async def everything(harness: Harness) -> None:
     await queue.claim(done.id, harness.worker, revive_failed=True)
     await jobs.forget([done.id])
     await jobs.find(job.short_id)
+    assert await jobs.of_contents([job.file_sha256])
     for status in (None, *JobStatus):
         await jobs.list(status)
     assert await jobs.queued_above(JobPriority.LOW, 1, [dropped.id]) == {dropped.id: 2}

@@ -19,8 +19,8 @@ from sttbatch.core.errors import SttbatchError
 from sttbatch.core.version import __version__
 
 COMMANDS = (
-    "transcribe", "submit", "worker", "workers", "search", "summarize", "translate", "index",
-    "import", "stats", "schema", "models", "doctor",
+    "transcribe", "watch", "submit", "worker", "workers", "search", "summarize", "translate",
+    "index", "eval", "import", "stats", "schema", "models", "doctor",
 )  # fmt: skip
 GROUPS = ("alerts", "cache", "config", "database", "jobs", "speakers")
 """Commands with commands of their own."""

@@ -7,7 +7,7 @@ import inspect
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
@@ -96,20 +96,25 @@ def level_of(priority: str) -> JobPriority:
 
 
 def with_options(
-    shared_options: type[Any],
+    shared_options: type[Any], without: Collection[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a command of typer whose first argument is `shared_options`; its own options follow."""
+    """Makes a command of typer whose first argument is `shared_options`; its own options follow.
+
+    Those that it is `without` have their defaults.
+    """
 
     def wrapped(command: Callable[..., None]) -> Callable[..., None]:
-        return _command(command, shared_options)
+        return _command(command, shared_options, without)
 
     return wrapped
 
 
-def _command(command: Callable[..., None], shared_options: type[Any]) -> Callable[..., None]:
+def _command(
+    command: Callable[..., None], shared_options: type[Any], without: Collection[str]
+) -> Callable[..., None]:
     hints = get_type_hints(command, include_extras=True)
     own = list(inspect.signature(command).parameters.values())[1:]
-    shared = _parameters(shared_options)
+    shared = [each for each in _parameters(shared_options) if each.name not in without]
     names = [parameter.name for parameter in shared]
 
     def run(**given: Any) -> None:

@@ -18,6 +18,7 @@ from sttbatch.composition.settings import Settings
 from sttbatch.composition.telemetry import exported_run
 from sttbatch.kinds.language.spec import LanguageSpec
 from sttbatch.kinds.language.task import LanguageTask
+from sttbatch.kinds.report import BatchReport
 from sttbatch.processing.discovery import Discovery
 
 if TYPE_CHECKING:
@@ -88,7 +89,6 @@ class LanguageSession(RunSession):
         self._log_summary(lines[-1] if lines else "", facts | {"would_send": would_send}, code)
         return code
 
-    def _summary(self, wall_s: float, code: int) -> tuple[str, dict[str, Any]]:
-        report = self._run.report
+    def _summary(self, report: BatchReport, wall_s: float, code: int) -> tuple[str, dict[str, Any]]:
         line = run_summary.summary_line(report, wall_s, is_language=True)
         return line, run_summary.language_facts(report, wall_s, code)

@@ -1,4 +1,4 @@
-"""RunSession: the display, log, signals and exit code of one run."""
+"""RunSession: the display, log, signals and exit code of one run, or of several in turn."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sttbatch.kinds.report import BatchReport, Outcome
 if TYPE_CHECKING:
     from sttbatch.core.jobs import JobSpec
     from sttbatch.monitoring.logs import EventLog
+    from sttbatch.outputs.document import Document
 
 
 class Run(Protocol):
@@ -30,10 +31,8 @@ class Run(Protocol):
     def warn(self, message: str) -> None: ...
 
 
-class RunSession:
-    """What the sessions of all runs share; a subclass sets `_run`, which has `listeners`."""
-
-    _run: Run
+class Session:
+    """What sessions share that report runs."""
 
     def __init__(self, mode: OutputMode, log: EventLog | None) -> None:
         self._mode = mode
@@ -49,13 +48,60 @@ class RunSession:
             self._listeners.append(log)
         self._signals = Signals(self._say)
 
-    def _summary(self, wall_s: float, code: int) -> tuple[str, dict[str, Any]]:
+    def _summary(self, report: BatchReport, wall_s: float, code: int) -> tuple[str, dict[str, Any]]:
         """The last line of a run, and its facts for the log."""
-        report = self._run.report
         return (
             run_summary.summary_line(report, wall_s),
             run_summary.summary_facts(report, wall_s, code),
         )
+
+    def _report_run(
+        self, report: BatchReport, warn: Callable[[str], None], wall_s: float, code: int
+    ) -> None:
+        """Say how a run ended."""
+        for recording in report.recordings:
+            for path in recording.kept:
+                warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
+        if report.fatal is not None:
+            self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
+        self._report_fault()
+        failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
+        line, facts = self._summary(report, wall_s, code)
+        self._say(line, important=failed and not self._mode.quiet)
+        self._log_summary(line, facts, code)
+
+    async def _print(self, form: str, document: Document) -> None:
+        """`-o -`: print a transcript in place of files."""
+        from sttbatch.outputs.formats import FORMATS
+
+        for piece in FORMATS[form](document):
+            self._output.write(piece)
+
+    def _report_fault(self) -> None:
+        if self._output.fault is not None:
+            self._say(
+                f"sttbatch: standard output cannot be written: {self._output.fault}; the "
+                "results are stored, run the same command again",
+                important=True,
+            )
+
+    def _log_summary(self, line: str, facts: Mapping[str, Any], code: int) -> None:
+        """Log the summary, unless it is already on standard error, or the run is quiet."""
+        mode = self._mode
+        if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
+            return
+        if self._log is not None:
+            self._log.summary(line, facts)
+
+    def _say(self, line: str, *, important: bool = False) -> None:
+        if not self._mode.is_json:
+            self._display.say(line, important=important)
+
+
+class RunSession(Session):
+    """What the sessions of single runs share; a subclass sets `_run`, which has `listeners`."""
+
+    _run: Run
 
     async def run_job(self, spec: JobSpec, queue: Callable[[], Awaitable[object]]) -> int:
         """Run a job by its spec; returns the exit code. `queue` queues it again after the check.
@@ -86,35 +132,5 @@ class RunSession:
         code = exit_code(self._run.report, signals.first)
         if code == OK and self._output.fault:
             code = SOME_FAILED
-        self._report_end(time.monotonic() - started_at, code)
+        self._report_run(self._run.report, self._run.warn, time.monotonic() - started_at, code)
         return code
-
-    def _report_end(self, wall_s: float, code: int) -> None:
-        report, quiet = self._run.report, self._mode.quiet
-        for recording in report.recordings:
-            for path in recording.kept:
-                self._run.warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
-        if report.fatal is not None:
-            self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
-        if self._output.fault is not None:
-            self._say(
-                f"sttbatch: standard output cannot be written: {self._output.fault}; the "
-                "results are stored, run the same command again",
-                important=True,
-            )
-        failed = report.count(Outcome.FAILED) > 0 or report.fatal is not None
-        line, facts = self._summary(wall_s, code)
-        self._say(line, important=failed and not quiet)
-        self._log_summary(line, facts, code)
-
-    def _log_summary(self, line: str, facts: Mapping[str, Any], code: int) -> None:
-        """Log the summary, unless it is already on standard error, or the run is quiet."""
-        mode = self._mode
-        if mode.logs_to_stderr and (not mode.as_json or (mode.quiet and code == OK)):
-            return
-        if self._log is not None:
-            self._log.summary(line, facts)
-
-    def _say(self, line: str, *, important: bool = False) -> None:
-        if not self._mode.is_json:
-            self._display.say(line, important=important)

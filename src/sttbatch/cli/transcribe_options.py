@@ -1,4 +1,4 @@
-"""TranscribeOptions: the options that `transcribe` and `submit` share."""
+"""TranscribeOptions: the options that `transcribe`, `submit` and `watch` share."""
 
 from __future__ import annotations
 

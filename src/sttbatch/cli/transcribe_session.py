@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sttbatch.cli.console import run_summary
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sttbatch.external.secret import Secret
     from sttbatch.monitoring.alerts import AlertRule
     from sttbatch.monitoring.logs import EventLog
-    from sttbatch.outputs.document import Document
 
 
 class TranscribeSession(RunSession):
@@ -48,7 +48,7 @@ class TranscribeSession(RunSession):
         self._settings = settings
         self._priority = flags.priority
         self.config = run_config_of(settings, flags, to_stdout=mode.text)
-        observe = self._print_text if mode.text else None
+        observe = partial(self._print, settings.formats[0]) if mode.text else None
         self._run = BatchRun(
             settings,
             key,
@@ -88,10 +88,3 @@ class TranscribeSession(RunSession):
         facts["would_send"] = run_summary.forecast_facts(forecast)
         self._log_summary(lines[-1], facts, code)
         return code
-
-    async def _print_text(self, document: Document) -> None:
-        """`-o -`: print a transcript in place of files."""
-        from sttbatch.outputs.formats import FORMATS
-
-        for piece in FORMATS[self._settings.formats[0]](document):
-            self._output.write(piece)

@@ -23,7 +23,7 @@ from sttbatch.composition.stores import (
     opened_stores,
 )
 from sttbatch.core.errors import RecordingError, StateError
-from sttbatch.core.events import Event, Warned
+from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import JobPriority
 from sttbatch.core.locations import FileStatus, Location, ObjectUrl, is_object
 from sttbatch.database.database import Database
@@ -122,7 +122,7 @@ class BatchRun:
             )
             await opened.enter_async_context(watching(self._alerts, database, self.emit))
             if self._observe is None and not config.run.force:
-                await self._report_up_to_date(discovery, database, config)
+                await report_up_to_date(self._settings, database, discovery, config, self.emit)
             if collector is not None:
                 # Counting them one by one would take longer than checking them.
                 collector.count_unchanged(len(self.report.recordings))
@@ -133,29 +133,11 @@ class BatchRun:
                 async with self._opened(media, database, config, priority) as pipeline:
                     with working or contextlib.nullcontext():
                         await pipeline.run(discovery)
-                        await self._fulfil_orders(pipeline, config)
+                        await self._fulfil_orders(pipeline)
 
-    async def _fulfil_orders(self, pipeline: TranscriptionPipeline, config: RunConfig) -> None:
-        """Write what others ordered of the jobs that this run completed, unless it ended early."""
-        completed = pipeline.claims.completed
-        if self._workshop is None or pipeline.control.closed or not completed:
-            return
-        # Workers find them too.
-        with contextlib.suppress(StateError):
-            stores = LedgerStores(self._settings, self._workshop.database)
-            ordered = await stores.orders.waiting(completed)
-            if not ordered:
-                return
-            from sttbatch.composition.ordered_work import fulfil_orders
-
-            await fulfil_orders(
-                self._workshop,
-                self._settings,
-                config,
-                ordered,
-                lambda: self._stopped,
-                self.emit,
-            )
+    async def _fulfil_orders(self, pipeline: TranscriptionPipeline) -> None:
+        if self._workshop is not None:
+            await fulfil_orders_of(self._workshop, pipeline, self._settings, self.emit)
 
     async def submit(
         self, discovery: Discovery, config: RunConfig, priority: JobPriority = JobPriority.MEDIUM
@@ -168,7 +150,7 @@ class BatchRun:
         with opened_ledger(self._settings) as database:
             config = await _at_known_origin(config, database)
             if not config.run.force:
-                await self._report_up_to_date(discovery, database, config)
+                await report_up_to_date(self._settings, database, discovery, config, self.emit)
             if not (discovery.candidates or discovery.failures):
                 return []
             orders = LedgerStores(self._settings, database).orders
@@ -236,33 +218,6 @@ class BatchRun:
         if (left_out := terms_left_out(self._settings)) is not None:
             self.warn(left_out)
 
-    async def _report_up_to_date(
-        self, discovery: Discovery, database: Database, config: RunConfig
-    ) -> None:
-        """Report up-to-date recordings, without importing what a pipeline needs."""
-        from sttbatch.caching.fingerprints import Fingerprinter
-        from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
-        from sttbatch.outputs.output_registry import OutputRegistry
-
-        stores = LedgerStores(self._settings, database)
-        fingerprinter, registry = (
-            Fingerprinter(stores.files),
-            OutputRegistry(stores.outputs, objects=objects_of(self._settings)),
-        )
-        # It creates no garbage, and collecting would take a tenth of its time.
-        with _without_garbage_collection():
-            await take_up_to_date(
-                discovery,
-                fingerprinter,
-                stores.results,
-                registry,
-                stores.speaker_names,
-                config,
-                self.emit,
-            )
-        if not (discovery.candidates or discovery.failures):
-            await report_skipped(discovery, registry, self.emit)
-
     @contextlib.asynccontextmanager
     async def _media(self, discovery: Discovery) -> AsyncIterator[MediaWorkers]:
         """Media workers, as many as the recordings need, which load in the background."""
@@ -300,6 +255,53 @@ class BatchRun:
             if self._stopped:
                 self._pipeline.control.stop()
             yield self._pipeline
+
+
+async def report_up_to_date(
+    settings: Settings, database: Database, discovery: Discovery, config: RunConfig, emit: Emit
+) -> None:
+    """Report up-to-date recordings, without importing what a pipeline needs."""
+    from sttbatch.caching.fingerprints import Fingerprinter
+    from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
+    from sttbatch.outputs.output_registry import OutputRegistry
+
+    stores = LedgerStores(settings, database)
+    fingerprinter, registry = (
+        Fingerprinter(stores.files),
+        OutputRegistry(stores.outputs, objects=objects_of(settings)),
+    )
+    # It creates no garbage, and collecting would take a tenth of its time.
+    with _without_garbage_collection():
+        await take_up_to_date(
+            discovery,
+            fingerprinter,
+            stores.results,
+            registry,
+            stores.speaker_names,
+            config,
+            emit,
+        )
+    if not (discovery.candidates or discovery.failures):
+        await report_skipped(discovery, registry, emit)
+
+
+async def fulfil_orders_of(
+    workshop: Workshop, pipeline: TranscriptionPipeline, settings: Settings, emit: Emit
+) -> None:
+    """Write what others ordered of the jobs that a run completed, unless it ended early."""
+    control, completed = pipeline.control, pipeline.claims.completed
+    if control.closed or not completed:
+        return
+    # Workers find them too.
+    with contextlib.suppress(StateError):
+        stores = LedgerStores(settings, workshop.database)
+        ordered = await stores.orders.waiting(completed)
+        if not ordered:
+            return
+        from sttbatch.composition.ordered_work import fulfil_orders
+
+        config = pipeline.config
+        await fulfil_orders(workshop, settings, config, ordered, lambda: control.closed, emit)
 
 
 def _close_ledger(opening: asyncio.Future[contextlib.closing[Database]]) -> None:

@@ -28,6 +28,11 @@ def needs_celery() -> contextlib.AbstractContextManager[None]:
     return _needs("broker_url needs", {"celery", "kombu"}, "cluster")
 
 
+def needs_eval() -> contextlib.AbstractContextManager[None]:
+    """Raises ExtraMissing if the block imports what the extra `eval` has."""
+    return _needs("word errors need", {"rapidfuzz"}, "eval")
+
+
 def check_search(embedding_model: str | None) -> None:
     """Raises ExtraMissing if nothing can make vectors for a search by meaning."""
     needed = ("numpy",) if embedding_model else ("numpy", ENCODER)

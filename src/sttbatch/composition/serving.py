@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.effective_options import check_device, run_config_of
+from sttbatch.composition.effective_options import run_config_of
 from sttbatch.composition.extras import needs_celery
+from sttbatch.composition.long_lived import LongLivedProcess
 from sttbatch.composition.ordered_work import ordered_jobs
-from sttbatch.composition.process_limits import check_process_limits
-from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
-from sttbatch.composition.stores import data_folder, opened_ledger
 from sttbatch.composition.telemetry import exported_worker
-from sttbatch.composition.workshop import Workshop, open_workshop
+from sttbatch.composition.workshop import Workshop
 from sttbatch.core.errors import StateError
-from sttbatch.core.events import Event, MetricsServed, Warned
+from sttbatch.core.events import Event, MetricsServed
 from sttbatch.core.jobs import WorkerLoad
 from sttbatch.core.orders import Assignment
 from sttbatch.core.ports import JobDispatcher
-from sttbatch.database.private_files import run_folder
 from sttbatch.execution.worker_service import JobEnd, WorkerService
 from sttbatch.kinds.ordering import route_of
-from sttbatch.processing.media.media_workers import MediaWorkers
 from sttbatch.queue.dispatch import LedgerDispatcher
 
 if TYPE_CHECKING:
@@ -37,20 +32,14 @@ if TYPE_CHECKING:
 JOBS_BESIDE_LANES = 3
 """So many more recordings than lanes are processed: two are cut, one is written."""
 
-REOPEN_S = 5.0
-"""Seconds before a ledger is opened again that could not be used."""
-
 TELL_S = 1.0
 """Seconds until `sttbatch workers` shows what a worker does now."""
 
 
-class WorkerProcess:
+class WorkerProcess(LongLivedProcess):
     """A worker from opening the ledger until it is drained.
 
     Args:
-        key: the API key; None: the engine needs none.
-        alerts: rules that are evaluated every minute.
-        listeners: receive every event.
         receives: whether it receives the messages of a broker by itself, if there is one; False: it
             runs within Celery.
     """
@@ -64,107 +53,38 @@ class WorkerProcess:
         listeners: Sequence[Callable[[Event], None]] = (),
         receives: bool = True,
     ) -> None:
-        self._settings = settings
+        super().__init__(settings, key, alerts=alerts, listeners=listeners)
         self._receives = receives
-        self._key = key
         self._route = route_of(run_config_of(settings).request)
-        self._alerts = alerts
-        self._metrics = DailyMetrics(settings, self.warn)
-        self._listeners: list[Callable[[Event], None]] = [self._metrics, *listeners]
         self._service: WorkerService | None = None
-        # The latest one, which may be closed.
-        self._workshop: Workshop | None = None
-        self._open_workshop: Workshop | None = None
-        self._drained = asyncio.Event()
         self._messages: Messages | None = None
         self._figures: WorkerCollector | None = None
 
     def drain(self) -> None:
         """Take no more jobs; requests in flight are finished and stored, then `run` returns."""
-        self._drained.set()
+        super().drain()
         if self._messages is not None:
             self._messages.stop()
         if self._service is not None:
             self._service.drain()
 
     async def run(self) -> None:
-        """Work until `drain`.
-
-        Raises:
-            EndpointRefused: the key, the quota or the address.
-            UsageError: a setting is wrong.
-            StateError: the ledger could not be used for `outage_wait`.
-        """
-        check_process_limits()
-        check_device(self._settings)
         async with self._seen(), self._receiving():
-            await self._serve_until_drained()
+            await super().run()
 
-    async def _serve_until_drained(self) -> None:
-        failing_since: float | None = None
-        while not self._drained.is_set():
-            try:
-                await self._serve()
-            except StateError as error:
-                if self._drained.is_set():
-                    return
-                if self._workshop is None and self._settings.database_url is None:
-                    # A file that cannot be opened will not come up.
-                    raise
-                if failing_since is None or (self._service and self._service.has_asked):
-                    failing_since = time.monotonic()
-                    wait_s = self._settings.outage_wait
-                    self.warn(f"{error}; the worker opens it again for up to {wait_s:.0f} s")
-                if time.monotonic() - failing_since > self._settings.outage_wait:
-                    raise
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._drained.wait(), REOPEN_S)
+    async def _work(self, workshop: Workshop) -> None:
+        service = self._service = self._service_of(workshop)
+        if self._drained.is_set():
+            return
+        telling = asyncio.create_task(self._tell(workshop))
+        try:
+            await service.run()
+        finally:
+            telling.cancel()
+            await asyncio.wait([telling])
 
-    def warn(self, message: str) -> None:
-        self.emit(Warned("", message))
-
-    def emit(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
-
-    async def _serve(self) -> None:
-        """Work until the ledger cannot be used, or until `drain`."""
-        self._service = None
-        async with self._opened() as workshop:
-            service = self._service = self._service_of(workshop)
-            if self._drained.is_set():
-                return
-            telling = asyncio.create_task(self._tell(workshop))
-            try:
-                await service.run()
-            finally:
-                telling.cancel()
-                await asyncio.wait([telling])
-
-    @contextlib.asynccontextmanager
-    async def _opened(self) -> AsyncIterator[Workshop]:
-        folder = data_folder(self._settings)
-        with opened_ledger(self._settings) as database, run_folder(folder / "spool") as spool:
-            async with (
-                self._metrics.measuring(),
-                watching(self._alerts, database, self.emit),
-                MediaWorkers(spool, spare=True) as media,
-                open_workshop(
-                    self._settings,
-                    folder,
-                    database,
-                    media,
-                    self._key,
-                    self.emit,
-                    load=self._load,
-                    on_lost=self._lost,
-                ) as workshop,
-            ):
-                self._workshop = self._open_workshop = workshop
-                try:
-                    yield workshop
-                finally:
-                    self._open_workshop = None
+    def _has_used_ledger(self) -> bool:
+        return self._service is not None and self._service.has_asked
 
     def _service_of(self, workshop: Workshop) -> WorkerService:
         config = run_config_of(self._settings)

@@ -122,7 +122,7 @@ async def open_workshop(
     key: Secret | None,
     emit: Emit,
     *,
-    load: Callable[[], WorkerLoad] | None = None,
+    load: Callable[[], WorkerLoad | None] | None = None,
     on_lost: Callable[[StateError], None] = lambda _: None,
 ) -> AsyncIterator[Workshop]:
     """Open a workshop over the data folder `folder`; raises StateError if it cannot be used.
@@ -221,13 +221,14 @@ def transcription_run(
     observe: Callable[[Document], Awaitable[None]] | None = None,
     cutters: int | None = None,
     assigned: Assignment | None = None,
+    budget: RunBudget | None = None,
 ) -> TranscriptionPipeline:
     """The pipeline of one run, which cuts up to `cutters` recordings at the same time.
 
     By default they are one more than the media workers, to claim and plan while those are cutting.
 
     `observe` receives each document after its outputs were written. `assigned` is the only job of
-    a worker's run.
+    a worker's run. `budget` is that of several runs together; None: this one has its own.
     """
     emit = expecting(workshop.lanes, workshop.adaptive, emit)
     database, levels = workshop.database, workshop.caches.levels
@@ -246,7 +247,7 @@ def transcription_run(
             claims=workshop.claims,
             spool=workshop.spool,
             spans=spans,
-            budget=RunBudget(config.run.max_cost),
+            budget=budget or RunBudget(config.run.max_cost),
             closed=lambda: control.closed,
             stopped=lanes.stopped,
             force=config.run.force,

@@ -91,6 +91,7 @@ class StoredTranscript(NamedTuple):
     key: str
     file_sha256: str
     created_at: float
+    model: str
 
 
 class KnownOutput(NamedTuple):

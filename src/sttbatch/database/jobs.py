@@ -31,6 +31,7 @@ from sttbatch.database.workers import beat, storable
 
 BY_ID = f"{SELECT} WHERE id = ?"
 BY_IDS = f"{SELECT} WHERE id IN (?*)"
+OF_CONTENTS = f"{SELECT} WHERE file_sha256 IN (?*)"
 BY_PREFIX = f"{SELECT} WHERE id >= ? AND id < ? ORDER BY id LIMIT 3"
 # The active job of this content and request, otherwise one that failed or was cancelled.
 BY_CONTENT = f"""{SELECT}
@@ -267,6 +268,10 @@ class LedgerJobs:
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
         rows = await self._database.batched_rows(BY_IDS, [*job_ids])
         return {row[0]: self._rows.job(row) for row in rows}
+
+    async def of_contents(self, file_sha256s: Collection[str]) -> builtins.list[Job]:
+        rows = await self._database.batched_rows(OF_CONTENTS, [*file_sha256s])
+        return [self._rows.job(row) for row in rows]
 
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
         return [JobAttempt(*row) for row in await self._database.rows(ATTEMPTS, (job_id,))]

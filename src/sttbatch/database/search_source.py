@@ -11,7 +11,7 @@ from sttbatch.database.results import FOREVER_S
 from sttbatch.database.speaker_names import SqlSpeakerNames
 
 _STORED = """
-    SELECT cache_entries.key, file_sha256, created_at
+    SELECT cache_entries.key, file_sha256, created_at, model
     FROM cache_entries JOIN entry_files ON entry_files.key = cache_entries.key
     WHERE cache_entries.key >= 'transcript:' AND cache_entries.key < 'transcript;'
       AND (expires_at IS NULL OR expires_at > (SELECT ledger_now()))"""

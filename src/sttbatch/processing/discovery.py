@@ -70,8 +70,9 @@ class Discovery(Struct):
 class _Walk:
     """A walk over files and folders; paths are strings, as trees of 100,000 files are common."""
 
-    def __init__(self, min_age_s: float) -> None:
+    def __init__(self, min_age_s: float, *, may_be_empty: bool) -> None:
         self.result = Discovery()
+        self._may_be_empty = may_be_empty
         self._seen_files: set[str] = set()
         self._seen_folders: set[tuple[int, int]] = set()
         self._real: dict[str, str] = {}
@@ -190,7 +191,7 @@ class _Walk:
         count = 0
         for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
             self._object(facts, root, named=False)
-        if not count:
+        if not count and not self._may_be_empty:
             raise ObjectRefused(f"{named}: there is no such object, and none below it")
 
     def _object(self, facts: ObjectFacts, root: str, *, named: bool) -> None:
@@ -217,14 +218,16 @@ def discover(
     min_age_s: float = 0.0,
     objects: Objects | None = None,
     listed: Sequence[Location] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> Discovery:
     """Walk `paths` and `listed` in order, folders recursively and sorted by name.
 
     Hidden files are skipped, symbolic links followed, and a folder that contains itself is
     reported as a failure. Raises UsageError if `objects` has none where it should, or refuses to
-    list them; what is `listed` only fails then.
+    list them; what is `listed` only fails then. `may_be_empty`: below a prefix there may be none.
     """
-    walk = _Walk(min_age_s)
+    walk = _Walk(min_age_s, may_be_empty=may_be_empty)
     for number, path in enumerate((*paths, *listed)):
         if not isinstance(path, ObjectUrl):
             walk.add(str(path))
@@ -233,6 +236,11 @@ def discover(
         else:
             raise UsageError(f"{path}: objects cannot be named here")
     return walk.result
+
+
+def may_be_recording(name: str) -> bool:
+    """Whether a file or a folder of this name is looked at in a walk."""
+    return not (name.startswith(".") or name.endswith("~") or _ending(name) in _SKIPPED_ENDINGS)
 
 
 def expand(arguments: Iterable[str]) -> list[Location]:

@@ -42,7 +42,7 @@ class WorkerRegistry:
     liveness: Liveness
     heartbeat_s: float | None = None
     clock: Callable[[], float] = since_boot
-    load: Callable[[], WorkerLoad] | None = None
+    load: Callable[[], WorkerLoad | None] | None = None
     _pending_ends: list[Callable[[], Awaitable[object]]] = field(default_factory=list, init=False)
 
     @contextlib.asynccontextmanager

@@ -47,11 +47,11 @@ def with_engine(
 def shortest_speech() -> tuple[Upload, str]:
     paths = [path for path in (SPEECH / "speech").iterdir() if path.suffix in {".mp3", ".flac"}]
     path = min(
-        (p for p in paths if (SPEECH / "texts" / f"{p.name}.reference").exists()),
-        key=lambda p: len((SPEECH / "texts" / f"{p.name}.reference").read_text("utf-8")),
+        (p for p in paths if (SPEECH / "texts" / f"{p.name}.txt").exists()),
+        key=lambda p: len((SPEECH / "texts" / f"{p.name}.txt").read_text("utf-8")),
     )
     data = path.read_bytes()
-    text = (SPEECH / "texts" / f"{path.name}.reference").read_text("utf-8")
+    text = (SPEECH / "texts" / f"{path.name}.txt").read_text("utf-8")
     return Upload(path.name, "audio/mpeg", "mp3", 10.0, len(data), data=data), text
 
 

@@ -111,6 +111,9 @@ class JobStore(Protocol):
     async def jobs(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Those that exist, by id."""
 
+    async def of_contents(self, file_sha256s: Collection[str]) -> builtins.list[Job]:
+        """All jobs of recordings with these contents."""
+
     async def attempts(self, job_id: str) -> builtins.list[JobAttempt]:
         """In the order of their claims."""
 

@@ -1,0 +1,1 @@
+"""How good transcripts are: compared with reference texts of the same recordings."""
