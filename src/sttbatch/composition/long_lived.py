@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sttbatch.composition.effective_options import check_device, terms_left_out
+from sttbatch.composition.effective_options import check_device
 from sttbatch.composition.process_limits import check_process_limits
 from sttbatch.composition.run_monitoring import DailyMetrics, watching
 from sttbatch.composition.settings import Settings
@@ -69,8 +69,6 @@ class LongLivedProcess:
         """
         check_process_limits()
         check_device(self._settings)
-        if (left_out := terms_left_out(self._settings)) is not None:
-            self.warn(left_out)
         failing_since: float | None = None
         while not self._drained.is_set():
             is_open = False

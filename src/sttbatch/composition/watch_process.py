@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
 from sttbatch.composition.batch_run import fulfil_orders_of, report_up_to_date
+from sttbatch.composition.effective_options import terms_left_out
 from sttbatch.composition.known_origin import at_known_origin
 from sttbatch.composition.long_lived import LongLivedProcess
 from sttbatch.composition.settings import Settings
@@ -102,6 +103,12 @@ class WatchProcess(LongLivedProcess):
         """Begin nothing new; requests in flight are finished and stored, then `run` returns."""
         super().drain()
         self._end()
+
+    async def run(self) -> None:
+        """Watch until `drain`; raises as its base does."""
+        if (left_out := terms_left_out(self._settings)) is not None:
+            self.warn(left_out)
+        await super().run()
 
     async def _work(self, workshop: Workshop) -> None:
         self._error, self._has_ended_batch = None, False
