@@ -12,6 +12,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.cloudru import KEY, CloudRu
@@ -21,6 +22,10 @@ from tests.object_server import ObjectServer, object_server
 from tests.redis_server import PROGRAM, RedisServer, redis_server
 from tests.redis_server import VARIABLE as REDIS_VARIABLE
 from tests.shell import Shell
+
+# How long an example takes is up to what else this machine does.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # A shell that starts the suite in the background ignores it for all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -5,13 +5,11 @@ Answers that arrive while the ledger cannot be written are stored there.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import hashlib
 import os
 import secrets
-import shutil
 import struct
 import zlib
 from collections.abc import Generator, Iterable, Iterator
@@ -35,11 +33,7 @@ from sttbatch.database.private_files import (
 )
 
 RESERVED_BYTES = MIB
-"""Reserved for each answer; a compressed answer of several hours is smaller."""
-
-LEDGER_BYTES = MIB
-"""What must be free beside that for a transaction of the ledger and its journal. Else the disk is
-full before a store has failed, which is known only when the next requests are under way."""
+"""Reserved for each lane; a compressed answer of several hours is smaller."""
 
 _MAGIC = b"sttbatch answer 1\n"
 _HEADER = struct.Struct(f">{len(_MAGIC)}sQ32s")
@@ -90,29 +84,24 @@ class _ReservedFile(Struct):
 
 
 class ResponseSpool:
-    """Preallocated files, so that writing an answer needs no free disk space.
+    """A preallocated file for each lane, so that writing an answer needs no free disk space.
 
     `reserve` and `write` block: they run before anything is sent, or after the ledger has failed. A
     thread could outlive a cancelled run and write into a closed descriptor.
 
     Args:
-        count: how many answers may be in flight, or being stored, at the same time.
-
-    Attributes:
-        permits: one is held by each of them.
+        lanes: how many answers may be in flight, or being stored, at the same time.
     """
 
-    def __init__(self, folder: Path, count: int) -> None:
+    def __init__(self, folder: Path, lanes: int) -> None:
         self.folder = folder
-        self.permits = asyncio.Semaphore(count)
-        self._count = count
+        self._count = lanes
         self._files: list[_ReservedFile] = []
 
     def reserve(self) -> None:
         """Create missing files of `RESERVED_BYTES` each; raises StateError if the disk is full."""
         missing = self._count - sum(not file.used for file in self._files)
         if missing <= 0:
-            self._check_free_space()
             return
         private_folder(self.folder)
         added: list[_ReservedFile] = []
@@ -129,13 +118,6 @@ class ResponseSpool:
                 f"{missing * RESERVED_BYTES // MIB} MiB: {error.strerror}; "
                 "free some space and run again"
             ) from error
-
-    def _check_free_space(self) -> None:
-        if shutil.disk_usage(self.folder).free < LEDGER_BYTES:
-            raise StateError(
-                f"{self.folder}: the disk is full, and nothing is sent whose answer could not be "
-                "stored; free some space and run again"
-            )
 
     def write(self, answer: SpooledResponse) -> None:
         """Write an answer into a reserved file; it is on the disk when this returns.

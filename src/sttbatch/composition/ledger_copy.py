@@ -104,5 +104,5 @@ async def _tidy_up(settings: Settings, spool: Path | None) -> None:
         await stores.workers.sweep()
         await stores.database.read(lambda session: refuse_if_used(session, stores.database.title))
         if spool is not None:
-            async with contextlib.aclosing(ResponseSpool(spool, count=0)) as answers:
+            async with contextlib.aclosing(ResponseSpool(spool, lanes=0)) as answers:
                 await answers.recover_into(stores.bookings)

@@ -151,7 +151,7 @@ async def open_workshop(
         workers.registered(lost) as worker,
         MediaWorkers(media.spool, count=1) as splitters,
         # Closed before the worker ends, which may need the reserved disk space.
-        contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency + CHUNKS_AHEAD)) as spool,
+        contextlib.aclosing(ResponseSpool(folder / ANSWERS, concurrency)) as spool,
         contextlib.aclosing(BackgroundIndexer(settings, database, warn)) as indexer,
     ):
         caches.l2.start()

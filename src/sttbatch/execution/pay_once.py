@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -97,9 +97,9 @@ class RunBudget:
 class PayOnce(Struct, frozen=True, kw_only=True):
     """Never sends what is stored, and stores every result before it counts.
 
-    An item is looked up and claimed without a lane, which is held while a request is in flight. If
-    the ledger cannot be written, the spool keeps the result, in disk space that is reserved before
-    the claim.
+    An item is looked up and claimed without a lane, which is held from the request until the result
+    is stored: so no more than a lane's may be lost by a kill. If the ledger cannot be written, the
+    spool keeps the result, in disk space that is reserved before the claim.
 
     Args:
         closed: whether nothing more may be claimed.
@@ -179,29 +179,25 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             with self.spool.spooling(booked):
                 await self.claims.ledger.record(booked)
             if failed.throttled:
-                # An immediate retry would exceed the lower limit again. Who has a lane may wait for
-                # disk space, but nobody who has disk space for a lane.
-                await space.aclose()
+                # An immediate retry would exceed the lower limit again.
                 await lane.yield_if_over_limit()
-                await self._take_space(space)
 
         reply = None
-        space = AsyncExitStack()
         try:
             with self.budget.reserved_for(item.cost):
                 queued_at_s = time.monotonic()
                 await lane.enter()
-                await self._take_space(space)
+                # The disk may have become full while it waited.
+                self.spool.reserve()
                 request.started(time.monotonic() - queued_at_s)
                 reply = await request.send(record, self.stopped)
             billed = reply.billed or item
             try:
                 self._account(request, reply.request, billed)
             finally:
-                # The next request is in the lane while this answer is stored.
-                lane.leave()
                 await self._store(request, granted, billed, reply)
-            await space.aclose()
+            # The front levels are filled while the next request is in the lane.
+            lane.leave()
             await self.cache.fill_fronts(item.key, reply.stored)
         except BaseException as error:
             if reply is None:
@@ -210,18 +206,7 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             raise
         finally:
             lane.leave()
-            await space.aclose()
         return reply.result
-
-    async def _take_space(self, space: AsyncExitStack) -> None:
-        """Wait for disk space for an answer, which others have until theirs are stored.
-
-        Raises Stopped if the run ends meanwhile, and StateError if the disk is full.
-        """
-        await space.enter_async_context(self.spool.permits)
-        if self.stopped.is_set():
-            raise Stopped
-        self.spool.reserve()
 
     async def _store(
         self, request: PaidRequest[T], granted: Granted, billed: WorkItem, reply: Reply[T]

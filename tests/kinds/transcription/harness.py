@@ -31,7 +31,7 @@ from sttbatch.kinds.transcription.spec import RunConfig
 from sttbatch.outputs.document import Document
 from sttbatch.processing.discovery import discover
 from sttbatch.processing.media.media_workers import MediaWorkers
-from sttbatch.processing.scheduling.orchestrator import CHUNKS_AHEAD, PrioritySemaphore
+from sttbatch.processing.scheduling.orchestrator import PrioritySemaphore
 from sttbatch.queue.job_queue import JobQueue, WorkClaims
 from sttbatch.queue.liveness import FileLocks
 from sttbatch.queue.worker import WorkerRegistry
@@ -148,7 +148,7 @@ async def opened(
             MediaWorkers(spool) as media,
             MediaWorkers(spool, count=1) as splitters,
             contextlib.aclosing(
-                ResponseSpool(folder / ANSWERS, config.concurrency.value + CHUNKS_AHEAD)
+                ResponseSpool(folder / ANSWERS, config.concurrency.value)
             ) as answers,
         ):
             workshop = Workshop(

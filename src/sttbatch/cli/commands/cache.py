@@ -81,7 +81,7 @@ def invalidate(
 
     async def remove(stores: LedgerStores, caches: Caches) -> list[str]:
         # Spooled answers would be stored again later.
-        spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, count=0)
+        spool = ResponseSpool(data_folder(stores.settings) / ANSWERS, lanes=0)
         await spool.recover_into(stores.bookings)
         invalidator = CacheInvalidator(caches.levels, stores.files, Fingerprinter(stores.files))
         removed = await cast("Awaitable[Invalidated]", removals[0](invalidator))
