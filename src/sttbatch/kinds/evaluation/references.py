@@ -31,6 +31,7 @@ class References:
         self.files = [
             each for each in found if each.suffix[1:].lower() in FORMATS and each.is_file()
         ]
+        self._forms: dict[Path, tuple[Path, ...]] = {}
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
             self._by_stem[_composed(file.stem)].append(file)
@@ -52,7 +53,14 @@ class References:
         if len({file.parent for file in nearest}) > 1:
             names = " and ".join(map(str, nearest[:2]))
             raise RecordingError(f"it has several reference texts: {names}")
-        return min(nearest, key=_preference, default=None)
+        found = sorted(nearest, key=_preference)
+        if found:
+            self._forms[found[0]] = tuple(found)
+        return found[0] if found else None
+
+    def forms_of(self, reference: Path) -> tuple[Path, ...]:
+        """What `of` has found, and those of its name in other formats, the preferred ones first."""
+        return self._forms[reference]
 
 
 def read_reference(path: Path, speakers: Sequence[str]) -> list[Segment]:
