@@ -47,6 +47,8 @@ docs: $(READY)
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@! grep -rlE '<(script|img|iframe)[^>]* src="https?:|<link[^>]* href="https?:[^"]*\.css' build/site --include='*.html' || \
+		{ echo "these pages load something from the network"; false; }
 	@echo "build/site/index.html"
 
 packages:

@@ -82,3 +82,17 @@ def test_an_unchanged_output_is_no_reference(shell: Shell, folder: Path) -> None
     (folder / "talk-0.txt").write_text("corrected\n")
     corrected = shell.run("eval", folder)
     assert corrected.code == 0, corrected.err
+
+
+def test_a_corrected_output_is_taken_before_those_that_nobody_corrected(
+    shell: Shell, folder: Path
+) -> None:
+    record(folder, 1)
+    assert shell.transcribe(folder, "-f", "txt,srt,json").code == 0
+    srt = folder / "talk-0.srt"
+    srt.write_text(f"{srt.read_text()}\n9\n00:00:09,000 --> 00:00:09,500\nmore\n")
+    result = shell.run("eval", folder, "--json")
+    assert result.code == 0, result.err
+    (found,) = json.loads(result.out)["recordings"]
+    assert found["reference"] == str(srt)
+    assert found["results"][0]["deletions"] == 1

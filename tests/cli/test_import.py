@@ -157,3 +157,11 @@ def test_wrong_usage(shell: Shell, folder: Path, arguments: tuple[str, ...], rea
     result = shell.run("import", *arguments, cwd=folder)
     assert result.code == 2
     assert reason in result.err
+
+
+def test_another_transcript_is_no_recording(shell: Shell, folder: Path) -> None:
+    (folder / "talk.json").write_bytes(WHISPER)
+    (folder / "other.json").write_bytes(WHISPER)
+    result = shell.run("import", "talk.json", "--recording", "other.json", cwd=folder)
+    assert result.code == 1
+    assert "other.json has not the ending of a recording" in result.err

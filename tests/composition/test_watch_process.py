@@ -18,7 +18,7 @@ from sttbatch.core.events import Event, JobCompleted, JobFailed, JobSkipped, Run
 from sttbatch.core.jobs import JobPriority
 from sttbatch.kinds.report import BatchReport
 from sttbatch.processing import arrivals
-from sttbatch.processing.discovery import discover
+from sttbatch.processing.discovery import Discovery, discover
 from tests.cloudru import CloudRu, Status, always, make_recording
 from tests.kinds.transcription.harness import allow, refuse
 from tests.shell import Shell
@@ -49,7 +49,30 @@ class Watch:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.reports: list[BatchReport] = []
+        self._begun = self._looks = 0
+        self._begun_at_report = 0
         self._more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def look(self, folder: Path) -> Discovery:
+        self._begun += 1
+        # What is not there now may be there in the next look.
+        found = discover((), listed=[folder], may_be_empty=True)
+        self._looks += 1
+        self._loop.call_soon_threadsafe(self._more.set)
+        return found
+
+    def take(self, report: BatchReport, _: float) -> None:
+        self.reports.append(report)
+        self._begun_at_report = self._begun
+        self._more.set()
+
+    async def until_idle(self, batches: int) -> None:
+        """Until the look that follows a batch."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.reports) < batches or self._looks <= self._begun_at_report:
+                self._more.clear()
+                await self._more.wait()
 
     def hear(self, event: Event) -> None:
         self.events.append(event)
@@ -74,10 +97,10 @@ def with_watch(folder: Path, story: Callable[[Watch], Awaitable[None]], **option
         process = WatchProcess(
             settings,
             load_key(settings),
-            Watched([folder], partial(discover, [folder]), 0.0, PATIENCE_S),
+            Watched([folder], partial(watch.look, folder), 0.0, 2 * PATIENCE_S),
             run_config_of(settings),
             JobPriority.MEDIUM,
-            lambda report, _: watch.reports.append(report),
+            watch.take,
             listeners=[watch.hear],
         )
         running = asyncio.create_task(process.run())
@@ -140,3 +163,20 @@ def test_it_opens_a_ledger_again_that_could_not_be_used(
     refuse(shell.home / "data", "INSERT ON processing_tasks")
     with_watch(folder, story)
     assert len(cloudru.received) == 1
+
+
+def test_a_folder_that_is_gone_and_comes_again_is_followed(folder: Path) -> None:
+    async def story(watch: Watch) -> None:
+        await watch.until_idle(1)
+        await asyncio.to_thread(folder.rename, folder.with_name("gone"))
+        # So that somebody notices: the system tells of what is in the folder alone.
+        make_recording(folder.with_name("gone") / "0.wav", duration_s=5.0)
+        await watch.until_idle(2)
+        await asyncio.to_thread(folder.mkdir)
+        make_recording(folder / "1.wav", duration_s=4.0, first_word=100)
+        await watch.until(JobCompleted, 2)
+        await watch.until_idle(3)
+        make_recording(folder / "2.wav", duration_s=4.0, first_word=200)
+        await watch.until(JobCompleted, 3)
+
+    with_watch(folder, story)

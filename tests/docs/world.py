@@ -65,6 +65,10 @@ MODELS = (
         },
     },
 )
+WHISPER_JSON = """{"text": " We found an old letter. Nobody has paid the invoice.", "segments": [
+{"id": 0, "start": 0.0, "end": 2.5, "text": " We found an old letter."},
+{"id": 1, "start": 2.5, "end": 5.0, "text": " Nobody has paid the invoice."}], "language": "en"}
+"""
 WORDS = " ".join((*MONDAY, *PANEL)).split()
 _SENTENCE_WORDS = 8
 _SENTENCE_S = _SENTENCE_WORDS * 0.46 + 0.5
@@ -144,6 +148,8 @@ def machine(home: Path) -> Iterator[dict[str, str]]:
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     record_all(home)
     (home / "terms.txt").write_text("invoice = счёт\n")
+    (home / "old").mkdir()
+    (home / "old" / "interview.json").write_text(WHISPER_JSON)
     with CloudRu(recognise=recognised, chat=asked_of_a_model, models=MODELS) as endpoint:
         yield {
             "PATH": f"{programs}:{os.environ['PATH']}",

@@ -126,6 +126,7 @@ async def evaluate(
             evaluation.missing += [(str(file), reason) for file in unused]
         else:
             evaluation.unused = len(unused)
+        recordings = await _without_outputs(stores, references, recordings)
         await _compare_all(stores, recordings, evaluation, model, worst)
     return evaluation
 
@@ -183,6 +184,32 @@ def _reference_of(references: References, path: str, discovery: Discovery) -> Pa
     return references.of(PurePosixPath(path))
 
 
+async def _without_outputs(
+    stores: LedgerStores, references: References, recordings: Sequence[Recording]
+) -> list[Recording]:
+    """With what somebody has corrected in place of outputs of the same name that nobody has."""
+    forms = {each.reference: references.forms_of(each.reference) for each in recordings}
+    ours = await _our_outputs(stores, [file for found in forms.values() for file in found])
+
+    def corrected(reference: Path) -> Path:
+        for file in forms[reference]:
+            try:
+                _check_is_reference(file, ours)
+            except RecordingError:
+                continue
+            return file
+        return reference
+
+    return [replace(each, reference=corrected(each.reference)) for each in recordings]
+
+
+async def _our_outputs(stores: LedgerStores, files: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """The digests of what was written to these files, by their real paths."""
+    source = transcript_source(stores.settings, stores.database)
+    outputs = await source.outputs([os.fsencode(file.resolve()) for file in files])
+    return {os.fsdecode(each.path): each.sha256s for each in outputs}
+
+
 async def _compare_all(
     stores: LedgerStores,
     recordings: Sequence[Recording],
@@ -203,12 +230,7 @@ async def _compare_all(
     evaluation.settings = [
         Setting(label, facts) for label, facts in zip(labels_of(order), order, strict=True)
     ]
-    ours = {
-        os.fsdecode(each.path): each.sha256s
-        for each in await source.outputs(
-            [os.fsencode(each.reference.resolve()) for each in recordings]
-        )
-    }
+    ours = await _our_outputs(stores, [each.reference for each in recordings])
     for recording in recordings:
         transcripts = by_content.get(recording.sha256 or "", {})
         by_number = {order.index(facts): each.key for facts, each in transcripts.items()}

@@ -29,7 +29,14 @@ from sttbatch.execution.pay_once import RunBudget
 from sttbatch.kinds.report import BatchReport, Outcome
 from sttbatch.kinds.transcription.pipeline import TranscriptionPipeline
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.processing.arrivals import LONGEST_RETRY_S, RETRY_S, Arrivals, changes
+from sttbatch.processing.arrivals import (
+    LONGEST_RETRY_S,
+    RETRY_S,
+    Arrivals,
+    Identity,
+    changes,
+    identities,
+)
 from sttbatch.processing.discovery import Candidate, Discovery
 
 if TYPE_CHECKING:
@@ -94,6 +101,9 @@ class WatchProcess(LongLivedProcess):
         self._batches: set[asyncio.Task[None]] = set()
         self._ending = asyncio.Event()
         self._woken = asyncio.Event()
+        # Of whose folders the system tells, and that others are in their places, or it is the end.
+        self._followed: list[Identity | None] = []
+        self._unfollowed = asyncio.Event()
         self._error: Exception | None = None
         self._has_ended_batch = False
         self._pause_s = 0.0
@@ -125,6 +135,7 @@ class WatchProcess(LongLivedProcess):
             await self._finished(noticing)
         finally:
             self._ending.set()
+            self._unfollowed.set()
             for each in (tasks := [noticing, *self._batches]):
                 each.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -144,6 +155,7 @@ class WatchProcess(LongLivedProcess):
 
     def _end(self) -> None:
         self._ending.set()
+        self._unfollowed.set()
         self._woken.set()
         for run in self._open_workshop.runs if self._open_workshop is not None else ():
             run.stop()
@@ -154,17 +166,33 @@ class WatchProcess(LongLivedProcess):
             await asyncio.wait(self._batches)
 
     async def _notice(self) -> None:
-        """Wake when the system tells of a change."""
+        """Wake when the system tells of a change, of the folders that are there at the time."""
+        is_told = bool(self._watched.folders)
 
         def failed(reason: str) -> None:
+            nonlocal is_told
+            is_told = False
             pause = f"{self._watched.poll_s:.0f} s"
             self.warn(
                 f"the system tells of no changes ({reason}); they are looked for every {pause}"
             )
 
-        if self._watched.folders:
-            async for _ in changes(self._watched.folders, self._ending, failed):
+        while is_told and not self._ending.is_set():
+            self._unfollowed.clear()
+            self._followed = identities(self._watched.folders)
+            async for _ in changes(self._watched.folders, self._unfollowed, failed):
                 self._woken.set()
+            # What changes until the system is asked again is seen by one more look.
+            asyncio.get_running_loop().call_soon(self._woken.set)
+
+    def _follow(self, found: list[Identity | None]) -> float:
+        """Follow folders that were replaced, or mounted; returns when to look for those gone."""
+        if None in found:
+            return time.monotonic() + RETRY_S
+        if found != self._followed:
+            self._followed = found
+            self._unfollowed.set()
+        return math.inf
 
     async def _look(self, workshop: Workshop, config: RunConfig) -> None:
         """Begin a batch of what is due, and return when there may be more."""
@@ -173,17 +201,22 @@ class WatchProcess(LongLivedProcess):
         if len(self._batches) >= MOST_BATCHES:
             next_s = math.inf
         elif began_s >= next_s:
-            found = await asyncio.to_thread(self._watched.look)
+            found, folders = await asyncio.to_thread(self._look_at_all)
             free_s += (time.monotonic() - began_s) / LOOKING_SHARE
             due = self._arrivals.take(found)
             if due.candidates or due.failures or due.unreadable or due.skipped:
                 batch = asyncio.create_task(self._transcribe(workshop, config, due))
                 self._batches.add(batch)
                 batch.add_done_callback(self._batches.discard)
-            next_s = min(self._arrivals.due_s, began_s + self._watched.poll_s)
+            poll_s = began_s + self._watched.poll_s
+            next_s = min(self._arrivals.due_s, poll_s, self._follow(folders))
         await _until(self._woken, next_s)
         await _until(self._ending, free_s)
         self._woken.clear()
+
+    def _look_at_all(self) -> tuple[Discovery, list[Identity | None]]:
+        folders = identities(self._watched.folders)
+        return self._watched.look(), folders
 
     async def _transcribe(self, workshop: Workshop, config: RunConfig, due: Discovery) -> None:
         report, began_s, taken = BatchReport(), time.monotonic(), [*due.candidates]

@@ -19,6 +19,9 @@ LONGEST_RETRY_S = 600.0
 _STEP_MS = 200
 """Between looks at what the system has reported; shorter ones would take CPU time for nothing."""
 
+Identity = tuple[int, int]
+"""Device and inode: a path with another one leads to another folder."""
+
 State = tuple[int, int, int]
 """Size, time of modification and inode: a file with another one has another content."""
 
@@ -83,6 +86,19 @@ class Arrivals:
             return False
         known.due_s = math.inf
         return True
+
+
+def identities(folders: Sequence[Path]) -> list[Identity | None]:
+    """Which folders the paths lead to; None: it is not there."""
+    found: list[Identity | None] = []
+    for folder in folders:
+        try:
+            status = folder.stat()
+        except OSError:
+            found.append(None)
+        else:
+            found.append((status.st_dev, status.st_ino))
+    return found
 
 
 async def changes(

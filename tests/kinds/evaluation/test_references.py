@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from sttbatch.core.errors import RecordingError, UsageError
-from sttbatch.kinds.evaluation.references import References, read_reference
+from sttbatch.kinds.evaluation.references import LARGEST_BYTES, References, read_reference
 
 
 def texts(folder: Path, *names: str) -> References:
@@ -51,3 +51,20 @@ def test_a_folder_without_texts_and_a_text_that_is_none(tmp_path: Path) -> None:
         read_reference(tmp_path / "a.json", ())
     with pytest.raises(RecordingError, match="cannot be read"):
         read_reference(tmp_path / "b.txt", ())
+
+
+def test_other_encodings_are_named_instead_of_counted_as_errors(tmp_path: Path) -> None:
+    text = tmp_path / "talk.txt"
+    for encoding in ("cp1251", "utf-16"):
+        text.write_bytes("Коллеги, давайте начнём.".encode(encoding))
+        with pytest.raises(RecordingError, match="not UTF-8; save it as UTF-8"):
+            read_reference(text, ())
+    text.write_bytes("Коллеги".encode("utf-8-sig"))
+    assert [each.text for each in read_reference(text, ())] == ["Коллеги"]
+
+
+def test_a_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "talk.txt").open("wb") as file:
+        file.truncate(LARGEST_BYTES + 1)
+    with pytest.raises(RecordingError, match="larger than 64 MiB"):
+        read_reference(tmp_path / "talk.txt", ())

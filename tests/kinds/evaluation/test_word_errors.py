@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from sttbatch.core.models import Segment
 from sttbatch.kinds.evaluation.spoken_words import spoken_words
-from sttbatch.kinds.evaluation.word_errors import LINE_WORDS, Comparison, ErrorCounts, compare
+from sttbatch.kinds.evaluation.word_errors import (
+    LINE_PAIRS,
+    LINE_WORDS,
+    Comparison,
+    ErrorCounts,
+    compare,
+)
 
 
 def segments(*lines: str) -> list[Segment]:
@@ -73,6 +79,12 @@ def test_lines_are_those_of_the_reference_and_not_too_long() -> None:
     assert words[0] == [None, "one", "two", None]
     assert [len(line) for line in words[1:]] == [LINE_WORDS, LINE_WORDS, 2]
     assert [line.errors for line in found.lines] == [2, 0, 0, 1]
+
+
+def test_what_a_recogniser_repeats_is_no_line_of_hundreds_of_words() -> None:
+    found = compared("thanks\nthe end", "thanks " + 500 * "for watching " + "the end")
+    assert max(len(line.pairs) for line in found.lines) == LINE_PAIRS
+    assert sum(line.errors for line in found.lines) == found.counts.insertions == 1000
 
 
 def test_rates_are_of_all_words_together_and_none_without_words() -> None:

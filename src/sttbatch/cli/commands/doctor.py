@@ -153,7 +153,7 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
 def _seal_checks(settings: Settings) -> list[_Check]:
     if settings.payload_key is None and settings.payload_key_file is None:
         return []
-    advice = "README says how to make a key, and how to take another one"
+    advice = "docs/how-to/several-machines.md says how to make a key, and how to take another one"
     return [_Check("payload key", lambda: _seal(settings), advice)]
 
 

@@ -14,6 +14,9 @@ from sttbatch.outputs.edited_text import edited_segments
 FORMATS = ("txt", "srt", "vtt", "tsv", "json")
 """If there are several of one name, the first of these counts."""
 
+LARGEST_BYTES = 1 << 26
+"""A larger file is no reference: ten hours of speech are half a megabyte of text."""
+
 
 class References:
     """Texts in a file, or in a folder and below it, by the names of their recordings.
@@ -28,6 +31,7 @@ class References:
         self.files = [
             each for each in found if each.suffix[1:].lower() in FORMATS and each.is_file()
         ]
+        self._forms: dict[Path, tuple[Path, ...]] = {}
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for file in self.files:
             self._by_stem[_composed(file.stem)].append(file)
@@ -49,12 +53,25 @@ class References:
         if len({file.parent for file in nearest}) > 1:
             names = " and ".join(map(str, nearest[:2]))
             raise RecordingError(f"it has several reference texts: {names}")
-        return min(nearest, key=_preference, default=None)
+        found = sorted(nearest, key=_preference)
+        if found:
+            self._forms[found[0]] = tuple(found)
+        return found[0] if found else None
+
+    def forms_of(self, reference: Path) -> tuple[Path, ...]:
+        """What `of` has found, and those of its name in other formats, the preferred ones first."""
+        return self._forms[reference]
 
 
 def read_reference(path: Path, speakers: Sequence[str]) -> list[Segment]:
     """The segments of a reference; raises RecordingError if it cannot be read."""
-    segments = edited_segments(read_bytes(path), path.suffix[1:].lower(), speakers)
+    data = read_bytes(path)
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        # Words that are lost in decoding would count as errors of the transcript.
+        raise RecordingError(f"{path} is not UTF-8; save it as UTF-8 text") from error
+    segments = edited_segments(data, path.suffix[1:].lower(), speakers)
     if segments is None:
         raise RecordingError(f"{path} is not a text that can be read")
     return segments
@@ -63,6 +80,8 @@ def read_reference(path: Path, speakers: Sequence[str]) -> list[Segment]:
 def read_bytes(path: Path) -> bytes:
     """The bytes of a reference; raises RecordingError if it cannot be read."""
     try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise RecordingError(f"{path} is larger than {LARGEST_BYTES >> 20} MiB")
         return path.read_bytes()
     except OSError as error:
         raise RecordingError(f"{path} cannot be read: {error.strerror}") from error

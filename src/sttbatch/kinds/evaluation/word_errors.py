@@ -13,6 +13,9 @@ from sttbatch.kinds.evaluation.spoken_words import SpokenWord
 LINE_WORDS = 10
 """Words of a reference in a line, at most; longer ones are parted."""
 
+LINE_PAIRS = 2 * LINE_WORDS
+"""The same with what was added: recognisers that loop add hundreds of words in one place."""
+
 _FEW = 8
 """A hint for the number of errors makes it slower to count them, unless they are fewer than one in
 so many."""
@@ -136,11 +139,14 @@ def _character_errors(
 
 
 def _lines(pairs: Sequence[Pair]) -> Iterator[ComparedLine]:
-    """Parts of at most `LINE_WORDS` words of each line; what was added is where it was heard."""
+    """Parts of each line; what was added is where it was heard."""
     line: list[Pair] = []
     number, count = -1, 0
     for pair in pairs:
         said, _ = pair
+        if len(line) == LINE_PAIRS:
+            yield ComparedLine(tuple(line))
+            line, count = [], 0
         if said is not None:
             if line and number >= 0 and (said.line != number or count == LINE_WORDS):
                 yield ComparedLine(tuple(line))

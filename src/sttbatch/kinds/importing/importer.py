@@ -159,6 +159,8 @@ class Importer(Struct, frozen=True):
 
     async def _subject(self, path: Path, read: ReadTranscript, given: Path | None) -> Subject:
         if given is not None:
+            if given.suffix[1:].lower() not in MEDIA_ENDINGS:
+                raise RecordingError(f"{given} has not the ending of a recording")
             subject = await self._about(given)
             if read.sha256 not in {"", subject.sha256}:
                 raise RecordingError(f"it is the transcript of another recording than {given}")
