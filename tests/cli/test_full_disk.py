@@ -194,7 +194,10 @@ def test_without_room_for_the_answers_nothing_is_sent(
     first = new_shell.transcribe(folder, "-j", str(LANES))
     assert first.code == 1
     mib = LANES + CHUNKS_AHEAD
-    assert f"disk space for the answers, {mib} MiB: No space left on device" in first.err
+    assert (
+        f"{mib} MiB of disk space cannot be reserved for answers, so nothing is sent: No space"
+        in first.err
+    )
     assert "Traceback" not in first.err
     assert cloudru.received == []
     assert list((data / "answers").iterdir()) == []

@@ -61,7 +61,7 @@ def test_a_written_file_changes_nothing(bare: Shell, user_file: Path) -> None:
         ("\n\nlangauge = 'ru'\n", "line 3: there is no setting 'langauge'"),
         ("retries = 3\nconcurrency = 99\n", "line 2: concurrency = 99: it must be 1 to 10"),
         ("concurrency = 'many'\n", "line 1: concurrency = 'many'"),
-        ("formats = ['pdf']\n", "formats are txt, srt, vtt, tsv, json, md, docx, rttm"),
+        ("formats = ['pdf']\n", "formats are txt, srt, vtt, tsv, json, md, html, docx, rttm"),
         ("base_url = 'http://example.org/v1'\n", "https only"),
         (
             "base_url = 'https://example.org/v1/audio/transcriptions'\n",
