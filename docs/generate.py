@@ -79,6 +79,8 @@ def man_page() -> str:
         for record in (param.get_help_record(context) for param in command.get_params(context)):
             if record is not None:
                 lines += [".TP", ".B " + _escaped(record[0]), *_roff(record[1])]
+    title, _, examples = (root.epilog or "").partition(":\n\n")
+    lines += [f".SH {title.upper()}", ".nf", *_roff(examples), ".fi"]
     lines.append(".SH EXIT STATUS")
     for code, meaning in exit_codes.MEANINGS.items():
         lines += [".TP", f".B {code}", *_roff(meaning)]

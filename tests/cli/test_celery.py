@@ -243,7 +243,7 @@ def test_a_message_that_met_a_broken_ledger_is_given_back(
         again = json.loads(message)
         again["properties"]["delivery_tag"] = str(uuid.uuid4())
         broker.lpush(key, json.dumps(again))
-        until_line(worker, "the ledger is opened again")
+        until_line(worker, "for the ledger")
         with ledger_of(shell) as ledger:
             ledger.execute("ALTER TABLE away RENAME TO processing_jobs")
         shell.run("submit", other)

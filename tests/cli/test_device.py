@@ -8,7 +8,7 @@ import pytest
 
 from tests.shell import Shell
 
-MISSING = "device cuda: there is no NVIDIA GPU that CTranslate2 can use; take auto or cpu"
+MISSING = "device cuda: there is no NVIDIA GPU that CTranslate2 can use; use auto or cpu"
 
 
 @pytest.fixture(autouse=True)

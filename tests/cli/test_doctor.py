@@ -95,7 +95,7 @@ def test_what_is_not_installed_is_to_be_installed(new_shell: Shell, tmp_path: Pa
     found["database"] = findings(new_shell)["database"]
     for name in (*names, "payload key", "database"):
         assert "pip install 'sttbatch[" in found[name]["text"], found[name]
-        assert found[name]["advice"] == "install it, or do without the setting"
+        assert found[name]["advice"] == "install it, or unset the setting"
 
 
 def test_a_disk_that_is_almost_full(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,10 @@ def test_without_room_for_the_answers_nothing_is_sent(
     fill(data, leave_bytes=2 * 1024 * 1024)
     first = new_shell.transcribe(folder, "-j", str(LANES))
     assert first.code == 1
-    assert f"disk space for the answers, {LANES} MiB: No space left on device" in first.err
+    assert (
+        f"{LANES} MiB of disk space cannot be reserved for answers, so nothing is sent: No space"
+        in first.err
+    )
     assert "Traceback" not in first.err
     assert cloudru.received == []
     assert list((data / "answers").iterdir()) == []

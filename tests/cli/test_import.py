@@ -62,7 +62,7 @@ def test_old_transcripts_are_found_written_and_asked_about(
     ]
     complaint, summary = result.err.splitlines()
     assert complaint == "old/broken.json: it is not JSON: Input data was truncated"
-    assert summary == "4 transcripts: 3 imported, 1 failed, 1 without a transcript passed over"
+    assert summary == "4 transcripts: 3 imported, 1 failed, 1 skipped without a transcript"
     assert (old / "barges.srt").read_text("utf-8") == SUBTITLES
     # By the recording where that is there, by the file itself where it is not.
     assert found(shell, "keeper OR barge OR sluice", old) == [
@@ -150,7 +150,7 @@ def test_of_two_recordings_with_its_name_none_is_chosen(shell: Shell, folder: Pa
         (("s3://bucket/talk.json",), "objects cannot be imported"),
         ((".", "--recording", "talk.flac"), "--recording is for one file"),
         ((".", "-f", "pdf"), "pdf"),
-        ((".", "-f", "txt", "-o", "-"), "outputs are not printed"),
+        ((".", "-f", "txt", "-o", "-"), "outputs cannot be printed"),
     ],
 )
 def test_wrong_usage(shell: Shell, folder: Path, arguments: tuple[str, ...], reason: str) -> None:

@@ -240,7 +240,7 @@ def test_priority_and_cancel_are_for_what_waits(bare: Shell, jobs: dict[str, Job
     refused(bare.run("jobs", "priority", jobs["done"].id, "low"), "COMPLETED")
     assert bare.run("jobs", "cancel", queued.short_id).code == 0
     assert statuses(bare)["queued"] == "CANCELLED"
-    refused(bare.run("jobs", "cancel", queued.short_id), "it cannot become CANCELLED")
+    refused(bare.run("jobs", "cancel", queued.short_id), "and cannot become CANCELLED")
 
 
 def test_purge_keeps_what_is_young_failed_or_queued_unless_told_to_remove_all(

@@ -395,7 +395,7 @@ def test_nothing_is_sent_for_outputs_that_only_others_could_write(
     assert (refused.code, refused.err.count("pip install 'sttbatch[s3]'")) == (2, 1)
     assert with_objects.run("submit", path, *to_bucket).code == 0
     with working(without) as (worker,):
-        assert "sttbatch[s3]" in until_line(worker, "it is left to other workers")
+        assert "sttbatch[s3]" in until_line(worker, "it is left for other workers")
     assert cloudru.received == []
     with working(with_objects):
         assert with_objects.run("submit", path, *to_bucket, "--wait").code == 0
@@ -426,7 +426,7 @@ def test_doctor_checks_the_endpoint_and_a_bucket(
     assert plain["objects"]["ok"], plain["objects"]
     assert shared_objects.endpoint in plain["objects"]["text"]
     assert "bucket" not in plain
-    assert "on conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+    assert "supports conditional writes" in found(f"s3://{bucket}/out")["bucket"]["text"]
     assert keys(client, bucket) == []
     missing = found("s3://no-such-bucket-here/out")["bucket"]
     assert (missing["ok"], "no such bucket" in missing["text"]) == (False, True)
@@ -437,7 +437,7 @@ def test_doctor_checks_the_endpoint_and_a_bucket(
 
     with proxy(shared_objects, refuses=refuses) as between:
         with_objects.extra["STTBATCH_S3_ENDPOINT"] = between.endpoint
-        assert "without conditions" in found(f"s3://{bucket}/out")["bucket"]["text"]
+        assert "without conditional writes" in found(f"s3://{bucket}/out")["bucket"]["text"]
     assert keys(client, bucket) == []
 
 

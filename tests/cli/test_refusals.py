@@ -197,4 +197,4 @@ def test_doctor_checks_the_model(home_in_use: Path) -> None:
         other = shell.run("doctor")
     assert unknown.code == other.code == 1
     assert "FAIL  model: mistyped is not listed" in unknown.out
-    assert "FAIL  model: big/model is no model for speech" in other.out
+    assert "FAIL  model: big/model is not a speech model" in other.out

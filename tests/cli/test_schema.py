@@ -18,4 +18,4 @@ def test_schemas_are_printed_as_they_are_in_the_package(shell: Shell, name: str)
 def test_unknown_schemas_are_wrong_usage(shell: Shell) -> None:
     result = shell.run("schema", "summary")
     assert (result.code, result.out) == (2, "")
-    assert "transcript and stats" in result.err
+    assert "transcript or stats" in result.err

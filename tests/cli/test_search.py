@@ -93,7 +93,7 @@ def test_what_is_not_found_and_what_is_wrong_have_exit_codes_of_their_own(
     assert len(hits(shell, word, folder / "talk.flac")) == 1, "the ledger knows it"
     assert len(hits(shell, word, "--since", "1h")) == 1
     for query, reason in (
-        ('"open', "a quote of the query is not closed"),
+        ('"open', 'a quote of the query is not closed; add a "'),
         ("-- -word", "a query with -words needs a word to look for too"),
         ("", "the query has no word to look for"),
     ):

@@ -100,7 +100,7 @@ def test_there_is_always_an_answer_but_from_nothing(shell: Shell) -> None:
     assert len(hits(shell, "Wechselkurs")) == 20
     assert len(hits(shell, '"-*')) == 20
     empty = shell.run("search", "--semantic", " ")
-    assert (empty.code, empty.err) == (2, "sttbatch: the query is empty\n")
+    assert (empty.code, empty.err) == (2, "sttbatch: the query is empty; give words to look for\n")
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_names_are_in_every_output_at_once_and_stay(
     assert result.code == 0, result.err
     written = [path.with_suffix(f".{name}") for name in ("json", "srt", "vtt")]
     assert result.out.splitlines() == [str(each) for each in written]
-    assert result.err == f"sttbatch: {edited}: not replaced, edited or not ours\n"
+    assert result.err == f"sttbatch: {edited}: not replaced: edited, or not written by sttbatch\n"
     assert f"{NAME}: {first}" in path.with_suffix(".srt").read_text("utf-8")
     assert f"<v Анна &amp; Ко>{first}" in path.with_suffix(".vtt").read_text("utf-8")
     assert speakers(path.with_suffix(".json")) == {NAME, "Олег"}
@@ -83,7 +83,7 @@ def test_names_are_in_every_output_at_once_and_stay(
         (("call.wav",), 2, "give names"),
         (("call.wav", "1=a\x1bb"), 2, "control character"),
         (("call.wav", "1=" + "x" * 81), 2, "1 to 80 characters"),
-        (("call.wav", "1=2"), 2, "taken for a number"),
+        (("call.wav", "1=2"), 2, "taken for a speaker's number"),
         (("call.wav", "1=Анна"), 1, "call.wav: it does not exist, and nothing of it is known"),
     ],
 )

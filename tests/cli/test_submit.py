@@ -43,7 +43,7 @@ def test_what_was_submitted_is_transcribed_by_a_worker(shell: Shell, tmp_path: P
     # What is known is written at once, by whoever submits it.
     result = shell.run("submit", folder, "-f", "srt")
     assert (result.code, len(result.out.splitlines())) == (0, 3)
-    assert result.summary == "3 recordings, 0.6 min, 3 known already; 0 queued"
+    assert result.summary == "3 recordings, 0.6 min, 3 already transcribed; 0 queued"
     assert (folder / "talk-0.srt").is_file()
     # A run's metrics count what the worker did.
     stats = json.loads(shell.run("stats", "--json").out)

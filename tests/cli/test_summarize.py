@@ -174,7 +174,7 @@ def test_a_summary_that_was_edited_is_not_replaced(
     written = summary.read_text("utf-8")
     summary.write_text("# Мой заголовок\n", "utf-8")
     result = shell.run("summarize", talk, "-l", "ru")
-    assert f"{summary}: not replaced, edited or not ours" in result.err
+    assert f"{summary}: not replaced: edited, or not written by sttbatch" in result.err
     assert summary.read_text("utf-8") == "# Мой заголовок\n"
     assert shell.run("summarize", talk, "-l", "ru", "--overwrite").code == 0
     assert summary.read_text("utf-8") == written

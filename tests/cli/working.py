@@ -65,7 +65,7 @@ def working(
 
 def metrics_port(worker: subprocess.Popen[bytes]) -> int:
     """Where a worker that was started with `--metrics-port 0` is scraped."""
-    return int(until_line(worker, "metrics are served at port").split()[-1])
+    return int(until_line(worker, "metrics are served on port").split()[-1])
 
 
 def scrape(port: int) -> str:

@@ -97,7 +97,7 @@ def test_it_opens_a_ledger_again_that_could_not_be_used(folder: Path, shell: She
         await submit(folder)
         warned = (await listener.until(Warned))[0]
         assert isinstance(warned, Warned)
-        assert "the ledger is opened again for up to 600 s" in warned.message
+        assert "waiting up to 600 s for the ledger" in warned.message
         allow(shell.home / "data")
         await listener.until(JobCompleted, 2)
 

@@ -118,7 +118,7 @@ def test_an_outage_is_waited_for_however_long_it_takes(folder: Path, cloudru: Cl
     async def story(watch: Watch) -> None:
         await watch.until(RunStopped, 2)
         told = [each.message for each in watch.of(Warned) if isinstance(each, Warned)]
-        assert sum("this goes on when that is over" in each for each in told) == 1
+        assert sum("watching continues when that is over" in each for each in told) == 1
         cloudru.come_back()
         await watch.until(JobCompleted)
 

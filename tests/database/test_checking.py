@@ -100,9 +100,9 @@ def test_what_must_not_be_is_counted_and_ended(store: Store) -> None:
     assert store.read(invariants).ok
     store.transact(spoil)
     assert store.read(invariants).text == (
-        "1 attempts are open whose job is not processed; "
+        "1 attempts are open although their job is not being processed; "
         "1 costs are reserved for chunks that nobody sends; "
-        "1 jobs have open orders and no route, or a route and none"
+        "1 jobs have open orders without a route, or a route without open orders"
     )
     assert store.read(checking.workers_without_row) == ["gone"]
     store.transact(checking.repair_invariants)

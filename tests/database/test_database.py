@@ -143,7 +143,7 @@ def test_a_file_that_is_no_database_is_named(path: Path) -> None:
 def test_a_lock_that_cannot_be_had_is_named(path: Path) -> None:
     """And not waited for: who opens the file waits for its thread."""
     os.mkfifo(path.with_suffix(".lock"))
-    with pytest.raises(StateError, match=r"ledger\.lock is no regular file"):
+    with pytest.raises(StateError, match=r"ledger\.lock is not a regular file"):
         open_ledger(path.parent)
 
 

@@ -223,7 +223,7 @@ def test_a_damaged_seal_is_named(within: Callable[..., None]) -> None:
 
 @pytest.mark.parametrize("key", ["short", "ü" * 44, OLD[:-2], "*" * 44])
 def test_what_is_no_key_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(UsageError, match="key 2 is no Fernet key") as refused:
+    with pytest.raises(UsageError, match="key 2 is not a Fernet key") as refused:
         PayloadSeal((NEW, key))
     assert key not in str(refused.value)
 

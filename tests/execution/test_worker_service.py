@@ -176,7 +176,7 @@ def test_a_budget_pauses_it_with_one_warning_and_one_job_tries_again() -> None:
         bench.end("d", JobEnd(again=True, error=BudgetReached("budget_per_day 1")))
         assert await bench.begin(1) == {"e"}
         assert bench.begun.empty()
-        assert bench.warnings == ["budget_per_day 1; this worker goes on when that is over"]
+        assert bench.warnings == ["budget_per_day 1; this worker continues when that is over"]
         # Once it is over as many as ever are processed.
         bench.end("e")
         assert await bench.begin(1) == {"f"}

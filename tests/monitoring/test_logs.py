@@ -6,16 +6,22 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any, get_type_hints
 
+import msgspec
+
+from sttbatch.core.errors import SttbatchError
 from sttbatch.core.events import (
     CacheLookup,
     ChunkProcessingCompleted,
     ChunkProcessingFailed,
     ChunkProcessingStarted,
+    Event,
     JobCompleted,
     JobStarted,
     Warned,
 )
+from sttbatch.core.models import LatencyModel
 from sttbatch.monitoring.logs import EventLog, event_message
 
 
@@ -69,3 +75,21 @@ def test_a_piece_of_gap_repair_is_named_as_it_begins_and_as_it_ends() -> None:
             ChunkProcessingFailed("talk.mp3", 3, 5.0, "500", piece),
         ):
             assert event_message(event).startswith(name)
+
+
+def test_every_event_has_a_text_of_its_own() -> None:
+    values: dict[object, Any] = {
+        str: "x",
+        int: 1,
+        float: 0.5,
+        bool: False,
+        tuple[str, ...]: (),
+        LatencyModel: LatencyModel(1.0, 0.1, 0),
+        SttbatchError: SttbatchError("x"),
+    }
+    for kind in Event.__subclasses__():
+        types = get_type_hints(kind)
+        fields = [field for field in msgspec.structs.fields(kind) if field.required]
+        given: list[Any] = [values.get(types[field.name]) for field in fields]
+        event = kind(*given)
+        assert kind.__name__ not in event_message(event)

@@ -102,7 +102,7 @@ def test_code_and_sql_allow_the_same_transitions(
         job(old).check_may_become(new)
         change(store, job(old), update, values=values)
         return
-    with pytest.raises(UsageError, match=f"is {old}, it cannot become {new}"):
+    with pytest.raises(UsageError, match=f"is {old} and cannot become {new}"):
         job(old).check_may_become(new)
     refused(store, "cannot change its state", job(old), update, values=values)
 

@@ -182,7 +182,7 @@ def _hash(path: Path, stopping: Callable[[], bool]) -> tuple[str, os.stat_result
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise RecordingError("it is not a regular file")
+            raise RecordingError("it is not a regular file; save its content to one")
         # A file that is empty may be filled meanwhile.
         block = bytearray(min(_BLOCK_BYTES, max(before.st_size + 1, _LEAST_BYTES)))
         held = memoryview(block)

@@ -54,7 +54,7 @@ class MemoryLevel:
     """An LRU cache of at most `limit_bytes`, whose entries expire after five minutes."""
 
     name = "L1"
-    remedy = "the next process has a new one"
+    remedy = "start again: each run has a new one"
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.time) -> None:
         self._limit_bytes = limit_bytes

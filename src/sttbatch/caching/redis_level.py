@@ -62,8 +62,8 @@ class RedisLevel:
             )
         except (ValueError, TypeError) as error:
             raise UsageError(
-                "redis_url is not valid: redis://user:password@host:port/number, rediss://… or "
-                "unix:///path?db=number is expected"
+                "redis_url is not valid; it must be like "
+                "redis://user:password@host:port/number, rediss://… or unix:///path?db=number"
             ) from error
 
     def start(self) -> None:
@@ -171,11 +171,13 @@ class RedisLevel:
         facts = await self._reply(self._redis.info())
         version = str(facts["redis_version"])
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
-            raise StateError(f"{self.title} is version {version}; 6.2 or newer is needed")
+            raise StateError(f"{self.title} is version {version}; upgrade it to 6.2 or newer")
         await self.put_many({_PROBE: CacheValue(b"")})
         found = await self.get_many([_PROBE])
         if not found or not await self.delete([_PROBE]):
-            raise StateError(f"{self.title} does not give back what is stored in it")
+            raise StateError(
+                f"{self.title} does not return what was stored; check that it is a Redis server"
+            )
         async for _ in self._names(_PROBE.encode()):
             pass
         seconds = []

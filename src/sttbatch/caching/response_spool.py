@@ -114,8 +114,8 @@ class ResponseSpool:
         except OSError as error:
             _release(added)
             raise StateError(
-                f"{self.folder}: nothing is sent without disk space for the answers, "
-                f"{missing * RESERVED_BYTES // MIB} MiB: {error.strerror}; "
+                f"{self.folder}: {missing * RESERVED_BYTES // MIB} MiB of disk space cannot be "
+                f"reserved for answers, so nothing is sent: {error.strerror}; "
                 "free some space and run again"
             ) from error
 

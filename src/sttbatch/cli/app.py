@@ -25,6 +25,12 @@ COMMANDS = (
 GROUPS = ("alerts", "cache", "config", "database", "jobs", "speakers")
 """Commands with commands of their own."""
 
+_EXAMPLES = """Examples:
+
+    sttbatch transcribe talks --engine local   # offline, by the local engine
+    sttbatch transcribe talks -f txt,srt       # by Cloud.ru, with subtitles
+    sttbatch search "release date" talks       # where it was said, and when"""
+
 _IMPORTING = 200_000
 """New objects before garbage is collected: modules are none, nor what is found in a folder."""
 
@@ -55,6 +61,7 @@ def program(names: Sequence[str] = (*COMMANDS, *GROUPS)) -> typer.Typer:
         name="sttbatch",
         help="Transcribe folders of recordings with Cloud.ru's speech recognition. "
         "Nothing is paid for twice.",
+        epilog=_EXAMPLES,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},

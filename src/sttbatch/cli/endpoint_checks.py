@@ -73,7 +73,7 @@ class EndpointChecks:
         if listed is None:
             raise UsageError(f"{name} is not listed by the endpoint; {choices(self._models)}")
         if listed.type is not None and not listed.type.startswith("audio"):
-            raise UsageError(f"{name} is no model for speech but of type {listed.type}")
+            raise UsageError(f"{name} is not a speech model, its type is {listed.type}")
         provider = f", provider {listed.provider}" if listed.provider is not None else ""
         return f"{name} is listed{provider}; --send checks whether it can be called"
 

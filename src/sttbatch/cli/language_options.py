@@ -27,7 +27,7 @@ OutputDir = Annotated[str | None, option(
 Model = Annotated[str | None, option(
     "Chat model to use.", metavar="NAME", default="openai/gpt-oss-120b", panel=options.ENGINE)]
 Transcribe = Annotated[bool, option(
-    "Transcribe recordings first that have no transcript.", "--transcribe/--no-transcribe",
+    "First transcribe recordings that have no transcript.", "--transcribe/--no-transcribe",
     panel=options.INPUT)]
 Replace = Annotated[str | None, option(
     "File of lines `wrong => right`: words that are replaced in transcripts before the model reads "
@@ -80,7 +80,7 @@ class LanguageArguments(BatchOptions):
     def outputs(self, settings: Settings, formats: tuple[str, ...]) -> OutputOptions:
         """Where outputs of these formats are written; raises UsageError if they are printed."""
         if settings.output_dir == "-":
-            raise UsageError("outputs are not printed; name a folder with -o, or give none")
+            raise UsageError("outputs cannot be printed; name a folder with -o, or omit it")
         from sttbatch.composition.effective_options import rules_of
         from sttbatch.core.locations import location
         from sttbatch.core.options import OutputOptions

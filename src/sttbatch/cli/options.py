@@ -55,7 +55,7 @@ Language = Annotated[str | None, option(
 Prompt = Annotated[str | None, option(
     "Vocabulary and style, sent with every chunk.", metavar="TEXT")]
 Terms = Annotated[str | None, option(
-    "File of terms, one a line, the most used first: added to the prompt as far as Whisper reads "
+    "File of terms, one per line, the most used first: added to the prompt as far as Whisper reads "
     "it. With a changed prompt, everything is sent again.",
     "--glossary", metavar="FILE", panel=RECOGNITION)]
 Words = Annotated[bool | None, option("Include word timestamps in the json output.", "--words")]
@@ -155,11 +155,11 @@ LogFormat = Annotated[str, option(
 LogFile = Annotated[Path | None, option(
     "Append the log to a file instead of standard error.", metavar="FILE", panel=LOGGING)]
 MetricsPort = Annotated[int | None, option(
-    "Serve figures for Prometheus at this port of all interfaces, as its exporters do, without TLS "
-    "or password, such as 9150; 0 takes one that is free. They name machines, and no recordings.",
+    "Serve metrics for Prometheus on this port of all interfaces, such as 9150, without TLS or "
+    "password; 0 takes a free one. They name machines, but no recordings.",
     metavar="PORT", minimum=0, maximum=65_535, panel=EXPORT)]
 RemoteWrite = Annotated[str | None, option(
-    "Send these figures every 15 s by Prometheus's remote write, where nothing can scrape, such as "
+    "Send these metrics every 15 s by Prometheus's remote write, where nothing can scrape, such as "
     "to http://host:9090/api/v1/write.", metavar="URL", panel=EXPORT)]
 NoProgress = Annotated[bool, option(
     "Print plain lines instead of progress bars.", "--no-progress", panel=LOGGING)]
@@ -169,11 +169,11 @@ Style = Annotated[str, option(
     "on and what is to be done.", metavar="brief|minutes|actions",
     panel=LANGUAGE)]
 PromptFile = Annotated[Path | None, option(
-    "File with what the model is asked for, in place of sttbatch's own words; the form of the "
-    "answer and all checks stay.", metavar="FILE", panel=LANGUAGE)]
+    "File with instructions for the model, in place of sttbatch's own; the form of the answer and "
+    "all checks stay.", metavar="FILE", panel=LANGUAGE)]
 Glossary = Annotated[Path | None, option(
-    "File of terms, one a line: term = translation.", metavar="FILE", panel=LANGUAGE)]
+    "File of terms, one per line: term = translation.", metavar="FILE", panel=LANGUAGE)]
 MaxCps = Annotated[float | None, option(
-    "Ask once for a shorter line if one has more than N characters a second, such as 17.",
+    "Ask once for a shorter line if one has more than N characters per second, such as 17.",
     metavar="N", minimum=1, maximum=1000, panel=LANGUAGE)]
 # fmt: on

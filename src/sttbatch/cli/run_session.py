@@ -61,7 +61,10 @@ class Session:
         """Say how a run ended."""
         for recording in report.recordings:
             for path in recording.kept:
-                warn(f"{path}: not replaced, edited or not ours; --overwrite replaces it")
+                warn(
+                    f"{path}: not replaced: edited, or not written by sttbatch; "
+                    "--overwrite replaces it"
+                )
         if report.fatal is not None:
             self._say(f"sttbatch: {printable(str(report.fatal))}", important=True)
         self._report_fault()

@@ -115,7 +115,7 @@ class SubmitSession(Generic[RunT]):
         length = f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.1f} min"
         parts = [f"{counted(facts['recordings'], 'recording')}, {length}"]
         optional = {
-            f"{facts['known']} known already": facts["known"],
+            f"{facts['known']} already transcribed": facts["known"],
             f"{facts['failed']} failed": facts["failed"],
             f"{report.count(Outcome.CANCELLED)} cancelled": report.count(Outcome.CANCELLED),
             f"{report.count(Outcome.TAKEN)} claimed by another run": report.count(Outcome.TAKEN),

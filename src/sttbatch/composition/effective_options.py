@@ -130,7 +130,7 @@ def terms_left_out(settings: Settings) -> str | None:
     terms = "term does" if len(left_out) == 1 else "terms do"
     return (
         f"{settings.glossary}: {len(left_out)} {terms} not fit into the prompt, of which Whisper "
-        f"reads 224 tokens: from {left_out[0]!r} on; put first what matters"
+        f"reads 224 tokens: from {left_out[0]!r} on; put the most important ones first"
     )
 
 

@@ -122,7 +122,9 @@ async def evaluate(
         used = {each.reference.with_suffix("") for each in recordings}
         unused = [file for file in references.files if file.with_suffix("") not in used]
         if discovery is None:
-            reason = "no recording of this name was transcribed"
+            reason = (
+                "no recording of this name is transcribed; transcribe it, or give the text its name"
+            )
             evaluation.missing += [(str(file), reason) for file in unused]
         else:
             evaluation.unused = len(unused)
@@ -245,7 +247,9 @@ async def _compare_all(
             evaluation.recordings.append(EvaluatedRecording(path, reference, counts))
         else:
             by_model = f" by {model}" if model is not None else ""
-            evaluation.missing.append((recording.path, f"it has no transcript{by_model}"))
+            evaluation.missing.append(
+                (recording.path, f"it has no transcript{by_model}; transcribe it first")
+            )
 
 
 async def _compare_one(
@@ -272,7 +276,7 @@ def _check_is_reference(reference: Path, ours: dict[str, tuple[str, ...]]) -> No
     """Raises RecordingError for a transcript that nobody has corrected, which says nothing."""
     digests = ours.get(str(reference.resolve()))
     if digests and hashlib.sha256(read_bytes(reference)).hexdigest() in digests:
-        raise RecordingError(f"{reference} is sttbatch's own output, unchanged, and no reference")
+        raise RecordingError(f"{reference} is sttbatch's own output, unchanged; correct it first")
 
 
 def _compared(recording: Recording, transcript: Transcript) -> Comparison:

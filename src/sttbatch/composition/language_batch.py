@@ -195,7 +195,7 @@ class LanguageBatch:
     def _warn_of_price(self, model: ChosenModel) -> None:
         self.warn(
             f"the endpoint does not say what the model {model.name} costs, so its cost counts as "
-            "0; chat_price_in and chat_price_out set it"
+            "0; set chat_price_in and chat_price_out"
         )
 
     async def _pipeline(

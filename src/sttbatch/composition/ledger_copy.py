@@ -64,7 +64,7 @@ async def copy_ledger(source: Location, target: Location, settings: Settings) ->
         StateError: one of them cannot be used, or the target is not empty.
     """
     if source.url is None and not (source.folder / "ledger.db").is_file():
-        raise UsageError(f"{source.folder} has no ledger.db")
+        raise UsageError(f"{source.folder} has no ledger.db; name a data folder")
     if target.url is None:
         private_folder(target.folder)
     await _tidy_up(source.settings(settings), source.spool(settings))

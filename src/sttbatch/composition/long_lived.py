@@ -85,7 +85,7 @@ class LongLivedProcess:
                 if failing_since is None or (is_open and self._has_used_ledger()):
                     failing_since = time.monotonic()
                     wait_s = self._settings.outage_wait
-                    self.warn(f"{error}; the ledger is opened again for up to {wait_s:.0f} s")
+                    self.warn(f"{error}; waiting up to {wait_s:.0f} s for the ledger")
                 if time.monotonic() - failing_since > self._settings.outage_wait:
                     raise
                 with contextlib.suppress(TimeoutError):

@@ -117,7 +117,9 @@ async def spellings_of(paths: Sequence[str], source: TranscriptSource) -> tuple[
         if not is_there:
             known = await source.contents()
             if not any(is_below(each, folder) for each, _ in known for folder in spelled):
-                raise UsageError(f"{text}: it does not exist, and nothing of it is transcribed")
+                raise UsageError(
+                    f"{text}: it does not exist, and nothing of it is transcribed; check the path"
+                )
         found += spelled
     return tuple(dict.fromkeys(found))
 

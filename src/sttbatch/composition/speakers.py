@@ -77,8 +77,8 @@ class Speakers:
                 transcripts[key] = transcript
         speakers = {speaker for each in transcripts.values() for speaker in speakers_of(each)}
         if not speakers:
-            reason = "it has one channel, or was not transcribed with --channels split"
-            raise RecordingError(reason if stored else "it has no stored transcript")
+            reason = "it has one channel, or is not transcribed with --channels split yet"
+            raise RecordingError(reason if stored else "it has no transcript; transcribe it first")
         ordered = tuple(sorted(speakers, key=lambda speaker: (len(speaker), speaker)))
         names = await self._stores.speaker_names.of(sha256)
         return SpeakersOf(sha256, names, ordered, transcripts, sources)
@@ -116,7 +116,9 @@ class Speakers:
         else:
             records = await files.records(spelled)
             if not records:
-                raise RecordingError("it does not exist, and nothing of it is known")
+                raise RecordingError(
+                    "it does not exist, and nothing of it is known; check the path"
+                )
             sha256 = next(iter(records.values())).sha256
         found = await files.paths_of([sha256])
         real = await asyncio.to_thread(lambda: [_spelled(os.fsdecode(each)) for each in found])

@@ -174,7 +174,7 @@ class WatchProcess(LongLivedProcess):
             is_told = False
             pause = f"{self._watched.poll_s:.0f} s"
             self.warn(
-                f"the system tells of no changes ({reason}); they are looked for every {pause}"
+                f"the system reports no changes ({reason}); folders are searched every {pause}"
             )
 
         while is_told and not self._ending.is_set():
@@ -285,7 +285,7 @@ class WatchProcess(LongLivedProcess):
         ):
             self._has_ended_batch = True
             if not self._pause_s:
-                self.warn(f"{error}; this goes on when that is over")
+                self.warn(f"{error}; watching continues when that is over")
             self._pause_s = min(2 * self._pause_s, LONGEST_RETRY_S) or RETRY_S
             self._paused_until_s = time.monotonic() + self._pause_s
         else:

@@ -209,7 +209,7 @@ async def keep_up(workshop: Workshop, emit: Emit) -> None:
         except StateError:
             continue
         except Exception as error:  # noqa: BLE001 - a bug in one must not end the others
-            emit(Warned("", f"upkeep failed: {type(error).__name__}: {error}"))
+            emit(Warned("", f"the databases' upkeep failed: {type(error).__name__}: {error}"))
 
 
 def transcription_run(

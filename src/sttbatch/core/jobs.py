@@ -153,7 +153,7 @@ class Job(Struct, frozen=True):
     def check_may_become(self, status: JobStatus) -> None:
         """Raises UsageError when that is no legal transition."""
         if status not in TRANSITIONS[self.status]:
-            raise UsageError(f"job {self.short_id} is {self.status}, it cannot become {status}")
+            raise UsageError(f"job {self.short_id} is {self.status} and cannot become {status}")
 
 
 class Claim(Struct, frozen=True):

@@ -15,7 +15,7 @@ INVARIANTS = {
     "jobs are processed by workers that are gone": """
         SELECT count(*) FROM processing_jobs
         WHERE worker_id IS NOT NULL AND worker_id NOT IN (SELECT id FROM workers)""",
-    "attempts are open whose job is not processed": """
+    "attempts are open although their job is not being processed": """
         SELECT count(*) FROM processing_tasks AS task
         WHERE status = 'PROCESSING' AND NOT EXISTS (
             SELECT 1 FROM processing_jobs AS job WHERE job.id = task.job_id
@@ -25,10 +25,10 @@ INVARIANTS = {
         WHERE status = 'PROCESSING' AND worker_id NOT IN (SELECT id FROM workers)""",
     "costs are reserved for chunks that nobody sends": """
         SELECT count(*) FROM chunk_tasks WHERE reserved_cost <> 0 AND status <> 'PROCESSING'""",
-    "jobs have open orders and no route, or a route and none": """
+    "jobs have open orders without a route, or a route without open orders": """
         SELECT count(*) FROM processing_jobs AS job WHERE (route IS NULL) = EXISTS (
             SELECT 1 FROM orders WHERE orders.job_id = job.id AND orders.done_at IS NULL)""",
-    "results belong to recordings and do not exist": """
+    "results that recordings refer to are missing": """
         SELECT count(*) FROM entry_files WHERE key NOT IN (SELECT key FROM cache_entries)""",
 }
 """What must not be: how many rows there are of it."""
@@ -100,7 +100,7 @@ def check_plans(store: Store, statements: Iterable[HotStatement]) -> Iterator[Ch
 
 
 def repair(store: Store, history: History) -> None:
-    """Create what is missing, and every index anew."""
+    """Create what is missing, and rebuild every index."""
     for name in missing_objects(store, history):
         for statement in history.definition(name):
             store.define(statement)

@@ -47,7 +47,9 @@ def copy_tables(
             refuse_if_used(to, target.title)
         for table in columns:
             if to.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():  # noqa: S608 - a name of ours
-                raise StateError(f"{target.title} is not empty: it has rows in {table}")
+                raise StateError(
+                    f"{target.title} is not empty: it has rows in {table}; name an empty one"
+                )
         # Not only read: whoever begins to work at the source waits until it is copied.
         copied = source.transact(copy_from)
         target.after_copy(to)

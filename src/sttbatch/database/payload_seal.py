@@ -73,7 +73,7 @@ class PayloadSeal:
         missing = [each for each in key_ids if each not in self._by_id]
         if missing:
             raise UsageError(
-                "what jobs are asked to do is sealed in this ledger, with a key that is not given "
+                "the payloads of jobs are sealed in this ledger with a key that is not given "
                 f"(its id is {missing[0]}): set STTBATCH_PAYLOAD_KEY or payload_key_file"
             )
 
@@ -91,7 +91,7 @@ def _named(key: str, number: int) -> tuple[str, Fernet]:
     except ValueError as error:
         # Without its cause, whose text might show it.
         raise UsageError(
-            f"payload_key: key {number} is no Fernet key, which is 32 random bytes in URL-safe "
+            f"payload_key: key {number} is not a Fernet key, which is 32 random bytes in URL-safe "
             "base64: head -c 32 /dev/urandom | base64 | tr +/ -_"
         ) from error
     return hashlib.sha256(b"sttbatch payload key\0" + secret).hexdigest()[:_ID_LENGTH], fernet

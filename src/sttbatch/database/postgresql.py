@@ -76,7 +76,7 @@ class PostgreSQLStore:
     """
 
     faults = (psycopg.Error, UnicodeDecodeError)
-    advice = "Is the server there? `sttbatch doctor` tells more"
+    advice = "Is the server running? `sttbatch doctor` tells more"
 
     def __init__(
         self,

@@ -196,7 +196,7 @@ def address(url: str) -> str:
     # After a password with @ or / libpq takes its end for a host or a name.
     if "@" in title:
         raise UsageError(
-            "the address of the PostgreSQL database cannot be read; it is like "
+            "the address of the PostgreSQL database is not valid; it must be like "
             "postgresql://user@host:5432/database, with %xx for special characters"
         )
     return title

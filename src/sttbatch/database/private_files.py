@@ -51,7 +51,10 @@ def private_folder(path: Path) -> Path:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StateError(f"{path} cannot be used as a folder of state: {error.strerror}") from error
+        raise StateError(
+            f"{path} cannot be used as a folder of state: {error.strerror}; "
+            "name another one with data_dir or cache_dir"
+        ) from error
     return path
 
 
@@ -111,7 +114,7 @@ def private_file(path: Path) -> Path:
 def check_private(path: Path, status: os.stat_result) -> None:
     """Raises StateError unless `path` is a regular file of this user."""
     if not stat.S_ISREG(status.st_mode):
-        raise StateError(f"{path} is no regular file; move it away")
+        raise StateError(f"{path} is not a regular file; move it away")
     _check_owner(path, status)
 
 

@@ -205,18 +205,20 @@ def _connection() -> Iterator[Any]:
     except faults as error:
         raise BrokerUnreachable(f"the broker cannot be reached: {error}") from error
     except ImportError as error:
-        raise UsageError(f"broker_url needs {error.name}, which is not installed") from error
+        raise UsageError(
+            f"broker_url needs {error.name}, which is not installed; install it"
+        ) from error
     except Exception as error:
         # Without its text, which may show a part of a password.
         raise UsageError(
-            "broker_url is no address that Celery knows, such as "
+            "broker_url is not an address that Celery knows; it must be like "
             "redis://user:password@host:6379/0 or amqp://user:password@host//"
         ) from error
 
 
 def _check_reach(transport: str) -> None:
     if transport == "memory":
-        raise UsageError("broker_url: memory:// reaches no other process; take redis://host/0")
+        raise UsageError("broker_url: memory:// reaches no other process; use redis://host/0")
 
 
 class Threads(TaskPool):  # type: ignore[misc]

@@ -71,7 +71,7 @@ class CeleryDispatcher:
             await self._sweep()
         if self._doorbells.receives_nothing and not self._has_warned:
             self._has_warned = True
-            self._warn("the broker lets nobody receive; this worker looks into the ledger")
+            self._warn("the broker delivers no messages; this worker polls the ledger")
         assignment = await self._next(skip, above, ahead=ahead)
         self._has_free_lanes = above is None and not ahead
         self._is_idle &= assignment is None
@@ -170,6 +170,6 @@ async def _ring(
         if isinstance(error, UsageError):
             raise
         if warn is not None:
-            warn(f"{error}; until it is back, workers look into the ledger")
+            warn(f"{error}; until it is back, workers poll the ledger")
         return False
     return True

@@ -82,8 +82,8 @@ def end_worker() -> None:
 def _check(worker: WorkController) -> None:
     """Leave with a message where a worker could not do its work."""
     if not issubclass(worker.pool_cls, TaskPool):
-        raise SystemExit("sttbatch: Celery's threads are needed; give no --pool")
+        raise SystemExit("sttbatch: Celery's threads are needed; omit --pool")
     ours = {queue.name for queue in app.conf.task_queues}
     if not ours.intersection(app.amqp.queues.consume_from):
         names = ", ".join(sorted(ours))
-        raise SystemExit(f"sttbatch: its jobs are in other queues ({names}); give no --queues")
+        raise SystemExit(f"sttbatch: its jobs are in other queues ({names}); omit --queues")

@@ -142,7 +142,9 @@ class PayOnce(Struct, frozen=True, kw_only=True):
             if isinstance(verdict, OverBudget):
                 raise BudgetReached(f"{verdict.message}; run again to continue")
             if isinstance(verdict, Void):
-                raise ChunkHindered("another process took this one for dead and its recording over")
+                raise ChunkHindered(
+                    "another process took this one for dead, and took over its recording"
+                )
             if isinstance(verdict, HeldBy):
                 await self.claims.wait_until_ended(item.key, self.closed)
             stored = await self._stored(request)

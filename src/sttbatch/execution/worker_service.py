@@ -172,7 +172,7 @@ class WorkerService:
             # Another job has met with the same.
             return
         if not self._next_pause_s and not self.draining:
-            self._warn(f"{error}; this worker goes on when that is over")
+            self._warn(f"{error}; this worker continues when that is over")
         pause_s = self._next_pause_s or self._rest_s
         self._paused_until = time.monotonic() + pause_s
         self._next_pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)

@@ -53,7 +53,7 @@ def _report(placed: PlacedOrder, order: Order | None, emit: events.Emit) -> None
     if order is not None and order.written is not None:
         emit(events.FileProcessingCompleted(path, (order.written,)))
     if order is None:
-        emit(events.JobFailed(path, audio_s, "its job was purged"))
+        emit(events.JobFailed(path, audio_s, "its job was purged; submit it again"))
     elif order.error is None:
         emit(events.JobCompleted(path, audio_s, False, placed.how))
     elif order.error == CANCELLED:

@@ -142,7 +142,7 @@ class OrderedJobs(Struct, frozen=True):
                     unseen = f"other content on {host}"
         if unseen:
             await self.orders.note_unseen(job.id, self.worker.host, unseen)
-            self.emit(Warned(job.spec.title, f"{unseen}; it is left to other workers"))
+            self.emit(Warned(job.spec.title, f"{unseen}; it is left for other workers"))
         return orders, candidates
 
     async def _end(

@@ -91,8 +91,12 @@ def outputs_from_json(text: str) -> OutputOptions:
             json.loads(text), OutputOptions, dec_hook=lambda _, value: location(value)
         )
     except (ValueError, msgspec.ValidationError) as error:
-        raise UsageError(f"the order is damaged, or of a newer version ({error})") from error
+        raise UsageError(
+            f"the order is damaged, or of a newer version ({error}); upgrade sttbatch"
+        ) from error
     unknown = [name for name in options.formats if name.rpartition(".")[2] not in OUTPUT_FORMATS]
     if unknown:
-        raise UsageError(f"the order is of a newer version (formats {', '.join(unknown)})")
+        raise UsageError(
+            f"the order is of a newer version (formats {', '.join(unknown)}); upgrade sttbatch"
+        )
     return options

@@ -108,7 +108,11 @@ class RunControl:
         """End the run if the recording before was forbidden too."""
         if self.refusals.forbidden not in (None, job):
             job.hindered = True
-            self.abort(EndpointRefused(f"the endpoint refuses requests: {error}"))
+            self.abort(
+                EndpointRefused(
+                    f"the endpoint refuses requests: {error}; `sttbatch doctor` tells more"
+                )
+            )
         self.refusals.forbidden = job
 
     def _note(self, error: SttbatchError) -> None:

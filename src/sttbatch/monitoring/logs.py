@@ -15,7 +15,7 @@ from sttbatch.monitoring.alerts import alert_message
 FAILURES = (events.JobFailed, events.ChunkProcessingFailed, events.AlertTriggered)
 _ENDS = (events.JobCompleted, events.JobFailed, events.JobSkipped)
 _TIMINGS = (events.AnswerStored, events.TranscriptMerged, events.OutputsWritten)
-"""Events that only scripts read."""
+"""Events that only scripts read, as JSON."""
 
 
 class EventLog:
@@ -94,24 +94,28 @@ def _local_time() -> str:
 
 
 _TEXTS: dict[type[events.Event], str] = {
+    events.ChunkPrepared: "{chunk}: {0.audio_s:.1f} s cut and encoded in {0.preparation_s:.2f} s",
     events.ChunkProcessingStarted: "{chunk}: sending {0.audio_s:.1f} s",
     events.ChunkProcessingCompleted: "{chunk}: {0.audio_s:.1f} s {how}",
     events.ChunkProcessingFailed: "{chunk}: {0.audio_s:.1f} s FAILED: {0.reason}",
-    events.ChunkSplit: "{chunk}: sent in pieces: {0.reason}",
+    events.ChunkSplit: "{chunk}: sent {0.reason}",
+    events.AnswerStored: "{chunk}: stored in {0.store_s:.2f} s",
     events.JobQueued: "queued, {0.audio_s:.1f} s",
     events.JobStarted: "started as job {0.job}",
     events.JobCompleted: "done, {0.audio_s:.1f} s {how}",
     events.JobFailed: "FAILED: {0.reason}",
-    events.JobSkipped: "{0.outcome}: {0.reason}",
-    events.JobRetryScheduled: "is tried again (retry {0.retry_count}): {0.reason}",
-    events.ConnectionsClosed: "connections: {0.opened} opened, {0.reused} times reused, "
+    events.JobSkipped: "skipped: {0.reason}",
+    events.JobRetryScheduled: "retry {0.retry_count}: {0.reason}",
+    events.TranscriptMerged: "chunks merged in {0.merge_s:.2f} s",
+    events.OutputsWritten: "outputs written in {0.write_s:.2f} s",
+    events.ConnectionsClosed: "connections: {0.opened} opened, reused {0.reused} times, "
     "{0.replaced} replaced",
     events.ConcurrencyChanged: "concurrency {0.old} -> {0.new}: {0.reason}",
     events.FilesSkipped: "skipped: {0.skipped} other files, {0.too_young} modified too recently",
     events.RunStopped: "the run stops: {0.error}",
     events.QuestionAnswered: "question {0.index}: {0.prompt_tokens} tokens, "
     "{0.generated_tokens} in the answer",
-    events.MetricsServed: "metrics are served at port {0.port}",
+    events.MetricsServed: "metrics are served on port {0.port}",
     events.Warned: "warning: {0.message}",
 }
 """Templates of texts; `0` is the event."""
@@ -139,7 +143,7 @@ def event_message(event: events.Event) -> str:
         case _:
             how = getattr(event, "how", "transcribed")
             how = "from cache" if getattr(event, "cached", False) else how
-            text = _TEXTS.get(type(event), type(event).__name__).format(event, chunk=chunk, how=how)
+            text = _TEXTS[type(event)].format(event, chunk=chunk, how=how)
     return f"{event.recording}: {text}" if event.recording else text
 
 

@@ -95,7 +95,7 @@ def _interval_s() -> float:
         interval_s = float(text) / 1000
         if 0 < interval_s < threading.TIMEOUT_MAX:
             return interval_s
-    raise ValueError(f"{OTEL_METRIC_EXPORT_INTERVAL} = {text!r} is no number of milliseconds")
+    raise ValueError(f"{OTEL_METRIC_EXPORT_INTERVAL} = {text!r} is not a number of milliseconds")
 
 
 def metrics_data(families: Iterable[Family], resource: Resource, at_ns: int) -> MetricsData:

@@ -46,7 +46,7 @@ def examine_object(
             kind = Existing.OURS if digest in digests else Existing.FOREIGN
             kind = Existing.SAME if digest == content.sha256 else kind
             return ObjectTarget(url, content, kind, facts)
-    raise RecordingError(f"{url} cannot be written: others change it at the same time")
+    raise RecordingError(f"{url} cannot be written: others change it at the same time; run again")
 
 
 def replace_objects(store: ObjectStore, targets: Sequence[ObjectTarget]) -> list[ObjectTarget]:

@@ -52,7 +52,7 @@ def read_rules(path: Path) -> str:
         if not (wrong and arrow and right):
             raise UsageError(f"{path}, line {number}: write `wrong => right`")
         if plain(line) != line:
-            raise UsageError(f"{path}, line {number}: it has a control character")
+            raise UsageError(f"{path}, line {number}: it has a control character; remove it")
         key = tuple(token.key for token in _tokens(wrong))
         first, _, other = rules.setdefault(key, (number, wrong, right))
         if other != right:

@@ -25,11 +25,13 @@ def checked_name(name: str) -> str:
     if not name or len(name) > _LONGEST_NAME:
         raise UsageError(f"a speaker's name has 1 to {_LONGEST_NAME} characters")
     if any(unicodedata.category(each) in _UNSAFE or each in _DIRECTIONS for each in name):
-        raise UsageError(f"the speaker's name {name!r} has a control character")
+        raise UsageError(f"the speaker's name {name!r} has a control character; remove it")
     if not _MARKUP.isdisjoint(name):
-        raise UsageError(f"the speaker's name {name!r} has one of {' '.join(sorted(_MARKUP))}")
+        raise UsageError(
+            f"the speaker's name {name!r} may not have any of {' '.join(sorted(_MARKUP))}"
+        )
     if name.isdigit():
-        raise UsageError(f"the speaker's name {name!r} would be taken for a number")
+        raise UsageError(f"the speaker's name {name!r} would be taken for a speaker's number")
     return name
 
 

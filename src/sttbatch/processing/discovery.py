@@ -192,7 +192,9 @@ class _Walk:
         for count, facts in enumerate(store.list(ObjectUrl(root)), 1):  # noqa: B007
             self._object(facts, root, named=False)
         if not count and not self._may_be_empty:
-            raise ObjectRefused(f"{named}: there is no such object, and none below it")
+            raise ObjectRefused(
+                f"{named}: there is no such object, and none below it; check the path"
+            )
 
     def _object(self, facts: ObjectFacts, root: str, *, named: bool) -> None:
         path, name = str(facts.url), facts.url.name
@@ -234,7 +236,7 @@ def discover(
         elif objects is not None:
             walk.add_objects(path, objects, is_listed=number >= len(paths))
         else:
-            raise UsageError(f"{path}: objects cannot be named here")
+            raise UsageError(f"{path}: objects cannot be named here; name a file or folder")
     return walk.result
 
 

@@ -64,7 +64,7 @@ def test_a_chunk_that_is_stored_needs_no_disk_space_for_an_answer(
     tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: ResponseSpool) -> None:
-        raise StateError("nothing is sent without disk space for the answers")
+        raise StateError("disk space cannot be reserved for answers")
 
     monkeypatch.setattr(ResponseSpool, "reserve", full)
     assert levels_of(tmp_path, talk) == ["L3"]

@@ -50,7 +50,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command("test")
 def try_out(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One rule. \\[default: all]")
+        str | None, typer.Argument(metavar="[NAME]", help="Only this rule. \\[default: all]")
     ] = None,
 ) -> None:
     """Send a test notification for each rule; exit 1 if one is not accepted."""

@@ -54,10 +54,10 @@ def stats(as_json: AsJson = False) -> None:
 def invalidate(
     key: Annotated[str | None, typer.Argument(help="The key of one entry.")] = None,
     pattern: Annotated[str | None, option(
-        "Entries whose keys match, such as 'transcript:*'.", metavar="P")] = None,
+        "Entries whose keys match, such as 'transcript:*'.", metavar="PATTERN")] = None,
     file: Annotated[str | None, option(
-        "Everything stored about a recording, even if the file is gone.", metavar="F")] = None,
-    model: Annotated[str | None, option("All results of a model.", metavar="M")] = None,
+        "Everything stored about a recording, even if the file is gone.", metavar="FILE")] = None,
+    model: Annotated[str | None, option("All results of a model.", metavar="NAME")] = None,
     expired: Annotated[bool, option("Results older than cache_max_age.", "--expired")] = False,
     everything: Annotated[bool, option("All results.", "--all")] = False,
     yes: Annotated[bool, option("Do not ask for confirmation.", "--yes")] = False,
@@ -94,7 +94,7 @@ def invalidate(
 @app.command()
 def warm(
     paths: Annotated[list[str] | None, typer.Argument(
-        metavar="[PATH]...",
+        metavar="PATH...",
         help="Recordings, folders or s3://bucket/prefix. \\[default: the most read entries]")
     ] = None,
 ) -> None:  # fmt: skip

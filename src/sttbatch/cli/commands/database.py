@@ -31,7 +31,7 @@ def check(
     ] = False,
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Create what is missing, and every index anew."),
+        typer.Option("--repair", help="Create what is missing, and rebuild every index."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -64,12 +64,14 @@ def copy(
     source: Annotated[
         str, typer.Argument(metavar="FROM", help="A data folder, or postgresql://user@host/name.")
     ],
-    target: Annotated[str, typer.Argument(metavar="TO", help="The same; it must be empty.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="Another of either, which must be empty.")
+    ],
 ) -> None:
-    """Copy a ledger and its metrics; nothing that it knows is paid for again.
+    """Copy a ledger and its metrics, so that nothing is paid for again.
 
-    No process may work at either of them. FROM stays as it is. The index of search is not copied:
-    the next search, or `sttbatch index`, makes it of what was copied.
+    No other process may use either of them meanwhile. FROM stays as it is. The search index is not
+    copied: the next search, or `sttbatch index`, rebuilds it.
     """
     import asyncio
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sttbatch.composition.settings import LoadedSettings, Settings
 
 MIN_FREE_BYTES = 512 * 1024 * 1024
-WITHOUT_EXTRA = "install it, or do without the setting"
+WITHOUT_EXTRA = "install it, or unset the setting"
 
 
 def doctor(
@@ -32,7 +32,9 @@ def doctor(
     as_json: AsJson = False,
     prefix: Annotated[
         str | None,
-        typer.Argument(metavar="[S3://BUCKET/PREFIX]", help="Write and remove an object there."),
+        typer.Argument(
+            metavar="[S3://BUCKET/PREFIX]", help="Also write and remove an object there."
+        ),
     ] = None,
 ) -> None:
     """Check settings, key, endpoint, clock, disk, servers, codecs and the local engine.
@@ -103,7 +105,7 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
         _Check(
             "database",
             lambda: _database(settings),
-            'psql "$STTBATCH_DATABASE_URL" shows the same error'
+            'check that psql "$STTBATCH_DATABASE_URL" can connect'
             if settings.database_url
             else "sttbatch cache verify lists damaged entries; restore the ledger from a backup, "
             "or move it away: its results are then transcribed and billed again",
@@ -153,7 +155,7 @@ def _checks(settings: Settings, *, send: bool, prefix: str | None) -> list[_Chec
 def _seal_checks(settings: Settings) -> list[_Check]:
     if settings.payload_key is None and settings.payload_key_file is None:
         return []
-    advice = "docs/how-to/several-machines.md says how to make a key, and how to take another one"
+    advice = "docs/how-to/several-machines.md says how to make a key, and how to change it"
     return [_Check("payload key", lambda: _seal(settings), advice)]
 
 
@@ -167,8 +169,8 @@ def _redis_checks(settings: Settings) -> list[_Check]:
     if settings.redis_url is None:
         return []
     advice = (
-        'redis-cli -u "$STTBATCH_REDIS_URL" ping shows the same error; without redis_url, the L2 '
-        "cache is a folder of this machine"
+        'check that redis-cli -u "$STTBATCH_REDIS_URL" ping answers; without redis_url, the L2 '
+        "cache is a folder on this machine"
     )
     return [_Check("redis", lambda: _redis(settings), advice)]
 
@@ -176,14 +178,14 @@ def _redis_checks(settings: Settings) -> list[_Check]:
 def _broker_checks(settings: Settings) -> list[_Check]:
     if settings.broker_url is None:
         return []
-    advice = "start it, or unset broker_url: workers then look into the ledger, as they do now"
+    advice = "start it, or unset broker_url: workers then poll the ledger, as they do now"
     return [_Check("broker", lambda: _broker(settings), advice)]
 
 
 def _object_checks(settings: Settings, prefix: str | None) -> list[_Check]:
     if settings.s3_endpoint is None and prefix is None:
         return []
-    advice = "aws s3 ls --endpoint-url with the address of s3_endpoint shows the same error"
+    advice = "check that aws s3 ls --endpoint-url works with the address of s3_endpoint"
     asked = [None] if prefix is None else [None, prefix]
     return [
         _Check("bucket" if each else "objects", partial(_objects, settings, each), advice)
@@ -196,7 +198,7 @@ def _collector_checks() -> list[_Check]:
 
     if not any(map(collector_of, SIGNALS)):
         return []
-    advice = "OTEL_EXPORTER_OTLP_ENDPOINT is for OTLP/HTTP, usually port 4318; runs go on without"
+    advice = "set OTEL_EXPORTER_OTLP_ENDPOINT to an OTLP/HTTP address, usually port 4318"
     return [_Check("collector", describe_collectors, advice)]
 
 
@@ -207,7 +209,7 @@ async def _objects(settings: Settings, prefix: str | None) -> str:
     from sttbatch.core.locations import is_object
 
     if prefix is not None and not is_object(prefix):
-        raise UsageError(f"{prefix} does not begin with s3://")
+        raise UsageError(f"{prefix} does not begin with s3://; give s3://bucket/prefix")
     return await asyncio.to_thread(describe_objects, settings, prefix)
 
 

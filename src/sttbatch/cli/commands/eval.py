@@ -26,14 +26,14 @@ def eval(  # noqa: A001 - the command's name
         metavar="REFERENCES", show_default=False,
         help="Folder of texts (txt, srt, vtt, tsv, json) named as their recordings, or one text.")],
     paths: Annotated[list[str] | None, typer.Argument(
-        metavar="[PATH]...", show_default=False,
+        metavar="PATH...", show_default=False,
         help="Recordings or folders. \\[default: all that are known]")] = None,
     model: Annotated[str | None, option(
         "Only transcripts by this model.", metavar="NAME", default="all, compared")] = None,
     worst: Annotated[int, option(
         "Show the N lines with most errors, side by side.", metavar="N", minimum=0)] = 5,
     transcribe: Annotated[bool, option(
-        "Send what has no transcript by the current settings first.", "--transcribe")] = False,
+        "First send what has no transcript by the current settings.", "--transcribe")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Count the errors of stored transcripts against what was said.
@@ -116,7 +116,7 @@ def _print(evaluation: Evaluation, *, as_json: bool) -> None:
     if evaluation.unused:
         _say(f"{counted(evaluation.unused, 'reference')} of other recordings")
     if output.fault is not None:
-        raise UsageError(f"standard output cannot be written: {output.fault}")
+        raise UsageError(f"standard output cannot be written: {output.fault}; write it elsewhere")
 
 
 def _say(text: str) -> None:

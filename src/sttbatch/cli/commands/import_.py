@@ -25,9 +25,9 @@ _COUNTED = {
     "imported": "imported",
     "updated": "updated",
     "unchanged": "unchanged",
-    "transcribed": "of recordings that are transcribed already",
+    "transcribed": "of recordings that were already transcribed",
     "failed": "failed",
-    "other": "without a transcript passed over",
+    "other": "skipped without a transcript",
 }
 
 
@@ -43,13 +43,13 @@ def import_(
         "--format", "-f", metavar="LIST", default="none")] = None,
     words: options.Words = None,
     recording: Annotated[Path | None, option(
-        "Recording of the one file that is given.", metavar="FILE",
+        "The recording that the given file is a transcript of.", metavar="FILE",
         default="by its name, beside it")] = None,
     overwrite: options.Overwrite = False,
     dry_run: Annotated[bool, option("Show what would be imported.", "--dry-run")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Import transcripts of Whisper, whisper.cpp, WhisperX, and of sttbatch elsewhere.
+    """Import transcripts made by Whisper, whisper.cpp, WhisperX or another sttbatch.
 
     search finds them; summarize and translate take them, by their recordings
     or, where these are gone, by the files themselves. A recording that is
@@ -90,7 +90,7 @@ def _output_options(settings: Settings, *, overwrite: bool, writes: bool) -> Out
     from sttbatch.composition.effective_options import RunFlags, run_config_of
 
     if settings.output_dir == "-":
-        raise UsageError("outputs are not printed; name a folder with -o, or give none")
+        raise UsageError("outputs cannot be printed; name a folder with -o, or omit it")
     found = run_config_of(settings, RunFlags(overwrite=overwrite)).outputs
     # That a setting names formats says what `transcribe` writes.
     return found if writes else replace(found, formats=())
@@ -131,7 +131,7 @@ async def _import(
     would = " (nothing is stored: --dry-run)" if is_trial else ""
     typer.echo(f"{total}: {', '.join(parts) or 'nothing to import'}{would}", err=True)
     if output.fault is not None:
-        raise UsageError(f"standard output cannot be written: {output.fault}")
+        raise UsageError(f"standard output cannot be written: {output.fault}; write it elsewhere")
     return counts["failed"] > 0
 
 
@@ -141,7 +141,7 @@ def _messages(done: ImportedOutputs) -> list[str]:
     if imported.outcome == "failed":
         found.append(imported.reason)
     found = [f"{imported.file.path}: {each}" for each in found]
-    kept = "not replaced, edited or not ours; --overwrite replaces it"
+    kept = "not replaced: edited, or not written by sttbatch; --overwrite replaces it"
     return found + [f"{path}: {kept}" for path in done.kept]
 
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 # fmt: off
 def index(
-    rebuild: Annotated[bool, option("Make the index anew.", "--rebuild")] = False,
+    rebuild: Annotated[bool, option("Rebuild the index.", "--rebuild")] = False,
     semantic: Annotated[bool, option(
-        "Make what search --semantic needs too, which is paid for once with a model of the "
+        "Also make what search --semantic needs, which is billed once with a model of the "
         "endpoint.", "--semantic")] = False,
     embedding_model: EmbeddingModel = None,
     max_cost: MaxCost = None,

@@ -44,7 +44,7 @@ def list_(
     from sttbatch.cli.console.job_tables import jobs_json, jobs_table
 
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"a kind of job is one of {', '.join(KINDS)}, not {kind!r}")
+        raise UsageError(f"there is no kind of job {kind!r}; choose one of {', '.join(KINDS)}")
 
     async def read(stores: LedgerStores) -> tuple[list[Job], set[str]]:
         jobs = await stores.jobs.list(status, limit, kind)
@@ -86,7 +86,9 @@ def retry(
 ) -> None:
     """Queue a failed or cancelled job again, for workers or the next transcribe of its file."""
     if (job is None) is not failed or (failed and now):
-        raise UsageError("give the ID of a job, with --now or not, or --failed for all that failed")
+        raise UsageError(
+            "give the ID of a job, which --now runs at once, or --failed for all that failed"
+        )
 
     async def write(stores: LedgerStores) -> list[Job]:
         if job is None:
@@ -147,7 +149,7 @@ def priority(
 ) -> None:
     """Change the priority of a queued job."""
     if level not in PRIORITIES.split("|"):
-        raise UsageError(f"a priority is one of {PRIORITIES}, not {level!r}")
+        raise UsageError(f"there is no priority {level!r}; choose one of {PRIORITIES}")
 
     async def write(stores: LedgerStores) -> Job:
         row = await stores.jobs.find(job)
@@ -190,7 +192,7 @@ def purge(
 
 @app.command()
 def reseal(as_json: AsJson = False) -> None:
-    """Seal what jobs are asked to do with the newest payload_key."""
+    """Encrypt the sealed payloads of jobs again, with the newest payload_key."""
     import json
 
     from sttbatch.cli.console.text import counted

@@ -15,12 +15,13 @@ SCHEMAS = {"transcript": "transcript-1.json", "stats": "stats-1.json"}
 
 def schema(
     name: Annotated[
-        str, typer.Argument(metavar="transcript|stats", show_default=False, help="Which form.")
+        str,
+        typer.Argument(metavar="transcript|stats", show_default=False, help="The schema to print."),
     ],
 ) -> None:
     """Print the JSON Schema of the json output, or of stats --json."""
     if name not in SCHEMAS:
-        raise UsageError(f"there are schemas of {' and '.join(SCHEMAS)}, not of {name!r}")
+        raise UsageError(f"there is no schema {name!r}; choose {' or '.join(SCHEMAS)}")
     from importlib.resources import files
 
     StandardOutput().write(files("sttbatch").joinpath("schemas", SCHEMAS[name]).read_bytes())

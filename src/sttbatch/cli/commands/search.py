@@ -26,10 +26,10 @@ SEMANTIC_HITS = 20
 def search(
     query: Annotated[str, typer.Argument(
         metavar="QUERY", show_default=False,
-        help="Words in any of their forms, all within some sentences; 'a phrase' in double quotes, "
-        "begin*, -without, one OR another. With --semantic any text.")],
+        help="Words in any of their forms, all within a few sentences; 'a phrase' in double "
+        "quotes, begin*, -without, one OR another. With --semantic any text.")],
     paths: Annotated[list[str] | None, typer.Argument(
-        metavar="[PATH]...", show_default=False,
+        metavar="PATH...", show_default=False,
         help="Recordings or folders. \\[default: all]")] = None,
     since: Annotated[str | None, option(
         "Only what was transcribed in this period: 90m, 24h, 30d.", metavar="D")] = None,
@@ -64,7 +64,7 @@ def search(
     if not semantic and (embedding_model, max_cost) != (None, None):
         raise UsageError("--embedding-model and --max-cost are for --semantic")
     if semantic and not query.strip():
-        raise UsageError("the query is empty")
+        raise UsageError("the query is empty; give words to look for")
     wanted = free_query(query) if semantic else parsed(query)
     from sttbatch.composition.searching import search as hits_of
     from sttbatch.kinds.indexing.searching import SearchOptions
@@ -138,5 +138,5 @@ async def _print(
     if as_json:
         output.write(search_json(found).encode() + b"\n")
     if output.fault is not None:
-        raise UsageError(f"standard output cannot be written: {output.fault}")
+        raise UsageError(f"standard output cannot be written: {output.fault}; write it elsewhere")
     return count

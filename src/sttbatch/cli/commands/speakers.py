@@ -16,7 +16,7 @@ from sttbatch.core.errors import RecordingError, UsageError
 if TYPE_CHECKING:
     from sttbatch.composition.speakers import Speakers
 
-app = typer.Typer(help="Names of speakers.", no_args_is_help=True)
+app = typer.Typer(help="Name the speakers of recordings.", no_args_is_help=True)
 
 
 @app.callback()
@@ -34,11 +34,11 @@ def rename(
             "1=Anna 2=Oleg; 1= takes a name away.",
         ),
     ],
-    listed: Annotated[bool, option("Show the speakers, and rename none.", "--list")] = False,
+    listed: Annotated[bool, option("List the speakers, and rename none.", "--list")] = False,
 ) -> None:
     """Name the speakers of recordings that were transcribed with --channels split.
 
-    All outputs are written anew from the stored transcripts, and their paths
+    All outputs are rewritten from the stored transcripts, and their paths
     printed; nothing is sent. Those that were edited stay as they are. Later
     runs, search, summaries and translations use the names too.
 
@@ -77,7 +77,7 @@ async def _rename(speakers: Speakers, paths: list[str], names: Mapping[str, str 
             continue
         print_lines([printable(each) for each in renamed.written])
         for each in renamed.kept:
-            _say(f"{each}: not replaced, edited or not ours")
+            _say(f"{each}: not replaced: edited, or not written by sttbatch")
         for each in renamed.later:
             _say(f"{each}: gets the names when the command that wrote it is run again")
     return failed

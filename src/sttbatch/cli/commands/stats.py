@@ -189,7 +189,7 @@ async def _write_exposition(sources: Sources, target: str) -> None:
     output = StandardOutput()
     output.write(text)
     if output.fault is not None:
-        raise UsageError(f"standard output cannot be written: {output.fault}")
+        raise UsageError(f"standard output cannot be written: {output.fault}; write it elsewhere")
 
 
 async def _push(sources: Sources, url: str) -> None:

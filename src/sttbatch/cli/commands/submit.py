@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 KINDS = (TRANSCRIPTION, SUMMARY, TRANSLATION)
 
 # fmt: off
-Wait = Annotated[bool, option("Wait for the workers, and exit as transcribe.", "--wait")]
+Wait = Annotated[bool, option("Wait for the workers, and exit as transcribe does.", "--wait")]
 Kind = Annotated[str, option(
-    "What workers make: transcription, summary or translation. Those two transcribe recordings "
-    "first that have no transcript.", metavar="KIND")]
+    "What workers make: transcription, summary or translation. The latter two first "
+    "transcribe recordings that have no transcript.", metavar="KIND")]
 To = Annotated[str | None, option(
     "Language of the translation, or of the summary, as an ISO-639-1 code.", "--to",
     metavar="CODE", panel=options.LANGUAGE)]

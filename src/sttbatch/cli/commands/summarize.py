@@ -17,7 +17,7 @@ Language = Annotated[str | None, option(
 Formats = Annotated[str, option(
     "Output formats, separated by commas: md, json.", "--format", "-f", metavar="LIST")]
 Glossary = Annotated[Path | None, option(
-    "File of names and terms, one a line, as the summary is to spell them; they count as said.",
+    "File of names and terms, one per line, that the summary spells as they are written there.",
     "--glossary", metavar="FILE", panel=options.LANGUAGE)]
 # fmt: on
 
@@ -34,8 +34,8 @@ def summarize(
     """Summarize transcripts: talk.mp3 gets talk.summary.md and talk.summary.json.
 
     Points, decisions, actions and open questions, each with its time. What
-    the transcript does not bear out is left out. Its text is sent to the
-    endpoint's chat model, nothing else.
+    the transcript does not support is left out. Only its text is sent, to
+    the endpoint's chat model.
 
     Exit codes: 0 all done, 1 some recordings failed or a part is missing,
     2 wrong usage, 3 the endpoint refuses the key, 4 a budget is reached,

@@ -31,8 +31,8 @@ def translate(
 ) -> None:
     """Translate transcripts line by line: talk.mp3 gets talk.en.srt.
 
-    The times are those of the transcript. Its text is sent to the endpoint's
-    chat model, nothing else.
+    The times are those of the transcript. Only its text is sent, to the
+    endpoint's chat model.
 
     Exit codes: 0 all done, 1 some recordings failed or lines are missing,
     2 wrong usage, 3 the endpoint refuses the key, 4 a budget is reached,

@@ -15,7 +15,7 @@ def workers(as_json: AsJson = False) -> None:
     """List workers and running transcriptions: where, how busy, last heartbeat.
 
     States: ACTIVE, IDLE, DRAINING (it takes nothing new), OFFLINE (it was
-    killed, or its machine is gone). A run of `transcribe` has none.
+    killed, or its machine is gone). Runs of `transcribe` have none.
     """
     import asyncio
 
@@ -43,5 +43,5 @@ def _check_broker() -> None:
             from sttbatch.execution.celery_app import ring
         ring("", ())
     except BrokerUnreachable as error:
-        text = f"warning: {error}; until it is back, workers look into the ledger"
+        text = f"warning: {error}; until it is back, workers poll the ledger"
         typer.echo(printable(text), err=True)

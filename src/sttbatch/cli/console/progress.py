@@ -146,7 +146,7 @@ class Display:
                 name = f"{printable(recording)}: " if recording else ""
                 self.say(f"warning: {name}{printable(message)}")
             case events.MetricsServed(_, port):
-                self.say(f"metrics are served at port {port}")
+                self.say(f"metrics are served on port {port}")
             case events.AlertTriggered():
                 from sttbatch.monitoring.alerts import alert_message
 

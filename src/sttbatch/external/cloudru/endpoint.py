@@ -158,7 +158,7 @@ class Endpoint:
         against_http2 = http.spoke_http2 and not http.reused and not is_late
         gave_up = self._pool.retire(http.connection, http2_failed=against_http2)
         if isinstance(error, TimeoutError):
-            waited_for = "no answer came" if http.complete else "the upload stood still"
+            waited_for = "no answer came" if http.complete else "the upload stalled"
             reason = f"{waited_for}, given up after {time.monotonic() - state.began:.0f} s"
         await state.record_attempt(None, error=reason, maybe_paid=http.complete)
         if gave_up:
@@ -235,7 +235,7 @@ class Endpoint:
 
 _FINAL: Mapping[Action, Callable[[str], errors.SttbatchError]] = {
     Action.REFUSED: lambda message: errors.EndpointRefused(
-        f"the endpoint refuses requests: {message}"
+        f"the endpoint refuses requests: {message}; `sttbatch doctor` tells more"
     ),
     Action.FORBIDDEN: errors.RecordingRefused,
     Action.SPLIT_CHUNK: errors.ChunkTooLarge,

@@ -85,7 +85,9 @@ class HttpAttempt(httpx.AsyncByteStream):
                     "POST", url, headers=headers, extensions={"trace": self._trace}, **body
                 )
             except httpx.InvalidURL as error:
-                raise UsageError(f"the base URL is invalid: {error}") from error
+                raise UsageError(
+                    f"the base URL is not valid: {error}; fix base_url or STTBATCH_BASE_URL"
+                ) from error
             assert isinstance(request.stream, httpx.SyncByteStream)
             self._body = request.stream
             request.stream = self

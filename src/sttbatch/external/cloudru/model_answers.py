@@ -45,7 +45,7 @@ def parse_embeddings(body: bytes, count: int) -> Embeddings:
     vectors: dict[int, bytes] = {}
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
-            raise UnreadableResponse("an embedding is no object")
+            raise UnreadableResponse("an embedding is not an object")
         index = entry.get("index", position)
         if not isinstance(index, int) or index not in range(count) or index in vectors:
             raise UnreadableResponse("the embeddings are not numbered from 0")
@@ -63,7 +63,7 @@ def _decoded(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UnreadableResponse("the answer is not JSON") from error
     if not isinstance(parsed, dict):
-        raise UnreadableResponse("the answer is no JSON object")
+        raise UnreadableResponse("the answer is not a JSON object")
     return parsed
 
 
@@ -79,11 +79,11 @@ def _text(content: object) -> str:
 
 def _vector(numbers: object) -> bytes:
     if not isinstance(numbers, list):
-        raise UnreadableResponse("an embedding is no list of numbers")
+        raise UnreadableResponse("an embedding is not a list of numbers")
     try:
         vector = array("f", numbers)
     except (TypeError, OverflowError) as error:
-        raise UnreadableResponse("an embedding is no list of numbers") from error
+        raise UnreadableResponse("an embedding is not a list of numbers") from error
     if not all(map(math.isfinite, vector)):
         raise UnreadableResponse("an embedding has numbers that are not finite")
     return vector.tobytes()

@@ -77,7 +77,7 @@ def check_gpu() -> None:
     """Raises UsageError if CTranslate2 finds no GPU, or is not installed."""
     if not has_gpu():
         raise UsageError(
-            "device cuda: there is no NVIDIA GPU that CTranslate2 can use; take auto or cpu"
+            "device cuda: there is no NVIDIA GPU that CTranslate2 can use; use auto or cpu"
         )
 
 

@@ -58,7 +58,10 @@ def find_weights(model: str) -> str:
     folder = Path(model).expanduser()
     if model not in available_models() and folder.is_dir():
         if not (folder / "model.bin").is_file():
-            raise UsageError(f"{folder} contains no CTranslate2 model (no model.bin)")
+            raise UsageError(
+                f"{folder} contains no CTranslate2 model (no model.bin); "
+                "name another folder with --model"
+            )
         return str(folder.absolute())
     if model == DEFAULT_MODEL:
         try:

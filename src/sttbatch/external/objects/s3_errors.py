@@ -23,7 +23,7 @@ from sttbatch.core.errors import ObjectRefused, ObjectsUnreachable
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 _ADVICE = {
     "NoSuchBucket": "there is no such bucket; check its name, and s3_endpoint",
-    "NoSuchKey": "there is no such object",
+    "NoSuchKey": "there is no such object; check its name",
     "InvalidAccessKeyId": f"the store does not know the key; {_KEYS}, and s3_endpoint",
     "SignatureDoesNotMatch": f"the secret does not belong to the key; {_KEYS}",
     "AccessDenied": "the key may not do that; ask the bucket's owner for access",
@@ -31,7 +31,7 @@ _ADVICE = {
     "InvalidToken": "the session's token is not valid; sign in again, or unset AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "this machine's clock differs from the store's; synchronise it",
     "KeyTooLongError": "the name is too long for the store; name another prefix with --output-dir",
-    "InvalidBucketName": "that is no name of a bucket",
+    "InvalidBucketName": "that is not a valid name of a bucket; check the path",
     "PermanentRedirect": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_DEFAULT_REGION",
     "403": "the key is refused, or may not do that; ask the bucket's owner for access",
@@ -74,7 +74,9 @@ def explained(what: str, endpoint: str | None, *, writes: bool = False) -> Itera
     except ProfileNotFound:
         raise ObjectRefused(f"{cannot}: AWS_PROFILE names a profile that does not exist") from None
     except ParamValidationError:
-        raise ObjectRefused(f"{cannot}: that is no name of a bucket or an object") from None
+        raise ObjectRefused(
+            f"{cannot}: that is not a valid name of a bucket or an object; check the path"
+        ) from None
     except (BotoConnectionError, HTTPClientError) as error:
         kind = type(error).__name__
         raise ObjectsUnreachable(

@@ -221,13 +221,13 @@ class S3Store:
         self.put(url, BytesIO(), None)
         try:
             if self.conditional is not False and not self.put(url, BytesIO(), None):
-                return f"{folder} can be written, on conditions"
+                return f"{folder} can be written, and supports conditional writes"
         finally:
             with explained(str(url), self._endpoint, writes=True):
                 self._client.delete_object(Bucket=url.bucket, Key=url.key)
         return (
-            f"{folder} can be written, but without conditions: what others write at that moment "
-            "may be replaced"
+            f"{folder} can be written, but without conditional writes: what others write "
+            "at that moment may be replaced"
         )
 
     def _put(self, url: ObjectUrl, content: IO[bytes], condition: dict[str, str]) -> None:

@@ -52,7 +52,7 @@ class References:
         nearest = [file for shared, file in alike if shared == most]
         if len({file.parent for file in nearest}) > 1:
             names = " and ".join(map(str, nearest[:2]))
-            raise RecordingError(f"it has several reference texts: {names}")
+            raise RecordingError(f"it has several reference texts: {names}; keep one")
         found = sorted(nearest, key=_preference)
         if found:
             self._forms[found[0]] = tuple(found)

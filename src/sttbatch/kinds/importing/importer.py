@@ -163,7 +163,7 @@ class Importer(Struct, frozen=True):
                 raise RecordingError(f"{given} has not the ending of a recording")
             subject = await self._about(given)
             if read.sha256 not in {"", subject.sha256}:
-                raise RecordingError(f"it is the transcript of another recording than {given}")
+                raise RecordingError(f"it is a transcript of another recording, not of {given}")
             return subject
         candidates = await asyncio.to_thread(self._candidates, path, read)
         if read.sha256:
@@ -222,7 +222,7 @@ def _read(path: Path) -> bytes:
         with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor, not a path
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
-                raise RecordingError("it is not a regular file")
+                raise RecordingError("it is not a regular file; save its content to one")
             if status.st_size > LARGEST_BYTES:
                 raise RecordingError(f"it is larger than {LARGEST_BYTES >> 20} MiB")
             return file.read(LARGEST_BYTES)

@@ -128,7 +128,7 @@ def read_transcript(data: bytes) -> ReadTranscript:
         _refuse_translation(is_translated=form.task == "translate")
         tool = "WhisperX" if shape.has("word_segments") else "Whisper"
         return ReadTranscript(tool, _transcript_of(form, repaired))
-    raise NoTranscript("it is no transcript of Whisper, whisper.cpp, WhisperX or sttbatch")
+    raise NoTranscript("it is not a transcript of Whisper, whisper.cpp, WhisperX or sttbatch")
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -160,7 +160,7 @@ def _decoded(data: bytes, form: type[F], *, is_shape: bool = False) -> F:
         return msgspec.json.decode(data, type=form)
     except msgspec.ValidationError as error:
         if is_shape:
-            raise NoTranscript("it is no transcript: its JSON is no object") from error
+            raise NoTranscript("it is not a transcript: its JSON is not an object") from error
         raise RecordingError(f"its form is unknown: {error}") from error
     except msgspec.DecodeError as error:
         raise RecordingError(f"it is not JSON: {error}") from error
@@ -171,7 +171,7 @@ def _decoded(data: bytes, form: type[F], *, is_shape: bool = False) -> F:
 def _refuse_translation(*, is_translated: bool) -> None:
     if is_translated:
         # As what `transcribe --task translate` makes, it would be searched in the wrong language.
-        raise NoTranscript("it is a translation and no transcript")
+        raise NoTranscript("it is a translation, not a transcript")
 
 
 def _read_own(form: OwnForm, repaired: Callable[[str], str]) -> ReadTranscript:

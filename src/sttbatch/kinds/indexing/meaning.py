@@ -128,13 +128,13 @@ def check_vectors(facts: VectorFacts, model: EmbeddingModel, dimension: int | No
     has = f"the index has vectors of {facts.dimension} numbers by {facts.model}"
     if facts.model != model:
         raise UsageError(
-            f"{has}, the query has one by {model}; `sttbatch index --semantic` makes the index's "
-            "anew by that model"
+            f"{has}, the query has one by {model}; `sttbatch index --semantic` rebuilds the "
+            "index with that model"
         )
     if dimension not in {None, facts.dimension}:
         raise UsageError(
             f"{has}, which makes them of {dimension} now: `sttbatch cache invalidate --model "
-            f"{model.name}` and `sttbatch index --rebuild --semantic` make all of them anew, which "
+            f"{model.name}` and `sttbatch index --rebuild --semantic` rebuild all of them, which "
             "is paid for again"
         )
 

@@ -177,7 +177,7 @@ def _missing(text: str, *, is_excluding: bool) -> str:
     if is_excluding:
         return "a query with -words needs a word to look for too"
     if re.search(r"(^|\s)OR(\s|$)", text):
-        return "OR stands between two words"
+        return "OR must stand between two words"
     return "the query has no word to look for"
 
 
@@ -186,7 +186,7 @@ def _alternatives(text: str) -> Iterator[list[tuple[bool, Phrase]]]:
     part: list[tuple[bool, Phrase]] = []
     for match in _PART.finditer(text):
         if match["open"]:
-            raise UsageError("a quote of the query is not closed")
+            raise UsageError('a quote of the query is not closed; add a "')
         if match["word"] == "OR" and not match["minus"]:
             yield part
             part = []
@@ -205,5 +205,5 @@ def _phrase(text: str) -> Phrase | None:
         if _PLAIN.word(text[begin:end]) is not None
     ]
     if _INNER_STAR.search(text) or text.count("*") > sum(word.is_prefix for word in words):
-        raise UsageError("a * stands at the end of a word")
+        raise UsageError("a * may only end a word, such as begin*")
     return Phrase(tuple(words)) if words else None

@@ -265,7 +265,9 @@ class LanguagePipeline(Generic[R]):
         async for rows in free:
             row = rows[job.id]
             if row is not None and row.status is JobStatus.FAILED:
-                self.completion.report_failed(job, row.error_message or "another run failed on it")
+                self.completion.report_failed(
+                    job, row.error_message or "another run failed on it; run again"
+                )
             elif row is not None and row.status is JobStatus.CANCELLED:
                 self.completion.skip(job, Outcome.CANCELLED)
             elif not await self.completion.write_stored(job, await self.transcripts.read(job.text)):

@@ -108,7 +108,7 @@ class Completion:
 
     def fail_changed(self, job: RecordingJob) -> None:
         """Report a job whose recording is not the one that was ordered."""
-        self.fail_elsewhere(job, "it has changed since its job was queued")
+        self.fail_elsewhere(job, "it has changed since its job was queued; submit it again")
 
     def hand_over(self, job: RecordingJob) -> None:
         """End a job here that was ordered from the workers, who report it."""
@@ -270,7 +270,9 @@ class Completion:
         try:
             yield
         except SttbatchError as error:
-            self.emit(events.Warned("", f"`sttbatch jobs` misses some of what failed: {error}"))
+            self.emit(
+                events.Warned("", f"`sttbatch jobs list` misses some of what failed: {error}")
+            )
 
 
 def _unread_contents(jobs: Sequence[RecordingJob]) -> set[str]:

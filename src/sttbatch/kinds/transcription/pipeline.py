@@ -234,7 +234,9 @@ class TranscriptionPipeline(Struct, frozen=True):
             if row is not None and row.status is JobStatus.CANCELLED:
                 self.completion.skip(job, Outcome.CANCELLED)
             elif row is not None and row.status is JobStatus.FAILED:
-                self.completion.fail_elsewhere(job, row.error_message or "another run failed on it")
+                self.completion.fail_elsewhere(
+                    job, row.error_message or "another run failed to transcribe it; run again"
+                )
             elif not await self._is_written_elsewhere(job):
                 # Released or purged, its holder died, or its transcript is gone again.
                 reason = "another run gave it up" if row is not None else "its job was purged"

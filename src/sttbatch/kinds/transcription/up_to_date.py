@@ -106,9 +106,7 @@ async def report_skipped(
     if unreadable := discovery.unreadable:
         named = ", ".join(unreadable[:_MOST_NAMED])
         more = f" and {len(unreadable) - _MOST_NAMED} more" if len(unreadable) > _MOST_NAMED else ""
-        message = (
-            f"not a format that can be read here: {named}{more} ({len(unreadable)} passed over)"
-        )
+        message = f"skipped {len(unreadable)}, whose format cannot be read here: {named}{more}"
         emit(Warned("", message))
     if skipped or discovery.recently_modified:
         emit(FilesSkipped("", skipped, discovery.recently_modified))

@@ -73,7 +73,7 @@ class Decoder:
         for frame in self._frames(packet):
             self._bytes_left -= frame.samples * frame.layout.nb_channels * frame.format.bytes
             if self._bytes_left < 0:
-                raise MediaError(f"decoded, it is over {limits.MAX_EXPANSION:,} times its size")
+                raise MediaError(f"it would decode to over {limits.MAX_EXPANSION:,} times its size")
             # A frame may have another rate than the header: 1 Hz would be expanded 16,000 times.
             if not limits.SAMPLE_RATES_HZ[0] <= frame.sample_rate <= limits.SAMPLE_RATES_HZ[1]:
                 continue

@@ -112,7 +112,7 @@ def _open_regular(path: bytes) -> BinaryIO:
         raise MediaError(f"it cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise NoAudioError("it is not a regular file")
+        raise NoAudioError("it is not a regular file; save its content to one")
     return os.fdopen(descriptor, "rb")
 
 
