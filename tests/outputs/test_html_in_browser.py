@@ -309,3 +309,32 @@ def test_an_embedded_recording_plays_and_a_lost_one_is_chosen(
     reader.until("!document.querySelector('#unplayable').hidden")
     reader.page.set_input_files("#unplayable input", recording)
     reader.until(f"Math.abs(player.duration - {TALK_S}) < 0.1 && !player.hidden")
+
+
+def test_marks_are_searched_as_they_are_written(read: Callable[..., Reader]) -> None:
+    reader = read()
+    said_so = said("Что-то стоит 10/20 (или $5.00) [да] \\o {x}|y*^?", 1.0)
+    made = call()
+    reader.open(replace(made, transcript=replace(made.transcript, segments=(said_so,), gaps=())))
+    for query in ("что-то", "10/20", "(или $5.00)", "[да]", "\\o", "{x}|y*^?"):
+        reader.page.fill("#query", query)
+        assert [each.lower() for each in reader.highlighted("found-now")] == [query]
+    assert reader.complaints == []
+
+
+def test_a_line_that_was_only_visited_is_not_corrected(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made, asked = call(), "Qu'est-ce que c'est\u00a0?"
+    segments = (replace(said("Qu'est-ce que c'est", 1.0), text=asked),)
+    reader.open(replace(made, transcript=replace(made.transcript, segments=segments, gaps=())))
+    for key in ("Enter", "Escape"):
+        reader.line(0).dblclick()
+        reader.page.keyboard.press(key)
+        assert reader.page.locator(".edited").count() == 0
+    assert asked in reader.download("srt")
+    # Written as before, by hand, it is no correction either.
+    reader.correct(0, "Quoi ?")
+    assert reader.page.locator(".edited").count() == 1
+    reader.correct(0, asked.replace("\u00a0", " "))
+    assert reader.page.locator(".edited").count() == 0
+    assert asked in reader.download("txt")

@@ -30,11 +30,14 @@ function edit(row, character) {
   getSelection().collapse(row.line.firstChild ?? row.line, row.line.firstChild ? character : 0);
 }
 
+const plain = string => string.replace(/[\u0000-\u001f\u007f-\u009f\s]+/gu, " ").trim();
+
 function endEdit(row, isKept) {
-  const typed = isKept ? row.line.textContent.replace(/[\u0000-\u001f\u007f-\u009f\s]+/gu, " ").trim() : row.text;
+  const typed = plain(row.line.textContent);
   row.line.removeAttribute("contenteditable");
   row.line.removeAttribute("role");
-  if (typed !== row.text) correct(row, typed);
+  // A no-break space is no difference: nobody types one, and browsers put some where spaces are.
+  if (isKept && typed !== plain(row.text)) correct(row, typed === plain(row.original) ? row.original : typed);
   else showText(row);
 }
 
