@@ -29,6 +29,8 @@ from sttbatch.outputs.recipes import Recipe, recipe_of
 from sttbatch.outputs.speaker_names import speakers_of
 from sttbatch.outputs.writer import OutputWriter
 
+_PAGE = "html"
+
 
 class SpeakersOf(Struct, frozen=True):
     """A recording's speakers and their names; its content, and its stored transcripts by key."""
@@ -125,6 +127,14 @@ class Speakers:
             sources[outputs[0].source] = None
         return sha256, tuple(sources)
 
+    async def _is_at(self, path: Path, sha256: str) -> bool:
+        """Whether a recording with this content is there."""
+        try:
+            found = await Fingerprinter(self._stores.files).fingerprint(path)
+        except RecordingError:
+            return False
+        return found.sha256 == sha256
+
     async def _rewrite(self, known: SpeakersOf) -> Renamed:
         names = await self._stores.speaker_names.of(known.sha256)
         writer = OutputWriter(
@@ -149,11 +159,18 @@ class Speakers:
             if recipe.sha256 != known.sha256:
                 # The file had another content.
                 continue
-            if transcript is None:
-                later += [os.fsdecode(stem) + f".{name}" for name in formats]
-                continue
             path = location(os.fsdecode(source))
             paths = {name: location(os.fsdecode(stem) + f".{name}") for name in formats}
+            if transcript is None:
+                later += map(str, paths.values())
+                continue
+            embeds = _PAGE in paths and recipe.options.embed_audio
+            if embeds and isinstance(path, Path) and not await self._is_at(path, known.sha256):
+                # It would be a page without its recording.
+                later.append(str(paths.pop(_PAGE)))
+                if not paths:
+                    continue
+                recipe = recipe_of(stored, tuple(paths))
             writer.adopt(
                 OutputPlan(Recording(path, path.parent), paths, source, stem), recipe.options
             )
@@ -168,8 +185,7 @@ def _document(
     recipe: Recipe, transcript: Transcript, names: Mapping[str, str], path: Location
 ) -> Document:
     file = None
-    # Without the recording the page is made anew as soon as it is there again.
-    if recipe.options.embed_audio and isinstance(path, Path) and path.exists():
+    if _PAGE in recipe.options.formats and recipe.options.embed_audio and isinstance(path, Path):
         file = embeddable(path, path.stat())
     return recipe.document(transcript, names, file)
 
