@@ -154,6 +154,9 @@ def test_it_has_the_json_and_the_cues_of_the_subtitles() -> None:
         ("ru", {"lang": "ru", "dir": "ltr"}, "ru"),
         ("ar", {"lang": "ar", "dir": "rtl"}, "en"),
         ("he", {"lang": "he", "dir": "rtl"}, "en"),
+        ("Russian", {"lang": "ru", "dir": "ltr"}, "ru"),
+        ("Hebrew", {"lang": "he", "dir": "rtl"}, "en"),
+        ("ru-RU", {"lang": "ru-ru", "dir": "ltr"}, "ru"),
         (None, {"dir": "auto"}, "en"),
     ],
 )
