@@ -338,3 +338,20 @@ def test_a_line_that_was_only_visited_is_not_corrected(read: Callable[..., Reade
     reader.correct(0, asked.replace("\u00a0", " "))
     assert reader.page.locator(".edited").count() == 0
     assert asked in reader.download("txt")
+
+
+def test_each_cue_of_a_correction_has_its_speaker(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made, name = call(), "Anna & Sons, accountants of the whole building"
+    segments = (said("Short.", 1.0, name), said("Fine.", 9.0, name))
+    made = replace(made, transcript=replace(made.transcript, segments=segments, gaps=()))
+    reader.open(made)
+    assert reader.download("vtt") == b"".join(FORMATS["vtt"](made)).decode()
+    reader.correct(0, "They wrote it down, and then they read it aloud again.")
+    lines = [f"{name}: They wrote it down,", "and then they read it aloud again."]
+    assert reader.download("srt").split("\n")[2:4] == lines
+    reader.correct(0, "They wrote it down, and then they read it aloud again. " * 2)
+    assert reader.download("srt").count(f"\n{name}: ") == 3
+    assert (
+        reader.download("vtt").count("<v Anna &amp; Sons, accountants of the whole building>") == 3
+    )

@@ -59,6 +59,8 @@ function cuesOf(row) {
   if (row.text === row.original) return row.cues;
   if (!row.text) return [];
   const prefix = row.speaker === undefined ? "" : `${row.speaker}: `;
+  // Beside a long name, its line is too long.
+  const room = Math.max(page.width, columnsOf(prefix) + Math.ceil(page.width / 2));
   const [from, to] = [row.cues[0][0], row.cues.at(-1)[1]];
   const words = wordsOf(row);
   const made = [];
@@ -67,9 +69,9 @@ function cuesOf(row) {
     const isSpaced = row.text[start - 1] === " ";
     const lines = made.at(-1)?.lines;
     const longer = lines && lines.at(-1) + (isSpaced ? " " : "") + word;
-    if (lines && columnsOf(longer) <= page.width) lines[lines.length - 1] = longer;
+    if (lines && columnsOf(longer) <= (lines.length > 1 ? page.width : room)) lines[lines.length - 1] = longer;
     else if (lines && lines.length < page.lines) lines.push(word);
-    else made.push({ start, lines: [made.length ? word : prefix + word] });
+    else made.push({ start, lines: [prefix + word] });
   }
   const startOf = ({ start }, i) => {
     const time = words.find(word => word.start === start)?.from;
@@ -108,7 +110,7 @@ const FORMS = {
   },
   srt: () => cues().map(([start, end, lines], i) => `${i + 1}\n${srtTime(start, ",")} --> ${srtTime(end, ",")}\n${lines.join("\n")}\n\n`).join(""),
   vtt: () => "WEBVTT\n\n" + cues().map(([start, end, lines, speaker], i) => {
-    const voice = speaker === undefined ? "" : `<v ${speaker}>`;
+    const voice = speaker === undefined ? "" : `<v ${escaped(speaker)}>`;
     return `${i + 1}\n${srtTime(start, ".")} --> ${srtTime(end, ".")}\n${voice}${withoutSpeaker(lines, speaker).map(escaped).join("\n")}\n\n`;
   }).join(""),
   json: () => {
