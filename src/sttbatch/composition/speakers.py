@@ -21,15 +21,13 @@ from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputRecipe, RecordedOutput
 from sttbatch.core.locations import Location, is_object, location
 from sttbatch.core.models import Transcript
-from sttbatch.core.options import OUTPUT_FORMATS
+from sttbatch.core.options import EMBEDDING_FORMAT, OUTPUT_FORMATS
 from sttbatch.outputs.document import Document, embeddable
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry
 from sttbatch.outputs.recipes import Recipe, recipe_of
 from sttbatch.outputs.speaker_names import speakers_of
 from sttbatch.outputs.writer import OutputWriter
-
-_PAGE = "html"
 
 
 class SpeakersOf(Struct, frozen=True):
@@ -164,10 +162,11 @@ class Speakers:
             if transcript is None:
                 later += map(str, paths.values())
                 continue
-            embeds = _PAGE in paths and recipe.options.embed_audio
-            if embeds and isinstance(path, Path) and not await self._is_at(path, known.sha256):
+            contains = recipe.options.has_audio
+            if contains and isinstance(path, Path) and not await self._is_at(path, known.sha256):
                 # It would be a page without its recording.
-                later.append(str(paths.pop(_PAGE)))
+                pages = [name for name in formats if name.rpartition(".")[2] == EMBEDDING_FORMAT]
+                later += [str(paths.pop(name)) for name in pages]
                 if not paths:
                     continue
                 recipe = recipe_of(stored, tuple(paths))
@@ -185,7 +184,7 @@ def _document(
     recipe: Recipe, transcript: Transcript, names: Mapping[str, str], path: Location
 ) -> Document:
     file = None
-    if _PAGE in recipe.options.formats and recipe.options.embed_audio and isinstance(path, Path):
+    if recipe.options.has_audio and isinstance(path, Path):
         file = embeddable(path, path.stat())
     return recipe.document(transcript, names, file)
 
