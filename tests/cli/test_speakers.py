@@ -105,6 +105,8 @@ def test_a_page_that_contains_its_recording_waits_for_it(
     result = shell.run("speakers", "rename", page, "1=Надя")
     assert (result.code, result.err) == (0, "")
     assert all(each in page.read_text("utf-8") for each in (embedded, "Надя"))
+    printed = shell.transcribe(*asked[:-4], "html", "--embed-audio", "-o", "-").out
+    assert all(each in printed for each in (embedded, "Надя"))
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,8 @@ def test_embedding_decides_the_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("formats", "has_audio"), [(("txt", "html"), True), (("en.html",), True), (("txt",), False)]
+    ("formats", "has_audio"),
+    [(("txt", "html"), True), (("en.html",), True), (("txt",), False), ((), True)],
 )
 def test_pages_alone_contain_recordings(formats: tuple[str, ...], has_audio: bool) -> None:
     assert OutputOptions(formats, embed_audio=True).has_audio is has_audio

@@ -17,7 +17,7 @@ from docx.oxml.ns import qn
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from sttbatch.core.models import Gap, GapReason, Segment
+from sttbatch.core.models import DroppedSegment, Evidence, Gap, GapReason, Hallucinations, Segment
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.edited_text import edited_segments
 from sttbatch.outputs.formats import FORMATS
@@ -236,6 +236,14 @@ def test_rttm_has_a_line_for_each_turn() -> None:
         "SPEAKER звонок_1 1 3.500 1.000 <NA> <NA> 1 <NA> <NA>",
         "SPEAKER звонок_1 1 724.900 5.100 <NA> <NA> 1 <NA> <NA>",
     ]
+
+
+@pytest.mark.parametrize(("shown", "turns"), [("drop", 1), ("mark", 1), ("keep", 2)])
+def test_rttm_has_no_turn_of_what_is_marked_as_not_spoken(shown: str, turns: int) -> None:
+    made = document([Segment("So.", 0.0, 1.0, (), "1")], hallucinations=Hallucinations(shown))
+    dropped = DroppedSegment(Segment("Bye.", 4.0, 5.0, (), "1"), (Evidence.NO_SPEECH,))
+    made = replace(made, transcript=replace(made.transcript, dropped=(dropped,)))
+    assert text("rttm", made).count("SPEAKER ") == turns
 
 
 def test_rttm_fields_have_no_spaces_and_nobody_has_no_turn() -> None:

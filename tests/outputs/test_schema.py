@@ -29,7 +29,6 @@ from sttbatch.outputs.speaker_names import with_names
 from tests.outputs.examples import HELLO, document
 from tests.schemas import check, fields_of, names_in, schema
 
-
 NAMES = {"1": "Anna"}
 
 

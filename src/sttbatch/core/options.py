@@ -96,10 +96,9 @@ class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_audio(self) -> bool:
-        """Whether one of the outputs is to contain the recording."""
-        return self.embed_audio and any(
-            name.rpartition(".")[2] == EMBEDDING_FORMAT for name in self.formats
-        )
+        """Whether an output may have to contain the recording; what is printed has no formats."""
+        endings = [name.rpartition(".")[2] for name in self.formats]
+        return self.embed_audio and (not endings or EMBEDDING_FORMAT in endings)
 
 
 class Backoff(StrEnum):
