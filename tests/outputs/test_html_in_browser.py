@@ -355,3 +355,18 @@ def test_each_cue_of_a_correction_has_its_speaker(read: Callable[..., Reader]) -
     assert (
         reader.download("vtt").count("<v Anna &amp; Sons, accountants of the whole building>") == 3
     )
+
+
+def test_a_txt_has_times_where_they_were_asked_for(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made = call(timestamps=True)
+    turns = [
+        said("It goes on and on" + "." * (at % 3 == 0), 30 + at * 10.0, "1") for at in range(30)
+    ]
+    turns = [replace(each, end_s=each.start_s + 9) for each in turns]
+    segments = (*CALL, *turns, said("At last.", 3700.5, "2"))
+    made = replace(made, transcript=replace(made.transcript, segments=segments, duration_s=4000.0))
+    reader.open(made)
+    expected = b"".join(FORMATS["txt"](made)).decode()
+    assert "[01:01:40] 2: At last." in expected
+    assert reader.download("txt") == expected

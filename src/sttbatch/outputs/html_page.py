@@ -139,6 +139,7 @@ def _facts(document: Document, strings: dict[str, str]) -> dict[str, Any]:
         "rows": rows,
         "width": options.max_line_width,
         "lines": options.max_lines,
+        "timestamps": options.timestamps,
         "strings": strings,
     }
 

@@ -105,7 +105,8 @@ const FORMS = {
       if (own[0].note) return `${own[0].note}\n`;
       const name = speaker === before || speaker === undefined ? "" : `${speaker}: `;
       before = speaker;
-      return `${name}${joined(own.map(row => row.text))}\n`;
+      const time = page.timestamps ? `[${srtTime(Math.floor(own[0].start) * 1000, ".").split(".")[0]}] ` : "";
+      return `${time}${name}${joined(own.map(row => row.text))}\n`;
     }).join("\n");
   },
   srt: () => cues().map(([start, end, lines], i) => `${i + 1}\n${srtTime(start, ",")} --> ${srtTime(end, ",")}\n${lines.join("\n")}\n\n`).join(""),
