@@ -65,6 +65,8 @@ def test_whole_words_and_phrases(rules: str, text: str, expected: str) -> None:
              ("plus.", 2 + 1 / 6, 3)], id="marks that words have"),
         pytest.param("c++ => C plus", "in C++", "in C", [("in", 0, 1), ("C", 1, 1.2),
             ("plus", 1.2, 2)], id="marks that words lack"),
+        pytest.param("— => -", "a — b", "a — b", [("a", 0, 1), ("-", 1, 2), ("b", 2, 3)],
+            id="a mark that is a word"),
         pytest.param("a! => x\n!b => y", "a! !b", "a!b", [("xy", 0, 1)],
             id="a mark between two edits"),
         pytest.param("b => x", "a b", "b b c", [("x", 0, 1), ("x", 1, 2), ("c", 2, 3)],

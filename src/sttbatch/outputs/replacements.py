@@ -187,6 +187,8 @@ def _edited(text: str, edits: Sequence[Edit]) -> str:
 
 def _moved(edits: Sequence[Edit], text: str, spaced: str) -> list[Edit] | None:
     """Edits of a text, as those of its words; None: they have not as many letters."""
+    if text == spaced:
+        return [*edits]
     in_text, in_words = _letters(text), _letters(spaced)
     if len(in_text) != len(in_words):
         return None
