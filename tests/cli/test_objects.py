@@ -537,6 +537,12 @@ def test_names_of_speakers_are_in_objects_without_fetching_the_recording(
     assert shell.run("speakers", "rename", f"{url}.wav", "1=Maria").code == 0
     assert b"Maria: " in read(client, bucket, "call.txt")
     put = len(shared_objects.requests("PUT", bucket))
-    assert transcribe(shell, f"{url}.wav", "--channels", "split", "-f", "txt,json").code == 0
+    options = ("--channels", "split", "--embed-audio")
+    again = transcribe(shell, f"{url}.wav", *options, "-f", "txt,json")
+    # Of pages nothing is said where there are none.
+    assert (again.code, "html" in again.err) == (0, False), again.err
     assert len(shared_objects.requests("PUT", bucket)) == put
+    assert (
+        "its html page links to it" in transcribe(shell, f"{url}.wav", *options, "-f", "html").err
+    )
     assert shared_objects.requests("GET", bucket).count(f"/{bucket}/call.wav") == got == 1

@@ -174,7 +174,7 @@ def test_a_damaged_payload_can_be_removed(shell: Shell, tmp_path: Path) -> None:
 def test_a_wrong_key_is_wrong_usage(shell: Shell) -> None:
     wrong = sealed_with(shell, NEW, "not a key").run("jobs", "list")
     assert wrong.code == 2
-    assert "key 2 is no Fernet key" in wrong.err
+    assert "key 2 is not a Fernet key" in wrong.err
     assert "not a key" not in wrong.err
     empty = sealed_with(shell, " ", " ").run("jobs", "list")
     assert (empty.code, "holds no key" in empty.err) == (2, True), empty.err

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,38 @@ def test_names_are_in_every_output_at_once_and_stay(
     assert taken.code == 0, taken.err
     assert speakers(path.with_name("moved.json")) == {"1", "Олег"}
     assert len(endpoint_of(shell).received) == sent
+
+
+def test_a_page_that_contains_its_recording_waits_for_it(
+    shell: Shell, call: tuple[Path, list[list[HeardWord]]]
+) -> None:
+    path, _ = call
+    out = path.parent.parent / "out"
+    page, embedded = out / "call.html", f"base64,{b64encode(path.read_bytes()).decode()}"
+    asked = (path.parent, "--channels", "split", "-f", "html,json", "--embed-audio", "-o", out)
+    assert shell.transcribe(*asked).code == 0
+    away = path.parent.rename(path.parent.with_name("away"))
+    later = f"sttbatch: {page}: gets the names when the command that wrote it is run again\n"
+
+    def rename(name: str) -> None:
+        result = shell.run("speakers", "rename", out / "call.json", f"1={name}")
+        assert (result.code, result.out, result.err) == (0, f"{out / 'call.json'}\n", later)
+        assert speakers(out / "call.json") == {name, "2"}
+        assert embedded in page.read_text("utf-8")
+
+    rename("Анна")
+    away.rename(path.parent)
+    assert shell.transcribe(*asked).code == 0
+    assert all(each in page.read_text("utf-8") for each in (embedded, "Анна"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0")
+    rename("Вера")
+    path.write_bytes(whole)
+    result = shell.run("speakers", "rename", page, "1=Надя")
+    assert (result.code, result.err) == (0, "")
+    assert all(each in page.read_text("utf-8") for each in (embedded, "Надя"))
+    printed = shell.transcribe(*asked[:-4], "html", "--embed-audio", "-o", "-").out
+    assert all(each in printed for each in (embedded, "Надя"))
 
 
 @pytest.mark.parametrize(

@@ -309,3 +309,64 @@ def test_an_embedded_recording_plays_and_a_lost_one_is_chosen(
     reader.until("!document.querySelector('#unplayable').hidden")
     reader.page.set_input_files("#unplayable input", recording)
     reader.until(f"Math.abs(player.duration - {TALK_S}) < 0.1 && !player.hidden")
+
+
+def test_marks_are_searched_as_they_are_written(read: Callable[..., Reader]) -> None:
+    reader = read()
+    said_so = said("Что-то стоит 10/20 (или $5.00) [да] \\o {x}|y*^?", 1.0)
+    made = call()
+    reader.open(replace(made, transcript=replace(made.transcript, segments=(said_so,), gaps=())))
+    for query in ("что-то", "10/20", "(или $5.00)", "[да]", "\\o", "{x}|y*^?"):
+        reader.page.fill("#query", query)
+        assert [each.lower() for each in reader.highlighted("found-now")] == [query]
+    assert reader.complaints == []
+
+
+def test_a_line_that_was_only_visited_is_not_corrected(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made, asked = call(), "Qu'est-ce que c'est\u00a0?"
+    segments = (replace(said("Qu'est-ce que c'est", 1.0), text=asked),)
+    reader.open(replace(made, transcript=replace(made.transcript, segments=segments, gaps=())))
+    for key in ("Enter", "Escape"):
+        reader.line(0).dblclick()
+        reader.page.keyboard.press(key)
+        assert reader.page.locator(".edited").count() == 0
+    assert asked in reader.download("srt")
+    # Written as before, by hand, it is no correction either.
+    reader.correct(0, "Quoi ?")
+    assert reader.page.locator(".edited").count() == 1
+    reader.correct(0, asked.replace("\u00a0", " "))
+    assert reader.page.locator(".edited").count() == 0
+    assert asked in reader.download("txt")
+
+
+def test_each_cue_of_a_correction_has_its_speaker(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made, name = call(), "Anna & Sons, accountants of the whole building"
+    segments = (said("Short.", 1.0, name), said("Fine.", 9.0, name))
+    made = replace(made, transcript=replace(made.transcript, segments=segments, gaps=()))
+    reader.open(made)
+    assert reader.download("vtt") == b"".join(FORMATS["vtt"](made)).decode()
+    reader.correct(0, "They wrote it down, and then they read it aloud again.")
+    lines = [f"{name}: They wrote it down,", "and then they read it aloud again."]
+    assert reader.download("srt").split("\n")[2:4] == lines
+    reader.correct(0, "They wrote it down, and then they read it aloud again. " * 2)
+    assert reader.download("srt").count(f"\n{name}: ") == 3
+    assert (
+        reader.download("vtt").count("<v Anna &amp; Sons, accountants of the whole building>") == 3
+    )
+
+
+def test_a_txt_has_times_where_they_were_asked_for(read: Callable[..., Reader]) -> None:
+    reader = read()
+    made = call(timestamps=True)
+    turns = [
+        said("It goes on and on" + "." * (at % 3 == 0), 30 + at * 10.0, "1") for at in range(30)
+    ]
+    turns = [replace(each, end_s=each.start_s + 9) for each in turns]
+    segments = (*CALL, *turns, said("At last.", 3700.5, "2"))
+    made = replace(made, transcript=replace(made.transcript, segments=segments, duration_s=4000.0))
+    reader.open(made)
+    expected = b"".join(FORMATS["txt"](made)).decode()
+    assert "[01:01:40] 2: At last." in expected
+    assert reader.download("txt") == expected

@@ -154,6 +154,9 @@ def test_it_has_the_json_and_the_cues_of_the_subtitles() -> None:
         ("ru", {"lang": "ru", "dir": "ltr"}, "ru"),
         ("ar", {"lang": "ar", "dir": "rtl"}, "en"),
         ("he", {"lang": "he", "dir": "rtl"}, "en"),
+        ("Russian", {"lang": "ru", "dir": "ltr"}, "ru"),
+        ("Hebrew", {"lang": "he", "dir": "rtl"}, "en"),
+        ("ru-RU", {"lang": "ru-ru", "dir": "ltr"}, "ru"),
         (None, {"dir": "auto"}, "en"),
     ],
 )
@@ -251,3 +254,12 @@ def test_what_can_be_embedded(tmp_path: Path) -> None:
 def test_embedding_decides_the_bytes() -> None:
     origins = {made_from("key", "a", OutputOptions(embed_audio=each)) for each in (False, True)}
     assert len(origins) == 2
+
+
+@pytest.mark.parametrize(
+    ("formats", "has_audio"),
+    [(("txt", "html"), True), (("en.html",), True), (("txt",), False), ((), True)],
+)
+def test_pages_alone_contain_recordings(formats: tuple[str, ...], has_audio: bool) -> None:
+    assert OutputOptions(formats, embed_audio=True).has_audio is has_audio
+    assert not OutputOptions(formats).has_audio

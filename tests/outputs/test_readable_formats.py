@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,7 @@ from docx.oxml.ns import qn
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
-from sttbatch.core.models import Gap, GapReason, Segment
+from sttbatch.core.models import DroppedSegment, Evidence, Gap, GapReason, Hallucinations, Segment
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.edited_text import edited_segments
 from sttbatch.outputs.formats import FORMATS
@@ -194,6 +195,23 @@ def test_docx_takes_any_text() -> None:
     assert len(paragraphs_of(b"".join(FORMATS["docx"](document([]))))) == 2
 
 
+def test_docx_takes_names_and_languages_of_any_length() -> None:
+    made = replace(saying("word"), source=f"s3://bucket/{'x' * 300}.mp3", model="m" * 300)
+    for language in ("x" * 300, "e\x00n"):
+        spoken = replace(made.transcript, language=language)
+        word = ReadDocx(BytesIO(b"".join(FORMATS["docx"](replace(made, transcript=spoken)))))
+        assert word.paragraphs[0].text == f"{'x' * 300}.mp3"
+        assert (word.core_properties.title, word.core_properties.language) == ("x" * 255, "")
+
+
+def test_a_docx_of_ten_hours_is_made_in_seconds() -> None:
+    turns = [Segment("So it is.", at * 4.0, at * 4.0 + 3, (), str(at % 2)) for at in range(9000)]
+    begun_s = time.process_time()
+    b"".join(FORMATS["docx"](document(turns)))
+    # Three on an idle machine; ten times as many when each paragraph looks at all before it.
+    assert time.process_time() - begun_s < 20
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("soffice") is None, reason="LibreOffice Writer is not installed")
 def test_libreoffice_opens_docx(tmp_path: Path) -> None:
@@ -218,6 +236,14 @@ def test_rttm_has_a_line_for_each_turn() -> None:
         "SPEAKER звонок_1 1 3.500 1.000 <NA> <NA> 1 <NA> <NA>",
         "SPEAKER звонок_1 1 724.900 5.100 <NA> <NA> 1 <NA> <NA>",
     ]
+
+
+@pytest.mark.parametrize(("shown", "turns"), [("drop", 1), ("mark", 1), ("keep", 2)])
+def test_rttm_has_no_turn_of_what_is_marked_as_not_spoken(shown: str, turns: int) -> None:
+    made = document([Segment("So.", 0.0, 1.0, (), "1")], hallucinations=Hallucinations(shown))
+    dropped = DroppedSegment(Segment("Bye.", 4.0, 5.0, (), "1"), (Evidence.NO_SPEECH,))
+    made = replace(made, transcript=replace(made.transcript, dropped=(dropped,)))
+    assert text("rttm", made).count("SPEAKER ") == turns
 
 
 def test_rttm_fields_have_no_spaces_and_nobody_has_no_turn() -> None:

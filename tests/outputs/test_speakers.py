@@ -74,6 +74,16 @@ def test_tsv_keeps_its_three_columns() -> None:
     assert rows[2] == ["1200", "3000", "2: Hi <you>, it is me."]
 
 
+def test_beside_a_long_name_there_is_room_for_words() -> None:
+    name = "Anna Maria of the accounting department in the second building"
+    said = Segment("They wrote it down, and then they read it aloud again.", 0.0, 5.0, (), name)
+    cues = text("srt", document([said])).split("\n\n")
+    assert [cue.split("\n")[2:] for cue in cues[:-1]] == [
+        [f"{name}: They wrote it down,"],
+        [f"{name}: and then they read", "it aloud again."],
+    ]
+
+
 def test_json_names_speakers_and_channels() -> None:
     content = json.loads(written("json"))
     assert [segment["speaker"] for segment in content["segments"]] == ["1", "2", "2", "1"]

@@ -21,7 +21,7 @@ from sttbatch.core.errors import RecordingError
 from sttbatch.core.file_records import OutputRecipe, RecordedOutput
 from sttbatch.core.locations import Location, is_object, location
 from sttbatch.core.models import Transcript
-from sttbatch.core.options import OUTPUT_FORMATS
+from sttbatch.core.options import EMBEDDING_FORMAT, OUTPUT_FORMATS
 from sttbatch.outputs.document import Document, embeddable
 from sttbatch.outputs.output_names import OutputPlan, Recording
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -127,6 +127,14 @@ class Speakers:
             sources[outputs[0].source] = None
         return sha256, tuple(sources)
 
+    async def _is_at(self, path: Path, sha256: str) -> bool:
+        """Whether a recording with this content is there."""
+        try:
+            found = await Fingerprinter(self._stores.files).fingerprint(path)
+        except RecordingError:
+            return False
+        return found.sha256 == sha256
+
     async def _rewrite(self, known: SpeakersOf) -> Renamed:
         names = await self._stores.speaker_names.of(known.sha256)
         writer = OutputWriter(
@@ -151,11 +159,19 @@ class Speakers:
             if recipe.sha256 != known.sha256:
                 # The file had another content.
                 continue
-            if transcript is None:
-                later += [os.fsdecode(stem) + f".{name}" for name in formats]
-                continue
             path = location(os.fsdecode(source))
             paths = {name: location(os.fsdecode(stem) + f".{name}") for name in formats}
+            if transcript is None:
+                later += map(str, paths.values())
+                continue
+            contains = recipe.options.has_audio
+            if contains and isinstance(path, Path) and not await self._is_at(path, known.sha256):
+                # It would be a page without its recording.
+                pages = [name for name in formats if name.rpartition(".")[2] == EMBEDDING_FORMAT]
+                later += [str(paths.pop(name)) for name in pages]
+                if not paths:
+                    continue
+                recipe = recipe_of(stored, tuple(paths))
             writer.adopt(
                 OutputPlan(Recording(path, path.parent), paths, source, stem), recipe.options
             )
@@ -170,8 +186,7 @@ def _document(
     recipe: Recipe, transcript: Transcript, names: Mapping[str, str], path: Location
 ) -> Document:
     file = None
-    # Without the recording the page is made anew as soon as it is there again.
-    if recipe.options.embed_audio and isinstance(path, Path) and path.exists():
+    if recipe.options.has_audio and isinstance(path, Path):
         file = embeddable(path, path.stat())
     return recipe.document(transcript, names, file)
 

@@ -18,6 +18,9 @@ API_BODY_LIMIT_BYTES = 25 * MIB - 64 * 1024
 OUTPUT_FORMATS = ("txt", "srt", "vtt", "tsv", "json", "md", "html", "docx", "rttm")
 """Formats of outputs; `outputs.formats` has a function for each."""
 
+EMBEDDING_FORMAT = "html"
+"""The format that may contain the recording."""
+
 
 class Task(StrEnum):
     """What an engine writes: the words as they are spoken, or their translation into English."""
@@ -90,6 +93,12 @@ class OutputOptions(Struct, frozen=True, forbid_unknown_fields=True):
     timestamps: bool = False
     embed_audio: bool = False
     rules: str = ""
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether an output may have to contain the recording; what is printed has no formats."""
+        endings = [name.rpartition(".")[2] for name in self.formats]
+        return self.embed_audio and (not endings or EMBEDDING_FORMAT in endings)
 
 
 class Backoff(StrEnum):

@@ -24,6 +24,7 @@ import msgspec
 from msgspec.structs import replace
 
 from sttbatch.core.errors import RecordingError
+from sttbatch.core.languages import language_code
 from sttbatch.core.models import Segment, Transcript
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.subtitles import NAMED, cues
@@ -72,7 +73,8 @@ def html_page(
     `as_json` makes its json, which the page contains. Raises RecordingError if the recording that
     is to be embedded cannot be read, or has changed.
     """
-    strings = _strings(document.transcript.language)
+    code = plain(language_code(document.transcript.language))
+    strings = _strings(code.partition("-")[0])
     style, script = _part("page.css"), "".join(map(_part, _SCRIPTS))
     name = PurePosixPath(document.source)
     filled = Template(_part("page.html")).substitute(
@@ -81,7 +83,7 @@ def html_page(
         style=style,
         script=script,
         title=escape(plain(name.name)),
-        language=_language(document.transcript.language),
+        language=_language(code),
         player="video" if name.suffix.lower() in _FILM_ENDINGS else "audio",
         recording=_LATER if document.file else escape(document.link or ""),
         transcript=_LATER,
@@ -95,7 +97,7 @@ def html_page(
     shown = _shown(document)
     yield from map(_in_script, as_json(shown))
     yield parts.pop(0).encode()
-    yield _in_script(msgspec.json.encode(_facts(shown, strings)))
+    yield _in_script(msgspec.json.encode({**_facts(shown, strings), "language": code}))
     yield end.encode()
 
 
@@ -137,6 +139,7 @@ def _facts(document: Document, strings: dict[str, str]) -> dict[str, Any]:
         "rows": rows,
         "width": options.max_line_width,
         "lines": options.max_lines,
+        "timestamps": options.timestamps,
         "strings": strings,
     }
 
@@ -177,11 +180,12 @@ def _source(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _language(code: str | None) -> str:
-    """The attributes of text in a language."""
-    if code is None:
+def _language(code: str) -> str:
+    """The attributes of text in a language; empty: it is unknown."""
+    if not code:
         return 'dir="auto"'
-    return f'lang="{escape(plain(code))}" dir="{"rtl" if code in _RIGHT_TO_LEFT else "ltr"}"'
+    is_rtl = code.partition("-")[0] in _RIGHT_TO_LEFT
+    return f'lang="{escape(code)}" dir="{"rtl" if is_rtl else "ltr"}"'
 
 
 def _in_script(piece: bytes) -> bytes:
@@ -197,7 +201,7 @@ def _part(name: str) -> str:
     return files("sttbatch.outputs").joinpath(f"page/{name}").read_text("utf-8")
 
 
-def _strings(language: str | None) -> dict[str, str]:
+def _strings(language: str) -> dict[str, str]:
     """What the page says, in Russian or English."""
     known: dict[str, dict[str, str]] = json.loads(_part("strings.json"))
-    return known.get(language or "", known["en"])
+    return known.get(language, known["en"])

@@ -24,6 +24,6 @@ def facts(document: Document) -> list[tuple[str, str]]:
     No date is among them: a recording's own is rarely known, and a file's changes with a copy.
     """
     code = language_code(document.transcript.language)
-    values = (timestamp(document.transcript.duration_s), code, plain(document.model))
+    values = (timestamp(document.transcript.duration_s), plain(code), plain(document.model))
     labelled = zip(_LABELS.get(code, _LABELS["en"]), values, strict=True)
     return [(label, value) for label, value in labelled if value]

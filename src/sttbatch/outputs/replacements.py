@@ -165,18 +165,11 @@ class _Dictionary:
         Recognisers leave punctuation out of words, so the places of edits are counted in letters.
         """
         spaced = " ".join(word.text for word in segment.words)
-        in_text, in_words = _letters(segment.text), _letters(spaced)
-        if len(in_text) != len(in_words):
+        found = _moved(edits, segment.text, spaced)
+        if found is None:
             # Words and text say different things: the rules have to find their own places.
-            edits = self.edits(spaced)
-        else:
-            number = {at: index for index, at in enumerate(in_text)}
-            edits = [
-                edit._replace(start=in_words[number[own[0]]], end=in_words[number[own[-1]]] + 1)
-                for edit in edits
-                if (own := [at for at in range(edit.start, edit.end) if at in number])
-            ]
-        return tuple(_with_edits(segment.words, spaced, edits))
+            found = self.edits(spaced)
+        return tuple(_with_edits(segment.words, spaced, found))
 
 
 @lru_cache(4)
@@ -190,6 +183,32 @@ def _edited(text: str, edits: Sequence[Edit]) -> str:
         parts += (text[at : edit.start], edit.text)
         at = edit.end
     return "".join([*parts, text[at:]])
+
+
+def _moved(edits: Sequence[Edit], text: str, spaced: str) -> list[Edit] | None:
+    """Edits of a text, as those of its words; None: they have not as many letters."""
+    if text == spaced:
+        return [*edits]
+    in_text, in_words = _letters(text), _letters(spaced)
+    if len(in_text) != len(in_words):
+        return None
+    number = {at: index for index, at in enumerate(in_text)}
+    moved = list[Edit]()
+    reached = 0
+    for edit in edits:
+        own = [at for at in range(edit.start, edit.end) if at in number]
+        if not own:
+            continue
+        start, end = in_words[number[own[0]]], in_words[number[own[-1]]] + 1
+        # Words may have marks too, as in C++.
+        before, after = text[edit.start : own[0]], text[own[-1] + 1 : edit.end]
+        if spaced.endswith(before, reached, start):
+            start -= len(before)
+        if spaced.startswith(after, end):
+            end += len(after)
+        moved.append(edit._replace(start=start, end=end))
+        reached = end
+    return moved
 
 
 def _letters(text: str) -> list[int]:

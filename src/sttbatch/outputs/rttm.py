@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
+from sttbatch.core.models import Hallucinations
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.readable import title
 
@@ -15,8 +18,12 @@ def rttm(document: Document) -> Iterator[bytes]:
     """A line for each turn of a speaker; none for words whose speaker nobody knows.
 
     Fields have no spaces: the file is the recording's name without its ending, `_` for each space.
-    All turns are on channel 1, as what was on several channels is one recording.
+    All turns are on channel 1, as what was on several channels is one recording. What is marked as
+    not spoken is no turn.
     """
+    if document.options.hallucinations is Hallucinations.MARK:
+        unmarked = replace(document.options, hallucinations=Hallucinations.DROP)
+        document = replace(document, options=unmarked)
     name = title(document)
     stem = _field(name.rpartition(".")[0] or name)
     turns: list[list[float]] = []

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from sttbatch.core.models import Segment, Word
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.line_breaking import PENALTY, Atom, atoms, lines
+from sttbatch.outputs.unicode_text import columns
 
 MAX_CUE_S = 7.0
 """Maximum display time of a cue if word times allow a cut, as is common for subtitles."""
@@ -60,6 +61,8 @@ def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") ->
     rows = sorted([*document.spoken(), *notes], key=lambda item: item.start_s)
     for row, segment in enumerate(rows):
         begin = name(segment.speaker) if segment.speaker is not None else ""
+        # Beside a long name, its line is too long; else there were few letters in each.
+        room = max(width - columns(begin), (width + 1) // 2)
         by_speaker.setdefault(segment.speaker, []).extend(
             replace(
                 cue,
@@ -67,7 +70,7 @@ def cues(document: Document, name: Callable[[str], str] = lambda speaker: "") ->
                 speaker=segment.speaker,
                 row=row,
             )
-            for cue in segment_cues(segment, max(1, width - len(begin)), max_lines)
+            for cue in segment_cues(segment, room, max_lines)
         )
     duration_ms = round(document.transcript.duration_s * 1000)
     timed = [cue for spoken in by_speaker.values() for cue in _without_overlap(spoken, duration_ms)]

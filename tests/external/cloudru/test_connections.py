@@ -169,7 +169,7 @@ def test_an_address_that_is_none_is_told_by_the_request(endpoint: CloudRu) -> No
             await lanes.send_all(1, 1)
         return lanes
 
-    with pytest.raises(UsageError, match=r"base URL is invalid.*IDNA"):
+    with pytest.raises(UsageError, match=r"base URL is not valid.*IDNA"):
         assert asyncio.run(prepared()).words
 
 

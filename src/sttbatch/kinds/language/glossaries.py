@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sttbatch.core.errors import UsageError
 from sttbatch.core.term_files import term_lines
+from sttbatch.outputs.unicode_text import plain
 
 
 def read_glossary(path: Path) -> dict[str, str]:
@@ -30,7 +31,9 @@ def read_terms(path: Path) -> list[str]:
     terms: dict[str, None] = {}
     for number, line in term_lines(path, "glossary"):
         term = line.partition("=")[0].strip()
-        if not (term and term.isprintable()):
+        if not term:
             raise UsageError(f"{path}, line {number}: write a term, or `term = translation`")
+        if plain(term) != term:
+            raise UsageError(f"{path}, line {number}: it has a control character")
         terms[term] = None
     return [*terms]

@@ -207,8 +207,8 @@ class Completion:
         assert job.transcript is not None
         transcript, path, request = job.transcript, copy.display_path, self.config.request
         sha256, options = job.fingerprint.sha256, copy.outputs or self.config.outputs
-        file = embeddable(copy.path, copy.status) if options.embed_audio else None
-        if options.embed_audio and file is None:
+        file = embeddable(copy.path, copy.status) if options.has_audio else None
+        if options.has_audio and file is None:
             self.emit(events.Warned(path, NOT_EMBEDDED))
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()

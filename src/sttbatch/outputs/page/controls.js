@@ -139,7 +139,7 @@ function languageName(code) {
 }
 
 paint(storage.get("sttbatch theme"));
-$("facts").textContent = [clock(transcript.duration), transcript.language && languageName(transcript.language), transcript.model].filter(Boolean).join(" · ");
+$("facts").textContent = [clock(transcript.duration), page.language && languageName(page.language), transcript.model].filter(Boolean).join(" · ");
 text.append(...blocks());
 if (!rows.length) text.append(make("p", { className: "empty", textContent: say("empty") }));
 else rows[0].line.tabIndex = 0;

@@ -30,11 +30,14 @@ function edit(row, character) {
   getSelection().collapse(row.line.firstChild ?? row.line, row.line.firstChild ? character : 0);
 }
 
+const plain = string => string.replace(/[\u0000-\u001f\u007f-\u009f\s]+/gu, " ").trim();
+
 function endEdit(row, isKept) {
-  const typed = isKept ? row.line.textContent.replace(/[\u0000-\u001f\u007f-\u009f\s]+/gu, " ").trim() : row.text;
+  const typed = plain(row.line.textContent);
   row.line.removeAttribute("contenteditable");
   row.line.removeAttribute("role");
-  if (typed !== row.text) correct(row, typed);
+  // A no-break space is no difference: nobody types one, and browsers put some where spaces are.
+  if (isKept && typed !== plain(row.text)) correct(row, typed === plain(row.original) ? row.original : typed);
   else showText(row);
 }
 
@@ -56,6 +59,8 @@ function cuesOf(row) {
   if (row.text === row.original) return row.cues;
   if (!row.text) return [];
   const prefix = row.speaker === undefined ? "" : `${row.speaker}: `;
+  // Beside a long name, its line is too long.
+  const room = Math.max(page.width, columnsOf(prefix) + Math.ceil(page.width / 2));
   const [from, to] = [row.cues[0][0], row.cues.at(-1)[1]];
   const words = wordsOf(row);
   const made = [];
@@ -64,9 +69,9 @@ function cuesOf(row) {
     const isSpaced = row.text[start - 1] === " ";
     const lines = made.at(-1)?.lines;
     const longer = lines && lines.at(-1) + (isSpaced ? " " : "") + word;
-    if (lines && columnsOf(longer) <= page.width) lines[lines.length - 1] = longer;
+    if (lines && columnsOf(longer) <= (lines.length > 1 ? page.width : room)) lines[lines.length - 1] = longer;
     else if (lines && lines.length < page.lines) lines.push(word);
-    else made.push({ start, lines: [made.length ? word : prefix + word] });
+    else made.push({ start, lines: [prefix + word] });
   }
   const startOf = ({ start }, i) => {
     const time = words.find(word => word.start === start)?.from;
@@ -100,12 +105,13 @@ const FORMS = {
       if (own[0].note) return `${own[0].note}\n`;
       const name = speaker === before || speaker === undefined ? "" : `${speaker}: `;
       before = speaker;
-      return `${name}${joined(own.map(row => row.text))}\n`;
+      const time = page.timestamps ? `[${srtTime(Math.floor(own[0].start) * 1000, ".").split(".")[0]}] ` : "";
+      return `${time}${name}${joined(own.map(row => row.text))}\n`;
     }).join("\n");
   },
   srt: () => cues().map(([start, end, lines], i) => `${i + 1}\n${srtTime(start, ",")} --> ${srtTime(end, ",")}\n${lines.join("\n")}\n\n`).join(""),
   vtt: () => "WEBVTT\n\n" + cues().map(([start, end, lines, speaker], i) => {
-    const voice = speaker === undefined ? "" : `<v ${speaker}>`;
+    const voice = speaker === undefined ? "" : `<v ${escaped(speaker)}>`;
     return `${i + 1}\n${srtTime(start, ".")} --> ${srtTime(end, ".")}\n${voice}${withoutSpeaker(lines, speaker).map(escaped).join("\n")}\n\n`;
   }).join(""),
   json: () => {

@@ -84,7 +84,7 @@ function search() {
     return start;
   });
   const words = $("query").value.trim();
-  const pattern = words.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&").replace(/\s+/g, "\\s+").replace(/[её]/gi, "[её]");
+  const pattern = words.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&").replace(/\s+/g, "\\s+").replace(/[её]/gi, "[её]");
   matches = words ? [...all.matchAll(new RegExp(pattern, "giu"))].map(found => rangeAt(found.index, found.index + found[0].length)) : [];
   at = -1;
   highlight("found", matches.map(match => match.range));

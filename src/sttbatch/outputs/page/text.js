@@ -15,6 +15,7 @@ const SEEK_S = 5;
 const WORD_STAYS_S = 0.3;
 const PARAGRAPH_PAUSE_S = 2;
 const PARAGRAPH_LENGTH = 600;
+const PARAGRAPH_S = 60;
 const BLOCK_PARAGRAPHS = 16;
 const LINE_LENGTH = 75;
 
@@ -64,6 +65,11 @@ function icon(name) {
   return svg;
 }
 
+// As `-f txt --timestamps` parts what is said without a pause.
+function isLong(length, before) {
+  return length >= PARAGRAPH_S * (/[.?!…。！？।؟]$/u.test(before) ? 1 : 2);
+}
+
 function paragraphs(isShown) {
   const made = [];
   let last = null;
@@ -71,7 +77,8 @@ function paragraphs(isShown) {
     if (!row.text && !isShown) continue;
     const isNew = !last || row.note || last.note || row.speaker !== last.speaker
       || row.start - last.end > PARAGRAPH_PAUSE_S
-      || (isShown && made.at(-1).length > PARAGRAPH_LENGTH && /[.!?…。！？]["'»”]?$/u.test(last.text));
+      || (isShown ? made.at(-1).length > PARAGRAPH_LENGTH && /[.!?…。！？]["'»”]?$/u.test(last.text)
+        : page.timestamps && isLong(row.start - made.at(-1).rows[0].start, last.text));
     if (isNew) made.push({ rows: [], length: 0, speaker: row.speaker });
     made.at(-1).rows.push(row);
     made.at(-1).length += row.text.length;
