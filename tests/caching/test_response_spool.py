@@ -182,7 +182,7 @@ def test_no_room_is_said_and_leaves_nothing(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "posix_fallocate", _raises(errno.ENOSPC))
     spool = ResponseSpool(folder, 4)
     with pytest.raises(
-        StateError, match="4 MiB of disk space .*: No space left on device; free some space"
+        StateError, match=r"4 MiB of disk space .*: No space left on device; free some space"
     ):
         spool.reserve()
     assert files(folder) == []

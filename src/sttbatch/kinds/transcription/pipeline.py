@@ -239,9 +239,7 @@ class TranscriptionPipeline(Struct, frozen=True):
                 )
             elif not await self._is_written_elsewhere(job):
                 # Released or purged, its holder died, or its transcript is gone again.
-                reason = "another run gave it up"
-                if row is None:
-                    reason = "its job was purged; submit it again"
+                reason = "another run gave it up" if row is not None else "its job was purged"
                 self._announce_retry(job, reason)
                 ready.append(job)
         return await self._enqueue(ready)
