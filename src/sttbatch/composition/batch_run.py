@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from sttbatch.composition.stores import (
     opened_ledger,
     opened_stores,
 )
+from sttbatch.composition.unchanged_recordings import report_up_to_date
 from sttbatch.core.errors import RecordingError, StateError
 from sttbatch.core.events import Emit, Event, Warned
 from sttbatch.core.jobs import JobPriority
@@ -257,34 +257,6 @@ class BatchRun:
             yield self._pipeline
 
 
-async def report_up_to_date(
-    settings: Settings, database: Database, discovery: Discovery, config: RunConfig, emit: Emit
-) -> None:
-    """Report up-to-date recordings, without importing what a pipeline needs."""
-    from sttbatch.caching.fingerprints import Fingerprinter
-    from sttbatch.kinds.transcription.up_to_date import report_skipped, take_up_to_date
-    from sttbatch.outputs.output_registry import OutputRegistry
-
-    stores = LedgerStores(settings, database)
-    fingerprinter, registry = (
-        Fingerprinter(stores.files),
-        OutputRegistry(stores.outputs, objects=objects_of(settings)),
-    )
-    # It creates no garbage, and collecting would take a tenth of its time.
-    with _without_garbage_collection():
-        await take_up_to_date(
-            discovery,
-            fingerprinter,
-            stores.results,
-            registry,
-            stores.speaker_names,
-            config,
-            emit,
-        )
-    if not (discovery.candidates or discovery.failures):
-        await report_skipped(discovery, registry, emit)
-
-
 async def fulfil_orders_of(
     workshop: Workshop, pipeline: TranscriptionPipeline, settings: Settings, emit: Emit
 ) -> None:
@@ -314,14 +286,3 @@ async def _at_known_origin(config: RunConfig, database: Database) -> RunConfig:
     from sttbatch.composition.known_origin import at_known_origin
 
     return await at_known_origin(config, database)
-
-
-@contextlib.contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

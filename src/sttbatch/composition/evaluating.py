@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from msgspec import Struct, field
@@ -128,8 +129,10 @@ async def evaluate(
             evaluation.missing += [(str(file), reason) for file in unused]
         else:
             evaluation.unused = len(unused)
-        recordings = await _without_outputs(stores, references, recordings)
-        await _compare_all(stores, recordings, evaluation, model, worst)
+        forms = [file for each in recordings for file in references.forms_of(each.reference)]
+        ours = await _our_outputs(stores, forms)
+        corrected = [_corrected(each, references, ours) for each in recordings]
+        await _compare_all(stores, corrected, ours, evaluation, model, worst)
     return evaluation
 
 
@@ -186,23 +189,15 @@ def _reference_of(references: References, path: str, discovery: Discovery) -> Pa
     return references.of(PurePosixPath(path))
 
 
-async def _without_outputs(
-    stores: LedgerStores, references: References, recordings: Sequence[Recording]
-) -> list[Recording]:
+def _corrected(
+    recording: Recording, references: References, ours: Mapping[str, tuple[str, ...]]
+) -> Recording:
     """With what somebody has corrected in place of outputs of the same name that nobody has."""
-    forms = {each.reference: references.forms_of(each.reference) for each in recordings}
-    ours = await _our_outputs(stores, [file for found in forms.values() for file in found])
-
-    def corrected(reference: Path) -> Path:
-        for file in forms[reference]:
-            try:
-                _check_is_reference(file, ours)
-            except RecordingError:
-                continue
-            return file
-        return reference
-
-    return [replace(each, reference=corrected(each.reference)) for each in recordings]
+    for file in references.forms_of(recording.reference):
+        with contextlib.suppress(RecordingError):
+            _check_is_reference(file, ours)
+            return replace(recording, reference=file)
+    return recording
 
 
 async def _our_outputs(stores: LedgerStores, files: Sequence[Path]) -> dict[str, tuple[str, ...]]:
@@ -215,6 +210,7 @@ async def _our_outputs(stores: LedgerStores, files: Sequence[Path]) -> dict[str,
 async def _compare_all(
     stores: LedgerStores,
     recordings: Sequence[Recording],
+    ours: Mapping[str, tuple[str, ...]],
     evaluation: Evaluation,
     model: str | None,
     worst: int,
@@ -232,7 +228,6 @@ async def _compare_all(
     evaluation.settings = [
         Setting(label, facts) for label, facts in zip(labels_of(order), order, strict=True)
     ]
-    ours = await _our_outputs(stores, [each.reference for each in recordings])
     for recording in recordings:
         transcripts = by_content.get(recording.sha256 or "", {})
         by_number = {order.index(facts): each.key for facts, each in transcripts.items()}
@@ -272,7 +267,7 @@ async def _compare_one(
     return counts
 
 
-def _check_is_reference(reference: Path, ours: dict[str, tuple[str, ...]]) -> None:
+def _check_is_reference(reference: Path, ours: Mapping[str, tuple[str, ...]]) -> None:
     """Raises RecordingError for a transcript that nobody has corrected, which says nothing."""
     digests = ours.get(str(reference.resolve()))
     if digests and hashlib.sha256(read_bytes(reference)).hexdigest() in digests:

@@ -18,7 +18,7 @@ from sttbatch.composition.stores import LedgerStores, opened_stores
 from sttbatch.core.errors import RecordingError
 from sttbatch.core.options import OutputOptions
 from sttbatch.kinds.importing.finding import JsonFile, RecordingsBeside, json_files
-from sttbatch.kinds.importing.importer import ENGINE, Imported, Importer, Outcome
+from sttbatch.kinds.importing.importer import ENGINE, Imported, Importer, ImportOutcome
 from sttbatch.outputs.document import Document
 from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -49,7 +49,7 @@ async def import_transcripts(
     unread: list[Imported] = []
 
     def fail(path: Path, reason: str) -> None:
-        unread.append(Imported(JsonFile(path, path, True), Outcome.FAILED, reason))
+        unread.append(Imported(JsonFile(path, path, True), ImportOutcome.FAILED, reason))
 
     files = list(json_files(paths, fail))
     for failed in unread:
@@ -106,12 +106,12 @@ async def _written(
     transcript = decode_transcript(values[imported.key].data) if values else None
     if transcript is None:
         gone = "its transcript was removed meanwhile; run again"
-        return ImportedOutputs(replace(imported, outcome=Outcome.FAILED, reason=gone))
+        return ImportedOutputs(replace(imported, outcome=ImportOutcome.FAILED, reason=gone))
     document = Document(str(path), imported.sha256, imported.model, ENGINE, transcript, outputs)
     try:
         written = await writer.write(document, path, imported.key)
     except RecordingError as error:
-        return ImportedOutputs(replace(imported, outcome=Outcome.FAILED, reason=str(error)))
+        return ImportedOutputs(replace(imported, outcome=ImportOutcome.FAILED, reason=str(error)))
     return ImportedOutputs(
         imported, tuple(map(str, written.paths)), tuple(map(str, written.untouched))
     )

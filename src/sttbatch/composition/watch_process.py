@@ -15,11 +15,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sttbatch.caching.fingerprints import Fingerprinter, unread_content
-from sttbatch.composition.batch_run import fulfil_orders_of, report_up_to_date
+from sttbatch.composition.batch_run import fulfil_orders_of
 from sttbatch.composition.effective_options import terms_left_out
 from sttbatch.composition.known_origin import at_known_origin
 from sttbatch.composition.long_lived import LongLivedProcess
 from sttbatch.composition.settings import Settings
+from sttbatch.composition.unchanged_recordings import report_up_to_date
 from sttbatch.composition.workshop import Workshop, transcription_run
 from sttbatch.core.errors import BudgetReached, EndpointUnreachable, StateError, SttbatchError
 from sttbatch.core.events import Event, RunStopped

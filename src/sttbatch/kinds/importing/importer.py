@@ -41,7 +41,7 @@ IMPORT_VERSION = 1
 """To be raised when files are read better, so that importing them again replaces them."""
 
 
-class Outcome(StrEnum):
+class ImportOutcome(StrEnum):
     """What became of a file."""
 
     IMPORTED = "imported"
@@ -77,7 +77,7 @@ class Imported(Struct, frozen=True):
     """
 
     file: JsonFile
-    outcome: Outcome
+    outcome: ImportOutcome
     reason: str = ""
     read: ReadTranscript | None = None
     subject: Subject = Subject()
@@ -107,10 +107,10 @@ class Importer(Struct, frozen=True):
         try:
             return await self._take(file, recording)
         except NoTranscript as error:
-            outcome = Outcome.FAILED if file.is_named else Outcome.OTHER
+            outcome = ImportOutcome.FAILED if file.is_named else ImportOutcome.OTHER
             return Imported(file, outcome, str(error))
         except RecordingError as error:
-            return Imported(file, Outcome.FAILED, str(error))
+            return Imported(file, ImportOutcome.FAILED, str(error))
 
     async def _take(self, file: JsonFile, recording: Path | None) -> Imported:
         data = await asyncio.to_thread(_read, file.path)
@@ -123,17 +123,19 @@ class Importer(Struct, frozen=True):
         subject = await self._subject(file.path, read, recording)
         sha256 = subject.sha256 or own
         key = _key(path, own, sha256)
-        found = Imported(file, Outcome.UNCHANGED, "", read, subject, sha256, key)
+        found = Imported(file, ImportOutcome.UNCHANGED, "", read, subject, sha256, key)
         stored = {each.key for each in await self.source.stored_of([sha256])}
         # What was imported may have been written as json since, which says nothing new.
         is_output = read.engine == ENGINE and key not in stored
         if any(is_output or not each.startswith(IMPORTED) for each in stored):
             reason = "its recording is transcribed already"
-            return replace(found, outcome=Outcome.TRANSCRIBED, reason=reason, key=None)
+            return replace(found, outcome=ImportOutcome.TRANSCRIBED, reason=reason, key=None)
         # What it was before it was edited, or before its recording was there.
         stale = [each.key for each in earlier if each.key != key]
         if key not in stored:
-            found = replace(found, outcome=Outcome.UPDATED if stale else Outcome.IMPORTED)
+            found = replace(
+                found, outcome=ImportOutcome.UPDATED if stale else ImportOutcome.IMPORTED
+            )
         if self.is_trial:
             return found
         if (await self.index.fingerprint(path)).sha256 != own:
