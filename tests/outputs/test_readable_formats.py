@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import time
+from datetime import datetime
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -18,9 +20,11 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from sttbatch.core.models import DroppedSegment, Evidence, Gap, GapReason, Hallucinations, Segment
-from sttbatch.outputs.document import Document
+from sttbatch.core.options import OutputOptions
+from sttbatch.outputs.document import Document, file_date
 from sttbatch.outputs.edited_text import edited_segments
 from sttbatch.outputs.formats import FORMATS
+from sttbatch.outputs.made_from import made_from
 from tests.outputs.examples import document, saying, text
 
 GAP = Gap(300.0, 600.0, GapReason.STILL_MISSING, "no answer")
@@ -253,3 +257,20 @@ def test_rttm_fields_have_no_spaces_and_nobody_has_no_turn() -> None:
         "SPEAKER мой_звонок 1 0.000 1.000 <NA> <NA> Анна_Ивановна <NA> <NA>\n"
     )
     assert text("rttm", document()) == ""
+
+
+def test_people_see_the_day_of_the_file_and_programs_do_not(tmp_path: Path) -> None:
+    talk = tmp_path / "talk.mp3"
+    talk.touch()
+    # At noon it is the same day almost everywhere.
+    noon_s = datetime(2026, 3, 8, 12).astimezone().timestamp()
+    os.utime(talk, (noon_s, noon_s))
+    date = file_date(talk.stat(), ["txt", "md"])
+    assert date == "2026-03-08"
+    assert file_date(talk.stat(), ["ru.docx"]) == date
+    assert file_date(talk.stat(), ["txt", "srt", "json"]) is None
+    made = replace(document(), date=date)
+    assert "Date of the file: 2026-03-08 · Length: " in text("md", made)
+    assert text("txt", made) == text("txt", document())
+    options = OutputOptions()
+    assert made_from("key", "talk.mp3", options, {}, date) != made_from("key", "talk.mp3", options)

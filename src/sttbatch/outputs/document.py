@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
 
@@ -27,6 +28,9 @@ EMBED_MAX_BYTES = 384 * 1024 * 1024
 which three bytes are four characters."""
 
 
+_DATED_FORMATS = frozenset({"md", "docx"})
+
+
 class Document(Struct, frozen=True):
     """One recording's transcript and the facts about it that outputs contain.
 
@@ -41,6 +45,7 @@ class Document(Struct, frozen=True):
         link: where a page of the document finds the recording, as a URL; None: nowhere.
         file: the recording, which a page is to contain.
         replacements: what rules have changed in the transcript.
+        date: day on which the recording's file was last changed, YYYY-MM-DD; None: unknown.
         names: of the recording's speakers by their numbers; the transcript has them.
     """
 
@@ -56,6 +61,7 @@ class Document(Struct, frozen=True):
     file: Path | None = None
     replacements: tuple[Replacement, ...] = ()
     names: Mapping[str, str] = {}
+    date: str | None = None
 
     def segments(self) -> list[Segment]:
         """The transcript's, and what nobody spoke where that is kept or marked."""
@@ -79,6 +85,13 @@ class Document(Struct, frozen=True):
             for gap in sorted(self.transcript.gaps, key=attrgetter("start_s"))
             if gap.reason is not GapReason.NO_SPEECH
         ]
+
+
+def file_date(status: FileStatus, formats: Iterable[str]) -> str | None:
+    """`Document.date`, by this machine's time zone; None: none of the formats shows it."""
+    if _DATED_FORMATS.isdisjoint(name.rpartition(".")[2] for name in formats):
+        return None
+    return datetime.fromtimestamp(status.st_mtime_ns / 1e9).astimezone().date().isoformat()
 
 
 def embeddable(recording: Location, status: FileStatus) -> Path | None:

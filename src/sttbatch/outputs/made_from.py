@@ -23,10 +23,11 @@ def made_from(
     display_path: str,
     options: OutputOptions,
     names: Mapping[str, str] = {},
+    date: str | None = None,
 ) -> str:
     """A digest of everything that decides an output's bytes: 32 hexadecimal digits.
 
-    `names` are those of the recording's speakers.
+    `names` are those of the recording's speakers, `date` as in `Document`.
     """
     layout = f"{options.words} {options.max_line_width} {options.max_lines} {OUTPUTS_VERSION}"
     if options.hallucinations is not Hallucinations.DROP:
@@ -41,5 +42,7 @@ def made_from(
         layout += f" rules {_digest(options.rules)}"
     if names:
         layout += f" names {sorted(names.items())}"
+    if date is not None:
+        layout += f" {date}"
     facts = f"{transcript_key}\0{layout}\0{display_path}"
     return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:32]

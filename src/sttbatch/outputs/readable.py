@@ -8,8 +8,8 @@ from sttbatch.outputs.document import Document
 from sttbatch.outputs.unicode_text import plain
 
 _LABELS = {
-    "en": ("Length", "Language", "Model"),
-    "ru": ("Длительность", "Язык", "Модель"),
+    "en": ("Date of the file", "Length", "Language", "Model"),
+    "ru": ("Дата файла", "Длительность", "Язык", "Модель"),
 }
 
 
@@ -19,11 +19,9 @@ def title(document: Document) -> str:
 
 
 def facts(document: Document) -> list[tuple[str, str]]:
-    """Labels and values; labels are Russian where the text is, and else English.
-
-    No date is among them: a recording's own is rarely known, and a file's changes with a copy.
-    """
+    """Labels and values; labels are Russian where the text is, and else English."""
     code = language_code(document.transcript.language)
-    values = (timestamp(document.transcript.duration_s), plain(code), plain(document.model))
+    length = timestamp(document.transcript.duration_s)
+    values = (document.date, length, plain(code), plain(document.model))
     labelled = zip(_LABELS.get(code, _LABELS["en"]), values, strict=True)
     return [(label, value) for label, value in labelled if value]

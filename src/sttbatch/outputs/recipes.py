@@ -28,6 +28,7 @@ class Recipe(Struct, frozen=True):
     engine: str
     options: OutputOptions
     task: Task = Task.TRANSCRIBE
+    date: str | None = None
 
     def document(
         self, transcript: Transcript, names: Mapping[str, str], file: Path | None = None
@@ -48,6 +49,7 @@ class Recipe(Struct, frozen=True):
             file=file,
             replacements=replacements,
             names=names,
+            date=self.date,
         )
 
 
@@ -61,6 +63,7 @@ def stored_recipe(document: Document, transcript_key: str) -> OutputRecipe:
             document.engine,
             replace(document.options, formats=(), directory=None, overwrite=False, rules=""),
             document.task,
+            document.date,
         )
     )
     # In ASCII, as databases reject lone surrogates.

@@ -91,7 +91,9 @@ class OutputWriter:
 
         origin = None
         if transcript_key is not None:
-            facts = made_from(transcript_key, document.source, options, document.names)
+            facts = made_from(
+                transcript_key, document.source, options, document.names, document.date
+            )
             recipe = stored_recipe(document, transcript_key)
             origin = Origin(facts, document.transcript.duration_s, recipe)
         if self._plans[planned].paths:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -75,7 +76,8 @@ async def _rename(speakers: Speakers, paths: list[str], names: Mapping[str, str 
             _say(f"{path}: {error}")
             failed = True
             continue
-        print_lines([printable(each) for each in renamed.written])
+        here = f"{Path.cwd()}/"
+        print_lines([printable(each.removeprefix(here)) for each in renamed.written])
         for each in renamed.kept:
             _say(f"{each}: not replaced: edited, or not written by sttbatch")
         for each in renamed.later:

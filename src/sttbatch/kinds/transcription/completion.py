@@ -32,7 +32,7 @@ from sttbatch.kinds.run_control import RunControl
 from sttbatch.kinds.transcription.job_claims import Failure, JobClaims
 from sttbatch.kinds.transcription.recording_job import RecordingJob, RunState
 from sttbatch.kinds.transcription.spec import RunConfig
-from sttbatch.outputs.document import embeddable
+from sttbatch.outputs.document import embeddable, file_date
 from sttbatch.outputs.output_names import Recording
 from sttbatch.outputs.recipes import Recipe
 from sttbatch.outputs.writer import OutputWriter
@@ -212,7 +212,8 @@ class Completion:
             self.emit(events.Warned(path, NOT_EMBEDDED))
         key = job.transcript_key if is_complete else None
         begun_s = time.monotonic()
-        recipe = Recipe(path, sha256, request.model, request.engine, options, request.task)
+        date = file_date(copy.status, options.formats)
+        recipe = Recipe(path, sha256, request.model, request.engine, options, request.task, date)
         names = await self.names.of(sha256)
         document = await computed(
             partial(recipe.document, transcript, names, file), small=transcript.is_short

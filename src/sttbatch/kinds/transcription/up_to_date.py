@@ -12,6 +12,7 @@ from sttbatch.core.locations import is_object, location
 from sttbatch.core.models import MERGE_VERSION
 from sttbatch.core.ports import ResultStore, SpeakerNames
 from sttbatch.kinds.transcription.spec import RunConfig
+from sttbatch.outputs.document import file_date
 from sttbatch.outputs.made_from import made_from
 from sttbatch.outputs.output_names import OutputLocator
 from sttbatch.outputs.output_registry import OutputRegistry
@@ -42,7 +43,13 @@ async def take_up_to_date(
     wanted = {
         candidate.display_path: (
             locator.locate(candidate.display_path, candidate.root),
-            made_from(key, candidate.display_path, config.outputs, names.get(content or "", {})),
+            made_from(
+                key,
+                candidate.display_path,
+                config.outputs,
+                names.get(content or "", {}),
+                file_date(candidate.status, config.outputs.formats),
+            ),
         )
         for candidate, content, key in zip(candidates, contents, keys, strict=True)
         if key in present and key is not None
